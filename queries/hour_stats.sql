@@ -1,0 +1,8 @@
+-- The numbers of one hour: how many visitors were seen, and what they did.
+-- $start, $end: the bounds as timestamps; $end is not part of it.
+SELECT
+    count(DISTINCT user_id)                           AS unique_users,
+    count(*) FILTER (WHERE event = 'click')           AS clicks,
+    count(*) FILTER (WHERE event = 'impression')      AS impressions
+FROM events
+WHERE timestamp >= $start AND timestamp < $end

@@ -1,0 +1,105 @@
+//! One error, its variants named by who must act: the caller, the operator, or us.
+
+use std::path::{Path, PathBuf};
+
+use crate::event::Rejection;
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The caller sent something that cannot be stored or run, and can correct it.
+    #[error("{0}")]
+    Invalid(String),
+
+    /// The caller sent an event that cannot be stored.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+
+    /// The caller may try again later: a bound is reached, nothing was stored.
+    #[error("{0}; try again in a moment")]
+    Busy(&'static str),
+
+    /// The operator must look at the disk: a write or sync of the log failed, so nothing more is acknowledged.
+    #[error(
+        "the write-ahead log failed ({0}); reads go on, writes stay off until the disk is repaired and the process restarted"
+    )]
+    Poisoned(String),
+
+    /// The operator must repair or restore: what is on the disk is not what was written there.
+    #[error("{path}: damaged at byte {offset}: {reason}. {advice}", path = path.display())]
+    Damaged { path: PathBuf, offset: u64, reason: String, advice: &'static str },
+
+    /// The operator runs two processes on one directory.
+    #[error(
+        "{path}: another hourglass process owns this data directory; stop it, or use its address with --url",
+        path = path.display()
+    )]
+    Locked { path: PathBuf },
+
+    /// The operator's machine refused: a file, a directory, the disk's space.
+    #[error("{path}: {action}: {source}", path = path.display())]
+    Io { path: PathBuf, action: &'static str, source: std::io::Error },
+
+    /// The operator's table refused: the Delta log or its object store.
+    #[error("delta table: {0}")]
+    Delta(#[from] Box<deltalake_core::DeltaTableError>),
+
+    /// The operator's object store refused.
+    #[error("object store: {0}")]
+    Store(#[from] object_store::Error),
+
+    /// The caller's query failed, or one of ours.
+    #[error(transparent)]
+    Query(#[from] Box<datafusion::error::DataFusionError>),
+
+    /// The operator's configuration does not fit.
+    #[error("{0}")]
+    Config(String),
+
+    /// The engine has been closed.
+    #[error("the engine is shutting down")]
+    Closed,
+}
+
+impl Error {
+    pub fn io(path: impl AsRef<Path>, action: &'static str) -> impl FnOnce(std::io::Error) -> Error {
+        let path = path.as_ref().to_path_buf();
+        move |source| Error::Io { path, action, source }
+    }
+
+    /// The process's exit code, as sysexits.h numbers them: a script tells a damaged store from a full disk.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Error::Invalid(_) | Error::Rejected(_) | Error::Query(_) => 65, // EX_DATAERR
+            Error::Busy(_) | Error::Locked { .. } | Error::Closed => 75,    // EX_TEMPFAIL
+            Error::Damaged { .. } => 66,                                    // EX_NOINPUT
+            Error::Config(_) => 78,                                         // EX_CONFIG
+            Error::Poisoned(_) | Error::Io { .. } | Error::Delta(_) | Error::Store(_) => 74, // EX_IOERR
+        }
+    }
+}
+
+impl From<deltalake_core::DeltaTableError> for Error {
+    fn from(error: deltalake_core::DeltaTableError) -> Error {
+        Error::Delta(Box::new(error))
+    }
+}
+
+impl From<datafusion::error::DataFusionError> for Error {
+    fn from(error: datafusion::error::DataFusionError) -> Error {
+        Error::Query(Box::new(error))
+    }
+}
+
+impl From<parquet::errors::ParquetError> for Error {
+    fn from(error: parquet::errors::ParquetError) -> Error {
+        Error::from(datafusion::error::DataFusionError::from(error))
+    }
+}
+
+impl From<arrow::error::ArrowError> for Error {
+    fn from(error: arrow::error::ArrowError) -> Error {
+        Error::from(datafusion::error::DataFusionError::from(error))
+    }
+}

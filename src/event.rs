@@ -1,0 +1,265 @@
+//! One event, and the columns that carry many.
+//!
+//! An event is `(timestamp, user, kind)`: microseconds since the Unix epoch (UTC), a visitor's name of 1 to
+//! [`MAX_USER_BYTES`] bytes of UTF-8, and a click or an impression. The HTTP contract speaks milliseconds; the store
+//! keeps microseconds, as the Delta protocol's `timestamp` type does.
+
+use std::sync::{Arc, LazyLock};
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+
+/// The last representable instant, 9999-12-31T23:59:59.999999Z in microseconds: the last day that a
+/// `date=YYYY-MM-DD` partition can name.
+pub const MAX_TIMESTAMP_US: i64 = 253_402_300_799_999_999;
+
+/// The longest user name, in bytes.
+pub const MAX_USER_BYTES: usize = 1024;
+
+/// What the visitor did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum EventKind {
+    Click = 0,
+    Impression = 1,
+}
+
+impl EventKind {
+    pub const ALL: [EventKind; 2] = [EventKind::Click, EventKind::Impression];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            EventKind::Click => "click",
+            EventKind::Impression => "impression",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<EventKind> {
+        EventKind::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+
+    /// The inverse of `kind as u8`, which is what the write-ahead log stores.
+    pub fn from_code(code: u8) -> Option<EventKind> {
+        EventKind::ALL.get(usize::from(code)).copied()
+    }
+}
+
+/// One event, borrowed from its batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event<'a> {
+    /// Microseconds since the epoch, 0 to [`MAX_TIMESTAMP_US`].
+    pub timestamp_us: i64,
+    pub user: &'a str,
+    pub kind: EventKind,
+}
+
+/// Why an event cannot be stored: the parameter at fault, and what is wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{parameter}: {reason}")]
+pub struct Rejection {
+    pub parameter: &'static str,
+    pub reason: String,
+}
+
+impl Rejection {
+    pub fn new(parameter: &'static str, reason: impl Into<String>) -> Rejection {
+        Rejection { parameter, reason: reason.into() }
+    }
+}
+
+/// Checks a timestamp in milliseconds and answers it in microseconds.
+pub fn check_timestamp_ms(ms: i64) -> Result<i64, Rejection> {
+    check_timestamp_us(ms.checked_mul(1000).unwrap_or(if ms < 0 { i64::MIN } else { i64::MAX }))
+}
+
+/// Checks a timestamp in microseconds.
+pub fn check_timestamp_us(us: i64) -> Result<i64, Rejection> {
+    match us {
+        ..0 => Err(Rejection::new("timestamp", "must not lie before 1970-01-01T00:00:00Z")),
+        0..=MAX_TIMESTAMP_US => Ok(us),
+        _ => Err(Rejection::new("timestamp", "must not lie after 9999-12-31T23:59:59.999Z")),
+    }
+}
+
+/// Checks a user's name.
+pub fn check_user(user: &str) -> Result<&str, Rejection> {
+    match user.len() {
+        0 => Err(Rejection::new("user", "must not be empty")),
+        1..=MAX_USER_BYTES => Ok(user),
+        n => Err(Rejection::new("user", format!("is {n} bytes long; at most {MAX_USER_BYTES} are stored"))),
+    }
+}
+
+/// Checks the name of an event.
+pub fn check_event(event: &str) -> Result<EventKind, Rejection> {
+    EventKind::parse(event).ok_or_else(|| Rejection::new("event", "must be click or impression"))
+}
+
+/// Events as columns, in arrival order: what every door decodes into, what one frame of the log carries and what the
+/// memtable takes in. Every event in it has passed the checks above; [`EventBatch::push`] trusts its caller.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventBatch {
+    timestamps_us: Vec<i64>,
+    kinds: Vec<u8>,
+    /// `user_ends[i]` is where user `i` ends in `users`; it begins where the one before ends.
+    user_ends: Vec<u32>,
+    users: String,
+}
+
+impl EventBatch {
+    pub fn new() -> EventBatch {
+        EventBatch::default()
+    }
+
+    pub fn with_capacity(events: usize, user_bytes: usize) -> EventBatch {
+        EventBatch {
+            timestamps_us: Vec::with_capacity(events),
+            kinds: Vec::with_capacity(events),
+            user_ends: Vec::with_capacity(events),
+            users: String::with_capacity(user_bytes),
+        }
+    }
+
+    /// Appends one event. `timestamp_us` and `user` must have passed [`check_timestamp_us`] and [`check_user`].
+    ///
+    /// # Panics
+    /// When the users' bytes together would pass 4 GiB; the doors' limits are far below.
+    pub fn push(&mut self, timestamp_us: i64, user: &str, kind: EventKind) {
+        self.users.push_str(user);
+        self.user_ends.push(u32::try_from(self.users.len()).expect("a batch holds under 4 GiB of users"));
+        self.timestamps_us.push(timestamp_us);
+        self.kinds.push(kind as u8);
+    }
+
+    /// Appends all events of `other`.
+    pub fn extend(&mut self, other: &EventBatch) {
+        for event in other.iter() {
+            self.push(event.timestamp_us, event.user, event.kind);
+        }
+    }
+
+    /// Columns from outside (a log frame), checked as every door checks them.
+    pub fn from_columns(
+        timestamps_us: Vec<i64>,
+        kinds: Vec<u8>,
+        user_ends: Vec<u32>,
+        users: String,
+    ) -> Result<EventBatch, Rejection> {
+        let batch = EventBatch { timestamps_us, kinds, user_ends, users };
+        let mut start = 0;
+        for (i, &end) in batch.user_ends.iter().enumerate() {
+            let user = batch.users.get(start..end as usize).ok_or_else(|| Rejection::new("user", "is cut"))?;
+            check_user(user)?;
+            check_timestamp_us(batch.timestamps_us[i])?;
+            EventKind::from_code(batch.kinds[i]).ok_or_else(|| Rejection::new("event", "is unknown"))?;
+            start = end as usize;
+        }
+        match start == batch.users.len() {
+            true => Ok(batch),
+            false => Err(Rejection::new("user", "has bytes left over")),
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.kinds.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.kinds.is_empty()
+    }
+
+    /// The bytes the columns occupy.
+    pub fn byte_len(&self) -> usize {
+        self.len() * (8 + 1 + 4) + self.users.len()
+    }
+
+    pub fn get(&self, i: usize) -> Event<'_> {
+        let start = if i == 0 { 0 } else { self.user_ends[i - 1] as usize };
+        Event {
+            timestamp_us: self.timestamps_us[i],
+            user: &self.users[start..self.user_ends[i] as usize],
+            kind: EventKind::from_code(self.kinds[i]).expect("kinds are checked on the way in"),
+        }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = Event<'_>> {
+        (0..self.len()).map(|i| self.get(i))
+    }
+
+    pub fn clear(&mut self) {
+        self.timestamps_us.clear();
+        self.kinds.clear();
+        self.user_ends.clear();
+        self.users.clear();
+    }
+
+    pub fn timestamps_us(&self) -> &[i64] {
+        &self.timestamps_us
+    }
+
+    pub fn kinds(&self) -> &[u8] {
+        &self.kinds
+    }
+
+    pub fn user_ends(&self) -> &[u32] {
+        &self.user_ends
+    }
+
+    pub fn users(&self) -> &str {
+        &self.users
+    }
+}
+
+/// The type of the `timestamp` column.
+pub fn timestamp_type() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+}
+
+/// The columns of a data file: `timestamp`, `user_id`, `event`. The partition columns `date` and `hour` live in the path.
+pub fn file_schema() -> SchemaRef {
+    static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
+        Arc::new(Schema::new(vec![
+            Field::new("timestamp", timestamp_type(), false),
+            Field::new("user_id", DataType::Utf8View, false),
+            Field::new("event", DataType::Utf8View, false),
+        ]))
+    });
+    SCHEMA.clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_gives_back_what_was_pushed() {
+        let mut batch = EventBatch::new();
+        batch.push(5, "ana", EventKind::Click);
+        batch.push(MAX_TIMESTAMP_US, "Zoë", EventKind::Impression);
+        let again = EventBatch::from_columns(
+            batch.timestamps_us.clone(),
+            batch.kinds.clone(),
+            batch.user_ends.clone(),
+            batch.users.clone(),
+        );
+        assert_eq!(again.as_ref(), Ok(&batch));
+        assert_eq!(batch.get(1), Event { timestamp_us: MAX_TIMESTAMP_US, user: "Zoë", kind: EventKind::Impression });
+    }
+
+    #[test]
+    fn timestamps_outside_the_store_are_rejected() {
+        assert_eq!(check_timestamp_ms(10_032_342_000), Ok(10_032_342_000_000));
+        assert_eq!(check_timestamp_ms(253_402_300_799_999), Ok(253_402_300_799_999_000));
+        for ms in [-1, i64::MIN, 253_402_300_800_000, i64::MAX] {
+            assert_eq!(check_timestamp_ms(ms).unwrap_err().parameter, "timestamp");
+        }
+    }
+
+    #[test]
+    fn columns_that_do_not_fit_are_rejected() {
+        let columns = |ends: Vec<u32>, users: &str| EventBatch::from_columns(vec![1], vec![0], ends, users.into());
+        assert!(columns(vec![2], "é").is_ok());
+        assert!(columns(vec![1], "é").is_err(), "cuts a character");
+        assert!(columns(vec![1], "ab").is_err(), "leaves bytes over");
+        assert!(columns(vec![0], "").is_err(), "an empty user");
+    }
+}

@@ -1,0 +1,170 @@
+//! The `events` table over one [`Snapshot`]: the hours that a predicate leaves, from memory and from files, as one.
+//!
+//! Pruning happens here, before anything is opened: by hour from the predicate's bounds ([`Spans`]), from the file index in
+//! memory. Within the files, DataFusion goes on with statistics, page index and bloom filters.
+
+use std::sync::{Arc, LazyLock};
+
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::{Result, ToDFSchema};
+use datafusion::datasource::TableType;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::logical_expr::utils::conjunction;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::union::UnionExec;
+use datafusion::scalar::ScalarValue;
+use object_store::ObjectMeta;
+
+use super::memory::MemtableExec;
+use super::spans::Spans;
+use crate::event;
+use crate::hour::Hour;
+use crate::storage::{DataFile, HourTable, Snapshot};
+
+/// Under this URL DataFusion finds the snapshot's object store.
+pub fn store_url() -> ObjectStoreUrl {
+    ObjectStoreUrl::parse("hourglass://store").expect("a valid URL")
+}
+
+fn partition_columns() -> [FieldRef; 2] {
+    [Field::new("date", DataType::Date32, false).into(), Field::new("hour", DataType::Int32, false).into()]
+}
+
+/// `timestamp`, `user_id`, `event`, `date`, `hour`.
+pub fn schema() -> SchemaRef {
+    static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
+        let fields: Vec<FieldRef> = event::file_schema().fields().iter().cloned().chain(partition_columns()).collect();
+        Arc::new(Schema::new(fields))
+    });
+    SCHEMA.clone()
+}
+
+/// The values of the partition columns.
+pub fn partition_values(hour: Hour) -> [ScalarValue; 2] {
+    let days = hour.0.div_euclid(24) as i32;
+    [ScalarValue::Date32(Some(days)), ScalarValue::Int32(Some(hour.of_day()))]
+}
+
+/// The table as one snapshot has it.
+#[derive(Debug)]
+pub struct EventsTable {
+    pub snapshot: Arc<Snapshot>,
+}
+
+impl EventsTable {
+    fn files(&self, spans: &Spans) -> Vec<(Hour, Arc<DataFile>)> {
+        let hours = spans.hours().flat_map(|(first, last)| self.snapshot.files.range(first..=last));
+        hours.flat_map(|(hour, files)| files.files.iter().map(|file| (*hour, file.clone()))).collect()
+    }
+
+    fn tables(&self, spans: &Spans) -> Vec<(Hour, Arc<HourTable>)> {
+        let mut tables = Vec::new();
+        for (first, last) in spans.hours() {
+            for memtable in self.snapshot.memtables() {
+                let hours = memtable.hours.range(first..=last).filter(|(_, table)| table.rows() > 0);
+                tables.extend(hours.map(|(hour, table)| (*hour, table.clone())));
+            }
+        }
+        tables
+    }
+
+    fn scan_files(
+        &self,
+        state: &dyn Session,
+        files: Vec<(Hour, Arc<DataFile>)>,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let table_schema =
+            TableSchema::builder(event::file_schema()).with_table_partition_cols(partition_columns()).build();
+        let options = state.config_options().execution.parquet.clone();
+        let mut source =
+            ParquetSource::new(table_schema).with_table_parquet_options(datafusion::config::TableParquetOptions {
+                global: options,
+                ..Default::default()
+            });
+        if let Some(predicate) = conjunction(filters.to_vec()) {
+            let df_schema = schema().to_dfschema()?;
+            source = source.with_predicate(state.create_physical_expr(predicate, &df_schema)?);
+        }
+        let groups = spread(
+            files.into_iter().map(partitioned_file).collect(),
+            state.config_options().execution.target_partitions,
+        );
+        let config = FileScanConfigBuilder::new(store_url(), Arc::new(source))
+            .with_file_groups(groups)
+            .with_projection_indices(projection.cloned())?
+            .with_limit(limit)
+            .build();
+        Ok(DataSourceExec::from_data_source(config))
+    }
+}
+
+fn partitioned_file((hour, file): (Hour, Arc<DataFile>)) -> PartitionedFile {
+    let meta = ObjectMeta {
+        location: file.location.clone(),
+        last_modified: Default::default(),
+        size: file.bytes,
+        e_tag: None,
+        version: None,
+    };
+    PartitionedFile::new_from_meta(meta).with_partition_values(partition_values(hour).to_vec())
+}
+
+/// Deals the files out to `partitions` groups, a run of neighbours each.
+fn spread(files: Vec<PartitionedFile>, partitions: usize) -> Vec<FileGroup> {
+    let each = files.len().div_ceil(partitions.max(1)).max(1);
+    files.chunks(each).map(|files| FileGroup::new(files.to_vec())).collect()
+}
+
+#[async_trait]
+impl TableProvider for EventsTable {
+    fn schema(&self) -> SchemaRef {
+        schema()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let spans = Spans::of_all(filters);
+        let mut plans: Vec<Arc<dyn ExecutionPlan>> = Vec::new();
+        let tables = self.tables(&spans);
+        if !tables.is_empty() {
+            let partitions = state.config_options().execution.target_partitions;
+            plans.push(Arc::new(MemtableExec::new(tables, projection, partitions)?));
+        }
+        let files = self.files(&spans);
+        if !files.is_empty() {
+            plans.push(self.scan_files(state, files, projection, filters, limit)?);
+        }
+        match plans.len() {
+            0 => {
+                let columns = projection.map_or_else(|| (0..schema().fields().len()).collect(), Vec::clone);
+                Ok(Arc::new(EmptyExec::new(Arc::new(schema().project(&columns)?))))
+            }
+            1 => Ok(plans.swap_remove(0)),
+            _ => UnionExec::try_new(plans),
+        }
+    }
+}

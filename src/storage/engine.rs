@@ -1,0 +1,298 @@
+//! The engine of one data directory: opens and recovers it, and is the handle on everything that runs.
+//!
+//! ```text
+//! DIR/hourglass.json   the format's version and this node's name
+//! DIR/lock             held by the process that owns the directory
+//! DIR/wal/             the write-ahead log
+//! DIR/events/          the Delta table
+//! ```
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::distinct::DistinctUsers;
+use super::flusher::Flusher;
+use super::intake::Intake;
+use super::lake::{FileIndex, Lake, LakeRuntime};
+use super::memtable::{Memtable, MemtableWriter};
+use super::object::VfsStore;
+use super::snapshot::{Snapshot, SnapshotCell};
+use super::vfs::{self, Disk, Lock, Vfs};
+use super::wal::{self, Wal};
+use super::writer::Writer;
+use super::{EngineOptions, Lsn};
+use crate::error::{Error, Result};
+use crate::event::{EventBatch, EventKind};
+use crate::hour::{Clock, SystemClock};
+
+/// The version of the data directory's layout. A newer one is refused, an older one is opened and kept readable.
+const FORMAT_VERSION: u32 = 1;
+
+const META_FILE: &str = "hourglass.json";
+const WAL_DIR: &str = "wal";
+
+/// What a data directory says of itself.
+#[derive(Debug, Serialize, Deserialize)]
+struct DirectoryMeta {
+    format: u32,
+    /// The application id of this directory's Delta transactions.
+    node: String,
+}
+
+/// A clonable handle on the one engine of a data directory.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    intake: Arc<Intake>,
+    cell: Arc<SnapshotCell>,
+    clock: Arc<dyn Clock>,
+    /// Held to be joined by the first `close`.
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    /// The directory is ours until the last handle goes.
+    _lock: Box<dyn Lock>,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.intake.close();
+        join(&self.threads);
+    }
+}
+
+fn join(threads: &Mutex<Vec<JoinHandle<()>>>) {
+    let threads = std::mem::take(&mut *threads.lock().expect("no panic under this lock"));
+    for thread in threads {
+        let _ = thread.join();
+    }
+}
+
+impl Engine {
+    /// Opens the store in `data_dir` on the machine's disk and clock, creating it where there is none.
+    pub fn open(data_dir: &Path, options: EngineOptions) -> Result<Engine> {
+        Engine::open_with(data_dir, options, Arc::new(Disk), Arc::new(SystemClock))
+    }
+
+    /// Opens the store on any file system and clock, and recovers it: what is in the log and not in the table comes back
+    /// into memory.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] when another process owns it, [`Error::Damaged`] when acknowledged events are not intact.
+    pub fn open_with(
+        data_dir: &Path,
+        options: EngineOptions,
+        vfs: Arc<dyn Vfs>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Engine> {
+        let data_dir = std::path::absolute(data_dir).map_err(Error::io(data_dir, "find"))?;
+        vfs.create_dir_all(&data_dir).map_err(Error::io(&data_dir, "create the data directory"))?;
+        let lock = lock(&*vfs, &data_dir)?;
+        let meta = directory_meta(&*vfs, &data_dir, true)?;
+        let store = VfsStore::new(vfs.clone(), &data_dir);
+        let runtime = LakeRuntime::new()?;
+        let (lake, files, flushed) = runtime.block_on(Lake::open(store.clone(), &meta.node, true))?;
+        let mut snapshot = empty_snapshot(files, store, &options);
+        let mut memtable = MemtableWriter::new(1, flushed + 1);
+        let wal_dir = data_dir.join(WAL_DIR);
+        let replayed = replay_into(&*vfs, &wal_dir, flushed, &mut memtable, &snapshot)?;
+        if replayed.events > 0 {
+            tracing::info!(events = replayed.events, "recovered from the write-ahead log");
+        }
+        let wal = Wal::open(vfs, &wal_dir, options.wal_segment_bytes, replayed)?;
+        snapshot.active = memtable.view().clone();
+
+        let intake = Arc::new(Intake::new(&options));
+        let cell = Arc::new(SnapshotCell::new(snapshot));
+        let (sender, jobs) = mpsc::channel();
+        let retry = Duration::from_millis(options.flush_retry_ms);
+        let (segments, hour) = (wal.closed_segments(), clock.hour());
+        let flusher = Flusher {
+            runtime,
+            lake,
+            cell: cell.clone(),
+            segments,
+            intake: intake.clone(),
+            clock: clock.clone(),
+            retry,
+        };
+        let writer = Writer {
+            options,
+            clock: clock.clone(),
+            intake: intake.clone(),
+            wal,
+            memtable,
+            cell: cell.clone(),
+            flusher: sender,
+            hour,
+        };
+        let threads = Mutex::new(vec![
+            spawn("hourglass-writer", move || writer.run()),
+            spawn("hourglass-flusher", move || flusher.run(jobs)),
+        ]);
+        Ok(Engine { shared: Arc::new(Shared { intake, cell, clock, threads, _lock: lock }) })
+    }
+
+    /// Queues one event; the future resolves to its frame's last LSN once it is durable and visible. The arguments must
+    /// have passed the checks of [`crate::event`].
+    ///
+    /// # Errors
+    /// [`Error::Busy`] when a bound is reached, [`Error::Poisoned`] when the log has failed: nothing was stored.
+    pub fn append_event(
+        &self,
+        timestamp_us: i64,
+        user: &str,
+        kind: EventKind,
+    ) -> impl Future<Output = Result<Lsn>> + Send + use<> {
+        let queued = self.shared.intake.push(timestamp_us, user, kind);
+        async move { Ok(queued?.await.map_err(|_| Error::Closed)??) }
+    }
+
+    /// Appends a batch: one frame, one sync, all or nothing. Errors as [`Engine::append_event`].
+    pub async fn append(&self, batch: EventBatch) -> Result<Lsn> {
+        if batch.is_empty() {
+            return Ok(self.snapshot().active.last_lsn);
+        }
+        Ok(self.shared.intake.push_batch(batch)?.await.map_err(|_| Error::Closed)??)
+    }
+
+    /// Returns once everything acknowledged before is in Parquet and committed.
+    ///
+    /// # Errors
+    /// What stopped the flush. It is tried again by itself; memory and log keep the events.
+    pub async fn flush(&self) -> Result<()> {
+        Ok(self.shared.intake.push_flush()?.await.map_err(|_| Error::Closed)??)
+    }
+
+    /// What is visible now.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.shared.cell.load()
+    }
+
+    /// Why no more events are accepted, when the log has failed.
+    pub fn poisoned(&self) -> Option<String> {
+        self.shared.intake.poisoned()
+    }
+
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.shared.clock
+    }
+
+    /// Writes what is queued and stops; later appends answer [`Error::Closed`]. Memory is not flushed: the log has it.
+    pub fn close(&self) -> Result<()> {
+        self.shared.intake.close();
+        join(&self.shared.threads);
+        Ok(())
+    }
+}
+
+/// A store as it is on disk, without owning it: for those who only look, beside a running server or not.
+#[derive(Debug)]
+pub struct ReadOnly {
+    pub snapshot: Arc<Snapshot>,
+    /// The last LSN in the table.
+    pub flushed: Lsn,
+    /// Segments and bytes of the log.
+    pub wal_segments: u64,
+    pub wal_bytes: u64,
+}
+
+impl ReadOnly {
+    /// Reads the table and the log's tail. A server may flush in between and release what was to be read: then once more.
+    pub fn open(data_dir: &Path, options: &EngineOptions, vfs: &Arc<dyn Vfs>) -> Result<ReadOnly> {
+        let attempts = 5;
+        for _ in 1..attempts {
+            match ReadOnly::try_open(data_dir, options, vfs) {
+                Err(Error::Damaged { .. }) => thread::sleep(Duration::from_millis(50)),
+                Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::UnexpectedEof => {}
+                other => return other,
+            }
+        }
+        ReadOnly::try_open(data_dir, options, vfs)
+    }
+
+    fn try_open(data_dir: &Path, options: &EngineOptions, vfs: &Arc<dyn Vfs>) -> Result<ReadOnly> {
+        let data_dir = std::path::absolute(data_dir).map_err(Error::io(data_dir, "find"))?;
+        let meta = directory_meta(&**vfs, &data_dir, false)?;
+        let store = VfsStore::new(vfs.clone(), &data_dir);
+        let runtime = LakeRuntime::new()?;
+        let (_, files, flushed) = runtime.block_on(Lake::open(store.clone(), &meta.node, false))?;
+        let mut snapshot = empty_snapshot(files, store, options);
+        let mut memtable = MemtableWriter::new(1, flushed + 1);
+        let replayed = replay_into(&**vfs, &data_dir.join(WAL_DIR), flushed, &mut memtable, &snapshot)?;
+        snapshot.active = memtable.view().clone();
+        let wal_bytes = replayed.segments.iter().map(|segment| segment.file_len).sum();
+        Ok(ReadOnly { snapshot: Arc::new(snapshot), flushed, wal_segments: replayed.segments.len() as u64, wal_bytes })
+    }
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
+    thread::Builder::new().name(name.into()).spawn(work).expect("the system can start a thread")
+}
+
+fn empty_snapshot(files: FileIndex, store: VfsStore, options: &EngineOptions) -> Snapshot {
+    let distinct = Arc::new(DistinctUsers::new(options.users_cache_bytes));
+    Snapshot { active: Memtable::default(), sealed: Vec::new(), files, store, distinct }
+}
+
+fn replay_into(
+    vfs: &dyn Vfs,
+    wal_dir: &Path,
+    flushed: Lsn,
+    memtable: &mut MemtableWriter,
+    snapshot: &Snapshot,
+) -> Result<wal::Replay> {
+    wal::replay(vfs, wal_dir, flushed, |first_lsn, batch| {
+        let last_lsn = first_lsn + batch.len() as u64 - 1;
+        memtable.apply(&batch, last_lsn, |hour| snapshot.files.contains_key(&hour));
+        Ok(())
+    })
+}
+
+fn lock(vfs: &dyn Vfs, data_dir: &Path) -> Result<Box<dyn Lock>> {
+    let path = data_dir.join("lock");
+    vfs.lock(&path).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => Error::Locked { path: data_dir.into() },
+        _ => Error::io(&path, "lock")(error),
+    })
+}
+
+fn directory_meta(vfs: &dyn Vfs, data_dir: &Path, create: bool) -> Result<DirectoryMeta> {
+    let path: PathBuf = data_dir.join(META_FILE);
+    let bytes = match vfs::read_all(vfs, &path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound && create => {
+            let meta = DirectoryMeta { format: FORMAT_VERSION, node: uuid::Uuid::new_v4().to_string() };
+            let text = serde_json::to_vec_pretty(&meta).expect("plain data");
+            vfs::write_atomically(vfs, &path, &text).map_err(Error::io(&path, "write"))?;
+            return Ok(meta);
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let dir = data_dir.display();
+            return Err(Error::Config(format!(
+                "{dir}: no hourglass store here; `hourglass generate` or `serve` makes one"
+            )));
+        }
+        Err(error) => return Err(Error::io(&path, "read")(error)),
+    };
+    let meta: DirectoryMeta = serde_json::from_slice(&bytes).map_err(|error| Error::Damaged {
+        path: path.clone(),
+        offset: 0,
+        reason: error.to_string(),
+        advice: "Restore the file from a backup; its `node` is the appId of the txn actions in events/_delta_log",
+    })?;
+    match meta.format {
+        ..=FORMAT_VERSION => Ok(meta),
+        newer => Err(Error::Config(format!(
+            "{}: format {newer} is newer than this hourglass opens ({FORMAT_VERSION}); run the newer version",
+            data_dir.display()
+        ))),
+    }
+}

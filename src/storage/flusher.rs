@@ -1,0 +1,155 @@
+//! The flusher: a thread that turns sealed generations into data files, one Delta commit each.
+//!
+//! encode and write each hour -> sync all -> commit -> publish -> release the log. A generation stays in the snapshot until
+//! its files are, so a failure at any step loses nothing: the step is tried again until the cause goes.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use super::data_file::{self, HourUsers};
+use super::intake::{Intake, Refusal, Waiter};
+use super::lake::{self, DataFile, Lake, LakeRuntime};
+use super::memtable::{HourTable, Memtable};
+use super::snapshot::SnapshotCell;
+use super::wal::ClosedSegments;
+use crate::error::Result;
+use crate::hour::{Clock, Hour};
+
+/// What the writer asks for, in order.
+#[derive(Debug)]
+pub enum Job {
+    /// A generation has been sealed.
+    Flush,
+    /// Tell these that everything sealed before is flushed, or why not.
+    Report(Vec<Waiter<()>>),
+}
+
+pub struct Flusher {
+    pub runtime: LakeRuntime,
+    pub lake: Lake,
+    pub cell: Arc<SnapshotCell>,
+    pub segments: Arc<ClosedSegments>,
+    pub intake: Arc<Intake>,
+    pub clock: Arc<dyn Clock>,
+    pub retry: Duration,
+}
+
+impl Flusher {
+    /// Runs until the writer is gone. A generation that could not be flushed by then is still in the log.
+    pub fn run(mut self, jobs: Receiver<Job>) {
+        let mut failed: Option<Arc<str>> = None;
+        loop {
+            if let Err(error) = self.segments.prepare_spare() {
+                tracing::debug!(%error, "no spare log segment could be prepared");
+            }
+            let job = match failed {
+                Some(_) => jobs.recv_timeout(self.retry),
+                None => jobs.recv().map_err(RecvTimeoutError::from),
+            };
+            let waiters = match job {
+                Ok(Job::Flush) | Err(RecvTimeoutError::Timeout) => Vec::new(),
+                Ok(Job::Report(waiters)) => waiters,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            failed = self.flush_sealed().err().map(|error| {
+                tracing::warn!(%error, retry_ms = self.retry.as_millis(), "the flush failed and is tried again");
+                error.to_string().into()
+            });
+            for waiter in waiters {
+                let _ = waiter.send(failed.clone().map_or(Ok(()), |why| Err(Refusal::Failed(why))));
+            }
+        }
+    }
+
+    fn flush_sealed(&mut self) -> Result<()> {
+        while let Some(sealed) = self.cell.load().sealed.first().cloned() {
+            self.flush(&sealed)?;
+            self.intake.nudge();
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self, sealed: &Memtable) -> Result<()> {
+        let started = self.clock.now_us();
+        // Only this thread changes the files, so what they are now they are until it publishes.
+        let before = self.cell.load().files.clone();
+        let files = self.write_files(sealed, &before)?;
+        self.commit(&files, sealed.last_lsn)?;
+        let mut index = before;
+        let (hours, mut bytes) = (files.len(), 0);
+        for (hour, file, _) in files {
+            bytes += file.bytes;
+            lake::add_to_index(&mut index, hour, Arc::new(file));
+        }
+        self.cell.update(|snapshot| {
+            snapshot.sealed.retain(|other| other.generation != sealed.generation);
+            snapshot.files = index;
+        });
+        self.segments.release_through(sealed.last_lsn)?;
+        self.runtime.block_on(self.lake.checkpoint_if_due());
+        let ms = (self.clock.now_us() - started) / 1_000;
+        tracing::info!(hours, rows = sealed.rows, bytes, ms, "flushed to Parquet");
+        Ok(())
+    }
+
+    /// An error does not mean that the commit failed: its answer may have been lost. The table knows.
+    fn commit(&mut self, files: &[lake::CommitFile], last_lsn: super::Lsn) -> Result<()> {
+        let now_us = self.clock.now_us();
+        let Flusher { runtime, lake, .. } = self;
+        runtime.block_on(async {
+            match lake.commit(files, last_lsn, now_us).await {
+                Ok(()) => Ok(()),
+                Err(error) => match lake.refresh().await {
+                    Ok(flushed) if flushed >= last_lsn => Ok(()),
+                    _ => Err(error),
+                },
+            }
+        })
+    }
+
+    /// Encodes and writes the generation's hours on all cores.
+    fn write_files(&self, sealed: &Memtable, index: &lake::FileIndex) -> Result<Vec<lake::CommitFile>> {
+        let hours: Vec<(&Hour, &Arc<HourTable>)> = sealed.hours.iter().filter(|(_, table)| table.rows() > 0).collect();
+        let next = AtomicUsize::new(0);
+        let written = Mutex::new(Ok(Vec::with_capacity(hours.len())));
+        let work = || {
+            while let Some(&(hour, table)) = hours.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let file = self.write_file(sealed, index, *hour, table);
+                let mut written = written.lock().expect("no panic under this lock");
+                match (&mut *written, file) {
+                    (Ok(files), Ok(file)) => files.push(file),
+                    (Ok(_), Err(error)) => *written = Err(error),
+                    (Err(_), _) => return,
+                }
+            }
+        };
+        let threads = thread::available_parallelism().map_or(1, usize::from).min(hours.len()).min(8);
+        thread::scope(|scope| {
+            (1..threads).for_each(|_| drop(scope.spawn(work)));
+            work();
+        });
+        let mut files: Vec<lake::CommitFile> = written.into_inner().expect("no panic under this lock")?;
+        files.sort_by_key(|(hour, ..)| *hour);
+        Ok(files)
+    }
+
+    fn write_file(
+        &self,
+        sealed: &Memtable,
+        index: &lake::FileIndex,
+        hour: Hour,
+        table: &HourTable,
+    ) -> Result<lake::CommitFile> {
+        let encoded = data_file::encode(table)?;
+        let location = self.lake.put(sealed.first_lsn, hour, &encoded.parquet)?;
+        let files = index.get(&hour).map_or(0, |files| files.files.len() as u64) + 1;
+        let known = table.complete.then(|| HourUsers { files, unique_users: table.users.len() as u64 });
+        let rollup = data_file::Rollup { hour: known, ..encoded.rollup };
+        let bytes = encoded.parquet.len() as u64;
+        let file = DataFile { location, bytes, rollup, generation: Some(sealed.generation) };
+        Ok((hour, file, (encoded.min_user, encoded.max_user)))
+    }
+}

@@ -1,0 +1,279 @@
+//! The sealed hours: a Delta Lake table in `events/`, partitioned by `date` and `hour`.
+//!
+//! The Delta log is the truth about which data files count; [`FileIndex`] is the same truth in memory, by hour, so that a
+//! query lists nothing. Each flush is one commit that carries the application transaction `txn(node, last LSN flushed)`:
+//! recovery replays only the log above it, which is what makes a flush happen exactly once.
+//!
+//! A data file is named after the first LSN of its generation. A flush that died before its commit leaves files nobody
+//! refers to, and the next one, which begins at the same LSN, writes over them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties};
+use deltalake_core::kernel::{Action, Add, DataType, PrimitiveType, StructField, Transaction};
+use deltalake_core::operations::create::CreateBuilder;
+use deltalake_core::protocol::{DeltaOperation, SaveMode};
+use deltalake_core::{DeltaTable, DeltaTableBuilder, DeltaTableError};
+use object_store::path::Path as Location;
+use serde_json::json;
+use url::Url;
+
+use super::Lsn;
+use super::data_file::{self, Rollup};
+use super::object::VfsStore;
+use crate::error::{Error, Result};
+use crate::hour::Hour;
+
+/// The table's folder below the data directory.
+pub const TABLE_DIR: &str = "events";
+
+/// The key of a file's [`Rollup`] among the tags of its `add` action.
+const ROLLUP_TAG: &str = "hourglass.rollup";
+
+/// Commits between two checkpoints of the Delta log.
+const CHECKPOINT_INTERVAL: u64 = 50;
+
+/// User names longer than this are left out of the log's statistics.
+const MAX_STATISTICS_BYTES: usize = 128;
+
+/// One data file of the table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataFile {
+    /// Below the data directory.
+    pub location: Location,
+    pub bytes: u64,
+    pub rollup: Rollup,
+    /// The generation of this process whose rows it holds, where it is one.
+    pub generation: Option<u64>,
+}
+
+/// The files of one hour, and their counts together.
+#[derive(Clone, Debug, Default)]
+pub struct HourFiles {
+    pub files: Vec<Arc<DataFile>>,
+    pub clicks: u64,
+    pub impressions: u64,
+    /// Distinct users over all files, where known without reading them.
+    pub unique_users: Option<u64>,
+}
+
+impl HourFiles {
+    fn push(&mut self, file: Arc<DataFile>) {
+        self.clicks += file.rollup.clicks;
+        self.impressions += file.rollup.impressions;
+        self.files.push(file);
+        let files = self.files.len() as u64;
+        let whole_hour = |file: &Arc<DataFile>| file.rollup.hour.filter(|hour| hour.files == files);
+        self.unique_users = match &self.files[..] {
+            [only] => Some(only.rollup.unique_users),
+            many => many.iter().find_map(whole_hour).map(|hour| hour.unique_users),
+        };
+    }
+}
+
+/// All files, by hour. Clones in constant time.
+pub type FileIndex = imbl::OrdMap<Hour, Arc<HourFiles>>;
+
+pub fn add_to_index(index: &mut FileIndex, hour: Hour, file: Arc<DataFile>) {
+    Arc::make_mut(index.entry(hour).or_default()).push(file);
+}
+
+/// A file to commit: its hour, and the first and last user in it.
+pub type CommitFile = (Hour, DataFile, (String, String));
+
+/// The table's writing end. Owned by the flusher.
+#[derive(Debug)]
+pub struct Lake {
+    store: VfsStore,
+    table: DeltaTable,
+    /// The application id of this data directory's transactions.
+    node: String,
+}
+
+impl Lake {
+    /// Loads the table; `create` makes it where there is none. Answers it with its files and the last LSN flushed.
+    pub async fn open(store: VfsStore, node: &str, create: bool) -> Result<(Lake, FileIndex, Lsn)> {
+        // The scheme is a name only: every byte goes through `store`. With `file` the library would look for the folder on
+        // the machine's disk itself, and distrust the order of our listings.
+        let url = Url::parse(&format!("memory:///{TABLE_DIR}/")).expect("a valid URL");
+        let builder = DeltaTableBuilder::from_url(url)?
+            .with_storage_backend(Arc::new(store.clone()), Url::parse("memory:///").expect("a valid URL"));
+        let mut table = builder.build()?;
+        match table.load().await {
+            Ok(()) => {}
+            Err(DeltaTableError::NotATable(_)) if create => table = create_table(&table).await?,
+            Err(error) => return Err(error.into()),
+        }
+        let mut lake = Lake { store, table, node: node.into() };
+        let flushed = lake.flushed().await?;
+        let index = lake.index()?;
+        Ok((lake, index, flushed))
+    }
+
+    /// The last LSN whose events are in the table, 0 before the first flush.
+    async fn flushed(&mut self) -> Result<Lsn> {
+        let state = self.table.snapshot()?;
+        let version = state.transaction_version(&*self.table.log_store(), &self.node).await?;
+        Ok(version.unwrap_or(0) as Lsn)
+    }
+
+    /// The last LSN flushed after a look at the log: whether a commit whose answer was lost took place.
+    pub async fn refresh(&mut self) -> Result<Lsn> {
+        self.table.update_state().await?;
+        self.flushed().await
+    }
+
+    fn index(&self) -> Result<FileIndex> {
+        let mut index = FileIndex::new();
+        for view in self.table.snapshot()?.log_data().iter() {
+            #[expect(deprecated, reason = "the arrays it points to leave out the tags")]
+            let add = view.add_action();
+            let (hour, file) = self.data_file(&add)?;
+            add_to_index(&mut index, hour, Arc::new(file));
+        }
+        Ok(index)
+    }
+
+    fn data_file(&self, add: &Add) -> Result<(Hour, DataFile)> {
+        let location =
+            Location::from_url_path(format!("{TABLE_DIR}/{}", add.path)).map_err(object_store::Error::from)?;
+        let partition = |column: &str| add.partition_values.get(column).cloned().flatten();
+        let hour = partition("date")
+            .and_then(|date| date.parse().ok())
+            .zip(partition("hour").and_then(|hour| hour.parse().ok()))
+            .and_then(|(date, hour)| Hour::from_partition(date, hour))
+            .ok_or_else(|| {
+                Error::Config(format!("{location}: not a partition of hours: {:?}", add.partition_values))
+            })?;
+        let tag = add.tags.as_ref().and_then(|tags| tags.get(ROLLUP_TAG)).and_then(Option::as_ref);
+        let rollup = match tag.and_then(|tag| serde_json::from_str(tag).ok()) {
+            Some(rollup) => rollup,
+            None => {
+                let bytes = self.store.read(&location).map_err(Error::io(location.to_string(), "read"))?;
+                data_file::read_rollup(bytes)?
+            }
+        };
+        Ok((hour, DataFile { location, bytes: add.size as u64, rollup, generation: None }))
+    }
+
+    /// Writes a file's bytes, not yet durable. Answers where; the same generation and hour go to the same place.
+    pub fn put(&self, first_lsn: Lsn, hour: Hour, parquet: &[u8]) -> Result<Location> {
+        let node = &self.node[..8.min(self.node.len())];
+        let path = format!("{TABLE_DIR}/{}/part-{first_lsn:020}-{node}.zstd.parquet", hour.partition_path());
+        let location = Location::from(path);
+        self.store.put_data_file(&location, parquet).map_err(Error::io(location.to_string(), "write"))?;
+        Ok(location)
+    }
+
+    /// Makes the files durable, then commits them with the transaction `last_lsn`: durable too when it returns.
+    pub async fn commit(&mut self, files: &[CommitFile], last_lsn: Lsn, now_us: i64) -> Result<()> {
+        self.store.sync().map_err(Error::io(TABLE_DIR, "sync the data files"))?;
+        let actions = files.iter().map(|(hour, file, users)| Action::Add(add_action(*hour, file, users, now_us)));
+        let transaction = Transaction::new_with_last_update(&self.node, last_lsn as i64, Some(now_us / 1_000));
+        let properties =
+            CommitProperties::default().with_application_transaction(transaction).with_create_checkpoint(false);
+        let operation = DeltaOperation::Write {
+            mode: SaveMode::Append,
+            partition_by: Some(vec!["date".into(), "hour".into()]),
+            predicate: None,
+        };
+        let committed = CommitBuilder::from(properties)
+            .with_actions(actions.collect())
+            .build(Some(self.table.snapshot()?), self.table.log_store(), operation)
+            .await?;
+        self.table.state = Some(committed.snapshot);
+        Ok(())
+    }
+
+    /// Writes a checkpoint when one is due, so that opening stays quick. A failure costs only that.
+    pub async fn checkpoint_if_due(&self) {
+        let version = self.table.version().unwrap_or(0);
+        if version > 0
+            && version.is_multiple_of(CHECKPOINT_INTERVAL)
+            && let Err(error) = deltalake_core::checkpoints::create_checkpoint(&self.table, None).await
+        {
+            tracing::warn!(%error, version, "the Delta checkpoint failed; the next one makes up for it");
+        }
+    }
+}
+
+async fn create_table(table: &DeltaTable) -> Result<DeltaTable> {
+    let column = |name: &str, of: PrimitiveType| StructField::new(name, DataType::Primitive(of), true);
+    let created = CreateBuilder::new()
+        .with_log_store(table.log_store())
+        .with_table_name("events")
+        .with_comment("Visitor events by hour, written by hourglass")
+        .with_columns([
+            column("timestamp", PrimitiveType::Timestamp),
+            column("user_id", PrimitiveType::String),
+            column("event", PrimitiveType::String),
+            column("date", PrimitiveType::Date),
+            column("hour", PrimitiveType::Integer),
+        ])
+        .with_partition_columns(["date", "hour"])
+        .await?;
+    Ok(created)
+}
+
+fn add_action(hour: Hour, file: &DataFile, users: &(String, String), now_us: i64) -> Add {
+    let rollup = &file.rollup;
+    let mut min = json!({ "timestamp": milliseconds(rollup.min_us) });
+    // Statistics hold milliseconds: the maximum is rounded up so that it bounds the microseconds too.
+    let mut max = json!({ "timestamp": milliseconds(rollup.max_us + 999) });
+    let (first, last) = users;
+    if last.len() <= MAX_STATISTICS_BYTES {
+        min["user_id"] = json!(first.chars().take(32).collect::<String>());
+        max["user_id"] = json!(last);
+    }
+    let nulls = json!({ "timestamp": 0, "user_id": 0, "event": 0 });
+    let stats = json!({ "numRecords": rollup.rows(), "minValues": min, "maxValues": max, "nullCount": nulls });
+    let partition = [("date", hour.date().to_string()), ("hour", hour.of_day().to_string())];
+    let tag = serde_json::to_string(rollup).expect("a rollup is plain data");
+    Add {
+        path: file.location.as_ref().trim_start_matches(TABLE_DIR).trim_start_matches('/').to_string(),
+        partition_values: partition.map(|(column, value)| (column.to_string(), Some(value))).into(),
+        size: file.bytes as i64,
+        modification_time: now_us / 1_000,
+        data_change: true,
+        stats: Some(stats.to_string()),
+        tags: Some(HashMap::from([(ROLLUP_TAG.to_string(), Some(tag))])),
+        ..Add::default()
+    }
+}
+
+fn milliseconds(us: i64) -> String {
+    chrono::DateTime::from_timestamp_micros(us)
+        .expect("a stored timestamp is in range")
+        .to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
+}
+
+/// Where the table's futures run, for threads that may or may not be inside another runtime.
+#[derive(Debug)]
+pub struct LakeRuntime(Option<tokio::runtime::Runtime>);
+
+impl LakeRuntime {
+    pub fn new() -> Result<LakeRuntime> {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        let runtime = builder.worker_threads(1).thread_name("hourglass-lake").enable_all().build();
+        Ok(LakeRuntime(Some(runtime.map_err(Error::io("", "start the threads of the table"))?)))
+    }
+
+    /// Runs `future` to its end, on a thread of its own where this one is inside a runtime, which cannot be entered twice.
+    pub fn block_on<T: Send>(&self, future: impl Future<Output = T> + Send) -> T {
+        let runtime = self.0.as_ref().expect("taken on drop only");
+        match tokio::runtime::Handle::try_current() {
+            Err(_) => runtime.block_on(future),
+            Ok(_) => std::thread::scope(|scope| {
+                scope.spawn(|| runtime.block_on(future)).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            }),
+        }
+    }
+}
+
+impl Drop for LakeRuntime {
+    /// A runtime waits for its threads when it goes, which a thread of another runtime must not.
+    fn drop(&mut self) {
+        self.0.take().expect("taken here only").shutdown_background();
+    }
+}

@@ -1,0 +1,176 @@
+//! What is visible: memory and files at one moment, and the one place where that moment moves on.
+
+use std::sync::{Arc, Mutex};
+
+use arc_swap::ArcSwap;
+
+use super::distinct::DistinctUsers;
+use super::lake::{FileIndex, HourFiles};
+use super::memtable::{HourTable, Memtable};
+use super::object::VfsStore;
+use crate::error::Result;
+use crate::hour::Hour;
+
+/// The numbers of one hour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HourNumbers {
+    pub unique_users: u64,
+    pub clicks: u64,
+    pub impressions: u64,
+}
+
+/// One state of the store: each acknowledged event is in exactly one of its memtables and files. It never changes, and
+/// clones in constant time.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The generation that events arrive in.
+    pub active: Memtable,
+    /// Generations being flushed, oldest first.
+    pub sealed: Vec<Memtable>,
+    pub files: FileIndex,
+    /// Where the files are.
+    pub store: VfsStore,
+    pub(super) distinct: Arc<DistinctUsers>,
+}
+
+/// Where one hour's rows are in a snapshot, oldest first: files, then memory.
+#[derive(Clone, Debug, Default)]
+pub struct HourSources {
+    pub files: Option<Arc<HourFiles>>,
+    /// With the generation each belongs to. One without rows is there for its users.
+    pub tables: Vec<(u64, Arc<HourTable>)>,
+}
+
+impl Snapshot {
+    /// The generations, oldest first.
+    pub fn memtables(&self) -> impl DoubleEndedIterator<Item = &Memtable> {
+        self.sealed.iter().chain([&self.active])
+    }
+
+    pub fn sources(&self, hour: Hour) -> HourSources {
+        let table = |memtable: &Memtable| Some((memtable.generation, memtable.hours.get(&hour)?.clone()));
+        HourSources { files: self.files.get(&hour).cloned(), tables: self.memtables().filter_map(table).collect() }
+    }
+
+    /// Whether the hour has rows in files or in generations before the active one.
+    pub(super) fn is_behind_active(&self, hour: Hour) -> bool {
+        self.files.contains_key(&hour) || self.sealed.iter().any(|sealed| sealed.hours.contains_key(&hour))
+    }
+
+    /// The hour's exact numbers, when they are known without reading a file: always, but for an hour in several places
+    /// whose users have not been united yet.
+    pub fn numbers_now(&self, hour: Hour) -> Option<HourNumbers> {
+        // The usual case, an hour that only the active generation has, without a list of sources.
+        if self.sealed.is_empty() && !self.files.contains_key(&hour) {
+            return Some(self.active.hours.get(&hour).map_or(HourNumbers::default(), |table| HourNumbers {
+                unique_users: table.users.len() as u64,
+                clicks: table.clicks,
+                impressions: table.impressions,
+            }));
+        }
+        let sources = self.sources(hour);
+        let known = sources.unique_users().or_else(|| self.distinct.known(hour, &sources));
+        known.map(|unique_users| sources.numbers(unique_users))
+    }
+
+    /// The hour's exact numbers. Reads the users of the hour's files where they must be united first; the union is kept.
+    pub async fn numbers(&self, hour: Hour) -> Result<HourNumbers> {
+        if let Some(numbers) = self.numbers_now(hour) {
+            return Ok(numbers);
+        }
+        let sources = self.sources(hour);
+        let unique_users = self.distinct.unite(hour, &sources, &self.store).await?;
+        Ok(sources.numbers(unique_users))
+    }
+
+    /// Clicks and impressions of the hours `first..=last` together. Their distinct users it leaves at 0: those of several
+    /// hours do not add up.
+    pub fn counts(&self, first: Hour, last: Hour) -> HourNumbers {
+        let mut numbers = HourNumbers::default();
+        for (_, files) in self.files.range(first..=last) {
+            numbers.clicks += files.clicks;
+            numbers.impressions += files.impressions;
+        }
+        for (_, table) in self.memtables().flat_map(|memtable| memtable.hours.range(first..=last)) {
+            numbers.clicks += table.clicks;
+            numbers.impressions += table.impressions;
+        }
+        numbers
+    }
+
+    /// The hours that have rows, in order.
+    pub fn hours(&self) -> Vec<Hour> {
+        let with_rows = |memtable: &Memtable| -> Vec<Hour> {
+            memtable.hours.iter().filter(|(_, table)| table.rows() > 0).map(|(hour, _)| *hour).collect()
+        };
+        let mut hours: Vec<Hour> = self.files.keys().copied().collect();
+        let in_memory: Vec<Hour> = self.memtables().flat_map(with_rows).collect();
+        if !in_memory.is_empty() {
+            hours.extend(in_memory);
+            hours.sort_unstable();
+            hours.dedup();
+        }
+        hours
+    }
+}
+
+impl HourSources {
+    /// Distinct users, where one source knows them all.
+    fn unique_users(&self) -> Option<u64> {
+        if let Some((_, newest)) = self.tables.last()
+            && newest.complete
+        {
+            return Some(newest.users.len() as u64);
+        }
+        match (&self.files, &self.tables[..]) {
+            (None, []) => Some(0),
+            (Some(files), []) => files.unique_users,
+            _ => None,
+        }
+    }
+
+    fn numbers(&self, unique_users: u64) -> HourNumbers {
+        let mut numbers = HourNumbers { unique_users, clicks: 0, impressions: 0 };
+        if let Some(files) = &self.files {
+            numbers.clicks += files.clicks;
+            numbers.impressions += files.impressions;
+        }
+        for (_, table) in &self.tables {
+            numbers.clicks += table.clicks;
+            numbers.impressions += table.impressions;
+        }
+        numbers
+    }
+
+    /// Rows in memory and in files.
+    pub fn rows(&self) -> u64 {
+        let numbers = self.numbers(0);
+        numbers.clicks + numbers.impressions
+    }
+}
+
+/// The current snapshot. Readers load it without a lock; the writer and the flusher move it on, one at a time.
+#[derive(Debug)]
+pub struct SnapshotCell {
+    current: ArcSwap<Snapshot>,
+    /// A mutex because an update reads, changes and stores; held for that long only.
+    turn: Mutex<()>,
+}
+
+impl SnapshotCell {
+    pub fn new(snapshot: Snapshot) -> SnapshotCell {
+        SnapshotCell { current: ArcSwap::from_pointee(snapshot), turn: Mutex::new(()) }
+    }
+
+    pub fn load(&self) -> Arc<Snapshot> {
+        self.current.load_full()
+    }
+
+    /// Publishes a changed copy of the current snapshot: the only place where what is visible changes.
+    pub fn update(&self, change: impl FnOnce(&mut Snapshot)) {
+        let _turn = self.turn.lock().expect("no panic under this lock");
+        let mut next = Snapshot::clone(&self.current.load());
+        change(&mut next);
+        self.current.store(Arc::new(next));
+    }
+}

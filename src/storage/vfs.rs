@@ -1,0 +1,194 @@
+//! The operating system's files, as an interface a test can replace.
+//!
+//! Everything below `storage/` that touches a file goes through [`Vfs`]: the log, the data files and the Delta log alike.
+//! What is written is durable only after the matching sync, exactly as POSIX has it: a file's bytes after
+//! [`VfsFile::sync_data`], its name after [`Vfs::sync_dir`] of the folder that holds it, or both for everything at once
+//! after [`Vfs::sync_filesystem`].
+
+use std::fmt::Debug;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
+use std::sync::Arc;
+
+/// An open file. Positions are explicit, so one handle serves many threads.
+pub trait VfsFile: Send + Sync + Debug {
+    /// Fills `buf` from `offset`; `UnexpectedEof` when the file ends before.
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()>;
+    fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()>;
+    /// `fdatasync`: the bytes, and the length where it changed.
+    fn sync_data(&self) -> io::Result<()>;
+    fn set_len(&self, len: u64) -> io::Result<()>;
+    fn len(&self) -> io::Result<u64>;
+}
+
+/// What a listing says of one entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub name: String,
+    pub meta: Meta,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Meta {
+    pub is_dir: bool,
+    pub len: u64,
+    /// Last modified, microseconds since the epoch.
+    pub modified_us: i64,
+}
+
+/// A held lock; dropping it lets go.
+pub trait Lock: Send + Sync + Debug {}
+
+/// A file system.
+pub trait Vfs: Send + Sync + Debug {
+    /// Opens an existing file for reading.
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn VfsFile>>;
+    /// Opens an existing file for reading and writing.
+    fn open_write(&self, path: &Path) -> io::Result<Arc<dyn VfsFile>>;
+    /// Creates a file for reading and writing; one that is there is emptied.
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn VfsFile>>;
+    fn create_dir_all(&self, path: &Path) -> io::Result<()>;
+    /// Replaces `to` when it exists.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// A second name for a file; `AlreadyExists` when `to` exists.
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()>;
+    fn remove_file(&self, path: &Path) -> io::Result<()>;
+    fn metadata(&self, path: &Path) -> io::Result<Meta>;
+    /// The entries of a folder, in order of their names.
+    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>>;
+    /// Makes the names in a folder durable.
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Makes everything written so far on the file system that holds `path` durable.
+    fn sync_filesystem(&self, path: &Path) -> io::Result<()>;
+    /// Takes an exclusive lock on the file at `path`, creating it; `WouldBlock` when another process holds it.
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>>;
+}
+
+/// Writes `bytes` under `path` so that, at any instant, the name stands for the old file or the whole new one: a temporary
+/// file, its sync, the rename and the folder's sync in one step, since each alone is worth nothing.
+pub fn write_atomically(vfs: &dyn Vfs, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let temporary = path.with_extension("tmp");
+    let file = vfs.create(&temporary)?;
+    file.write_all_at(bytes, 0)?;
+    file.sync_data()?;
+    vfs.rename(&temporary, path)?;
+    vfs.sync_dir(path.parent().unwrap_or(Path::new(".")))
+}
+
+/// Reads a whole file.
+pub fn read_all(vfs: &dyn Vfs, path: &Path) -> io::Result<Vec<u8>> {
+    let file = vfs.open(path)?;
+    let mut bytes = vec![0; file.len()? as usize];
+    file.read_exact_at(&mut bytes, 0)?;
+    Ok(bytes)
+}
+
+/// The machine's disk.
+#[derive(Debug, Clone, Copy)]
+pub struct Disk;
+
+#[derive(Debug)]
+struct DiskFile(File);
+
+#[derive(Debug)]
+struct DiskLock(#[expect(dead_code, reason = "held for its drop, which unlocks")] File);
+
+impl Lock for DiskLock {}
+
+impl VfsFile for DiskFile {
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        self.0.read_exact_at(buf, offset)
+    }
+
+    fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
+        self.0.write_all_at(buf, offset)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+}
+
+fn open_with(options: &mut OpenOptions, path: &Path) -> io::Result<Arc<dyn VfsFile>> {
+    Ok(Arc::new(DiskFile(options.open(path)?)))
+}
+
+fn meta(of: &fs::Metadata) -> Meta {
+    Meta { is_dir: of.is_dir(), len: of.len(), modified_us: of.mtime() * 1_000_000 + of.mtime_nsec() / 1_000 }
+}
+
+impl Vfs for Disk {
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn VfsFile>> {
+        open_with(OpenOptions::new().read(true), path)
+    }
+
+    fn open_write(&self, path: &Path) -> io::Result<Arc<dyn VfsFile>> {
+        open_with(OpenOptions::new().read(true).write(true), path)
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn VfsFile>> {
+        open_with(OpenOptions::new().read(true).write(true).create(true).truncate(true), path)
+    }
+
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        fs::create_dir_all(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::hard_link(from, to)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn metadata(&self, path: &Path) -> io::Result<Meta> {
+        Ok(meta(&fs::metadata(path)?))
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            // A file removed between the listing and the look at it was not there.
+            match entry.metadata() {
+                Ok(of) => entries.push(Entry { name: entry.file_name().to_string_lossy().into(), meta: meta(&of) }),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(entries)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        File::open(dir)?.sync_all()
+    }
+
+    fn sync_filesystem(&self, path: &Path) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(&File::open(path)?)?)
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Box::new(DiskLock(file))),
+            Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! The log's byte format, version 1. Integers are little-endian.
+//!
+//! ```text
+//! segment header, 64 bytes          frame
+//!   0  magic  "HGLASWAL"              0  magic      "HGFR"
+//!   8  format version   u32 = 1       4  length     u32, bytes of payload
+//!  12  reserved         u32 = 0       8  crc32c     u32
+//!  16  sequence         u64          12  count      u32, events
+//!  24  base lsn         u64          16  first lsn  u64
+//!  32  crc32c of 0..32  u32          24  payload
+//!  36  zeros                         payload
+//!                                      count x i64  timestamps, microseconds
+//!                                      count x u32  where each user ends
+//!                                      count x u8   kinds
+//!                                      the users' bytes, UTF-8
+//! ```
+//!
+//! A frame's checksum covers the segment's sequence number, then everything after the checksum, so that a frame left over
+//! from the former life of a recycled segment never passes for one of this.
+//!
+//! What it deliberately lacks: compression (a frame lives until the next flush, seconds to an hour) and a footer (the next
+//! segment's base LSN says where this one had to end).
+
+use crate::event::EventBatch;
+use crate::storage::Lsn;
+
+pub const SEGMENT_HEADER_LEN: usize = 64;
+pub const FRAME_HEADER_LEN: usize = 24;
+pub const FORMAT_VERSION: u32 = 1;
+
+const SEGMENT_MAGIC: &[u8; 8] = b"HGLASWAL";
+const FRAME_MAGIC: &[u8; 4] = b"HGFR";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentHeader {
+    pub version: u32,
+    pub sequence: u64,
+    /// The LSN of the first event the segment may hold.
+    pub base_lsn: Lsn,
+}
+
+impl SegmentHeader {
+    pub fn encode(&self) -> [u8; SEGMENT_HEADER_LEN] {
+        let mut bytes = [0; SEGMENT_HEADER_LEN];
+        bytes[..8].copy_from_slice(SEGMENT_MAGIC);
+        bytes[8..12].copy_from_slice(&self.version.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.sequence.to_le_bytes());
+        bytes[24..32].copy_from_slice(&self.base_lsn.to_le_bytes());
+        let crc = crc32c::crc32c(&bytes[..32]);
+        bytes[32..36].copy_from_slice(&crc.to_le_bytes());
+        bytes
+    }
+
+    /// Nothing when the bytes are no intact header.
+    pub fn decode(bytes: &[u8]) -> Option<SegmentHeader> {
+        let bytes = bytes.get(..SEGMENT_HEADER_LEN)?;
+        let intact = &bytes[..8] == SEGMENT_MAGIC && u32_at(bytes, 32) == crc32c::crc32c(&bytes[..32]);
+        intact.then(|| SegmentHeader {
+            version: u32_at(bytes, 8),
+            sequence: u64_at(bytes, 16),
+            base_lsn: u64_at(bytes, 24),
+        })
+    }
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
+}
+
+fn checksum(sequence: u64, after_checksum: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&sequence.to_le_bytes()), after_checksum)
+}
+
+/// Writes `batch` as one frame into `buffer`, which it empties first.
+pub fn encode(buffer: &mut Vec<u8>, sequence: u64, first_lsn: Lsn, batch: &EventBatch) {
+    let length = batch.byte_len();
+    buffer.clear();
+    buffer.reserve(FRAME_HEADER_LEN + length);
+    buffer.extend_from_slice(FRAME_MAGIC);
+    buffer.extend_from_slice(&u32::try_from(length).expect("a batch is under 4 GiB").to_le_bytes());
+    buffer.extend_from_slice(&[0; 4]);
+    buffer.extend_from_slice(&(batch.len() as u32).to_le_bytes());
+    buffer.extend_from_slice(&first_lsn.to_le_bytes());
+    batch.timestamps_us().iter().for_each(|us| buffer.extend_from_slice(&us.to_le_bytes()));
+    batch.user_ends().iter().for_each(|end| buffer.extend_from_slice(&end.to_le_bytes()));
+    buffer.extend_from_slice(batch.kinds());
+    buffer.extend_from_slice(batch.users().as_bytes());
+    let crc = checksum(sequence, &buffer[12..]);
+    buffer[8..12].copy_from_slice(&crc.to_le_bytes());
+}
+
+/// A frame whose checksum holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame<'a> {
+    pub first_lsn: Lsn,
+    pub count: u32,
+    payload: &'a [u8],
+}
+
+impl<'a> Frame<'a> {
+    /// The frame at the start of `bytes`, or nothing when there is no intact one of segment `sequence`.
+    pub fn decode(bytes: &'a [u8], sequence: u64) -> Option<Frame<'a>> {
+        let header = bytes.get(..FRAME_HEADER_LEN)?;
+        if &header[..4] != FRAME_MAGIC {
+            return None;
+        }
+        let end = FRAME_HEADER_LEN.checked_add(u32_at(header, 4) as usize)?;
+        let frame = bytes.get(..end)?;
+        if u32_at(header, 8) != checksum(sequence, &frame[12..]) {
+            return None;
+        }
+        Some(Frame { first_lsn: u64_at(header, 16), count: u32_at(header, 12), payload: &frame[FRAME_HEADER_LEN..] })
+    }
+
+    pub fn last_lsn(&self) -> Lsn {
+        self.first_lsn + u64::from(self.count) - 1
+    }
+
+    pub fn encoded_len(&self) -> usize {
+        FRAME_HEADER_LEN + self.payload.len()
+    }
+
+    /// The events, or what is wrong with a payload whose checksum holds: a fault of the writer, not of the disk.
+    pub fn events(&self) -> Result<EventBatch, String> {
+        let n = self.count as usize;
+        let (timestamps, rest) = self.payload.split_at_checked(n * 8).ok_or("the timestamps are cut")?;
+        let (ends, rest) = rest.split_at_checked(n * 4).ok_or("the user ends are cut")?;
+        let (kinds, users) = rest.split_at_checked(n).ok_or("the kinds are cut")?;
+        let timestamps = timestamps.chunks_exact(8).map(|us| u64_at(us, 0) as i64).collect();
+        let ends = ends.chunks_exact(4).map(|end| u32_at(end, 0)).collect();
+        let users = String::from_utf8(users.to_vec()).map_err(|_| "the users are not UTF-8")?;
+        EventBatch::from_columns(timestamps, kinds.to_vec(), ends, users).map_err(|rejection| rejection.to_string())
+    }
+}
+
+/// Whether the bytes begin as a frame does, intact or not.
+pub fn begins(bytes: &[u8]) -> bool {
+    bytes.starts_with(FRAME_MAGIC)
+}
+
+/// Where the next intact frame of segment `sequence` with an LSN of at least `from_lsn` begins, at or after `offset`.
+pub fn find_next(bytes: &[u8], offset: usize, sequence: u64, from_lsn: Lsn) -> Option<usize> {
+    let is_frame = |at: &usize| {
+        let frame = &bytes[*at..];
+        frame.starts_with(FRAME_MAGIC)
+            && frame.len() >= FRAME_HEADER_LEN
+            && u64_at(frame, 16) >= from_lsn
+            && Frame::decode(frame, sequence).is_some()
+    };
+    (offset..bytes.len().saturating_sub(FRAME_HEADER_LEN)).find(is_frame)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::EventKind;
+
+    fn encoded(sequence: u64) -> (EventBatch, Vec<u8>) {
+        let mut batch = EventBatch::new();
+        batch.push(1_000, "ana", EventKind::Click);
+        batch.push(2_000, "Zoë", EventKind::Impression);
+        let mut bytes = Vec::new();
+        encode(&mut bytes, sequence, 7, &batch);
+        (batch, bytes)
+    }
+
+    #[test]
+    fn a_frame_gives_back_its_events() {
+        let (batch, bytes) = encoded(3);
+        let frame = Frame::decode(&bytes, 3).unwrap();
+        assert_eq!((frame.first_lsn, frame.last_lsn(), frame.encoded_len()), (7, 8, bytes.len()));
+        assert_eq!(frame.events(), Ok(batch));
+    }
+
+    #[test]
+    fn a_frame_of_another_segment_is_none_of_this() {
+        assert_eq!(Frame::decode(&encoded(3).1, 4), None);
+    }
+
+    #[test]
+    fn no_damaged_byte_of_a_frame_goes_unseen() {
+        let (_, bytes) = encoded(3);
+        for at in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 0x10;
+            assert_eq!(Frame::decode(&damaged, 3), None, "byte {at}");
+        }
+    }
+
+    #[test]
+    fn no_damaged_byte_of_a_segment_header_goes_unseen() {
+        let header = SegmentHeader { version: FORMAT_VERSION, sequence: 9, base_lsn: 100 };
+        assert_eq!(SegmentHeader::decode(&header.encode()), Some(header));
+        for at in 0..36 {
+            let mut damaged = header.encode();
+            damaged[at] ^= 1;
+            assert_eq!(SegmentHeader::decode(&damaged), None, "byte {at}");
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! The write-ahead log: what makes an acknowledgement survive a power cut.
+//!
+//! A log is a folder of segments `NNNNNNNNNNNNNNNNNNNN.wal`, numbered upwards; [`frame`] has the byte format. The one
+//! writer appends a frame for everything that waits and syncs it once ([`Wal::append`]). Segments whose events are all
+//! flushed become spares, to be written over by later segments: writing into blocks that exist is the quickest sync.
+//!
+//! Does not own: what the events mean (the memtable), and which are flushed (the Delta table's `txn`).
+
+mod frame;
+mod replay;
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use self::frame::{FORMAT_VERSION, SEGMENT_HEADER_LEN, SegmentHeader};
+pub use self::replay::{Replay, replay};
+use crate::error::{Error, Result};
+use crate::event::EventBatch;
+use crate::storage::Lsn;
+use crate::storage::vfs::{Vfs, VfsFile};
+
+/// Spare segments kept; more are removed.
+const SPARES: usize = 2;
+
+/// The log's writing end. Owned by the writer thread alone.
+#[derive(Debug)]
+pub struct Wal {
+    vfs: Arc<dyn Vfs>,
+    dir: PathBuf,
+    segment_bytes: u64,
+    sequence: u64,
+    path: PathBuf,
+    file: Arc<dyn VfsFile>,
+    offset: u64,
+    next_lsn: Lsn,
+    /// The frame being written; kept for its capacity.
+    buffer: Vec<u8>,
+    closed: Arc<ClosedSegments>,
+}
+
+/// Segments no longer written to: shared between the writer, which closes them and takes spares, and the flusher, which
+/// releases them and prepares spares. A mutex held for a list's push or pop and, when segments are released, their
+/// renames.
+#[derive(Debug)]
+pub struct ClosedSegments {
+    vfs: Arc<dyn Vfs>,
+    dir: PathBuf,
+    segment_bytes: u64,
+    lists: Mutex<Lists>,
+}
+
+#[derive(Debug, Default)]
+struct Lists {
+    closed: VecDeque<Closed>,
+    spares: Vec<PathBuf>,
+    spares_made: u64,
+}
+
+#[derive(Debug)]
+struct Closed {
+    path: PathBuf,
+    last_lsn: Lsn,
+}
+
+impl Wal {
+    /// Opens the log for writing after `replayed`: cuts the torn tail, makes what was replayed durable and starts a fresh
+    /// segment.
+    pub fn open(vfs: Arc<dyn Vfs>, dir: &Path, segment_bytes: u64, replayed: Replay) -> Result<Wal> {
+        vfs.create_dir_all(dir).map_err(Error::io(dir, "create"))?;
+        let mut lists = Lists { spares: spares(&*vfs, dir)?, ..Lists::default() };
+        lists.spares_made = lists.spares.len() as u64;
+        let sequence = replayed.segments.last().map_or(1, |last| last.sequence + 1);
+        let last = replayed.segments.len().saturating_sub(1);
+        for (i, segment) in replayed.segments.into_iter().enumerate() {
+            if i == last {
+                cut_tail(&*vfs, &segment)?;
+            }
+            if segment.end > 0 {
+                lists.closed.push_back(Closed { path: segment.path, last_lsn: segment.last_lsn });
+            }
+        }
+        let closed =
+            Arc::new(ClosedSegments { vfs: vfs.clone(), dir: dir.into(), segment_bytes, lists: Mutex::new(lists) });
+        let next_lsn = replayed.next_lsn;
+        let (path, file) = start_segment(
+            &*vfs,
+            dir,
+            &closed,
+            SegmentHeader { version: FORMAT_VERSION, sequence, base_lsn: next_lsn },
+        )?;
+        let offset = SEGMENT_HEADER_LEN as u64;
+        Ok(Wal {
+            vfs,
+            dir: dir.into(),
+            segment_bytes,
+            sequence,
+            path,
+            file,
+            offset,
+            next_lsn,
+            buffer: Vec::new(),
+            closed,
+        })
+    }
+
+    /// Writes `batch` as one frame and syncs it; answers the LSNs `first..=last` it got.
+    ///
+    /// # Errors
+    /// After an error the log's end is unknown: the caller must not append again, nor retry the sync.
+    pub fn append(&mut self, batch: &EventBatch) -> Result<(Lsn, Lsn)> {
+        if self.offset > SEGMENT_HEADER_LEN as u64 && self.offset + batch.byte_len() as u64 > self.segment_bytes {
+            self.rotate()?;
+        }
+        let first = self.next_lsn;
+        frame::encode(&mut self.buffer, self.sequence, first, batch);
+        self.file.write_all_at(&self.buffer, self.offset).map_err(Error::io(&self.path, "write"))?;
+        self.file.sync_data().map_err(Error::io(&self.path, "sync"))?;
+        self.offset += self.buffer.len() as u64;
+        self.next_lsn += batch.len() as u64;
+        if self.buffer.capacity() > 4 << 20 {
+            self.buffer = Vec::new();
+        }
+        Ok((first, self.next_lsn - 1))
+    }
+
+    fn rotate(&mut self) -> Result<()> {
+        let sequence = self.sequence + 1;
+        let header = SegmentHeader { version: FORMAT_VERSION, sequence, base_lsn: self.next_lsn };
+        let (path, file) = start_segment(&*self.vfs, &self.dir, &self.closed, header)?;
+        let last_lsn = self.next_lsn - 1;
+        self.closed.lock().closed.push_back(Closed { path: std::mem::replace(&mut self.path, path), last_lsn });
+        (self.sequence, self.file, self.offset) = (sequence, file, SEGMENT_HEADER_LEN as u64);
+        Ok(())
+    }
+
+    /// Closes the segment when it holds events, so that a flush of all of them can release it.
+    pub fn rotate_if_used(&mut self) -> Result<()> {
+        match self.offset > SEGMENT_HEADER_LEN as u64 {
+            true => self.rotate(),
+            false => Ok(()),
+        }
+    }
+
+    pub fn next_lsn(&self) -> Lsn {
+        self.next_lsn
+    }
+
+    pub fn closed_segments(&self) -> Arc<ClosedSegments> {
+        self.closed.clone()
+    }
+}
+
+impl ClosedSegments {
+    fn lock(&self) -> MutexGuard<'_, Lists> {
+        self.lists.lock().expect("no panic under this lock")
+    }
+
+    /// Lets go of the segments whose events are all at or below `flushed`. Oldest first, so that a crash in between leaves
+    /// no hole.
+    pub fn release_through(&self, flushed: Lsn) -> Result<()> {
+        let mut lists = self.lock();
+        let mut changed = false;
+        while lists.closed.front().is_some_and(|segment| segment.last_lsn <= flushed) {
+            let path = lists.closed.pop_front().expect("just seen").path;
+            if lists.spares.len() < SPARES {
+                lists.spares_made += 1;
+                let spare = self.spare_path(lists.spares_made);
+                self.vfs.rename(&path, &spare).map_err(Error::io(&path, "recycle"))?;
+                lists.spares.push(spare);
+            } else {
+                self.vfs.remove_file(&path).map_err(Error::io(&path, "remove"))?;
+            }
+            changed = true;
+        }
+        match changed {
+            true => self.vfs.sync_dir(&self.dir).map_err(Error::io(&self.dir, "sync")),
+            false => Ok(()),
+        }
+    }
+
+    /// Writes a spare of zeros when there is none, so that the writer never has to.
+    pub fn prepare_spare(&self) -> Result<()> {
+        let spare = {
+            let mut lists = self.lock();
+            if !lists.spares.is_empty() {
+                return Ok(());
+            }
+            lists.spares_made += 1;
+            self.spare_path(lists.spares_made)
+        };
+        let file = self.vfs.create(&spare).map_err(Error::io(&spare, "create"))?;
+        let zeros = vec![0; 1 << 20];
+        let mut offset = 0;
+        while offset < self.segment_bytes {
+            let len = zeros.len().min((self.segment_bytes - offset) as usize);
+            file.write_all_at(&zeros[..len], offset).map_err(Error::io(&spare, "preallocate"))?;
+            offset += len as u64;
+        }
+        file.sync_data().map_err(Error::io(&spare, "sync"))?;
+        self.lock().spares.push(spare);
+        Ok(())
+    }
+
+    fn spare_path(&self, number: u64) -> PathBuf {
+        self.dir.join(format!("{number:020}.spare"))
+    }
+}
+
+/// Spares of an earlier run, renumbered by their names; a name that cannot be read is left alone.
+fn spares(vfs: &dyn Vfs, dir: &Path) -> Result<Vec<PathBuf>> {
+    let entries = vfs.list(dir).map_err(Error::io(dir, "list"))?;
+    let spares = entries.into_iter().filter(|entry| entry.name.ends_with(".spare"));
+    let (keep, drop): (Vec<_>, Vec<_>) = spares.enumerate().partition(|(i, _)| *i < SPARES);
+    for (_, entry) in drop {
+        let path = dir.join(entry.name);
+        vfs.remove_file(&path).map_err(Error::io(&path, "remove"))?;
+    }
+    let mut paths = Vec::new();
+    for (i, entry) in keep {
+        let (from, to) = (dir.join(entry.name), dir.join(format!("{:020}.spare", i + 1)));
+        if from != to {
+            vfs.rename(&from, &to).map_err(Error::io(&from, "rename"))?;
+        }
+        paths.push(to);
+    }
+    Ok(paths)
+}
+
+fn cut_tail(vfs: &dyn Vfs, segment: &replay::Segment) -> Result<()> {
+    if segment.torn {
+        let (path, offset, bytes) = (segment.path.display(), segment.end, segment.file_len - segment.end);
+        tracing::warn!(%path, offset, bytes, "the log's tail was torn by a crash and is cut; nothing acknowledged was in it");
+    }
+    let file = vfs.open_write(&segment.path).map_err(Error::io(&segment.path, "open"))?;
+    if segment.end == 0 {
+        // Born torn: with no header it would read as damage once a later segment follows.
+        return vfs.remove_file(&segment.path).map_err(Error::io(&segment.path, "remove"));
+    }
+    file.set_len(segment.end).map_err(Error::io(&segment.path, "cut"))?;
+    file.sync_data().map_err(Error::io(&segment.path, "sync"))
+}
+
+/// A segment with its header, durable under its name: from a spare when there is one.
+fn start_segment(
+    vfs: &dyn Vfs,
+    dir: &Path,
+    closed: &ClosedSegments,
+    header: SegmentHeader,
+) -> Result<(PathBuf, Arc<dyn VfsFile>)> {
+    let path = replay::segment_path(dir, header.sequence);
+    let spare = closed.lock().spares.pop();
+    let start = || -> io::Result<Arc<dyn VfsFile>> {
+        let file = match spare {
+            Some(spare) => {
+                vfs.rename(&spare, &path)?;
+                vfs.open_write(&path)?
+            }
+            None => vfs.create(&path)?,
+        };
+        file.write_all_at(&header.encode(), 0)?;
+        file.sync_data()?;
+        vfs.sync_dir(dir)?;
+        Ok(file)
+    };
+    let file = start().map_err(Error::io(&path, "start a log segment"))?;
+    Ok((path, file))
+}

@@ -1,0 +1,178 @@
+//! Reading the log back: what recovery and read-only visitors share. Nothing here writes.
+//!
+//! The end of the log is the first place without an intact frame. If nothing intact follows, it is the torn tail of a write
+//! that was never acknowledged (one frame is written and synced at a time, so at most one can be torn). If an intact frame
+//! follows, acknowledged events are damaged, and replay refuses.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::frame::{self, FORMAT_VERSION, Frame, SEGMENT_HEADER_LEN, SegmentHeader};
+use crate::error::{Error, Result};
+use crate::event::EventBatch;
+use crate::storage::Lsn;
+use crate::storage::vfs::{self, Vfs};
+
+const ADVICE: &str = "Restore the file from a backup, or move the data directory's wal folder aside to go on without the \
+                      events not yet flushed; they are lost then";
+
+/// One segment as replay left it.
+#[derive(Debug)]
+pub struct Segment {
+    pub sequence: u64,
+    pub path: PathBuf,
+    /// Where the last intact frame ends; 0 when not even the header is intact.
+    pub end: u64,
+    pub file_len: u64,
+    /// The last LSN in it, or its base less one.
+    pub last_lsn: Lsn,
+    pub frames: u64,
+    /// Whether a frame begins at `end` that is not intact: a torn write.
+    pub torn: bool,
+}
+
+/// What replay found.
+#[derive(Debug)]
+pub struct Replay {
+    pub segments: Vec<Segment>,
+    /// The LSN the next event gets.
+    pub next_lsn: Lsn,
+    /// Events handed to `apply`.
+    pub events: u64,
+}
+
+pub fn segment_path(dir: &Path, sequence: u64) -> PathBuf {
+    dir.join(format!("{sequence:020}.wal"))
+}
+
+fn sequence_of(name: &str) -> Option<u64> {
+    name.strip_suffix(".wal")?.parse().ok()
+}
+
+fn damaged(path: &Path, offset: u64, reason: impl Into<String>) -> Error {
+    Error::Damaged { path: path.into(), offset, reason: reason.into(), advice: ADVICE }
+}
+
+/// Hands every frame with LSNs above `flushed` to `apply`, in order.
+///
+/// # Errors
+/// [`Error::Damaged`] names the file and offset where acknowledged events are not what was written.
+pub fn replay(
+    vfs: &dyn Vfs,
+    dir: &Path,
+    flushed: Lsn,
+    mut apply: impl FnMut(Lsn, EventBatch) -> Result<()>,
+) -> Result<Replay> {
+    let entries = match vfs.list(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        other => other.map_err(Error::io(dir, "list the log's segments"))?,
+    };
+    let mut sequences: Vec<u64> = entries.iter().filter_map(|entry| sequence_of(&entry.name)).collect();
+    sequences.sort_unstable();
+    let mut found = Replay { segments: Vec::new(), next_lsn: 0, events: 0 };
+    for (i, &sequence) in sequences.iter().enumerate() {
+        let path = segment_path(dir, sequence);
+        let bytes = vfs::read_all(vfs, &path).map_err(Error::io(&path, "read"))?;
+        let is_last = i + 1 == sequences.len();
+        let Some(expected) = first_lsn(&bytes, &path, sequence, is_last, flushed, &found)? else {
+            found.segments.push(empty_segment(sequence, path, &bytes, found.next_lsn));
+            continue;
+        };
+        scan(&bytes, Segment { sequence, path, ..new_segment(expected, &bytes) }, flushed, &mut found, &mut apply)?;
+    }
+    found.next_lsn = found.next_lsn.max(flushed + 1);
+    Ok(found)
+}
+
+fn new_segment(base_lsn: Lsn, bytes: &[u8]) -> Segment {
+    Segment {
+        sequence: 0,
+        path: PathBuf::new(),
+        end: SEGMENT_HEADER_LEN as u64,
+        file_len: bytes.len() as u64,
+        last_lsn: base_lsn - 1,
+        frames: 0,
+        torn: false,
+    }
+}
+
+fn empty_segment(sequence: u64, path: PathBuf, bytes: &[u8], next_lsn: Lsn) -> Segment {
+    Segment { sequence, path, end: 0, torn: true, ..new_segment(next_lsn.max(1), bytes) }
+}
+
+/// Checks the header and that the segment continues the one before. `None`: the last segment's birth was torn.
+fn first_lsn(
+    bytes: &[u8],
+    path: &Path,
+    sequence: u64,
+    is_last: bool,
+    flushed: Lsn,
+    found: &Replay,
+) -> Result<Option<Lsn>> {
+    let header = match SegmentHeader::decode(bytes) {
+        Some(header) if header.version > FORMAT_VERSION => {
+            return Err(Error::Config(format!(
+                "{}: log format {} is newer than this hourglass reads ({FORMAT_VERSION}); run the newer version",
+                path.display(),
+                header.version
+            )));
+        }
+        Some(header) if header.sequence == sequence => header,
+        // A recycled file still wears its former header until the new one is written.
+        _ if is_last && frame::find_next(bytes, 0, sequence, 0).is_none() => return Ok(None),
+        _ => return Err(damaged(path, 0, "the segment's header is not intact")),
+    };
+    let continues = if found.segments.is_empty() { flushed + 1 } else { found.next_lsn };
+    if header.base_lsn > continues.max(flushed + 1) {
+        let (at, offset) = match found.segments.last() {
+            Some(before) => (&*before.path, before.end),
+            None => (path, 0),
+        };
+        let missing = header.base_lsn - continues;
+        return Err(damaged(at, offset, format!("{missing} events from LSN {continues} on are missing")));
+    }
+    if !found.segments.is_empty() && header.base_lsn < found.next_lsn {
+        return Err(damaged(path, 24, format!("the segment begins again at LSN {}", header.base_lsn)));
+    }
+    Ok(Some(header.base_lsn))
+}
+
+fn scan(
+    bytes: &[u8],
+    mut segment: Segment,
+    flushed: Lsn,
+    found: &mut Replay,
+    apply: &mut impl FnMut(Lsn, EventBatch) -> Result<()>,
+) -> Result<()> {
+    let mut offset = segment.end as usize;
+    let mut next_lsn = segment.last_lsn + 1;
+    while let Some(frame) = Frame::decode(&bytes[offset..], segment.sequence) {
+        if frame.first_lsn != next_lsn || frame.count == 0 {
+            return Err(damaged(
+                &segment.path,
+                offset as u64,
+                format!("LSN {next_lsn} is due, not {}", frame.first_lsn),
+            ));
+        }
+        if frame.first_lsn <= flushed && frame.last_lsn() > flushed {
+            return Err(damaged(&segment.path, offset as u64, "the frame was flushed in part"));
+        }
+        if frame.first_lsn > flushed {
+            let events = frame.events().map_err(|reason| damaged(&segment.path, offset as u64, reason))?;
+            found.events += events.len() as u64;
+            apply(frame.first_lsn, events)?;
+        }
+        next_lsn = frame.last_lsn() + 1;
+        offset += frame.encoded_len();
+        segment.frames += 1;
+    }
+    if frame::find_next(bytes, offset, segment.sequence, next_lsn).is_some() {
+        return Err(damaged(&segment.path, offset as u64, "intact frames follow a damaged one"));
+    }
+    segment.torn = frame::begins(&bytes[offset..]);
+    segment.end = offset as u64;
+    segment.last_lsn = next_lsn - 1;
+    found.next_lsn = next_lsn;
+    found.segments.push(segment);
+    Ok(())
+}

@@ -1,0 +1,141 @@
+//! The single writer: a thread that turns what waits into one log frame, one sync, one change of the snapshot.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use super::EngineOptions;
+use super::flusher::Job;
+use super::intake::{Intake, Refusal, Taken, Waiter};
+use super::memtable::MemtableWriter;
+use super::snapshot::SnapshotCell;
+use super::wal::Wal;
+use crate::error::Error;
+use crate::event::EventBatch;
+use crate::hour::{Clock, HOUR_US, Hour};
+
+/// Generations that may wait for the flusher. With the active one full as well, appends are refused.
+const MAX_SEALED: usize = 2;
+
+/// How often an idle writer looks at the clock.
+const CLOCK_CHECK: Duration = Duration::from_millis(500);
+
+pub struct Writer {
+    pub options: EngineOptions,
+    pub clock: Arc<dyn Clock>,
+    pub intake: Arc<Intake>,
+    pub wal: Wal,
+    pub memtable: MemtableWriter,
+    pub cell: Arc<SnapshotCell>,
+    pub flusher: Sender<Job>,
+    /// The wall-clock hour that the active generation belongs to.
+    pub hour: Hour,
+}
+
+impl Writer {
+    /// Runs until the intake is closed and drained. Everything acknowledged is in the log then; nothing more is flushed.
+    pub fn run(mut self) {
+        let mut batch = EventBatch::new();
+        loop {
+            let patience = Duration::from_micros(self.until_next_hour_us()).min(CLOCK_CHECK);
+            let Taken { batch: taken, waiters, flushes, closed } = self.intake.take(batch, patience);
+            batch = taken;
+            if !batch.is_empty() {
+                self.commit(&batch, waiters);
+            }
+            let asked = !flushes.is_empty();
+            self.seal_if_due(asked);
+            if asked {
+                // The flusher takes jobs in order, so this one is answered after the generation just sealed.
+                let _ = self.flusher.send(Job::Report(flushes));
+            }
+            if closed {
+                return;
+            }
+            match batch.byte_len() > 1 << 20 {
+                true => batch = EventBatch::new(),
+                false => batch.clear(),
+            }
+        }
+    }
+
+    fn until_next_hour_us(&self) -> u64 {
+        let now = self.clock.now_us();
+        (HOUR_US - now.rem_euclid(HOUR_US)) as u64
+    }
+
+    /// Log, memtable, snapshot, acknowledgement: in this order, so that an acknowledged event is durable and visible.
+    fn commit(&mut self, batch: &EventBatch, waiters: Vec<Waiter<super::Lsn>>) {
+        let outcome = match self.wal.append(batch) {
+            Ok((_, last_lsn)) => {
+                let snapshot = self.cell.load();
+                self.memtable.apply(batch, last_lsn, |hour| snapshot.is_behind_active(hour));
+                drop(snapshot);
+                let view = self.memtable.view().clone();
+                self.cell.update(|snapshot| snapshot.active = view);
+                Ok(last_lsn)
+            }
+            Err(error) => Err(self.refuse(error)),
+        };
+        for waiter in waiters {
+            // Who went away in the meantime has no need of the answer.
+            let _ = waiter.send(outcome.clone());
+        }
+    }
+
+    /// A full disk passes; anything else leaves the log's end in doubt, and a failed sync must never be tried again: the
+    /// kernel may have dropped the pages, and a second sync would report success for them (Rebello et al., "Can
+    /// Applications Recover from fsync Failures?", USENIX ATC 2020).
+    fn refuse(&self, error: Error) -> Refusal {
+        if let Error::Io { action, source, .. } = &error
+            && matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+            && *action != "sync"
+        {
+            tracing::warn!(%error, "the disk is full: events are refused until there is space");
+            return Refusal::Busy("the disk is full");
+        }
+        tracing::error!(%error, "the write-ahead log failed: no more events are accepted");
+        let refusal = Refusal::Poisoned(error.to_string().into());
+        self.intake.refuse(Some(refusal.clone()));
+        refusal
+    }
+
+    /// Seals the generation when the hour has turned, when it is full, or when asked; refuses appends while it is full and
+    /// cannot be sealed.
+    fn seal_if_due(&mut self, asked: bool) {
+        let now = self.clock.hour();
+        let turned = now != self.hour;
+        let view = self.memtable.view();
+        let full = view.rows >= self.options.memtable_max_rows || view.bytes >= self.options.memtable_max_bytes;
+        let may_seal = asked || self.cell.load().sealed.len() < MAX_SEALED;
+        self.intake.refuse((full && !may_seal).then_some(Refusal::Busy("memory is full and cannot be flushed yet")));
+        if turned && view.is_empty() {
+            // Users carried over for the hour that has passed are of no more use.
+            let view = self.drop_carried();
+            self.cell.update(|snapshot| snapshot.active = view);
+            self.hour = now;
+        }
+        if self.memtable.view().is_empty() || !may_seal || !(turned || full || asked) {
+            return;
+        }
+        if let Err(error) = self.wal.rotate_if_used() {
+            self.refuse(error);
+            return;
+        }
+        self.hour = now;
+        let sealed = self.memtable.seal(now, self.options.memtable_max_bytes / 4);
+        let active = self.memtable.view().clone();
+        self.cell.update(|snapshot| {
+            snapshot.sealed.push(sealed);
+            snapshot.active = active;
+        });
+        let _ = self.flusher.send(Job::Flush);
+    }
+
+    fn drop_carried(&mut self) -> super::memtable::Memtable {
+        let generation = self.memtable.view().generation;
+        self.memtable = MemtableWriter::new(generation + 1, self.wal.next_lsn());
+        self.memtable.view().clone()
+    }
+}

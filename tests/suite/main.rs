@@ -1,0 +1,4 @@
+//! The behaviour of hourglass through its public doors, in one binary.
+
+mod engine;
+mod support;
