@@ -199,6 +199,8 @@ pub struct ReadOnly {
     pub snapshot: Arc<Snapshot>,
     /// The last LSN in the table.
     pub flushed: Lsn,
+    /// When it was flushed, milliseconds since the epoch.
+    pub flushed_ms: Option<i64>,
     /// Segments and bytes of the log.
     pub wal_segments: u64,
     pub wal_bytes: u64,
@@ -223,7 +225,7 @@ impl ReadOnly {
         let meta = directory_meta(&**vfs, &data_dir, false)?;
         let store = VfsStore::new(vfs.clone(), &data_dir);
         let runtime = LakeRuntime::new()?;
-        let (_, files, flushed) = runtime.block_on(Lake::open(store.clone(), &meta.node, false))?;
+        let (lake, files, flushed) = runtime.block_on(Lake::open(store.clone(), &meta.node, false))?;
         let mut snapshot = empty_snapshot(files, store, options);
         let mut memtable = MemtableWriter::new(1, flushed + 1);
         let replayed = replay_into(&**vfs, &data_dir.join(WAL_DIR), flushed, &mut memtable, &snapshot)?;

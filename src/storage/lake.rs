@@ -124,6 +124,12 @@ impl Lake {
         self.flushed().await
     }
 
+    /// When the last commit was made, milliseconds since the epoch.
+    pub fn last_commit_ms(&self) -> Option<i64> {
+        let state = self.table.snapshot().ok()?;
+        state.version_timestamp(state.version())
+    }
+
     fn index(&self) -> Result<FileIndex> {
         let mut index = FileIndex::new();
         for view in self.table.snapshot()?.log_data().iter() {

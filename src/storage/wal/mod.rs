@@ -8,6 +8,8 @@
 
 mod frame;
 mod replay;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::io;

@@ -1,0 +1,110 @@
+//! `hourglass status`: what a data directory holds, with or without a server running on it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use comfy_table::{CellAlignment, Table, presets};
+use serde_json::json;
+
+use crate::error::Result;
+use crate::storage::vfs::{Disk, Vfs};
+use crate::storage::{EngineOptions, ReadOnly};
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  hourglass status\n  hourglass status --data-dir /var/lib/hourglass --format json")]
+pub struct Args {
+    /// The data directory to look at; nothing in it is changed, and a server may be running on it
+    #[arg(long, env = "HOURGLASS_DATA_DIR", default_value = "data/store", value_name = "DIR")]
+    data_dir: PathBuf,
+
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Format {
+    Table,
+    Json,
+}
+
+pub fn run(args: Args) -> Result<()> {
+    let vfs: Arc<dyn Vfs> = Arc::new(Disk);
+    let store = ReadOnly::open(&args.data_dir, &EngineOptions::default(), &vfs)?;
+    match args.format {
+        Format::Table => println!("{}", table(&store)),
+        Format::Json => println!("{:#}", json(&store)),
+    }
+    Ok(())
+}
+
+/// Figures of the files: how many, their rows and bytes.
+fn files(store: &ReadOnly) -> (u64, u64, u64) {
+    let files = store.snapshot.files.values().flat_map(|hour| &hour.files);
+    files.fold((0, 0, 0), |(n, rows, bytes), file| (n + 1, rows + file.rollup.rows(), bytes + file.bytes))
+}
+
+fn last_flush(store: &ReadOnly) -> Option<String> {
+    let at = chrono::DateTime::from_timestamp_millis(store.flushed_ms?)?;
+    Some(at.to_rfc3339_opts(chrono::SecondsFormat::Millis, true))
+}
+
+fn json(store: &ReadOnly) -> serde_json::Value {
+    let (files, file_rows, file_bytes) = files(store);
+    let (hours, active) = (store.snapshot.hours(), &store.snapshot.active);
+    json!({
+        "hours": hours.len(),
+        "first_hour": hours.first().map(ToString::to_string),
+        "last_hour": hours.last().map(ToString::to_string),
+        "rows": file_rows + active.rows,
+        "files": { "files": files, "rows": file_rows, "bytes": file_bytes },
+        "memtable": { "hours": active.hours.len(), "rows": active.rows, "bytes": active.bytes },
+        "wal": { "segments": store.wal_segments, "bytes": store.wal_bytes },
+        "last_lsn": store.flushed.max(active.last_lsn),
+        "flushed_lsn": store.flushed,
+        "last_flush": last_flush(store),
+    })
+}
+
+fn table(store: &ReadOnly) -> Table {
+    let (files, file_rows, file_bytes) = files(store);
+    let (hours, active) = (store.snapshot.hours(), &store.snapshot.active);
+    let span = match (hours.first(), hours.last()) {
+        (Some(first), Some(last)) => format!("{first} to {last}"),
+        _ => "none yet".into(),
+    };
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    let mut row = |name: &str, figure: String, note: String| {
+        table.add_row([name.to_string(), figure, note]);
+    };
+    row("hours", count(hours.len() as u64), span);
+    row("rows", count(file_rows + active.rows), "in files and in memory".into());
+    row("files", count(files), format!("{} rows, {} bytes", count(file_rows), count(file_bytes)));
+    row("memtable", count(active.rows), format!("rows of {} hours, recovered from the log", active.hours.len()));
+    row("wal", count(store.wal_bytes), format!("bytes in {} segments", store.wal_segments));
+    row("last flush", last_flush(store).unwrap_or("never".into()), format!("through LSN {}", count(store.flushed)));
+    table.column_mut(1).expect("three columns").set_cell_alignment(CellAlignment::Right);
+    table
+}
+
+/// A number with its thousands apart: 218,881.
+pub fn count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn thousands_stand_apart() {
+        assert_eq!([0, 999, 1_000, 218_881].map(super::count), ["0", "999", "1,000", "218,881"]);
+    }
+}
