@@ -1,5 +1,12 @@
+pub mod cli;
+pub mod client;
+pub mod config;
+pub mod decode;
+pub mod encode;
 pub mod error;
 pub mod event;
+pub mod generate;
 pub mod hour;
+pub mod http;
 pub mod query;
 pub mod storage;

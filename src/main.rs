@@ -1,3 +1,19 @@
+//! The `hourglass` command.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use hourglass::cli::Cli;
+
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-fn main() {}
+
+fn main() -> ExitCode {
+    match Cli::parse().run() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("hourglass: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}

@@ -231,7 +231,13 @@ impl ReadOnly {
         let replayed = replay_into(&**vfs, &data_dir.join(WAL_DIR), flushed, &mut memtable, &snapshot)?;
         snapshot.active = memtable.view().clone();
         let wal_bytes = replayed.segments.iter().map(|segment| segment.file_len).sum();
-        Ok(ReadOnly { snapshot: Arc::new(snapshot), flushed, wal_segments: replayed.segments.len() as u64, wal_bytes })
+        Ok(ReadOnly {
+            snapshot: Arc::new(snapshot),
+            flushed,
+            flushed_ms: lake.last_commit_ms().filter(|_| flushed > 0),
+            wal_segments: replayed.segments.len() as u64,
+            wal_bytes,
+        })
     }
 }
 

@@ -1,0 +1,24 @@
+//! `hourglass ceiling`: the bare handler that the server's speed is measured against.
+
+use std::net::SocketAddr;
+
+use super::serve::{listen, runtime};
+use crate::error::{Error, Result};
+use crate::http;
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8081")]
+    listen: SocketAddr,
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    worker_threads: u64,
+}
+
+pub fn run(args: Args) -> Result<()> {
+    runtime(args.worker_threads)?.block_on(async {
+        let (listener, address) = listen(args.listen).await?;
+        println!("the bare handler is ready on http://{address}");
+        let serving = tokio::spawn(http::ceiling(listener));
+        serving.await.expect("the accept loop does not panic").map_err(Error::io("listen", "accept connections"))
+    })
+}

@@ -1,0 +1,92 @@
+//! `hourglass config`: the effective settings, as a table for people or as a file for `--config`.
+
+use std::io::{IsTerminal, Write};
+
+use comfy_table::{ContentArrangement, Table, presets};
+
+use crate::config::{Flags, Resolved};
+use crate::error::{Error, Result};
+
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  hourglass config                                    every setting, its value and where it comes from
+  hourglass config --listen 0.0.0.0:80                what a flag would change
+  hourglass config --format toml > hourglass.toml     a file for --config, to edit")]
+pub struct Args {
+    /// Table for people, or TOML for --config.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+
+    #[command(flatten)]
+    flags: Flags,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Format {
+    Table,
+    Toml,
+}
+
+pub fn run(args: Args) -> Result<()> {
+    let resolved = args.flags.load()?;
+    let text = match args.format {
+        Format::Table => table(&resolved, std::io::stdout().is_terminal()),
+        Format::Toml => toml(&resolved),
+    };
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        // `hourglass config | head` closes the pipe early and means no harm.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(Error::io("standard output", "write")),
+    }
+}
+
+/// Aligned columns; on a terminal with a line under the header, elsewhere without any decoration and never wrapped.
+fn table(resolved: &Resolved, terminal: bool) -> String {
+    let mut table = Table::new();
+    match terminal {
+        true => table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic),
+        false => table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled),
+    };
+    table.set_header(["setting", "value", "from"]);
+    table.add_rows(resolved.rows().map(|(setting, value, source)| [setting.key.to_owned(), value, source.to_string()]));
+    let lines = table.lines().map(|line| format!("{}\n", line.trim_end()));
+    lines.collect()
+}
+
+/// Values are written as strings, which every setting accepts, escaped as in JSON, which TOML's basic strings understand.
+fn toml(resolved: &Resolved) -> String {
+    let lines = resolved.rows().map(|(setting, value, _)| {
+        format!("# {}\n{} = {}\n", setting.help.trim(), setting.key, serde_json::Value::from(value))
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::resolve;
+
+    fn with_data_dir(path: &str) -> Resolved {
+        resolve(&BTreeMap::from([("data_dir", path.to_owned())]), &BTreeMap::new(), None).unwrap()
+    }
+
+    #[test]
+    fn the_file_it_prints_gives_the_same_settings() {
+        let resolved = with_data_dir("C:\\data \"store\"\n");
+        let file = toml(&resolved);
+        let again = resolve(&BTreeMap::new(), &BTreeMap::new(), Some((Path::new("h.toml"), &file))).unwrap();
+        assert_eq!(again.config, resolved.config, "{file}");
+    }
+
+    #[test]
+    fn a_piped_table_has_one_plain_line_a_setting() {
+        let text = table(&with_data_dir("/data"), false);
+        let row = text.lines().find(|line| line.contains("data_dir")).unwrap();
+        assert_eq!(row.split_whitespace().collect::<Vec<_>>(), ["data_dir", "/data", "--data-dir"]);
+        assert_eq!(text.lines().count(), crate::config::SETTINGS.len() + 1);
+    }
+}

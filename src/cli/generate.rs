@@ -1,0 +1,144 @@
+//! `hourglass generate`: a seeded workload into the store, a server or a file.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use clap::Args;
+use futures::stream::StreamExt;
+
+use super::load::{Sink, SinkArgs, ahead, print_summary, progress_bar, runtime};
+use crate::decode::parse_timestamp;
+use crate::encode::FileWriter;
+use crate::error::Result;
+use crate::generate::{Workload, parse_interval_us};
+
+const EXAMPLES: &str = "\
+Examples:
+  hourglass generate
+      one event a minute for six months, 218,881 events in 3,649 hours, into data/store
+  hourglass generate --interval 131ms --users 1000000 --skew 1.0
+      about 100 million events of a million users, a few of them very busy
+  hourglass generate --late 0.05 --url http://localhost:8080
+      the six months against a running server, one event in twenty two hours late; every answer is as without --late
+  hourglass generate --end 2020-01-01T03:19:00Z --output data/sample.csv
+      200 events as a file
+
+The same options give the same events, on every machine.";
+
+#[derive(Args, Clone, Debug)]
+#[command(about = "Make a seeded workload", after_help = EXAMPLES)]
+pub struct GenerateArgs {
+    /// The first event's time: RFC 3339 or milliseconds since 1970
+    #[arg(long, value_name = "TIME", default_value = "2020-01-01T00:00:00Z", value_parser = parse_time)]
+    pub start: i64,
+
+    /// The last time an event may have, inclusive
+    #[arg(long, value_name = "TIME", default_value = "2020-06-01T00:00:00Z", value_parser = parse_time)]
+    pub end: i64,
+
+    /// The time from one event to the next: a whole number of us, ms, s, m, h or d
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = parse_interval_us)]
+    pub interval: i64,
+
+    /// How many users there are, named user0, user1 and so on
+    #[arg(long, value_name = "COUNT", default_value_t = 31, value_parser = clap::value_parser!(u64).range(1..))]
+    pub users: u64,
+
+    /// How unevenly events fall on users: the exponent of a Zipf distribution, 0 for evenly
+    #[arg(long, value_name = "EXPONENT", default_value_t = 0.0)]
+    pub skew: f64,
+
+    /// The share of events, 0 to 1, that arrive two hours behind their time; they are the same events in another order
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    pub late: f64,
+
+    /// The seed of users, events and lateness
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    pub seed: u64,
+
+    /// Write a file instead of loading: .csv, .ndjson or .parquet by its extension
+    #[arg(long, value_name = "FILE", conflicts_with = "url")]
+    pub output: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub sink: SinkArgs,
+}
+
+fn parse_time(text: &str) -> Result<i64, String> {
+    parse_timestamp(text).map_err(|rejection| rejection.reason)
+}
+
+impl GenerateArgs {
+    fn workload(&self) -> Workload {
+        Workload {
+            start_us: self.start,
+            end_us: self.end,
+            interval_us: self.interval,
+            users: self.users,
+            skew: self.skew,
+            late: self.late,
+            seed: self.seed,
+        }
+    }
+}
+
+/// Makes the events, puts them where they are wanted, and prints how many in what time.
+pub fn run(args: GenerateArgs) -> Result<()> {
+    let started = Instant::now();
+    let workload = args.workload();
+    let events = match &args.output {
+        Some(path) => write_file(&workload, path)?,
+        None => runtime()?.block_on(load(&workload, &args.sink))?,
+    };
+    print_summary(events, started);
+    Ok(())
+}
+
+fn write_file(workload: &Workload, path: &Path) -> Result<u64> {
+    let batches = workload.events()?;
+    let bar = progress_bar(workload.count());
+    bar.set_message(format!("writing {}", path.display()));
+    let mut file = FileWriter::create(path)?;
+    for batch in batches {
+        file.write(&batch)?;
+        bar.inc(batch.len() as u64);
+    }
+    file.finish()?;
+    bar.finish_and_clear();
+    Ok(workload.count())
+}
+
+async fn load(workload: &Workload, sink: &SinkArgs) -> Result<u64> {
+    let batches = workload.events()?;
+    let bar = progress_bar(workload.count());
+    bar.set_message("loading");
+    let sink = Sink::open(sink)?;
+    let moving = ahead(batches).inspect(|batch| bar.inc(batch.len() as u64)).map(Ok);
+    let loaded = sink.append_all(moving).await;
+    bar.finish_and_clear();
+    sink.close_after(loaded).await
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Command, FromArgMatches};
+
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<GenerateArgs, clap::Error> {
+        let command = GenerateArgs::augment_args(Command::new("generate"));
+        GenerateArgs::from_arg_matches(&command.try_get_matches_from(["generate"].iter().chain(arguments))?)
+    }
+
+    #[test]
+    fn no_options_mean_the_default_workload() {
+        let workload = parse(&[]).unwrap().workload();
+        assert_eq!(format!("{workload:?}"), format!("{:?}", Workload::default()));
+    }
+
+    #[test]
+    fn a_file_and_a_server_exclude_each_other() {
+        assert!(parse(&["--output", "a.csv", "--url", "http://localhost:8080"]).is_err());
+        assert!(parse(&["--interval", "1 fortnight"]).is_err());
+    }
+}

@@ -1,0 +1,74 @@
+//! `hourglass healthcheck`: what a container runtime runs to learn whether the server takes events.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use crate::config::Flags;
+use crate::error::Result;
+
+/// Container runtimes give a probe more than this.
+const TIMEOUT: Duration = Duration::from_secs(3);
+
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  hourglass healthcheck                                asks the address in the settings
+  hourglass healthcheck --url http://10.0.0.5:8080     asks another
+  until hourglass healthcheck; do sleep 1; done        waits for a server")]
+pub struct Args {
+    /// Server to ask, instead of the one that the settings listen on.
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+
+    #[command(flatten)]
+    flags: Flags,
+}
+
+/// Exit code 0 or 1 and no other, as container runtimes want it.
+pub fn run(args: Args) -> Result<ExitCode> {
+    let url = match args.url {
+        Some(url) => format!("{}/readyz", url.trim_end_matches('/')),
+        None => format!("http://{}/readyz", reachable(args.flags.load()?.config.listen)),
+    };
+    match ask(&url) {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(reason) => {
+            eprintln!("hourglass: {url}: {reason}");
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+/// Asks once; an answer that is not 2xx is given back as the reason.
+fn ask(url: &str) -> Result<(), String> {
+    let config = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false).build();
+    let mut response = ureq::Agent::new_with_config(config).get(url).call().map_err(|error| error.to_string())?;
+    match response.status() {
+        status if status.is_success() => Ok(()),
+        status => Err(format!("{status}: {}", response.body_mut().read_to_string().unwrap_or_default())),
+    }
+}
+
+/// The address to ask for a server that listens on `listen`: the unspecified address is no destination.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_on_every_address_is_asked_on_this_machine() {
+        let asked = |listen: &str| reachable(listen.parse().unwrap()).to_string();
+        assert_eq!(asked("0.0.0.0:8080"), "127.0.0.1:8080");
+        assert_eq!(asked("[::]:8080"), "[::1]:8080");
+        assert_eq!(asked("10.0.0.5:80"), "10.0.0.5:80");
+    }
+}

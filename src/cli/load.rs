@@ -1,0 +1,217 @@
+//! What `generate` and `import` share: where events go, how they get there, and what is told of it.
+
+use std::io::Write;
+use std::panic::resume_unwind;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use futures::stream::{self, Stream, StreamExt, TryStreamExt};
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::mpsc;
+
+use super::status::count as thousands;
+use crate::client::Client;
+use crate::error::{Error, Result};
+use crate::event::EventBatch;
+use crate::storage::{Engine, EngineOptions};
+
+/// Batches on their way into the engine at once, so that the sync of one overlaps the decoding of the next.
+const STORE_IN_FLIGHT: usize = 4;
+
+/// Batches on their way to a server at once, and the events of one of its requests: a server serves others too, and its
+/// queue is meant to hold more than one of ours.
+const SERVER_IN_FLIGHT: usize = 2;
+const POST_EVENTS: usize = 16_384;
+
+/// Batches a producer may be ahead of the sink.
+const AHEAD: usize = 3;
+
+/// An engine whose flusher is behind is offered a batch again, for a minute.
+const MAX_TRIES: u32 = 1_200;
+const RETRY: Duration = Duration::from_millis(50);
+
+/// Where events go.
+#[derive(clap::Args, Clone, Debug)]
+pub struct SinkArgs {
+    /// The data directory to load into [default: data/store]. No other process may have it open; use --url to load into
+    /// a running server
+    #[arg(long, value_name = "DIR", env = "HOURGLASS_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+
+    /// Load into the server running at this address, such as http://localhost:8080, instead of a directory
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+}
+
+/// An opened destination.
+pub enum Sink {
+    Store(Engine),
+    Server(Client),
+}
+
+impl Sink {
+    pub fn open(args: &SinkArgs) -> Result<Sink> {
+        if let Some(url) = &args.url {
+            return Client::new(url).map(Sink::Server);
+        }
+        let data_dir = args.data_dir.clone().unwrap_or_else(|| PathBuf::from("data/store"));
+        Engine::open(&data_dir, bulk_options()).map(Sink::Store)
+    }
+
+    /// Stores the batches, several at once, offered in order, and answers how many events they held. Stops at the first
+    /// error, when some batches may already be stored.
+    pub async fn append_all(&self, batches: impl Stream<Item = Result<EventBatch>>) -> Result<u64> {
+        let in_flight = match self {
+            Sink::Store(_) => STORE_IN_FLIGHT,
+            Sink::Server(_) => SERVER_IN_FLIGHT,
+        };
+        let stored = batches.map(|batch| async {
+            let batch = batch?;
+            let events = batch.len() as u64;
+            self.append(batch).await.map(|()| events)
+        });
+        stored.buffered(in_flight).try_fold(0, |total, events| async move { Ok(total + events) }).await
+    }
+
+    async fn append(&self, batch: EventBatch) -> Result<()> {
+        match self {
+            Sink::Store(engine) => append_patiently(engine, batch).await,
+            Sink::Server(client) => {
+                let client = client.clone();
+                let post = move || pieces(&batch, POST_EVENTS).try_for_each(|piece| client.post_events(&piece));
+                match tokio::task::spawn_blocking(post).await {
+                    Ok(posted) => posted,
+                    Err(error) => resume_unwind(error.into_panic()),
+                }
+            }
+        }
+    }
+
+    /// Lets the destination go; after a success, with everything in data files.
+    pub async fn close_after<T>(self, result: Result<T>) -> Result<T> {
+        let Sink::Store(engine) = self else { return result };
+        let flushed = if result.is_ok() { engine.flush().await } else { Ok(()) };
+        let closed = engine.close();
+        let value = result?;
+        flushed.and(closed).map(|()| value)
+    }
+}
+
+/// Bounds for one process that only loads: a queue that takes [`STORE_IN_FLIGHT`] whole batches, and memtables small
+/// enough that one that fills, one that is flushed and the batches held for checking stay within a gigabyte.
+fn bulk_options() -> EngineOptions {
+    EngineOptions {
+        queue_max_events: 8 * crate::decode::BATCH_EVENTS,
+        queue_max_bytes: 256 << 20,
+        memtable_max_bytes: 192 << 20,
+        ..EngineOptions::default()
+    }
+}
+
+/// Waits while the engine is busy, which says that nothing of the batch was stored.
+async fn append_patiently(engine: &Engine, batch: EventBatch) -> Result<()> {
+    for _ in 1..MAX_TRIES {
+        match engine.append(batch.clone()).await {
+            Err(Error::Busy(_)) => tokio::time::sleep(RETRY).await,
+            other => return other.map(drop),
+        }
+    }
+    engine.append(batch).await.map(drop)
+}
+
+/// The batch cut into batches of at most `events`.
+fn pieces(batch: &EventBatch, events: usize) -> impl Iterator<Item = EventBatch> {
+    (0..batch.len()).step_by(events).map(move |start| {
+        let mut piece = EventBatch::new();
+        for i in start..batch.len().min(start + events) {
+            let event = batch.get(i);
+            piece.push(event.timestamp_us, event.user, event.kind);
+        }
+        piece
+    })
+}
+
+/// The items, made on a thread of their own, a few ahead of whoever takes them. A panic of that thread is the taker's.
+pub fn ahead<T: Send + 'static>(items: impl Iterator<Item = T> + Send + 'static) -> impl Stream<Item = T> {
+    let (sender, receiver) = mpsc::channel(AHEAD);
+    let maker = std::thread::spawn(move || {
+        for item in items {
+            if sender.blocking_send(item).is_err() {
+                break; // The taker has stopped early.
+            }
+        }
+    });
+    stream::unfold((receiver, maker), |(mut receiver, maker)| async move {
+        match receiver.recv().await {
+            Some(item) => Some((item, (receiver, maker))),
+            None => match maker.join() {
+                Ok(()) => None,
+                Err(panic) => resume_unwind(panic),
+            },
+        }
+    })
+}
+
+pub fn runtime() -> Result<Runtime> {
+    Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::Config(format!("the runtime does not start: {error}")))
+}
+
+/// A bar on a terminal's stderr, and nothing where stderr is no terminal.
+pub fn progress_bar(total: u64) -> ProgressBar {
+    let style =
+        ProgressStyle::with_template("{msg} {wide_bar} {percent:>3} % {eta} left").expect("the template is valid");
+    ProgressBar::new(total).with_style(style)
+}
+
+/// Prints the last line of a load: `10,000,000 events in 6.2 s: 1,612,903 events/s`.
+pub fn print_summary(events: u64, started: Instant) {
+    let line = summary(events, started.elapsed());
+    let _ = writeln!(std::io::stdout(), "{line}"); // A reader that has gone does not undo the load.
+}
+
+fn summary(events: u64, elapsed: Duration) -> String {
+    let seconds = elapsed.as_secs_f64();
+    let rate = (events as f64 / seconds.max(1e-6)).round() as u64;
+    format!("{} events in {seconds:.1} s: {} events/s", thousands(events), thousands(rate))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::EventKind;
+
+    #[test]
+    fn the_last_line_tells_events_time_and_rate() {
+        let line = summary(10_000_000, Duration::from_millis(6_200));
+        assert_eq!(line, "10,000,000 events in 6.2 s: 1,612,903 events/s");
+        assert_eq!(summary(0, Duration::ZERO), "0 events in 0.0 s: 0 events/s");
+    }
+
+    #[test]
+    fn pieces_hold_every_event_once_in_order() {
+        let mut batch = EventBatch::new();
+        (0..10).for_each(|i| batch.push(i, "a", EventKind::Click));
+        let mut joined = EventBatch::new();
+        let lengths: Vec<_> =
+            pieces(&batch, 4).inspect(|piece| joined.extend(piece)).map(|piece| piece.len()).collect();
+        assert_eq!(lengths, [4, 4, 2]);
+        assert_eq!(joined, batch);
+    }
+
+    #[test]
+    fn items_made_ahead_come_in_order_and_all() {
+        let items: Vec<u32> = runtime().unwrap().block_on(ahead(0..1000).collect());
+        assert_eq!(items, (0..1000).collect::<Vec<_>>());
+    }
+
+    #[test]
+    #[should_panic(expected = "the maker failed")]
+    fn a_panic_of_the_maker_is_the_takers() {
+        let items = (0..10).inspect(|&i| assert!(i < 5, "the maker failed"));
+        let _: Vec<u32> = runtime().unwrap().block_on(ahead(items).collect());
+    }
+}

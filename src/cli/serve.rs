@@ -1,0 +1,65 @@
+//! `hourglass serve`: opens the store and serves it until told to stop.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+
+use super::log;
+use crate::config::Flags;
+use crate::error::{Error, Result};
+use crate::http::{self, App};
+use crate::query::QueryEngine;
+use crate::storage::Engine;
+
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  hourglass serve                                         on 127.0.0.1:8080, data in data/store
+  hourglass serve --listen 0.0.0.0:8080 --data-dir /data  for other machines
+  HOURGLASS_LOG=debug hourglass serve                     every setting is a variable, too
+  hourglass serve --config hourglass.toml                 and a key of a file
+
+SIGTERM or SIGINT lets requests in flight finish; a second one does not. Nothing acknowledged is lost either way.")]
+pub struct Args {
+    #[command(flatten)]
+    flags: Flags,
+}
+
+pub fn run(args: Args) -> Result<()> {
+    let config = args.flags.load()?.config;
+    log::start(&config);
+    let runtime = runtime(config.worker_threads.0)?;
+    // The engine is opened, and closed, outside of the runtime's tasks: both block.
+    let _context = runtime.enter();
+    let engine = Engine::open(&config.data_dir, config.engine_options())?;
+    let query = QueryEngine::new(&config.query_options())?;
+    let app = Arc::new(App::new(engine.clone(), query, config.http_options()));
+    let served = runtime.block_on(async {
+        let (listener, address) = listen(config.listen).await?;
+        println!("hourglass is ready on http://{address} (data in {})", config.data_dir.display());
+        // A task of its own runs on a worker thread, beside the connections it accepts.
+        let serving = tokio::spawn(http::serve(listener, app));
+        serving.await.expect("the accept loop does not panic").map_err(Error::io("signals", "install a handler"))
+    });
+    engine.close()?;
+    served
+}
+
+pub(super) fn runtime(worker_threads: u64) -> Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(usize::try_from(worker_threads).unwrap_or(usize::MAX))
+        .thread_name("http")
+        .enable_all()
+        .build()
+        .map_err(|cause| Error::Config(format!("worker_threads: {worker_threads} threads cannot be started: {cause}")))
+}
+
+/// Listens, and tells the address that was taken: the port is chosen by the system where it was given as 0.
+pub(super) async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
+    let refused = |cause| Error::Config(format!("listen: {address} cannot be listened on: {cause}"));
+    let listener = TcpListener::bind(address).await.map_err(refused)?;
+    let address = listener.local_addr().map_err(refused)?;
+    Ok((listener, address))
+}

@@ -1,0 +1,167 @@
+//! The client of a running server's batch door: `POST /events` with an Arrow IPC stream.
+//!
+//! Only a 503 is tried again, because only it says that nothing was stored. A connection that breaks may have stored
+//! the batch, and sending it twice would count it twice; so that is an error, for the caller to judge.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use ureq::Agent;
+use ureq::http::{Response, StatusCode, header};
+
+use crate::encode::arrow_stream;
+use crate::error::{Error, Result};
+use crate::event::EventBatch;
+
+/// How often a batch is offered to a server that stays busy.
+const MAX_TRIES: u32 = 20;
+
+/// The wait when the server names none, and the longest that is honoured.
+const DEFAULT_RETRY: Duration = Duration::from_secs(1);
+const MAX_RETRY: Duration = Duration::from_secs(30);
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// A handle on one server. A clone shares its connections.
+#[derive(Clone, Debug)]
+pub struct Client {
+    agent: Agent,
+    /// The address of the batch door.
+    events_url: String,
+}
+
+impl Client {
+    /// A client of the server at `url`, such as `http://localhost:8080`. Connects to nothing yet.
+    pub fn new(url: &str) -> Result<Client> {
+        if !(url.starts_with("http://") || url.starts_with("https://")) {
+            return Err(Error::Config(format!("{url}: must begin with http:// or https://")));
+        }
+        let agent = Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_connect(Some(CONNECT_TIMEOUT))
+            .timeout_global(Some(REQUEST_TIMEOUT))
+            .build()
+            .new_agent();
+        Ok(Client { agent, events_url: format!("{}/events", url.trim_end_matches('/')) })
+    }
+
+    /// Stores the batch, waiting while the server is busy. Blocks its thread.
+    pub fn post_events(&self, events: &EventBatch) -> Result<()> {
+        let body = arrow_stream(events)?;
+        for _ in 0..MAX_TRIES {
+            let mut response = self
+                .agent
+                .post(&self.events_url)
+                .content_type("application/vnd.apache.arrow.stream")
+                .send(&body[..])
+                .map_err(|error| self.failed(error.into_io()))?;
+            match response.status() {
+                status if status.is_success() => return Ok(()),
+                StatusCode::SERVICE_UNAVAILABLE => std::thread::sleep(retry_after(&response)),
+                status => {
+                    let text = response.body_mut().read_to_string().unwrap_or_default();
+                    return Err(self.refused(status, &text));
+                }
+            }
+        }
+        Err(Error::Busy("the server stays busy"))
+    }
+
+    fn refused(&self, status: StatusCode, body: &str) -> Error {
+        let reason = format!("{status}: {}", problem_text(body));
+        match status.is_client_error() {
+            true => Error::Invalid(format!("{}: {reason}", self.events_url)),
+            false => self.failed(std::io::Error::other(reason)),
+        }
+    }
+
+    fn failed(&self, source: std::io::Error) -> Error {
+        Error::io(&self.events_url, "post")(source)
+    }
+}
+
+/// The wait a 503 asks for, in whole seconds (RFC 9110, section 10.2.3; the form with a date is not spoken here).
+fn retry_after<B>(response: &Response<B>) -> Duration {
+    let value = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
+    value.and_then(|value| value.trim().parse().ok()).map_or(DEFAULT_RETRY, Duration::from_secs).min(MAX_RETRY)
+}
+
+/// What a body says of a failure: the detail or title of problem+json (RFC 9457), or its first line.
+fn problem_text(body: &str) -> String {
+    #[derive(Deserialize)]
+    struct Problem {
+        detail: Option<String>,
+        title: Option<String>,
+    }
+    let problem = serde_json::from_str::<Problem>(body).ok();
+    let text = problem.and_then(|problem| problem.detail.or(problem.title));
+    text.unwrap_or_else(|| body.lines().next().unwrap_or("no reason given").chars().take(200).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader, Read, Write};
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::decode::{Format, decode};
+    use crate::event::EventKind;
+
+    #[test]
+    fn a_problem_is_told_by_its_detail_then_its_title_then_its_text() {
+        assert_eq!(problem_text(r#"{"title":"Bad Request","detail":"line 3: no"}"#), "line 3: no");
+        assert_eq!(problem_text(r#"{"title":"Bad Request","status":400}"#), "Bad Request");
+        assert_eq!(problem_text("upstream is gone\n<html>"), "upstream is gone");
+        assert_eq!(problem_text(""), "no reason given");
+    }
+
+    #[test]
+    fn an_address_without_its_scheme_is_refused() {
+        assert!(Client::new("localhost:8080").is_err());
+        assert_eq!(Client::new("http://localhost:8080/").unwrap().events_url, "http://localhost:8080/events");
+    }
+
+    /// Serves the answers in turn, and gives back the bodies it was sent.
+    fn server(answers: Vec<&'static str>) -> (String, std::thread::JoinHandle<Vec<Vec<u8>>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let serve = move |answer: &'static str| {
+            let mut stream = BufReader::new(listener.accept().unwrap().0);
+            let (mut line, mut length) = (String::new(), 0);
+            while stream.read_line(&mut line).unwrap() > 2 {
+                let header = line.trim().to_ascii_lowercase();
+                length = header.strip_prefix("content-length: ").map_or(length, |value| value.parse().unwrap());
+                line.clear();
+            }
+            let mut body = vec![0; length];
+            stream.read_exact(&mut body).unwrap();
+            stream.get_mut().write_all(answer.as_bytes()).unwrap();
+            body
+        };
+        (url, std::thread::spawn(move || answers.into_iter().map(serve).collect()))
+    }
+
+    #[test]
+    fn a_busy_server_is_asked_again_and_gets_the_same_batch() {
+        let mut events = EventBatch::new();
+        events.push(5, "ana", EventKind::Click);
+        let busy =
+            "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 0\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        let stored = "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n";
+        let (url, bodies) = server(vec![busy, busy, stored]);
+        Client::new(&url).unwrap().post_events(&events).unwrap();
+        for body in bodies.join().unwrap() {
+            assert_eq!(decode(Format::ArrowStream, &body).unwrap(), events);
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_the_callers_and_carries_the_servers_reason() {
+        let answer = "HTTP/1.1 400 Bad Request\r\nContent-Type: application/problem+json\r\nContent-Length: 21\r\n\
+                      Connection: close\r\n\r\n{\"detail\":\"row 1: x\"}";
+        let (url, _bodies) = server(vec![answer]);
+        let error = Client::new(&url).unwrap().post_events(&EventBatch::new()).unwrap_err();
+        assert!(matches!(&error, Error::Invalid(text) if text.ends_with("400 Bad Request: row 1: x")), "{error}");
+    }
+}

@@ -1,0 +1,82 @@
+//! The flags of a subcommand that takes settings, made from the table.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::{Arg, ArgMatches, Command, FromArgMatches, value_parser};
+
+use super::{ENV_PREFIX, Resolved, SETTINGS, resolve};
+use crate::error::{Error, Result};
+
+/// What the command line says: `--config FILE`, and the text of each setting that was given.
+#[derive(Clone, Debug, Default)]
+pub struct Flags {
+    pub config: Option<PathBuf>,
+    pub settings: BTreeMap<&'static str, String>,
+}
+
+impl Flags {
+    /// The effective settings of this process: these flags, its environment, and the file either of them names.
+    pub fn load(&self) -> Result<Resolved> {
+        let env: BTreeMap<String, String> = std::env::vars_os()
+            .filter_map(|(name, text)| Some((name.into_string().ok()?, text.to_string_lossy().into_owned())))
+            .filter(|(name, _)| name.starts_with(ENV_PREFIX))
+            .collect();
+        let named = env.get(&super::env_name("config")).filter(|path| !path.is_empty());
+        let path = self.config.clone().or(named.map(PathBuf::from));
+        let text = match &path {
+            Some(path) => Some(std::fs::read_to_string(path).map_err(|cause| {
+                Error::Config(format!("{}: the configuration file cannot be read: {cause}", path.display()))
+            })?),
+            None => None,
+        };
+        resolve(&self.settings, &env, path.as_deref().zip(text.as_deref()))
+    }
+}
+
+impl clap::Args for Flags {
+    fn augment_args(command: Command) -> Command {
+        let config = Arg::new("config")
+            .long("config")
+            .value_name("FILE")
+            .value_parser(value_parser!(PathBuf))
+            .help("TOML file of settings, as `hourglass config --format toml` prints it [env: HOURGLASS_CONFIG]");
+        let settings = SETTINGS.iter().map(|setting| {
+            let help = setting.help.trim().trim_end_matches('.');
+            let arg = Arg::new(setting.key)
+                .long(setting.flag)
+                .value_name(setting.placeholder)
+                .help_heading("Settings")
+                .help(format!("{help} [default: {}] [env: {}]", (setting.default)(), setting.env()));
+            match setting.switch {
+                true => arg.num_args(0..=1).default_missing_value("true"),
+                false => arg,
+            }
+        });
+        command.arg(config).args(settings)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Flags::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Flags {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Flags, clap::Error> {
+        let mut flags = Flags::default();
+        flags.update_from_arg_matches(matches)?;
+        Ok(flags)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        if let Some(path) = matches.get_one::<PathBuf>("config") {
+            self.config = Some(path.clone());
+        }
+        for setting in SETTINGS {
+            if let Some(text) = matches.get_one::<String>(setting.key) {
+                self.settings.insert(setting.key, text.clone());
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,198 @@
+//! Flags, environment and file made into one [`Config`], as a pure function.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::{Config, SETTINGS, Setting, Value, env_name};
+use crate::error::{Error, Result};
+
+/// Where the value of a setting came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// `--listen`
+    Flag(String),
+    /// `HOURGLASS_LISTEN`
+    Env(String),
+    File(PathBuf),
+    Default,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Flag(flag) => f.write_str(flag),
+            Source::Env(name) => f.write_str(name),
+            Source::File(path) => path.display().fmt(f),
+            Source::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// The settings and where each came from.
+#[derive(Clone, Debug)]
+pub struct Resolved {
+    pub config: Config,
+    /// In the order of [`SETTINGS`].
+    pub sources: Vec<Source>,
+}
+
+impl Resolved {
+    /// Each setting with its value and source, in the order of the table.
+    pub fn rows(&self) -> impl Iterator<Item = (&'static Setting, String, &Source)> {
+        SETTINGS
+            .iter()
+            .zip(self.config.show())
+            .zip(&self.sources)
+            .map(|((setting, value), source)| (setting, value, source))
+    }
+}
+
+/// Resolves every setting: `flags` by key, then `env` by variable, then the `file` (its path and its text), then the
+/// default. A variable that is set but empty counts as absent, which is how a compose file leaves one out.
+///
+/// # Errors
+/// [`Error::Config`] for a file that is not TOML, a key that does not exist, and a value that is not accepted.
+pub fn resolve(
+    flags: &BTreeMap<&'static str, String>,
+    env: &BTreeMap<String, String>,
+    file: Option<(&Path, &str)>,
+) -> Result<Resolved> {
+    let file = match file {
+        Some((path, text)) => Some((path, read_keys(path, text)?)),
+        None => None,
+    };
+    let mut sources = Vec::with_capacity(SETTINGS.len());
+    let config = Config::build(|key| {
+        let name = env_name(key);
+        let found = if let Some(text) = flags.get(key) {
+            Some((text.clone(), Source::Flag(format!("--{}", key.replace('_', "-")))))
+        } else if let Some(text) = env.get(&name).filter(|text| !text.is_empty()) {
+            Some((text.clone(), Source::Env(name)))
+        } else if let Some((path, keys)) = &file {
+            keys.get(key).map(|text| (text.clone(), Source::File(path.to_path_buf())))
+        } else {
+            None
+        };
+        sources.push(found.as_ref().map_or(Source::Default, |(_, source)| source.clone()));
+        found
+    })?;
+    Ok(Resolved { config, sources })
+}
+
+pub(super) fn parse<T: Value>(key: &str, text: &str, source: &Source) -> Result<T> {
+    T::parse(text).ok_or_else(|| {
+        Error::Config(format!("{key}: {text:?} (from {source}) is not accepted; expected {}", T::ACCEPTS))
+    })
+}
+
+/// The file's keys with their values as the text a flag would carry.
+fn read_keys(path: &Path, text: &str) -> Result<BTreeMap<&'static str, String>> {
+    let fault = |reason: String| Error::Config(format!("{}: {reason}", path.display()));
+    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| fault(error.to_string()))?;
+    let mut keys = BTreeMap::new();
+    for (key, value) in table {
+        let Some(setting) = SETTINGS.iter().find(|setting| setting.key == key) else {
+            return Err(fault(format!("there is no setting {key:?}; the nearest is {:?}", nearest(&key))));
+        };
+        let text = match value {
+            toml::Value::String(text) => text,
+            toml::Value::Integer(number) => number.to_string(),
+            toml::Value::Boolean(truth) => truth.to_string(),
+            other => {
+                return Err(fault(format!(
+                    "{key}: expected a string, a number or a boolean, found {}",
+                    other.type_str()
+                )));
+            }
+        };
+        keys.insert(setting.key, text);
+    }
+    Ok(keys)
+}
+
+/// The setting whose name is the fewest edits away.
+fn nearest(key: &str) -> &'static str {
+    let distances = SETTINGS.iter().map(|setting| (edits(&key.replace('-', "_"), setting.key), setting.key));
+    distances.min().map_or("", |(_, key)| key)
+}
+
+/// The Levenshtein distance, by Wagner and Fischer's dynamic programme over one row.
+fn edits(from: &str, to: &str) -> usize {
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (i, a) in from.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, b) in to.bytes().enumerate() {
+            let substituted = diagonal + usize::from(a != b);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[to.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ByteSize;
+    use super::*;
+
+    /// Resolves `key=value` flags and variables, and a file's text.
+    fn given(flags: &[(&'static str, &str)], env: &[(&str, &str)], file: &str) -> Result<Resolved> {
+        let flags = flags.iter().map(|(key, text)| (*key, text.to_string())).collect();
+        let env = env.iter().map(|(name, text)| (name.to_string(), text.to_string())).collect();
+        resolve(&flags, &env, Some((Path::new("h.toml"), file)))
+    }
+
+    fn source(resolved: &Resolved, key: &str) -> Source {
+        resolved.rows().find(|(setting, ..)| setting.key == key).unwrap().2.clone()
+    }
+
+    fn message(resolved: Result<Resolved>) -> String {
+        resolved.unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_flag_outranks_the_environment_which_outranks_the_file_which_outranks_the_default() {
+        let file = "max_uri_bytes = 1\nmax_body_bytes = \"3MiB\"\nquery_memory_bytes = 4";
+        let env = [("HOURGLASS_MAX_URI_BYTES", "2"), ("HOURGLASS_MAX_BODY_BYTES", "5KiB")];
+        let resolved = given(&[("max_uri_bytes", "9")], &env, file).unwrap();
+        assert_eq!(resolved.config.max_uri_bytes, ByteSize(9));
+        assert_eq!(resolved.config.max_body_bytes, ByteSize(5 << 10));
+        assert_eq!(resolved.config.query_memory_bytes, ByteSize(4));
+        assert!(resolved.config.rollups);
+        assert_eq!(source(&resolved, "max_uri_bytes"), Source::Flag("--max-uri-bytes".into()));
+        assert_eq!(source(&resolved, "max_body_bytes"), Source::Env("HOURGLASS_MAX_BODY_BYTES".into()));
+        assert_eq!(source(&resolved, "query_memory_bytes"), Source::File("h.toml".into()));
+        assert_eq!(source(&resolved, "rollups"), Source::Default);
+    }
+
+    #[test]
+    fn an_empty_variable_counts_as_absent() {
+        let resolved = given(&[], &[("HOURGLASS_LISTEN", "")], "").unwrap();
+        assert_eq!(source(&resolved, "listen"), Source::Default);
+    }
+
+    #[test]
+    fn an_unknown_key_is_answered_with_the_nearest_one() {
+        let message = message(given(&[], &[], "max-body-byte = 5"));
+        assert_eq!(message, r#"h.toml: there is no setting "max-body-byte"; the nearest is "max_body_bytes""#);
+    }
+
+    #[test]
+    fn a_bad_value_is_answered_with_its_option_source_and_what_is_accepted() {
+        let env = message(given(&[], &[("HOURGLASS_HEADER_TIMEOUT", "10")], ""));
+        let expected = r#"header_timeout: "10" (from HOURGLASS_HEADER_TIMEOUT) is not accepted; expected a duration such as 500ms, 30s or 5m"#;
+        assert_eq!(env, expected);
+        assert!(message(given(&[("listen", "8080")], &[], "")).contains("(from --listen)"));
+        assert!(message(given(&[], &[], "listen = 8080")).contains("(from h.toml)"));
+        assert!(message(given(&[], &[], "listen = [1]")).contains("found array"));
+    }
+
+    #[test]
+    fn what_is_shown_resolves_to_the_same_settings() {
+        let shown = given(&[("max_body_bytes", "1000"), ("flush_retry", "1500ms")], &[], "").unwrap();
+        let flags = shown.rows().map(|(setting, value, _)| (setting.key, value)).collect();
+        assert_eq!(resolve(&flags, &BTreeMap::new(), None).unwrap().config, shown.config);
+    }
+}

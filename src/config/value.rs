@@ -1,0 +1,262 @@
+//! The types a setting may have: how each is read from text, shown, and described to the one who typed it wrong.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use axum::http::HeaderValue;
+use tracing_subscriber::EnvFilter;
+
+/// A type of settings. `parse(show(v)) == v` for every value.
+pub trait Value: Sized {
+    /// What is accepted, completing "expected …".
+    const ACCEPTS: &'static str;
+    /// The placeholder in the help.
+    const PLACEHOLDER: &'static str;
+
+    fn parse(text: &str) -> Option<Self>;
+
+    fn show(&self) -> String;
+}
+
+/// A number of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ByteSize(pub u64);
+
+/// Longest suffix first, so that `MiB` is not read as `B`; the binary units come first where two would fit.
+const BYTE_UNITS: [(&str, u64); 9] = [
+    ("TiB", 1 << 40),
+    ("GiB", 1 << 30),
+    ("MiB", 1 << 20),
+    ("KiB", 1 << 10),
+    ("TB", 1_000_000_000_000),
+    ("GB", 1_000_000_000),
+    ("MB", 1_000_000),
+    ("kB", 1_000),
+    ("B", 1),
+];
+
+impl Value for ByteSize {
+    const ACCEPTS: &'static str = "a size such as 64MiB, 512MB or 65536";
+    const PLACEHOLDER: &'static str = "SIZE";
+
+    fn parse(text: &str) -> Option<ByteSize> {
+        let folded = text.to_ascii_lowercase();
+        let (digits, factor) = BYTE_UNITS
+            .iter()
+            .find_map(|(unit, factor)| Some((folded.strip_suffix(&unit.to_ascii_lowercase())?, *factor)))
+            .unwrap_or((&folded, 1));
+        parse_digits(digits.trim_end())?.checked_mul(factor).map(ByteSize)
+    }
+
+    fn show(&self) -> String {
+        match BYTE_UNITS[..4].iter().find(|(_, factor)| self.0 > 0 && self.0.is_multiple_of(*factor)) {
+            Some((unit, factor)) => format!("{}{unit}", self.0 / factor),
+            None => self.0.to_string(),
+        }
+    }
+}
+
+impl Value for Duration {
+    const ACCEPTS: &'static str = "a duration such as 500ms, 30s or 5m";
+    const PLACEHOLDER: &'static str = "DURATION";
+
+    fn parse(text: &str) -> Option<Duration> {
+        let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
+        let (digits, factor_ms) = units.iter().find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, *factor)))?;
+        parse_digits(digits.trim_end())?.checked_mul(factor_ms).map(Duration::from_millis)
+    }
+
+    fn show(&self) -> String {
+        match self.as_millis() {
+            ms if ms % 1_000 == 0 => format!("{}s", ms / 1_000),
+            ms => format!("{ms}ms"),
+        }
+    }
+}
+
+/// Digits and nothing else; `u64::from_str` would take a plus sign too.
+fn parse_digits(text: &str) -> Option<u64> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
+}
+
+/// A number of things, at least 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Count(pub u64);
+
+impl Value for Count {
+    const ACCEPTS: &'static str = "a whole number of at least 1";
+    const PLACEHOLDER: &'static str = "N";
+
+    fn parse(text: &str) -> Option<Count> {
+        parse_digits(text).filter(|n| *n > 0).map(Count)
+    }
+
+    fn show(&self) -> String {
+        self.0.to_string()
+    }
+}
+
+impl Value for bool {
+    const ACCEPTS: &'static str = "true or false";
+    const PLACEHOLDER: &'static str = "BOOL";
+
+    fn parse(text: &str) -> Option<bool> {
+        match text {
+            "true" | "on" | "yes" | "1" => Some(true),
+            "false" | "off" | "no" | "0" => Some(false),
+            _ => None,
+        }
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Value for PathBuf {
+    const ACCEPTS: &'static str = "a path";
+    const PLACEHOLDER: &'static str = "PATH";
+
+    fn parse(text: &str) -> Option<PathBuf> {
+        (!text.is_empty()).then(|| PathBuf::from(text))
+    }
+
+    fn show(&self) -> String {
+        self.display().to_string()
+    }
+}
+
+impl Value for SocketAddr {
+    const ACCEPTS: &'static str = "an address and a port such as 127.0.0.1:8080 or [::]:8080";
+    const PLACEHOLDER: &'static str = "ADDR:PORT";
+
+    fn parse(text: &str) -> Option<SocketAddr> {
+        text.parse().ok()
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+/// Who reads the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// `Human` on a terminal, `Json` elsewhere.
+    Auto,
+    Human,
+    Json,
+}
+
+impl Value for LogFormat {
+    const ACCEPTS: &'static str = "auto, human or json";
+    const PLACEHOLDER: &'static str = "FORMAT";
+
+    fn parse(text: &str) -> Option<LogFormat> {
+        [LogFormat::Auto, LogFormat::Human, LogFormat::Json].into_iter().find(|format| format.show() == text)
+    }
+
+    fn show(&self) -> String {
+        match self {
+            LogFormat::Auto => "auto",
+            LogFormat::Human => "human",
+            LogFormat::Json => "json",
+        }
+        .to_owned()
+    }
+}
+
+/// The directives of a log filter, known to be well formed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogFilter(pub String);
+
+impl Value for LogFilter {
+    const ACCEPTS: &'static str =
+        "a level (error, warn, info, debug, trace, off) or directives such as info,hourglass=debug";
+    const PLACEHOLDER: &'static str = "FILTER";
+
+    /// A lone word that is no level would be taken for the name of a module and silence everything: a misspelt level.
+    fn parse(text: &str) -> Option<LogFilter> {
+        let level = |word: &str| word.parse::<tracing::level_filters::LevelFilter>().is_ok();
+        let known = text.split(',').all(|directive| directive.contains(['=', ':', '[']) || level(directive.trim()));
+        (known && EnvFilter::try_new(text).is_ok()).then(|| LogFilter(text.to_owned()))
+    }
+
+    fn show(&self) -> String {
+        self.0.clone()
+    }
+}
+
+/// The value of `access-control-allow-origin`, or nothing where pages of other origins are not to read answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CorsOrigin(pub Option<HeaderValue>);
+
+impl Value for CorsOrigin {
+    const ACCEPTS: &'static str = "* for any origin, one origin such as https://example.com, or none";
+    const PLACEHOLDER: &'static str = "ORIGIN";
+
+    fn parse(text: &str) -> Option<CorsOrigin> {
+        match text {
+            "none" => Some(CorsOrigin(None)),
+            "*" => Some(CorsOrigin(Some(HeaderValue::from_static("*")))),
+            _ => {
+                let (scheme, host) = text.split_once("://")?;
+                let plain = !host.is_empty() && !host.contains(['/', ',', ' ']) && matches!(scheme, "http" | "https");
+                plain.then(|| HeaderValue::from_str(text).ok())?.map(|origin| CorsOrigin(Some(origin)))
+            }
+        }
+    }
+
+    fn show(&self) -> String {
+        match &self.0 {
+            None => "none".to_owned(),
+            Some(origin) => origin.to_str().unwrap_or_default().to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_in_binary_decimal_and_plain_units() {
+        for (text, bytes) in [("64MiB", 64 << 20), ("512MB", 512_000_000), ("8 kib", 8192), ("7B", 7), ("0", 0)] {
+            assert_eq!(ByteSize::parse(text), Some(ByteSize(bytes)), "{text}");
+        }
+        for text in ["", "MiB", "+1", "-1", "1.5GiB", "16777216TiB", "1XB"] {
+            assert_eq!(ByteSize::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn durations_need_a_unit() {
+        assert_eq!(Duration::parse("500ms"), Some(Duration::from_millis(500)));
+        assert_eq!(Duration::parse("5m"), Some(Duration::from_secs(300)));
+        for text in ["10", "s", "1.5s", "-1s", "18446744073709551615h"] {
+            assert_eq!(Duration::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_shown_is_read_back() {
+        for bytes in [0, 1, 1000, 1 << 10, 3 << 20, 1 << 40, u64::MAX] {
+            assert_eq!(ByteSize::parse(&ByteSize(bytes).show()), Some(ByteSize(bytes)));
+        }
+        for ms in [0, 1, 1500, 60_000] {
+            let duration = Duration::from_millis(ms);
+            assert_eq!(Duration::parse(&duration.show()), Some(duration));
+        }
+        for text in ["*", "https://example.com", "none"] {
+            assert_eq!(CorsOrigin::parse(text).unwrap().show(), text);
+        }
+    }
+
+    #[test]
+    fn a_misspelt_log_level_is_no_filter() {
+        assert!(LogFilter::parse("info,hourglass=debug").is_some());
+        assert!(LogFilter::parse("infoo").is_none());
+        assert!(LogFilter::parse("hourglass=loud").is_none());
+    }
+}

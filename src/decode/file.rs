@@ -1,0 +1,123 @@
+//! Files, read a batch at a time in bounded memory, with their progress.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::{DecodeError, Encoding, Format, arrow, csv, ndjson, parquet};
+use crate::error::{Error, Result};
+use crate::event::EventBatch;
+
+/// How far a reader has come: bytes of a text or stream as they lie on the disk, rows of Parquet. A clone goes on
+/// counting while the reader works on another thread.
+#[derive(Clone, Debug)]
+pub struct Progress {
+    done: Arc<AtomicU64>,
+    total: u64,
+}
+
+impl Progress {
+    fn new(total: u64) -> Progress {
+        Progress { done: Arc::default(), total }
+    }
+
+    pub fn done(&self) -> u64 {
+        self.done.load(Ordering::Relaxed)
+    }
+
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
+    fn add(&self, more: u64) {
+        self.done.fetch_add(more, Ordering::Relaxed);
+    }
+}
+
+/// The events of a file in batches of at most [`super::BATCH_EVENTS`]. The first error is also the last item.
+pub struct FileReader {
+    batches: Box<dyn Iterator<Item = Result<EventBatch, DecodeError>> + Send>,
+    progress: Progress,
+    failed: bool,
+}
+
+impl FileReader {
+    pub fn progress(&self) -> Progress {
+        self.progress.clone()
+    }
+}
+
+impl Iterator for FileReader {
+    type Item = Result<EventBatch, DecodeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        let item = self.batches.next();
+        self.failed = matches!(item, Some(Err(_)));
+        item
+    }
+}
+
+/// Opens a file by its extensions: `.csv`, `.ndjson`, `.jsonl` and `.arrows`, each plain or with `.gz` or `.zst` behind
+/// it, and `.parquet`. Reads the header and checks its columns, and no row.
+pub fn read_file(path: &Path) -> Result<FileReader> {
+    let unknown = || {
+        let known = ".csv, .ndjson, .jsonl, .arrows (each also with .gz or .zst) or .parquet";
+        Error::Invalid(format!("{}: the name must end in {known}", path.display()))
+    };
+    let format = Format::from_path(path).ok_or_else(unknown)?;
+    let encoding = Encoding::from_path(path);
+    let file = File::open(path).map_err(Error::io(path, "open"))?;
+    let opened = match (format, encoding) {
+        (Format::Parquet, Encoding::Identity) => open_parquet(file),
+        (Format::Parquet, _) => return Err(unknown()),
+        _ => open_bytes(file, format, encoding),
+    };
+    opened.map_err(|error| error.in_file(path))
+}
+
+fn open_parquet(file: File) -> Result<FileReader, DecodeError> {
+    let reader = parquet::Reader::new(file)?;
+    let progress = Progress::new(reader.rows);
+    let counter = progress.clone();
+    let batches = reader.inspect(move |batch| counter.add(batch.as_ref().map_or(0, |batch| batch.len() as u64)));
+    Ok(FileReader { batches: Box::new(batches), progress, failed: false })
+}
+
+fn open_bytes(file: File, format: Format, encoding: Encoding) -> Result<FileReader, DecodeError> {
+    let progress = Progress::new(file.metadata().map_err(DecodeError::Io)?.len());
+    let counted = BufReader::with_capacity(256 << 10, Counted { input: file, progress: progress.clone() });
+    let bytes: Box<dyn BufRead + Send> = match encoding {
+        Encoding::Identity => Box::new(counted),
+        Encoding::Gzip => Box::new(BufReader::with_capacity(256 << 10, flate2::bufread::MultiGzDecoder::new(counted))),
+        Encoding::Zstd => {
+            let decoder = zstd::stream::read::Decoder::with_buffer(counted).map_err(DecodeError::from_io)?;
+            Box::new(BufReader::with_capacity(256 << 10, decoder))
+        }
+    };
+    let batches: Box<dyn Iterator<Item = Result<EventBatch, DecodeError>> + Send> = match format {
+        Format::Ndjson => Box::new(ndjson::Reader::new(bytes)),
+        Format::Csv => Box::new(csv::Reader::new(bytes)?),
+        Format::ArrowStream => Box::new(arrow::stream_batches(bytes)?),
+        Format::Parquet => unreachable!("Parquet is read by its footer, not as a stream"),
+    };
+    Ok(FileReader { batches, progress, failed: false })
+}
+
+/// A file that counts the bytes read from it.
+struct Counted {
+    input: File,
+    progress: Progress,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.input.read(buffer)?;
+        self.progress.add(read as u64);
+        Ok(read)
+    }
+}

@@ -1,0 +1,113 @@
+//! The sizes an Arrow IPC stream announces, read before any of it is decompressed.
+//!
+//! A stream is a sequence of messages, each `0xFFFFFFFF | i32 length | flatbuffer | body` (the marker is missing in
+//! streams older than Arrow 0.15); a length of 0 ends it. A compressed buffer of a body begins with its size
+//! uncompressed, an i64 (-1: stored as it is), which the reader allocates on trust. This module does not validate
+//! messages: what it cannot follow is left to the reader to refuse.
+//! See <https://arrow.apache.org/docs/format/Columnar.html#encapsulated-message-format>.
+
+use arrow::ipc::{MessageHeader, RecordBatch, root_as_message};
+
+use super::DecodeError;
+
+const CONTINUATION: i32 = -1;
+
+/// Refuses a stream whose buffers announce more than `limit` bytes together.
+pub fn check_decompressed_size(mut stream: &[u8], limit: usize) -> Result<(), DecodeError> {
+    let mut announced: u64 = 0;
+    while let Some((message, body, rest)) = split_message(stream) {
+        announced = announced.saturating_add(announced_by(message, body));
+        if announced > limit as u64 {
+            return Err(DecodeError::TooLarge { limit });
+        }
+        stream = rest;
+    }
+    Ok(())
+}
+
+/// The next message's flatbuffer, its body, and what follows.
+fn split_message(stream: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let (mut length, mut stream) = split_i32(stream)?;
+    if length == CONTINUATION {
+        (length, stream) = split_i32(stream)?;
+    }
+    let length = usize::try_from(length).ok().filter(|&length| length > 0)?;
+    let (message, stream) = stream.split_at_checked(length)?;
+    let body_length = usize::try_from(root_as_message(message).ok()?.bodyLength()).ok()?;
+    let (body, rest) = stream.split_at_checked(body_length)?;
+    Some((message, body, rest))
+}
+
+fn split_i32(stream: &[u8]) -> Option<(i32, &[u8])> {
+    let (number, rest) = stream.split_first_chunk::<4>()?;
+    Some((i32::from_le_bytes(*number), rest))
+}
+
+fn announced_by(message: &[u8], body: &[u8]) -> u64 {
+    let Ok(message) = root_as_message(message) else { return 0 };
+    let batch = match message.header_type() {
+        MessageHeader::RecordBatch => message.header_as_record_batch(),
+        MessageHeader::DictionaryBatch => message.header_as_dictionary_batch().and_then(|batch| batch.data()),
+        _ => None,
+    };
+    batch.map_or(0, |batch| uncompressed_bytes(&batch, body))
+}
+
+fn uncompressed_bytes(batch: &RecordBatch<'_>, body: &[u8]) -> u64 {
+    if batch.compression().is_none() {
+        return body.len() as u64;
+    }
+    let filled = batch.buffers().into_iter().flatten().filter(|buffer| buffer.length() > 0);
+    let sizes = filled.map(|buffer| {
+        let start = usize::try_from(buffer.offset()).unwrap_or(usize::MAX);
+        let size = body.get(start..).and_then(|buffer| buffer.first_chunk::<8>());
+        size.map_or(0, |size| u64::try_from(i64::from_le_bytes(*size)).unwrap_or(buffer.length() as u64))
+    });
+    sizes.fold(0, u64::saturating_add)
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::ipc::CompressionType;
+    use arrow::ipc::writer::{IpcWriteOptions, StreamWriter};
+
+    use super::*;
+    use crate::decode::{Format, decode};
+    use crate::encode::record_batch;
+    use crate::event::{EventBatch, EventKind};
+
+    fn stream_of(user_bytes: usize, compression: Option<CompressionType>) -> (EventBatch, Vec<u8>) {
+        let mut events = EventBatch::new();
+        for _ in 0..1000 {
+            events.push(1, &"u".repeat(user_bytes), EventKind::Click);
+        }
+        let options = IpcWriteOptions::default().try_with_compression(compression).unwrap();
+        let batch = record_batch(&events);
+        let mut writer = StreamWriter::try_new_with_options(Vec::new(), &batch.schema(), options).unwrap();
+        writer.write(&batch).unwrap();
+        (events, writer.into_inner().unwrap())
+    }
+
+    #[test]
+    fn a_compressed_stream_is_measured_before_it_unfolds() {
+        let (events, stream) = stream_of(1000, Some(CompressionType::ZSTD));
+        assert!(stream.len() < 50_000, "a megabyte of one letter");
+        assert!(check_decompressed_size(&stream, 1 << 20).is_ok());
+        let error = check_decompressed_size(&stream, 900_000).unwrap_err();
+        assert!(matches!(error, DecodeError::TooLarge { limit: 900_000 }));
+        assert_eq!(decode(Format::ArrowStream, &stream).unwrap(), events);
+    }
+
+    #[test]
+    fn damaged_streams_are_refused_and_never_panic() {
+        for compression in [None, Some(CompressionType::LZ4_FRAME)] {
+            let (_, stream) = stream_of(20, compression);
+            for cut in (0..stream.len()).step_by(97) {
+                let _ = decode(Format::ArrowStream, &stream[..cut]);
+                let mut flipped = stream.clone();
+                flipped[cut] ^= 0x55;
+                let _ = decode(Format::ArrowStream, &flipped);
+            }
+        }
+    }
+}

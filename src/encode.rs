@@ -1,0 +1,185 @@
+//! Events on their way out of this process: record batches, Arrow streams, and the files that `generate` writes.
+//!
+//! The inverse of [`crate::decode`]. Data files of the store are not written here.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, StringViewBuilder, TimestampMicrosecondArray};
+use arrow::ipc::writer::StreamWriter;
+use chrono::{DateTime, SecondsFormat};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::WriterProperties;
+
+use crate::error::{Error, Result};
+use crate::event::{Event, EventBatch, file_schema};
+
+/// The batch with the columns of [`file_schema`], in arrival order.
+pub fn record_batch(events: &EventBatch) -> RecordBatch {
+    let timestamps = TimestampMicrosecondArray::from(events.timestamps_us().to_vec()).with_timezone("UTC");
+    let mut users = StringViewBuilder::with_capacity(events.len());
+    let mut kinds = StringViewBuilder::with_capacity(events.len());
+    for event in events.iter() {
+        users.append_value(event.user);
+        kinds.append_value(event.kind.as_str());
+    }
+    let columns: Vec<ArrayRef> = vec![Arc::new(timestamps), Arc::new(users.finish()), Arc::new(kinds.finish())];
+    RecordBatch::try_new(file_schema(), columns).expect("the columns are those of the schema")
+}
+
+/// The batch as an Arrow IPC stream, the body of a batch POST.
+pub fn arrow_stream(events: &EventBatch) -> Result<Vec<u8>> {
+    let batch = record_batch(events);
+    let mut writer = StreamWriter::try_new(Vec::new(), batch.schema_ref())?;
+    writer.write(&batch)?;
+    Ok(writer.into_inner()?)
+}
+
+/// A file being written under a temporary name beside its own, which it takes only when it is whole and on the disk.
+pub struct FileWriter {
+    path: PathBuf,
+    temporary: PathBuf,
+    /// Nothing once the file is finished.
+    rows: Option<Rows>,
+}
+
+enum Rows {
+    Csv(csv::Writer<BufWriter<File>>),
+    Ndjson(BufWriter<File>),
+    Parquet(Box<ArrowWriter<File>>),
+}
+
+impl FileWriter {
+    /// Opens a file whose extension, `.csv`, `.ndjson` or `.parquet`, tells its format.
+    pub fn create(path: &Path) -> Result<FileWriter> {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let temporary = path.with_file_name(format!(".{name}.partial"));
+        let create = || File::create(&temporary).map_err(Error::io(&temporary, "create"));
+        let rows = match path.extension().and_then(|extension| extension.to_str()) {
+            Some("csv") => {
+                let mut rows = csv::Writer::from_writer(BufWriter::new(create()?));
+                rows.write_record(["timestamp", "user", "event"]).map_err(|error| failed(&temporary, error))?;
+                Rows::Csv(rows)
+            }
+            Some("ndjson") => Rows::Ndjson(BufWriter::with_capacity(256 << 10, create()?)),
+            Some("parquet") => {
+                let zstd = Compression::ZSTD(ZstdLevel::default());
+                let properties = WriterProperties::builder().set_compression(zstd).build();
+                Rows::Parquet(Box::new(ArrowWriter::try_new(create()?, file_schema(), Some(properties))?))
+            }
+            _ => {
+                let known = "the name must end in .csv, .ndjson or .parquet";
+                return Err(Error::Invalid(format!("{}: {known}", path.display())));
+            }
+        };
+        Ok(FileWriter { path: path.to_path_buf(), temporary, rows: Some(rows) })
+    }
+
+    /// Appends the events.
+    pub fn write(&mut self, events: &EventBatch) -> Result<()> {
+        let written = match self.rows.as_mut().expect("finish consumes the writer") {
+            Rows::Csv(rows) => events.iter().try_for_each(|event| {
+                let timestamp = timestamp_text(event.timestamp_us);
+                rows.write_record([timestamp.as_str(), event.user, event.kind.as_str()]).map_err(std::io::Error::other)
+            }),
+            Rows::Ndjson(rows) => events.iter().try_for_each(|event| write_json(rows, event)),
+            Rows::Parquet(rows) => rows.write(&record_batch(events)).map_err(std::io::Error::other),
+        };
+        written.map_err(|error| failed(&self.temporary, error))
+    }
+
+    /// Syncs the file, gives it its name, and syncs the directory that holds the name.
+    pub fn finish(mut self) -> Result<()> {
+        let file = match self.rows.take().expect("finish consumes the writer") {
+            Rows::Csv(rows) => rows.into_inner().map_err(|error| error.into_error()).and_then(flushed),
+            Rows::Ndjson(rows) => flushed(rows),
+            Rows::Parquet(rows) => rows.into_inner().map_err(std::io::Error::other),
+        };
+        file.and_then(|file| file.sync_all()).map_err(|error| failed(&self.temporary, error))?;
+        std::fs::rename(&self.temporary, &self.path).map_err(Error::io(&self.path, "rename to"))?;
+        let directory = match self.path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        File::open(directory).and_then(|directory| directory.sync_all()).map_err(Error::io(directory, "sync"))
+    }
+}
+
+impl Drop for FileWriter {
+    fn drop(&mut self) {
+        if self.rows.is_some() {
+            let _ = std::fs::remove_file(&self.temporary); // A leftover is only untidy.
+        }
+    }
+}
+
+fn flushed(rows: BufWriter<File>) -> std::io::Result<File> {
+    rows.into_inner().map_err(|error| error.into_error())
+}
+
+fn failed(path: &Path, error: impl Into<std::io::Error>) -> Error {
+    Error::io(path, "write")(error.into())
+}
+
+/// Milliseconds where they are exact, and RFC 3339 with all digits where they are not.
+fn timestamp_text(timestamp_us: i64) -> String {
+    match timestamp_us % 1000 {
+        0 => (timestamp_us / 1000).to_string(),
+        _ => DateTime::from_timestamp_micros(timestamp_us)
+            .expect("a stored timestamp lies within the years 1970 to 9999")
+            .to_rfc3339_opts(SecondsFormat::Micros, true),
+    }
+}
+
+fn write_json(out: &mut impl Write, event: Event<'_>) -> std::io::Result<()> {
+    let timestamp = timestamp_text(event.timestamp_us);
+    let quote = if event.timestamp_us % 1000 == 0 { "" } else { "\"" };
+    write!(out, "{{\"timestamp\":{quote}{timestamp}{quote},\"user\":")?;
+    serde_json::to_writer(&mut *out, event.user)?;
+    writeln!(out, ",\"event\":\"{}\"}}", event.kind.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::{self, Format};
+    use crate::event::EventKind;
+
+    fn some_events() -> EventBatch {
+        let mut events = EventBatch::new();
+        events.push(10_032_342_000_000, "user2", EventKind::Click);
+        events.push(1_577_836_800_000_001, "Zoë \"Z\", née\nO'Neill", EventKind::Impression);
+        events
+    }
+
+    #[test]
+    fn every_file_reads_back_as_what_was_written() {
+        let directory = tempfile::tempdir().unwrap();
+        for name in ["a.csv", "a.ndjson", "a.parquet"] {
+            let path = directory.path().join(name);
+            let mut file = FileWriter::create(&path).unwrap();
+            file.write(&some_events()).unwrap();
+            assert!(!path.exists(), "{name} has no name before it is whole");
+            file.finish().unwrap();
+            let read: Vec<_> = decode::read_file(&path).unwrap().map(Result::unwrap).collect();
+            assert_eq!(read, [some_events()], "{name}");
+        }
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 3, "no temporary file stays");
+    }
+
+    #[test]
+    fn an_abandoned_file_leaves_nothing_behind() {
+        let directory = tempfile::tempdir().unwrap();
+        drop(FileWriter::create(&directory.path().join("a.csv")).unwrap());
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_stream_decodes_to_what_was_encoded() {
+        let stream = arrow_stream(&some_events()).unwrap();
+        assert_eq!(decode::decode(Format::ArrowStream, &stream).unwrap(), some_events());
+    }
+}

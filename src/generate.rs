@@ -1,0 +1,311 @@
+//! The seeded workload: a series of events at a fixed interval, each of a random user and kind.
+//!
+//! By default it is one event a minute from 2020-01-01T00:00:00Z to 2020-06-01T00:00:00Z inclusive: 218,881 events in
+//! 3,649 hours, by 31 users. Event `i` happens at `start + i * interval`; its user and kind are drawn from one stream
+//! of the generator, whether it is late from another, so that a late share changes no event.
+//!
+//! Late events keep their timestamps and change their place: they arrive behind the on-time events of [`LATE_BY_US`]
+//! later, when their hour has long ended, or at the end of a series shorter than that. So a store must answer alike
+//! for every late share, which is what a test of late data compares. To hold none of them in memory, the series is
+//! walked twice at once: one walk drops the late events, the other, trailing it, drops all but those.
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{RngCore, SeedableRng};
+use rand_distr::{Distribution, Zipf};
+
+use crate::decode::BATCH_EVENTS;
+use crate::error::{Error, Result};
+use crate::event::{EventBatch, EventKind, check_timestamp_us};
+use crate::hour::HOUR_US;
+
+/// How far behind its time a late event arrives, in microseconds: two hours, so that it never falls into the newest hour.
+pub const LATE_BY_US: i64 = 2 * HOUR_US;
+
+/// What to generate.
+#[derive(Clone, Debug)]
+pub struct Workload {
+    /// The first event's time, in microseconds.
+    pub start_us: i64,
+    /// The last instant an event may have, in microseconds; inclusive.
+    pub end_us: i64,
+    /// Microseconds between events.
+    pub interval_us: i64,
+    /// Users `user0` to `user{users - 1}`.
+    pub users: u64,
+    /// The exponent of the Zipf distribution of users, `user0` being the busiest; 0 draws all alike.
+    pub skew: f64,
+    /// The share of events that arrive late, 0 to 1.
+    pub late: f64,
+    pub seed: u64,
+}
+
+impl Default for Workload {
+    fn default() -> Workload {
+        Workload {
+            start_us: 1_577_836_800_000_000,
+            end_us: 1_590_969_600_000_000,
+            interval_us: 60_000_000,
+            users: 31,
+            skew: 0.0,
+            late: 0.0,
+            seed: 0,
+        }
+    }
+}
+
+impl Workload {
+    /// Checks the bounds of every field.
+    pub fn check(&self) -> Result<()> {
+        check_timestamp_us(self.start_us)?;
+        check_timestamp_us(self.end_us)?;
+        let invalid = |text: &str| Err(Error::Invalid(text.to_owned()));
+        match self {
+            _ if self.end_us < self.start_us => invalid("the end must not lie before the start"),
+            _ if self.interval_us < 1 => invalid("the interval must be at least one microsecond"),
+            _ if self.users < 1 => invalid("there must be at least one user"),
+            _ if !(self.skew >= 0.0 && self.skew.is_finite()) => invalid("the skew must be 0 or more"),
+            _ if !(0.0..=1.0).contains(&self.late) => invalid("the late share must lie between 0 and 1"),
+            _ => Ok(()),
+        }
+    }
+
+    /// The number of events.
+    pub fn count(&self) -> u64 {
+        ((self.end_us - self.start_us) / self.interval_us) as u64 + 1
+    }
+
+    /// The events in order of arrival, in batches of [`BATCH_EVENTS`] and a rest, made as they are asked for. The same
+    /// workload gives the same events, on every machine.
+    pub fn events(&self) -> Result<Batches> {
+        self.check()?;
+        let lag = u64::try_from(LATE_BY_US / self.interval_us).expect("both are positive") + 1;
+        Ok(Batches { ahead: Series::new(self), behind: Series::new(self), lag })
+    }
+}
+
+/// The batches of [`Workload::events`].
+pub struct Batches {
+    /// The walk that gives the events on time.
+    ahead: Series,
+    /// The walk that gives the late ones, `lag` events behind.
+    behind: Series,
+    lag: u64,
+}
+
+impl Iterator for Batches {
+    type Item = EventBatch;
+
+    fn next(&mut self) -> Option<EventBatch> {
+        let mut batch = EventBatch::with_capacity(BATCH_EVENTS, BATCH_EVENTS * 10);
+        while batch.len() < BATCH_EVENTS {
+            let trailing = self.ahead.late > 0.0
+                && !self.behind.is_over()
+                && (self.ahead.is_over() || self.behind.index + self.lag < self.ahead.index);
+            match trailing {
+                true => self.behind.step(true, &mut batch),
+                false if self.ahead.is_over() => break,
+                false => self.ahead.step(false, &mut batch),
+            }
+        }
+        (!batch.is_empty()).then_some(batch)
+    }
+}
+
+/// One walk through the series.
+struct Series {
+    index: u64,
+    count: u64,
+    start_us: i64,
+    interval_us: i64,
+    users: u64,
+    /// Nothing where all users are drawn alike.
+    zipf: Option<Zipf<f64>>,
+    late: f64,
+    events: ChaCha8Rng,
+    lateness: ChaCha8Rng,
+    name: String,
+}
+
+impl Series {
+    fn new(workload: &Workload) -> Series {
+        let mut lateness = ChaCha8Rng::seed_from_u64(workload.seed);
+        lateness.set_stream(1);
+        let zipf = || Zipf::new(workload.users as f64, workload.skew).expect("the workload is checked");
+        Series {
+            index: 0,
+            count: workload.count(),
+            start_us: workload.start_us,
+            interval_us: workload.interval_us,
+            users: workload.users,
+            zipf: (workload.skew > 0.0).then(zipf),
+            late: workload.late,
+            events: ChaCha8Rng::seed_from_u64(workload.seed),
+            lateness,
+            name: String::new(),
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        self.index == self.count
+    }
+
+    /// Draws the next event, and pushes it where its lateness is the one wanted.
+    fn step(&mut self, wanted_late: bool, batch: &mut EventBatch) {
+        let timestamp_us = self.start_us + self.index as i64 * self.interval_us;
+        let user = self.draw_user();
+        let kind = EventKind::ALL[(self.events.next_u32() >> 31) as usize];
+        self.index += 1;
+        if self.draw_late() == wanted_late {
+            self.name.clear();
+            self.name.push_str("user");
+            push_decimal(&mut self.name, user);
+            batch.push(timestamp_us, &self.name, kind);
+        }
+    }
+
+    fn draw_user(&mut self) -> u64 {
+        match &self.zipf {
+            // Lemire's multiply-shift without its rejection: for any number of users that fits in memory the bias is
+            // below what a lifetime of events could show, and every event takes the same number of draws.
+            None => ((u128::from(self.events.next_u64()) * u128::from(self.users)) >> 64) as u64,
+            Some(zipf) => zipf.sample(&mut self.events) as u64 - 1,
+        }
+    }
+
+    fn draw_late(&mut self) -> bool {
+        // 53 bits make a uniform float in [0, 1), so a share of 0 is never and a share of 1 always.
+        self.late > 0.0 && ((self.lateness.next_u64() >> 11) as f64) < self.late * (1_u64 << 53) as f64
+    }
+}
+
+/// Appends a number without the formatting machinery, which would be the slowest part of an event.
+fn push_decimal(text: &mut String, mut number: u64) {
+    let mut digits = [b'0'; 20];
+    let mut first = digits.len();
+    while number > 0 || first == digits.len() {
+        first -= 1;
+        digits[first] = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+    text.push_str(std::str::from_utf8(&digits[first..]).expect("digits are ASCII"));
+}
+
+/// Reads an interval such as `1m`, `250ms`, `30s` or `10us` (also `h` and `d`), and answers microseconds.
+pub fn parse_interval_us(text: &str) -> Result<i64, String> {
+    let unit_at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    let unit_us: i64 = match unit {
+        "us" => 1,
+        "ms" => 1_000,
+        "s" => 1_000_000,
+        "m" => 60_000_000,
+        "h" => HOUR_US,
+        "d" => 24 * HOUR_US,
+        _ => return Err("must be a whole number with a unit: us, ms, s, m, h or d, such as 250ms".into()),
+    };
+    let interval = number.parse::<i64>().ok().and_then(|number| number.checked_mul(unit_us));
+    interval.filter(|&us| us > 0).ok_or_else(|| "must be more than 0 and less than 292,000 years".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, HashSet};
+
+    use super::*;
+    use crate::event::Event;
+    use crate::hour::Hour;
+
+    fn rows(workload: &Workload) -> Vec<(i64, String, EventKind)> {
+        let row = |event: Event<'_>| (event.timestamp_us, event.user.to_owned(), event.kind);
+        workload.events().unwrap().flat_map(|batch| batch.iter().map(row).collect::<Vec<_>>()).collect()
+    }
+
+    #[test]
+    fn the_default_is_one_event_a_minute_for_six_months() {
+        let workload = Workload::default();
+        let rows = rows(&workload);
+        assert_eq!((rows.len(), workload.count()), (218_881, 218_881));
+        assert_eq!(rows.iter().map(|row| Hour::of_us(row.0)).collect::<HashSet<_>>().len(), 3_649);
+        assert_eq!(rows.iter().map(|row| row.1.as_str()).collect::<HashSet<_>>().len(), 31);
+        assert_eq!(rows.last().unwrap().0, workload.end_us);
+    }
+
+    #[test]
+    fn the_events_of_a_seed_never_change() {
+        let text = |workload: &Workload| {
+            let rows = rows(workload).into_iter();
+            rows.map(|(us, user, kind)| format!("{} {user} {}", us / 60_000_000, kind.as_str())).collect::<Vec<_>>()
+        };
+        let short = Workload { end_us: 1_577_836_800_000_000 + 5 * 60_000_000, ..Workload::default() };
+        insta::assert_snapshot!(text(&short).join("\n"), @r"
+        26297280 user21 impression
+        26297281 user15 impression
+        26297282 user1 click
+        26297283 user17 impression
+        26297284 user25 impression
+        26297285 user15 impression
+        ");
+        insta::assert_snapshot!(text(&Workload { seed: 1, skew: 1.1, ..short }).join("\n"), @"");
+        let clicks = rows(&Workload::default()).iter().filter(|row| row.2 == EventKind::Click).count();
+        assert_eq!(clicks, 0);
+    }
+
+    #[test]
+    fn late_events_are_the_same_events_in_another_order() {
+        let on_time = Workload { end_us: 1_577_836_800_000_000 + 48 * HOUR_US, ..Workload::default() };
+        let late = Workload { late: 0.05, ..on_time.clone() };
+        let mut arrived = rows(&late);
+        let mut newest = Hour::FIRST;
+        let older = arrived.iter().filter(|row| {
+            newest = newest.max(Hour::of_us(row.0));
+            Hour::of_us(row.0) < newest
+        });
+        assert!((100..200).contains(&older.count()), "about a twentieth of 2,881 arrives after its hour");
+        arrived.sort();
+        let mut wanted = rows(&on_time);
+        wanted.sort();
+        assert_eq!(arrived, wanted);
+    }
+
+    #[test]
+    fn every_late_event_arrives_though_all_are_late_or_the_series_is_short() {
+        for (late, hours) in [(1.0, 10), (0.5, 1), (1.0, 0)] {
+            let workload = Workload { late, end_us: 1_577_836_800_000_000 + hours * HOUR_US, ..Workload::default() };
+            assert_eq!(rows(&workload).len() as u64, workload.count());
+        }
+    }
+
+    #[test]
+    fn skew_makes_the_first_user_the_busiest() {
+        let mut counts = BTreeMap::new();
+        for row in rows(&Workload { skew: 1.0, ..Workload::default() }) {
+            *counts.entry(row.1).or_insert(0) += 1;
+        }
+        assert_eq!(counts.len(), 31);
+        assert_eq!(counts.iter().max_by_key(|(_, count)| **count).unwrap().0, "user0");
+    }
+
+    #[test]
+    fn intervals_are_whole_numbers_with_a_unit() {
+        for (text, us) in [("1m", 60_000_000), ("250ms", 250_000), ("30s", 30_000_000), ("10us", 10), ("1h", HOUR_US)] {
+            assert_eq!(parse_interval_us(text), Ok(us));
+        }
+        for text in ["", "1", "m", "0s", "-1s", "1.5s", "1 s", "99999999999999999999s", "9999999999999d"] {
+            assert!(parse_interval_us(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_workload_out_of_bounds_is_refused() {
+        let base = Workload::default();
+        for workload in [
+            Workload { end_us: 0, ..base.clone() },
+            Workload { interval_us: 0, ..base.clone() },
+            Workload { users: 0, ..base.clone() },
+            Workload { skew: f64::NAN, ..base.clone() },
+            Workload { late: 1.1, ..base },
+        ] {
+            assert!(workload.events().is_err(), "{workload:?}");
+        }
+    }
+}

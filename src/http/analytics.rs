@@ -1,0 +1,93 @@
+//! `/analytics`, the contract: one event in by POST, the numbers of one hour out by GET.
+//!
+//! This is the hot path. What is constant is a static header; a query string is parsed where it lies.
+
+use axum::body::Body;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use axum::response::Response;
+
+use super::problem::Problem;
+use super::{App, body, empty, params, preflight};
+use crate::hour::Hour;
+use crate::storage::HourNumbers;
+
+const METHODS: &str = "GET, HEAD, POST, OPTIONS";
+
+/// Answers every method; hyper leaves the body out of the answer to a HEAD.
+pub async fn respond(app: &App, request: Request<Body>) -> Result<Response, Problem> {
+    match *request.method() {
+        Method::POST => post(app, request).await,
+        Method::GET | Method::HEAD => get(app, &request.into_parts().0).await,
+        Method::OPTIONS => Ok(preflight(METHODS)),
+        _ => Err(Problem::method_not_allowed(METHODS)),
+    }
+}
+
+/// 204 once the event is durable and visible to every later query.
+async fn post(app: &App, request: Request<Body>) -> Result<Response, Problem> {
+    let (head, body) = request.into_parts();
+    let params = params::event(head.uri.query().unwrap_or_default())?;
+    body::discard(body, &app.options).await?;
+    app.engine.append_event(params.timestamp_us, &params.user, params.kind).await?;
+    Ok(empty(StatusCode::NO_CONTENT))
+}
+
+async fn get(app: &App, head: &Parts) -> Result<Response, Problem> {
+    let hour = Hour::of_us(params::timestamp(head.uri.query().unwrap_or_default())?);
+    let numbers = app.query.hour_numbers(&app.engine.snapshot(), hour).await?;
+    let (content_type, text) = match wants_json(&head.headers) {
+        false => ("text/plain; charset=utf-8", lines(numbers)),
+        true => ("application/json", json(hour, numbers)),
+    };
+    let mut response = Response::new(Body::from(text));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    Ok(response)
+}
+
+/// Whether the caller names JSON. The three lines are the contract, so `*/*` and everything else gets them.
+fn wants_json(headers: &HeaderMap) -> bool {
+    let Some(accept) = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()) else { return false };
+    let essence =
+        |range: &str| range.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json");
+    accept.split(',').any(essence)
+}
+
+fn lines(HourNumbers { unique_users, clicks, impressions }: HourNumbers) -> String {
+    format!("unique_users,{unique_users}\nclicks,{clicks}\nimpressions,{impressions}\n")
+}
+
+fn json(hour: Hour, HourNumbers { unique_users, clicks, impressions }: HourNumbers) -> String {
+    format!(r#"{{"hour":"{hour}","unique_users":{unique_users},"clicks":{clicks},"impressions":{impressions}}}"#)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NUMBERS: HourNumbers = HourNumbers { unique_users: 2, clicks: 30, impressions: 0 };
+
+    #[test]
+    fn the_answer_is_three_lines_and_nothing_else() {
+        assert_eq!(lines(NUMBERS), "unique_users,2\nclicks,30\nimpressions,0\n");
+    }
+
+    #[test]
+    fn json_names_the_hour() {
+        let text = json(Hour::of_us(1_577_836_800_000_000), NUMBERS);
+        assert_eq!(text, r#"{"hour":"2020-01-01T00:00:00Z","unique_users":2,"clicks":30,"impressions":0}"#);
+        serde_json::from_str::<serde_json::Value>(&text).unwrap();
+    }
+
+    #[test]
+    fn json_is_answered_only_to_who_names_it() {
+        let wants =
+            |accept: &'static str| wants_json(&HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]));
+        assert!(wants("application/json"));
+        assert!(wants("text/html, Application/JSON;q=0.9"));
+        assert!(!wants("*/*"));
+        assert!(!wants("application/json-seq"));
+        assert!(!wants_json(&HeaderMap::new()));
+    }
+}

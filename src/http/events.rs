@@ -1,0 +1,90 @@
+//! `/events`, the batch door: a body of many events, stored whole or not at all.
+
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderValue, Method, Request};
+use axum::response::Response;
+
+use super::problem::Problem;
+use super::{App, body, preflight};
+use crate::decode::{self, DecodeError, Encoding, Format};
+use crate::event::EventBatch;
+
+const METHODS: &str = "POST, OPTIONS";
+const FORMATS: &str =
+    "application/x-ndjson, text/csv, application/vnd.apache.arrow.stream, application/vnd.apache.parquet";
+const ENCODINGS: &str = "gzip, zstd, identity";
+/// Names the media types a resource takes by POST (W3C Linked Data Platform, section 7.1).
+const ACCEPT_POST: &str = "accept-post";
+const ACCEPT_ENCODING: &str = "accept-encoding";
+
+pub async fn respond(app: &App, request: Request<Body>) -> Result<Response, Problem> {
+    match *request.method() {
+        Method::POST => post(app, request).await,
+        Method::OPTIONS => Ok(preflight(METHODS)),
+        _ => Err(Problem::method_not_allowed(METHODS)),
+    }
+}
+
+/// 200 and the number of events once all of them are durable and visible.
+async fn post(app: &App, request: Request<Body>) -> Result<Response, Problem> {
+    let (head, body) = request.into_parts();
+    let format = format(&head.headers)?;
+    let encoding = encoding(&head.headers)?;
+    // IMPORTANT: the permit moves into the decoder's thread. A caller who goes away drops this future, not that thread,
+    // and the body stays in memory until the thread is done with it.
+    let permit = Arc::clone(&app.batch_slots)
+        .try_acquire_owned()
+        .map_err(|_| Problem::busy("as many batches as fit are being read; try again in a moment"))?;
+    let bytes = body::read(&head.headers, body, &app.options).await?;
+    let limit = app.options.max_body_bytes;
+    let decoding = tokio::task::spawn_blocking(move || (decoded(format, encoding, bytes, limit), permit));
+    let (batch, permit) = decoding.await.map_err(|panic| Problem::internal(&panic))?;
+    let batch = batch?;
+    let accepted = batch.len();
+    if accepted > 0 {
+        app.engine.append(batch).await?;
+    }
+    drop(permit);
+    let mut response = Response::new(Body::from(format!(r#"{{"accepted":{accepted}}}"#)));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
+}
+
+fn format(headers: &HeaderMap) -> Result<Format, Problem> {
+    let named = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    named.and_then(Format::from_content_type).ok_or_else(|| {
+        let detail = format!("the content types taken here are {FORMATS}");
+        Problem::unsupported(detail, ACCEPT_POST, FORMATS)
+    })
+}
+
+fn encoding(headers: &HeaderMap) -> Result<Encoding, Problem> {
+    let named = headers.get(CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("not text"));
+    Encoding::from_header(named).ok_or_else(|| {
+        let detail = format!("the content encodings taken here are {ENCODINGS}");
+        Problem::unsupported(detail, ACCEPT_ENCODING, ENCODINGS)
+    })
+}
+
+fn decoded(format: Format, encoding: Encoding, bytes: Bytes, limit: usize) -> Result<EventBatch, Problem> {
+    let decoded = match encoding {
+        Encoding::Identity => decode::decode(format, &bytes),
+        _ => encoding.decompress(&bytes, limit).and_then(|plain| {
+            // Two copies of a body are enough: the compressed one is not needed any more.
+            drop(bytes);
+            decode::decode(format, &plain)
+        }),
+    };
+    decoded.map_err(problem)
+}
+
+fn problem(error: DecodeError) -> Problem {
+    match error {
+        DecodeError::BadRow { line, .. } => Problem::bad_row(line, error.to_string()),
+        DecodeError::TooLarge { limit } => Problem::body_too_large(limit),
+        other => Problem::invalid(format!("the body {other}")),
+    }
+}

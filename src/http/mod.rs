@@ -1,0 +1,145 @@
+//! The HTTP door: paths, methods and status codes. What an event is and where it goes is decided below.
+//!
+//! | path | method | answer |
+//! | --- | --- | --- |
+//! | `/analytics?timestamp&user&event` | POST | 204 once the event is durable and visible |
+//! | `/analytics?timestamp` | GET, HEAD | 200, the numbers of the hour |
+//! | `/events` | POST | 200 and the number of events, all of them durable and visible, or none stored |
+//! | `/admin/flush` | POST | 204 once everything acknowledged before is in data files |
+//! | `/healthz` | GET, HEAD | 200 while the process answers |
+//! | `/readyz` | GET, HEAD | 200 while events are taken, else 503 and why |
+//!
+//! Whatever is wrong is answered as a [`problem::Problem`]. Every answer, errors too, carries
+//! `access-control-allow-origin`, so that a page of any origin may send beacons and read what became of them.
+//!
+//! Routing is a `match` over whole paths rather than an axum `Router`: with six paths and no captures a router's
+//! per-request bookkeeping (boxed futures, extensions) buys nothing, and the hot path is measured against bare axum.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE,
+    CONTENT_TYPE,
+};
+use axum::http::{HeaderValue, Method, Request, StatusCode};
+use axum::response::{IntoResponse, Response};
+use tokio::sync::Semaphore;
+
+use crate::query::QueryEngine;
+use crate::storage::Engine;
+use problem::Problem;
+
+mod analytics;
+mod body;
+mod ceiling;
+mod events;
+mod params;
+mod problem;
+mod serve;
+
+pub use ceiling::ceiling;
+pub use serve::serve;
+
+/// The bounds of the HTTP door.
+#[derive(Clone, Debug)]
+pub struct HttpOptions {
+    /// The value of `access-control-allow-origin`; without one, pages of other origins read no answers.
+    pub cors_origin: Option<HeaderValue>,
+    /// Bytes of a body, before and after decompression.
+    pub max_body_bytes: usize,
+    /// Bytes of the path with its query string.
+    pub max_uri_bytes: usize,
+    pub header_timeout: Duration,
+    pub body_timeout: Duration,
+    pub shutdown_timeout: Duration,
+    /// Bodies of `POST /events` in memory at once.
+    pub batch_slots: usize,
+}
+
+/// What every request shares.
+pub struct App {
+    engine: Engine,
+    query: QueryEngine,
+    options: HttpOptions,
+    /// One permit for each batch body in memory. A semaphore that nobody waits on: without a permit the answer is 503.
+    batch_slots: Arc<Semaphore>,
+}
+
+impl App {
+    pub fn new(engine: Engine, query: QueryEngine, options: HttpOptions) -> App {
+        let slots = options.batch_slots.min(Semaphore::MAX_PERMITS);
+        App { engine, query, batch_slots: Arc::new(Semaphore::new(slots)), options }
+    }
+
+    /// Answers one request.
+    pub async fn respond(&self, request: Request<Body>) -> Response {
+        let mut response = self.route(request).await.unwrap_or_else(IntoResponse::into_response);
+        if let Some(origin) = &self.options.cors_origin {
+            response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        }
+        response
+    }
+
+    async fn route(&self, request: Request<Body>) -> Result<Response, Problem> {
+        let target = request.uri().path_and_query().map_or("", |target| target.as_str());
+        if target.len() > self.options.max_uri_bytes {
+            let limit = self.options.max_uri_bytes;
+            return Err(Problem::invalid(format!("the path and query string may have {limit} bytes")));
+        }
+        match request.uri().path() {
+            "/analytics" => analytics::respond(self, request).await,
+            "/events" => events::respond(self, request).await,
+            "/admin/flush" => self.flush(request.method()).await,
+            "/healthz" => probe(request.method(), None),
+            "/readyz" => probe(request.method(), self.engine.poisoned()),
+            _ => Err(Problem::not_found()),
+        }
+    }
+
+    async fn flush(&self, method: &Method) -> Result<Response, Problem> {
+        const METHODS: &str = "POST, OPTIONS";
+        match *method {
+            Method::POST => {
+                self.engine.flush().await?;
+                Ok(empty(StatusCode::NO_CONTENT))
+            }
+            Method::OPTIONS => Ok(preflight(METHODS)),
+            _ => Err(Problem::method_not_allowed(METHODS)),
+        }
+    }
+}
+
+/// The answer of a health probe: `ok`, or 503 with what is wrong.
+fn probe(method: &Method, fault: Option<String>) -> Result<Response, Problem> {
+    const METHODS: &str = "GET, HEAD, OPTIONS";
+    match *method {
+        Method::GET | Method::HEAD => match fault {
+            None => {
+                Ok(([(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"))], "ok\n").into_response())
+            }
+            Some(reason) => Err(Problem::from(crate::error::Error::Poisoned(reason))),
+        },
+        Method::OPTIONS => Ok(preflight(METHODS)),
+        _ => Err(Problem::method_not_allowed(METHODS)),
+    }
+}
+
+/// An answer without a body.
+fn empty(status: StatusCode) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}
+
+/// What a browser asks before a page's script may send something unusual; the answer holds for a day.
+fn preflight(methods: &'static str) -> Response {
+    let mut response = empty(StatusCode::NO_CONTENT);
+    let headers = response.headers_mut();
+    headers.insert(axum::http::header::ALLOW, HeaderValue::from_static(methods));
+    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
+    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("*"));
+    headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
+    response
+}

@@ -1,0 +1,178 @@
+//! The query string of `/analytics`, parsed strictly and without allocating for what needs no decoding.
+//!
+//! A query string is form-encoded (WHATWG URL, section 5.1): `&` between pairs, `=` between name and value, `+` for a
+//! space, `%XX` for a byte; the bytes are UTF-8. Stricter than the standard in one point: a percent sign that begins no
+//! escape is an error, for whoever sent it meant something else. Parameters of other names are ignored whatever they
+//! hold: pages append cache-busters.
+
+use std::borrow::Cow;
+use std::num::IntErrorKind;
+
+use crate::event::{EventKind, Rejection, check_event, check_timestamp_ms, check_user};
+
+/// The checked parameters of a POST.
+#[derive(Debug, PartialEq, Eq)]
+pub struct EventParams<'q> {
+    pub timestamp_us: i64,
+    pub user: Cow<'q, str>,
+    pub kind: EventKind,
+}
+
+/// The event that a POST's query string names.
+pub fn event(query: &str) -> Result<EventParams<'_>, Rejection> {
+    let [timestamp, user, event] = find(query, ["timestamp", "user", "event"])?;
+    let user = decode(user, "user")?;
+    check_user(&user)?;
+    let kind = check_event(&decode(event, "event")?)?;
+    Ok(EventParams { timestamp_us: timestamp_us(timestamp)?, user, kind })
+}
+
+/// The instant that a GET's query string names, in microseconds.
+pub fn timestamp(query: &str) -> Result<i64, Rejection> {
+    let [timestamp] = find(query, ["timestamp"])?;
+    timestamp_us(timestamp)
+}
+
+/// The raw values of `names`, each given exactly once and not empty.
+fn find<'q, const N: usize>(query: &'q str, names: [&'static str; N]) -> Result<[&'q str; N], Rejection> {
+    let mut values = [None; N];
+    for pair in query.split('&') {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let Some(i) = names.iter().position(|wanted| is_named(name, wanted)) else { continue };
+        if values[i].replace(value).is_some() {
+            return Err(Rejection::new(names[i], "is given more than once"));
+        }
+    }
+    let mut found = [""; N];
+    for i in 0..N {
+        found[i] = match values[i] {
+            None => return Err(Rejection::new(names[i], "is missing")),
+            Some("") => return Err(Rejection::new(names[i], "must not be empty")),
+            Some(value) => value,
+        };
+    }
+    Ok(found)
+}
+
+/// Whether an encoded name means `wanted`. Names may be escaped like values, and hardly ever are.
+fn is_named(name: &str, wanted: &'static str) -> bool {
+    name == wanted || (name.contains('%') && decode(name, wanted).is_ok_and(|name| name == wanted))
+}
+
+fn timestamp_us(value: &str) -> Result<i64, Rejection> {
+    let value = decode(value, "timestamp")?;
+    // `i64::from_str` would take a plus sign too, which is no part of an integer here.
+    let ms = match value.starts_with('+') {
+        true => None,
+        false => value.parse().map_or_else(|error: std::num::ParseIntError| saturated(error.kind()), Some),
+    };
+    check_timestamp_ms(
+        ms.ok_or_else(|| Rejection::new("timestamp", "must be an integer of milliseconds since the epoch"))?,
+    )
+}
+
+/// Digits that overflow are an integer all the same, and lie out of range.
+fn saturated(kind: &IntErrorKind) -> Option<i64> {
+    match kind {
+        IntErrorKind::PosOverflow => Some(i64::MAX),
+        IntErrorKind::NegOverflow => Some(i64::MIN),
+        _ => None,
+    }
+}
+
+/// Decodes a value; one without escapes is answered as it stands.
+fn decode<'q>(value: &'q str, parameter: &'static str) -> Result<Cow<'q, str>, Rejection> {
+    if !value.bytes().any(|byte| matches!(byte, b'%' | b'+')) {
+        return Ok(Cow::Borrowed(value));
+    }
+    let mut bytes = Vec::with_capacity(value.len());
+    let mut rest = value.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let (byte, tail) = match (first, tail) {
+            (b'%', [high, low, tail @ ..]) => (escaped(*high, *low), tail),
+            (b'%', _) => (None, tail),
+            (b'+', _) => (Some(b' '), tail),
+            (other, _) => (Some(*other), tail),
+        };
+        bytes.push(
+            byte.ok_or_else(|| Rejection::new(parameter, "holds a percent sign that begins no escape such as %25"))?,
+        );
+        rest = tail;
+    }
+    String::from_utf8(bytes).map(Cow::Owned).map_err(|_| Rejection::new(parameter, "is not UTF-8 when decoded"))
+}
+
+fn escaped(high: u8, low: u8) -> Option<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    u8::try_from(digit(high)? << 4 | digit(low)?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(value: &str) -> Result<String, String> {
+        let query = format!("timestamp=1&user={value}&event=click");
+        event(&query).map(|params| params.user.into_owned()).map_err(|rejection| rejection.to_string())
+    }
+
+    /// The parameter at fault and the reason.
+    fn refused(query: &str) -> (&'static str, String) {
+        let Rejection { parameter, reason } = event(query).unwrap_err();
+        (parameter, reason)
+    }
+
+    #[test]
+    fn parameters_come_in_any_order_with_others_between_them() {
+        let params = event("_=17&event=impression&&user=ana&x&timestamp=10032342000&x").unwrap();
+        let expected =
+            EventParams { timestamp_us: 10_032_342_000_000, user: "ana".into(), kind: EventKind::Impression };
+        assert_eq!(params, expected);
+        assert!(matches!(params.user, Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn values_and_names_are_form_decoded() {
+        assert_eq!(user("Zo%C3%AB+B%2b%20c").as_deref(), Ok("Zoë B+ c"));
+        assert_eq!(user("Zoë").as_deref(), Ok("Zoë"));
+        assert_eq!(user("a=b").as_deref(), Ok("a=b"));
+        assert!(event("t%69mestamp=%31&user=u&event=clic%6B").is_ok());
+    }
+
+    #[test]
+    fn a_bad_escape_is_an_error() {
+        for value in ["%", "a%2", "%zz", "%+1", "100%"] {
+            assert!(user(value).unwrap_err().contains("percent sign"), "{value}");
+        }
+        assert_eq!(user("%ff").unwrap_err(), "user: is not UTF-8 when decoded");
+    }
+
+    #[test]
+    fn a_parameter_missing_or_repeated_or_empty_is_named() {
+        assert_eq!(refused(""), ("timestamp", "is missing".into()));
+        assert_eq!(refused("timestamp=1&event=click"), ("user", "is missing".into()));
+        assert_eq!(refused("timestamp=1&user=u"), ("event", "is missing".into()));
+        assert_eq!(refused("timestamp=1&user=a&user=a&event=click"), ("user", "is given more than once".into()));
+        assert_eq!(refused("timestamp=1&user=a&%75ser=a&event=click"), ("user", "is given more than once".into()));
+        assert_eq!(refused("timestamp&user=u&event=click"), ("timestamp", "must not be empty".into()));
+        assert_eq!(refused("timestamp=1&user=&event=click"), ("user", "must not be empty".into()));
+        assert_eq!(refused("timestamp=1&user=u&event=Click"), ("event", "must be click or impression".into()));
+    }
+
+    #[test]
+    fn a_user_is_measured_after_decoding() {
+        assert_eq!(user(&"%41".repeat(1024)).map(|user| user.len()), Ok(1024));
+        assert!(user(&"%41".repeat(1025)).unwrap_err().contains("1025 bytes"));
+    }
+
+    #[test]
+    fn a_timestamp_is_an_integer_within_range() {
+        assert_eq!(timestamp("timestamp=253402300799999"), Ok(253_402_300_799_999_000));
+        for value in ["253402300800000", "9223372036854775808", "-1", "-99999999999999999999"] {
+            assert!(timestamp(&format!("timestamp={value}")).unwrap_err().reason.contains("must not lie"), "{value}");
+        }
+        for value in ["1.5", "1e3", "0x1", "%2B5", "+5", "5+", "now", "1_000", "-", "٣"] {
+            assert!(timestamp(&format!("timestamp={value}")).unwrap_err().reason.contains("integer"), "{value}");
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Answers that say what went wrong, as `application/problem+json` (RFC 9457).
+
+use std::borrow::Cow;
+
+use axum::body::Body;
+use axum::http::header::{CONTENT_TYPE, HeaderName};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::error::Error;
+use crate::event::Rejection;
+
+/// A kind of problem: what every problem of the kind has in common.
+#[derive(Debug, Serialize)]
+struct Kind {
+    /// Identifies the kind; stable, for programs to compare.
+    #[serde(rename = "type")]
+    urn: &'static str,
+    title: &'static str,
+    status: u16,
+}
+
+/// The kinds, named as their identifiers end.
+mod kind {
+    use super::Kind;
+
+    macro_rules! kinds {
+        ($($name:ident: $status:literal $urn:literal $title:literal;)*) => {
+            $(pub(super) static $name: Kind =
+                Kind { urn: concat!("urn:hourglass:problem:", $urn), title: $title, status: $status };)*
+        };
+    }
+
+    kinds! {
+        INVALID_PARAMETER: 400 "invalid-parameter" "A parameter cannot be used";
+        INVALID_REQUEST: 400 "invalid-request" "The request is not valid";
+        INVALID_ROW: 400 "invalid-row" "A row of the body cannot be stored";
+        NOT_FOUND: 404 "not-found" "There is nothing at this path";
+        METHOD_NOT_ALLOWED: 405 "method-not-allowed" "The path does not take this method";
+        BODY_TOO_SLOW: 408 "body-too-slow" "The body did not arrive in time";
+        BODY_TOO_LARGE: 413 "body-too-large" "The body is too large";
+        UNSUPPORTED_BODY: 415 "unsupported-body" "The body is in no format known here";
+        INTERNAL: 500 "internal" "The server failed";
+        BUSY: 503 "busy" "Too much at once";
+        UNAVAILABLE: 503 "unavailable" "Not in service";
+    }
+}
+
+/// One problem. Members beyond those of RFC 9457 are present only where they apply.
+#[derive(Debug, Serialize)]
+pub struct Problem {
+    #[serde(flatten)]
+    kind: &'static Kind,
+    detail: Cow<'static, str>,
+    /// The query parameter at fault.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameter: Option<&'static str>,
+    /// The line or row of the body at fault, counted from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<u64>,
+    /// A header of this answer, in lower case: what a program needs to do better next time.
+    #[serde(skip)]
+    header: Option<(&'static str, &'static str)>,
+}
+
+impl Problem {
+    fn new(kind: &'static Kind, detail: impl Into<Cow<'static, str>>) -> Problem {
+        Problem { kind, detail: detail.into(), parameter: None, line: None, header: None }
+    }
+
+    fn with_header(self, name: &'static str, value: &'static str) -> Problem {
+        Problem { header: Some((name, value)), ..self }
+    }
+
+    pub fn invalid(detail: impl Into<Cow<'static, str>>) -> Problem {
+        Problem::new(&kind::INVALID_REQUEST, detail)
+    }
+
+    pub fn bad_row(line: u64, detail: String) -> Problem {
+        Problem { line: Some(line), ..Problem::new(&kind::INVALID_ROW, detail) }
+    }
+
+    pub fn not_found() -> Problem {
+        Problem::new(&kind::NOT_FOUND, "the paths are /analytics, /events, /admin/flush, /healthz and /readyz")
+    }
+
+    /// `allowed` lists the methods as the `Allow` header does.
+    pub fn method_not_allowed(allowed: &'static str) -> Problem {
+        let detail = format!("the methods allowed here are {allowed}");
+        Problem::new(&kind::METHOD_NOT_ALLOWED, detail).with_header("allow", allowed)
+    }
+
+    pub fn body_too_large(limit: usize) -> Problem {
+        let detail = format!("a body may have {limit} bytes, before and after decompression; send it in parts");
+        Problem::new(&kind::BODY_TOO_LARGE, detail)
+    }
+
+    pub fn body_too_slow() -> Problem {
+        // The rest of the body may still be under way: the connection is of no further use.
+        Problem::new(&kind::BODY_TOO_SLOW, "nothing was stored").with_header("connection", "close")
+    }
+
+    /// `header` tells a program what the detail tells a person: `accept-post` or `accept-encoding`.
+    pub fn unsupported(detail: String, header: &'static str, accepted: &'static str) -> Problem {
+        Problem::new(&kind::UNSUPPORTED_BODY, detail).with_header(header, accepted)
+    }
+
+    /// A bound is reached and nothing was stored; a second later it may be different.
+    pub fn busy(detail: impl Into<Cow<'static, str>>) -> Problem {
+        Problem::new(&kind::BUSY, detail).with_header("retry-after", "1")
+    }
+
+    fn unavailable(detail: String) -> Problem {
+        Problem::new(&kind::UNAVAILABLE, detail).with_header("retry-after", "10")
+    }
+
+    /// A fault on this side. Its cause goes to the log and not to the caller, who can do nothing with our paths.
+    pub fn internal(cause: &dyn std::fmt::Display) -> Problem {
+        tracing::error!(%cause, "a request failed");
+        Problem::new(&kind::INTERNAL, "the server's log names the cause")
+    }
+}
+
+impl From<Rejection> for Problem {
+    fn from(rejection: Rejection) -> Problem {
+        let problem = Problem::new(&kind::INVALID_PARAMETER, rejection.to_string());
+        Problem { parameter: Some(rejection.parameter), ..problem }
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Problem {
+        match error {
+            Error::Rejected(rejection) => Problem::from(rejection),
+            Error::Invalid(detail) => Problem::invalid(detail),
+            Error::Busy(_) => Problem::busy(error.to_string()),
+            Error::Poisoned(_) | Error::Closed => Problem::unavailable(error.to_string()),
+            other => Problem::internal(&other),
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = serde_json::to_vec(&self).expect("a problem has only text and numbers");
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = StatusCode::from_u16(self.kind.status).expect("the kinds have statuses of HTTP");
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some((name, value)) = self.header {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::header::{ALLOW, RETRY_AFTER};
+
+    use super::*;
+
+    fn json(problem: &Problem) -> String {
+        serde_json::to_string(problem).unwrap()
+    }
+
+    #[test]
+    fn a_rejection_names_its_parameter() {
+        let problem = Problem::from(Rejection::new("user", "is missing"));
+        let expected = concat!(
+            r#"{"type":"urn:hourglass:problem:invalid-parameter","title":"A parameter cannot be used","#,
+            r#""status":400,"detail":"user: is missing","parameter":"user"}"#
+        );
+        assert_eq!(json(&problem), expected);
+        let response = problem.into_response();
+        assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
+    }
+
+    #[test]
+    fn a_bad_row_names_its_line() {
+        assert!(json(&Problem::bad_row(7, "line 7: user: is missing".into())).ends_with(r#""line":7}"#));
+    }
+
+    #[test]
+    fn a_bound_that_is_reached_says_when_to_retry() {
+        let response = Problem::from(Error::Busy("the queue is full")).into_response();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers()[RETRY_AFTER], "1");
+        let response = Problem::from(Error::Closed).into_response();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(response.headers().contains_key(RETRY_AFTER));
+    }
+
+    #[test]
+    fn a_method_that_is_not_allowed_is_answered_with_those_that_are() {
+        let response = Problem::method_not_allowed("POST, OPTIONS").into_response();
+        assert_eq!(response.headers()[ALLOW], "POST, OPTIONS");
+    }
+
+    #[test]
+    fn a_fault_of_ours_keeps_its_cause_to_itself() {
+        let problem = Problem::from(Error::Config("/secret/path".into()));
+        assert!(!json(&problem).contains("secret"));
+        assert!(json(&problem).contains(r#""status":500"#));
+    }
+}

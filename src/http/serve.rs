@@ -1,0 +1,111 @@
+//! Connections: accepted, spoken to in HTTP/1.0, 1.1 or 2, and ended gracefully.
+//!
+//! The loop is ours and not `axum::serve` because that has no header timeout and no bound on the buffers of a connection.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::{App, HttpOptions};
+
+/// How long the loop rests when accepting failed: out of descriptors, another try at once would spin.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+
+/// Room in a connection's buffer for header lines, beside the request's target.
+const HEADER_BYTES: usize = 32 << 10;
+
+/// Serves connections until the process is told to stop (SIGTERM or SIGINT); then accepts no more, lets requests in
+/// flight finish for up to `shutdown_timeout` or until it is told again, and returns. Does not close the engine.
+///
+/// # Errors
+/// When the signal handlers cannot be installed.
+pub async fn serve(listener: TcpListener, app: Arc<App>) -> std::io::Result<()> {
+    let mut stop = Stop { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? };
+    let connections = GracefulShutdown::new();
+    let builder = builder(&app.options);
+    loop {
+        tokio::select! {
+            // A port held open by accepted connections alone would not tell a load balancer to go elsewhere.
+            () = stop.recv() => break,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => connect(stream, &builder, &connections, &app),
+                Err(error) => accept_failed(error).await,
+            },
+        }
+    }
+    drop(listener);
+    tracing::info!(connections = connections.count(), "stopping: requests in flight may finish");
+    tokio::select! {
+        () = connections.shutdown() => {}
+        () = tokio::time::sleep(app.options.shutdown_timeout) => tracing::warn!("requests in flight did not finish in time"),
+        () = stop.recv() => tracing::warn!("told to stop again: requests in flight are cut off"),
+    }
+    Ok(())
+}
+
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    async fn recv(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+fn builder(options: &HttpOptions) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(options.header_timeout)
+        .max_buf_size(options.max_uri_bytes.saturating_add(HEADER_BYTES))
+        // A client that shuts down its sending side after the request still waits for the answer.
+        .half_close(true)
+        // Answers to pipelined requests leave in one write.
+        .pipeline_flush(true);
+    builder.http2().timer(TokioTimer::new()).max_header_list_size(HEADER_BYTES as u32);
+    builder
+}
+
+/// Speaks to one connection in a task of its own.
+fn connect(stream: TcpStream, builder: &auto::Builder<TokioExecutor>, connections: &GracefulShutdown, app: &Arc<App>) {
+    // Answers are small and complete: Nagle's algorithm would hold the second of two until the first is confirmed.
+    if let Err(cause) = stream.set_nodelay(true) {
+        tracing::debug!(%cause, "a connection ended before it began");
+        return;
+    }
+    let app = Arc::clone(app);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let app = Arc::clone(&app);
+        async move { Ok::<_, std::convert::Infallible>(app.respond(request.map(Body::new)).await) }
+    });
+    let connection = connections.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
+    tokio::spawn(async move {
+        if let Err(cause) = connection.await {
+            tracing::debug!(%cause, "a connection failed");
+        }
+    });
+}
+
+/// A connection that ended while it waited is no concern; everything else is reported and given time to pass.
+async fn accept_failed(error: std::io::Error) {
+    use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    if !matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
+        tracing::error!(cause = %error, "connections cannot be accepted");
+        tokio::time::sleep(ACCEPT_BACKOFF).await;
+    }
+}
