@@ -245,9 +245,16 @@ mod tests {
         26297284 user25 impression
         26297285 user15 impression
         ");
-        insta::assert_snapshot!(text(&Workload { seed: 1, skew: 1.1, ..short }).join("\n"), @"");
+        insta::assert_snapshot!(text(&Workload { seed: 1, skew: 1.1, ..short }).join("\n"), @r"
+        26297280 user1 click
+        26297281 user19 click
+        26297282 user0 click
+        26297283 user0 impression
+        26297284 user0 click
+        26297285 user2 impression
+        ");
         let clicks = rows(&Workload::default()).iter().filter(|row| row.2 == EventKind::Click).count();
-        assert_eq!(clicks, 0);
+        assert_eq!(clicks, 109_199);
     }
 
     #[test]

@@ -35,6 +35,7 @@ pub fn run(args: Args) -> Result<()> {
     let _context = runtime.enter();
     let engine = Engine::open(&config.data_dir, config.engine_options())?;
     let query = QueryEngine::new(&config.query_options())?;
+    runtime.block_on(query.warm_up(&engine.snapshot()))?;
     let app = Arc::new(App::new(engine.clone(), query, config.http_options()));
     let served = runtime.block_on(async {
         let (listener, address) = listen(config.listen).await?;

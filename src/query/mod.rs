@@ -118,6 +118,11 @@ impl QueryEngine {
         numbers(&collect(plan, context).await?)
     }
 
+    /// Makes the plan of [`HOUR_STATS`], so that the first questions need not.
+    pub async fn warm_up(&self, snapshot: &Arc<Snapshot>) -> Result<()> {
+        self.hour_numbers(snapshot, Hour::FIRST).await.map(drop)
+    }
+
     async fn run_hour_plan(&self, plan: &RollupExec) -> Result<HourNumbers> {
         let mut batches = plan.execute(0, self.context.clone())?;
         let batch = batches.next().await.ok_or(Error::Closed)??;

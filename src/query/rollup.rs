@@ -26,7 +26,7 @@ use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
-use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, SchedulingType};
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
@@ -81,7 +81,8 @@ impl Measure {
 
     /// The measure that an aggregate over unfiltered rows is, where it is one.
     fn of_aggregate(expr: &Expr) -> Option<Measure> {
-        let Expr::AggregateFunction(function) = expr else { return None };
+        let expr = expr.clone().unalias_nested().data;
+        let Expr::AggregateFunction(function) = &expr else { return None };
         let params = &function.params;
         if function.func.name() != "count" || !params.order_by.is_empty() || params.null_treatment.is_some() {
             return None;
@@ -235,12 +236,14 @@ impl RollupExec {
         measures: Arc<[Measure]>,
         schema: SchemaRef,
     ) -> RollupExec {
-        let properties = Arc::new(PlanProperties::new(
+        let properties = PlanProperties::new(
             EquivalenceProperties::new(schema),
             Partitioning::UnknownPartitioning(1),
             EmissionType::Incremental,
             Boundedness::Bounded,
-        ));
+        );
+        // One row, at once: there is nothing to yield in between.
+        let properties = Arc::new(properties.with_scheduling_type(SchedulingType::Cooperative));
         RollupExec { snapshot, first, last, measures, properties }
     }
 

@@ -8,14 +8,13 @@ use std::sync::{Arc, LazyLock};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::{Result, ToDFSchema};
+use datafusion::common::Result;
 use datafusion::datasource::TableType;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::execution::object_store::ObjectStoreUrl;
-use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
@@ -76,26 +75,22 @@ impl EventsTable {
         tables
     }
 
+    /// The predicate reaches the files by DataFusion's filter pushdown.
     fn scan_files(
         &self,
         state: &dyn Session,
         files: Vec<(Hour, Arc<DataFile>)>,
         projection: Option<&Vec<usize>>,
-        filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let table_schema =
             TableSchema::builder(event::file_schema()).with_table_partition_cols(partition_columns()).build();
         let options = state.config_options().execution.parquet.clone();
-        let mut source =
+        let source =
             ParquetSource::new(table_schema).with_table_parquet_options(datafusion::config::TableParquetOptions {
                 global: options,
                 ..Default::default()
             });
-        if let Some(predicate) = conjunction(filters.to_vec()) {
-            let df_schema = schema().to_dfschema()?;
-            source = source.with_predicate(state.create_physical_expr(predicate, &df_schema)?);
-        }
         let groups = spread(
             files.into_iter().map(partitioned_file).collect(),
             state.config_options().execution.target_partitions,
@@ -156,7 +151,7 @@ impl TableProvider for EventsTable {
         }
         let files = self.files(&spans);
         if !files.is_empty() {
-            plans.push(self.scan_files(state, files, projection, filters, limit)?);
+            plans.push(self.scan_files(state, files, projection, limit)?);
         }
         match plans.len() {
             0 => {

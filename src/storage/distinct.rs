@@ -14,7 +14,7 @@ use object_store::path::Path as Location;
 
 use super::data_file;
 use super::object::VfsStore;
-use super::snapshot::HourSources;
+use super::sources::HourSources;
 use super::users::UserIndex;
 use crate::error::{Error, Result};
 use crate::hour::Hour;

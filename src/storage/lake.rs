@@ -14,7 +14,7 @@ use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties};
 use deltalake_core::kernel::{Action, Add, DataType, PrimitiveType, StructField, Transaction};
 use deltalake_core::operations::create::CreateBuilder;
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
-use deltalake_core::{DeltaTable, DeltaTableBuilder, DeltaTableError};
+use deltalake_core::{DeltaTable, DeltaTableBuilder};
 use object_store::path::Path as Location;
 use serde_json::json;
 use url::Url;
@@ -100,10 +100,9 @@ impl Lake {
         let builder = DeltaTableBuilder::from_url(url)?
             .with_storage_backend(Arc::new(store.clone()), Url::parse("memory:///").expect("a valid URL"));
         let mut table = builder.build()?;
-        match table.load().await {
-            Ok(()) => {}
-            Err(DeltaTableError::NotATable(_)) if create => table = create_table(&table).await?,
-            Err(error) => return Err(error.into()),
+        match create && !table.verify_deltatable_existence().await? {
+            true => table = create_table(&table).await?,
+            false => table.load().await?,
         }
         let mut lake = Lake { store, table, node: node.into() };
         let flushed = lake.flushed().await?;

@@ -1,7 +1,8 @@
 //! Storage: everything between an event and the disk, behind [`Engine`] and [`Snapshot`].
 //!
 //! Reading order: [`vfs`] and [`object`] reach the disk; [`wal`] makes events durable; [`users`] and [`memtable`] hold them
-//! in memory; [`data_file`] and [`lake`] seal them; [`snapshot`] and [`distinct`] are what readers see; [`intake`],
+//! in memory; [`data_file`] and [`lake`] seal them; [`sources`], [`distinct`] and [`snapshot`] are what
+//! readers see; [`intake`],
 //! [`writer`] and [`flusher`] move events along; [`engine`] opens and recovers all of it.
 //!
 //! Nothing here knows HTTP or SQL, and nothing but [`vfs::Disk`] and [`crate::hour::SystemClock`] reaches the operating
@@ -16,6 +17,7 @@ mod lake;
 mod memtable;
 mod object;
 mod snapshot;
+mod sources;
 mod users;
 pub mod vfs;
 mod wal;
@@ -26,7 +28,8 @@ pub use self::engine::{Engine, ReadOnly};
 pub use self::lake::{DataFile, FileIndex, HourFiles};
 pub use self::memtable::{Chunk, HourTable, Memtable};
 pub use self::object::VfsStore;
-pub use self::snapshot::{HourNumbers, HourSources, Snapshot};
+pub use self::snapshot::Snapshot;
+pub use self::sources::{HourNumbers, HourSources};
 pub use self::users::UserDict;
 
 /// The position of an event in the write-ahead log; the first is 1.

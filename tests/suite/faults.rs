@@ -1,0 +1,200 @@
+//! A disk that fails on demand, between the engine and the real one.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use hourglass::error::Error;
+use hourglass::event::{EventBatch, EventKind};
+use hourglass::hour::HOUR_US;
+use hourglass::storage::vfs::{Disk, Entry, Lock, Meta, Vfs, VfsFile};
+use hourglass::storage::{Engine, EngineOptions};
+
+use crate::support::{ManualClock, Model, assert_answers, block_on, small_options};
+
+/// The switches.
+#[derive(Debug, Default)]
+struct Faults {
+    /// Parquet files cannot be written: no space.
+    data_files: AtomicBool,
+    /// The log's syncs fail.
+    log_sync: AtomicBool,
+    /// The log cannot be written: no space.
+    log_write: AtomicBool,
+}
+
+#[derive(Debug)]
+struct FaultyDisk(Arc<Faults>);
+
+#[derive(Debug)]
+struct FaultyFile {
+    inner: Arc<dyn VfsFile>,
+    is_log: bool,
+    faults: Arc<Faults>,
+}
+
+impl FaultyFile {
+    fn wrap(disk: &FaultyDisk, path: &Path, inner: io::Result<Arc<dyn VfsFile>>) -> io::Result<Arc<dyn VfsFile>> {
+        let is_log = path.extension().is_some_and(|extension| extension == "wal");
+        Ok(Arc::new(FaultyFile { inner: inner?, is_log, faults: disk.0.clone() }))
+    }
+}
+
+impl VfsFile for FaultyFile {
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        self.inner.read_exact_at(buf, offset)
+    }
+
+    fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
+        match self.is_log && self.faults.log_write.load(Ordering::SeqCst) {
+            true => Err(io::ErrorKind::StorageFull.into()),
+            false => self.inner.write_all_at(buf, offset),
+        }
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        match self.is_log && self.faults.log_sync.load(Ordering::SeqCst) {
+            true => Err(io::Error::other("the device is gone")),
+            false => self.inner.sync_data(),
+        }
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.inner.set_len(len)
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        self.inner.len()
+    }
+}
+
+impl Vfs for FaultyDisk {
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn VfsFile>> {
+        FaultyFile::wrap(self, path, Disk.open(path))
+    }
+
+    fn open_write(&self, path: &Path) -> io::Result<Arc<dyn VfsFile>> {
+        FaultyFile::wrap(self, path, Disk.open_write(path))
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn VfsFile>> {
+        if path.to_string_lossy().contains(".parquet") && self.0.data_files.load(Ordering::SeqCst) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        FaultyFile::wrap(self, path, Disk.create(path))
+    }
+
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        Disk.create_dir_all(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        Disk.rename(from, to)
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        Disk.hard_link(from, to)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        Disk.remove_file(path)
+    }
+
+    fn metadata(&self, path: &Path) -> io::Result<Meta> {
+        Disk.metadata(path)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
+        Disk.list(dir)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        Disk.sync_dir(dir)
+    }
+
+    fn sync_filesystem(&self, path: &Path) -> io::Result<()> {
+        Disk.sync_filesystem(path)
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
+        Disk.lock(path)
+    }
+}
+
+fn batch(n: i64) -> EventBatch {
+    let mut batch = EventBatch::new();
+    (0..100).for_each(|i| batch.push(n, &format!("u{n}-{i}"), EventKind::Click));
+    batch
+}
+
+fn open(dir: &Path, options: EngineOptions) -> (Engine, Arc<Faults>) {
+    let faults = Arc::new(Faults::default());
+    let disk = Arc::new(FaultyDisk(faults.clone()));
+    (Engine::open_with(dir, options, disk, ManualClock::at(HOUR_US / 2)).unwrap(), faults)
+}
+
+#[test]
+fn memory_that_cannot_be_flushed_refuses_events_and_recovers_by_itself() {
+    block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let options = EngineOptions { memtable_max_rows: 500, ..small_options() };
+        let (engine, faults) = open(dir.path(), options);
+        faults.data_files.store(true, Ordering::SeqCst);
+        let mut model = Model::default();
+        let mut refused = 0;
+        for n in 0..60 {
+            match engine.append(batch(n)).await {
+                Ok(_) => model.add(&batch(n)),
+                Err(Error::Busy(_)) => refused += 1,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        assert!(refused > 0, "memory is bounded");
+        assert!(engine.flush().await.is_err());
+        assert_answers(&engine.snapshot(), &model).await;
+        faults.data_files.store(false, Ordering::SeqCst);
+        while engine.append(batch(100)).await.is_err() {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        model.add(&batch(100));
+        engine.flush().await.unwrap();
+        assert_answers(&engine.snapshot(), &model).await;
+    });
+}
+
+#[test]
+fn a_failed_sync_is_never_tried_again_and_reads_go_on() {
+    block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let (engine, faults) = open(dir.path(), small_options());
+        let mut model = Model::default();
+        engine.append(batch(1)).await.unwrap();
+        model.add(&batch(1));
+        faults.log_sync.store(true, Ordering::SeqCst);
+        assert!(matches!(engine.append(batch(2)).await, Err(Error::Poisoned(_))));
+        faults.log_sync.store(false, Ordering::SeqCst);
+        assert!(matches!(engine.append(batch(3)).await, Err(Error::Poisoned(_))));
+        assert!(engine.poisoned().unwrap().contains("the device is gone"));
+        assert_answers(&engine.snapshot(), &model).await;
+    });
+}
+
+#[test]
+fn a_full_disk_refuses_events_until_there_is_space() {
+    block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let (engine, faults) = open(dir.path(), small_options());
+        let mut model = Model::default();
+        faults.log_write.store(true, Ordering::SeqCst);
+        assert!(matches!(engine.append(batch(1)).await, Err(Error::Busy(_))));
+        faults.log_write.store(false, Ordering::SeqCst);
+        engine.append(batch(2)).await.unwrap();
+        model.add(&batch(2));
+        assert_answers(&engine.snapshot(), &model).await;
+        engine.close().unwrap();
+        drop(engine);
+        let (engine, _) = open(dir.path(), small_options());
+        assert_answers(&engine.snapshot(), &model).await;
+    });
+}

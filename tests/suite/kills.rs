@@ -1,0 +1,107 @@
+//! kill -9 under load, at random moments, flushes among them: acknowledged events exactly once, others at most once.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use arrow::array::AsArray;
+use hourglass::storage::vfs::{Disk, Vfs};
+use hourglass::storage::{EngineOptions, ReadOnly};
+
+use crate::server::{Client, Server};
+use crate::support::{block_on, query_engine, random};
+
+/// Rounds; `HOURGLASS_TEST_KILLS` asks for more.
+fn rounds() -> u64 {
+    std::env::var("HOURGLASS_TEST_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(12)
+}
+
+/// What the clients know: every event has a user of its own.
+#[derive(Default)]
+struct Journal {
+    sent: AtomicU64,
+    acknowledged: Mutex<Vec<u64>>,
+    stop: AtomicBool,
+}
+
+/// Posts until told to stop or the server dies. Every tenth event is late, by one of 40 hours.
+fn post(address: &str, journal: &Journal) {
+    let Ok(mut client) = Client::connect(address) else { return };
+    while !journal.stop.load(Ordering::Relaxed) {
+        let n = journal.sent.fetch_add(1, Ordering::Relaxed);
+        let hour = if n % 10 == 0 { n / 10 % 40 } else { 100 };
+        let target = format!("/analytics?timestamp={}&user=u{n}&event=click", hour * 3_600_000 + n % 1_000);
+        match client.post(&target) {
+            Ok(answer) if answer.status == 204 => journal.acknowledged.lock().unwrap().push(n),
+            Ok(answer) => assert_eq!(answer.status, 503, "{}", answer.body),
+            Err(_) => return,
+        }
+    }
+}
+
+/// Every user and how often it is stored.
+fn stored(dir: &Path) -> Vec<(String, i64)> {
+    let vfs: Arc<dyn Vfs> = Arc::new(Disk);
+    let store = ReadOnly::open(dir, &EngineOptions::default(), &vfs).unwrap();
+    block_on(async {
+        let session = query_engine(true).session(&store.snapshot).unwrap();
+        let sql = "SELECT user_id, count(*) FROM events GROUP BY user_id";
+        let batches = session.sql(sql).await.unwrap().collect().await.unwrap();
+        let rows = batches.iter().flat_map(|batch| {
+            let counts = batch.column(1).as_primitive::<arrow::datatypes::Int64Type>();
+            (0..batch.num_rows()).map(|i| (batch.column(0).as_string_view().value(i).to_string(), counts.value(i)))
+        });
+        rows.collect()
+    })
+}
+
+#[test]
+fn no_kill_loses_or_doubles_an_acknowledged_event() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Arc::new(Journal::default());
+    let mut seed = 7;
+    // Tiny generations and segments: nearly always a flush is under way.
+    let env = [("HOURGLASS_MEMTABLE_MAX_ROWS", "400"), ("HOURGLASS_WAL_SEGMENT_BYTES", "32KiB")];
+    for round in 0..rounds() {
+        let server = Server::start(dir.path(), &env);
+        let posters: Vec<_> = (0..6)
+            .map(|_| {
+                let (journal, address) = (journal.clone(), server.address.clone());
+                thread::spawn(move || post(&address, &journal))
+            })
+            .collect();
+        thread::sleep(Duration::from_millis(20 + random(&mut seed, 280)));
+        server.kill();
+        posters.into_iter().for_each(|poster| poster.join().unwrap());
+
+        let stored = stored(dir.path());
+        let sent = journal.sent.load(Ordering::SeqCst);
+        let doubled: Vec<_> = stored.iter().filter(|(_, count)| *count != 1).collect();
+        assert!(doubled.is_empty(), "round {round}: counted twice: {doubled:?}");
+        let users: HashSet<&str> = stored.iter().map(|(user, _)| &**user).collect();
+        let acknowledged = journal.acknowledged.lock().unwrap();
+        let lost: Vec<_> = acknowledged.iter().filter(|n| !users.contains(&*format!("u{n}"))).collect();
+        assert!(lost.is_empty(), "round {round}: {} acknowledged, lost: {lost:?}", acknowledged.len());
+        assert!(users.len() as u64 <= sent);
+    }
+    let acknowledged = journal.acknowledged.lock().unwrap().len();
+    println!("{} kills, {acknowledged} events acknowledged, none lost, none doubled", rounds());
+    assert!(acknowledged > 1_000, "only {acknowledged} events were acknowledged");
+}
+
+#[test]
+fn a_server_told_to_stop_under_load_keeps_what_it_acknowledged() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Arc::new(Journal::default());
+    let server = Server::start(dir.path(), &[]);
+    let (address, poster) = (server.address.clone(), journal.clone());
+    let poster = thread::spawn(move || post(&address, &poster));
+    thread::sleep(Duration::from_millis(200));
+    assert_eq!(server.stop(), Some(0));
+    poster.join().unwrap();
+    let acknowledged = journal.acknowledged.lock().unwrap().len();
+    assert!(acknowledged > 0 && stored(dir.path()).len() >= acknowledged);
+}

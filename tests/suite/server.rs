@@ -1,0 +1,119 @@
+//! The real binary, started on a port of its own, and a client that says what it means byte by byte.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+pub fn hourglass() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hourglass"));
+    command.env_remove("HOURGLASS_DATA_DIR").stdin(Stdio::null());
+    command
+}
+
+pub struct Server {
+    child: Child,
+    pub address: String,
+}
+
+impl Server {
+    pub fn start(data_dir: &Path, env: &[(&str, &str)]) -> Server {
+        let mut command = hourglass();
+        command.args(["serve", "--listen", "127.0.0.1:0", "--log", "error", "--data-dir"]).arg(data_dir);
+        let mut child = command.envs(env.iter().copied()).stdout(Stdio::piped()).spawn().expect("the binary starts");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.split("http://").nth(1).and_then(|rest| rest.split(' ').next());
+        let address = address.unwrap_or_else(|| panic!("no address in {line:?}")).to_string();
+        Server { child, address }
+    }
+
+    pub fn connect(&self) -> Client {
+        Client::connect(&self.address).expect("the server accepts")
+    }
+
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM, and the exit code.
+    pub fn stop(mut self) -> Option<i32> {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A connection that is kept.
+pub struct Client(BufReader<TcpStream>);
+
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        lines.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+}
+
+impl Client {
+    pub fn connect(address: &str) -> std::io::Result<Client> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+        stream.set_nodelay(true)?;
+        Ok(Client(BufReader::new(stream)))
+    }
+
+    /// Sends bytes as they are and reads one answer.
+    pub fn send(&mut self, bytes: &[u8]) -> std::io::Result<Answer> {
+        self.0.get_mut().write_all(bytes)?;
+        self.read()
+    }
+
+    pub fn read(&mut self) -> std::io::Result<Answer> {
+        let mut head = String::new();
+        loop {
+            let before = head.len();
+            if self.0.read_line(&mut head)? == 0 {
+                return Err(std::io::ErrorKind::UnexpectedEof.into());
+            }
+            if &head[before..] == "\r\n" {
+                break;
+            }
+        }
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status line");
+        let mut answer = Answer { status, head, body: String::new() };
+        let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
+        let mut body = vec![0; length];
+        self.0.read_exact(&mut body)?;
+        answer.body = String::from_utf8(body).expect("text");
+        Ok(answer)
+    }
+
+    pub fn request(&mut self, method: &str, target: &str, headers: &str, body: &[u8]) -> std::io::Result<Answer> {
+        let length = body.len();
+        let head = format!("{method} {target} HTTP/1.1\r\nhost: test\r\ncontent-length: {length}\r\n{headers}\r\n");
+        self.send(&[head.as_bytes(), body].concat())
+    }
+
+    pub fn get(&mut self, target: &str) -> Answer {
+        self.send(format!("GET {target} HTTP/1.1\r\nhost: test\r\n\r\n").as_bytes()).unwrap()
+    }
+
+    pub fn post(&mut self, target: &str) -> std::io::Result<Answer> {
+        self.request("POST", target, "", b"")
+    }
+}
