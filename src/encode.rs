@@ -47,7 +47,7 @@ pub struct FileWriter {
 }
 
 enum Rows {
-    Csv(csv::Writer<BufWriter<File>>),
+    Csv(Box<csv::Writer<BufWriter<File>>>),
     Ndjson(BufWriter<File>),
     Parquet(Box<ArrowWriter<File>>),
 }
@@ -62,7 +62,7 @@ impl FileWriter {
             Some("csv") => {
                 let mut rows = csv::Writer::from_writer(BufWriter::new(create()?));
                 rows.write_record(["timestamp", "user", "event"]).map_err(|error| failed(&temporary, error))?;
-                Rows::Csv(rows)
+                Rows::Csv(Box::new(rows))
             }
             Some("ndjson") => Rows::Ndjson(BufWriter::with_capacity(256 << 10, create()?)),
             Some("parquet") => {

@@ -88,7 +88,10 @@ impl From<deltalake_core::DeltaTableError> for Error {
 
 impl From<datafusion::error::DataFusionError> for Error {
     fn from(error: datafusion::error::DataFusionError) -> Error {
-        Error::Query(Box::new(error))
+        match error.find_root() {
+            datafusion::error::DataFusionError::ResourcesExhausted(_) => Error::Busy("the memory of queries is in use"),
+            _ => Error::Query(Box::new(error)),
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::event::{EventBatch, EventKind, check_timestamp_us};
 use crate::hour::HOUR_US;
 
-/// How far behind its time a late event arrives, in microseconds: two hours, so that it never falls into the newest hour.
+/// How far behind its time a late event arrives, in microseconds: two hours, so never in the newest hour.
 pub const LATE_BY_US: i64 = 2 * HOUR_US;
 
 /// What to generate.

@@ -50,6 +50,11 @@ fn table(resolved: &Resolved, terminal: bool) -> String {
     };
     table.set_header(["setting", "value", "from"]);
     table.add_rows(resolved.rows().map(|(setting, value, source)| [setting.key.to_owned(), value, source.to_string()]));
+    if !terminal {
+        table.column_iter_mut().for_each(|column| {
+            column.set_padding((0, 2));
+        });
+    }
     let lines = table.lines().map(|line| format!("{}\n", line.trim_end()));
     lines.collect()
 }

@@ -15,11 +15,12 @@ use crate::generate::{Workload, parse_interval_us};
 const EXAMPLES: &str = "\
 Examples:
   hourglass generate
-      one event a minute for six months, 218,881 events in 3,649 hours, into data/store
+      one event a minute for six months, 218,881 events in 3,649 hours
   hourglass generate --interval 131ms --users 1000000 --skew 1.0
       about 100 million events of a million users, a few of them very busy
   hourglass generate --late 0.05 --url http://localhost:8080
-      the six months against a running server, one event in twenty two hours late; every answer is as without --late
+      the same into a running server, but one event in twenty arrives two
+      hours behind its time; every answer is as without --late
   hourglass generate --end 2020-01-01T03:19:00Z --output data/sample.csv
       200 events as a file
 

@@ -22,11 +22,16 @@ Examples:
   hourglass import june/*.csv.gz july.parquet --data-dir /var/lib/hourglass
   hourglass import today.ndjson --url http://localhost:8080
 
-Every format has three columns, in any order: timestamp (milliseconds since 1970, RFC 3339 text or an Arrow timestamp),
-user or user_id, and event (click or impression). A file with a bad row is refused as a whole, and the row is named:
-  june.csv: line 17: event: must be click or impression; nothing of this file was loaded
-Files before it stay loaded. An import that is killed, or whose disk or server fails, may leave the beginning of the
-file it was loading; importing that file again counts those events twice.";
+Every format has three columns, in any order: timestamp (milliseconds since
+1970, RFC 3339 text or an Arrow timestamp), user or user_id, and event (click
+or impression).
+
+A file with a bad row is refused as a whole, and the row is named:
+  june.csv: line 17: event: must be click or impression; nothing of this
+  file was loaded
+Files before it stay loaded. An import that is killed, or whose disk or server
+fails, may leave the beginning of the file it was loading; importing that file
+again counts those events twice.";
 
 #[derive(Args, Clone, Debug)]
 #[command(about = "Load files of events", after_help = EXAMPLES)]
@@ -80,7 +85,7 @@ async fn import_file(path: &Path, sink: &Sink) -> Result<u64> {
     stored
 }
 
-/// Decodes the whole file: the number of its events, and the events themselves where they take at most `max_held_bytes`.
+/// Decodes the whole file: the number of its events, and the events themselves where they fit in `max_held_bytes`.
 async fn check_file(path: &Path, max_held_bytes: usize) -> Result<(u64, Option<Vec<EventBatch>>)> {
     let mut batches = pin!(batches_of(path, "checking")?);
     let (mut events, mut bytes, mut held) = (0, 0, Vec::new());

@@ -21,7 +21,7 @@ type BadCell = (usize, Rejection);
 
 /// Decodes a whole IPC stream into at most about `limit` bytes of columns.
 pub fn decode_stream(bytes: &[u8], limit: usize) -> Result<EventBatch, DecodeError> {
-    super::ipc::check_decompressed_size(bytes, limit)?;
+    super::ipc::check_sizes(bytes, limit)?;
     let mut all = EventBatch::new();
     let mut rows = 0;
     for batch in open_stream(bytes)? {

@@ -1,7 +1,7 @@
 //! CSV with a header (RFC 4180). A record may span lines inside quotes; it is named by the line it begins on.
 //!
-//! Lines end in LF or CRLF, and blank ones are skipped. The parser is told of LF alone and the CR is taken off here: the
-//! parser skips blank lines and the LF of a CRLF while it looks for the next record, which leaves it with a line number
+//! Lines end in LF or CRLF, and blank ones are skipped. The parser is told of LF alone and the CR is taken off here:
+//! it skips blank lines and the LF of a CRLF while it looks for the next record, which leaves it with a line number
 //! from before them.
 
 use std::io::{Chain, Read};

@@ -1,10 +1,13 @@
-//! The sizes an Arrow IPC stream announces, read before any of it is decompressed.
+//! The sizes an Arrow IPC stream announces, checked before the reader allocates any of them.
 //!
 //! A stream is a sequence of messages, each `0xFFFFFFFF | i32 length | flatbuffer | body` (the marker is missing in
 //! streams older than Arrow 0.15); a length of 0 ends it. A compressed buffer of a body begins with its size
-//! uncompressed, an i64 (-1: stored as it is), which the reader allocates on trust. This module does not validate
-//! messages: what it cannot follow is left to the reader to refuse.
+//! uncompressed, an i64 (-1: stored as it is).
 //! See <https://arrow.apache.org/docs/format/Columnar.html#encapsulated-message-format>.
+//!
+//! IMPORTANT: the reader allocates a length before it reads what should follow. An allocation that fails aborts the
+//! process, which no caller can catch, so a length that the stream does not hold must not reach the reader.
+//! This module does not validate messages otherwise: the reader does.
 
 use arrow::ipc::{MessageHeader, RecordBatch, root_as_message};
 
@@ -12,10 +15,11 @@ use super::DecodeError;
 
 const CONTINUATION: i32 = -1;
 
-/// Refuses a stream whose buffers announce more than `limit` bytes together.
-pub fn check_decompressed_size(mut stream: &[u8], limit: usize) -> Result<(), DecodeError> {
+/// Refuses a stream whose messages are longer than the stream, or whose buffers announce more than `limit` bytes
+/// together.
+pub fn check_sizes(mut stream: &[u8], limit: usize) -> Result<(), DecodeError> {
     let mut announced: u64 = 0;
-    while let Some((message, body, rest)) = split_message(stream) {
+    while let Some((message, body, rest)) = split_message(stream)? {
         announced = announced.saturating_add(announced_by(message, body));
         if announced > limit as u64 {
             return Err(DecodeError::TooLarge { limit });
@@ -25,17 +29,28 @@ pub fn check_decompressed_size(mut stream: &[u8], limit: usize) -> Result<(), De
     Ok(())
 }
 
-/// The next message's flatbuffer, its body, and what follows.
-fn split_message(stream: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
-    let (mut length, mut stream) = split_i32(stream)?;
-    if length == CONTINUATION {
-        (length, stream) = split_i32(stream)?;
+/// A message's flatbuffer, its body, and what follows.
+type Parts<'a> = (&'a [u8], &'a [u8], &'a [u8]);
+
+/// The next message, nothing at the end of the stream.
+fn split_message(stream: &[u8]) -> Result<Option<Parts<'_>>, DecodeError> {
+    if stream.is_empty() {
+        return Ok(None);
     }
-    let length = usize::try_from(length).ok().filter(|&length| length > 0)?;
-    let (message, stream) = stream.split_at_checked(length)?;
-    let body_length = usize::try_from(root_as_message(message).ok()?.bodyLength()).ok()?;
-    let (body, rest) = stream.split_at_checked(body_length)?;
-    Some((message, body, rest))
+    let cut = || DecodeError::malformed("an Arrow stream", "it is cut");
+    let (mut length, mut stream) = split_i32(stream).ok_or_else(cut)?;
+    if length == CONTINUATION {
+        (length, stream) = split_i32(stream).ok_or_else(cut)?;
+    }
+    if length == 0 {
+        return Ok(None);
+    }
+    let length = usize::try_from(length).map_err(|_| cut())?;
+    let (message, stream) = stream.split_at_checked(length).ok_or_else(cut)?;
+    let parsed = root_as_message(message).map_err(|error| DecodeError::malformed("an Arrow stream", error))?;
+    let body_length = usize::try_from(parsed.bodyLength()).map_err(|_| cut())?;
+    let (body, rest) = stream.split_at_checked(body_length).ok_or_else(cut)?;
+    Ok(Some((message, body, rest)))
 }
 
 fn split_i32(stream: &[u8]) -> Option<(i32, &[u8])> {
@@ -92,10 +107,26 @@ mod tests {
     fn a_compressed_stream_is_measured_before_it_unfolds() {
         let (events, stream) = stream_of(1000, Some(CompressionType::ZSTD));
         assert!(stream.len() < 50_000, "a megabyte of one letter");
-        assert!(check_decompressed_size(&stream, 1 << 20).is_ok());
-        let error = check_decompressed_size(&stream, 900_000).unwrap_err();
+        assert!(check_sizes(&stream, 1 << 20).is_ok());
+        let error = check_sizes(&stream, 900_000).unwrap_err();
         assert!(matches!(error, DecodeError::TooLarge { limit: 900_000 }));
         assert_eq!(decode(Format::ArrowStream, &stream).unwrap(), events);
+    }
+
+    /// Bug: 2 GiB were allocated for a body of 20 bytes. Consequence: where that much is not to be had, the process
+    /// aborts, server and all. Cure: lengths are compared with the stream before the reader sees them.
+    #[test]
+    fn a_length_that_the_stream_does_not_hold_is_refused_before_the_reader_sees_it() {
+        let (_, stream) = stream_of(20, None);
+        for at in [4, stream.len() - 8] {
+            let mut lying = stream.clone();
+            lying.splice(at..at + 4, i32::MAX.to_le_bytes());
+            assert!(matches!(check_sizes(&lying, usize::MAX), Err(DecodeError::Malformed(_))), "at byte {at}");
+        }
+        for cut in 1..stream.len() - 8 {
+            let cut_at_a_message = stream[cut..].starts_with(&[0xff; 4]);
+            assert!(cut_at_a_message || check_sizes(&stream[..cut], usize::MAX).is_err(), "cut at byte {cut}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@
 //! | `user` or `user_id` | 1 to 1,024 bytes of UTF-8 |
 //! | `event` | `click` or `impression` |
 //!
-//! A decoded batch is whole: the first row that cannot be stored is the answer, and no event of the input comes with it.
+//! A decoded batch is whole: the first row that cannot be stored is the answer, and no event comes with it.
 //! Nothing here knows HTTP, the store or where a batch goes.
 
 use std::fmt;

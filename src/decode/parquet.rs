@@ -47,11 +47,11 @@ fn malformed(error: impl std::fmt::Display) -> DecodeError {
 /// stand for any number of rows.
 pub fn decode(bytes: &[u8], limit: usize) -> Result<EventBatch, DecodeError> {
     let mut all = EventBatch::new();
-    for batch in Reader::new(Bytes::copy_from_slice(bytes))? {
-        all.extend(&batch?);
-        if all.byte_len() > limit {
-            return Err(DecodeError::TooLarge { limit });
-        }
+    let mut rows = 0;
+    for batch in Reader::new(Bytes::copy_from_slice(bytes))?.batches {
+        let batch = batch.map_err(malformed)?;
+        arrow::append_limited(&batch, rows, &mut all, limit)?;
+        rows += batch.num_rows() as u64;
     }
     Ok(all)
 }

@@ -208,6 +208,26 @@ fn what_is_not_the_format_is_malformed_and_never_a_panic() {
     }
 }
 
+#[test]
+fn damaged_parquet_is_refused_and_never_a_panic() {
+    let mut batch = EventBatch::new();
+    (0..1000).for_each(|i| batch.push(i, &format!("user{}", i % 50), EventKind::Click));
+    let batch = crate::encode::record_batch(&batch);
+    let zstd = ::parquet::basic::Compression::ZSTD(Default::default());
+    for compression in [::parquet::basic::Compression::UNCOMPRESSED, zstd] {
+        let properties = ::parquet::file::properties::WriterProperties::builder().set_compression(compression).build();
+        let mut writer = ::parquet::arrow::ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties)).unwrap();
+        writer.write(&batch).unwrap();
+        let file = writer.into_inner().unwrap();
+        for at in 0..file.len() {
+            let mut flipped = file.clone();
+            flipped[at] ^= 0x55;
+            let _ = decode(Format::Parquet, &flipped);
+            let _ = decode(Format::Parquet, &file[..at]);
+        }
+    }
+}
+
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).unwrap();

@@ -4,8 +4,8 @@ use chrono::DateTime;
 
 use crate::event::{Rejection, check_timestamp_ms, check_timestamp_us};
 
-/// Reads whole milliseconds since the epoch (`10032342000`) or RFC 3339 (`1970-04-27T02:45:42Z`, any offset) and answers
-/// microseconds. Digits below a microsecond are cut, as the store's unit is.
+/// Reads whole milliseconds since the epoch (`10032342000`) or RFC 3339 (`1970-04-27T02:45:42Z`, any offset) and
+/// answers microseconds. Digits below a microsecond are cut, as the store's unit is.
 pub fn parse_timestamp(text: &str) -> Result<i64, Rejection> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {

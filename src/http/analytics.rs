@@ -2,7 +2,7 @@
 //!
 //! This is the hot path. What is constant is a static header; a query string is parsed where it lies.
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
@@ -25,6 +25,31 @@ pub async fn respond(app: &App, request: Request<Body>) -> Result<Response, Prob
     }
 }
 
+/// The answer to a GET of an hour whose numbers are known; every other request, bad ones too, goes the long way.
+pub fn get_now(app: &App, request: &Request<Body>) -> Option<Response> {
+    let query = hot_query(app, request, &Method::GET)?;
+    let hour = Hour::of_us(params::timestamp(query).ok()?);
+    let numbers = app.query.hour_numbers_now(&app.engine.snapshot(), hour)?;
+    Some(numbers_response(request.headers(), hour, numbers))
+}
+
+/// Queues the event of a good POST without a body and answers its outcome to come; others go the long way.
+pub fn post_now(
+    app: &App,
+    request: &Request<Body>,
+) -> Option<impl Future<Output = Result<Response, Problem>> + Send + use<>> {
+    let query = hot_query(app, request, &Method::POST).filter(|_| request.body().is_end_stream())?;
+    let params = params::event(query).ok()?;
+    let appended = app.engine.append_event(params.timestamp_us, &params.user, params.kind);
+    Some(async move { Ok(appended.await.map(|_| empty(StatusCode::NO_CONTENT))?) })
+}
+
+fn hot_query<'r>(app: &App, request: &'r Request<Body>, method: &Method) -> Option<&'r str> {
+    let uri = request.uri();
+    let hot = request.method() == method && uri.path() == "/analytics";
+    uri.query().filter(|query| hot && "/analytics?".len() + query.len() <= app.options.max_uri_bytes)
+}
+
 /// 204 once the event is durable and visible to every later query.
 async fn post(app: &App, request: Request<Body>) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
@@ -37,13 +62,17 @@ async fn post(app: &App, request: Request<Body>) -> Result<Response, Problem> {
 async fn get(app: &App, head: &Parts) -> Result<Response, Problem> {
     let hour = Hour::of_us(params::timestamp(head.uri.query().unwrap_or_default())?);
     let numbers = app.query.hour_numbers(&app.engine.snapshot(), hour).await?;
-    let (content_type, text) = match wants_json(&head.headers) {
+    Ok(numbers_response(&head.headers, hour, numbers))
+}
+
+fn numbers_response(headers: &HeaderMap, hour: Hour, numbers: HourNumbers) -> Response {
+    let (content_type, text) = match wants_json(headers) {
         false => ("text/plain; charset=utf-8", lines(numbers)),
         true => ("application/json", json(hour, numbers)),
     };
     let mut response = Response::new(Body::from(text));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    Ok(response)
+    response
 }
 
 /// Whether the caller names JSON. The three lines are the contract, so `*/*` and everything else gets them.

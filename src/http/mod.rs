@@ -25,6 +25,7 @@ use axum::http::header::{
 };
 use axum::http::{HeaderValue, Method, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
+use futures::future::{BoxFuture, Either, Ready, ready};
 use tokio::sync::Semaphore;
 
 use crate::query::QueryEngine;
@@ -58,6 +59,9 @@ pub struct HttpOptions {
     pub batch_slots: usize,
 }
 
+/// An answer that is there, or comes.
+pub type Answer = Either<Ready<Response>, BoxFuture<'static, Response>>;
+
 /// What every request shares.
 pub struct App {
     engine: Engine,
@@ -73,9 +77,24 @@ impl App {
         App { engine, query, batch_slots: Arc::new(Semaphore::new(slots)), options }
     }
 
-    /// Answers one request.
-    pub async fn respond(&self, request: Request<Body>) -> Response {
-        let mut response = self.route(request).await.unwrap_or_else(IntoResponse::into_response);
+    /// Answers one request: the hot paths in the call itself, the others in a future. Hyper moves a connection's future for
+    /// each request, so what it moves is kept to a response or a pointer.
+    pub fn respond(self: &Arc<App>, request: Request<Body>) -> Answer {
+        if let Some(response) = analytics::get_now(self, &request) {
+            return Answer::Left(ready(self.allow_origin(response)));
+        }
+        let app = Arc::clone(self);
+        if let Some(queued) = analytics::post_now(self, &request) {
+            return Answer::Right(Box::pin(async move { app.finish(queued.await) }));
+        }
+        Answer::Right(Box::pin(async move { app.finish(app.route(request).await) }))
+    }
+
+    fn finish(&self, outcome: Result<Response, Problem>) -> Response {
+        self.allow_origin(outcome.unwrap_or_else(IntoResponse::into_response))
+    }
+
+    fn allow_origin(&self, mut response: Response) -> Response {
         if let Some(origin) = &self.options.cors_origin {
             response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::Request;
+use futures::FutureExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -34,7 +35,6 @@ pub async fn serve(listener: TcpListener, app: Arc<App>) -> std::io::Result<()> 
     let builder = builder(&app.options);
     loop {
         tokio::select! {
-            // A port held open by accepted connections alone would not tell a load balancer to go elsewhere.
             () = stop.recv() => break,
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => connect(stream, &builder, &connections, &app),
@@ -74,9 +74,9 @@ fn builder(options: &HttpOptions) -> auto::Builder<TokioExecutor> {
         .header_read_timeout(options.header_timeout)
         .max_buf_size(options.max_uri_bytes.saturating_add(HEADER_BYTES))
         // A client that shuts down its sending side after the request still waits for the answer.
-        .half_close(true)
-        // Answers to pipelined requests leave in one write.
-        .pipeline_flush(true);
+        .half_close(true);
+    // IMPORTANT: `pipeline_flush` stays off. With it hyper keeps an answer back while bytes are unread, and the bytes of a
+    // request that it cannot parse stay unread: its 400, 414 or 431 would never be sent.
     builder.http2().timer(TokioTimer::new()).max_header_list_size(HEADER_BYTES as u32);
     builder
 }
@@ -90,8 +90,7 @@ fn connect(stream: TcpStream, builder: &auto::Builder<TokioExecutor>, connection
     }
     let app = Arc::clone(app);
     let service = service_fn(move |request: Request<Incoming>| {
-        let app = Arc::clone(&app);
-        async move { Ok::<_, std::convert::Infallible>(app.respond(request.map(Body::new)).await) }
+        app.respond(request.map(Body::new)).map(Ok::<_, std::convert::Infallible>)
     });
     let connection = connections.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
     tokio::spawn(async move {

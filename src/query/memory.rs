@@ -64,8 +64,8 @@ impl MemtableExec {
         for (hour, table) in tables {
             let scan = Arc::new(Scan { hour, table: table.clone(), names: OnceLock::new() });
             for chunk in table.chunks() {
-                for start in (0..chunk.len()).step_by(BATCH_ROWS) {
-                    let len = BATCH_ROWS.min(chunk.len() - start);
+                for start in (0..chunk.rows()).step_by(BATCH_ROWS) {
+                    let len = BATCH_ROWS.min(chunk.rows() - start);
                     pieces.push(Piece { scan: scan.clone(), chunk: chunk.clone(), start, len });
                 }
             }

@@ -11,6 +11,7 @@ mod rollup;
 mod spans;
 mod table;
 
+use std::any::Any;
 use std::sync::{Arc, OnceLock};
 
 use arrow::array::{AsArray, RecordBatch};
@@ -73,8 +74,7 @@ impl QueryEngine {
         config.options_mut().execution.parquet.pushdown_filters = true;
         config.options_mut().execution.parquet.reorder_filters = true;
         config.options_mut().execution.time_zone = Some("UTC".into());
-        let mut own = HourglassOptions::default();
-        own.rollups = options.rollups;
+        let own = HourglassOptions { rollups: options.rollups };
         config.options_mut().extensions.insert(own);
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::new(FairSpillPool::new(options.memory_bytes as usize)))
@@ -107,26 +107,29 @@ impl QueryEngine {
     /// The numbers of one hour: [`HOUR_STATS`] over `snapshot`.
     pub async fn hour_numbers(&self, snapshot: &Arc<Snapshot>, hour: Hour) -> Result<HourNumbers> {
         if let Some(plan) = self.hour_stats.get() {
-            return self.run_hour_plan(&plan.rebind(snapshot.clone(), hour)).await;
+            let mut batches = plan.rebind(snapshot.clone(), hour).execute(0, self.context.clone())?;
+            let batch = batches.next().await.ok_or(Error::Closed)??;
+            return numbers(&batch);
         }
         let plan = self.plan_hour_stats(snapshot, hour).await?;
-        if let Some(rollup) = (plan.as_ref() as &dyn std::any::Any).downcast_ref::<RollupExec>() {
+        if let Some(rollup) = (plan.as_ref() as &dyn Any).downcast_ref::<RollupExec>() {
             // Whoever came first made the same plan.
             let _ = self.hour_stats.set(rollup.clone());
         }
         let context = self.session(snapshot)?.task_ctx();
-        numbers(&collect(plan, context).await?)
+        let batches = collect(plan, context).await?;
+        numbers(&arrow::compute::concat_batches(&batches[0].schema(), &batches)?)
+    }
+
+    /// The same at once, where the plan is made and reads no file.
+    pub fn hour_numbers_now(&self, snapshot: &Arc<Snapshot>, hour: Hour) -> Option<HourNumbers> {
+        let batch = self.hour_stats.get()?.rebind(snapshot.clone(), hour).answer_now()?;
+        numbers(&batch.ok()?).ok()
     }
 
     /// Makes the plan of [`HOUR_STATS`], so that the first questions need not.
     pub async fn warm_up(&self, snapshot: &Arc<Snapshot>) -> Result<()> {
         self.hour_numbers(snapshot, Hour::FIRST).await.map(drop)
-    }
-
-    async fn run_hour_plan(&self, plan: &RollupExec) -> Result<HourNumbers> {
-        let mut batches = plan.execute(0, self.context.clone())?;
-        let batch = batches.next().await.ok_or(Error::Closed)??;
-        numbers(std::slice::from_ref(&batch))
     }
 
     /// The physical plan of [`HOUR_STATS`] for one hour.
@@ -152,9 +155,10 @@ fn rules() -> Vec<Arc<dyn datafusion::optimizer::OptimizerRule + Send + Sync>> {
 }
 
 /// The one row of [`HOUR_STATS`].
-fn numbers(batches: &[RecordBatch]) -> Result<HourNumbers> {
-    let row = batches.iter().find(|batch| batch.num_rows() == 1);
-    let row = row.ok_or_else(|| Error::Invalid("hour_stats.sql must answer one row".into()))?;
+fn numbers(row: &RecordBatch) -> Result<HourNumbers> {
+    if row.num_rows() != 1 {
+        return Err(Error::Invalid("hour_stats.sql must answer one row".into()));
+    }
     let value = |column: usize| row.column(column).as_primitive::<Int64Type>().value(0) as u64;
     Ok(HourNumbers { unique_users: value(0), clicks: value(1), impressions: value(2) })
 }

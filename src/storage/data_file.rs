@@ -146,7 +146,7 @@ impl Sorted {
         }
         let mut packed = vec![0_u64; end];
         for chunk in table.chunks() {
-            for i in 0..chunk.len() {
+            for i in 0..chunk.rows() {
                 let place = &mut next[chunk.users[i] as usize];
                 packed[*place] = ((chunk.timestamps_us[i] - table.min_us) as u64) << 1 | u64::from(chunk.kinds[i]);
                 *place += 1;

@@ -6,6 +6,7 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::{EngineOptions, Lsn};
@@ -44,10 +45,29 @@ impl From<Refusal> for Error {
 pub struct Taken {
     pub batch: EventBatch,
     pub waiters: Vec<Waiter<Lsn>>,
+    /// The runtime that those who wait belong to, where they do.
+    pub runtime: Option<Handle>,
     /// Those who want everything before them flushed.
     pub flushes: Vec<Waiter<()>>,
     /// Nothing more will come.
     pub closed: bool,
+}
+
+impl Taken {
+    /// Tells all who wait what became of their events. Many are told by a task of their own runtime: waking a task from
+    /// inside is a push to a thread's own queue, from outside a lock and a system call.
+    pub fn tell(waiters: Vec<Waiter<Lsn>>, runtime: Option<Handle>, outcome: Result<Lsn, Refusal>) {
+        let tell = move || {
+            for waiter in waiters {
+                // Who went away in the meantime has no need of the answer.
+                let _ = waiter.send(outcome.clone());
+            }
+        };
+        match runtime {
+            Some(runtime) => drop(runtime.spawn(async move { tell() })),
+            None => tell(),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -115,6 +135,9 @@ impl Intake {
         push(batch);
         let (sender, receiver) = oneshot::channel();
         pending.taken.waiters.push(sender);
+        if pending.taken.runtime.is_none() {
+            pending.taken.runtime = Handle::try_current().ok();
+        }
         self.wake_if_idle(pending);
         Ok(receiver)
     }
@@ -160,7 +183,8 @@ impl Intake {
         pending.nudged = false;
         let closed = pending.taken.closed;
         let waiting = pending.taken.waiters.len();
-        let next = Taken { batch: emptied, waiters: Vec::with_capacity(waiting), flushes: Vec::new(), closed };
+        let next =
+            Taken { batch: emptied, waiters: Vec::with_capacity(waiting), runtime: None, flushes: Vec::new(), closed };
         std::mem::replace(&mut pending.taken, next)
     }
 

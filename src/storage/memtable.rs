@@ -38,7 +38,7 @@ pub struct Chunk {
 }
 
 impl Chunk {
-    pub fn len(&self) -> usize {
+    pub fn rows(&self) -> usize {
         self.kinds.len()
     }
 
@@ -85,11 +85,11 @@ impl HourTable {
 
     fn push(&mut self, chunk: Chunk) {
         let mut chunk = Arc::new(chunk);
-        while self.recent.last().is_some_and(|last| last.len() <= 2 * chunk.len()) {
+        while self.recent.last().is_some_and(|last| last.rows() <= 2 * chunk.rows()) {
             chunk = Arc::new(self.recent.pop().expect("just seen").concat(&chunk));
         }
         // Whatever is recent is smaller than FROZEN_ROWS, so a chunk that large has taken it all in.
-        match chunk.len() >= FROZEN_ROWS {
+        match chunk.rows() >= FROZEN_ROWS {
             true => self.frozen.push_back(chunk),
             false => self.recent.push(chunk),
         }

@@ -43,6 +43,10 @@ pub struct UserDict {
 }
 
 impl UserDict {
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     pub fn len(&self) -> usize {
         self.full.len() * BLOCK + self.tail.ends.len()
     }

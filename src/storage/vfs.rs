@@ -20,7 +20,7 @@ pub trait VfsFile: Send + Sync + Debug {
     /// `fdatasync`: the bytes, and the length where it changed.
     fn sync_data(&self) -> io::Result<()>;
     fn set_len(&self, len: u64) -> io::Result<()>;
-    fn len(&self) -> io::Result<u64>;
+    fn size(&self) -> io::Result<u64>;
 }
 
 /// What a listing says of one entry.
@@ -80,7 +80,7 @@ pub fn write_atomically(vfs: &dyn Vfs, path: &Path, bytes: &[u8]) -> io::Result<
 /// Reads a whole file.
 pub fn read_all(vfs: &dyn Vfs, path: &Path) -> io::Result<Vec<u8>> {
     let file = vfs.open(path)?;
-    let mut bytes = vec![0; file.len()? as usize];
+    let mut bytes = vec![0; file.size()? as usize];
     file.read_exact_at(&mut bytes, 0)?;
     Ok(bytes)
 }
@@ -114,7 +114,7 @@ impl VfsFile for DiskFile {
         self.0.set_len(len)
     }
 
-    fn len(&self) -> io::Result<u64> {
+    fn size(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
     }
 }

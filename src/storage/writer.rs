@@ -5,18 +5,24 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use super::EngineOptions;
 use super::flusher::Job;
-use super::intake::{Intake, Refusal, Taken, Waiter};
+use super::intake::{Intake, Refusal, Taken};
 use super::memtable::MemtableWriter;
 use super::snapshot::SnapshotCell;
 use super::wal::Wal;
+use super::{EngineOptions, Lsn};
 use crate::error::Error;
 use crate::event::EventBatch;
 use crate::hour::{Clock, HOUR_US, Hour};
 
 /// Generations that may wait for the flusher. With the active one full as well, appends are refused.
 const MAX_SEALED: usize = 2;
+
+/// A frame of this many events says that others wait already, and that the next sync is worth a delay.
+const LOADED: usize = 8;
+
+/// A frame this large needs no company.
+const MAX_DELAYED: usize = 4_096;
 
 /// How often an idle writer looks at the clock.
 const CLOCK_CHECK: Duration = Duration::from_millis(500);
@@ -39,10 +45,12 @@ impl Writer {
         let mut batch = EventBatch::new();
         loop {
             let patience = Duration::from_micros(self.until_next_hour_us()).min(CLOCK_CHECK);
-            let Taken { batch: taken, waiters, flushes, closed } = self.intake.take(batch, patience);
+            let Taken { batch: taken, waiters, runtime, flushes, closed } = self.intake.take(batch, patience);
             batch = taken;
+            let loaded = (LOADED..MAX_DELAYED).contains(&waiters.len());
             if !batch.is_empty() {
-                self.commit(&batch, waiters);
+                let outcome = self.commit(&batch);
+                Taken::tell(waiters, runtime, outcome);
             }
             let asked = !flushes.is_empty();
             self.seal_if_due(asked);
@@ -52,6 +60,10 @@ impl Writer {
             }
             if closed {
                 return;
+            }
+            if loaded && self.options.commit_delay_us > 0 {
+                // Fewer, larger frames: each sync costs its submission and two context switches, whatever it carries.
+                std::thread::sleep(Duration::from_micros(self.options.commit_delay_us));
             }
             match batch.byte_len() > 1 << 20 {
                 true => batch = EventBatch::new(),
@@ -65,23 +77,16 @@ impl Writer {
         (HOUR_US - now.rem_euclid(HOUR_US)) as u64
     }
 
-    /// Log, memtable, snapshot, acknowledgement: in this order, so that an acknowledged event is durable and visible.
-    fn commit(&mut self, batch: &EventBatch, waiters: Vec<Waiter<super::Lsn>>) {
-        let outcome = match self.wal.append(batch) {
-            Ok((_, last_lsn)) => {
-                let snapshot = self.cell.load();
-                self.memtable.apply(batch, last_lsn, |hour| snapshot.is_behind_active(hour));
-                drop(snapshot);
-                let view = self.memtable.view().clone();
-                self.cell.update(|snapshot| snapshot.active = view);
-                Ok(last_lsn)
-            }
-            Err(error) => Err(self.refuse(error)),
-        };
-        for waiter in waiters {
-            // Who went away in the meantime has no need of the answer.
-            let _ = waiter.send(outcome.clone());
-        }
+    /// Log, memtable, snapshot: in this order, and only then is anyone told, so that what is acknowledged is durable and
+    /// visible.
+    fn commit(&mut self, batch: &EventBatch) -> Result<Lsn, Refusal> {
+        let (_, last_lsn) = self.wal.append(batch).map_err(|error| self.refuse(error))?;
+        let snapshot = self.cell.load();
+        self.memtable.apply(batch, last_lsn, |hour| snapshot.is_behind_active(hour));
+        drop(snapshot);
+        let view = self.memtable.view().clone();
+        self.cell.update(|snapshot| snapshot.active = view);
+        Ok(last_lsn)
     }
 
     /// A full disk passes; anything else leaves the log's end in doubt, and a failed sync must never be tried again: the

@@ -32,7 +32,7 @@ fn post(address: &str, journal: &Journal) {
     let Ok(mut client) = Client::connect(address) else { return };
     while !journal.stop.load(Ordering::Relaxed) {
         let n = journal.sent.fetch_add(1, Ordering::Relaxed);
-        let hour = if n % 10 == 0 { n / 10 % 40 } else { 100 };
+        let hour = if n.is_multiple_of(10) { n / 10 % 40 } else { 100 };
         let target = format!("/analytics?timestamp={}&user=u{n}&event=click", hour * 3_600_000 + n % 1_000);
         match client.post(&target) {
             Ok(answer) if answer.status == 204 => journal.acknowledged.lock().unwrap().push(n),
