@@ -144,8 +144,6 @@ settings! {
     memtable_max_rows: Count = Count(EngineOptions::default().memtable_max_rows);
     /// Bytes in memory at which they are written to data files.
     memtable_max_bytes: ByteSize = ByteSize(EngineOptions::default().memtable_max_bytes);
-    /// Under load, microseconds that events gather before the next sync of the log; a lone event never waits.
-    commit_delay_us: Count = Count(EngineOptions::default().commit_delay_us);
     /// Events that may wait for the writer; past it the answer is 503.
     queue_max_events: Count = Count(EngineOptions::default().queue_max_events as u64);
     /// Bytes of events that may wait for the writer; past it the answer is 503.
@@ -162,7 +160,6 @@ impl Config {
             wal_segment_bytes: self.wal_segment_bytes.0,
             memtable_max_rows: self.memtable_max_rows.0,
             memtable_max_bytes: self.memtable_max_bytes.0,
-            commit_delay_us: self.commit_delay_us.0,
             queue_max_events: saturate(self.queue_max_events.0),
             queue_max_bytes: saturate(self.queue_max_bytes.0),
             users_cache_bytes: self.users_cache_bytes.0,

@@ -10,7 +10,8 @@ use crate::http;
 pub struct Args {
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8081")]
     listen: SocketAddr,
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    /// As many as the server has by default
+    #[arg(long, value_name = "N", default_value_t = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64))]
     worker_threads: u64,
 }
 

@@ -106,8 +106,12 @@ impl Engine {
         if replayed.events > 0 {
             tracing::info!(events = replayed.events, "recovered from the write-ahead log");
         }
-        let wal = Wal::open(vfs, &wal_dir, options.wal_segment_bytes, replayed)?;
+        let wal = Wal::open(vfs.clone(), &wal_dir, options.wal_segment_bytes, replayed)?;
         snapshot.active = memtable.view().clone();
+        // The folders themselves: a log that is synced below a name that is not would be lost with the name.
+        for dir in [Some(&*data_dir), data_dir.parent()].into_iter().flatten() {
+            vfs.sync_dir(dir).map_err(Error::io(dir, "sync"))?;
+        }
 
         let intake = Arc::new(Intake::new(&options));
         let cell = Arc::new(SnapshotCell::new(snapshot));

@@ -44,8 +44,6 @@ pub struct EngineOptions {
     pub memtable_max_rows: u64,
     /// A memtable generation of this many bytes is sealed and flushed.
     pub memtable_max_bytes: u64,
-    /// Under load, how many microseconds events gather before the next sync. An event that comes alone is never delayed.
-    pub commit_delay_us: u64,
     /// Events that may wait for the writer; past it appends answer `Error::Busy`.
     pub queue_max_events: usize,
     /// Bytes that may wait for the writer.
@@ -62,7 +60,6 @@ impl Default for EngineOptions {
             wal_segment_bytes: 32 << 20,
             memtable_max_rows: 16_000_000,
             memtable_max_bytes: 512 << 20,
-            commit_delay_us: 300,
             queue_max_events: 65_536,
             queue_max_bytes: 64 << 20,
             users_cache_bytes: 256 << 20,

@@ -18,12 +18,6 @@ use crate::hour::{Clock, HOUR_US, Hour};
 /// Generations that may wait for the flusher. With the active one full as well, appends are refused.
 const MAX_SEALED: usize = 2;
 
-/// A frame of this many events says that others wait already, and that the next sync is worth a delay.
-const LOADED: usize = 8;
-
-/// A frame this large needs no company.
-const MAX_DELAYED: usize = 4_096;
-
 /// How often an idle writer looks at the clock.
 const CLOCK_CHECK: Duration = Duration::from_millis(500);
 
@@ -47,7 +41,6 @@ impl Writer {
             let patience = Duration::from_micros(self.until_next_hour_us()).min(CLOCK_CHECK);
             let Taken { batch: taken, waiters, runtime, flushes, closed } = self.intake.take(batch, patience);
             batch = taken;
-            let loaded = (LOADED..MAX_DELAYED).contains(&waiters.len());
             if !batch.is_empty() {
                 let outcome = self.commit(&batch);
                 Taken::tell(waiters, runtime, outcome);
@@ -60,10 +53,6 @@ impl Writer {
             }
             if closed {
                 return;
-            }
-            if loaded && self.options.commit_delay_us > 0 {
-                // Fewer, larger frames: each sync costs its submission and two context switches, whatever it carries.
-                std::thread::sleep(Duration::from_micros(self.options.commit_delay_us));
             }
             match batch.byte_len() > 1 << 20 {
                 true => batch = EventBatch::new(),

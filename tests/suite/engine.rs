@@ -57,3 +57,25 @@ fn every_answer_equals_the_models_across_flushes_late_events_hour_turns_and_rest
         }
     });
 }
+
+#[test]
+fn rollups_and_the_last_lsn_survive_checkpoints_of_the_delta_log() {
+    block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = ManualClock::at(HOUR_US);
+        let engine = open(dir.path(), clock.clone());
+        let (mut seed, mut model) = (3, Model::default());
+        for n in 0..55 {
+            let batch = random_batch(&mut seed, (10 + n) * HOUR_US, 20);
+            model.add(&batch);
+            engine.append(batch).await.unwrap();
+            engine.flush().await.unwrap();
+        }
+        assert!(dir.path().join("events/_delta_log/_last_checkpoint").exists());
+        tokio::task::block_in_place(|| engine.close()).unwrap();
+        drop(engine);
+        let engine = open(dir.path(), clock);
+        assert!(engine.snapshot().active.is_empty(), "nothing is replayed twice");
+        assert_answers(&engine.snapshot(), &model).await;
+    });
+}
