@@ -78,16 +78,26 @@ impl App {
     }
 
     /// Answers one request: the hot paths in the call itself, the others in a future. Hyper moves a connection's future for
-    /// each request, so what it moves is kept to a response or a pointer.
-    pub fn respond(self: &Arc<App>, request: Request<Body>) -> Answer {
+    /// each request, so what it moves is kept to a response or a pointer. An answer to come holds what `in_flight` gives.
+    pub fn respond<G: Send + 'static>(
+        self: &Arc<App>,
+        request: Request<Body>,
+        in_flight: impl FnOnce() -> G,
+    ) -> Answer {
         if let Some(response) = analytics::get_now(self, &request) {
             return Answer::Left(ready(self.allow_origin(response)));
         }
-        let app = Arc::clone(self);
+        let (app, guard) = (Arc::clone(self), in_flight());
         if let Some(queued) = analytics::post_now(self, &request) {
-            return Answer::Right(Box::pin(async move { app.finish(queued.await) }));
+            return Answer::Right(Box::pin(async move {
+                let _guard = guard;
+                app.finish(queued.await)
+            }));
         }
-        Answer::Right(Box::pin(async move { app.finish(app.route(request).await) }))
+        Answer::Right(Box::pin(async move {
+            let _guard = guard;
+            app.finish(app.route(request).await)
+        }))
     }
 
     fn finish(&self, outcome: Result<Response, Problem>) -> Response {

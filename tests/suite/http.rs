@@ -153,3 +153,20 @@ fn a_flush_on_request_leaves_the_numbers_and_empties_memory() {
     let server = Server::start(dir.path(), &[]);
     assert_eq!(server.connect().get(HOUR).body, "unique_users,1\nclicks,2\nimpressions,0\n");
 }
+
+#[test]
+fn a_client_that_never_finishes_its_head_is_let_go_and_an_answer_that_takes_long_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), &[("HOURGLASS_HEADER_TIMEOUT", "200ms")]);
+    let mut slow = TcpStream::connect(&server.address).unwrap();
+    let mut busy = TcpStream::connect(&server.address).unwrap();
+    slow.write_all(b"GET /analytics?timestamp=1 HTTP/1.1\r\nhost:").unwrap();
+    busy.write_all(b"POST /events HTTP/1.1\r\nhost: t\r\ncontent-type: text/csv\r\ncontent-length: 37\r\n\r\n")
+        .unwrap();
+    assert_eq!(slow.read(&mut [0; 64]).unwrap(), 0, "closed without an answer");
+    busy.write_all(b"timestamp,user,event\n10032342000,a,cli").unwrap();
+    busy.write_all(b"ck\n").unwrap();
+    let mut answer = [0; 12];
+    busy.read_exact(&mut answer).unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 "), "still answered");
+}
