@@ -1,5 +1,6 @@
 -- The numbers of one hour: how many visitors were seen, and what they did.
--- $start, $end: the bounds as timestamps; $end is not part of it.
+-- $start timestamp: the hour's first instant
+-- $end timestamp: the first instant after it
 SELECT
     count(DISTINCT user_id)                           AS unique_users,
     count(*) FILTER (WHERE event = 'click')           AS clicks,

@@ -137,7 +137,15 @@ settings! {
     /// Answer aggregates over whole hours from exact per-hour rollups.
     rollups: bool = true;
     /// Memory all queries together may use.
-    query_memory_bytes: ByteSize = ByteSize(1 << 30);
+    query_memory_bytes: ByteSize = ByteSize(QueryOptions::default().memory_bytes);
+    /// Temporary files all queries together may write when that memory is not enough.
+    query_spill_bytes: ByteSize = ByteSize(QueryOptions::default().spill_bytes);
+    /// How long one query may take.
+    query_timeout: Duration = QueryOptions::default().timeout;
+    /// Queries that may run at once; past it the answer is 503.
+    query_concurrency: Count = Count(QueryOptions::default().concurrency as u64);
+    /// Threads that run queries; one a core by default. They stand back behind those that serve requests.
+    query_threads: Count = Count(QueryOptions::default().threads as u64);
     /// Size at which a segment of the write-ahead log is closed and the next begun.
     wal_segment_bytes: ByteSize = ByteSize(EngineOptions::default().wal_segment_bytes);
     /// Rows in memory at which they are written to data files.
@@ -168,7 +176,15 @@ impl Config {
     }
 
     pub fn query_options(&self) -> QueryOptions {
-        QueryOptions { memory_bytes: self.query_memory_bytes.0, rollups: self.rollups }
+        QueryOptions {
+            memory_bytes: self.query_memory_bytes.0,
+            spill_bytes: self.query_spill_bytes.0,
+            rollups: self.rollups,
+            timeout: self.query_timeout,
+            concurrency: saturate(self.query_concurrency.0),
+            threads: saturate(self.query_threads.0),
+            settings: Vec::new(),
+        }
     }
 
     pub fn http_options(&self) -> HttpOptions {

@@ -20,6 +20,10 @@ pub enum Error {
     #[error("{0}; try again in a moment")]
     Busy(&'static str),
 
+    /// The caller asked for more than one query may take: time or memory.
+    #[error("{0}")]
+    Limit(String),
+
     /// The operator must look at the disk: a write or sync of the log failed, so nothing more is acknowledged.
     #[error(
         "the write-ahead log failed ({0}); reads go on, writes stay off until the disk is repaired and the process restarted"
@@ -68,11 +72,46 @@ impl Error {
         move |source| Error::Io { path, action, source }
     }
 
+    /// Where a statement is at fault: line and column, counted from 1.
+    pub fn position(&self) -> Option<(u64, u64)> {
+        let Error::Query(error) = self else { return None };
+        if let Some(span) = error.diagnostic().and_then(|diagnostic| diagnostic.span) {
+            return Some((span.start.line, span.start.column));
+        }
+        // The parser tells its place in words alone, at the end.
+        let text = error.find_root().to_string();
+        let (_, place) = text.rsplit_once("at Line: ")?;
+        let (line, column) = place.split_once(", Column: ")?;
+        let column: String = column.chars().take_while(char::is_ascii_digit).collect();
+        Some((line.parse().ok()?, column.parse().ok()?))
+    }
+
+    /// Whether the statement is at fault, and not what runs it.
+    pub fn is_callers(&self) -> bool {
+        use datafusion::error::DataFusionError as Fault;
+        match self {
+            Error::Invalid(_) | Error::Rejected(_) | Error::Limit(_) => true,
+            Error::Query(fault) => matches!(
+                fault.find_root(),
+                Fault::SQL(..)
+                    | Fault::Plan(_)
+                    | Fault::SchemaError(..)
+                    | Fault::Execution(_)
+                    | Fault::NotImplemented(_)
+                    | Fault::Configuration(_)
+                    | Fault::ArrowError(..)
+                    | Fault::Diagnostic(..)
+                    | Fault::Collection(_)
+            ),
+            _ => false,
+        }
+    }
+
     /// The process's exit code, as sysexits.h numbers them: a script tells a damaged store from a full disk.
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::Invalid(_) | Error::Rejected(_) | Error::Query(_) => 65, // EX_DATAERR
-            Error::Busy(_) | Error::Locked { .. } | Error::Closed => 75,    // EX_TEMPFAIL
+            Error::Busy(_) | Error::Limit(_) | Error::Locked { .. } | Error::Closed => 75, // EX_TEMPFAIL
             Error::Damaged { .. } => 66,                                    // EX_NOINPUT
             Error::Config(_) => 78,                                         // EX_CONFIG
             Error::Poisoned(_) | Error::Io { .. } | Error::Delta(_) | Error::Store(_) => 74, // EX_IOERR
@@ -89,7 +128,9 @@ impl From<deltalake_core::DeltaTableError> for Error {
 impl From<datafusion::error::DataFusionError> for Error {
     fn from(error: datafusion::error::DataFusionError) -> Error {
         match error.find_root() {
-            datafusion::error::DataFusionError::ResourcesExhausted(_) => Error::Busy("the memory of queries is in use"),
+            datafusion::error::DataFusionError::ResourcesExhausted(_) => Error::Limit(
+                "the query needs more memory than is left of query_memory: ask for fewer hours, or raise it".into(),
+            ),
             _ => Error::Query(Box::new(error)),
         }
     }

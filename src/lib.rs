@@ -39,10 +39,11 @@
 //!
 //! [`event`], [`hour`], [`error`] are the nouns. [`storage`] is everything between an event and the disk and knows no HTTP
 //! and no SQL. [`query`] is DataFusion and knows snapshots, never the engine. [`decode`] and [`encode`] speak CSV, NDJSON,
-//! Arrow and Parquet with the world, [`generate`] makes workloads, [`http`] is the server, [`client`] its client,
+//! Arrow and Parquet with the world, [`rows`] writes the answers of statements, [`generate`] makes workloads, [`http`] is the server, [`client`] its client,
 //! [`config`] every setting, [`cli`] the commands. A module imports only from below; a test holds that as data.
 
 pub mod event;
+pub mod threads;
 
 pub mod error;
 pub mod hour;
@@ -51,8 +52,10 @@ pub mod storage;
 
 pub mod decode;
 pub mod query;
+pub mod rows;
 
 pub mod encode;
+pub mod export;
 pub mod generate;
 pub mod http;
 

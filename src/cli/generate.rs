@@ -7,9 +7,9 @@ use clap::Args;
 use futures::stream::StreamExt;
 
 use super::load::{Sink, SinkArgs, ahead, print_summary, progress_bar, runtime};
-use crate::decode::parse_timestamp;
 use crate::encode::FileWriter;
 use crate::error::Result;
+use crate::event::parse_timestamp;
 use crate::generate::{Workload, parse_interval_us};
 
 const EXAMPLES: &str = "\

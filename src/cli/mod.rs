@@ -8,6 +8,7 @@ use crate::error::Result;
 
 mod ceiling;
 mod config;
+mod export;
 mod generate;
 mod healthcheck;
 mod import;
@@ -44,6 +45,8 @@ enum Command {
     Generate(generate::GenerateArgs),
     /// Read events from files.
     Import(import::ImportArgs),
+    /// Write hours, or the answer of a statement, as files for a data lake.
+    Export(export::Args),
     /// Show what the store holds.
     Status(status::Args),
     /// Show every setting, its value and where it comes from.
@@ -61,6 +64,7 @@ impl Cli {
             Command::Serve(args) => serve::run(args)?,
             Command::Generate(args) => generate::run(args)?,
             Command::Import(args) => import::run(args)?,
+            Command::Export(args) => export::run(args)?,
             Command::Status(args) => status::run(args)?,
             Command::Config(args) => config::run(args)?,
             Command::Healthcheck(args) => return healthcheck::run(args),

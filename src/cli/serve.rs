@@ -28,13 +28,15 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<()> {
-    let config = args.flags.load()?.config;
+    let resolved = args.flags.load()?;
+    let options = resolved.query_options();
+    let config = resolved.config;
     log::start(&config);
     let runtime = runtime(config.worker_threads.0)?;
     // The engine is opened, and closed, outside of the runtime's tasks: both block.
     let _context = runtime.enter();
     let engine = Engine::open(&config.data_dir, config.engine_options())?;
-    let query = QueryEngine::new(&config.query_options())?;
+    let query = Arc::new(QueryEngine::new(&options)?);
     runtime.block_on(query.warm_up(&engine.snapshot()))?;
     let app = Arc::new(App::new(engine.clone(), query, config.http_options()));
     let served = runtime.block_on(async {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Config, SETTINGS, Setting, Value, env_name};
 use crate::error::{Error, Result};
+use crate::query::{self, QueryOptions};
 
 /// Where the value of a setting came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +46,17 @@ impl Resolved {
             .zip(self.config.show())
             .zip(&self.sources)
             .map(|((setting, value), source)| (setting, value, source))
+    }
+
+    /// The bounds of queries, and the settings as they show them.
+    pub fn query_options(&self) -> QueryOptions {
+        let shown = |(setting, value, source): (&Setting, String, &Source)| query::Setting {
+            name: setting.key.to_owned(),
+            value,
+            source: source.to_string(),
+            help: setting.help.trim().to_owned(),
+        };
+        QueryOptions { settings: self.rows().map(shown).collect(), ..self.config.query_options() }
     }
 }
 

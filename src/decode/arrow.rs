@@ -12,9 +12,10 @@ use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamReader;
 use std::io::Read;
 
-use super::text::parse_timestamp;
 use super::{BATCH_EVENTS, DecodeError};
-use crate::event::{EventBatch, EventKind, Rejection, check_event, check_timestamp_ms, check_timestamp_us, check_user};
+use crate::event::{
+    EventBatch, EventKind, Rejection, check_event, check_timestamp_ms, check_timestamp_us, check_user, parse_timestamp,
+};
 
 /// The first row of a column that cannot be stored, counted from 0 in its batch.
 type BadCell = (usize, Rejection);

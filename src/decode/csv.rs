@@ -8,9 +8,8 @@ use std::io::{Chain, Read};
 
 use csv::{ByteRecord, ErrorKind, ReaderBuilder, Terminator};
 
-use super::text::{not_a_timestamp, parse_timestamp};
-use super::{BATCH_EVENTS, DecodeError};
-use crate::event::{EventBatch, EventKind, Rejection, check_event, check_user};
+use super::{BATCH_EVENTS, DecodeError, next_batch};
+use crate::event::{EventBatch, EventKind, Rejection, check_event, check_user, not_a_timestamp, parse_timestamp};
 
 pub struct Reader<R> {
     /// The input and one line end more, so that every record is ended by one.
@@ -65,11 +64,7 @@ impl<R: Read> Iterator for Reader<R> {
     type Item = Result<EventBatch, DecodeError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let mut batch = EventBatch::with_capacity(BATCH_EVENTS, BATCH_EVENTS * 8);
-        match self.fill(&mut batch, BATCH_EVENTS) {
-            Ok(()) => (!batch.is_empty()).then_some(Ok(batch)),
-            Err(error) => Some(Err(error)),
-        }
+        next_batch(|batch| self.fill(batch, BATCH_EVENTS))
     }
 }
 

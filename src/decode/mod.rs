@@ -25,10 +25,8 @@ mod file;
 mod ipc;
 mod ndjson;
 mod parquet;
-mod text;
 
 pub use file::{FileReader, Progress, read_file};
-pub use text::parse_timestamp;
 
 /// Events a streaming reader hands out at once.
 pub const BATCH_EVENTS: usize = 65_536;
@@ -36,6 +34,22 @@ pub const BATCH_EVENTS: usize = 65_536;
 /// Bytes of columns that [`decode`] answers at most. Columnar formats name a value once and point at it from a million
 /// rows, so the size of the input bounds nothing.
 pub const MAX_DECODED_BYTES: usize = 512 << 20;
+
+/// The events of a record batch that has the three columns.
+pub fn from_record_batch(batch: &::arrow::array::RecordBatch) -> Result<EventBatch, DecodeError> {
+    arrow::to_events(batch, 0)
+}
+
+/// What a streaming reader hands out next: a batch filled from its input, nothing at the end of it.
+fn next_batch(
+    fill: impl FnOnce(&mut EventBatch) -> Result<(), DecodeError>,
+) -> Option<Result<EventBatch, DecodeError>> {
+    let mut batch = EventBatch::with_capacity(BATCH_EVENTS, BATCH_EVENTS * 8);
+    match fill(&mut batch) {
+        Ok(()) => (!batch.is_empty()).then_some(Ok(batch)),
+        Err(error) => Some(Err(error)),
+    }
+}
 
 /// How the rows are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,9 +9,10 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, Visitor};
 use serde_json::error::Category;
 
-use super::text::{not_a_timestamp, parse_timestamp};
-use super::{BATCH_EVENTS, DecodeError};
-use crate::event::{EventBatch, EventKind, check_event, check_timestamp_ms, check_user};
+use super::{BATCH_EVENTS, DecodeError, next_batch};
+use crate::event::{
+    EventBatch, EventKind, check_event, check_timestamp_ms, check_user, not_a_timestamp, parse_timestamp,
+};
 
 /// The longest line, so that a file without line ends is refused instead of read into memory.
 const MAX_LINE_BYTES: u64 = 1 << 20;
@@ -59,11 +60,7 @@ impl<R: BufRead> Iterator for Reader<R> {
     type Item = Result<EventBatch, DecodeError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let mut batch = EventBatch::with_capacity(BATCH_EVENTS, BATCH_EVENTS * 8);
-        match self.fill(&mut batch, BATCH_EVENTS) {
-            Ok(()) => (!batch.is_empty()).then_some(Ok(batch)),
-            Err(error) => Some(Err(error)),
-        }
+        next_batch(|batch| self.fill(batch, BATCH_EVENTS))
     }
 }
 

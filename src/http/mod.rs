@@ -5,6 +5,8 @@
 //! | `/analytics?timestamp&user&event` | POST | 204 once the event is durable and visible |
 //! | `/analytics?timestamp` | GET, HEAD | 200, the numbers of the hour |
 //! | `/events` | POST | 200 and the number of events, all of them durable and visible, or none stored |
+//! | `/sql` | POST, GET | 200, the rows of a statement, in the format that `Accept` names |
+//! | `/queries`, `/queries/NAME` | GET | 200, the library of statements; the rows of one of them |
 //! | `/admin/flush` | POST | 204 once everything acknowledged before is in data files |
 //! | `/healthz` | GET, HEAD | 200 while the process answers |
 //! | `/readyz` | GET, HEAD | 200 while events are taken, else 503 and why |
@@ -12,7 +14,7 @@
 //! Whatever is wrong is answered as a [`problem::Problem`]. Every answer, errors too, carries
 //! `access-control-allow-origin`, so that a page of any origin may send beacons and read what became of them.
 //!
-//! Routing is a `match` over whole paths rather than an axum `Router`: with six paths and no captures a router's
+//! Routing is a `match` over whole paths rather than an axum `Router`: with a few paths and one capture a router's
 //! per-request bookkeeping (boxed futures, extensions) buys nothing, and the hot path is measured against bare axum.
 
 use std::sync::Arc;
@@ -39,6 +41,7 @@ mod events;
 mod params;
 mod problem;
 mod serve;
+mod sql;
 
 pub use ceiling::ceiling;
 pub use serve::serve;
@@ -65,14 +68,14 @@ pub type Answer = Either<Ready<Response>, BoxFuture<'static, Response>>;
 /// What every request shares.
 pub struct App {
     engine: Engine,
-    query: QueryEngine,
+    query: Arc<QueryEngine>,
     options: HttpOptions,
     /// One permit for each batch body in memory. A semaphore that nobody waits on: without a permit the answer is 503.
     batch_slots: Arc<Semaphore>,
 }
 
 impl App {
-    pub fn new(engine: Engine, query: QueryEngine, options: HttpOptions) -> App {
+    pub fn new(engine: Engine, query: Arc<QueryEngine>, options: HttpOptions) -> App {
         let slots = options.batch_slots.min(Semaphore::MAX_PERMITS);
         App { engine, query, batch_slots: Arc::new(Semaphore::new(slots)), options }
     }
@@ -120,6 +123,12 @@ impl App {
         match request.uri().path() {
             "/analytics" => analytics::respond(self, request).await,
             "/events" => events::respond(self, request).await,
+            "/sql" => sql::respond(self, request).await,
+            "/queries" => sql::respond_queries(self, None, request).await,
+            path if path.starts_with("/queries/") => {
+                let name = path["/queries/".len()..].to_string();
+                sql::respond_queries(self, Some(&name), request).await
+            }
             "/admin/flush" => self.flush(request.method()).await,
             "/healthz" => probe(request.method(), None),
             "/readyz" => probe(request.method(), self.engine.poisoned()),

@@ -6,6 +6,7 @@
 //! hold: pages append cache-busters.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::num::IntErrorKind;
 
 use crate::event::{EventKind, Rejection, check_event, check_timestamp_ms, check_user};
@@ -31,6 +32,20 @@ pub fn event(query: &str) -> Result<EventParams<'_>, Rejection> {
 pub fn timestamp(query: &str) -> Result<i64, Rejection> {
     let [timestamp] = find(query, ["timestamp"])?;
     timestamp_us(timestamp)
+}
+
+/// All parameters, decoded, by name.
+pub fn pairs(query: &str) -> Result<BTreeMap<String, String>, Rejection> {
+    let mut pairs = BTreeMap::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let name = decode(name, "the query string")?.into_owned();
+        let value = decode(value, "the query string")?.into_owned();
+        if pairs.insert(name, value).is_some() {
+            return Err(Rejection::new("the query string", "gives a parameter more than once"));
+        }
+    }
+    Ok(pairs)
 }
 
 /// The raw values of `names`, each given exactly once and not empty.

@@ -35,12 +35,15 @@ mod kind {
     kinds! {
         INVALID_PARAMETER: 400 "invalid-parameter" "A parameter cannot be used";
         INVALID_REQUEST: 400 "invalid-request" "The request is not valid";
+        INVALID_QUERY: 400 "invalid-query" "The statement cannot be run";
         INVALID_ROW: 400 "invalid-row" "A row of the body cannot be stored";
         NOT_FOUND: 404 "not-found" "There is nothing at this path";
         METHOD_NOT_ALLOWED: 405 "method-not-allowed" "The path does not take this method";
+        NOT_ACCEPTABLE: 406 "not-acceptable" "There is no answer in this format";
         BODY_TOO_SLOW: 408 "body-too-slow" "The body did not arrive in time";
         BODY_TOO_LARGE: 413 "body-too-large" "The body is too large";
         UNSUPPORTED_BODY: 415 "unsupported-body" "The body is in no format known here";
+        TOO_HEAVY: 422 "too-heavy" "The statement takes more than one may";
         INTERNAL: 500 "internal" "The server failed";
         BUSY: 503 "busy" "Too much at once";
         UNAVAILABLE: 503 "unavailable" "Not in service";
@@ -56,9 +59,12 @@ pub struct Problem {
     /// The query parameter at fault.
     #[serde(skip_serializing_if = "Option::is_none")]
     parameter: Option<&'static str>,
-    /// The line or row of the body at fault, counted from 1.
+    /// The line or row of the body, or the line of the statement, at fault, counted from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<u64>,
+    /// The character of the statement's line at fault, counted from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    column: Option<u64>,
     /// A header of this answer, in lower case: what a program needs to do better next time.
     #[serde(skip)]
     header: Option<(&'static str, &'static str)>,
@@ -66,7 +72,7 @@ pub struct Problem {
 
 impl Problem {
     fn new(kind: &'static Kind, detail: impl Into<Cow<'static, str>>) -> Problem {
-        Problem { kind, detail: detail.into(), parameter: None, line: None, header: None }
+        Problem { kind, detail: detail.into(), parameter: None, line: None, column: None, header: None }
     }
 
     fn with_header(self, name: &'static str, value: &'static str) -> Problem {
@@ -82,7 +88,18 @@ impl Problem {
     }
 
     pub fn not_found() -> Problem {
-        Problem::new(&kind::NOT_FOUND, "the paths are /analytics, /events, /admin/flush, /healthz and /readyz")
+        Problem::new(
+            &kind::NOT_FOUND,
+            "the paths are /analytics, /events, /sql, /queries, /admin/flush, /healthz and /readyz",
+        )
+    }
+
+    pub fn no_such_query(name: &str) -> Problem {
+        Problem::new(&kind::NOT_FOUND, format!("there is no query {name}; GET /queries lists them"))
+    }
+
+    pub fn not_acceptable(detail: String) -> Problem {
+        Problem::new(&kind::NOT_ACCEPTABLE, detail)
     }
 
     /// `allowed` lists the methods as the `Allow` header does.
@@ -135,6 +152,11 @@ impl From<Error> for Problem {
             Error::Rejected(rejection) => Problem::from(rejection),
             Error::Invalid(detail) => Problem::invalid(detail),
             Error::Busy(_) => Problem::busy(error.to_string()),
+            Error::Limit(detail) => Problem::new(&kind::TOO_HEAVY, detail),
+            Error::Query(_) if error.is_callers() => {
+                let (line, column) = error.position().unzip();
+                Problem { line, column, ..Problem::new(&kind::INVALID_QUERY, error.to_string()) }
+            }
             Error::Poisoned(_) | Error::Closed => Problem::unavailable(error.to_string()),
             other => Problem::internal(&other),
         }

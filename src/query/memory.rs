@@ -4,10 +4,11 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use arrow::array::{
-    ArrayRef, RecordBatch, RecordBatchOptions, StringViewArray, TimestampMicrosecondArray, UInt8Array, UInt32Array,
+    ArrayRef, DictionaryArray, RecordBatch, RecordBatchOptions, StringViewArray, TimestampMicrosecondArray, UInt8Array,
+    UInt32Array,
 };
 use arrow::compute::take;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, FieldRef, SchemaRef};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, internal_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -17,7 +18,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::stream;
 
-use super::table::{partition_values, schema};
+use super::table::partition_values;
 use crate::event::EventKind;
 use crate::hour::Hour;
 use crate::storage::{Chunk, HourTable};
@@ -30,7 +31,7 @@ const BATCH_ROWS: usize = 8_192;
 struct Scan {
     hour: Hour,
     table: Arc<HourTable>,
-    names: OnceLock<StringViewArray>,
+    names: OnceLock<ArrayRef>,
 }
 
 /// A run of rows of one chunk.
@@ -54,15 +55,16 @@ pub struct MemtableExec {
 
 impl MemtableExec {
     pub fn new(
-        tables: Vec<(Hour, Arc<HourTable>)>,
+        tables: &[(Hour, Arc<HourTable>)],
+        schema: SchemaRef,
         projection: Option<&Vec<usize>>,
         partitions: usize,
     ) -> Result<MemtableExec> {
-        let columns = projection.map_or_else(|| (0..schema().fields().len()).collect(), Vec::clone);
+        let columns = projection.map_or_else(|| (0..schema.fields().len()).collect(), Vec::clone);
         let (hours, rows) = (tables.len(), tables.iter().map(|(_, table)| table.rows()).sum());
         let mut pieces = Vec::new();
         for (hour, table) in tables {
-            let scan = Arc::new(Scan { hour, table: table.clone(), names: OnceLock::new() });
+            let scan = Arc::new(Scan { hour: *hour, table: table.clone(), names: OnceLock::new() });
             for chunk in table.chunks() {
                 for start in (0..chunk.rows()).step_by(BATCH_ROWS) {
                     let len = BATCH_ROWS.min(chunk.rows() - start);
@@ -73,7 +75,7 @@ impl MemtableExec {
         let mut dealt = vec![Vec::new(); partitions.clamp(1, pieces.len().max(1))];
         let count = dealt.len();
         pieces.into_iter().enumerate().for_each(|(i, piece)| dealt[i % count].push(piece));
-        let projected: SchemaRef = Arc::new(schema().project(&columns)?);
+        let projected: SchemaRef = Arc::new(schema.project(&columns)?);
         let properties = Arc::new(PlanProperties::new(
             EquivalenceProperties::new(projected),
             Partitioning::UnknownPartitioning(count),
@@ -86,12 +88,13 @@ impl MemtableExec {
 
 impl Piece {
     fn to_batch(&self, schema: SchemaRef, columns: &[usize]) -> Result<RecordBatch> {
-        let arrays = columns.iter().map(|&column| self.column(column)).collect::<Result<Vec<_>>>()?;
+        let column = |(column, field): (&usize, &FieldRef)| self.column(*column, field.data_type());
+        let arrays = columns.iter().zip(schema.fields()).map(column).collect::<Result<Vec<_>>>()?;
         let options = RecordBatchOptions::new().with_row_count(Some(self.len));
         Ok(RecordBatch::try_new_with_options(schema, arrays, &options)?)
     }
 
-    fn column(&self, column: usize) -> Result<ArrayRef> {
+    fn column(&self, column: usize, as_type: &DataType) -> Result<ArrayRef> {
         let (start, len) = (self.start, self.len);
         match column {
             0 => {
@@ -99,8 +102,12 @@ impl Piece {
                 Ok(Arc::new(TimestampMicrosecondArray::new(timestamps, None).with_timezone("UTC")))
             }
             1 => {
-                let names = self.scan.names.get_or_init(|| self.scan.table.users.to_array());
-                Ok(take(names, &UInt32Array::new(self.chunk.users.slice(start, len), None), None)?)
+                let names = self.scan.names.get_or_init(|| Arc::new(self.scan.table.users.to_array()));
+                let codes = UInt32Array::new(self.chunk.users.slice(start, len), None);
+                match as_type {
+                    DataType::Dictionary(..) => Ok(Arc::new(DictionaryArray::try_new(codes, names.clone())?)),
+                    _ => Ok(take(names, &codes, None)?),
+                }
             }
             2 => {
                 let kinds = StringViewArray::from_iter_values(EventKind::ALL.map(EventKind::as_str));

@@ -1,27 +1,38 @@
 //! Questions: SQL over one [`Snapshot`], by DataFusion.
 //!
-//! [`QueryEngine`] holds what is made once: functions, rules, the memory pool, and the plan of `queries/hour_stats.sql`,
-//! which every `GET /analytics` runs. [`table`] is the `events` table, [`spans`] what a predicate says about time,
-//! [`memory`] the scan of what is in memory, [`rollup`] the aggregates answered without a scan.
+//! [`QueryEngine`] holds what is made once: functions, rules, the memory pool, the threads, and the plan of
+//! `queries/hour_stats.sql`, which every `GET /analytics` runs. [`statement`] takes a statement from its text to its rows;
+//! [`catalog`] is what it finds by name, [`table`] the `events` table, [`spans`] what a predicate says about time, [`memory`]
+//! the scan of what is in memory, [`rollup`] the aggregates answered without a scan, [`distinct`]
+//! the distinct users of the others. [`receipt`] and [`history`] tell what it
+//! cost.
 //!
 //! This module knows snapshots, never the engine: a query cannot change what it reads.
 
+mod catalog;
+mod distinct;
+mod history;
+mod library;
 mod memory;
+mod receipt;
 mod rollup;
 mod spans;
+mod statement;
 mod table;
 
 use std::any::Any;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
-use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider};
-use datafusion::catalog::{CatalogProviderList, SchemaProvider};
+use datafusion::catalog::{CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList};
 use datafusion::common::ParamValues;
+use datafusion::common::format::ExplainFormat;
 use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::FairSpillPool;
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::object_store::{DefaultObjectStoreRegistry, ObjectStoreRegistry};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::optimizer::Optimizer;
 use datafusion::physical_plan::{ExecutionPlan, collect};
@@ -29,7 +40,15 @@ use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use datafusion::scalar::ScalarValue;
 use futures::StreamExt;
 
+use tokio::runtime::Runtime;
+use tokio::sync::Semaphore;
+
+use self::catalog::{PublicSchema, ShowChunks, Sources, SystemSchema};
+use self::history::History;
+pub use self::library::{Kind, Library, Named, Parameter};
+pub use self::receipt::{Figures, Receipt};
 pub use self::rollup::{HourglassOptions, Measure, RollupExec};
+pub use self::statement::{Answer, Params, Parsed, Session, parse};
 pub use self::table::EventsTable;
 use crate::error::{Error, Result};
 use crate::hour::Hour;
@@ -40,29 +59,76 @@ pub const HOUR_STATS: &str = include_str!("../../queries/hour_stats.sql");
 
 const CATALOG: &str = "hourglass";
 const SCHEMA: &str = "public";
+const SYSTEM_SCHEMA: &str = "system";
+const EVENTS: &str = "events";
+const HOURS: &str = "hours";
 
 #[derive(Clone, Debug)]
 pub struct QueryOptions {
-    /// Memory the queries together may use.
+    /// Memory the queries together may use; past it they write to temporary files where they can.
     pub memory_bytes: u64,
+    /// Bytes of those temporary files.
+    pub spill_bytes: u64,
     /// Whether aggregates over whole hours are answered from rollups.
     pub rollups: bool,
+    /// How long one statement may take.
+    pub timeout: Duration,
+    /// Statements that may run at once.
+    pub concurrency: usize,
+    /// Threads that run them.
+    pub threads: usize,
+    /// What `system.settings` shows.
+    pub settings: Vec<Setting>,
+}
+
+/// One row of `system.settings`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    pub name: String,
+    pub value: String,
+    /// Where the value comes from.
+    pub source: String,
+    pub help: String,
 }
 
 impl Default for QueryOptions {
     fn default() -> QueryOptions {
-        QueryOptions { memory_bytes: 1 << 30, rollups: true }
+        QueryOptions {
+            memory_bytes: 1 << 30,
+            spill_bytes: 10 << 30,
+            rollups: true,
+            timeout: Duration::from_secs(60),
+            concurrency: 8,
+            threads: std::thread::available_parallelism().map_or(1, |cores| cores.get()),
+            settings: Vec::new(),
+        }
     }
 }
 
 /// DataFusion, set up once.
 #[derive(Debug)]
 pub struct QueryEngine {
+    options: QueryOptions,
     /// A session without tables; each statement's session is a copy with the tables of its snapshot.
     base: SessionState,
     context: Arc<TaskContext>,
     /// The plan of [`HOUR_STATS`], when rollups answer it: made for one hour, run for every one.
     hour_stats: OnceLock<RollupExec>,
+    /// Permits of statements that may run. A semaphore that nobody waits on: without a permit the answer is an error.
+    slots: Arc<Semaphore>,
+    history: Arc<History>,
+    settings: Arc<[Setting]>,
+    /// The threads of statements; taken when the engine goes.
+    runtime: Option<Runtime>,
+}
+
+impl Drop for QueryEngine {
+    /// A runtime waits for its threads when it goes, which a thread of another runtime must not.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl QueryEngine {
@@ -70,14 +136,18 @@ impl QueryEngine {
         let mut config = SessionConfig::new()
             .with_default_catalog_and_schema(CATALOG, SCHEMA)
             .with_create_default_catalog_and_schema(false)
+            .with_target_partitions(options.threads)
             .with_information_schema(true);
-        config.options_mut().execution.parquet.pushdown_filters = true;
-        config.options_mut().execution.parquet.reorder_filters = true;
-        config.options_mut().execution.time_zone = Some("UTC".into());
-        let own = HourglassOptions { rollups: options.rollups };
-        config.options_mut().extensions.insert(own);
+        let set = config.options_mut();
+        set.execution.parquet.pushdown_filters = true;
+        set.execution.parquet.reorder_filters = true;
+        set.execution.time_zone = Some("UTC".into());
+        set.sql_parser.collect_spans = true;
+        set.explain.format = ExplainFormat::Indent;
+        set.extensions.insert(HourglassOptions { rollups: options.rollups, ..HourglassOptions::default() });
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::new(FairSpillPool::new(options.memory_bytes as usize)))
+            .with_max_temp_directory_size(options.spill_bytes)
             .build_arc()?;
         let base = SessionStateBuilder::new()
             .with_config(config)
@@ -86,21 +156,56 @@ impl QueryEngine {
             .with_optimizer_rules(rules())
             .build();
         let context = base.task_ctx();
-        Ok(QueryEngine { base, context, hour_stats: OnceLock::new() })
+        Ok(QueryEngine {
+            base,
+            context,
+            hour_stats: OnceLock::new(),
+            slots: Arc::new(Semaphore::new(options.concurrency.clamp(1, Semaphore::MAX_PERMITS))),
+            history: Arc::default(),
+            settings: options.settings.clone().into(),
+            runtime: Some(threads(options.threads)?),
+            options: options.clone(),
+        })
+    }
+
+    fn runtime(&self) -> &Runtime {
+        self.runtime.as_ref().expect("taken on drop only")
+    }
+
+    /// A session with the options as configured.
+    pub fn new_session(&self) -> Session {
+        Session::new(self.base.config().clone())
+    }
+
+    /// DataFusion's state for one statement: it sees `snapshot` and nothing else, and `receipt` counts what it reads.
+    fn state(&self, session: &Session, snapshot: &Arc<Snapshot>, receipt: &Arc<Receipt>) -> Result<SessionState> {
+        let sources = Sources {
+            snapshot: snapshot.clone(),
+            receipt: receipt.clone(),
+            history: self.history.clone(),
+            settings: self.settings.clone(),
+        };
+        let catalog = MemoryCatalogProvider::new();
+        catalog.register_schema(SCHEMA, Arc::new(PublicSchema(sources.clone())))?;
+        catalog.register_schema(SYSTEM_SCHEMA, Arc::new(SystemSchema(sources.clone())))?;
+        let catalogs = MemoryCatalogProviderList::new();
+        catalogs.register_catalog(CATALOG.into(), Arc::new(catalog));
+        let registry = DefaultObjectStoreRegistry::new();
+        registry.register_store(table::store_url().as_ref(), Arc::new(snapshot.store.counting(receipt.reads.clone())));
+        let runtime =
+            RuntimeEnv { object_store_registry: Arc::new(registry), ..RuntimeEnv::clone(self.base.runtime_env()) };
+        let mut state = SessionStateBuilder::new_from_existing(self.base.clone())
+            .with_config(session.config().clone())
+            .with_runtime_env(Arc::new(runtime))
+            .with_catalog_list(Arc::new(catalogs))
+            .build();
+        state.register_udtf("show_chunks", Arc::new(ShowChunks(sources)));
+        Ok(state)
     }
 
     /// A session that sees `snapshot` and nothing else.
     pub fn session(&self, snapshot: &Arc<Snapshot>) -> Result<SessionContext> {
-        let schema = MemorySchemaProvider::new();
-        schema.register_table("events".into(), Arc::new(EventsTable { snapshot: snapshot.clone() }))?;
-        let catalog = MemoryCatalogProvider::new();
-        catalog.register_schema(SCHEMA, Arc::new(schema))?;
-        let catalogs = MemoryCatalogProviderList::new();
-        catalogs.register_catalog(CATALOG.into(), Arc::new(catalog));
-        let state =
-            SessionStateBuilder::new_from_existing(self.base.clone()).with_catalog_list(Arc::new(catalogs)).build();
-        let store = Arc::new(snapshot.store.clone());
-        state.runtime_env().register_object_store(table::store_url().as_ref(), store);
+        let state = self.state(&self.new_session(), snapshot, &Arc::default())?;
         Ok(SessionContext::new_with_state(state))
     }
 
@@ -146,11 +251,23 @@ impl QueryEngine {
     }
 }
 
+/// Threads of their own, so that a heavy statement takes no turn from a request, and gentle ones.
+fn threads(count: usize) -> Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(count.max(1))
+        .thread_name("query")
+        .on_thread_start(crate::threads::stand_back)
+        .enable_all()
+        .build()
+        .map_err(|cause| Error::Config(format!("query_threads: {count} threads cannot be started: {cause}")))
+}
+
 /// DataFusion's rules with ours where predicates have been pushed down and distinct aggregates are still whole.
 fn rules() -> Vec<Arc<dyn datafusion::optimizer::OptimizerRule + Send + Sync>> {
     let mut rules = Optimizer::new().rules;
     let at = rules.iter().position(|rule| rule.name() == "push_down_filter").map_or(rules.len(), |at| at + 1);
     rules.insert(at, Arc::new(rollup::RollupRule));
+    rules.insert(at + 1, Arc::new(distinct::DistinctRule));
     rules
 }
 

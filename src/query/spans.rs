@@ -3,7 +3,10 @@
 //! A predicate becomes a set of half-open intervals of microseconds. It is *exact* when the predicate holds for just those
 //! instants, whatever else is in the row; otherwise it holds for no others, and must still be evaluated.
 
-use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
+use chrono::{DateTime, Datelike, Months, NaiveTime, Utc};
+use datafusion::arrow::datatypes::{DataType, TimeUnit};
+use datafusion::logical_expr::expr::InList;
+use datafusion::logical_expr::{BinaryExpr, Cast, Expr, Operator, TryCast};
 use datafusion::scalar::ScalarValue;
 
 use crate::event::MAX_TIMESTAMP_US;
@@ -11,21 +14,42 @@ use crate::hour::{HOUR_US, Hour};
 
 const DAY_US: i64 = 24 * HOUR_US;
 
-/// Sorted, disjoint, non-empty intervals `[start, end)`.
+/// Monday, 5 January 1970: weeks begin on Mondays (ISO 8601).
+const FIRST_MONDAY_US: i64 = 4 * DAY_US;
+
+/// One bit for each hour of the day.
+const ALL_HOURS_OF_DAY: u32 = (1 << 24) - 1;
+
+/// Sorted, disjoint, non-empty intervals `[start, end)`, within them the hours of the day in a mask.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spans {
     intervals: Vec<(i64, i64)>,
+    hours_of_day: u32,
     pub exact: bool,
+}
+
+/// Spans split where whole hours begin and end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Split {
+    /// Runs of whole hours, inclusive.
+    pub whole: Vec<(Hour, Hour)>,
+    /// What is left: parts of hours, half-open, in microseconds.
+    pub edges: Vec<(i64, i64)>,
 }
 
 impl Spans {
     fn one(start: i64, end: i64) -> Spans {
         let (start, end) = (start.max(0), end.min(MAX_TIMESTAMP_US + 1));
-        Spans { intervals: if start < end { vec![(start, end)] } else { Vec::new() }, exact: true }
+        let intervals = if start < end { vec![(start, end)] } else { Vec::new() };
+        Spans { intervals, hours_of_day: ALL_HOURS_OF_DAY, exact: true }
     }
 
     fn all() -> Spans {
         Spans::one(0, i64::MAX)
+    }
+
+    fn none() -> Spans {
+        Spans::one(0, 0)
     }
 
     /// The instants for which all of `predicates` can hold.
@@ -33,7 +57,8 @@ impl Spans {
         predicates.into_iter().fold(Spans::all(), |spans, predicate| spans.and(&Spans::of(predicate)))
     }
 
-    fn of(predicate: &Expr) -> Spans {
+    /// The instants for which `predicate` can hold.
+    pub fn of(predicate: &Expr) -> Spans {
         let unknown = Spans { exact: false, ..Spans::all() };
         match predicate {
             Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right }) => Spans::of(left).and(&Spans::of(right)),
@@ -50,6 +75,16 @@ impl Spans {
                     .map_or(unknown, |(low, high)| low.and(&high)),
                 _ => unknown,
             },
+            Expr::InList(InList { expr, list, negated: false }) => {
+                let one_of = |value: &Expr| match value {
+                    Expr::Literal(value, _) => compare(expr, Operator::Eq, value),
+                    _ => None,
+                };
+                let each: Option<Vec<Spans>> = list.iter().map(one_of).collect();
+                each.map_or(unknown, |each| each.into_iter().fold(Spans::none(), Spans::or))
+            }
+            Expr::Literal(ScalarValue::Boolean(Some(true)), _) => Spans::all(),
+            Expr::Literal(ScalarValue::Boolean(_), _) => Spans::none(),
             _ => unknown,
         }
     }
@@ -64,10 +99,19 @@ impl Spans {
                 }
             }
         }
-        Spans { intervals, exact: self.exact && other.exact }
+        let hours_of_day = self.hours_of_day & other.hours_of_day;
+        Spans { intervals, hours_of_day, exact: self.exact && other.exact }
     }
 
     fn or(mut self, other: Spans) -> Spans {
+        if self.exact && self.intervals.is_empty() {
+            return other;
+        }
+        if other.exact && other.intervals.is_empty() {
+            return self;
+        }
+        // Two masks over different intervals have no common form; the larger set still holds all instants.
+        let same = self.hours_of_day == other.hours_of_day || self.intervals == other.intervals;
         self.intervals.extend(other.intervals);
         self.intervals.sort_unstable();
         let mut merged: Vec<(i64, i64)> = Vec::new();
@@ -77,50 +121,271 @@ impl Spans {
                 _ => merged.push((start, end)),
             }
         }
-        Spans { intervals: merged, exact: self.exact && other.exact }
+        let hours_of_day = self.hours_of_day | other.hours_of_day;
+        Spans { intervals: merged, hours_of_day, exact: self.exact && other.exact && same }
     }
 
-    /// The hours that the instants touch, as inclusive ranges.
+    /// The hours that the instants touch, as inclusive ranges; not every hour of a range need hold one, see
+    /// [`Spans::touches`].
     pub fn hours(&self) -> impl Iterator<Item = (Hour, Hour)> {
         self.intervals.iter().map(|&(start, end)| (Hour::of_us(start), Hour::of_us(end - 1)))
+    }
+
+    /// Whether an hour from the ranges of [`Spans::hours`] holds any of the instants.
+    pub fn touches(&self, hour: Hour) -> bool {
+        self.hours_of_day & (1 << hour.of_day()) != 0
+    }
+
+    /// Whether the hours of the day are restricted.
+    pub fn is_masked(&self) -> bool {
+        self.hours_of_day != ALL_HOURS_OF_DAY
     }
 
     /// The hours `first..=last` when the instants are just those of one run of whole hours. An empty set of instants is
     /// none.
     pub fn whole_hours(&self) -> Option<(Hour, Hour)> {
         match self.intervals[..] {
-            [(start, end)] if self.exact && start % HOUR_US == 0 && end % HOUR_US == 0 => {
+            [(start, end)] if self.exact && !self.is_masked() && start % HOUR_US == 0 && end % HOUR_US == 0 => {
                 Some((Hour::of_us(start), Hour::of_us(end - 1)))
             }
             _ => None,
         }
     }
+
+    /// The intervals as runs of whole hours, and the parts of hours at their edges.
+    pub fn split(&self) -> Split {
+        let mut split = Split::default();
+        for &(start, end) in &self.intervals {
+            let first = (start + HOUR_US - 1).div_euclid(HOUR_US) * HOUR_US;
+            let last = end.div_euclid(HOUR_US) * HOUR_US;
+            if first < last {
+                split.whole.push((Hour::of_us(first), Hour::of_us(last - 1)));
+                split.edges.extend([(start, first), (last, end)].into_iter().filter(|(start, end)| start < end));
+            } else {
+                split.edges.push((start, end));
+            }
+        }
+        split
+    }
 }
 
-/// The instants for which `column op value` holds, where it is about time alone.
-fn compare(column: &Expr, op: Operator, value: &ScalarValue) -> Option<Spans> {
-    match column {
-        Expr::Column(column) if column.name == "timestamp" => {
-            let ScalarValue::TimestampMicrosecond(Some(us), _) = value else { return None };
-            units(op, *us, us.checked_add(1)?)
+/// How an expression divides time: into the intervals where it has one value, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Intervals of `width` microseconds, one of which begins at `origin`.
+    Fixed { width: i64, origin: i64 },
+    /// Calendar months, so many at a time.
+    Months(u32),
+}
+
+impl Unit {
+    const fn of_width(width: i64) -> Unit {
+        Unit::Fixed { width, origin: 0 }
+    }
+
+    /// The unit of an expression that rises with the timestamp and whose value is where its interval begins.
+    pub fn of(expr: &Expr) -> Option<Unit> {
+        match expr {
+            Expr::Column(column) if column.name == "timestamp" => Some(Unit::of_width(1)),
+            Expr::Column(column) if column.name == "date" => Some(Unit::of_width(DAY_US)),
+            Expr::Cast(Cast { expr, field }) | Expr::TryCast(TryCast { expr, field }) => {
+                let inner = Unit::of(expr)?;
+                let width = match field.data_type() {
+                    DataType::Timestamp(TimeUnit::Second, _) => 1_000_000,
+                    DataType::Timestamp(TimeUnit::Millisecond, _) => 1_000,
+                    DataType::Timestamp(_, _) => 1,
+                    DataType::Date32 | DataType::Date64 => DAY_US,
+                    _ => return None,
+                };
+                inner.coarser(Unit::of_width(width))
+            }
+            Expr::ScalarFunction(function) => match (function.func.name(), &function.args[..]) {
+                ("date_trunc", [Expr::Literal(unit, _), of]) => {
+                    let unit = Unit::named(unit.try_as_str()??)?;
+                    Unit::of(of)?.coarser(unit)
+                }
+                ("date_bin", [Expr::Literal(width, _), of]) => Unit::of(of)?.coarser(Unit::bin(width, 0)?),
+                ("date_bin", [Expr::Literal(width, _), of, Expr::Literal(origin, _)]) => {
+                    let (origin, 0) = instant(origin)? else { return None };
+                    Unit::of(of)?.coarser(Unit::bin(width, origin)?)
+                }
+                _ => None,
+            },
+            _ => None,
         }
-        Expr::Column(column) if column.name == "date" => {
-            let ScalarValue::Date32(Some(day)) = value else { return None };
-            let start = i64::from(*day) * DAY_US;
-            units(op, start, start + DAY_US)
+    }
+
+    fn named(name: &str) -> Option<Unit> {
+        Some(match name.to_ascii_lowercase().as_str() {
+            "microsecond" => Unit::of_width(1),
+            "millisecond" => Unit::of_width(1_000),
+            "second" => Unit::of_width(1_000_000),
+            "minute" => Unit::of_width(60_000_000),
+            "hour" => Unit::of_width(HOUR_US),
+            "day" => Unit::of_width(DAY_US),
+            "week" => Unit::Fixed { width: 7 * DAY_US, origin: FIRST_MONDAY_US },
+            "month" => Unit::Months(1),
+            "quarter" => Unit::Months(3),
+            "year" => Unit::Months(12),
+            _ => return None,
+        })
+    }
+
+    fn bin(width: &ScalarValue, origin: i64) -> Option<Unit> {
+        let ScalarValue::IntervalMonthDayNano(Some(interval)) = width else { return None };
+        let nanos = i64::from(interval.days).checked_mul(DAY_US * 1_000)?.checked_add(interval.nanoseconds)?;
+        match interval.months == 0 && nanos > 0 && nanos % 1_000 == 0 {
+            true => Some(Unit::Fixed { width: nanos / 1_000, origin: origin.rem_euclid(nanos / 1_000) }),
+            false => None,
         }
+    }
+
+    /// `outer` applied to values of this unit, where one of the two contains the other's intervals whole.
+    fn coarser(self, outer: Unit) -> Option<Unit> {
+        match (self.divides(outer), outer.divides(self)) {
+            (true, _) => Some(outer),
+            (false, true) => Some(self),
+            (false, false) => None,
+        }
+    }
+
+    /// Whether every interval of `coarse` is made of whole intervals of this unit.
+    fn divides(self, coarse: Unit) -> bool {
+        match (self, coarse) {
+            (Unit::Fixed { width, origin }, Unit::Fixed { width: wide, origin: other }) => {
+                wide % width == 0 && (other - origin) % width == 0
+            }
+            (Unit::Fixed { width, origin }, Unit::Months(_)) => DAY_US % width == 0 && origin % width == 0,
+            (Unit::Months(months), Unit::Months(many)) => many % months == 0,
+            (Unit::Months(_), Unit::Fixed { .. }) => false,
+        }
+    }
+
+    /// Whether no interval begins within an hour.
+    pub fn is_hourly(self) -> bool {
+        match self {
+            Unit::Fixed { width, origin } => width % HOUR_US == 0 && origin % HOUR_US == 0,
+            Unit::Months(_) => true,
+        }
+    }
+
+    /// Whether every interval is one hour.
+    pub fn is_hour(self) -> bool {
+        self == Unit::of_width(HOUR_US)
+    }
+
+    /// Whether every interval is one day.
+    pub fn is_day(self) -> bool {
+        self == Unit::of_width(DAY_US)
+    }
+
+    /// The interval that holds an instant; nothing where the calendar ends.
+    fn interval(self, us: i64) -> Option<(i64, i64)> {
+        match self {
+            Unit::Fixed { width, origin } => {
+                let start = us.checked_sub(origin)?.div_euclid(width).checked_mul(width)?.checked_add(origin)?;
+                Some((start, start.checked_add(width)?))
+            }
+            Unit::Months(months) => {
+                let date = DateTime::<Utc>::from_timestamp_micros(us)?.date_naive();
+                let first = date.with_day(1)?.with_month0(date.month0() / months * months)?;
+                let next = first.checked_add_months(Months::new(months))?;
+                let start_of = |date: chrono::NaiveDate| date.and_time(NaiveTime::MIN).and_utc().timestamp_micros();
+                Some((start_of(first), start_of(next)))
+            }
+        }
+    }
+}
+
+/// An instant as whole microseconds and the nanoseconds beyond.
+fn instant(value: &ScalarValue) -> Option<(i64, i64)> {
+    let whole = |us: Option<i64>| Some((us?, 0));
+    match value {
+        ScalarValue::TimestampSecond(Some(s), _) => whole(s.checked_mul(1_000_000)),
+        ScalarValue::TimestampMillisecond(Some(ms), _) => whole(ms.checked_mul(1_000)),
+        ScalarValue::TimestampMicrosecond(Some(us), _) => whole(Some(*us)),
+        ScalarValue::TimestampNanosecond(Some(ns), _) => Some((ns.div_euclid(1_000), ns.rem_euclid(1_000))),
+        ScalarValue::Date32(Some(day)) => whole(i64::from(*day).checked_mul(DAY_US)),
+        ScalarValue::Date64(Some(ms)) => whole(ms.checked_mul(1_000)),
         _ => None,
     }
 }
 
-/// The instants whose unit (a microsecond, a day) compares with the unit `[start, end)`.
-fn units(op: Operator, start: i64, end: i64) -> Option<Spans> {
+/// The instants for which `column op value` holds, where it is about time alone.
+fn compare(column: &Expr, op: Operator, value: &ScalarValue) -> Option<Spans> {
+    if let Some(unit) = Unit::of(column) {
+        if value.is_null() {
+            return Some(Spans::none());
+        }
+        let (us, beyond) = instant(value)?;
+        let (start, end) = unit.interval(us)?;
+        // A value that begins no interval lies between two of the expression's values.
+        return match start == us && beyond == 0 {
+            true => among(op, start, end),
+            false => between(op, end),
+        };
+    }
+    let hour: i64 = match (is_hour_of_day(column), value) {
+        (true, ScalarValue::Int32(Some(hour))) => (*hour).into(),
+        (true, ScalarValue::Int64(Some(hour))) => *hour,
+        _ => return None,
+    };
+    let holds = |of_day: i64| match op {
+        Operator::Eq => Some(of_day == hour),
+        Operator::NotEq => Some(of_day != hour),
+        Operator::Lt => Some(of_day < hour),
+        Operator::LtEq => Some(of_day <= hour),
+        Operator::Gt => Some(of_day > hour),
+        Operator::GtEq => Some(of_day >= hour),
+        _ => None,
+    };
+    let mut hours_of_day = 0;
+    for of_day in 0..24 {
+        hours_of_day |= u32::from(holds(of_day)?) << of_day;
+    }
+    Some(match hours_of_day {
+        0 => Spans::none(),
+        _ => Spans { hours_of_day, ..Spans::all() },
+    })
+}
+
+/// Whether the expression is the hour of the day, 0 to 23.
+pub fn is_hour_of_day(expr: &Expr) -> bool {
+    match expr {
+        Expr::Column(column) => column.name == "hour",
+        Expr::Cast(Cast { expr, field }) => field.data_type().is_integer() && is_hour_of_day(expr),
+        Expr::ScalarFunction(function) if function.func.name() == "date_part" => match &function.args[..] {
+            [Expr::Literal(part, _), of] => {
+                let part = part.try_as_str().flatten().unwrap_or_default();
+                part.eq_ignore_ascii_case("hour") && matches!(of, Expr::Column(column) if column.name == "timestamp")
+            }
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+/// The instants whose interval compares with the interval `[start, end)`.
+fn among(op: Operator, start: i64, end: i64) -> Option<Spans> {
     match op {
         Operator::Eq => Some(Spans::one(start, end)),
+        Operator::NotEq => Some(Spans::one(0, start).or(Spans::one(end, i64::MAX))),
         Operator::Lt => Some(Spans::one(0, start)),
         Operator::LtEq => Some(Spans::one(0, end)),
         Operator::Gt => Some(Spans::one(end, i64::MAX)),
         Operator::GtEq => Some(Spans::one(start, i64::MAX)),
+        _ => None,
+    }
+}
+
+/// The instants whose interval compares with a value that lies before the interval beginning at `next` and after all
+/// earlier ones.
+fn between(op: Operator, next: i64) -> Option<Spans> {
+    match op {
+        Operator::Eq => Some(Spans::none()),
+        Operator::NotEq => Some(Spans::all()),
+        Operator::Lt | Operator::LtEq => Some(Spans::one(0, next)),
+        Operator::Gt | Operator::GtEq => Some(Spans::one(next, i64::MAX)),
         _ => None,
     }
 }
@@ -164,6 +429,55 @@ mod tests {
         let apart = Spans::of_all(&[hour(9).or(hour(2))]);
         assert_eq!(apart.hours().collect::<Vec<_>>(), vec![(Hour(2), Hour(2)), (Hour(9), Hour(9))]);
         assert_eq!(apart.whole_hours(), None);
+    }
+
+    #[test]
+    fn an_hour_of_the_day_is_a_mask() {
+        let spans = Spans::of_all(&[col("date").eq(lit(ScalarValue::Date32(Some(1)))), col("hour").eq(lit(5_i32))]);
+        let hours: Vec<Hour> =
+            spans.hours().flat_map(|(a, b)| (a.0..=b.0).map(Hour)).filter(|hour| spans.touches(*hour)).collect();
+        assert_eq!((hours, spans.exact), (vec![Hour(29)], true));
+        let nowhere = Spans::of_all(&[col("hour").gt(lit(23_i32))]);
+        assert_eq!(nowhere.hours().count(), 0);
+        // Hour 1 of any day, or any hour of one day: the union of both masks and ranges is a superset.
+        let either = Spans::of_all(&[col("hour").eq(lit(1_i32)).or(col("timestamp").lt(at(24, 0)))]);
+        assert!(!either.exact && either.touches(Hour(7)));
+    }
+
+    #[test]
+    fn a_range_splits_into_whole_hours_and_edges() {
+        let spans = Spans::of_all(&[col("timestamp").gt_eq(at(1, 5)), col("timestamp").lt(at(4, 7))]);
+        let split = spans.split();
+        assert_eq!(split.whole, vec![(Hour(2), Hour(3))]);
+        assert_eq!(split.edges, vec![(HOUR_US + 5, 2 * HOUR_US), (4 * HOUR_US, 4 * HOUR_US + 7)]);
+        let within = Spans::of_all(&[col("timestamp").gt_eq(at(1, 5)), col("timestamp").lt(at(1, 7))]).split();
+        assert_eq!((within.whole, within.edges), (vec![], vec![(HOUR_US + 5, HOUR_US + 7)]));
+    }
+
+    #[test]
+    fn months_begin_where_the_calendar_says() {
+        let day = |y, m, d| {
+            chrono::NaiveDate::from_ymd_opt(y, m, d).unwrap().and_time(NaiveTime::MIN).and_utc().timestamp_micros()
+        };
+        let leap = day(2020, 2, 29) + 5;
+        assert_eq!(Unit::Months(1).interval(leap), Some((day(2020, 2, 1), day(2020, 3, 1))));
+        assert_eq!(Unit::Months(3).interval(leap), Some((day(2020, 1, 1), day(2020, 4, 1))));
+        assert_eq!(Unit::Months(12).interval(leap), Some((day(2020, 1, 1), day(2021, 1, 1))));
+        let week = Unit::named("week").unwrap().interval(leap);
+        assert_eq!(week, Some((day(2020, 2, 24), day(2020, 3, 2))));
+    }
+
+    #[test]
+    fn a_finer_literal_falls_between_two_values() {
+        let cast = Expr::Cast(Cast::new(
+            Box::new(col("timestamp")),
+            DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())),
+        ));
+        let at_ns = |ns| lit(ScalarValue::TimestampNanosecond(Some(ns), Some("UTC".into())));
+        let spans = |expr: Expr| Spans::of(&expr).intervals;
+        assert_eq!(spans(cast.clone().lt(at_ns(1_500))), vec![(0, 2)]);
+        assert_eq!(spans(cast.clone().lt_eq(at_ns(2_000))), vec![(0, 3)]);
+        assert_eq!(spans(cast.eq(at_ns(1_500))), vec![]);
     }
 
     #[test]

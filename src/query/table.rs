@@ -23,6 +23,7 @@ use datafusion::scalar::ScalarValue;
 use object_store::ObjectMeta;
 
 use super::memory::MemtableExec;
+use super::receipt::Receipt;
 use super::spans::Spans;
 use crate::event;
 use crate::hour::Hour;
@@ -46,29 +47,64 @@ pub fn schema() -> SchemaRef {
     SCHEMA.clone()
 }
 
+impl Part {
+    fn schema(self) -> SchemaRef {
+        static CODES: LazyLock<SchemaRef> = LazyLock::new(|| {
+            let coded = |field: &FieldRef| match field.name().as_str() {
+                "user_id" => {
+                    let codes = DataType::Dictionary(DataType::UInt32.into(), DataType::Utf8View.into());
+                    Arc::new(Field::new("user_id", codes, false))
+                }
+                _ => field.clone(),
+            };
+            Arc::new(Schema::new(schema().fields().iter().map(coded).collect::<Vec<_>>()))
+        });
+        match self {
+            Part::MemoryCodes => CODES.clone(),
+            _ => schema(),
+        }
+    }
+}
+
 /// The values of the partition columns.
 pub fn partition_values(hour: Hour) -> [ScalarValue; 2] {
     let days = hour.0.div_euclid(24) as i32;
     [ScalarValue::Date32(Some(days)), ScalarValue::Int32(Some(hour.of_day()))]
 }
 
+/// Which of the rows a scan gives, and how it gives the users.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    All,
+    Files,
+    Memory,
+    /// Those in memory, `user_id` as a dictionary: the codes that the store has for the users of each hour.
+    MemoryCodes,
+}
+
 /// The table as one snapshot has it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct EventsTable {
     pub snapshot: Arc<Snapshot>,
+    pub part: Part,
+    pub receipt: Arc<Receipt>,
 }
 
 impl EventsTable {
-    fn files(&self, spans: &Spans) -> Vec<(Hour, Arc<DataFile>)> {
+    /// The files of the hours that the spans touch.
+    pub fn files(&self, spans: &Spans) -> Vec<(Hour, Arc<DataFile>)> {
         let hours = spans.hours().flat_map(|(first, last)| self.snapshot.files.range(first..=last));
+        let hours = hours.filter(|(hour, _)| spans.touches(**hour));
         hours.flat_map(|(hour, files)| files.files.iter().map(|file| (*hour, file.clone()))).collect()
     }
 
-    fn tables(&self, spans: &Spans) -> Vec<(Hour, Arc<HourTable>)> {
+    /// The hours in memory that the spans touch.
+    pub fn tables(&self, spans: &Spans) -> Vec<(Hour, Arc<HourTable>)> {
         let mut tables = Vec::new();
         for (first, last) in spans.hours() {
             for memtable in self.snapshot.memtables() {
-                let hours = memtable.hours.range(first..=last).filter(|(_, table)| table.rows() > 0);
+                let hours = memtable.hours.range(first..=last);
+                let hours = hours.filter(|(hour, table)| table.rows() > 0 && spans.touches(**hour));
                 tables.extend(hours.map(|(hour, table)| (*hour, table.clone())));
             }
         }
@@ -124,7 +160,7 @@ fn spread(files: Vec<PartitionedFile>, partitions: usize) -> Vec<FileGroup> {
 #[async_trait]
 impl TableProvider for EventsTable {
     fn schema(&self) -> SchemaRef {
-        schema()
+        self.part.schema()
     }
 
     fn table_type(&self) -> TableType {
@@ -144,19 +180,20 @@ impl TableProvider for EventsTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let spans = Spans::of_all(filters);
         let mut plans: Vec<Arc<dyn ExecutionPlan>> = Vec::new();
-        let tables = self.tables(&spans);
+        let tables = if self.part == Part::Files { Vec::new() } else { self.tables(&spans) };
         if !tables.is_empty() {
             let partitions = state.config_options().execution.target_partitions;
-            plans.push(Arc::new(MemtableExec::new(tables, projection, partitions)?));
+            plans.push(Arc::new(MemtableExec::new(&tables, self.part.schema(), projection, partitions)?));
         }
-        let files = self.files(&spans);
+        let files = if matches!(self.part, Part::All | Part::Files) { self.files(&spans) } else { Vec::new() };
+        self.receipt.scanned(&self.snapshot, &tables, &files);
         if !files.is_empty() {
             plans.push(self.scan_files(state, files, projection, limit)?);
         }
         match plans.len() {
             0 => {
                 let columns = projection.map_or_else(|| (0..schema().fields().len()).collect(), Vec::clone);
-                Ok(Arc::new(EmptyExec::new(Arc::new(schema().project(&columns)?))))
+                Ok(Arc::new(EmptyExec::new(Arc::new(self.part.schema().project(&columns)?))))
             }
             1 => Ok(plans.swap_remove(0)),
             _ => UnionExec::try_new(plans),

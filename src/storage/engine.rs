@@ -23,18 +23,18 @@ use super::memtable::{Memtable, MemtableWriter};
 use super::object::VfsStore;
 use super::snapshot::{Snapshot, SnapshotCell};
 use super::vfs::{self, Disk, Lock, Vfs};
-use super::wal::{self, Wal};
+use super::wal::{self, WAL_DIR, Wal};
 use super::writer::Writer;
 use super::{EngineOptions, Lsn};
 use crate::error::{Error, Result};
 use crate::event::{EventBatch, EventKind};
 use crate::hour::{Clock, SystemClock};
+use crate::threads;
 
 /// The version of the data directory's layout. A newer one is refused, an older one is opened and kept readable.
 const FORMAT_VERSION: u32 = 1;
 
 const META_FILE: &str = "hourglass.json";
-const WAL_DIR: &str = "wal";
 
 /// What a data directory says of itself.
 #[derive(Debug, Serialize, Deserialize)]
@@ -137,11 +137,14 @@ impl Engine {
             flusher: sender,
             hour,
         };
-        let threads = Mutex::new(vec![
-            spawn("hourglass-writer", move || writer.run()),
+        let running = Mutex::new(vec![
+            spawn("hourglass-writer", move || {
+                threads::go_first();
+                writer.run()
+            }),
             spawn("hourglass-flusher", move || flusher.run(jobs)),
         ]);
-        Ok(Engine { shared: Arc::new(Shared { intake, cell, clock, threads, _lock: lock }) })
+        Ok(Engine { shared: Arc::new(Shared { intake, cell, clock, threads: running, _lock: lock }) })
     }
 
     /// Queues one event; the future resolves to its frame's last LSN once it is durable and visible. The arguments must

@@ -27,10 +27,17 @@ pub use self::data_file::Rollup;
 pub use self::engine::{Engine, ReadOnly};
 pub use self::lake::{DataFile, FileIndex, HourFiles};
 pub use self::memtable::{Chunk, HourTable, Memtable};
-pub use self::object::VfsStore;
+pub use self::object::{Reads, VfsStore};
 pub use self::snapshot::Snapshot;
 pub use self::sources::{HourNumbers, HourSources};
-pub use self::users::UserDict;
+pub use self::users::{UserDict, UserIndex};
+pub use self::wal::SegmentInfo;
+
+/// The segments of the log beside a store's files.
+pub fn wal_segments(store: &VfsStore) -> crate::error::Result<Vec<SegmentInfo>> {
+    let (vfs, root) = store.vfs();
+    wal::list_segments(&**vfs, &root.join(wal::WAL_DIR))
+}
 
 /// The position of an event in the write-ahead log; the first is 1.
 pub type Lsn = u64;

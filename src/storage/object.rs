@@ -37,6 +37,31 @@ const SYNC_ONE_BY_ONE: usize = 64;
 #[derive(Debug, Clone)]
 pub struct VfsStore {
     inner: Arc<Inner>,
+    reads: Arc<Reads>,
+}
+
+/// What has been read through a store.
+#[derive(Debug, Default)]
+pub struct Reads {
+    bytes: AtomicU64,
+    /// Objects of which anything was read. A mutex held for an insertion; a read of the disk is the longer wait.
+    objects: Mutex<BTreeSet<Location>>,
+}
+
+impl Reads {
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Distinct objects.
+    pub fn files(&self) -> u64 {
+        self.objects.lock().expect("no panic under this lock").len() as u64
+    }
+
+    fn add(&self, location: &Location, bytes: u64) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.objects.lock().expect("no panic under this lock").insert(location.clone());
+    }
 }
 
 #[derive(Debug)]
@@ -58,7 +83,18 @@ impl fmt::Display for VfsStore {
 impl VfsStore {
     pub fn new(vfs: Arc<dyn Vfs>, root: impl Into<PathBuf>) -> VfsStore {
         let (unsynced, temporaries) = Default::default();
-        VfsStore { inner: Arc::new(Inner { vfs, root: root.into(), unsynced, temporaries }) }
+        let inner = Inner { vfs, root: root.into(), unsynced, temporaries };
+        VfsStore { inner: Arc::new(inner), reads: Arc::default() }
+    }
+
+    /// The same store, its reads counted apart.
+    pub fn counting(&self, reads: Arc<Reads>) -> VfsStore {
+        VfsStore { inner: self.inner.clone(), reads }
+    }
+
+    /// The file system, and the folder of the data directory in it.
+    pub fn vfs(&self) -> (&Arc<dyn Vfs>, &Path) {
+        (&self.inner.vfs, &self.inner.root)
     }
 
     /// Makes every data file put so far durable: bytes, names and folders.
@@ -88,7 +124,9 @@ impl VfsStore {
 
     /// Reads a whole object, blocking.
     pub fn read(&self, location: &Location) -> io::Result<Bytes> {
-        super::vfs::read_all(&*self.inner.vfs, &self.inner.path(location)).map(Bytes::from)
+        let bytes = super::vfs::read_all(&*self.inner.vfs, &self.inner.path(location))?;
+        self.reads.add(location, bytes.len() as u64);
+        Ok(bytes.into())
     }
 
     pub fn remove(&self, location: &Location) -> io::Result<()> {
@@ -240,7 +278,7 @@ impl ObjectStore for VfsStore {
     }
 
     async fn get_opts(&self, location: &Location, options: GetOptions) -> Result<GetResult> {
-        let location = location.clone();
+        let (location, reads) = (location.clone(), self.reads.clone());
         self.blocking(move |inner| {
             let meta = inner.meta(&location)?;
             options.check_preconditions(&meta)?;
@@ -254,6 +292,7 @@ impl ObjectStore for VfsStore {
                 true => Bytes::new(),
                 false => inner.read_ranges(&location, std::slice::from_ref(&range))?.swap_remove(0),
             };
+            reads.add(&location, bytes.len() as u64);
             let payload = GetResultPayload::Stream(stream::once(async { Ok(bytes) }).boxed());
             let attributes = Default::default();
             Ok(GetResult { payload, meta, range, attributes })
@@ -262,6 +301,7 @@ impl ObjectStore for VfsStore {
     }
 
     async fn get_ranges(&self, location: &Location, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        self.reads.add(location, ranges.iter().map(|range| range.end - range.start).sum());
         let (location, ranges) = (location.clone(), ranges.to_vec());
         self.blocking(move |inner| inner.read_ranges(&location, &ranges)).await
     }

@@ -1,5 +1,6 @@
 //! What is visible: memory and files at one moment, and the one place where that moment moves on.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
@@ -83,19 +84,44 @@ impl Snapshot {
         numbers
     }
 
+    /// How many hours have rows.
+    pub fn partitions(&self) -> usize {
+        let mut in_memory = BTreeSet::new();
+        for (hour, table) in self.memtables().flat_map(|memtable| &memtable.hours) {
+            if table.rows() > 0 && !self.files.contains_key(hour) {
+                in_memory.insert(*hour);
+            }
+        }
+        self.files.len() + in_memory.len()
+    }
+
     /// The hours that have rows, in order.
     pub fn hours(&self) -> Vec<Hour> {
-        let with_rows = |memtable: &Memtable| -> Vec<Hour> {
-            memtable.hours.iter().filter(|(_, table)| table.rows() > 0).map(|(hour, _)| *hour).collect()
-        };
-        let mut hours: Vec<Hour> = self.files.keys().copied().collect();
-        let in_memory: Vec<Hour> = self.memtables().flat_map(with_rows).collect();
-        if !in_memory.is_empty() {
-            hours.extend(in_memory);
+        self.hours_within(Hour::FIRST, Hour::LAST)
+    }
+
+    /// The hours of `first..=last` that have rows, in order.
+    pub fn hours_within(&self, first: Hour, last: Hour) -> Vec<Hour> {
+        let mut hours: Vec<Hour> = self.files.range(first..=last).map(|(hour, _)| *hour).collect();
+        let in_files = hours.len();
+        for memtable in self.memtables() {
+            let with_rows = memtable.hours.range(first..=last).filter(|(_, table)| table.rows() > 0);
+            hours.extend(with_rows.map(|(hour, _)| *hour));
+        }
+        if hours.len() > in_files {
             hours.sort_unstable();
             hours.dedup();
         }
         hours
+    }
+
+    /// The first and last timestamp of an hour, where it has rows.
+    pub fn bounds(&self, hour: Hour) -> Option<(i64, i64)> {
+        let files = self.files.get(&hour).into_iter().flat_map(|files| &files.files);
+        let in_files = files.map(|file| (file.rollup.min_us, file.rollup.max_us));
+        let tables = self.memtables().filter_map(|memtable| memtable.hours.get(&hour));
+        let in_memory = tables.filter(|table| table.rows() > 0).map(|table| (table.min_us, table.max_us));
+        in_files.chain(in_memory).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
     }
 }
 

@@ -13,6 +13,13 @@ pub struct HourNumbers {
     pub impressions: u64,
 }
 
+impl HourNumbers {
+    /// Events of either kind.
+    pub fn events(self) -> u64 {
+        self.clicks + self.impressions
+    }
+}
+
 /// Where one hour's rows are in a snapshot, oldest first: files, then memory.
 #[derive(Clone, Debug, Default)]
 pub struct HourSources {
@@ -47,11 +54,5 @@ impl HourSources {
             numbers.impressions += table.impressions;
         }
         numbers
-    }
-
-    /// Rows in memory and in files.
-    pub fn rows(&self) -> u64 {
-        let numbers = self.numbers(0);
-        numbers.clicks + numbers.impressions
     }
 }

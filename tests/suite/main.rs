@@ -1,11 +1,15 @@
 //! The behaviour of hourglass through its public doors, in one binary.
 
 mod cli;
+mod differential;
 mod engine;
+mod export;
 mod faults;
 mod http;
 mod kills;
 mod layers;
 mod plans;
 mod server;
+mod sql;
+mod sql_http;
 mod support;

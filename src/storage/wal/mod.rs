@@ -21,7 +21,10 @@ pub use self::replay::{Replay, replay};
 use crate::error::{Error, Result};
 use crate::event::EventBatch;
 use crate::storage::Lsn;
-use crate::storage::vfs::{Vfs, VfsFile};
+use crate::storage::vfs::{Entry, Vfs, VfsFile};
+
+/// The log's folder below the data directory.
+pub const WAL_DIR: &str = "wal";
 
 /// Spare segments kept; more are removed.
 const SPARES: usize = 2;
@@ -228,6 +231,36 @@ fn spares(vfs: &dyn Vfs, dir: &Path) -> Result<Vec<PathBuf>> {
         paths.push(to);
     }
     Ok(paths)
+}
+
+/// What a look at a segment's name and header tells.
+#[derive(Debug)]
+pub struct SegmentInfo {
+    pub name: String,
+    /// The LSN of its first event; nothing for a spare.
+    pub first_lsn: Option<Lsn>,
+    pub bytes: u64,
+    /// Last modified, microseconds since the epoch.
+    pub modified_us: i64,
+}
+
+/// The segments in `dir` by name, beside a writer or without one.
+pub fn list_segments(vfs: &dyn Vfs, dir: &Path) -> Result<Vec<SegmentInfo>> {
+    let entries = match vfs.list(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        other => other.map_err(Error::io(dir, "list the log's segments"))?,
+    };
+    let segment = |entry: Entry| {
+        let first_lsn = entry.name.ends_with(".wal").then(|| {
+            let mut header = [0; SEGMENT_HEADER_LEN];
+            // A segment that is released meanwhile has no header to show.
+            let read = vfs.open(&dir.join(&entry.name)).and_then(|file| file.read_exact_at(&mut header, 0));
+            read.ok().and_then(|()| SegmentHeader::decode(&header)).map(|header| header.base_lsn)
+        });
+        let Entry { name, meta } = entry;
+        SegmentInfo { name, first_lsn: first_lsn.flatten(), bytes: meta.len, modified_us: meta.modified_us }
+    };
+    Ok(entries.into_iter().filter(|entry| !entry.meta.is_dir).map(segment).collect())
 }
 
 fn cut_tail(vfs: &dyn Vfs, segment: &replay::Segment) -> Result<()> {

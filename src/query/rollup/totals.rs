@@ -1,9 +1,4 @@
-//! Aggregates over whole hours, answered from exact counters instead of rows.
-//!
-//! [`RollupRule`] finds an aggregate without groups over `events`, bounded to whole hours by time alone, whose measures the
-//! store keeps exactly: rows, clicks, impressions, and for one hour its distinct users. It puts a scan of the table
-//! `rollups` in its place, which [`RollupExec`] runs. What does not fit exactly is left as it is.
-//! `SET hourglass.rollups = false` leaves everything as it is, with the same answers.
+//! The totals of a run of whole hours as one row, from counters: what every `GET /analytics` asks.
 
 use std::any::Any;
 use std::fmt;
@@ -13,17 +8,12 @@ use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::config::ConfigExtension;
-use datafusion::common::extensions_options;
-use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, internal_err};
-use datafusion::datasource::{TableType, provider_as_source, source_as_provider};
+use datafusion::datasource::{TableType, provider_as_source};
 use datafusion::error::DataFusionError;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::logical_expr::utils::split_conjunction;
-use datafusion::logical_expr::{Aggregate, BinaryExpr, Expr, LogicalPlan, LogicalPlanBuilder, Operator, TableScan};
-use datafusion::optimizer::optimizer::ApplyOrder;
-use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
+use datafusion::logical_expr::{Aggregate, BinaryExpr, Expr, LogicalPlan, LogicalPlanBuilder, Operator};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, SchedulingType};
@@ -33,23 +23,12 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Pla
 use datafusion::prelude::ident;
 use futures::stream;
 
-use super::spans::Spans;
-use super::table::EventsTable;
+use super::Below;
 use crate::event::EventKind;
 use crate::hour::Hour;
+use crate::query::receipt::Receipt;
+use crate::query::spans::Spans;
 use crate::storage::{HourNumbers, Snapshot};
-
-extensions_options! {
-    /// Settings of a session, `SET hourglass.…`.
-    pub struct HourglassOptions {
-        /// Whether aggregates over whole hours are answered from rollups.
-        pub rollups: bool, default = true
-    }
-}
-
-impl ConfigExtension for HourglassOptions {
-    const PREFIX: &'static str = "hourglass";
-}
 
 /// What the store keeps exactly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,46 +90,20 @@ impl Measure {
     }
 }
 
-/// The optimizer rule. It must run after predicates are pushed down and before distinct aggregates are taken apart.
-#[derive(Debug, Default)]
-pub struct RollupRule;
-
-impl OptimizerRule for RollupRule {
-    fn name(&self) -> &str {
-        "hourglass_rollups"
-    }
-
-    fn apply_order(&self) -> Option<ApplyOrder> {
-        Some(ApplyOrder::TopDown)
-    }
-
-    fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        let options = config.options();
-        if options.extensions.get::<HourglassOptions>().is_some_and(|options| !options.rollups) {
-            return Ok(Transformed::no(plan));
-        }
-        let LogicalPlan::Aggregate(aggregate) = &plan else { return Ok(Transformed::no(plan)) };
-        match answer(aggregate)? {
-            Some(answer) => Ok(Transformed::yes(answer)),
-            None => Ok(Transformed::no(plan)),
-        }
-    }
-}
-
-fn answer(aggregate: &Aggregate) -> Result<Option<LogicalPlan>> {
+/// The aggregate as one row of measures, where it has no groups and asks for whole hours only.
+pub fn answer(aggregate: &Aggregate, below: &Below) -> Result<Option<LogicalPlan>> {
     if !aggregate.group_expr.is_empty() {
         return Ok(None);
     }
-    let Some((scan, predicates)) = scan_below(&aggregate.input) else { return Ok(None) };
-    let provider = source_as_provider(&scan.source)?;
-    let Some(events) = (provider.as_ref() as &dyn Any).downcast_ref::<EventsTable>() else { return Ok(None) };
-    let Some((first, last)) = Spans::of_all(predicates).whole_hours() else { return Ok(None) };
-    let measures: Option<Vec<Measure>> = aggregate.aggr_expr.iter().map(Measure::of_aggregate).collect();
+    let Some((first, last)) = Spans::of_all(&below.predicates).whole_hours() else { return Ok(None) };
+    let aggregates = below.inline_all(&aggregate.aggr_expr)?;
+    let measures: Option<Vec<Measure>> = aggregates.iter().map(Measure::of_aggregate).collect();
     let Some(measures) = measures else { return Ok(None) };
     if first != last && measures.contains(&Measure::UniqueUsers) {
         return Ok(None);
     }
-    let table = RollupTable { snapshot: events.snapshot.clone(), first, last, measures };
+    let (snapshot, receipt) = (below.events.snapshot.clone(), below.events.receipt.clone());
+    let table = RollupTable { snapshot, receipt, first, last, measures };
     let fields = table.schema();
     let names = aggregate.schema.fields().iter().zip(fields.fields());
     let columns: Vec<Expr> = names.map(|(name, field)| ident(field.name()).alias(name.name())).collect();
@@ -158,31 +111,11 @@ fn answer(aggregate: &Aggregate) -> Result<Option<LogicalPlan>> {
     Ok(Some(scan.project(columns)?.build()?))
 }
 
-/// The scan of a table below filters alone, and all predicates on the way and in it.
-fn scan_below(mut plan: &LogicalPlan) -> Option<(&TableScan, Vec<&Expr>)> {
-    let mut predicates = Vec::new();
-    loop {
-        match plan {
-            LogicalPlan::Filter(filter) => {
-                predicates.extend(split_conjunction(&filter.predicate));
-                plan = &filter.input;
-            }
-            LogicalPlan::Projection(projection) if projection.expr.iter().all(|e| matches!(e, Expr::Column(_))) => {
-                plan = &projection.input;
-            }
-            LogicalPlan::TableScan(scan) if scan.fetch.is_none() => {
-                predicates.extend(&scan.filters);
-                return Some((scan, predicates));
-            }
-            _ => return None,
-        }
-    }
-}
-
 /// One row: measures of the hours `first..=last`.
 #[derive(Debug)]
 struct RollupTable {
     snapshot: Arc<Snapshot>,
+    receipt: Arc<Receipt>,
     first: Hour,
     last: Hour,
     measures: Vec<Measure>,
@@ -211,6 +144,8 @@ impl TableProvider for RollupTable {
         _: &[Expr],
         _: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
+        let hours = self.snapshot.hours_within(self.first, self.last);
+        self.receipt.rolled_up(&self.snapshot, hours);
         let columns = projection.map_or_else(|| (0..self.measures.len()).collect(), Vec::clone);
         let schema = Arc::new(self.schema().project(&columns)?);
         let measures = columns.iter().map(|&column| self.measures[column]).collect();

@@ -1,0 +1,118 @@
+//! `hourglass export`: hours, or the answer of a statement, as files for a data lake.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::status::count;
+use crate::error::{Error, Result};
+use crate::event::parse_timestamp;
+use crate::export::{Exporter, Format, Summary};
+use crate::hour::{HOUR_US, Hour};
+use crate::query::{QueryEngine, QueryOptions};
+use crate::storage::vfs::{Disk, Vfs};
+use crate::storage::{EngineOptions, ReadOnly};
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  hourglass export lake/                                     every hour as Parquet: lake/date=2020-01-01/hour=00/events.parquet
+  hourglass export lake/ --from 2020-01-01T00:00:00Z --to 2020-02-01T00:00:00Z
+  hourglass export csv/ --format csv
+  hourglass export copy/ --format delta                      a Delta table in copy/events
+  hourglass export answer/ --query 'SELECT * FROM hours'     one file, answer/rows.parquet
+
+Events still in memory are exported too, and a server may be running on the directory. _receipt.ndjson names every file with its
+rows, bytes and SHA-256; run again after an interruption, and what it names is not written again.")]
+pub struct Args {
+    /// Directory to write to; it is created where there is none
+    #[arg(value_name = "DIR")]
+    output: PathBuf,
+
+    /// The data directory to read; nothing in it is changed
+    #[arg(long, env = "HOURGLASS_DATA_DIR", default_value = "data/store", value_name = "DIR")]
+    data_dir: PathBuf,
+
+    /// How the files are written
+    #[arg(long, value_enum, default_value_t = FormatArg::Parquet)]
+    format: FormatArg,
+
+    /// The first hour: its first instant, as RFC 3339 or milliseconds since the epoch
+    #[arg(long, value_parser = hour, value_name = "TIME")]
+    from: Option<Hour>,
+
+    /// The first hour that is left out
+    #[arg(long, value_parser = hour, value_name = "TIME")]
+    to: Option<Hour>,
+
+    /// Export the answer of this statement instead of hours
+    #[arg(long, value_name = "SQL", conflicts_with_all = ["from", "to"])]
+    query: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum FormatArg {
+    Parquet,
+    Delta,
+    Csv,
+    Ndjson,
+}
+
+impl From<FormatArg> for Format {
+    fn from(format: FormatArg) -> Format {
+        match format {
+            FormatArg::Parquet => Format::Parquet,
+            FormatArg::Delta => Format::Delta,
+            FormatArg::Csv => Format::Csv,
+            FormatArg::Ndjson => Format::Ndjson,
+        }
+    }
+}
+
+fn hour(text: &str) -> Result<Hour, String> {
+    let us = parse_timestamp(text).map_err(|rejection| rejection.reason)?;
+    match us % HOUR_US {
+        0 => Ok(Hour::of_us(us)),
+        _ => Err(format!("hours are exported whole, and one begins at {}", Hour::of_us(us))),
+    }
+}
+
+pub fn run(args: Args) -> Result<()> {
+    let vfs: Arc<dyn Vfs> = Arc::new(Disk);
+    let store = ReadOnly::open(&args.data_dir, &EngineOptions::default(), &vfs)?;
+    // Writing files is what takes the time here, not a statement that never ends.
+    let options = QueryOptions { timeout: Duration::from_secs(24 * 3_600), ..QueryOptions::default() };
+    let query = Arc::new(QueryEngine::new(&options)?);
+    let mut exporter = Exporter::open(query, store.snapshot, &args.output)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(Error::io("", "start threads"))?;
+    let bar = bar();
+    let summary = runtime.block_on(async {
+        match &args.query {
+            Some(sql) => exporter.answer(sql, args.format.into()).await,
+            None => {
+                let first = args.from.unwrap_or(Hour::FIRST);
+                let last = args.to.map_or(Hour::LAST, |to| Hour(to.0 - 1));
+                let progress = |done, of| {
+                    bar.set_length(of);
+                    bar.set_position(done);
+                };
+                exporter.hours(first, last, args.format.into(), progress).await
+            }
+        }
+    });
+    bar.finish_and_clear();
+    let Summary { files, rows, bytes, skipped } = summary?;
+    let skipped = if skipped > 0 { format!(", {} already there", count(skipped)) } else { String::new() };
+    let (files, rows, bytes) = (count(files), count(rows), count(bytes));
+    eprintln!("{files} files, {rows} rows, {bytes} bytes in {}{skipped}", args.output.display());
+    Ok(())
+}
+
+/// A bar on standard error, where that is a terminal.
+fn bar() -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} hours  {elapsed_precise}  {eta} left");
+    ProgressBar::new(0).with_style(style.expect("a valid template"))
+}

@@ -1,0 +1,293 @@
+//! Rows to a folder for a data lake: hours as Hive partitions in Parquet, CSV or NDJSON, as a Delta table, or the answer of
+//! a statement as one file.
+//!
+//! The receipt, `_receipt.ndjson` in the folder, has a line for every file that is whole and on the disk: path, rows, bytes and
+//! SHA-256. An export that was cut off is continued by running it again: files that the receipt names with as many rows as
+//! the store has now are not written again, for rows are only ever added to an hour.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::decode;
+use crate::error::{Error, Result};
+use crate::hour::Hour;
+use crate::query::{Answer, Params, QueryEngine};
+use crate::rows::{RowFormat, RowWriter};
+use crate::storage::{Engine, EngineOptions, Snapshot};
+
+/// Leading underscores hide a file from lake engines.
+const RECEIPT: &str = "_receipt.ndjson";
+
+/// An hour's rows in an order of their own, so that the same rows make the same file.
+const ROWS_OF_HOUR: &str =
+    "SELECT timestamp, user_id, event FROM events WHERE timestamp >= $start AND timestamp < $end ORDER BY 2, 1, 3";
+
+/// How exported files are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    Parquet,
+    /// A store of its own, whose `events` folder is the Delta table.
+    Delta,
+    Csv,
+    Ndjson,
+}
+
+impl Format {
+    fn rows(self) -> (RowFormat, &'static str) {
+        match self {
+            Format::Parquet | Format::Delta => (RowFormat::Parquet, "parquet"),
+            Format::Csv => (RowFormat::Csv, "csv"),
+            Format::Ndjson => (RowFormat::Ndjson, "ndjson"),
+        }
+    }
+}
+
+/// A line of the receipt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExportedFile {
+    /// Below the folder.
+    pub path: String,
+    pub rows: u64,
+    pub bytes: u64,
+    pub sha256: String,
+    /// The statement, where it is the answer of one, and the store's last LSN then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lsn: Option<u64>,
+}
+
+/// What an export did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    pub files: u64,
+    pub rows: u64,
+    pub bytes: u64,
+    /// Files, or hours of a Delta table, that were there already.
+    pub skipped: u64,
+}
+
+/// A folder being exported to.
+pub struct Exporter {
+    query: Arc<QueryEngine>,
+    snapshot: Arc<Snapshot>,
+    output: PathBuf,
+    receipt: Receipt,
+}
+
+impl Exporter {
+    /// Opens the folder, creating it where there is none, and reads its receipt.
+    pub fn open(query: Arc<QueryEngine>, snapshot: Arc<Snapshot>, output: &Path) -> Result<Exporter> {
+        fs::create_dir_all(output).map_err(Error::io(output, "create"))?;
+        let receipt = Receipt::open(output)?;
+        Ok(Exporter { query, snapshot, output: output.to_path_buf(), receipt })
+    }
+
+    /// Exports the hours `first..=last` that have rows, telling `progress` after each how many of how many are done.
+    pub async fn hours(
+        &mut self,
+        first: Hour,
+        last: Hour,
+        format: Format,
+        mut progress: impl FnMut(u64, u64),
+    ) -> Result<Summary> {
+        let hours = self.snapshot.hours_within(first, last);
+        let mut summary = Summary::default();
+        let delta = match format {
+            Format::Delta => Some(Engine::open(&self.output, EngineOptions::default())?),
+            _ => None,
+        };
+        for (done, &hour) in (1..).zip(&hours) {
+            match &delta {
+                Some(engine) => self.hour_to_delta(hour, engine, &mut summary).await?,
+                None => self.hour_to_file(hour, format, &mut summary).await?,
+            }
+            progress(done, hours.len() as u64);
+        }
+        if let Some(engine) = delta {
+            engine.flush().await?;
+            let files = engine.snapshot().files.values().flat_map(|hour| hour.files.clone()).collect::<Vec<_>>();
+            summary.files = files.len() as u64;
+            summary.bytes = files.iter().map(|file| file.bytes).sum();
+            tokio::task::block_in_place(|| engine.close())?;
+        }
+        Ok(summary)
+    }
+
+    async fn hour_to_file(&mut self, hour: Hour, format: Format, summary: &mut Summary) -> Result<()> {
+        let (rows_format, extension) = format.rows();
+        let path = format!("{}/events.{extension}", hour.partition_path());
+        let rows = self.snapshot.counts(hour, hour).events();
+        if self.receipt.has(&path, |file| file.rows == rows) {
+            summary.skipped += 1;
+            return Ok(());
+        }
+        let answer = self.rows_of(hour).await?;
+        let file = self.write(answer, &path, rows_format).await?;
+        summary.add(&file);
+        self.receipt.append(file)
+    }
+
+    /// All rows of an hour are one batch, so an export that is cut off leaves an hour out or has it whole.
+    async fn hour_to_delta(&self, hour: Hour, engine: &Engine, summary: &mut Summary) -> Result<()> {
+        let rows = self.snapshot.counts(hour, hour).events();
+        match engine.snapshot().counts(hour, hour).events() {
+            0 => {}
+            there if there == rows => {
+                summary.skipped += 1;
+                return Ok(());
+            }
+            there => {
+                return Err(Error::Invalid(format!(
+                    "{}: {hour} was exported with {there} rows and has {rows} now; export to a new directory",
+                    self.output.display()
+                )));
+            }
+        }
+        let mut answer = self.rows_of(hour).await?;
+        let mut events = crate::event::EventBatch::new();
+        while let Some(batch) = answer.next().await {
+            let batch = decode::from_record_batch(&batch?).map_err(|error| Error::Invalid(error.to_string()))?;
+            events.extend(&batch);
+        }
+        summary.rows += rows;
+        engine.append(events).await.map(drop)
+    }
+
+    /// Exports the answer of a statement as one file.
+    pub async fn answer(&mut self, sql: &str, format: Format) -> Result<Summary> {
+        if format == Format::Delta {
+            return Err(Error::Invalid("a statement's answer has columns of its own; export it as Parquet".into()));
+        }
+        let (rows_format, extension) = format.rows();
+        let (path, lsn) = (format!("rows.{extension}"), self.snapshot.active.last_lsn);
+        let mut summary = Summary::default();
+        if self.receipt.has(&path, |file| file.query.as_deref() == Some(sql) && file.lsn == Some(lsn)) {
+            summary.skipped += 1;
+            return Ok(summary);
+        }
+        let mut session = self.query.new_session();
+        let answer = self.query.run_text(&mut session, &self.snapshot, sql, Params::None).await?;
+        let file = self.write(answer, &path, rows_format).await?;
+        let file = ExportedFile { query: Some(sql.to_string()), lsn: Some(lsn), ..file };
+        summary.add(&file);
+        self.receipt.append(file)?;
+        Ok(summary)
+    }
+
+    async fn rows_of(&self, hour: Hour) -> Result<Answer> {
+        let instant = |us: i64| datafusion::scalar::ScalarValue::TimestampMicrosecond(Some(us), Some("UTC".into()));
+        let bounds = [("start", hour.start_us()), ("end", hour.end_us())];
+        let params = Params::Named(bounds.map(|(name, us)| (name.to_string(), instant(us))).into());
+        self.query.run_text(&mut self.query.new_session(), &self.snapshot, ROWS_OF_HOUR, params).await
+    }
+
+    /// Writes a file whole under a temporary name, syncs it and gives it its own.
+    async fn write(&self, mut answer: Answer, path: &str, format: RowFormat) -> Result<ExportedFile> {
+        let target = self.output.join(path);
+        let folder = target.parent().expect("a file lies in a folder");
+        fs::create_dir_all(folder).map_err(Error::io(folder, "create"))?;
+        let name = target.file_name().expect("a file has a name").to_string_lossy();
+        let temporary = folder.join(format!(".{name}.partial"));
+        let file = File::create(&temporary).map_err(Error::io(&temporary, "create"))?;
+        let output = Hashing { file: BufWriter::with_capacity(256 << 10, file), hash: Sha256::new(), bytes: 0 };
+        let mut writer = RowWriter::new(format, &answer.schema, output)?;
+        let mut rows = 0;
+        while let Some(batch) = answer.next().await {
+            let batch = batch?;
+            rows += batch.num_rows() as u64;
+            writer.write(&batch)?;
+        }
+        let Hashing { file, hash, bytes } = writer.finish()?;
+        let file = file.into_inner().map_err(|error| Error::io(&temporary, "write")(error.into_error()))?;
+        file.sync_all().map_err(Error::io(&temporary, "sync"))?;
+        fs::rename(&temporary, &target).map_err(Error::io(&target, "rename to"))?;
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::io(folder, "sync"))?;
+        let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(ExportedFile { path: path.to_string(), rows, bytes, sha256, query: None, lsn: None })
+    }
+}
+
+impl Summary {
+    fn add(&mut self, file: &ExportedFile) {
+        self.files += 1;
+        self.rows += file.rows;
+        self.bytes += file.bytes;
+    }
+}
+
+/// A file whose bytes are hashed and counted on their way.
+struct Hashing {
+    file: BufWriter<File>,
+    hash: Sha256,
+    bytes: u64,
+}
+
+impl Write for Hashing {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.hash.update(&bytes[..written]);
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// The receipt and its lines by path.
+struct Receipt {
+    path: PathBuf,
+    output: PathBuf,
+    files: BTreeMap<String, ExportedFile>,
+    lines: Option<File>,
+}
+
+impl Receipt {
+    fn open(output: &Path) -> Result<Receipt> {
+        let path = output.join(RECEIPT);
+        let mut files = BTreeMap::new();
+        match File::open(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Error::io(&path, "read")(error)),
+            Ok(file) => {
+                for line in BufReader::new(file).lines() {
+                    let line = line.map_err(Error::io(&path, "read"))?;
+                    // A line that was cut off names a file that is written again.
+                    if let Ok(file) = serde_json::from_str::<ExportedFile>(&line) {
+                        files.insert(file.path.clone(), file);
+                    }
+                }
+            }
+        }
+        Ok(Receipt { path, output: output.to_path_buf(), files, lines: None })
+    }
+
+    /// Whether the receipt names the file, it is as `is_current` wants it, and it is there.
+    fn has(&self, path: &str, is_current: impl Fn(&ExportedFile) -> bool) -> bool {
+        let Some(file) = self.files.get(path).filter(|file| is_current(file)) else { return false };
+        fs::metadata(self.output.join(path)).is_ok_and(|meta| meta.len() == file.bytes)
+    }
+
+    fn append(&mut self, file: ExportedFile) -> Result<()> {
+        let mut line = serde_json::to_string(&file).expect("plain data");
+        line.push('\n');
+        if self.lines.is_none() {
+            // What was cut off before ends here.
+            line.insert(0, '\n');
+            let options = OpenOptions::new().create(true).append(true).open(&self.path);
+            self.lines = Some(options.map_err(Error::io(&self.path, "open"))?);
+        }
+        let lines = self.lines.as_mut().expect("just opened");
+        lines.write_all(line.as_bytes()).map_err(Error::io(&self.path, "write"))?;
+        self.files.insert(file.path.clone(), file);
+        Ok(())
+    }
+}

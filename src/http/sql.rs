@@ -1,0 +1,244 @@
+//! `/sql` and `/queries`: statements in, rows out.
+//!
+//! Rows stream in the format that `Accept` names. What the statement cost, its receipt, is in the headers when the answer
+//! is short; a long one has it in trailers (RFC 9110, section 6.5), for it is not known before the last row.
+
+use std::collections::BTreeMap;
+
+use axum::body::{Body, Bytes};
+use axum::http::header::{ACCEPT, ACCESS_CONTROL_EXPOSE_HEADERS, CONTENT_TYPE, HeaderName, TRAILER};
+use axum::http::{HeaderMap, HeaderValue, Method, Request};
+use axum::response::Response;
+use futures::stream;
+use http_body_util::StreamBody;
+use hyper::body::Frame;
+use serde::Deserialize;
+
+use super::problem::Problem;
+use super::{App, body, params, preflight};
+use crate::query::{Answer, Figures, Library, Params};
+use crate::rows::{RowFormat, RowWriter, SharedBuffer};
+
+const SQL_METHODS: &str = "GET, POST, OPTIONS";
+const QUERIES_METHODS: &str = "GET, OPTIONS";
+const BODIES: &str = "application/sql, text/plain, application/json";
+
+/// Bytes of an answer that are held back for its receipt to be in the headers.
+const HELD_BYTES: usize = 256 << 10;
+
+/// Bytes of a part of a longer answer.
+const PART_BYTES: usize = 64 << 10;
+
+/// A statement as JSON.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Question {
+    query: String,
+    #[serde(default)]
+    params: serde_json::Value,
+    /// Options for this statement, as `SET` would set them.
+    #[serde(default)]
+    settings: BTreeMap<String, String>,
+}
+
+pub async fn respond(app: &App, request: Request<Body>) -> Result<Response, Problem> {
+    let (head, body) = request.into_parts();
+    let question = match head.method {
+        Method::GET => {
+            let mut pairs = params::pairs(head.uri.query().unwrap_or_default())?;
+            let query =
+                pairs.remove("q").ok_or_else(|| Problem::invalid("q: is missing; it is the statement to run"))?;
+            let named = pairs.into_iter().map(|(name, value)| (name, value.into()));
+            let params = serde_json::Value::Object(named.collect());
+            Question { query, params, settings: BTreeMap::new() }
+        }
+        Method::POST => question(&head.headers, body::read(&head.headers, body, &app.options).await?)?,
+        Method::OPTIONS => return Ok(preflight(SQL_METHODS)),
+        _ => return Err(Problem::method_not_allowed(SQL_METHODS)),
+    };
+    let format = accepted(&head.headers)?;
+    let mut session = app.query.new_session();
+    for (name, value) in &question.settings {
+        session.set(name, value)?;
+    }
+    let params = Params::from_json(&question.params)?;
+    let answer = app.query.run_text(&mut session, &app.engine.snapshot(), &question.query, params).await?;
+    rows(answer, format).await
+}
+
+fn question(headers: &HeaderMap, body: Bytes) -> Result<Question, Problem> {
+    let named = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("application/sql");
+    match named.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+        "application/json" => serde_json::from_slice(&body)
+            .map_err(|error| Problem::invalid(format!("the body is not {{\"query\", \"params\"}}: {error}"))),
+        // What curl sends by itself holds a statement as well.
+        "application/sql" | "text/plain" | "application/x-www-form-urlencoded" => {
+            let query = String::from_utf8(body.into()).map_err(|_| Problem::invalid("the body is not UTF-8"))?;
+            Ok(Question { query, params: serde_json::Value::Null, settings: BTreeMap::new() })
+        }
+        _ => Err(Problem::unsupported(format!("the content types taken here are {BODIES}"), "accept-post", BODIES)),
+    }
+}
+
+/// `/queries` lists the library; `/queries/NAME?param=…` runs a statement of it.
+pub async fn respond_queries(app: &App, name: Option<&str>, request: Request<Body>) -> Result<Response, Problem> {
+    match *request.method() {
+        Method::GET => {}
+        Method::OPTIONS => return Ok(preflight(QUERIES_METHODS)),
+        _ => return Err(Problem::method_not_allowed(QUERIES_METHODS)),
+    }
+    let Some(name) = name else {
+        let list = serde_json::to_vec(Library::all()).expect("plain data");
+        let mut response = Response::new(Body::from(list));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        return Ok(response);
+    };
+    let Some(named) = Library::find(name) else { return Err(Problem::no_such_query(name)) };
+    let format = accepted(request.headers())?;
+    let given = params::pairs(request.uri().query().unwrap_or_default())?;
+    let mut session = app.query.new_session();
+    let params = named.params(&given)?;
+    let answer = app.query.run_text(&mut session, &app.engine.snapshot(), named.sql, params).await?;
+    rows(answer, format).await
+}
+
+/// The first format that `Accept` names and we speak; JSON for who takes anything. Weights are not compared: a client that
+/// lists several is served any of them.
+fn accepted(headers: &HeaderMap) -> Result<RowFormat, Problem> {
+    let mut named = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).peekable();
+    if named.peek().is_none() {
+        return Ok(RowFormat::Json);
+    }
+    for range in named.flat_map(|value| value.split(',')) {
+        let essence = range.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        match essence.as_str() {
+            "*/*" | "application/*" => return Ok(RowFormat::Json),
+            "text/*" => return Ok(RowFormat::Csv),
+            other => match RowFormat::of_media_type(other) {
+                Some(format) => return Ok(format),
+                None => continue,
+            },
+        }
+    }
+    let known = RowFormat::ALL.map(RowFormat::media_type).join(", ");
+    Err(Problem::not_acceptable(format!("the formats answered here are {known}")))
+}
+
+/// An answer being written.
+struct Writing {
+    answer: Answer,
+    buffer: SharedBuffer,
+    /// Nothing once the last row is written.
+    writer: Option<RowWriter<SharedBuffer>>,
+}
+
+impl Writing {
+    /// Writes rows until the buffer holds `bytes` or the answer ends.
+    async fn fill(&mut self, bytes: usize) -> crate::error::Result<()> {
+        while let Some(writer) = &mut self.writer
+            && self.buffer.len() < bytes
+        {
+            match self.answer.next().await {
+                Some(batch) => writer.write(&batch?)?,
+                None => drop(self.writer.take().expect("just seen").finish()?),
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn rows(answer: Answer, format: RowFormat) -> Result<Response, Problem> {
+    let buffer = SharedBuffer::default();
+    let writer = RowWriter::new(format, &answer.schema, buffer.clone())?;
+    let mut writing = Writing { answer, buffer, writer: Some(writer) };
+    writing.fill(HELD_BYTES).await?;
+    let first = writing.buffer.take();
+    let figures = writing.answer.receipt.figures();
+    let mut response = match writing.writer {
+        None => {
+            let mut response = Response::new(Body::from(first));
+            response.headers_mut().extend(receipt(&figures));
+            response
+        }
+        Some(_) => {
+            let mut response = Response::new(Body::new(StreamBody::new(parts(writing, first))));
+            let names: Vec<&str> = RECEIPT.to_vec();
+            let trailer = HeaderValue::from_str(&names.join(", ")).expect("names of headers");
+            response.headers_mut().insert(TRAILER, trailer);
+            response
+        }
+    };
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.media_type()));
+    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("*"));
+    Ok(response)
+}
+
+/// The rest of a long answer, and its receipt. An error on the way cuts the answer off: the client sees that it is not whole.
+fn parts(
+    writing: Writing,
+    first: Vec<u8>,
+) -> impl futures::Stream<Item = crate::error::Result<Frame<Bytes>>> + Send + 'static {
+    enum Next {
+        Part(Writing, Vec<u8>),
+        More(Writing),
+        End,
+    }
+    stream::unfold(Next::Part(writing, first), |next| async {
+        match next {
+            Next::Part(writing, part) => Some((Ok(Frame::data(part.into())), Next::More(writing))),
+            Next::More(mut writing) => {
+                if let Err(error) = writing.fill(PART_BYTES).await {
+                    tracing::debug!(%error, "an answer was cut off");
+                    return Some((Err(error), Next::End));
+                }
+                let part = writing.buffer.take();
+                if part.is_empty() && writing.writer.is_none() {
+                    let trailers = receipt(&writing.answer.receipt.figures()).collect();
+                    return Some((Ok(Frame::trailers(trailers)), Next::End));
+                }
+                Some((Ok(Frame::data(part.into())), Next::More(writing)))
+            }
+            Next::End => None,
+        }
+    })
+}
+
+/// The names of a receipt's headers, or trailers.
+const RECEIPT: [&str; 5] =
+    ["hourglass-partitions", "hourglass-files", "hourglass-bytes-read", "hourglass-rollup", "server-timing"];
+
+/// Dictionaries are written as structured fields (RFC 9651), times as Server-Timing (W3C), in milliseconds.
+fn receipt(figures: &Figures) -> impl Iterator<Item = (HeaderName, HeaderValue)> + use<> {
+    let pruned = figures.partitions.saturating_sub(figures.partitions_read);
+    let files_pruned = figures.files.saturating_sub(figures.files_chosen);
+    let values = [
+        format!("considered={}, pruned={pruned}, read={}", figures.partitions, figures.partitions_read),
+        format!("considered={}, pruned={files_pruned}, read={}", figures.files, figures.files_read),
+        figures.bytes_read.to_string(),
+        if figures.rollup { "?1" } else { "?0" }.to_string(),
+        format!("plan;dur={:.3}, run;dur={:.3}", figures.planning_ms, figures.running_ms),
+    ];
+    let header = |(name, value): (&'static str, String)| {
+        (HeaderName::from_static(name), HeaderValue::from_str(&value).expect("digits and names"))
+    };
+    RECEIPT.into_iter().zip(values).map(header)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn accepts(value: &'static str) -> Option<RowFormat> {
+        accepted(&HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(value))])).ok()
+    }
+
+    #[test]
+    fn the_first_format_known_is_answered() {
+        assert_eq!(accepted(&HeaderMap::new()).ok(), Some(RowFormat::Json));
+        assert_eq!(accepts("*/*"), Some(RowFormat::Json));
+        assert_eq!(accepts("image/png, Text/CSV;q=0.5"), Some(RowFormat::Csv));
+        assert_eq!(accepts("application/vnd.apache.arrow.stream"), Some(RowFormat::ArrowStream));
+        assert_eq!(accepts("image/png"), None);
+    }
+}

@@ -1,0 +1,108 @@
+//! The statements that run and those that ran last, as `system.queries` shows them.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use chrono::{DateTime, Utc};
+
+use super::receipt::Receipt;
+use crate::error::Error;
+
+/// Statements remembered, the running ones beside them.
+const REMEMBERED: usize = 100;
+
+/// Characters of a statement's text that are remembered.
+const TEXT_CHARS: usize = 1_000;
+
+#[derive(Debug, Default)]
+pub struct History {
+    /// A mutex held for a push or a copy.
+    entries: Mutex<VecDeque<Entry>>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub id: u64,
+    pub text: String,
+    pub started: DateTime<Utc>,
+    pub state: State,
+    pub error: Option<String>,
+    pub receipt: Arc<Receipt>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    Running,
+    Done,
+    Failed,
+    /// Who asked did not wait for the end.
+    Cancelled,
+}
+
+impl State {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Running => "running",
+            State::Done => "done",
+            State::Failed => "failed",
+            State::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// A statement that runs; dropped before its end, it was cancelled.
+#[derive(Debug)]
+pub struct Running {
+    history: Arc<History>,
+    receipt: Arc<Receipt>,
+    id: u64,
+}
+
+impl History {
+    pub fn begin(self: &Arc<Self>, text: &str, receipt: &Arc<Receipt>) -> Running {
+        let mut entries = self.entries.lock().expect("no panic under this lock");
+        let id = entries.back().map_or(1, |last| last.id + 1);
+        let finished = |entry: &Entry| entry.state != State::Running;
+        if entries.iter().filter(|entry| finished(entry)).count() >= REMEMBERED
+            && let Some(oldest) = entries.iter().position(finished)
+        {
+            entries.remove(oldest);
+        }
+        let text = text.chars().take(TEXT_CHARS).collect();
+        let (started, state) = (Utc::now(), State::Running);
+        entries.push_back(Entry { id, text, started, state, error: None, receipt: receipt.clone() });
+        Running { history: self.clone(), receipt: receipt.clone(), id }
+    }
+
+    pub fn entries(&self) -> Vec<Entry> {
+        self.entries.lock().expect("no panic under this lock").iter().cloned().collect()
+    }
+
+    fn end(&self, id: u64, state: State, error: Option<String>) {
+        let mut entries = self.entries.lock().expect("no panic under this lock");
+        if let Some(entry) = entries.iter_mut().find(|entry| entry.id == id && entry.state == State::Running) {
+            entry.receipt.ended();
+            (entry.state, entry.error) = (state, error);
+        }
+    }
+}
+
+impl Running {
+    pub fn receipt(&self) -> &Arc<Receipt> {
+        &self.receipt
+    }
+
+    pub fn done(&self) {
+        self.history.end(self.id, State::Done, None);
+    }
+
+    pub fn failed(&self, error: &Error) {
+        self.history.end(self.id, State::Failed, Some(error.to_string()));
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.history.end(self.id, State::Cancelled, None);
+    }
+}

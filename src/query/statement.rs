@@ -1,0 +1,447 @@
+//! One statement, from its text to its rows: parsed, checked to be one that only reads, planned, and run within limits on
+//! threads that the ingest path does not share.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use datafusion::common::ParamValues;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::metadata::ScalarAndMetadata;
+use datafusion::error::DataFusionError;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::{LogicalPlan, Statement as StatementPlan};
+use datafusion::physical_plan::execute_stream;
+use datafusion::prelude::{SQLOptions, SessionConfig};
+use datafusion::scalar::ScalarValue;
+use datafusion::sql::parser::{DFParserBuilder, Statement};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
+use futures::StreamExt;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::task::AbortHandle;
+
+use super::QueryEngine;
+use super::history::Running;
+use super::receipt::Receipt;
+use crate::error::{Error, Result};
+use crate::storage::Snapshot;
+
+/// Expressions and subqueries may nest this deep.
+const RECURSION_LIMIT: usize = 50;
+
+/// Batches that wait between a statement and who reads it.
+const BATCHES_AHEAD: usize = 2;
+
+/// Options that `SET` may change; the others would change the process or open doors.
+const SETTABLE: [&str; 5] =
+    ["hourglass.", "datafusion.execution.", "datafusion.explain.", "datafusion.optimizer.", "datafusion.sql_parser."];
+
+/// The largest values of options that memory hangs on.
+const BOUNDED: [(&str, u64); 3] = [
+    ("datafusion.execution.target_partitions", 64),
+    ("datafusion.execution.batch_size", 65_536),
+    ("datafusion.sql_parser.recursion_limit", RECURSION_LIMIT as u64),
+];
+
+/// What outlives a statement: the options that `SET` changed.
+#[derive(Clone, Debug)]
+pub struct Session {
+    config: SessionConfig,
+    /// Those changed, by name.
+    changed: BTreeMap<String, String>,
+}
+
+/// One parsed statement.
+#[derive(Clone, Debug)]
+pub struct Parsed {
+    statement: Statement,
+    /// Its text, without comments before it and the semicolon after it.
+    pub text: String,
+}
+
+/// The values of a statement's parameters: `$1, $2, …` or `$name`.
+#[derive(Clone, Debug, Default)]
+pub enum Params {
+    #[default]
+    None,
+    Positional(Vec<ScalarValue>),
+    Named(BTreeMap<String, ScalarValue>),
+}
+
+impl Params {
+    /// From a JSON array or object of strings, numbers, booleans and nulls.
+    pub fn from_json(value: &serde_json::Value) -> Result<Params> {
+        Ok(match value {
+            serde_json::Value::Null => Params::None,
+            serde_json::Value::Array(values) => Params::Positional(values.iter().map(scalar).collect::<Result<_>>()?),
+            serde_json::Value::Object(values) => {
+                let named = values.iter().map(|(name, value)| Ok((name.clone(), scalar(value)?)));
+                Params::Named(named.collect::<Result<_>>()?)
+            }
+            _ => return Err(Error::Invalid("params must be an array or an object".into())),
+        })
+    }
+}
+
+fn scalar(value: &serde_json::Value) -> Result<ScalarValue> {
+    Ok(match value {
+        serde_json::Value::Null => ScalarValue::Null,
+        serde_json::Value::Bool(value) => ScalarValue::Boolean(Some(*value)),
+        serde_json::Value::String(value) => ScalarValue::Utf8(Some(value.clone())),
+        serde_json::Value::Number(value) => match (value.as_i64(), value.as_f64()) {
+            (Some(value), _) => ScalarValue::Int64(Some(value)),
+            (None, value) => ScalarValue::Float64(value),
+        },
+        _ => return Err(Error::Invalid("a parameter must be a string, a number, a boolean or null".into())),
+    })
+}
+
+/// Splits a text at its semicolons. A text without a statement is none.
+pub fn parse(sql: &str) -> Result<Vec<Parsed>> {
+    let tokens = Tokenizer::new(&GenericDialect {}, sql)
+        .tokenize_with_location()
+        .map_err(|error| DataFusionError::SQL(Box::new(error.into()), None))?;
+    let mut statements = Vec::new();
+    for tokens in tokens.split(|token| token.token == Token::SemiColon) {
+        let is_code = |token: &&TokenWithSpan| !matches!(token.token, Token::Whitespace(_));
+        let (Some(first), Some(last)) = (tokens.iter().find(is_code), tokens.iter().rfind(is_code)) else { continue };
+        let text = excerpt(sql, first, last);
+        let mut parser = DFParserBuilder::new(tokens.to_vec())
+            .with_dialect(&GenericDialect {})
+            .with_recursion_limit(RECURSION_LIMIT)
+            .build()?;
+        let mut parsed = parser.parse_statements()?;
+        statements.extend(parsed.pop_front().map(|statement| Parsed { statement, text }));
+    }
+    Ok(statements)
+}
+
+/// The text from one token to another. Positions count lines and characters from 1.
+fn excerpt(sql: &str, first: &TokenWithSpan, last: &TokenWithSpan) -> String {
+    let offset = |line: u64, column: u64| {
+        let before: usize = sql.split_inclusive('\n').take(line.saturating_sub(1) as usize).map(str::len).sum();
+        let rest = &sql[before..];
+        before + rest.char_indices().nth(column.saturating_sub(1) as usize).map_or(rest.len(), |(at, _)| at)
+    };
+    let (start, end) = (first.span.start, last.span.end);
+    let (start, end) = (offset(start.line, start.column), offset(end.line, end.column));
+    sql.get(start..end.max(start)).unwrap_or(sql).trim().to_string()
+}
+
+/// The rows of a statement, as they come. Dropping it cancels the statement.
+#[derive(Debug)]
+pub struct Answer {
+    pub schema: SchemaRef,
+    pub receipt: Arc<Receipt>,
+    batches: mpsc::Receiver<Result<RecordBatch>>,
+    task: AbortHandle,
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Answer {
+    /// The next batch, `None` at the end. After an error nothing more comes.
+    pub async fn next(&mut self) -> Option<Result<RecordBatch>> {
+        self.batches.recv().await
+    }
+
+    /// All of them.
+    pub async fn collect(mut self) -> Result<Vec<RecordBatch>> {
+        let mut batches = Vec::new();
+        while let Some(batch) = self.next().await {
+            batches.push(batch?);
+        }
+        Ok(batches)
+    }
+}
+
+impl Session {
+    pub(super) fn new(config: SessionConfig) -> Session {
+        Session { config, changed: BTreeMap::new() }
+    }
+
+    pub(super) fn config(&self) -> &SessionConfig {
+        &self.config
+    }
+
+    /// The options changed so far, by name.
+    pub fn changed(&self) -> &BTreeMap<String, String> {
+        &self.changed
+    }
+
+    /// Sets an option, as `SET` does.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
+        if !SETTABLE.iter().any(|prefix| name.starts_with(prefix)) {
+            let families = SETTABLE.map(|prefix| format!("{prefix}*")).join(", ");
+            return Err(Error::Invalid(format!("{name} cannot be set here; what can be set is {families}")));
+        }
+        let limit = BOUNDED.iter().find(|(bounded, _)| *bounded == name);
+        if let Some((_, limit)) = limit
+            && !value.parse::<u64>().is_ok_and(|value| (1..=*limit).contains(&value))
+        {
+            return Err(Error::Invalid(format!("{name} must be between 1 and {limit}")));
+        }
+        self.config.options_mut().set(name, value)?;
+        self.changed.insert(name.to_string(), value.to_string());
+        Ok(())
+    }
+
+    fn reset(&mut self, name: &str, defaults: &ConfigOptions) -> Result<()> {
+        let entry = defaults.entries().into_iter().find(|entry| entry.key == name);
+        let entry = entry.ok_or_else(|| Error::Invalid(format!("there is no option {name}")))?;
+        self.set(name, &entry.value.unwrap_or_default())?;
+        self.changed.remove(name);
+        Ok(())
+    }
+}
+
+impl QueryEngine {
+    /// Runs one statement over `snapshot`. It has been planned when this returns; its rows come through the [`Answer`].
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] or [`Error::Query`] when the statement is at fault, [`Error::Busy`] when as many statements run as
+    /// may, [`Error::Limit`] when it takes longer or needs more memory than statements may.
+    pub async fn run(
+        self: &Arc<Self>,
+        session: &mut Session,
+        snapshot: &Arc<Snapshot>,
+        statement: Parsed,
+        params: Params,
+    ) -> Result<Answer> {
+        let permit = Arc::clone(&self.slots).try_acquire_owned();
+        let permit = permit.map_err(|_| Error::Busy("as many queries run as may"))?;
+        let receipt = Arc::new(Receipt::default());
+        let running = self.history.begin(&statement.text, &receipt);
+        let job = Job {
+            engine: self.clone(),
+            session: session.clone(),
+            snapshot: snapshot.clone(),
+            deadline: Instant::now() + self.options.timeout,
+            running,
+            _permit: permit,
+        };
+        let (planned, plan) = tokio::sync::oneshot::channel();
+        let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
+        let task = self.runtime().spawn(job.run(statement.statement, params, planned, sender)).abort_handle();
+        // Who stops waiting for the plan cancels it.
+        let guard = AbortOnDrop(Some(task));
+        let (schema, changed) = plan.await.map_err(|_| Error::Closed)??;
+        if let Some(changed) = changed {
+            *session = changed;
+        }
+        let task = guard.keep();
+        Ok(Answer { schema, receipt, batches, task })
+    }
+
+    /// Parses and runs a text of one statement, or several of which all but the last are `SET` or `RESET`.
+    pub async fn run_text(
+        self: &Arc<Self>,
+        session: &mut Session,
+        snapshot: &Arc<Snapshot>,
+        sql: &str,
+        params: Params,
+    ) -> Result<Answer> {
+        let mut statements = parse(sql)?;
+        let last = statements.pop().ok_or_else(|| Error::Invalid("there is no statement to run".into()))?;
+        for statement in statements {
+            if !statement.is_set() {
+                let reason = "one statement is answered at a time; those before the last may only be SET";
+                return Err(Error::Invalid(reason.into()));
+            }
+            self.run(session, snapshot, statement, Params::None).await?.collect().await?;
+        }
+        self.run(session, snapshot, last, params).await
+    }
+}
+
+impl Parsed {
+    fn is_set(&self) -> bool {
+        use datafusion::sql::sqlparser::ast::Statement as Ast;
+        match &self.statement {
+            Statement::Statement(statement) => matches!(**statement, Ast::Set(_)),
+            Statement::Reset(_) => true,
+            _ => false,
+        }
+    }
+}
+
+struct AbortOnDrop(Option<AbortHandle>);
+
+impl AbortOnDrop {
+    fn keep(mut self) -> AbortHandle {
+        self.0.take().expect("taken once")
+    }
+}
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        if let Some(task) = &self.0 {
+            task.abort();
+        }
+    }
+}
+
+type Planned = Result<(SchemaRef, Option<Session>)>;
+
+/// A statement under way.
+struct Job {
+    engine: Arc<QueryEngine>,
+    session: Session,
+    snapshot: Arc<Snapshot>,
+    deadline: Instant,
+    running: Running,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Job {
+    async fn run(
+        mut self,
+        statement: Statement,
+        params: Params,
+        planned: tokio::sync::oneshot::Sender<Planned>,
+        sender: mpsc::Sender<Result<RecordBatch>>,
+    ) {
+        let receipt = self.running.receipt().clone();
+        let plan = within(self.deadline, self.engine.options.timeout, self.plan(statement, params)).await;
+        receipt.planned();
+        let mut stream = match plan.and_then(|plan| plan) {
+            Err(error) => {
+                self.running.failed(&error);
+                // Who asked may have gone.
+                let _ = planned.send(Err(error));
+                return;
+            }
+            Ok(Planning::Set(session)) => {
+                self.running.done();
+                let _ = planned.send(Ok((Arc::new(arrow::datatypes::Schema::empty()), Some(session))));
+                return;
+            }
+            Ok(Planning::Rows(stream)) => stream,
+        };
+        let _ = planned.send(Ok((stream.schema(), None)));
+        loop {
+            let batch = match within(self.deadline, self.engine.options.timeout, stream.next()).await {
+                Ok(None) => break,
+                Ok(Some(batch)) => batch.map_err(Error::from),
+                Err(error) => Err(error),
+            };
+            let failed = batch.is_err();
+            match &batch {
+                Ok(batch) => receipt.answered(batch.num_rows()),
+                Err(error) => self.running.failed(error),
+            }
+            let sent = within(self.deadline, self.engine.options.timeout, sender.send(batch)).await;
+            if failed || !matches!(sent, Ok(Ok(()))) {
+                return;
+            }
+        }
+        // Before the channel closes, so that who has read all rows reads the final figures too.
+        self.running.done();
+    }
+
+    async fn plan(&mut self, statement: Statement, params: Params) -> Result<Planning> {
+        let state = self.engine.state(&self.session, &self.snapshot, self.running.receipt())?;
+        let mut plan = state.statement_to_plan(statement).await?;
+        match &plan {
+            LogicalPlan::Statement(StatementPlan::SetVariable(set)) => {
+                self.session.set(&set.variable.to_lowercase(), &set.value)?;
+                return Ok(Planning::Set(self.session.clone()));
+            }
+            LogicalPlan::Statement(StatementPlan::ResetVariable(reset)) => {
+                let defaults = self.engine.base.config_options().clone();
+                self.session.reset(&reset.variable.to_lowercase(), &defaults)?;
+                return Ok(Planning::Set(self.session.clone()));
+            }
+            _ => {}
+        }
+        let read_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+        if read_only.verify_plan(&plan).is_err() {
+            let reason = "this store is read through SQL and written through events: \
+                          SELECT, WITH, VALUES, EXPLAIN, SHOW, DESCRIBE and SET are answered";
+            return Err(Error::Invalid(reason.into()));
+        }
+        plan = bind(plan, params)?;
+        Ok(Planning::Rows(execute(&state, &plan).await?))
+    }
+}
+
+enum Planning {
+    Rows(SendableRecordBatchStream),
+    /// The session as the statement left it.
+    Set(Session),
+}
+
+/// Fills in the parameters; one that the statement names and the caller does not give is an error that names it.
+fn bind(plan: LogicalPlan, params: Params) -> Result<LogicalPlan> {
+    let names = plan.get_parameter_names()?;
+    let values = match params {
+        Params::None => ParamValues::List(Vec::new()),
+        Params::Positional(values) => ParamValues::List(values.into_iter().map(ScalarAndMetadata::from).collect()),
+        Params::Named(values) => {
+            ParamValues::Map(values.into_iter().map(|(name, value)| (name, value.into())).collect())
+        }
+    };
+    let missing = names.iter().find(|name| {
+        let name = name.trim_start_matches('$');
+        match &values {
+            ParamValues::List(values) => !name.parse().is_ok_and(|i: usize| (1..=values.len()).contains(&i)),
+            ParamValues::Map(values) => !values.contains_key(name),
+        }
+    });
+    if let Some(name) = missing {
+        return Err(Error::Invalid(format!("the parameter {name} has no value")));
+    }
+    match names.is_empty() {
+        true => Ok(plan),
+        false => Ok(plan.with_param_values(values)?),
+    }
+}
+
+async fn execute(state: &SessionState, plan: &LogicalPlan) -> Result<SendableRecordBatchStream> {
+    let physical = state.create_physical_plan(plan).await?;
+    Ok(execute_stream(physical, state.task_ctx())?)
+}
+
+async fn within<T>(deadline: Instant, timeout: Duration, work: impl Future<Output = T>) -> Result<T> {
+    tokio::time::timeout_at(deadline.into(), work).await.map_err(|_| {
+        Error::Limit(format!(
+            "the query was stopped after {timeout:?} (query_timeout): ask for fewer hours, or raise it"
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_splits_into_statements_whatever_stands_in_strings_and_comments() {
+        let texts = |sql| parse(sql).unwrap().into_iter().map(|parsed| parsed.text).collect::<Vec<_>>();
+        assert_eq!(texts(" select ';' ; -- one; two\n\n set a.b = 1;;"), ["select ';'", "set a.b = 1"]);
+        assert_eq!(texts("select 'ü' as ß\n  from x"), ["select 'ü' as ß\n  from x"]);
+        assert!(texts(" ; -- nothing\n").is_empty());
+    }
+
+    #[test]
+    fn a_fault_says_where() {
+        let error = parse("select 1;\nselect a b c").unwrap_err();
+        assert_eq!(error.position(), Some((2, 12)), "{error}");
+    }
+
+    #[test]
+    fn options_that_reach_beyond_the_session_stay() {
+        let mut session = Session::new(SessionConfig::new());
+        assert!(session.set("datafusion.runtime.memory_limit", "1G").is_err());
+        assert!(session.set("datafusion.execution.target_partitions", "100000").is_err());
+        session.set("datafusion.execution.target_partitions", "3").unwrap();
+        assert_eq!(session.config().options().execution.target_partitions, 3);
+    }
+}

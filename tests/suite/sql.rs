@@ -1,0 +1,119 @@
+//! The corpus: every file of `tests/suite/sql/` holds cases, apart by blank lines, whose answers, plans and errors are golden.
+//! `INSTA_UPDATE=always cargo test --test suite sql` accepts what has changed.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+use hourglass::event::{EventBatch, EventKind};
+use hourglass::hour::HOUR_US;
+use hourglass::query::{Params, QueryEngine};
+use hourglass::storage::Engine;
+
+use crate::support::{ManualClock, block_on, open, query_engine};
+
+/// 2024-02-28T20:00:00Z.
+const START: i64 = 474_740;
+
+/// A store with every kind of hour: 20:00 to 03:00 in one file each; 23:00 in two files, for events came late; 02:00 in a
+/// file and in memory; 04:00 and 05:00 in memory alone. Users are ana, ben and the like; nothing is random.
+async fn fixture(dir: &Path) -> (Engine, String) {
+    let engine = open(dir, ManualClock::at((START + 9) * HOUR_US + HOUR_US / 2));
+    let users = ["ana", "ben", "cleo", "dora", "emil", "finn", "gus"];
+    let events = |hours: &[i64], from: usize, count: usize| {
+        let mut batch = EventBatch::new();
+        for &hour in hours {
+            for i in from..from + count {
+                let kind = EventKind::ALL[usize::from((i + hour as usize) % 3 == 0)];
+                let us = (START + hour) * HOUR_US + i as i64 * 240_000_000;
+                batch.push(us, users[(i * (hour as usize + 1)) % users.len()], kind);
+            }
+        }
+        batch
+    };
+    engine.append(events(&[0, 1, 2, 3, 4, 5, 6, 7], 0, 10)).await.unwrap();
+    engine.flush().await.unwrap();
+    engine.append(events(&[3], 10, 3)).await.unwrap();
+    engine.flush().await.unwrap();
+    engine.append(events(&[6], 10, 4)).await.unwrap();
+    engine.append(events(&[8, 9], 0, 5)).await.unwrap();
+    let node = std::fs::read_to_string(dir.join("hourglass.json")).unwrap();
+    let node: serde_json::Value = serde_json::from_str(&node).unwrap();
+    (engine, node["node"].as_str().unwrap()[..8].to_string())
+}
+
+async fn answer(query: &Arc<QueryEngine>, engine: &Engine, case: &str) -> String {
+    let mut session = query.new_session();
+    let answer = match query.run_text(&mut session, &engine.snapshot(), case, Params::None).await {
+        Err(error) => return failure(&error),
+        Ok(answer) => answer,
+    };
+    let (schema, receipt) = (answer.schema.clone(), answer.receipt.clone());
+    let mut batches = match answer.collect().await {
+        Err(error) => return failure(&error),
+        Ok(batches) => batches,
+    };
+    if batches.is_empty() {
+        batches.push(arrow::array::RecordBatch::new_empty(schema.clone()));
+    }
+    let is_plan = schema.fields().first().is_some_and(|field| field.name() == "plan_type");
+    let mut text = match is_plan {
+        true => plan(&batches),
+        false => {
+            let options = arrow::util::display::FormatOptions::default().with_null("NULL");
+            let table = arrow::util::pretty::pretty_format_batches_with_options(&batches, &options);
+            table.unwrap().to_string()
+        }
+    };
+    let figures = receipt.figures();
+    if figures.partitions > 0 {
+        let rollup = if figures.rollup { ", by rollup" } else { "" };
+        let (read, all) = (figures.partitions_read, figures.partitions);
+        write!(text, "\n{read} of {all} partitions, {} files{rollup}", figures.files_chosen).unwrap();
+    }
+    text
+}
+
+/// The physical plan without the table around it.
+fn plan(batches: &[arrow::array::RecordBatch]) -> String {
+    use arrow::array::AsArray;
+    let column = |i: usize| batches.iter().flat_map(move |batch| batch.column(i).as_string::<i32>().iter().flatten());
+    let plans = column(0).zip(column(1)).filter(|(kind, _)| *kind == "physical_plan");
+    plans.map(|(_, plan)| plan.trim_end()).collect()
+}
+
+fn failure(error: &hourglass::error::Error) -> String {
+    match error.position() {
+        Some((line, column)) => format!("error at {line}:{column}: {error}"),
+        None => format!("error: {error}"),
+    }
+}
+
+fn cases(path: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(path).unwrap();
+    text.split("\n\n").map(|case| case.trim().to_string()).filter(|case| !case.is_empty()).collect()
+}
+
+#[test]
+fn the_corpus_answers_as_before() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/sql");
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let query = Arc::new(query_engine(true));
+    let count = block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let (engine, node) = fixture(dir.path()).await;
+        let mut count = 0;
+        for file in files {
+            let mut golden = String::new();
+            for case in cases(&file) {
+                let answer = answer(&query, &engine, &case).await.replace(&node, "NODE");
+                writeln!(golden, "{case}\n\n{answer}\n\n{}\n", "-".repeat(80)).unwrap();
+                count += 1;
+            }
+            insta::assert_snapshot!(format!("sql_{}", file.file_stem().unwrap().to_str().unwrap()), golden);
+        }
+        count
+    });
+    assert!(count >= 200, "the corpus has {count} cases");
+}

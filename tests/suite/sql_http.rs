@@ -1,0 +1,122 @@
+//! `/sql` and `/queries` against the real process.
+
+use std::io::Read;
+
+use crate::server::{Client, Server};
+
+/// A server with three hours, two of them in files.
+fn start() -> (tempfile::TempDir, Server, Client) {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), &[("HOURGLASS_QUERY_TIMEOUT", "3s")]);
+    let mut client = server.connect();
+    for hour in 0..3_u64 {
+        for user in 0..=hour {
+            let target = format!("/analytics?timestamp={}&user=u{user}&event=click", hour * 3_600_000);
+            assert_eq!(client.post(&target).unwrap().status, 204);
+        }
+        if hour == 1 {
+            assert_eq!(client.post("/admin/flush").unwrap().status, 204);
+        }
+    }
+    (dir, server, client)
+}
+
+fn sql(client: &mut Client, accept: &str, body: &str) -> crate::server::Answer {
+    client.request("POST", "/sql", &format!("accept: {accept}\r\n"), body.as_bytes()).unwrap()
+}
+
+#[test]
+fn a_statement_is_answered_in_the_format_asked_for_with_its_receipt() {
+    let (_dir, _server, mut client) = start();
+    let statement = "SELECT date_trunc('hour', timestamp) AS hour, count(*) AS n FROM events GROUP BY 1 ORDER BY 1";
+    let json = sql(&mut client, "*/*", statement);
+    assert_eq!(json.status, 200, "{}", json.body);
+    assert_eq!(json.header("content-type"), Some("application/json"));
+    let first = r#"[{"hour":"1970-01-01T00:00:00Z","n":1},{"hour":"1970-01-01T01:00:00Z","n":2}"#;
+    assert!(json.body.starts_with(first), "{}", json.body);
+    assert_eq!(json.header("hourglass-partitions"), Some("considered=3, pruned=0, read=3"));
+    assert_eq!((json.header("hourglass-rollup"), json.header("hourglass-bytes-read")), (Some("?1"), Some("0")));
+    assert!(json.header("server-timing").unwrap().starts_with("plan;dur="));
+
+    let csv =
+        sql(&mut client, "text/csv", "SELECT user_id, event FROM events WHERE timestamp < '1970-01-01T01:00:00Z'");
+    assert_eq!(csv.body, "user_id,event\nu0,click\n");
+    assert_eq!(csv.header("hourglass-partitions"), Some("considered=3, pruned=2, read=1"));
+    assert_eq!(csv.header("hourglass-files"), Some("considered=2, pruned=1, read=1"));
+    assert_ne!(csv.header("hourglass-bytes-read"), Some("0"));
+
+    let ndjson = sql(&mut client, "application/x-ndjson", "SELECT 1 AS a UNION ALL SELECT 2 ORDER BY a");
+    assert_eq!(ndjson.body, "{\"a\":1}\n{\"a\":2}\n");
+    assert_eq!(sql(&mut client, "image/png", "SELECT 1").status, 406);
+}
+
+#[test]
+fn parameters_and_options_come_with_the_statement() {
+    let (_dir, _server, mut client) = start();
+    let mut ask = |body: &str| {
+        let answer = client.request("POST", "/sql", "content-type: application/json\r\n", body.as_bytes()).unwrap();
+        (answer.status, answer.body.clone(), answer.header("hourglass-rollup").map(String::from))
+    };
+    let named = r#"{"query": "SELECT count(*) AS n FROM events WHERE user_id = $user", "params": {"user": "u0"}}"#;
+    assert_eq!(ask(named).1, r#"[{"n":3}]"#);
+    let positional =
+        r#"{"query": "SELECT count(*) AS n FROM events WHERE timestamp >= $1", "params": ["1970-01-01T02:00:00Z"]}"#;
+    assert_eq!(ask(positional), (200, r#"[{"n":3}]"#.into(), Some("?1".into())));
+    let off = r#"{"query": "SELECT count(*) AS n FROM events", "settings": {"hourglass.rollups": "false"}}"#;
+    assert_eq!(ask(off), (200, r#"[{"n":6}]"#.into(), Some("?0".into())));
+    let (status, body, _) = ask(r#"{"query": "SELECT $missing"}"#);
+    assert!(status == 400 && body.contains("$missing"), "{body}");
+    assert_eq!(ask(r#"{"query": "SELECT 1", "settings": {"datafusion.runtime.memory_limit": "1G"}}"#).0, 400);
+    let get = client.get("/sql?q=SELECT+$user+AS+user&user=ana");
+    assert_eq!(get.body, r#"[{"user":"ana"}]"#);
+}
+
+#[test]
+fn a_fault_in_a_statement_is_a_problem_with_its_place() {
+    let (_dir, _server, mut client) = start();
+    let answer = sql(&mut client, "*/*", "SELECT\n  nothing FROM events");
+    let problem: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!((answer.status, &problem["line"], &problem["column"]), (400, &2.into(), &3.into()), "{problem}");
+    for refused in
+        ["DROP TABLE events", "INSERT INTO events VALUES (1)", "COPY events TO 'x.csv'", "SELECT * FROM 'a.csv'", ""]
+    {
+        assert_eq!(sql(&mut client, "*/*", refused).status, 400, "{refused}");
+    }
+    assert_eq!(client.get("/analytics?timestamp=0").body, "unique_users,1\nclicks,1\nimpressions,0\n");
+}
+
+#[test]
+fn a_statement_without_end_is_stopped_and_the_next_is_answered() {
+    let (_dir, _server, mut client) = start();
+    let endless = "SELECT count(*) FROM generate_series(1, 100000000) a JOIN generate_series(1, 100000000) b ON a.value < b.value";
+    let answer = sql(&mut client, "*/*", endless);
+    assert_eq!(answer.status, 422, "{}", answer.body);
+    assert!(answer.body.contains("query_timeout"), "{}", answer.body);
+    assert_eq!(sql(&mut client, "text/csv", "SELECT 1 AS a").body, "a\n1\n");
+    let failed = "SELECT count(*) AS n FROM system.queries WHERE state = 'failed' AND error LIKE '%query_timeout%'";
+    assert_eq!(sql(&mut client, "text/csv", failed).body, "n\n1\n");
+}
+
+#[test]
+fn a_long_answer_streams_and_ends() {
+    let (_dir, server, _client) = start();
+    let url = format!("http://{}/sql", server.address);
+    let statement = "SELECT value FROM generate_series(1, 400000) ORDER BY value";
+    let mut answer = ureq::post(&url).header("accept", "text/csv").send(statement).unwrap();
+    let mut text = String::new();
+    answer.body_mut().as_reader().read_to_string(&mut text).unwrap();
+    assert_eq!(text.lines().count(), 400_001);
+    assert_eq!(text.lines().last(), Some("400000"));
+}
+
+#[test]
+fn the_library_lists_and_runs() {
+    let (_dir, _server, mut client) = start();
+    let list: serde_json::Value = serde_json::from_str(&client.get("/queries").body).unwrap();
+    assert!(list.as_array().unwrap().iter().any(|named| named["name"] == "top_users"), "{list}");
+    let top = client.get("/queries/top_users?start=0&end=1970-01-02&limit=1");
+    assert!(top.body.starts_with(r#"[{"user_id":"u0","events":3"#), "{}", top.body);
+    let missing = client.get("/queries/top_users?start=0");
+    assert!(missing.status == 400 && missing.body.contains("end: is missing"), "{}", missing.body);
+    assert_eq!(client.get("/queries/nothing").status, 404);
+}
