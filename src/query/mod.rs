@@ -199,6 +199,8 @@ impl QueryEngine {
             .with_runtime_env(Arc::new(runtime))
             .with_catalog_list(Arc::new(catalogs))
             .build();
+        // The time of `now()`, and names of its own for what the optimizer adds.
+        state.mark_start_execution();
         state.register_udtf("show_chunks", Arc::new(ShowChunks(sources)));
         Ok(state)
     }

@@ -41,11 +41,11 @@ const SETTABLE: [&str; 5] =
     ["hourglass.", "datafusion.execution.", "datafusion.explain.", "datafusion.optimizer.", "datafusion.sql_parser."];
 
 /// The largest values of options that memory hangs on.
-const BOUNDED: [(&str, u64); 3] = [
-    ("datafusion.execution.target_partitions", 64),
-    ("datafusion.execution.batch_size", 65_536),
-    ("datafusion.sql_parser.recursion_limit", RECURSION_LIMIT as u64),
-];
+const BOUNDED: [(&str, u64); 2] =
+    [("datafusion.execution.target_partitions", 64), ("datafusion.execution.batch_size", 65_536)];
+
+/// Options that statements are parsed before.
+const FIXED: [&str; 2] = ["datafusion.sql_parser.recursion_limit", "datafusion.sql_parser.dialect"];
 
 /// What outlives a statement: the options that `SET` changed.
 #[derive(Clone, Debug)]
@@ -179,7 +179,7 @@ impl Session {
 
     /// Sets an option, as `SET` does.
     pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
-        if !SETTABLE.iter().any(|prefix| name.starts_with(prefix)) {
+        if !SETTABLE.iter().any(|prefix| name.starts_with(prefix)) || FIXED.contains(&name) {
             let families = SETTABLE.map(|prefix| format!("{prefix}*")).join(", ");
             return Err(Error::Invalid(format!("{name} cannot be set here; what can be set is {families}")));
         }
@@ -381,7 +381,8 @@ enum Planning {
 
 /// Fills in the parameters; one that the statement names and the caller does not give is an error that names it.
 fn bind(plan: LogicalPlan, params: Params) -> Result<LogicalPlan> {
-    let names = plan.get_parameter_names()?;
+    let mut names: Vec<String> = plan.get_parameter_names()?.into_iter().collect();
+    names.sort_unstable();
     let values = match params {
         Params::None => ParamValues::List(Vec::new()),
         Params::Positional(values) => ParamValues::List(values.into_iter().map(ScalarAndMetadata::from).collect()),

@@ -12,6 +12,9 @@ use hourglass::storage::Engine;
 
 use crate::support::{ManualClock, block_on, open, query_engine};
 
+/// Rows of an answer that are kept.
+const MAX_ROWS: usize = 20;
+
 /// 2024-02-28T20:00:00Z.
 const START: i64 = 474_740;
 
@@ -62,7 +65,8 @@ async fn answer(query: &Arc<QueryEngine>, engine: &Engine, case: &str) -> String
         false => {
             let options = arrow::util::display::FormatOptions::default().with_null("NULL");
             let table = arrow::util::pretty::pretty_format_batches_with_options(&batches, &options);
-            table.unwrap().to_string()
+            let table = table.map_or_else(|error| failure(&error.into()), |table| table.to_string());
+            tidy(&table, case.to_ascii_uppercase().contains("ORDER BY"))
         }
     };
     let figures = receipt.figures();
@@ -72,6 +76,22 @@ async fn answer(query: &Arc<QueryEngine>, engine: &Engine, case: &str) -> String
         write!(text, "\n{read} of {all} partitions, {} files{rollup}", figures.files_chosen).unwrap();
     }
     text
+}
+
+/// A table of at most [`MAX_ROWS`] rows, sorted where the statement leaves their order open.
+fn tidy(table: &str, is_ordered: bool) -> String {
+    let mut lines: Vec<&str> = table.lines().collect();
+    if lines.len() < 5 {
+        return table.to_string();
+    }
+    let rows = lines.len() - 4;
+    if !is_ordered {
+        lines[3..3 + rows].sort_unstable();
+    }
+    match rows > MAX_ROWS {
+        true => format!("{}\n{} rows more", lines[..3 + MAX_ROWS].join("\n"), rows - MAX_ROWS),
+        false => lines.join("\n"),
+    }
 }
 
 /// The physical plan without the table around it.

@@ -77,19 +77,22 @@ pub fn answer(aggregate: &Aggregate, below: &Below) -> Result<Option<LogicalPlan
     let edges = edges(below, &spans, &split)?;
     let relation = relation(table, &rest)?;
     let plan = match edges {
-        None => aggregated(relation, &groups, over_relation, aggregate)?,
+        None => aggregated(relation, &groups, over_relation)?,
         Some(edges) if distinct_users => {
-            let whole = aggregated(relation, &groups, over_relation, aggregate)?;
-            let parts = aggregated(edges, &groups, aggregates, aggregate)?;
+            let whole = aggregated(relation, &groups, over_relation)?;
+            let parts = aggregated(edges, &groups, aggregates)?;
             LogicalPlanBuilder::from(whole).union(parts)?.build()?
         }
         Some(edges) => {
             let rows = LogicalPlanBuilder::from(edges).project(edge_columns())?.build()?;
             let both = LogicalPlanBuilder::from(relation).union(rows)?.build()?;
-            aggregated(both, &groups, over_relation, aggregate)?
+            aggregated(both, &groups, over_relation)?
         }
     };
-    Ok(Some(plan))
+    let named = aggregate.schema.iter().enumerate().map(|(i, (qualifier, field))| {
+        relation_column(&output_name(i)).alias_qualified(qualifier.cloned(), field.name())
+    });
+    Ok(Some(LogicalPlanBuilder::from(plan).project(named.collect::<Vec<_>>())?.build()?))
 }
 
 /// What the groups and predicates of an aggregate look at.
@@ -222,8 +225,13 @@ fn filtered(aggregate: Expr, filter: Option<Expr>) -> Result<Expr> {
     }
 }
 
-/// The aggregate over `input`, its output named as `original` names it.
-fn aggregated(input: LogicalPlan, groups: &[Expr], exprs: Vec<Expr>, original: &Aggregate) -> Result<LogicalPlan> {
+/// The name of an aggregated plan's column.
+fn output_name(i: usize) -> String {
+    format!("output_{i}")
+}
+
+/// The aggregate over `input`: groups, then aggregates, named by their places.
+fn aggregated(input: LogicalPlan, groups: &[Expr], exprs: Vec<Expr>) -> Result<LogicalPlan> {
     let groups = groups.iter().enumerate().map(|(i, group)| Ok(unqualified(group)?.alias(format!("group_{i}"))));
     // An aggregate's arithmetic is done after it.
     let mut inner = Vec::new();
@@ -243,11 +251,7 @@ fn aggregated(input: LogicalPlan, groups: &[Expr], exprs: Vec<Expr>, original: &
     }
     let groups: Vec<Expr> = groups.collect::<Result<_>>()?;
     let names = (0..groups.len()).map(|i| relation_column(&format!("group_{i}"))).chain(outer);
-    let named = names.zip(original.schema.iter()).map(|(expr, (qualifier, field))| match qualifier {
-        Some(qualifier) => expr.alias_qualified(Some(qualifier.clone()), field.name()),
-        None => expr.alias(field.name()),
-    });
-    let named: Vec<Expr> = named.collect();
+    let named: Vec<Expr> = names.enumerate().map(|(i, expr)| expr.alias(output_name(i))).collect();
     LogicalPlanBuilder::from(input).aggregate(groups, inner)?.project(named)?.build()
 }
 

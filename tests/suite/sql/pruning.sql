@@ -210,10 +210,6 @@ EXPLAIN SELECT user_id FROM events WHERE hour + 1 = 4
 SET datafusion.execution.target_partitions = 2;
 EXPLAIN SELECT user_id FROM events WHERE hour = 20 OR hour = 5
 
--- the pair of date and hour, twice
-SET datafusion.execution.target_partitions = 2;
-EXPLAIN SELECT user_id FROM events WHERE (date = '2024-02-28' AND hour = 20) OR (date = '2024-02-29' AND hour = 5)
-
 -- either of two ranges
 SET datafusion.execution.target_partitions = 2;
 EXPLAIN SELECT user_id FROM events WHERE (timestamp >= '2024-02-28T20:00:00Z' AND timestamp < '2024-02-28T21:00:00Z') OR (timestamp >= '2024-02-29T03:00:00Z' AND timestamp < '2024-02-29T04:00:00Z')

@@ -70,10 +70,6 @@ EXPLAIN SELECT count(DISTINCT user_id) AS unique_users, count(*) FILTER (WHERE e
 -- one hour by its truncation
 SELECT count(DISTINCT user_id) AS unique_users, count(*) FILTER (WHERE event = 'click') AS clicks, count(*) FILTER (WHERE event = 'impression') AS impressions FROM events WHERE date_trunc('hour', timestamp) = '2024-02-29T01:00:00Z'
 
--- one hour by its truncation, by scan
-SET hourglass.rollups = false;
-SELECT count(DISTINCT user_id) AS unique_users, count(*) FILTER (WHERE event = 'click') AS clicks, count(*) FILTER (WHERE event = 'impression') AS impressions FROM events WHERE date_trunc('hour', timestamp) = '2024-02-29T01:00:00Z'
-
 -- one hour by both of its ends, the last microsecond included: plan
 SET datafusion.execution.target_partitions = 1;
 EXPLAIN SELECT count(DISTINCT user_id) AS users, count(*) AS n FROM events WHERE timestamp BETWEEN '2024-02-28T22:00:00Z' AND '2024-02-28T22:59:59.999999Z'
@@ -103,10 +99,6 @@ EXPLAIN SELECT count(*) FILTER (WHERE event = 'click') AS clicks, count(*) FILTE
 -- a run of hours, without users
 SELECT count(*) FILTER (WHERE event = 'click') AS clicks, count(*) FILTER (WHERE event = 'impression') AS impressions FROM events WHERE timestamp >= '2024-02-28T22:00:00Z' AND timestamp < '2024-02-29T05:00:00Z'
 
--- a run of hours, without users, by scan
-SET hourglass.rollups = false;
-SELECT count(*) FILTER (WHERE event = 'click') AS clicks, count(*) FILTER (WHERE event = 'impression') AS impressions FROM events WHERE timestamp >= '2024-02-28T22:00:00Z' AND timestamp < '2024-02-29T05:00:00Z'
-
 -- all there is: plan
 SET datafusion.execution.target_partitions = 1;
 EXPLAIN SELECT count(*) FROM events
@@ -130,10 +122,6 @@ EXPLAIN SELECT count(*) AS a, count(1) AS b, count(user_id) AS c, count(timestam
 -- one measure under several names
 SELECT count(*) AS a, count(1) AS b, count(user_id) AS c, count(timestamp) AS d, count(event) AS e FROM events WHERE timestamp >= '2024-02-28T20:00:00Z' AND timestamp < '2024-02-29T00:00:00Z'
 
--- one measure under several names, by scan
-SET hourglass.rollups = false;
-SELECT count(*) AS a, count(1) AS b, count(user_id) AS c, count(timestamp) AS d, count(event) AS e FROM events WHERE timestamp >= '2024-02-28T20:00:00Z' AND timestamp < '2024-02-29T00:00:00Z'
-
 -- a day: plan
 SET datafusion.execution.target_partitions = 1;
 EXPLAIN SELECT count(*) FROM events WHERE date = '2024-02-29'
@@ -141,19 +129,11 @@ EXPLAIN SELECT count(*) FROM events WHERE date = '2024-02-29'
 -- a day
 SELECT count(*) FROM events WHERE date = '2024-02-29'
 
--- a day, by scan
-SET hourglass.rollups = false;
-SELECT count(*) FROM events WHERE date = '2024-02-29'
-
 -- two days by a list: plan
 SET datafusion.execution.target_partitions = 1;
 EXPLAIN SELECT count(*) FROM events WHERE date IN ('2024-02-28', '2024-02-29')
 
 -- two days by a list
-SELECT count(*) FROM events WHERE date IN ('2024-02-28', '2024-02-29')
-
--- two days by a list, by scan
-SET hourglass.rollups = false;
 SELECT count(*) FROM events WHERE date IN ('2024-02-28', '2024-02-29')
 
 -- a day and an hour of the day: plan
@@ -174,10 +154,6 @@ EXPLAIN SELECT count(*) FILTER (WHERE event = 'click') AS clicks, min(timestamp)
 -- an hour of every day
 SELECT count(*) FILTER (WHERE event = 'click') AS clicks, min(timestamp) AS first FROM events WHERE hour = 3
 
--- an hour of every day, by scan
-SET hourglass.rollups = false;
-SELECT count(*) FILTER (WHERE event = 'click') AS clicks, min(timestamp) AS first FROM events WHERE hour = 3
-
 -- a range before all events: plan
 SET datafusion.execution.target_partitions = 1;
 EXPLAIN SELECT count(*) AS n, count(event) FILTER (WHERE event = 'click') AS clicks FROM events WHERE timestamp < '2020-01-01T00:00:00Z'
@@ -194,10 +170,6 @@ SET datafusion.execution.target_partitions = 1;
 EXPLAIN SELECT count(*) FILTER (WHERE 'click' = event) AS clicks FROM events WHERE timestamp >= '2024-02-29T00:00:00Z'
 
 -- a filter with the literal first
-SELECT count(*) FILTER (WHERE 'click' = event) AS clicks FROM events WHERE timestamp >= '2024-02-29T00:00:00Z'
-
--- a filter with the literal first, by scan
-SET hourglass.rollups = false;
 SELECT count(*) FILTER (WHERE 'click' = event) AS clicks FROM events WHERE timestamp >= '2024-02-29T00:00:00Z'
 
 -- a filter for a kind of event that there is not: plan
@@ -218,10 +190,6 @@ EXPLAIN SELECT count(*) FROM events WHERE event = 'impression' AND timestamp >= 
 -- a predicate on the kind of event
 SELECT count(*) FROM events WHERE event = 'impression' AND timestamp >= '2024-02-28T22:00:00Z' AND timestamp < '2024-02-29T02:00:00Z'
 
--- a predicate on the kind of event, by scan
-SET hourglass.rollups = false;
-SELECT count(*) FROM events WHERE event = 'impression' AND timestamp >= '2024-02-28T22:00:00Z' AND timestamp < '2024-02-29T02:00:00Z'
-
 -- a predicate on the kind of event that is a pattern: plan
 SET datafusion.execution.target_partitions = 1;
 EXPLAIN SELECT count(*) FROM events WHERE event LIKE 'imp%'
@@ -238,10 +206,6 @@ SET datafusion.execution.target_partitions = 1;
 EXPLAIN SELECT count(*) AS n, max(hour) AS last_hour FROM events WHERE event <> 'click' AND date = '2024-02-29'
 
 -- any kind of event but one
-SELECT count(*) AS n, max(hour) AS last_hour FROM events WHERE event <> 'click' AND date = '2024-02-29'
-
--- any kind of event but one, by scan
-SET hourglass.rollups = false;
 SELECT count(*) AS n, max(hour) AS last_hour FROM events WHERE event <> 'click' AND date = '2024-02-29'
 
 -- by hour, with users: plan
@@ -289,10 +253,6 @@ EXPLAIN SELECT date_bin(INTERVAL '60 minutes', timestamp) AS bin, count(DISTINCT
 -- by a bin of an hour, with users
 SELECT date_bin(INTERVAL '60 minutes', timestamp) AS bin, count(DISTINCT user_id) AS users FROM events WHERE date = '2024-02-28' GROUP BY bin ORDER BY bin
 
--- by a bin of an hour, with users, by scan
-SET hourglass.rollups = false;
-SELECT date_bin(INTERVAL '60 minutes', timestamp) AS bin, count(DISTINCT user_id) AS users FROM events WHERE date = '2024-02-28' GROUP BY bin ORDER BY bin
-
 -- by day: plan
 SET datafusion.execution.target_partitions = 1;
 EXPLAIN SELECT date_trunc('day', timestamp) AS day, count(*) AS n, count(*) FILTER (WHERE event = 'click') AS clicks FROM events GROUP BY 1 ORDER BY 1
@@ -300,19 +260,11 @@ EXPLAIN SELECT date_trunc('day', timestamp) AS day, count(*) AS n, count(*) FILT
 -- by day
 SELECT date_trunc('day', timestamp) AS day, count(*) AS n, count(*) FILTER (WHERE event = 'click') AS clicks FROM events GROUP BY 1 ORDER BY 1
 
--- by day, by scan
-SET hourglass.rollups = false;
-SELECT date_trunc('day', timestamp) AS day, count(*) AS n, count(*) FILTER (WHERE event = 'click') AS clicks FROM events GROUP BY 1 ORDER BY 1
-
 -- by a cast to a day: plan
 SET datafusion.execution.target_partitions = 1;
 EXPLAIN SELECT timestamp::date AS day, count(*) AS n FROM events GROUP BY 1 ORDER BY 1
 
 -- by a cast to a day
-SELECT timestamp::date AS day, count(*) AS n FROM events GROUP BY 1 ORDER BY 1
-
--- by a cast to a day, by scan
-SET hourglass.rollups = false;
 SELECT timestamp::date AS day, count(*) AS n FROM events GROUP BY 1 ORDER BY 1
 
 -- by week, month, quarter and year: plan
@@ -333,10 +285,6 @@ EXPLAIN SELECT date_bin(INTERVAL '3 hours', timestamp) AS bin, count(*) AS n FRO
 -- by bins of three hours
 SELECT date_bin(INTERVAL '3 hours', timestamp) AS bin, count(*) AS n FROM events GROUP BY 1 ORDER BY 1
 
--- by bins of three hours, by scan
-SET hourglass.rollups = false;
-SELECT date_bin(INTERVAL '3 hours', timestamp) AS bin, count(*) AS n FROM events GROUP BY 1 ORDER BY 1
-
 -- by bins of two hours from an odd one: plan
 SET datafusion.execution.target_partitions = 1;
 EXPLAIN SELECT date_bin(INTERVAL '2 hours', timestamp, '2024-01-01T01:00:00Z'::timestamptz) AS bin, count(*) AS n FROM events GROUP BY 1 ORDER BY 1
@@ -355,10 +303,6 @@ EXPLAIN SELECT hour AS hour_of_day, count(*) AS events, count(*) FILTER (WHERE e
 -- by hour of the day, as queries/hour_of_day.sql asks
 SELECT hour AS hour_of_day, count(*) AS events, count(*) FILTER (WHERE event = 'click') AS clicks FROM events WHERE timestamp >= '2024-02-28T21:00:00Z' AND timestamp < '2024-02-29T04:00:00Z' GROUP BY hour ORDER BY hour
 
--- by hour of the day, as queries/hour_of_day.sql asks, by scan
-SET hourglass.rollups = false;
-SELECT hour AS hour_of_day, count(*) AS events, count(*) FILTER (WHERE event = 'click') AS clicks FROM events WHERE timestamp >= '2024-02-28T21:00:00Z' AND timestamp < '2024-02-29T04:00:00Z' GROUP BY hour ORDER BY hour
-
 -- by parts of the calendar: plan
 SET datafusion.execution.target_partitions = 1;
 EXPLAIN SELECT extract(dow FROM timestamp) AS dow, extract(day FROM timestamp) AS day, count(*) AS n FROM events GROUP BY 1, 2 ORDER BY 1, 2
@@ -366,19 +310,11 @@ EXPLAIN SELECT extract(dow FROM timestamp) AS dow, extract(day FROM timestamp) A
 -- by parts of the calendar
 SELECT extract(dow FROM timestamp) AS dow, extract(day FROM timestamp) AS day, count(*) AS n FROM events GROUP BY 1, 2 ORDER BY 1, 2
 
--- by parts of the calendar, by scan
-SET hourglass.rollups = false;
-SELECT extract(dow FROM timestamp) AS dow, extract(day FROM timestamp) AS day, count(*) AS n FROM events GROUP BY 1, 2 ORDER BY 1, 2
-
 -- by what is computed from the hour: plan
 SET datafusion.execution.target_partitions = 1;
 EXPLAIN SELECT CASE WHEN hour < 6 THEN 'night' ELSE 'evening' END AS part, hour / 2 AS pair, count(*) AS n FROM events GROUP BY 1, 2 ORDER BY 1, 2
 
 -- by what is computed from the hour
-SELECT CASE WHEN hour < 6 THEN 'night' ELSE 'evening' END AS part, hour / 2 AS pair, count(*) AS n FROM events GROUP BY 1, 2 ORDER BY 1, 2
-
--- by what is computed from the hour, by scan
-SET hourglass.rollups = false;
 SELECT CASE WHEN hour < 6 THEN 'night' ELSE 'evening' END AS part, hour / 2 AS pair, count(*) AS n FROM events GROUP BY 1, 2 ORDER BY 1, 2
 
 -- by a text made from the hour: plan
@@ -399,19 +335,11 @@ EXPLAIN SELECT event, count(*) AS n, min(date) AS first_day, max(hour) AS last_h
 -- by kind of event
 SELECT event, count(*) AS n, min(date) AS first_day, max(hour) AS last_hour FROM events GROUP BY event ORDER BY event
 
--- by kind of event, by scan
-SET hourglass.rollups = false;
-SELECT event, count(*) AS n, min(date) AS first_day, max(hour) AS last_hour FROM events GROUP BY event ORDER BY event
-
 -- by day and kind of event: plan
 SET datafusion.execution.target_partitions = 1;
 EXPLAIN SELECT date, event, count(*) AS n FROM events GROUP BY date, event ORDER BY date, event
 
 -- by day and kind of event
-SELECT date, event, count(*) AS n FROM events GROUP BY date, event ORDER BY date, event
-
--- by day and kind of event, by scan
-SET hourglass.rollups = false;
 SELECT date, event, count(*) AS n FROM events GROUP BY date, event ORDER BY date, event
 
 -- by a function of the kind of event: plan
@@ -421,10 +349,6 @@ EXPLAIN SELECT upper(left(event, 1)) AS letter, count(*) AS n FROM events GROUP 
 -- by a function of the kind of event
 SELECT upper(left(event, 1)) AS letter, count(*) AS n FROM events GROUP BY 1 ORDER BY 1
 
--- by a function of the kind of event, by scan
-SET hourglass.rollups = false;
-SELECT upper(left(event, 1)) AS letter, count(*) AS n FROM events GROUP BY 1 ORDER BY 1
-
 -- by month, with a predicate on the kind of event: plan
 SET datafusion.execution.target_partitions = 1;
 EXPLAIN SELECT date_trunc('month', timestamp) AS month, count(*) AS n FROM events WHERE event IN ('click', 'scroll') GROUP BY 1 ORDER BY 1
@@ -432,19 +356,11 @@ EXPLAIN SELECT date_trunc('month', timestamp) AS month, count(*) AS n FROM event
 -- by month, with a predicate on the kind of event
 SELECT date_trunc('month', timestamp) AS month, count(*) AS n FROM events WHERE event IN ('click', 'scroll') GROUP BY 1 ORDER BY 1
 
--- by month, with a predicate on the kind of event, by scan
-SET hourglass.rollups = false;
-SELECT date_trunc('month', timestamp) AS month, count(*) AS n FROM events WHERE event IN ('click', 'scroll') GROUP BY 1 ORDER BY 1
-
 -- by hour, one kind of event: plan
 SET datafusion.execution.target_partitions = 1;
 EXPLAIN SELECT date_trunc('hour', timestamp) AS hour, count(*) AS n FROM events WHERE event = 'impression' GROUP BY 1 ORDER BY 1
 
 -- by hour, one kind of event
-SELECT date_trunc('hour', timestamp) AS hour, count(*) AS n FROM events WHERE event = 'impression' GROUP BY 1 ORDER BY 1
-
--- by hour, one kind of event, by scan
-SET hourglass.rollups = false;
 SELECT date_trunc('hour', timestamp) AS hour, count(*) AS n FROM events WHERE event = 'impression' GROUP BY 1 ORDER BY 1
 
 -- sums and counts of cases: plan
@@ -487,10 +403,6 @@ EXPLAIN SELECT min(timestamp) AS first, max(timestamp) AS last FROM events
 -- first and last instant of all
 SELECT min(timestamp) AS first, max(timestamp) AS last FROM events
 
--- first and last instant of all, by scan
-SET hourglass.rollups = false;
-SELECT min(timestamp) AS first, max(timestamp) AS last FROM events
-
 -- first and last instant by day: plan
 SET datafusion.execution.target_partitions = 1;
 EXPLAIN SELECT date, min(timestamp) AS first, max(timestamp) AS last, count(*) AS n FROM events GROUP BY date ORDER BY date
@@ -531,19 +443,11 @@ EXPLAIN SELECT DISTINCT date, hour FROM events ORDER BY date, hour
 -- distinct rows
 SELECT DISTINCT date, hour FROM events ORDER BY date, hour
 
--- distinct rows, by scan
-SET hourglass.rollups = false;
-SELECT DISTINCT date, hour FROM events ORDER BY date, hour
-
 -- distinct kinds of event: plan
 SET datafusion.execution.target_partitions = 1;
 EXPLAIN SELECT DISTINCT event FROM events WHERE date = '2024-02-28' ORDER BY event
 
 -- distinct kinds of event
-SELECT DISTINCT event FROM events WHERE date = '2024-02-28' ORDER BY event
-
--- distinct kinds of event, by scan
-SET hourglass.rollups = false;
 SELECT DISTINCT event FROM events WHERE date = '2024-02-28' ORDER BY event
 
 -- distinct truncations: plan
@@ -553,19 +457,11 @@ EXPLAIN SELECT DISTINCT date_trunc('day', timestamp) AS day FROM events ORDER BY
 -- distinct truncations
 SELECT DISTINCT date_trunc('day', timestamp) AS day FROM events ORDER BY day
 
--- distinct truncations, by scan
-SET hourglass.rollups = false;
-SELECT DISTINCT date_trunc('day', timestamp) AS day FROM events ORDER BY day
-
 -- having: plan
 SET datafusion.execution.target_partitions = 1;
 EXPLAIN SELECT date_trunc('hour', timestamp) AS hour, count(*) AS n FROM events GROUP BY 1 HAVING count(*) > 10 ORDER BY 1
 
 -- having
-SELECT date_trunc('hour', timestamp) AS hour, count(*) AS n FROM events GROUP BY 1 HAVING count(*) > 10 ORDER BY 1
-
--- having, by scan
-SET hourglass.rollups = false;
 SELECT date_trunc('hour', timestamp) AS hour, count(*) AS n FROM events GROUP BY 1 HAVING count(*) > 10 ORDER BY 1
 
 -- having over users: plan
@@ -584,10 +480,6 @@ SET datafusion.execution.target_partitions = 1;
 EXPLAIN SELECT date_trunc('hour', timestamp) AS hour, count(*) AS n FROM events GROUP BY 1 ORDER BY n DESC, 1 LIMIT 3
 
 -- the busiest hours
-SELECT date_trunc('hour', timestamp) AS hour, count(*) AS n FROM events GROUP BY 1 ORDER BY n DESC, 1 LIMIT 3
-
--- the busiest hours, by scan
-SET hourglass.rollups = false;
 SELECT date_trunc('hour', timestamp) AS hour, count(*) AS n FROM events GROUP BY 1 ORDER BY n DESC, 1 LIMIT 3
 
 -- users of each hour where a filter looks at the hour alone: plan
@@ -734,10 +626,6 @@ EXPLAIN SELECT event, count(*) AS n FROM events WHERE hour BETWEEN 1 AND 22 GROU
 -- some hours of the day, by kind of event
 SELECT event, count(*) AS n FROM events WHERE hour BETWEEN 1 AND 22 GROUP BY event ORDER BY event
 
--- some hours of the day, by kind of event, by scan
-SET hourglass.rollups = false;
-SELECT event, count(*) AS n FROM events WHERE hour BETWEEN 1 AND 22 GROUP BY event ORDER BY event
-
 -- a predicate on the hour that tells no span: plan
 SET datafusion.execution.target_partitions = 1;
 EXPLAIN SELECT date, count(*) AS n FROM events WHERE hour % 2 = 0 GROUP BY date ORDER BY date
@@ -778,19 +666,11 @@ EXPLAIN WITH recent AS (SELECT timestamp AS moment, event AS what FROM events WH
 -- a named subquery with a predicate in it and one over it
 WITH recent AS (SELECT timestamp AS moment, event AS what FROM events WHERE timestamp >= '2024-02-29T00:00:00Z') SELECT what, count(*) AS n FROM recent WHERE moment < '2024-02-29T04:00:00Z' GROUP BY what ORDER BY what
 
--- a named subquery with a predicate in it and one over it, by scan
-SET hourglass.rollups = false;
-WITH recent AS (SELECT timestamp AS moment, event AS what FROM events WHERE timestamp >= '2024-02-29T00:00:00Z') SELECT what, count(*) AS n FROM recent WHERE moment < '2024-02-29T04:00:00Z' GROUP BY what ORDER BY what
-
 -- an alias of the table: plan
 SET datafusion.execution.target_partitions = 1;
 EXPLAIN SELECT e.hour, count(*) AS n FROM events AS e WHERE e.date = '2024-02-29' GROUP BY e.hour ORDER BY e.hour
 
 -- an alias of the table
-SELECT e.hour, count(*) AS n FROM events AS e WHERE e.date = '2024-02-29' GROUP BY e.hour ORDER BY e.hour
-
--- an alias of the table, by scan
-SET hourglass.rollups = false;
 SELECT e.hour, count(*) AS n FROM events AS e WHERE e.date = '2024-02-29' GROUP BY e.hour ORDER BY e.hour
 
 -- an aggregate over the aggregate: plan
@@ -811,10 +691,6 @@ EXPLAIN SELECT date, hour, sum(count(*)) OVER (ORDER BY date, hour) AS so_far FR
 -- a window over the aggregate
 SELECT date, hour, sum(count(*)) OVER (ORDER BY date, hour) AS so_far FROM events GROUP BY date, hour ORDER BY date, hour
 
--- a window over the aggregate, by scan
-SET hourglass.rollups = false;
-SELECT date, hour, sum(count(*)) OVER (ORDER BY date, hour) AS so_far FROM events GROUP BY date, hour ORDER BY date, hour
-
 -- arithmetic of aggregates: plan
 SET datafusion.execution.target_partitions = 1;
 EXPLAIN SELECT date, round(100.0 * count(*) FILTER (WHERE event = 'click') / count(*), 1) AS percent FROM events GROUP BY date ORDER BY date
@@ -822,19 +698,11 @@ EXPLAIN SELECT date, round(100.0 * count(*) FILTER (WHERE event = 'click') / cou
 -- arithmetic of aggregates
 SELECT date, round(100.0 * count(*) FILTER (WHERE event = 'click') / count(*), 1) AS percent FROM events GROUP BY date ORDER BY date
 
--- arithmetic of aggregates, by scan
-SET hourglass.rollups = false;
-SELECT date, round(100.0 * count(*) FILTER (WHERE event = 'click') / count(*), 1) AS percent FROM events GROUP BY date ORDER BY date
-
 -- a union of two: plan
 SET datafusion.execution.target_partitions = 1;
 EXPLAIN SELECT 'clicks' AS what, count(*) AS n FROM events WHERE event = 'click' UNION ALL SELECT 'impressions', count(*) FROM events WHERE event = 'impression' ORDER BY what
 
 -- a union of two
-SELECT 'clicks' AS what, count(*) AS n FROM events WHERE event = 'click' UNION ALL SELECT 'impressions', count(*) FROM events WHERE event = 'impression' ORDER BY what
-
--- a union of two, by scan
-SET hourglass.rollups = false;
 SELECT 'clicks' AS what, count(*) AS n FROM events WHERE event = 'click' UNION ALL SELECT 'impressions', count(*) FROM events WHERE event = 'impression' ORDER BY what
 
 -- a join of two aggregates
@@ -845,10 +713,6 @@ SET hourglass.rollups = false;
 SELECT a.hour, a.n AS on_29th, b.users FROM (SELECT hour, count(*) AS n FROM events WHERE date = '2024-02-29' GROUP BY hour) a JOIN (SELECT date, hour, count(DISTINCT user_id) AS users FROM events GROUP BY date, hour) b ON a.hour = b.hour ORDER BY a.hour
 
 -- scalar subqueries
-SELECT (SELECT count(*) FROM events WHERE date = '2024-02-29') - (SELECT count(*) FROM events WHERE date = '2024-02-28') AS more
-
--- scalar subqueries, by scan
-SET hourglass.rollups = false;
 SELECT (SELECT count(*) FROM events WHERE date = '2024-02-29') - (SELECT count(*) FROM events WHERE date = '2024-02-28') AS more
 
 -- the view of all hours: plan
@@ -869,10 +733,6 @@ EXPLAIN SELECT hour, clicks FROM hours WHERE hour >= '2024-02-29T02:00:00Z' ORDE
 -- some hours of the view
 SELECT hour, clicks FROM hours WHERE hour >= '2024-02-29T02:00:00Z' ORDER BY hour
 
--- some hours of the view, by scan
-SET hourglass.rollups = false;
-SELECT hour, clicks FROM hours WHERE hour >= '2024-02-29T02:00:00Z' ORDER BY hour
-
 -- sums over the view: plan
 SET datafusion.execution.target_partitions = 1;
 EXPLAIN SELECT date_trunc('day', hour) AS day, sum(clicks) AS clicks, sum(impressions) AS impressions, max(unique_users) AS most_users FROM hours GROUP BY 1 ORDER BY 1
@@ -889,10 +749,6 @@ SET datafusion.execution.target_partitions = 1;
 EXPLAIN SELECT sum(impressions) AS impressions FROM hours WHERE hour < '2024-02-29T00:00:00Z'
 
 -- a column of the view that needs no users
-SELECT sum(impressions) AS impressions FROM hours WHERE hour < '2024-02-29T00:00:00Z'
-
--- a column of the view that needs no users, by scan
-SET hourglass.rollups = false;
 SELECT sum(impressions) AS impressions FROM hours WHERE hour < '2024-02-29T00:00:00Z'
 
 -- the view beside itself, an hour later

@@ -220,9 +220,9 @@ SHOW hourglass.rollups;
 
 -- names are taken as they are written
 SET datafusion.sql_parser.enable_ident_normalization = false;
-SELECT USER_ID FROM events LIMIT 1
+SELECT count(USER_ID) AS n FROM events
 
--- whole numbers without fractions become decimals
+-- fractions are decimals
 SET datafusion.sql_parser.parse_float_as_decimal = true;
 SELECT 0.1 + 0.2 AS sum, arrow_typeof(1.5) AS type
 
