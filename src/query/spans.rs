@@ -191,6 +191,8 @@ impl Unit {
             Expr::Cast(Cast { expr, field }) | Expr::TryCast(TryCast { expr, field }) => {
                 let inner = Unit::of(expr)?;
                 let width = match field.data_type() {
+                    // Days of another time zone begin elsewhere, its hours perhaps too.
+                    DataType::Timestamp(_, Some(zone)) if !["UTC", "+00:00"].contains(&&**zone) => return None,
                     DataType::Timestamp(TimeUnit::Second, _) => 1_000_000,
                     DataType::Timestamp(TimeUnit::Millisecond, _) => 1_000,
                     DataType::Timestamp(_, _) => 1,

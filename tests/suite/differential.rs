@@ -19,7 +19,7 @@ use crate::support::{ManualClock, block_on, open, query_engine, random};
 const QUESTIONS_EACH: u64 = 50;
 
 /// The first hour with events: 2024-02-28T22:00:00Z, so that days, a month and a leap day end among the hours.
-const FIRST_HOUR: i64 = 474_742;
+const FIRST_HOUR: i64 = 474_766;
 const HOURS: u64 = 52;
 
 fn number_from(name: &str, default: u64) -> u64 {
@@ -136,7 +136,8 @@ fn predicate(seed: &mut u64, depth: u64) -> String {
     }
 }
 
-const GROUPS: [&str; 14] = [
+const GROUPS: [&str; 15] = [
+    "date_trunc('day', timestamp AT TIME ZONE 'Asia/Kolkata')",
     "date_trunc('hour', timestamp)",
     "date_trunc('hour', timestamp)",
     "date_trunc('day', timestamp)",

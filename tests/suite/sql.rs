@@ -16,7 +16,7 @@ use crate::support::{ManualClock, block_on, open, query_engine};
 const MAX_ROWS: usize = 20;
 
 /// 2024-02-28T20:00:00Z.
-const START: i64 = 474_740;
+const START: i64 = 474_764;
 
 /// A store with every kind of hour: 20:00 to 03:00 in one file each; 23:00 in two files, for events came late; 02:00 in a
 /// file and in memory; 04:00 and 05:00 in memory alone. Users are ana, ben and the like; nothing is random.

@@ -158,10 +158,6 @@ EXPLAIN SELECT first_value(user_id ORDER BY timestamp) AS who FROM events WHERE 
 SET datafusion.execution.target_partitions = 1;
 EXPLAIN SELECT median(hour) AS middle FROM events
 
--- a sum of hours each once
-SET datafusion.execution.target_partitions = 1;
-EXPLAIN SELECT sum(DISTINCT hour) AS hours FROM events
-
 -- a count of distinct instants
 SET datafusion.execution.target_partitions = 1;
 EXPLAIN SELECT count(DISTINCT timestamp) AS n FROM events

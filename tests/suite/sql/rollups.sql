@@ -757,3 +757,7 @@ SELECT a.hour, b.clicks - a.clicks AS more FROM hours a JOIN hours b ON b.hour =
 -- the view beside itself, an hour later, by scan
 SET hourglass.rollups = false;
 SELECT a.hour, b.clicks - a.clicks AS more FROM hours a JOIN hours b ON b.hour = a.hour + INTERVAL '1 hour' ORDER BY a.hour
+
+-- a sum of hours each once
+SET datafusion.execution.target_partitions = 1;
+EXPLAIN SELECT sum(DISTINCT hour) AS hours FROM events
