@@ -152,6 +152,11 @@ impl Spans {
         }
     }
 
+    /// Whether the instants are just those of whole hours.
+    pub fn is_whole(&self) -> bool {
+        self.exact && self.intervals.iter().all(|(start, end)| start % HOUR_US == 0 && end % HOUR_US == 0)
+    }
+
     /// The intervals as runs of whole hours, and the parts of hours at their edges.
     pub fn split(&self) -> Split {
         let mut split = Split::default();
