@@ -22,6 +22,14 @@
 //!    log, and where an hour lies in several places the union of its users is kept.
 //! 4. Three lines.
 //!
+//! # Life of a statement
+//!
+//! 1. [`http`] or the shell hands the text to [`query::QueryEngine::run_text`], with one [`storage::Snapshot`]: whatever is
+//!    flushed or appended meanwhile, the statement sees one state.
+//! 2. It is parsed, refused unless it only reads, and planned by DataFusion on threads of its own. Hours are chosen from the
+//!    file index in memory; what whole hours' counters answer exactly becomes a rollup, distinct users a merge of runs.
+//! 3. Rows stream to who asked; [`query::Receipt`] counts partitions, files, bytes and time. Dropping the answer cancels it.
+//!
 //! # Invariants
 //!
 //! 1. A 204 means: in the log, synced, and visible to every later query.

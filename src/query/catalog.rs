@@ -208,15 +208,16 @@ impl SystemTable {
 }
 
 fn text<T: AsRef<str>>(values: impl Iterator<Item = T>) -> ArrayRef {
-    Arc::new(StringArray::from_iter_values(values))
+    // Arrow takes iterators that know their length.
+    Arc::new(StringArray::from_iter_values(values.collect::<Vec<_>>()))
 }
 
 fn number(values: impl Iterator<Item = u64>) -> ArrayRef {
-    Arc::new(UInt64Array::from_iter_values(values))
+    Arc::new(UInt64Array::from(values.collect::<Vec<_>>()))
 }
 
 fn time(values: impl Iterator<Item = i64>) -> ArrayRef {
-    Arc::new(TimestampMicrosecondArray::from_iter_values(values).with_timezone("UTC"))
+    Arc::new(TimestampMicrosecondArray::from(values.collect::<Vec<_>>()).with_timezone("UTC"))
 }
 
 /// One row of `system.partitions`.

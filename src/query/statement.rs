@@ -137,9 +137,13 @@ fn excerpt(sql: &str, first: &TokenWithSpan, last: &TokenWithSpan) -> String {
 pub struct Answer {
     pub schema: SchemaRef,
     pub receipt: Arc<Receipt>,
-    batches: mpsc::Receiver<Result<RecordBatch>>,
+    batches: mpsc::Receiver<Message>,
+    ended: bool,
     task: AbortHandle,
 }
+
+/// A batch, or nothing at the end: a channel that closes without a word is a statement that died.
+type Message = Result<Option<RecordBatch>>;
 
 impl Drop for Answer {
     fn drop(&mut self) {
@@ -150,7 +154,12 @@ impl Drop for Answer {
 impl Answer {
     /// The next batch, `None` at the end. After an error nothing more comes.
     pub async fn next(&mut self) -> Option<Result<RecordBatch>> {
-        self.batches.recv().await
+        if self.ended {
+            return None;
+        }
+        let message = self.batches.recv().await.unwrap_or_else(|| Err(died()));
+        self.ended = !matches!(message, Ok(Some(_)));
+        message.transpose()
     }
 
     /// All of them.
@@ -233,12 +242,12 @@ impl QueryEngine {
         let task = self.runtime().spawn(job.run(statement.statement, params, planned, sender)).abort_handle();
         // Who stops waiting for the plan cancels it.
         let guard = AbortOnDrop(Some(task));
-        let (schema, changed) = plan.await.map_err(|_| Error::Closed)??;
+        let (schema, changed) = plan.await.map_err(|_| died())??;
         if let Some(changed) = changed {
             *session = changed;
         }
         let task = guard.keep();
-        Ok(Answer { schema, receipt, batches, task })
+        Ok(Answer { schema, receipt, batches, ended: false, task })
     }
 
     /// Parses and runs a text of one statement, or several of which all but the last are `SET` or `RESET`.
@@ -307,7 +316,7 @@ impl Job {
         statement: Statement,
         params: Params,
         planned: tokio::sync::oneshot::Sender<Planned>,
-        sender: mpsc::Sender<Result<RecordBatch>>,
+        sender: mpsc::Sender<Message>,
     ) {
         let receipt = self.running.receipt().clone();
         let plan = within(self.deadline, self.engine.options.timeout, self.plan(statement, params)).await;
@@ -322,29 +331,27 @@ impl Job {
             Ok(Planning::Set(session)) => {
                 self.running.done();
                 let _ = planned.send(Ok((Arc::new(arrow::datatypes::Schema::empty()), Some(session))));
+                let _ = sender.send(Ok(None)).await;
                 return;
             }
             Ok(Planning::Rows(stream)) => stream,
         };
         let _ = planned.send(Ok((stream.schema(), None)));
         loop {
-            let batch = match within(self.deadline, self.engine.options.timeout, stream.next()).await {
-                Ok(None) => break,
-                Ok(Some(batch)) => batch.map_err(Error::from),
-                Err(error) => Err(error),
-            };
-            let failed = batch.is_err();
-            match &batch {
-                Ok(batch) => receipt.answered(batch.num_rows()),
+            let next = within(self.deadline, self.engine.options.timeout, stream.next()).await;
+            let message = next.and_then(|batch| Ok(batch.transpose()?));
+            let is_last = !matches!(message, Ok(Some(_)));
+            match &message {
+                Ok(Some(batch)) => receipt.answered(batch.num_rows()),
+                // Before the end is told, so that who has read all rows reads the final figures too.
+                Ok(None) => self.running.done(),
                 Err(error) => self.running.failed(error),
             }
-            let sent = within(self.deadline, self.engine.options.timeout, sender.send(batch)).await;
-            if failed || !matches!(sent, Ok(Ok(()))) {
+            let sent = within(self.deadline, self.engine.options.timeout, sender.send(message)).await;
+            if is_last || !matches!(sent, Ok(Ok(()))) {
                 return;
             }
         }
-        // Before the channel closes, so that who has read all rows reads the final figures too.
-        self.running.done();
     }
 
     async fn plan(&mut self, statement: Statement, params: Params) -> Result<Planning> {
@@ -409,6 +416,11 @@ fn bind(plan: LogicalPlan, params: Params) -> Result<LogicalPlan> {
 async fn execute(state: &SessionState, plan: &LogicalPlan) -> Result<SendableRecordBatchStream> {
     let physical = state.create_physical_plan(plan).await?;
     Ok(execute_stream(physical, state.task_ctx())?)
+}
+
+/// What is told where a statement's task ended without a word: it panicked, and the log has the trace.
+fn died() -> Error {
+    DataFusionError::Internal("the statement ended unexpectedly".into()).into()
 }
 
 async fn within<T>(deadline: Instant, timeout: Duration, work: impl Future<Output = T>) -> Result<T> {

@@ -34,6 +34,9 @@ const ROLLUP_TAG: &str = "hourglass.rollup";
 /// Commits between two checkpoints of the Delta log.
 const CHECKPOINT_INTERVAL: u64 = 50;
 
+/// Files committed since the last checkpoint at which the next is due: Parquet is read quicker than their JSON.
+const CHECKPOINT_FILES: usize = 10_000;
+
 /// User names longer than this are left out of the log's statistics.
 const MAX_STATISTICS_BYTES: usize = 128;
 
@@ -89,6 +92,8 @@ pub struct Lake {
     table: DeltaTable,
     /// The application id of this data directory's transactions.
     node: String,
+    /// Files committed by this process since its last checkpoint.
+    files_since_checkpoint: usize,
 }
 
 impl Lake {
@@ -104,7 +109,7 @@ impl Lake {
             true => table = create_table(&table).await?,
             false => table.load().await?,
         }
-        let mut lake = Lake { store, table, node: node.into() };
+        let mut lake = Lake { store, table, node: node.into(), files_since_checkpoint: 0 };
         let flushed = lake.flushed().await?;
         let index = lake.index()?;
         Ok((lake, index, flushed))
@@ -188,17 +193,20 @@ impl Lake {
             .build(Some(self.table.snapshot()?), self.table.log_store(), operation)
             .await?;
         self.table.state = Some(committed.snapshot);
+        self.files_since_checkpoint += files.len();
         Ok(())
     }
 
     /// Writes a checkpoint when one is due, so that opening stays quick. A failure costs only that.
-    pub async fn checkpoint_if_due(&self) {
+    pub async fn checkpoint_if_due(&mut self) {
         let version = self.table.version().unwrap_or(0);
-        if version > 0
-            && version.is_multiple_of(CHECKPOINT_INTERVAL)
-            && let Err(error) = deltalake_core::checkpoints::create_checkpoint(&self.table, None).await
-        {
-            tracing::warn!(%error, version, "the Delta checkpoint failed; the next one makes up for it");
+        let is_due = version.is_multiple_of(CHECKPOINT_INTERVAL) || self.files_since_checkpoint >= CHECKPOINT_FILES;
+        if version == 0 || !is_due {
+            return;
+        }
+        match deltalake_core::checkpoints::create_checkpoint(&self.table, None).await {
+            Ok(()) => self.files_since_checkpoint = 0,
+            Err(error) => tracing::warn!(%error, version, "the Delta checkpoint failed; the next one makes up for it"),
         }
     }
 }

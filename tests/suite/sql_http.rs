@@ -119,4 +119,21 @@ fn the_library_lists_and_runs() {
     let missing = client.get("/queries/top_users?start=0");
     assert!(missing.status == 400 && missing.body.contains("end: is missing"), "{}", missing.body);
     assert_eq!(client.get("/queries/nothing").status, 404);
+    let range = "start=0&end=1970-01-02";
+    for named in list.as_array().unwrap() {
+        let given = match named["name"].as_str().unwrap() {
+            "day_by_hour" => "day=0".to_string(),
+            "new_and_returning" => "earlier=0&start=1970-01-01T01:00:00Z&end=1970-01-02".to_string(),
+            "late_events" | "partition_sizes" => String::new(),
+            _ => range.to_string(),
+        };
+        let answer = client.get(&format!("/queries/{}?{given}", named["name"].as_str().unwrap()));
+        assert_eq!(answer.status, 200, "{named} {}", answer.body);
+    }
+    let users = client.get("/queries/new_and_returning?earlier=0&start=1970-01-01T01:00:00Z&end=1970-01-02").body;
+    assert_eq!(users, r#"[{"new_users":2,"returning_users":1}]"#);
+    client.post("/analytics?timestamp=1&user=late&event=click").unwrap();
+    let late = client.get("/queries/late_events").body;
+    let first = r#"[{"hour":"1970-01-01T00:00:00Z","late_events":1,"events":2,"files":1,"state":"files and memory"}]"#;
+    assert_eq!(late, first);
 }

@@ -235,3 +235,6 @@ EXPLAIN SELECT count(*) AS n FROM events WHERE date = '2024-02-29'
 SET datafusion.explain.show_schema = true;
 SET datafusion.execution.target_partitions = 1;
 EXPLAIN SELECT date, count(*) AS n FROM events GROUP BY date
+
+-- every file, by its end
+SELECT right(path, 8) AS ending, count(*) AS files FROM system.files GROUP BY 1
