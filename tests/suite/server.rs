@@ -77,9 +77,14 @@ impl Client {
         Ok(Client(BufReader::new(stream)))
     }
 
+    /// Sends bytes as they are and reads nothing.
+    pub fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.0.get_mut().write_all(bytes)
+    }
+
     /// Sends bytes as they are and reads one answer.
     pub fn send(&mut self, bytes: &[u8]) -> std::io::Result<Answer> {
-        self.0.get_mut().write_all(bytes)?;
+        self.write(bytes)?;
         self.read()
     }
 

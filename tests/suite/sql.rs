@@ -137,3 +137,35 @@ fn the_corpus_answers_as_before() {
     });
     assert!(count >= 200, "the corpus has {count} cases");
 }
+
+#[test]
+fn a_statement_sees_one_state_whatever_happens_meanwhile() {
+    block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = open(dir.path(), ManualClock::at(HOUR_US));
+        let query = Arc::new(query_engine(true));
+        let mut batch = EventBatch::new();
+        (0..200_000).for_each(|i| batch.push(i, "ana", EventKind::Click));
+        engine.append(batch.clone()).await.unwrap();
+        for flushed_before in [false, true] {
+            let snapshot = engine.snapshot();
+            let expected = snapshot.numbers(hourglass::hour::Hour(0)).await.unwrap().clicks;
+            let sql = "SELECT a.timestamp FROM events a";
+            let mut session = query.new_session();
+            let mut answer = query.run_text(&mut session, &snapshot, sql, Params::None).await.unwrap();
+            let mut rows = answer.next().await.unwrap().unwrap().num_rows() as u64;
+            // The answer is held up by who reads it; the store goes on.
+            engine.append(batch.clone()).await.unwrap();
+            engine.flush().await.unwrap();
+            while let Some(batch) = answer.next().await {
+                rows += batch.unwrap().num_rows() as u64;
+            }
+            assert_eq!(rows, expected, "flushed before: {flushed_before}");
+            let twice = "SELECT count(*) FROM events a JOIN (SELECT count(*) AS n FROM events) b ON b.n > 0";
+            let answer = query.run_text(&mut session, &snapshot, twice, Params::None).await.unwrap();
+            let counted = answer.collect().await.unwrap();
+            let text = arrow::util::pretty::pretty_format_batches(&counted).unwrap().to_string();
+            assert!(text.contains(&format!(" {expected} ")), "{text}");
+        }
+    });
+}

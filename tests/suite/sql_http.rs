@@ -137,3 +137,42 @@ fn the_library_lists_and_runs() {
     let first = r#"[{"hour":"1970-01-01T00:00:00Z","late_events":1,"events":2,"files":1,"state":"files and memory"}]"#;
     assert_eq!(late, first);
 }
+
+#[test]
+fn a_statement_that_needs_too_much_memory_is_refused_and_the_server_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let env = [("HOURGLASS_QUERY_MEMORY_BYTES", "4MiB"), ("HOURGLASS_QUERY_SPILL_BYTES", "1MiB")];
+    let server = Server::start(dir.path(), &env);
+    let mut client = server.connect();
+    let heavy = "SELECT value, count(*) FROM generate_series(1, 3000000) GROUP BY value ORDER BY 2, 1 LIMIT 1";
+    let answer = sql(&mut client, "*/*", heavy);
+    assert!(answer.status == 422 && answer.body.contains("query_memory"), "{} {}", answer.status, answer.body);
+    assert_eq!(sql(&mut client, "text/csv", "SELECT 1 AS a").body, "a\n1\n");
+}
+
+#[test]
+fn past_the_statements_that_may_run_the_answer_is_503_and_events_are_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let env = [("HOURGLASS_QUERY_CONCURRENCY", "1"), ("HOURGLASS_QUERY_TIMEOUT", "4s")];
+    let server = Server::start(dir.path(), &env);
+    let endless = "SELECT count(*) FROM generate_series(1, 100000000) a JOIN generate_series(1, 100000000) b ON a.value < b.value";
+    let mut busy = server.connect();
+    let asked = format!("POST /sql HTTP/1.1\r\nhost: t\r\ncontent-length: {}\r\n\r\n{endless}", endless.len());
+    busy.write(asked.as_bytes()).unwrap();
+    let mut client = server.connect();
+    let refused = (0..100).find_map(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        Some(sql(&mut client, "*/*", "SELECT 1")).filter(|answer| answer.status != 200)
+    });
+    let refused = refused.expect("the one slot is taken");
+    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
+    assert_eq!(client.post("/analytics?timestamp=0&user=a&event=click").unwrap().status, 204);
+    assert_eq!(client.get("/analytics?timestamp=0").body, "unique_users,1\nclicks,1\nimpressions,0\n");
+    // The statement is stopped in time, and the slot is free again.
+    let freed = (0..250).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        sql(&mut client, "*/*", "SELECT 1").status == 200
+    });
+    assert!(freed, "the slot is kept");
+    assert_eq!(busy.read().unwrap().status, 422);
+}

@@ -137,9 +137,9 @@ impl<'a> Frame<'a> {
     }
 }
 
-/// Whether the bytes begin as a frame does, intact or not.
-pub fn begins(bytes: &[u8]) -> bool {
-    bytes.starts_with(FRAME_MAGIC)
+/// Whether the bytes begin as the frame of `first_lsn` does, intact or not; a recycled file still has frames of lower LSNs.
+pub fn begins(bytes: &[u8], first_lsn: Lsn) -> bool {
+    bytes.starts_with(FRAME_MAGIC) && bytes.len() >= FRAME_HEADER_LEN && u64_at(bytes, 16) == first_lsn
 }
 
 /// Where the next intact frame of segment `sequence` with an LSN of at least `from_lsn` begins, at or after `offset`.

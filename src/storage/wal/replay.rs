@@ -27,7 +27,7 @@ pub struct Segment {
     /// The last LSN in it, or its base less one.
     pub last_lsn: Lsn,
     pub frames: u64,
-    /// Whether a frame begins at `end` that is not intact: a torn write.
+    /// Whether the next frame begins at `end` and is not intact: a torn write.
     pub torn: bool,
 }
 
@@ -169,7 +169,7 @@ fn scan(
     if frame::find_next(bytes, offset, segment.sequence, next_lsn).is_some() {
         return Err(damaged(&segment.path, offset as u64, "intact frames follow a damaged one"));
     }
-    segment.torn = frame::begins(&bytes[offset..]);
+    segment.torn = frame::begins(&bytes[offset..], next_lsn);
     segment.end = offset as u64;
     segment.last_lsn = next_lsn - 1;
     found.next_lsn = next_lsn;
