@@ -89,6 +89,10 @@ impl UserIndex {
         self.full.len() * BLOCK + self.tail.ends.len()
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Bytes held, roughly.
     pub fn bytes(&self) -> u64 {
         self.name_bytes + self.len() as u64 * USER_OVERHEAD

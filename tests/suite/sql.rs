@@ -27,7 +27,7 @@ async fn fixture(dir: &Path) -> (Engine, String) {
         let mut batch = EventBatch::new();
         for &hour in hours {
             for i in from..from + count {
-                let kind = EventKind::ALL[usize::from((i + hour as usize) % 3 == 0)];
+                let kind = EventKind::ALL[usize::from((i + hour as usize).is_multiple_of(3))];
                 let us = (START + hour) * HOUR_US + i as i64 * 240_000_000;
                 batch.push(us, users[(i * (hour as usize + 1)) % users.len()], kind);
             }
