@@ -51,6 +51,7 @@
 //! [`config`] every setting, [`cli`] the commands. A module imports only from below; a test holds that as data.
 
 pub mod event;
+pub mod text;
 pub mod threads;
 
 pub mod error;
@@ -69,5 +70,7 @@ pub mod http;
 
 pub mod client;
 pub mod config;
+
+pub mod shell;
 
 pub mod cli;
