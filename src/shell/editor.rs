@@ -65,7 +65,7 @@ fn greet(shell: &mut Shell) -> Result<()> {
 
 fn editor(shell: &mut Shell) -> Reedline {
     let words = Arc::new(Vocabulary::of(shell));
-    let menu = IdeMenu::default().with_name(MENU).with_max_completion_height(12).with_marker("");
+    let menu = IdeMenu::default().with_name(MENU).with_max_completion_height(12).with_marker("> ");
     let mut keys = default_emacs_keybindings();
     let complete = vec![ReedlineEvent::Menu(MENU.into()), ReedlineEvent::MenuNext];
     keys.add_binding(KeyModifiers::NONE, KeyCode::Tab, ReedlineEvent::UntilFound(complete));

@@ -162,10 +162,11 @@ fn markdown_head(schema: &SchemaRef) -> String {
     format!("| {} |\n| {} |\n", names.join(" | "), rules.join(" | "))
 }
 
-/// A text whose control characters do nothing to a terminal: what visitors send is shown, not obeyed.
+/// A text whose control characters do nothing to a terminal: what visitors send is shown, not obeyed. A plan
+/// loses its last line end.
 fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
+    for c in text.trim_end_matches('\n').chars() {
         match c {
             '\n' => shown.push(c),
             '\t' => shown.push_str("    "),
