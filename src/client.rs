@@ -3,6 +3,8 @@
 //! Only a 503 is tried again, because only it says that nothing was stored. A connection that breaks may have stored
 //! the batch, and sending it twice would count it twice; so that is an error, for the caller to judge.
 
+mod sql;
+
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -12,6 +14,8 @@ use ureq::http::{Response, StatusCode, header};
 use crate::encode::arrow_stream;
 use crate::error::{Error, Result};
 use crate::event::EventBatch;
+
+pub use self::sql::{Fault, Reply, SqlClient};
 
 /// How often a batch is offered to a server that stays busy.
 const MAX_TRIES: u32 = 20;
@@ -34,16 +38,14 @@ pub struct Client {
 impl Client {
     /// A client of the server at `url`, such as `http://localhost:8080`. Connects to nothing yet.
     pub fn new(url: &str) -> Result<Client> {
-        if !(url.starts_with("http://") || url.starts_with("https://")) {
-            return Err(Error::Config(format!("{url}: must begin with http:// or https://")));
-        }
+        let base = base_url(url)?;
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             .timeout_connect(Some(CONNECT_TIMEOUT))
             .timeout_global(Some(REQUEST_TIMEOUT))
             .build()
             .new_agent();
-        Ok(Client { agent, events_url: format!("{}/events", url.trim_end_matches('/')) })
+        Ok(Client { agent, events_url: format!("{base}/events") })
     }
 
     /// Stores the batch, waiting while the server is busy. Blocks its thread.
@@ -69,7 +71,7 @@ impl Client {
     }
 
     fn refused(&self, status: StatusCode, body: &str) -> Error {
-        let reason = format!("{status}: {}", problem_text(body));
+        let reason = format!("{status}: {}", Problem::parse(body).text);
         match status.is_client_error() {
             true => Error::Invalid(format!("{}: {reason}", self.events_url)),
             false => self.failed(std::io::Error::other(reason)),
@@ -87,16 +89,36 @@ fn retry_after<B>(response: &Response<B>) -> Duration {
     value.and_then(|value| value.trim().parse().ok()).map_or(DEFAULT_RETRY, Duration::from_secs).min(MAX_RETRY)
 }
 
-/// What a body says of a failure: the detail or title of problem+json (RFC 9457), or its first line.
-fn problem_text(body: &str) -> String {
-    #[derive(Deserialize)]
-    struct Problem {
-        detail: Option<String>,
-        title: Option<String>,
+/// A server's address without a slash at its end.
+fn base_url(url: &str) -> Result<&str> {
+    match url.starts_with("http://") || url.starts_with("https://") {
+        true => Ok(url.trim_end_matches('/')),
+        false => Err(Error::Config(format!("{url}: must begin with http:// or https://"))),
     }
-    let problem = serde_json::from_str::<Problem>(body).ok();
-    let text = problem.and_then(|problem| problem.detail.or(problem.title));
-    text.unwrap_or_else(|| body.lines().next().unwrap_or("no reason given").chars().take(200).collect())
+}
+
+/// What a body says of a failure.
+struct Problem {
+    /// The detail or title of problem+json (RFC 9457), or the body's first line.
+    text: String,
+    /// The place in a statement.
+    line: Option<u64>,
+    column: Option<u64>,
+}
+
+impl Problem {
+    fn parse(body: &str) -> Problem {
+        #[derive(Default, Deserialize)]
+        struct Members {
+            detail: Option<String>,
+            title: Option<String>,
+            line: Option<u64>,
+            column: Option<u64>,
+        }
+        let Members { detail, title, line, column } = serde_json::from_str(body).unwrap_or_default();
+        let first_line = || body.lines().next().unwrap_or("no reason given").chars().take(200).collect();
+        Problem { text: detail.or(title).unwrap_or_else(first_line), line, column }
+    }
 }
 
 #[cfg(test)]
@@ -110,10 +132,11 @@ mod tests {
 
     #[test]
     fn a_problem_is_told_by_its_detail_then_its_title_then_its_text() {
-        assert_eq!(problem_text(r#"{"title":"Bad Request","detail":"line 3: no"}"#), "line 3: no");
-        assert_eq!(problem_text(r#"{"title":"Bad Request","status":400}"#), "Bad Request");
-        assert_eq!(problem_text("upstream is gone\n<html>"), "upstream is gone");
-        assert_eq!(problem_text(""), "no reason given");
+        let text = |body| Problem::parse(body).text;
+        assert_eq!(text(r#"{"title":"Bad Request","detail":"line 3: no"}"#), "line 3: no");
+        assert_eq!(text(r#"{"title":"Bad Request","status":400}"#), "Bad Request");
+        assert_eq!(text("upstream is gone\n<html>"), "upstream is gone");
+        assert_eq!(text(""), "no reason given");
     }
 
     #[test]

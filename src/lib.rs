@@ -48,9 +48,10 @@
 //! [`event`], [`hour`], [`error`] are the nouns. [`storage`] is everything between an event and the disk and knows no HTTP
 //! and no SQL. [`query`] is DataFusion and knows snapshots, never the engine. [`decode`] and [`encode`] speak CSV, NDJSON,
 //! Arrow and Parquet with the world, [`rows`] writes the answers of statements, [`generate`] makes workloads, [`http`] is the server, [`client`] its client,
-//! [`config`] every setting, [`cli`] the commands. A module imports only from below; a test holds that as data.
+//! [`config`] every setting, [`shell`] the SQL shell, [`cli`] the commands. A module imports only from below; a test holds that as data.
 
 pub mod event;
+pub mod text;
 pub mod threads;
 
 pub mod error;
@@ -69,5 +70,7 @@ pub mod http;
 
 pub mod client;
 pub mod config;
+
+pub mod shell;
 
 pub mod cli;

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::status::count;
 use crate::error::{Error, Result};
 use crate::event::parse_timestamp;
 use crate::export::{Exporter, Format, Summary};
@@ -14,6 +13,7 @@ use crate::hour::{HOUR_US, Hour};
 use crate::query::{QueryEngine, QueryOptions};
 use crate::storage::vfs::{Disk, Vfs};
 use crate::storage::{EngineOptions, ReadOnly};
+use crate::text::thousands;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -105,8 +105,8 @@ pub fn run(args: Args) -> Result<()> {
     });
     bar.finish_and_clear();
     let Summary { files, rows, bytes, skipped } = summary?;
-    let skipped = if skipped > 0 { format!(", {} already there", count(skipped)) } else { String::new() };
-    let (files, rows, bytes) = (count(files), count(rows), count(bytes));
+    let skipped = if skipped > 0 { format!(", {} already there", thousands(skipped)) } else { String::new() };
+    let (files, rows, bytes) = (thousands(files), thousands(rows), thousands(bytes));
     eprintln!("{files} files, {rows} rows, {bytes} bytes in {}{skipped}", args.output.display());
     Ok(())
 }

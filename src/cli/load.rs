@@ -10,11 +10,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 
-use super::status::count as thousands;
 use crate::client::Client;
 use crate::error::{Error, Result};
 use crate::event::EventBatch;
 use crate::storage::{Engine, EngineOptions};
+use crate::text::thousands;
 
 /// Batches on their way into the engine at once, so that the sync of one overlaps the decoding of the next.
 const STORE_IN_FLIGHT: usize = 4;

@@ -15,6 +15,7 @@ mod import;
 mod load;
 mod log;
 mod serve;
+mod sql;
 mod status;
 
 #[derive(Parser)]
@@ -47,6 +48,8 @@ enum Command {
     Import(import::ImportArgs),
     /// Write hours, or the answer of a statement, as files for a data lake.
     Export(export::Args),
+    /// Ask in SQL: a shell, a statement, or a file of them.
+    Sql(sql::Args),
     /// Show what the store holds.
     Status(status::Args),
     /// Show every setting, its value and where it comes from.
@@ -65,6 +68,7 @@ impl Cli {
             Command::Generate(args) => generate::run(args)?,
             Command::Import(args) => import::run(args)?,
             Command::Export(args) => export::run(args)?,
+            Command::Sql(args) => return sql::run(args),
             Command::Status(args) => status::run(args)?,
             Command::Config(args) => config::run(args)?,
             Command::Healthcheck(args) => return healthcheck::run(args),

@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::error::Result;
 use crate::storage::vfs::{Disk, Vfs};
 use crate::storage::{EngineOptions, ReadOnly};
+use crate::text::thousands;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  hourglass status\n  hourglass status --data-dir /var/lib/hourglass --format json")]
@@ -78,33 +79,12 @@ fn table(store: &ReadOnly) -> Table {
     let mut row = |name: &str, figure: String, note: String| {
         table.add_row([name.to_string(), figure, note]);
     };
-    row("hours", count(hours.len() as u64), span);
-    row("rows", count(file_rows + active.rows), "in files and in memory".into());
-    row("files", count(files), format!("{} rows, {} bytes", count(file_rows), count(file_bytes)));
-    row("memtable", count(active.rows), format!("rows of {} hours, recovered from the log", active.hours.len()));
-    row("wal", count(store.wal_bytes), format!("bytes in {} segments", store.wal_segments));
-    row("last flush", last_flush(store).unwrap_or("never".into()), format!("through LSN {}", count(store.flushed)));
+    row("hours", thousands(hours.len() as u64), span);
+    row("rows", thousands(file_rows + active.rows), "in files and in memory".into());
+    row("files", thousands(files), format!("{} rows, {} bytes", thousands(file_rows), thousands(file_bytes)));
+    row("memtable", thousands(active.rows), format!("rows of {} hours, recovered from the log", active.hours.len()));
+    row("wal", thousands(store.wal_bytes), format!("bytes in {} segments", store.wal_segments));
+    row("last flush", last_flush(store).unwrap_or("never".into()), format!("through LSN {}", thousands(store.flushed)));
     table.column_mut(1).expect("three columns").set_cell_alignment(CellAlignment::Right);
     table
-}
-
-/// A number with its thousands apart: 218,881.
-pub fn count(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn thousands_stand_apart() {
-        assert_eq!([0, 999, 1_000, 218_881].map(super::count), ["0", "999", "1,000", "218,881"]);
-    }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::{Config, SETTINGS, Setting, Value, env_name};
 use crate::error::{Error, Result};
 use crate::query::{self, QueryOptions};
+use crate::text::edits;
 
 /// Where the value of a setting came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,21 +128,6 @@ fn read_keys(path: &Path, text: &str) -> Result<BTreeMap<&'static str, String>> 
 fn nearest(key: &str) -> &'static str {
     let distances = SETTINGS.iter().map(|setting| (edits(&key.replace('-', "_"), setting.key), setting.key));
     distances.min().map_or("", |(_, key)| key)
-}
-
-/// The Levenshtein distance, by Wagner and Fischer's dynamic programme over one row.
-fn edits(from: &str, to: &str) -> usize {
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (i, a) in from.bytes().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, b) in to.bytes().enumerate() {
-            let substituted = diagonal + usize::from(a != b);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[to.len()]
 }
 
 #[cfg(test)]

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 /// From the ground up. Modules on one floor do not know each other.
 const FLOORS: &[&[&str]] = &[
-    &["event", "threads"],
+    &["event", "text", "threads"],
     &["error", "hour"],
     &["storage"],
     &["decode", "query"],
     &["encode", "generate", "rows"],
     &["http", "export"],
     &["client", "config"],
+    &["shell"],
     &["cli"],
 ];
 

@@ -10,6 +10,7 @@ mod kills;
 mod layers;
 mod plans;
 mod server;
+mod shell;
 mod sql;
 mod sql_http;
 mod support;

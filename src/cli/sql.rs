@@ -1,0 +1,76 @@
+//! `hourglass sql`: the SQL shell, or one statement, or a file of them.
+
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use crate::error::Result;
+use crate::shell::{Failed, Flow, Format, Shell, Target, interact};
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  hourglass sql                                          a shell on data/store; \\? lists its commands
+  hourglass sql --data-dir /var/lib/hourglass            on another store, with or without a server running on it
+  hourglass sql --url http://localhost:8080              through a server
+  hourglass sql -c 'SELECT count(DISTINCT user_id) FROM events'
+  hourglass sql -c 'SELECT * FROM hours' --format csv > hours.csv
+  hourglass sql -c \"\\copy hours to 'hours.parquet'\"     a command of the shell
+  hourglass sql -c '\\run day_by_hour day=2020-01-01'     a query of the library
+  hourglass sql -f report.sql --format markdown          statements apart by semicolons
+  echo 'SELECT 1;' | hourglass sql                       from standard input
+
+The tables are events (timestamp, user_id, event, date, hour), hours (hour, unique_users, clicks, impressions)
+and those of the schema system: partitions, files, wal, settings, queries.
+
+A script ends at its first failure. Exit codes: 0; 65 a statement at fault; 66 a damaged store; 74 a disk or a
+server that fails; 75 a limit reached; 78 no store, or a setting at fault.")]
+pub struct Args {
+    /// The data directory to read; nothing in it is changed [default: data/store] [env: HOURGLASS_DATA_DIR]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+
+    /// Ask the server running at this address, such as http://localhost:8080, instead of a directory
+    #[arg(long, value_name = "URL", conflicts_with = "data_dir")]
+    url: Option<String>,
+
+    /// Run these statements or commands, and leave; may be given several times
+    #[arg(short, long, value_name = "SQL")]
+    command: Vec<String>,
+
+    /// Run the statements and commands of this file, and leave; - is standard input. After those of --command
+    #[arg(short, long, value_name = "FILE")]
+    file: Vec<PathBuf>,
+
+    /// How to show answers
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+pub fn run(args: Args) -> Result<ExitCode> {
+    let target = Target::new(args.url.as_deref(), args.data_dir.as_deref())?;
+    let mut shell = Shell::new(target, args.format)?;
+    let done = match args.command.is_empty() && args.file.is_empty() {
+        true if io::stdin().is_terminal() => return interact(&mut shell).map(|()| ExitCode::SUCCESS),
+        true => shell.run_file(Path::new("-")).map(drop),
+        false => script(&mut shell, &args.command, &args.file),
+    };
+    Ok(match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failed(code)) => ExitCode::from(code),
+    })
+}
+
+fn script(shell: &mut Shell, texts: &[String], files: &[PathBuf]) -> Result<(), Failed> {
+    for text in texts {
+        if shell.run_text(text)? == Flow::Quit {
+            return Ok(());
+        }
+    }
+    for file in files {
+        if shell.run_file(file)? == Flow::Quit {
+            return Ok(());
+        }
+    }
+    Ok(())
+}

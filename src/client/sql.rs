@@ -1,0 +1,235 @@
+//! The client of a running server's SQL door: `POST /sql` and `GET /queries/NAME`, answered as Arrow IPC streams.
+//!
+//! Each statement has a connection of its own, which is hung up when nobody waits for the answer any more; that is how
+//! the server learns to stop.
+
+use std::collections::BTreeMap;
+use std::io::BufReader;
+use std::thread;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use arrow::ipc::reader::StreamReader;
+use serde_json::json;
+use tokio::sync::{mpsc, oneshot};
+use ureq::Agent;
+use ureq::http::{HeaderMap, Response, StatusCode};
+
+use super::{CONNECT_TIMEOUT, Problem, base_url};
+use crate::error::{Error, Result};
+use crate::query::Figures;
+
+/// Batches that are read ahead of who takes them.
+const BATCHES_AHEAD: usize = 2;
+
+/// A statement that was not answered.
+#[derive(Debug)]
+pub struct Fault {
+    pub error: Error,
+    /// The line and column of the statement at fault, counted from 1.
+    pub position: Option<(u64, u64)>,
+}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Fault {
+        Fault { position: error.position(), error }
+    }
+}
+
+/// A handle on one server.
+#[derive(Clone, Debug)]
+pub struct SqlClient {
+    base_url: String,
+}
+
+/// The rows of a statement, as they come. Dropping it cancels the statement.
+#[derive(Debug)]
+pub struct Reply {
+    pub schema: SchemaRef,
+    /// What the statement cost, where the answer was short enough for the server to know before it sent it. A longer one
+    /// has it in trailers, which this client cannot see.
+    pub figures: Option<Figures>,
+    batches: mpsc::Receiver<Result<RecordBatch>>,
+    _line: HangUp,
+}
+
+impl Reply {
+    /// The next batch, `None` at the end. After an error nothing more comes.
+    pub async fn next(&mut self) -> Option<Result<RecordBatch>> {
+        self.batches.recv().await
+    }
+}
+
+/// Ends the connection when it goes, wherever its thread waits.
+#[derive(Debug)]
+struct HangUp(Agent);
+
+impl Drop for HangUp {
+    fn drop(&mut self) {
+        self.0.clone().shutdown();
+    }
+}
+
+type Head = Result<(SchemaRef, Option<Figures>), Fault>;
+
+impl SqlClient {
+    /// A client of the server at `url`, such as `http://localhost:8080`. Connects to nothing yet.
+    pub fn new(url: &str) -> Result<SqlClient> {
+        Ok(SqlClient { base_url: base_url(url)?.to_string() })
+    }
+
+    /// Runs a statement with the options in `settings`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with a position when the statement is at fault, [`Error::Limit`] when it takes more than one may
+    /// or the server is busy, [`Error::Io`] when the server cannot be reached or fails.
+    pub async fn query(&self, sql: &str, settings: &BTreeMap<String, String>) -> Result<Reply, Fault> {
+        let body = json!({ "query": sql, "settings": settings }).to_string();
+        let url = format!("{}/sql", self.base_url);
+        self.ask(url.clone(), move |agent| agent.post(url).header("accept", ACCEPT).content_type(JSON).send(body)).await
+    }
+
+    /// Runs a statement of the server's library. Errors as [`SqlClient::query`], without a position.
+    pub async fn run(&self, name: &str, given: &BTreeMap<String, String>) -> Result<Reply, Fault> {
+        let mut address = url::Url::parse(&self.base_url)
+            .map_err(|error| Error::Config(format!("{}: is no address: {error}", self.base_url)))?;
+        if let Ok(mut path) = address.path_segments_mut() {
+            path.pop_if_empty().extend(["queries", name]);
+        }
+        if !given.is_empty() {
+            address.query_pairs_mut().extend_pairs(given);
+        }
+        let url = String::from(address);
+        self.ask(url.clone(), move |agent| agent.get(url).header("accept", ACCEPT).call()).await
+    }
+
+    async fn ask(
+        &self,
+        url: String,
+        send: impl FnOnce(&Agent) -> Result<Response<ureq::Body>, ureq::Error> + Send + 'static,
+    ) -> Result<Reply, Fault> {
+        let config = Agent::config_builder().http_status_as_error(false).timeout_connect(Some(CONNECT_TIMEOUT));
+        let line = HangUp(config.build().new_agent());
+        let agent = line.0.clone();
+        let (answered, head) = oneshot::channel();
+        let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
+        thread::spawn(move || {
+            let response = send(&agent).map_err(|error| Fault::from(failed(&url, error.into_io())));
+            match response.and_then(|response| open(&url, response)) {
+                // Who asked may have gone.
+                Err(fault) => drop(answered.send(Err(fault))),
+                Ok((figures, reader)) => {
+                    let _ = answered.send(Ok((reader.schema(), figures)));
+                    for batch in reader {
+                        if sender.blocking_send(batch.map_err(|error| cut_off(&url, error))).is_err() {
+                            return;
+                        }
+                    }
+                }
+            }
+        });
+        let head: Head = head.await.map_err(|_| Error::Closed)?;
+        let (schema, figures) = head?;
+        Ok(Reply { schema, figures, batches, _line: line })
+    }
+}
+
+const ACCEPT: &str = "application/vnd.apache.arrow.stream";
+const JSON: &str = "application/json";
+
+type Reader = StreamReader<BufReader<ureq::BodyReader<'static>>>;
+
+fn open(url: &str, mut response: Response<ureq::Body>) -> Result<(Option<Figures>, Reader), Fault> {
+    if !response.status().is_success() {
+        let text = response.body_mut().read_to_string().unwrap_or_default();
+        return Err(refused(url, response.status(), &text));
+    }
+    let figures = figures(response.headers());
+    let reader = StreamReader::try_new_buffered(response.into_body().into_reader(), None);
+    Ok((figures, reader.map_err(|error| cut_off(url, error))?))
+}
+
+/// What a status other than success means, and where its problem says that the statement is at fault.
+fn refused(url: &str, status: StatusCode, body: &str) -> Fault {
+    let problem = Problem::parse(body);
+    let position = problem.line.zip(problem.column);
+    let text = problem.text;
+    let error = match status {
+        StatusCode::UNPROCESSABLE_ENTITY | StatusCode::SERVICE_UNAVAILABLE => Error::Limit(text),
+        status if status.is_client_error() => Error::Invalid(text),
+        status => failed(url, std::io::Error::other(format!("{status}: {text}"))),
+    };
+    Fault { error, position }
+}
+
+fn failed(url: &str, source: std::io::Error) -> Error {
+    Error::io(url, "ask")(source)
+}
+
+fn cut_off(url: &str, error: arrow::error::ArrowError) -> Error {
+    failed(url, std::io::Error::other(format!("the answer was cut off: {error}")))
+}
+
+/// The receipt in the headers, where it is there.
+fn figures(headers: &HeaderMap) -> Option<Figures> {
+    let item = |header: &str, key: &str| {
+        let value = headers.get(header)?.to_str().ok()?;
+        value.split([',', ';']).find_map(|item| item.trim().strip_prefix(key)?.strip_prefix('='))?.parse::<f64>().ok()
+    };
+    let count = |header: &str, key: &str| item(header, key).map(|value| value as u64);
+    let duration = |name: &str| {
+        let timing = headers.get("server-timing")?.to_str().ok()?;
+        let entry = timing.split(',').find_map(|entry| entry.trim().strip_prefix(name)?.strip_prefix(";dur="))?;
+        entry.parse::<f64>().ok()
+    };
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let files = count("hourglass-files", "considered")?;
+    Some(Figures {
+        partitions: count("hourglass-partitions", "considered")?,
+        partitions_read: count("hourglass-partitions", "read")?,
+        files,
+        files_chosen: files.saturating_sub(count("hourglass-files", "pruned")?),
+        files_read: count("hourglass-files", "read")?,
+        bytes_read: header("hourglass-bytes-read")?.parse().ok()?,
+        rollup: header("hourglass-rollup") == Some("?1"),
+        rows: 0,
+        planning_ms: duration("plan")?,
+        running_ms: duration("run")?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use ureq::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn a_receipt_is_read_from_its_headers() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("hourglass-partitions", "considered=10, pruned=7, read=3"),
+            ("hourglass-files", "considered=9, pruned=6, read=2"),
+            ("hourglass-bytes-read", "41234"),
+            ("hourglass-rollup", "?1"),
+        ] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        assert_eq!(figures(&headers), None, "a time is missing");
+        headers.insert("server-timing", HeaderValue::from_static("plan;dur=1.250, run;dur=0.500"));
+        let figures = figures(&headers).unwrap();
+        assert_eq!((figures.partitions, figures.partitions_read, figures.files_chosen), (10, 3, 3));
+        assert_eq!((figures.files_read, figures.bytes_read, figures.rollup), (2, 41_234, true));
+        assert_eq!((figures.planning_ms, figures.running_ms), (1.25, 0.5));
+    }
+
+    #[test]
+    fn a_refusal_says_whose_fault_it_is_and_where() {
+        let body = r#"{"title":"t","detail":"no such column","line":2,"column":8}"#;
+        let fault = refused("http://x/sql", StatusCode::BAD_REQUEST, body);
+        assert_eq!((fault.error.exit_code(), fault.position), (65, Some((2, 8))));
+        assert_eq!(fault.error.to_string(), "no such column");
+        assert_eq!(refused("http://x/sql", StatusCode::SERVICE_UNAVAILABLE, "{}").error.exit_code(), 75);
+        assert_eq!(refused("http://x/sql", StatusCode::INTERNAL_SERVER_ERROR, "{}").error.exit_code(), 74);
+    }
+}

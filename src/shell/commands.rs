@@ -1,0 +1,348 @@
+//! The lines that begin with a backslash or a dot: what they are called, and what they ask for.
+//!
+//! [`COMMANDS`] is the one list: the parser, the help and the completion read it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::ValueEnum;
+
+use super::render::Format;
+use crate::error::{Error, Result};
+use crate::rows::RowFormat;
+use crate::text::nearest;
+
+/// What a line asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Command {
+    /// The tables whose names hold the text.
+    Tables(String),
+    Describe(String),
+    /// The functions whose names hold the text.
+    Functions(String),
+    Library,
+    Run {
+        name: String,
+        given: BTreeMap<String, String>,
+    },
+    Copy {
+        query: String,
+        file: PathBuf,
+        format: RowFormat,
+    },
+    /// Nothing flips the switch.
+    Timing(Option<bool>),
+    Expanded(Option<Expanded>),
+    Format(Format),
+    /// No file is the terminal again.
+    Output(Option<PathBuf>),
+    Include(PathBuf),
+    Edit,
+    Watch {
+        every: Duration,
+        times: Option<u64>,
+    },
+    Help(Option<&'static Entry>),
+    Quit,
+}
+
+/// Whether a table is shown as one block a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expanded {
+    Off,
+    On,
+    /// Where the table is wider than the terminal.
+    Auto,
+}
+
+/// A command as the help tells it.
+#[derive(Debug)]
+pub struct Entry {
+    /// The first is the one of psql.
+    pub names: &'static [&'static str],
+    pub args: &'static str,
+    pub help: &'static str,
+    parse: fn(&str) -> Result<Command>,
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Entry) -> bool {
+        self.names == other.names
+    }
+}
+
+const fn entry(
+    names: &'static [&'static str],
+    args: &'static str,
+    help: &'static str,
+    parse: fn(&str) -> Result<Command>,
+) -> Entry {
+    Entry { names, args, help, parse }
+}
+
+pub static COMMANDS: &[Entry] = &[
+    entry(&["\\d", ".schema"], "[TABLE]", "list the tables, or describe one", |args| {
+        Ok(optional(args)?.map_or(Command::Tables(String::new()), Command::Describe))
+    }),
+    entry(&["\\dt", ".tables"], "[TEXT]", "list the tables whose names hold the text", |args| {
+        Ok(Command::Tables(optional(args)?.unwrap_or_default()))
+    }),
+    entry(&["\\df", ".functions"], "[TEXT]", "list the functions whose names hold the text", |args| {
+        Ok(Command::Functions(optional(args)?.unwrap_or_default()))
+    }),
+    entry(&["\\l", ".queries"], "", "list the library of queries", |args| none(args, Command::Library)),
+    entry(&["\\run", ".run"], "NAME [PARAM=VALUE …]", "run a query of the library", run),
+    entry(
+        &["\\copy", ".copy"],
+        "(QUERY)|TABLE to 'FILE'",
+        "write an answer to a file: .parquet, .csv, .tsv, .json, .ndjson or .arrows",
+        copy,
+    ),
+    entry(
+        &["\\watch", ".watch"],
+        "[SECONDS] [c=TIMES]",
+        "repeat the last statement, every 2 seconds unless told",
+        watch,
+    ),
+    entry(&["\\e", ".edit"], "", "edit the last statement in $VISUAL or $EDITOR and run it", |args| {
+        none(args, Command::Edit)
+    }),
+    entry(&["\\i", ".read"], "FILE", "run the statements of a file", |args| {
+        Ok(Command::Include(required(args, "the file to read")?.into()))
+    }),
+    entry(&["\\o", ".output"], "[FILE]", "send answers to a file, or back to the terminal", |args| {
+        Ok(Command::Output(optional(args)?.map(PathBuf::from)))
+    }),
+    entry(
+        &["\\pset", ".mode"],
+        "format NAME",
+        "show answers as table, expanded, csv, tsv, json, ndjson or markdown",
+        |args| format(args.strip_prefix("format").map_or(args, str::trim_start)),
+    ),
+    entry(&["\\x", ".expanded"], "[on|off|auto]", "one block a row instead of one line", |args| {
+        Ok(Command::Expanded(match optional(args)?.as_deref() {
+            None => None,
+            Some("auto") => Some(Expanded::Auto),
+            Some(word) => Some(if switch(word)? { Expanded::On } else { Expanded::Off }),
+        }))
+    }),
+    entry(&["\\timing", ".timer"], "[on|off]", "tell after each statement what it cost", |args| {
+        Ok(Command::Timing(optional(args)?.map(|word| switch(&word)).transpose()?))
+    }),
+    entry(&["\\?", "\\h", ".help", "help"], "[COMMAND]", "this list, or one command", |args| {
+        Ok(Command::Help(optional(args)?.map(|name| find(&name)).transpose()?))
+    }),
+    entry(&["\\q", ".quit", ".exit", "quit", "exit"], "", "leave; so does Ctrl-D", |args| none(args, Command::Quit)),
+];
+
+impl Command {
+    /// # Errors
+    /// [`Error::Invalid`] names the command nearest to an unknown one, or how a known one is used.
+    pub fn parse(line: &str) -> Result<Command> {
+        let line = line.trim().trim_end_matches(';').trim_end();
+        let (name, args) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+        let entry = find(name)?;
+        (entry.parse)(args.trim()).map_err(|error| {
+            let usage = format!("{error}; {name} is used as: {name} {}", entry.args);
+            Error::Invalid(usage.trim_end().to_string())
+        })
+    }
+}
+
+/// The entry of a name, which may come without its backslash: `\h copy`.
+fn find(name: &str) -> Result<&'static Entry> {
+    let lower = name.to_ascii_lowercase();
+    let is = |known: &str| known == lower || known.strip_prefix('\\') == Some(&lower);
+    let found = COMMANDS.iter().find(|entry| entry.names.iter().any(|known| is(known)));
+    found.ok_or_else(|| {
+        let names = || COMMANDS.iter().flat_map(|entry| entry.names.iter().copied());
+        let same_first = names().filter(|known| known.chars().next() == name.chars().next());
+        let hint = match nearest(&lower, same_first)[..] {
+            [] => "\\? lists the commands".to_string(),
+            ref near => format!("did you mean {}? \\? lists all", near.join(" or ")),
+        };
+        Error::Invalid(format!("there is no command {name}; {hint}"))
+    })
+}
+
+fn invalid(reason: impl Into<String>) -> Error {
+    Error::Invalid(reason.into())
+}
+
+/// Words apart by spaces; quotes hold a word together, and a doubled quote within stands for itself.
+fn words(args: &str) -> Result<Vec<String>> {
+    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+    let mut chars = args.chars().peekable();
+    while let Some(c) = chars.next() {
+        match (c, quote) {
+            (c, Some(open)) if c == open => match chars.next_if_eq(&open) {
+                Some(c) => word.get_or_insert_default().push(c),
+                None => quote = None,
+            },
+            ('\'' | '"', None) => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (c, None) if c.is_whitespace() => words.extend(word.take()),
+            (c, _) => word.get_or_insert_default().push(c),
+        }
+    }
+    match quote {
+        Some(quote) => Err(invalid(format!("the quote {quote} has no end"))),
+        None => {
+            words.extend(word);
+            Ok(words)
+        }
+    }
+}
+
+fn optional(args: &str) -> Result<Option<String>> {
+    let mut words = words(args)?;
+    match words.len() {
+        0 | 1 => Ok(words.pop()),
+        _ => Err(invalid(format!("{:?} is one word too many", words[1]))),
+    }
+}
+
+fn required(args: &str, what: &str) -> Result<String> {
+    optional(args)?.ok_or_else(|| invalid(format!("{what} is missing")))
+}
+
+fn none(args: &str, command: Command) -> Result<Command> {
+    match args {
+        "" => Ok(command),
+        _ => Err(invalid("it takes nothing more")),
+    }
+}
+
+fn switch(word: &str) -> Result<bool> {
+    match word.to_ascii_lowercase().as_str() {
+        "on" | "true" | "1" => Ok(true),
+        "off" | "false" | "0" => Ok(false),
+        _ => Err(invalid(format!("{word} is neither on nor off"))),
+    }
+}
+
+fn format(args: &str) -> Result<Command> {
+    let name = required(args, "the format")?;
+    let alias = match name.to_ascii_lowercase().as_str() {
+        // What psql, DuckDB and SQLite call these.
+        "aligned" | "box" | "column" | "duckbox" => "table",
+        "line" => "expanded",
+        "tabs" => "tsv",
+        "jsonlines" | "jsonl" => "ndjson",
+        _ => &name,
+    };
+    Format::from_str(alias, true).map(Command::Format).map_err(|_| {
+        let known = Format::value_variants().iter().map(|format| format.name());
+        let hint = nearest(&name, known.clone()).first().map(|near| format!("; did you mean {near}?"));
+        let known = known.collect::<Vec<_>>().join(", ");
+        invalid(format!("there is no format {name}{}: the formats are {known}", hint.unwrap_or_default()))
+    })
+}
+
+fn run(args: &str) -> Result<Command> {
+    let mut words = words(args)?.into_iter();
+    let name = words.next().ok_or_else(|| invalid("the name is missing; \\l lists the library"))?;
+    let given = words.map(|word| match word.split_once('=') {
+        Some((name, value)) => Ok((name.trim_start_matches('$').to_string(), value.to_string())),
+        None => Err(invalid(format!("{word:?} is no parameter"))),
+    });
+    Ok(Command::Run { name, given: given.collect::<Result<_>>()? })
+}
+
+fn watch(args: &str) -> Result<Command> {
+    let (mut every, mut times) = (Duration::from_secs(2), None);
+    for word in words(args)? {
+        match word.strip_prefix("c=") {
+            Some(count) => times = Some(count.parse().map_err(|_| invalid(format!("{count} is no number of times")))?),
+            None => {
+                let seconds = word.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+                every = seconds.ok_or_else(|| invalid(format!("{word} is no number of seconds")))?;
+            }
+        }
+    }
+    Ok(Command::Watch { every, times })
+}
+
+fn copy(args: &str) -> Result<Command> {
+    // The last ` to `: the query may have one of its own, in a string or a name.
+    let at = args.to_ascii_lowercase().rfind(" to ").ok_or_else(|| invalid("it has no `to`"))?;
+    let (from, file) = (args[..at].trim(), required(&args[at + 4..], "the file")?);
+    let query = match from.strip_prefix('(').and_then(|query| query.strip_suffix(')')) {
+        Some(query) => query.trim().trim_end_matches(';').to_string(),
+        None if from.contains(char::is_whitespace) => from.to_string(),
+        None => format!("SELECT * FROM {from}"),
+    };
+    let file = PathBuf::from(file);
+    let extension = file.extension().unwrap_or_default().to_string_lossy();
+    let format = RowFormat::of_extension(&extension)
+        .ok_or_else(|| invalid(format!("{}: its extension names no format", file.display())))?;
+    Ok(Command::Copy { query, file, format })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Command {
+        Command::parse(line).unwrap()
+    }
+
+    fn refused(line: &str) -> String {
+        Command::parse(line).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_people_of_psql_duckdb_and_sqlite_type_means_the_same() {
+        assert_eq!(parse("\\d"), parse(".schema"));
+        assert_eq!(parse("\\d events;"), parse(".schema events"));
+        assert_eq!(parse("\\dt"), parse(".tables"));
+        assert_eq!(parse("\\pset format csv"), parse(".mode csv"));
+        assert_eq!(parse("\\pset format aligned"), Command::Format(Format::Table));
+        assert_eq!(parse("\\timing on"), parse(".timer on"));
+        assert_eq!(parse("\\i a.sql"), parse(".read 'a.sql'"));
+        assert_eq!(parse("\\o"), Command::Output(None));
+        assert_eq!(parse("\\q"), parse("exit"));
+        assert_eq!(parse("\\x"), Command::Expanded(None));
+    }
+
+    #[test]
+    fn a_copy_names_its_query_and_its_file() {
+        let copy = |query: &str, file: &str, format| Command::Copy { query: query.into(), file: file.into(), format };
+        let expected = copy("select ' to ' from events", "a b.csv", RowFormat::Csv);
+        assert_eq!(parse("\\copy (select ' to ' from events) TO 'a b.csv'"), expected);
+        assert_eq!(parse("\\copy hours to h.parquet"), copy("SELECT * FROM hours", "h.parquet", RowFormat::Parquet));
+        assert!(refused("\\copy hours to h.xls").contains("h.xls: its extension names no format; \\copy is used as"));
+        assert!(refused("\\copy hours").contains("it has no `to`"));
+    }
+
+    #[test]
+    fn a_watch_has_a_pace_and_an_end() {
+        let watch = |every, times| Command::Watch { every: Duration::from_millis(every), times };
+        assert_eq!(parse("\\watch"), watch(2_000, None));
+        assert_eq!(parse("\\watch 0.5 c=3"), watch(500, Some(3)));
+        assert!(refused("\\watch -1").starts_with("-1 is no number of seconds"));
+    }
+
+    #[test]
+    fn parameters_of_the_library_are_given_by_name() {
+        let given =
+            BTreeMap::from([("start".to_string(), "2020-01-01".to_string()), ("limit".to_string(), "3".to_string())]);
+        assert_eq!(
+            parse("\\run top_users start=2020-01-01 $limit=3"),
+            Command::Run { name: "top_users".into(), given }
+        );
+        assert!(refused("\\run top_users 3").starts_with("\"3\" is no parameter"));
+    }
+
+    #[test]
+    fn a_slip_is_answered_with_what_was_meant() {
+        assert_eq!(refused("\\timng"), "there is no command \\timng; did you mean \\timing? \\? lists all");
+        assert_eq!(refused(".table"), "there is no command .table; did you mean .tables? \\? lists all");
+        assert!(refused("\\pset format cvs").contains("there is no format cvs; did you mean csv?"));
+        assert_eq!(refused("\\timing maybe"), "maybe is neither on nor off; \\timing is used as: \\timing [on|off]");
+        assert_eq!(refused("\\o 'a"), "the quote ' has no end; \\o is used as: \\o [FILE]");
+    }
+}

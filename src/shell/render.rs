@@ -1,0 +1,366 @@
+//! Answers as text: tables for people, and the formats of [`crate::rows`] for programs.
+
+use std::fmt::Write;
+
+use arrow::array::{Array, RecordBatch};
+use arrow::datatypes::SchemaRef;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use comfy_table::{CellAlignment, ContentArrangement, Table, TableComponent, modifiers, presets};
+
+use super::commands::Expanded;
+use crate::error::Result;
+use crate::rows::{RowFormat, RowWriter, SharedBuffer};
+use crate::text::thousands;
+
+/// Rows that a table shows; it must hold them to know its widths.
+const PAGE_ROWS: usize = 10_000;
+
+/// Characters that the widest column of a table is left at least; with fewer, a row is easier to read as a block.
+const LEAST_WRAPPED: usize = 24;
+
+/// How answers are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// Aligned columns
+    Table,
+    /// A block of lines a row
+    Expanded,
+    /// RFC 4180, with a header
+    Csv,
+    /// Tab-separated values, with a header
+    Tsv,
+    /// An array of objects
+    Json,
+    /// One object a line
+    Ndjson,
+    /// A table of Markdown
+    Markdown,
+    /// A Parquet file: not on a terminal
+    Parquet,
+}
+
+impl Format {
+    pub fn name(self) -> &'static str {
+        match self {
+            Format::Table => "table",
+            Format::Expanded => "expanded",
+            Format::Csv => "csv",
+            Format::Tsv => "tsv",
+            Format::Json => "json",
+            Format::Ndjson => "ndjson",
+            Format::Markdown => "markdown",
+            Format::Parquet => "parquet",
+        }
+    }
+}
+
+/// What a table may use.
+#[derive(Clone, Copy, Debug)]
+pub struct Layout {
+    /// Columns of the terminal, where there is one.
+    pub width: Option<usize>,
+    pub colour: bool,
+    pub expanded: Expanded,
+}
+
+/// Makes text, or bytes, of one answer: `push` each batch, and write out what [`Renderer::take`] gives in between.
+pub enum Renderer {
+    Rows { writer: Box<RowWriter<SharedBuffer>>, buffer: SharedBuffer, ends_line: bool },
+    Markdown(String),
+    Page(Page, Layout),
+}
+
+impl Renderer {
+    pub fn new(format: Format, schema: &SchemaRef, layout: Layout) -> Result<Renderer> {
+        let rows = match format {
+            Format::Table => return Ok(Renderer::Page(Page::new(schema), layout)),
+            Format::Expanded => {
+                return Ok(Renderer::Page(Page::new(schema), Layout { expanded: Expanded::On, ..layout }));
+            }
+            Format::Markdown => return Ok(Renderer::Markdown(markdown_head(schema))),
+            Format::Csv => RowFormat::Csv,
+            Format::Tsv => RowFormat::Tsv,
+            Format::Json => RowFormat::Json,
+            Format::Ndjson => RowFormat::Ndjson,
+            Format::Parquet => RowFormat::Parquet,
+        };
+        Renderer::rows(rows, schema)
+    }
+
+    pub fn rows(format: RowFormat, schema: &SchemaRef) -> Result<Renderer> {
+        let buffer = SharedBuffer::default();
+        let writer = Box::new(RowWriter::new(format, schema, buffer.clone())?);
+        Ok(Renderer::Rows { writer, buffer, ends_line: format == RowFormat::Json })
+    }
+
+    pub fn push(&mut self, batch: &RecordBatch) -> Result<()> {
+        match self {
+            Renderer::Rows { writer, .. } => writer.write(batch),
+            Renderer::Markdown(text) => {
+                for row in cells(batch, batch.num_rows())? {
+                    let cell = |cell: Option<String>| {
+                        let text = cell.unwrap_or_else(|| "NULL".into());
+                        visible(&text).replace('|', "\\|").replace('\n', "<br>")
+                    };
+                    let row: Vec<String> = row.into_iter().map(cell).collect();
+                    let _ = writeln!(text, "| {} |", row.join(" | "));
+                }
+                Ok(())
+            }
+            Renderer::Page(page, _) => page.push(batch),
+        }
+    }
+
+    /// What can be written already.
+    pub fn take(&mut self) -> Vec<u8> {
+        match self {
+            Renderer::Rows { buffer, .. } => buffer.take(),
+            Renderer::Markdown(text) => std::mem::take(text).into_bytes(),
+            Renderer::Page(..) => Vec::new(),
+        }
+    }
+
+    /// What is left to write.
+    pub fn finish(self) -> Result<Vec<u8>> {
+        match self {
+            Renderer::Rows { writer, ends_line, .. } => {
+                let mut bytes = writer.finish()?.take();
+                bytes.extend(ends_line.then_some(b'\n'));
+                Ok(bytes)
+            }
+            Renderer::Markdown(text) => Ok(text.into_bytes()),
+            Renderer::Page(page, layout) => Ok(page.show(layout).into_bytes()),
+        }
+    }
+}
+
+/// Rows as text, `None` where null.
+pub type Cells = Vec<Vec<Option<String>>>;
+
+/// The first `rows` rows of a batch.
+pub fn cells(batch: &RecordBatch, rows: usize) -> Result<Cells> {
+    let options = FormatOptions::default();
+    let mut texts = vec![Vec::with_capacity(batch.num_columns()); rows.min(batch.num_rows())];
+    for column in batch.columns() {
+        let (formatter, nulls) = (ArrayFormatter::try_new(column, &options)?, column.logical_nulls());
+        for (i, row) in texts.iter_mut().enumerate() {
+            let is_null = nulls.as_ref().is_some_and(|nulls| nulls.is_null(i));
+            row.push(if is_null { None } else { Some(formatter.value(i).try_to_string()?) });
+        }
+    }
+    Ok(texts)
+}
+
+/// Which columns hold numbers, and are aligned to the right.
+fn numeric(schema: &SchemaRef) -> Vec<bool> {
+    schema.fields().iter().map(|field| field.data_type().is_numeric()).collect()
+}
+
+fn markdown_head(schema: &SchemaRef) -> String {
+    let names: Vec<String> = schema.fields().iter().map(|field| field.name().replace('|', "\\|")).collect();
+    let rules: Vec<&str> = numeric(schema).iter().map(|numeric| if *numeric { "---:" } else { "---" }).collect();
+    format!("| {} |\n| {} |\n", names.join(" | "), rules.join(" | "))
+}
+
+/// A text whose control characters do nothing to a terminal: what visitors send is shown, not obeyed. A plan
+/// loses its last line end.
+fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.trim_end_matches('\n').chars() {
+        match c {
+            '\n' => shown.push(c),
+            '\t' => shown.push_str("    "),
+            c if c.is_control() => shown.extend(c.escape_default()),
+            c => shown.push(c),
+        }
+    }
+    shown
+}
+
+/// The characters that stand for a dim NULL while a table is laid out, so that a text that says NULL stays as it is.
+const NULL: &str = "\u{F1FFA}\u{F1FFB}\u{F1FFC}\u{F1FFD}";
+
+/// The rows that a table shows, and how many it does not.
+pub struct Page {
+    names: Vec<String>,
+    numeric: Vec<bool>,
+    rows: Cells,
+    more: u64,
+}
+
+impl Page {
+    fn new(schema: &SchemaRef) -> Page {
+        let names = schema.fields().iter().map(|field| visible(field.name())).collect();
+        Page { names, numeric: numeric(schema), rows: Vec::new(), more: 0 }
+    }
+
+    fn push(&mut self, batch: &RecordBatch) -> Result<()> {
+        let kept = batch.num_rows().min(PAGE_ROWS - self.rows.len());
+        let rows =
+            cells(batch, kept)?.into_iter().map(|row| row.into_iter().map(|cell| cell.map(|text| visible(&text))));
+        self.rows.extend(rows.map(Iterator::collect));
+        self.more += (batch.num_rows() - kept) as u64;
+        Ok(())
+    }
+
+    fn show(&self, layout: Layout) -> String {
+        let mut text = match layout.expanded {
+            Expanded::On => self.blocks(layout.colour),
+            Expanded::Off => self.table(Layout { width: None, ..layout }).unwrap_or_default(),
+            Expanded::Auto => self.table(layout).unwrap_or_else(|| self.blocks(layout.colour)),
+        };
+        if self.more > 0 {
+            let more = thousands(self.more);
+            let _ = writeln!(text, "… and {more} rows more: \\copy (…) to 'FILE', or another format, gives them all");
+        }
+        text
+    }
+
+    /// Aligned columns; nothing when the width is too small for them.
+    fn table(&self, layout: Layout) -> Option<String> {
+        let null = if layout.colour { NULL } else { "NULL" };
+        let mut table = Table::new();
+        table.load_preset(presets::UTF8_FULL_CONDENSED).apply_modifier(modifiers::UTF8_ROUND_CORNERS);
+        table.set_style(TableComponent::VerticalLines, '│');
+        table.set_content_arrangement(ContentArrangement::Disabled).set_header(&self.names);
+        table.add_rows(self.rows.iter().map(|row| row.iter().map(|cell| cell.as_deref().unwrap_or(null))));
+        let numeric = table.column_iter_mut().zip(&self.numeric).filter(|(_, numeric)| **numeric);
+        numeric.for_each(|(column, _)| column.set_cell_alignment(CellAlignment::Right));
+        let widths = table.column_max_content_widths();
+        // A space on either side of each column, and a line between each two and at the ends.
+        let natural = widths.iter().map(|width| usize::from(*width) + 3).sum::<usize>() + 1;
+        if let Some(width) = layout.width.filter(|width| natural > *width) {
+            let widest = usize::from(widths.iter().copied().max().unwrap_or(0));
+            if natural - widest + LEAST_WRAPPED > width {
+                return None;
+            }
+            let width = u16::try_from(width).unwrap_or(u16::MAX);
+            table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+        }
+        Some(dim_nulls(format!("{table}\n"), layout.colour))
+    }
+
+    /// A block of lines for each row.
+    fn blocks(&self, colour: bool) -> String {
+        let width = self.names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+        let null = if colour { NULL } else { "NULL" };
+        let mut text = String::new();
+        for (i, row) in self.rows.iter().enumerate() {
+            let _ = writeln!(text, "{:─<1$}", format!("─[ row {} ]", thousands(i as u64 + 1)), width + 24);
+            for (name, cell) in self.names.iter().zip(row) {
+                let mut name = name.as_str();
+                for line in cell.as_deref().unwrap_or(null).split('\n') {
+                    let _ = writeln!(text, "{name:width$} │ {line}");
+                    name = "";
+                }
+            }
+        }
+        if self.rows.is_empty() {
+            text.push_str("no rows\n");
+        }
+        dim_nulls(text, colour)
+    }
+}
+
+fn dim_nulls(text: String, colour: bool) -> String {
+    match colour {
+        true => text.replace(NULL, "\x1b[2mNULL\x1b[0m"),
+        false => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray};
+    use insta::assert_snapshot;
+
+    use super::*;
+
+    fn batch() -> RecordBatch {
+        let at = TimestampMicrosecondArray::from(vec![0, 3_600_000_000]).with_timezone("UTC");
+        let columns: [(&str, ArrayRef); 4] = [
+            ("hour", Arc::new(at)),
+            ("clicks", Arc::new(Int64Array::from(vec![Some(12), None]))),
+            ("user", Arc::new(StringArray::from(vec!["a|b\n\u{1b}[31mred", "NULL"]))),
+            ("share", Arc::new(Float64Array::from(vec![0.25, 12.5]))),
+        ];
+        RecordBatch::try_from_iter_with_nullable(columns.map(|(name, column)| (name, column, true))).unwrap()
+    }
+
+    fn shown(format: Format, width: Option<usize>, colour: bool) -> String {
+        let layout = Layout { width, colour, expanded: Expanded::Auto };
+        let mut renderer = Renderer::new(format, &batch().schema(), layout).unwrap();
+        renderer.push(&batch()).unwrap();
+        let mut bytes = renderer.take();
+        bytes.extend(renderer.finish().unwrap());
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_table_aligns_and_obeys_nothing_in_its_cells() {
+        assert_snapshot!(shown(Format::Table, None, false), @r"
+        ╭──────────────────────┬────────┬───────────────┬───────╮
+        │ hour                 │ clicks │ user          │ share │
+        ╞══════════════════════╪════════╪═══════════════╪═══════╡
+        │ 1970-01-01T00:00:00Z │     12 │ a|b           │  0.25 │
+        │                      │        │ \u{1b}[31mred │       │
+        │ 1970-01-01T01:00:00Z │   NULL │ NULL          │  12.5 │
+        ╰──────────────────────┴────────┴───────────────┴───────╯
+        ");
+    }
+
+    #[test]
+    fn a_null_is_dim_and_a_text_that_says_null_is_not() {
+        let text = shown(Format::Table, None, true);
+        assert_eq!((text.matches("\x1b[2mNULL\x1b[0m").count(), text.matches("NULL").count()), (1, 2));
+    }
+
+    #[test]
+    fn a_table_wraps_while_it_can_and_becomes_blocks_when_it_cannot() {
+        assert_eq!(shown(Format::Table, Some(120), false), shown(Format::Table, None, false));
+        assert_eq!(shown(Format::Table, Some(40), false), shown(Format::Expanded, Some(40), false));
+        assert_snapshot!(shown(Format::Expanded, None, false), @r"
+        ─[ row 1 ]────────────────────
+        hour   │ 1970-01-01T00:00:00Z
+        clicks │ 12
+        user   │ a|b
+               │ \u{1b}[31mred
+        share  │ 0.25
+        ─[ row 2 ]────────────────────
+        hour   │ 1970-01-01T01:00:00Z
+        clicks │ NULL
+        user   │ NULL
+        share  │ 12.5
+        ");
+    }
+
+    #[test]
+    fn markdown_says_which_columns_are_numbers() {
+        assert_snapshot!(shown(Format::Markdown, None, false), @r"
+        | hour | clicks | user | share |
+        | --- | ---: | --- | ---: |
+        | 1970-01-01T00:00:00Z | 12 | a\|b<br>\u{1b}[31mred | 0.25 |
+        | 1970-01-01T01:00:00Z | NULL | NULL | 12.5 |
+        ");
+    }
+
+    #[test]
+    fn programs_get_the_rows_as_they_are() {
+        assert!(shown(Format::Csv, None, true).starts_with("hour,clicks,user,share\n1970-01-01T00:00:00Z,12,\"a|b\n"));
+        assert!(shown(Format::Json, None, true).ends_with("\"share\":12.5}]\n"));
+    }
+
+    #[test]
+    fn a_table_shows_so_many_rows_and_says_how_many_more_there_are() {
+        let rows = Int64Array::from_iter_values(0..PAGE_ROWS as i64 + 5);
+        let batch = RecordBatch::try_from_iter([("n", Arc::new(rows) as ArrayRef)]).unwrap();
+        let mut page = Page::new(&batch.schema());
+        page.push(&batch).unwrap();
+        page.push(&batch).unwrap();
+        let text = page.show(Layout { width: None, colour: false, expanded: Expanded::Auto });
+        assert!(text.lines().last().unwrap().starts_with("… and 10,010 rows more: "), "{text}");
+        assert_eq!(text.lines().count(), PAGE_ROWS + 5);
+    }
+}

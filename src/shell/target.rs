@@ -1,0 +1,237 @@
+//! What a shell asks: a data directory, with or without a server running on it, or a server.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+
+use super::lexer::{self, Kind};
+use crate::client::{Fault, Reply, SqlClient};
+use crate::config::Flags;
+use crate::error::{Error, Result};
+use crate::query::{Answer, Figures, Library, Params, QueryEngine, QueryOptions, Session};
+use crate::storage::vfs::{Disk, Vfs};
+use crate::storage::{EngineOptions, ReadOnly, Snapshot};
+use crate::text::nearest;
+
+/// Whoever waits at a terminal says when it is enough.
+const TIMEOUT: Duration = Duration::from_secs(24 * 3_600);
+
+/// A file that changed this recently may change again without a new time, for file systems tell time coarsely.
+const SETTLED: Duration = Duration::from_millis(100);
+
+/// Where questions go.
+#[derive(Debug)]
+pub enum Target {
+    Store(Box<Store>),
+    Server(Server),
+}
+
+/// What is asked.
+#[derive(Clone, Copy, Debug)]
+pub enum Question<'a> {
+    Sql(&'a str),
+    /// A query of the library, with its parameters.
+    Named(&'a str, &'a BTreeMap<String, String>),
+}
+
+/// The rows of an answer, as they come. Dropping it cancels the statement.
+#[derive(Debug)]
+pub enum Rows {
+    Here(Answer),
+    There(Reply),
+}
+
+impl Rows {
+    pub fn schema(&self) -> &SchemaRef {
+        match self {
+            Rows::Here(answer) => &answer.schema,
+            Rows::There(reply) => &reply.schema,
+        }
+    }
+
+    /// The next batch, `None` at the end.
+    pub async fn next(&mut self) -> Option<Result<RecordBatch>> {
+        match self {
+            Rows::Here(answer) => answer.next().await,
+            Rows::There(reply) => reply.next().await,
+        }
+    }
+
+    /// What it cost, where that is known.
+    pub fn figures(&self) -> Option<Figures> {
+        match self {
+            Rows::Here(answer) => Some(answer.receipt.figures()),
+            Rows::There(reply) => reply.figures.clone(),
+        }
+    }
+}
+
+impl Target {
+    /// The server at `url`, or else the store in `data_dir`, or in the one that is configured.
+    pub fn new(url: Option<&str>, data_dir: Option<&Path>) -> Result<Target> {
+        match url {
+            Some(url) => {
+                let (client, settings) = (SqlClient::new(url)?, BTreeMap::new());
+                Ok(Target::Server(Server { url: url.to_string(), client, settings }))
+            }
+            None => Ok(Target::Store(Box::new(Store::new(data_dir)?))),
+        }
+    }
+
+    pub fn name(&self) -> String {
+        match self {
+            Target::Store(store) => store.data_dir.display().to_string(),
+            Target::Server(server) => server.url.clone(),
+        }
+    }
+
+    /// Makes visible what has been acknowledged by now. Blocks, and must not be called by a runtime's task.
+    pub fn refresh(&mut self) -> Result<()> {
+        match self {
+            Target::Store(store) => store.refresh(),
+            Target::Server(_) => Ok(()),
+        }
+    }
+
+    /// Asks; what `SET` changes holds for the questions after it.
+    pub async fn ask(&mut self, question: Question<'_>) -> Result<Rows, Fault> {
+        match self {
+            Target::Store(store) => Ok(Rows::Here(store.ask(question).await?)),
+            Target::Server(server) => Ok(Rows::There(server.ask(question).await?)),
+        }
+    }
+}
+
+/// A data directory, read without owning it.
+#[derive(Debug)]
+pub struct Store {
+    data_dir: PathBuf,
+    options: EngineOptions,
+    engine: Arc<QueryEngine>,
+    session: Session,
+    /// The last snapshot, and what the directory looked like before it was made.
+    seen: Option<(Vec<Stamp>, Arc<Snapshot>)>,
+}
+
+/// A path that changes when the store does: its length and its time.
+type Stamp = (PathBuf, u64, SystemTime);
+
+impl Store {
+    fn new(data_dir: Option<&Path>) -> Result<Store> {
+        let given = data_dir.map(|dir| ("data_dir", dir.display().to_string()));
+        let resolved = Flags { config: None, settings: given.into_iter().collect() }.load()?;
+        let options = QueryOptions { timeout: TIMEOUT, ..resolved.query_options() };
+        let engine = Arc::new(QueryEngine::new(&options)?);
+        let session = engine.new_session();
+        let options = resolved.config.engine_options();
+        Ok(Store { data_dir: resolved.config.data_dir, options, engine, session, seen: None })
+    }
+
+    /// Opens the store again when the log or the table has changed. Opening reads the table's log and the tail of the
+    /// write-ahead log, so it is not done for nothing.
+    fn refresh(&mut self) -> Result<()> {
+        let stamps = stamps(&self.data_dir).unwrap_or_default();
+        let settled = |stamp: &Stamp| stamp.2.elapsed().is_ok_and(|age| age > SETTLED);
+        let is_fresh = self.seen.as_ref().is_some_and(|(seen, _)| *seen == stamps);
+        if !is_fresh || !stamps.iter().all(settled) {
+            let vfs: Arc<dyn Vfs> = Arc::new(Disk);
+            let store = ReadOnly::open(&self.data_dir, &self.options, &vfs)?;
+            self.seen = Some((stamps, store.snapshot));
+        }
+        Ok(())
+    }
+
+    async fn ask(&mut self, question: Question<'_>) -> Result<Answer> {
+        let (_, snapshot) = self.seen.as_ref().ok_or(Error::Closed)?;
+        let (sql, params) = match question {
+            Question::Sql(sql) => (sql, Params::None),
+            Question::Named(name, given) => {
+                let named = Library::find(name).ok_or_else(|| unknown(name))?;
+                (named.sql, named.params(given)?)
+            }
+        };
+        self.engine.run_text(&mut self.session, snapshot, sql, params).await
+    }
+}
+
+fn unknown(name: &str) -> Error {
+    let near = nearest(name, Library::all().iter().map(|named| named.name));
+    let hint = near.first().map(|near| format!("did you mean {near}? ")).unwrap_or_default();
+    Error::Invalid(format!("there is no query {name} in the library; {hint}\\l lists them"))
+}
+
+/// The segments of the write-ahead log, and the folder of the table's commits.
+fn stamps(data_dir: &Path) -> io::Result<Vec<Stamp>> {
+    let mut paths = vec![data_dir.join("wal"), data_dir.join("events/_delta_log")];
+    for entry in fs::read_dir(&paths[0])? {
+        paths.push(entry?.path());
+    }
+    let stamp = |path: PathBuf| fs::metadata(&path).and_then(|meta| Ok((path, meta.len(), meta.modified()?)));
+    paths.into_iter().map(stamp).collect()
+}
+
+/// A running server. It keeps nothing between statements, so what `SET` changed goes with each.
+#[derive(Debug)]
+pub struct Server {
+    url: String,
+    client: SqlClient,
+    settings: BTreeMap<String, String>,
+}
+
+impl Server {
+    async fn ask(&mut self, question: Question<'_>) -> Result<Reply, Fault> {
+        let sql = match question {
+            Question::Sql(sql) => sql,
+            Question::Named(name, given) => return self.client.run(name, given).await,
+        };
+        let reply = self.client.query(sql, &self.settings).await?;
+        // The server has accepted it, so it is one.
+        match assignment(sql) {
+            Some((name, Some(value))) => drop(self.settings.insert(name, value)),
+            Some((name, None)) => drop(self.settings.remove(&name)),
+            None => {}
+        }
+        Ok(reply)
+    }
+}
+
+/// What `SET name = value` or `SET name TO value` sets, and `RESET name` unsets.
+fn assignment(sql: &str) -> Option<(String, Option<String>)> {
+    let mut tokens = lexer::tokens(sql);
+    tokens.retain(|token| !matches!(token.kind, Kind::Space | Kind::Comment));
+    let text = |at: usize| tokens.get(at).map_or("", |token| &sql[token.range.clone()]);
+    let is = |at: usize, word: &str| text(at).eq_ignore_ascii_case(word);
+    let end = (1..tokens.len()).find(|at| is(*at, "=") || is(*at, "to")).unwrap_or(tokens.len());
+    let name: String = (1..end).map(text).collect::<String>().to_lowercase();
+    let name = if name == "timezone" { "datafusion.execution.time_zone".to_string() } else { name };
+    if is(0, "reset") {
+        return Some((name, None));
+    }
+    let value = sql[tokens.get(end + 1).filter(|_| is(0, "set"))?.range.start..].trim();
+    let quoted = value.strip_prefix('\'').and_then(|value| value.strip_suffix('\''));
+    Some((name, Some(quoted.map_or(value.to_string(), |value| value.replace("''", "'")))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_set_sets_is_known_without_the_parser() {
+        let set = |name: &str, value: &str| Some((name.to_string(), Some(value.to_string())));
+        assert_eq!(assignment("SET hourglass.rollups = false"), set("hourglass.rollups", "false"));
+        assert_eq!(
+            assignment("-- x\nset Datafusion.explain.format to 'tree'"),
+            set("datafusion.explain.format", "tree")
+        );
+        assert_eq!(assignment("set time zone = '+02:00'"), set("datafusion.execution.time_zone", "+02:00"));
+        assert_eq!(assignment("RESET hourglass.rollups"), Some(("hourglass.rollups".into(), None)));
+        assert_eq!(assignment("SELECT 1 = 1"), None);
+    }
+}
