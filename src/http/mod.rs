@@ -32,11 +32,13 @@ use tokio::sync::Semaphore;
 
 use crate::query::QueryEngine;
 use crate::storage::Engine;
+use connection::Connection;
 use problem::Problem;
 
 mod analytics;
 mod body;
 mod ceiling;
+mod connection;
 mod events;
 mod params;
 mod problem;
@@ -81,26 +83,19 @@ impl App {
     }
 
     /// Answers one request: the hot paths in the call itself, the others in a future. Hyper moves a connection's future for
-    /// each request, so what it moves is kept to a response or a pointer. An answer to come holds what `in_flight` gives.
-    pub fn respond<G: Send + 'static>(
-        self: &Arc<App>,
-        request: Request<Body>,
-        in_flight: impl FnOnce() -> G,
-    ) -> Answer {
+    /// each request, so what it moves is kept to a response or a pointer. An answer to come holds the connection, and so tells that it is to come.
+    pub fn respond(self: &Arc<App>, request: Request<Body>, connection: &Arc<Connection>) -> Answer {
         if let Some(response) = analytics::get_now(self, &request) {
             return Answer::Left(ready(self.allow_origin(response)));
         }
-        let (app, guard) = (Arc::clone(self), in_flight());
+        let (app, connection) = (Arc::clone(self), Arc::clone(connection));
         if let Some(queued) = analytics::post_now(self, &request) {
             return Answer::Right(Box::pin(async move {
-                let _guard = guard;
+                let _connection = connection;
                 app.finish(queued.await)
             }));
         }
-        Answer::Right(Box::pin(async move {
-            let _guard = guard;
-            app.finish(app.route(request).await)
-        }))
+        Answer::Right(Box::pin(async move { app.finish(app.route(request, &connection).await) }))
     }
 
     fn finish(&self, outcome: Result<Response, Problem>) -> Response {
@@ -114,7 +109,7 @@ impl App {
         response
     }
 
-    async fn route(&self, request: Request<Body>) -> Result<Response, Problem> {
+    async fn route(&self, request: Request<Body>, connection: &Arc<Connection>) -> Result<Response, Problem> {
         let target = request.uri().path_and_query().map_or("", |target| target.as_str());
         if target.len() > self.options.max_uri_bytes {
             let limit = self.options.max_uri_bytes;
@@ -123,11 +118,11 @@ impl App {
         match request.uri().path() {
             "/analytics" => analytics::respond(self, request).await,
             "/events" => events::respond(self, request).await,
-            "/sql" => sql::respond(self, request).await,
-            "/queries" => sql::respond_queries(self, None, request).await,
+            "/sql" => sql::respond(self, request, connection).await,
+            "/queries" => sql::respond_queries(self, None, request, connection).await,
             path if path.starts_with("/queries/") => {
                 let name = path["/queries/".len()..].to_string();
-                sql::respond_queries(self, Some(&name), request).await
+                sql::respond_queries(self, Some(&name), request, connection).await
             }
             "/admin/flush" => self.flush(request.method()).await,
             "/healthz" => probe(request.method(), None),

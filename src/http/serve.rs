@@ -3,7 +3,6 @@
 //! The loop is ours and not `axum::serve` because that has no header timeout and no bound on the buffers of a connection.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -17,6 +16,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::connection::{Connection, Stream};
 use super::{App, HttpOptions};
 
 /// How long the loop rests when accepting failed: out of descriptors, another try at once would spin.
@@ -71,7 +71,7 @@ fn builder(options: &HttpOptions) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
-        // Hyper's own timeout sets and drops a timer for every request; the connection's watch costs two counters.
+        // Hyper's own timeout sets and drops a timer for every request; the connection's watch counts them.
         .header_read_timeout(None)
         .max_buf_size(options.max_uri_bytes.saturating_add(HEADER_BYTES))
         // A client that shuts down its sending side after the request still waits for the answer.
@@ -89,40 +89,23 @@ fn connect(stream: TcpStream, builder: &auto::Builder<TokioExecutor>, connection
         tracing::debug!(%cause, "a connection ended before it began");
         return;
     }
-    let app = Arc::clone(app);
+    let (app, connection) = (Arc::clone(app), Connection::new(stream));
     let patience = app.options.header_timeout;
-    let seen = Arc::new(AtomicU64::new(0));
-    let requests = Arc::clone(&seen);
+    let (stream, watched) = (Stream(Arc::clone(&connection)), Arc::clone(&connection));
     let service = service_fn(move |request: Request<Incoming>| {
-        requests.fetch_add(1, Ordering::Relaxed);
-        // An answer to come holds the counter, and so tells that it is to come.
-        let answer = app.respond(request.map(Body::new), || Arc::clone(&requests));
-        answer.map(Ok::<_, std::convert::Infallible>)
+        connection.request_begins();
+        app.respond(request.map(Body::new), &connection).map(Ok::<_, std::convert::Infallible>)
     });
-    let connection = connections.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
+    let spoken = connections.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
     tokio::spawn(async move {
         tokio::select! {
-            ended = connection => if let Err(cause) = ended {
+            ended = spoken => if let Err(cause) = ended {
                 tracing::debug!(%cause, "a connection failed");
             },
-            () = idle(&seen, patience) => tracing::debug!("a connection without a whole request in time is closed"),
+            // Its stream and its service own it, too.
+            () = watched.idle(patience, 2) => tracing::debug!("a connection without a whole request in time is closed"),
         }
     });
-}
-
-/// Returns once `patience` to twice that has passed without a request that began or was being answered: a client that
-/// sends its head a byte at a time, or nothing.
-async fn idle(seen: &Arc<AtomicU64>, patience: Duration) {
-    let mut before = None;
-    loop {
-        tokio::time::sleep(patience).await;
-        let now = Some(seen.load(Ordering::Relaxed));
-        // The connection's service holds one more.
-        if now == before && Arc::strong_count(seen) <= 2 {
-            return;
-        }
-        before = now;
-    }
 }
 
 /// A connection that ended while it waited is no concern; everything else is reported and given time to pass.

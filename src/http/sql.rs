@@ -1,9 +1,11 @@
 //! `/sql` and `/queries`: statements in, rows out.
 //!
 //! Rows stream in the format that `Accept` names. What the statement cost, its receipt, is in the headers when the answer
-//! is short; a long one has it in trailers (RFC 9110, section 6.5), for it is not known before the last row.
+//! is short; a long one has it in trailers (RFC 9110, section 6.5), for it is not known before the last row. A statement whose
+//! caller closes the connection, or its sending side, is stopped.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::http::header::{ACCEPT, ACCESS_CONTROL_EXPOSE_HEADERS, CONTENT_TYPE, HeaderName, TRAILER};
@@ -14,9 +16,11 @@ use http_body_util::StreamBody;
 use hyper::body::Frame;
 use serde::Deserialize;
 
+use super::connection::Connection;
 use super::problem::Problem;
 use super::{App, body, params, preflight};
-use crate::query::{Answer, Figures, Library, Params};
+use crate::error::Error;
+use crate::query::{Answer, Figures, Library, Params, Session};
 use crate::rows::{RowFormat, RowWriter, SharedBuffer};
 
 const SQL_METHODS: &str = "GET, POST, OPTIONS";
@@ -41,7 +45,7 @@ struct Question {
     settings: BTreeMap<String, String>,
 }
 
-pub async fn respond(app: &App, request: Request<Body>) -> Result<Response, Problem> {
+pub async fn respond(app: &App, request: Request<Body>, connection: &Arc<Connection>) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
     let question = match head.method {
         Method::GET => {
@@ -62,8 +66,24 @@ pub async fn respond(app: &App, request: Request<Body>) -> Result<Response, Prob
         session.set(name, value)?;
     }
     let params = Params::from_json(&question.params)?;
-    let answer = app.query.run_text(&mut session, &app.engine.snapshot(), &question.query, params).await?;
-    rows(answer, format).await
+    run(app, session, &question.query, params, format, connection).await
+}
+
+/// Runs a statement for as long as its caller is there.
+async fn run(
+    app: &App,
+    mut session: Session,
+    sql: &str,
+    params: Params,
+    format: RowFormat,
+    connection: &Arc<Connection>,
+) -> Result<Response, Problem> {
+    let snapshot = app.engine.snapshot();
+    let answer = tokio::select! {
+        answer = app.query.run_text(&mut session, &snapshot, sql, params) => answer?,
+        () = connection.gone() => return Err(Error::Closed.into()),
+    };
+    rows(answer, format, connection).await
 }
 
 fn question(headers: &HeaderMap, body: Bytes) -> Result<Question, Problem> {
@@ -81,7 +101,12 @@ fn question(headers: &HeaderMap, body: Bytes) -> Result<Question, Problem> {
 }
 
 /// `/queries` lists the library; `/queries/NAME?param=…` runs a statement of it.
-pub async fn respond_queries(app: &App, name: Option<&str>, request: Request<Body>) -> Result<Response, Problem> {
+pub async fn respond_queries(
+    app: &App,
+    name: Option<&str>,
+    request: Request<Body>,
+    connection: &Arc<Connection>,
+) -> Result<Response, Problem> {
     match *request.method() {
         Method::GET => {}
         Method::OPTIONS => return Ok(preflight(QUERIES_METHODS)),
@@ -96,10 +121,7 @@ pub async fn respond_queries(app: &App, name: Option<&str>, request: Request<Bod
     let Some(named) = Library::find(name) else { return Err(Problem::no_such_query(name)) };
     let format = accepted(request.headers())?;
     let given = params::pairs(request.uri().query().unwrap_or_default())?;
-    let mut session = app.query.new_session();
-    let params = named.params(&given)?;
-    let answer = app.query.run_text(&mut session, &app.engine.snapshot(), named.sql, params).await?;
-    rows(answer, format).await
+    run(app, app.query.new_session(), named.sql, named.params(&given)?, format, connection).await
 }
 
 /// The first format that `Accept` names and we speak; JSON for who takes anything. Weights are not compared: a client that
@@ -127,6 +149,7 @@ fn accepted(headers: &HeaderMap) -> Result<RowFormat, Problem> {
 /// An answer being written.
 struct Writing {
     answer: Answer,
+    connection: Arc<Connection>,
     buffer: SharedBuffer,
     /// Nothing once the last row is written.
     writer: Option<RowWriter<SharedBuffer>>,
@@ -134,11 +157,15 @@ struct Writing {
 
 impl Writing {
     /// Writes rows until the buffer holds `bytes` or the answer ends.
-    async fn fill(&mut self, bytes: usize) -> crate::error::Result<()> {
+    async fn fill(&mut self, bytes: usize) -> Result<(), Error> {
         while let Some(writer) = &mut self.writer
             && self.buffer.len() < bytes
         {
-            match self.answer.next().await {
+            let batch = tokio::select! {
+                batch = self.answer.next() => batch,
+                () = self.connection.gone() => return Err(Error::Closed),
+            };
+            match batch {
                 Some(batch) => writer.write(&batch?)?,
                 None => drop(self.writer.take().expect("just seen").finish()?),
             }
@@ -147,10 +174,11 @@ impl Writing {
     }
 }
 
-async fn rows(answer: Answer, format: RowFormat) -> Result<Response, Problem> {
+async fn rows(answer: Answer, format: RowFormat, connection: &Arc<Connection>) -> Result<Response, Problem> {
     let buffer = SharedBuffer::default();
     let writer = RowWriter::new(format, &answer.schema, buffer.clone())?;
-    let mut writing = Writing { answer, buffer, writer: Some(writer) };
+    let connection = Arc::clone(connection);
+    let mut writing = Writing { answer, connection, buffer, writer: Some(writer) };
     writing.fill(HELD_BYTES).await?;
     let first = writing.buffer.take();
     let figures = writing.answer.receipt.figures();
@@ -178,7 +206,7 @@ async fn rows(answer: Answer, format: RowFormat) -> Result<Response, Problem> {
 fn parts(
     writing: Writing,
     first: Vec<u8>,
-) -> impl futures::Stream<Item = crate::error::Result<Frame<Bytes>>> + Send + 'static {
+) -> impl futures::Stream<Item = Result<Frame<Bytes>, Error>> + Send + 'static {
     enum Next {
         Part(Writing, Vec<u8>),
         More(Writing),

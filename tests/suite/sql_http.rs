@@ -153,7 +153,7 @@ fn a_statement_that_needs_too_much_memory_is_refused_and_the_server_goes_on() {
 #[test]
 fn past_the_statements_that_may_run_the_answer_is_503_and_events_are_taken() {
     let dir = tempfile::tempdir().unwrap();
-    let env = [("HOURGLASS_QUERY_CONCURRENCY", "1"), ("HOURGLASS_QUERY_TIMEOUT", "4s")];
+    let env = [("HOURGLASS_QUERY_CONCURRENCY", "1"), ("HOURGLASS_QUERY_TIMEOUT", "60s")];
     let server = Server::start(dir.path(), &env);
     let endless = "SELECT count(*) FROM generate_series(1, 100000000) a JOIN generate_series(1, 100000000) b ON a.value < b.value";
     let mut busy = server.connect();
@@ -168,11 +168,11 @@ fn past_the_statements_that_may_run_the_answer_is_503_and_events_are_taken() {
     assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
     assert_eq!(client.post("/analytics?timestamp=0&user=a&event=click").unwrap().status, 204);
     assert_eq!(client.get("/analytics?timestamp=0").body, "unique_users,1\nclicks,1\nimpressions,0\n");
-    // The statement is stopped in time, and the slot is free again.
+    // Who asked goes away, and the slot is free again.
+    drop(busy);
     let freed = (0..250).any(|_| {
         std::thread::sleep(std::time::Duration::from_millis(20));
         sql(&mut client, "*/*", "SELECT 1").status == 200
     });
-    assert!(freed, "the slot is kept");
-    assert_eq!(busy.read().unwrap().status, 422);
+    assert!(freed, "a statement goes on after who asked for it has gone");
 }

@@ -1,0 +1,106 @@
+//! One connection, shared between hyper, which reads and writes its stream, and the answers to come, which hold it while they
+//! are under way and can see whether their caller is still there.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+#[derive(Debug)]
+pub struct Connection {
+    stream: TcpStream,
+    /// Requests begun.
+    requests: AtomicU64,
+}
+
+impl Connection {
+    pub fn new(stream: TcpStream) -> Arc<Connection> {
+        Arc::new(Connection { stream, requests: AtomicU64::new(0) })
+    }
+
+    pub fn request_begins(&self) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Returns when the caller has closed the connection. Where more bytes have come, a next request, nobody can tell, and
+    /// it never returns.
+    pub async fn gone(&self) {
+        match self.stream.peek(&mut [0]).await {
+            Ok(0) | Err(_) => {}
+            Ok(_) => std::future::pending().await,
+        }
+    }
+
+    /// Returns once `patience` to twice that has passed without a request that began or was being answered: a client that
+    /// sends its head a byte at a time, or nothing. `others` are the owners of an idle connection.
+    pub async fn idle(self: Arc<Self>, patience: Duration, others: usize) {
+        let mut before = None;
+        loop {
+            tokio::time::sleep(patience).await;
+            let now = Some(self.requests.load(Ordering::Relaxed));
+            if now == before && Arc::strong_count(&self) <= others + 1 {
+                return;
+            }
+            before = now;
+        }
+    }
+}
+
+/// The stream as hyper takes it. The last owner of the connection closes it.
+#[derive(Debug)]
+pub struct Stream(pub Arc<Connection>);
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.0.stream.poll_read_ready(cx))?;
+            match self.0.stream.try_read_buf(buf) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return Poll::Ready(read.map(drop)),
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.0.stream.poll_write_ready(cx))?;
+            match self.0.stream.try_write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => return Poll::Ready(written),
+            }
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.0.stream.poll_write_ready(cx))?;
+            match self.0.stream.try_write_vectored(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                written => return Poll::Ready(written),
+            }
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
