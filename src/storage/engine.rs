@@ -106,6 +106,7 @@ impl Engine {
         if replayed.events > 0 {
             tracing::info!(events = replayed.events, "recovered from the write-ahead log");
         }
+        wal::prepare_first(&*vfs, &wal_dir, options.wal_segment_bytes);
         let wal = Wal::open(vfs.clone(), &wal_dir, options.wal_segment_bytes, replayed)?;
         snapshot.active = memtable.view().clone();
         // The folders themselves: a log that is synced below a name that is not would be lost with the name.

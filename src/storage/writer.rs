@@ -72,7 +72,12 @@ impl Writer {
     /// Log, memtable, snapshot: in this order, and only then is anyone told, so that what is acknowledged is durable and
     /// visible.
     fn commit(&mut self, batch: &EventBatch) -> Result<Lsn, Refusal> {
-        let (_, last_lsn) = self.wal.append(batch).map_err(|error| self.refuse(error))?;
+        let segment = self.wal.sequence();
+        let last_lsn = self.wal.append(batch).map_err(|error| self.refuse(error))?;
+        if self.wal.sequence() != segment {
+            // The segment begun took the spare: the flusher makes another before the next is due.
+            let _ = self.flusher.send(Job::Flush);
+        }
         let snapshot = self.cell.load();
         self.memtable.apply(batch, last_lsn, |hour| snapshot.is_behind_active(hour));
         drop(snapshot);

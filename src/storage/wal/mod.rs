@@ -110,11 +110,11 @@ impl Wal {
         })
     }
 
-    /// Writes `batch` as one frame and syncs it; answers the LSNs `first..=last` it got.
+    /// Writes `batch` as one frame and syncs it; answers the LSN of its last event.
     ///
     /// # Errors
     /// After an error the log's end is unknown: the caller must not append again, nor retry the sync.
-    pub fn append(&mut self, batch: &EventBatch) -> Result<(Lsn, Lsn)> {
+    pub fn append(&mut self, batch: &EventBatch) -> Result<Lsn> {
         if self.offset > SEGMENT_HEADER_LEN as u64 && self.offset + batch.byte_len() as u64 > self.segment_bytes {
             self.rotate()?;
         }
@@ -127,7 +127,7 @@ impl Wal {
         if self.buffer.capacity() > 4 << 20 {
             self.buffer = Vec::new();
         }
-        Ok((first, self.next_lsn - 1))
+        Ok(self.next_lsn - 1)
     }
 
     fn rotate(&mut self) -> Result<()> {
@@ -146,6 +146,11 @@ impl Wal {
             true => self.rotate(),
             false => Ok(()),
         }
+    }
+
+    /// The number of the segment being written.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
     }
 
     pub fn next_lsn(&self) -> Lsn {
@@ -195,15 +200,7 @@ impl ClosedSegments {
             lists.spares_made += 1;
             self.spare_path(lists.spares_made)
         };
-        let file = self.vfs.create(&spare).map_err(Error::io(&spare, "create"))?;
-        let zeros = vec![0; 1 << 20];
-        let mut offset = 0;
-        while offset < self.segment_bytes {
-            let len = zeros.len().min((self.segment_bytes - offset) as usize);
-            file.write_all_at(&zeros[..len], offset).map_err(Error::io(&spare, "preallocate"))?;
-            offset += len as u64;
-        }
-        file.sync_data().map_err(Error::io(&spare, "sync"))?;
+        preallocate(&*self.vfs, &spare, self.segment_bytes)?;
         self.lock().spares.push(spare);
         Ok(())
     }
@@ -211,6 +208,34 @@ impl ClosedSegments {
     fn spare_path(&self, number: u64) -> PathBuf {
         self.dir.join(format!("{number:020}.spare"))
     }
+}
+
+/// Gives a log that has no spare one for its first segment, so that the first syncs, too, are into blocks that exist: one that
+/// extends a file takes twice as long. Where the disk is too full for that, events are still taken.
+pub fn prepare_first(vfs: &dyn Vfs, dir: &Path, segment_bytes: u64) {
+    let prepare = || {
+        vfs.create_dir_all(dir).map_err(Error::io(dir, "create"))?;
+        match spares(vfs, dir)?.is_empty() {
+            true => preallocate(vfs, &dir.join(format!("{:020}.spare", 1)), segment_bytes),
+            false => Ok(()),
+        }
+    };
+    if let Err(error) = prepare() {
+        tracing::warn!(%error, "the first log segment is not preallocated");
+    }
+}
+
+/// Writes zeros.
+fn preallocate(vfs: &dyn Vfs, path: &Path, len: u64) -> Result<()> {
+    let file = vfs.create(path).map_err(Error::io(path, "create"))?;
+    let zeros = vec![0; len.min(1 << 20) as usize];
+    let mut offset = 0;
+    while offset < len {
+        let len = zeros.len().min((len - offset) as usize);
+        file.write_all_at(&zeros[..len], offset).map_err(Error::io(path, "preallocate"))?;
+        offset += len as u64;
+    }
+    file.sync_data().map_err(Error::io(path, "sync"))
 }
 
 /// Spares of an earlier run, renumbered by their names; a name that cannot be read is left alone.

@@ -125,7 +125,7 @@ fn a_recycled_segment_does_not_bring_back_its_former_events() {
     let (mut wal, _) = open(dir.path(), 200, 0).unwrap();
     let mut flushed = 0;
     for n in 0..60 {
-        let (_, last) = wal.append(&batch(n)).unwrap();
+        let last = wal.append(&batch(n)).unwrap();
         if n % 7 == 6 {
             wal.rotate_if_used().unwrap();
             wal.closed_segments().release_through(last).unwrap();
