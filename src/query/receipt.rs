@@ -87,7 +87,7 @@ impl Receipt {
         // A statement sees one snapshot, however often it scans it.
         if chosen.partitions == 0 {
             chosen.partitions = snapshot.partitions() as u64;
-            chosen.files = snapshot.files.values().map(|hour| hour.files.len() as u64).sum();
+            chosen.files = snapshot.file_count;
         }
         chosen
     }

@@ -255,7 +255,8 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
 
 fn empty_snapshot(files: FileIndex, store: VfsStore, options: &EngineOptions) -> Snapshot {
     let distinct = Arc::new(DistinctUsers::new(options.users_cache_bytes));
-    Snapshot { active: Memtable::default(), sealed: Vec::new(), files, store, distinct }
+    let file_count = files.values().map(|hour| hour.files.len() as u64).sum();
+    Snapshot { active: Memtable::default(), sealed: Vec::new(), files, file_count, store, distinct }
 }
 
 fn replay_into(

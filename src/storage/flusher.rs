@@ -87,6 +87,7 @@ impl Flusher {
         self.cell.update(|snapshot| {
             snapshot.sealed.retain(|other| other.generation != sealed.generation);
             snapshot.files = index;
+            snapshot.file_count += hours as u64;
         });
         self.segments.release_through(sealed.last_lsn)?;
         self.runtime.block_on(self.lake.checkpoint_if_due());

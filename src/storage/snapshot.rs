@@ -22,6 +22,8 @@ pub struct Snapshot {
     /// Generations being flushed, oldest first.
     pub sealed: Vec<Memtable>,
     pub files: FileIndex,
+    /// How many files the index has, over all hours.
+    pub file_count: u64,
     /// Where the files are.
     pub store: VfsStore,
     pub(super) distinct: Arc<DistinctUsers>,
