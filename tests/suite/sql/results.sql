@@ -571,3 +571,9 @@ SELECT count(*) AS n FROM (SELECT event, lag(event) OVER (PARTITION BY user_id O
 
 -- users of all ten hours
 SELECT user_id FROM events GROUP BY user_id HAVING count(DISTINCT date_trunc('hour', timestamp)) = (SELECT count(*) FROM hours) ORDER BY user_id
+
+-- an hour cut in two by an instant left out is read once
+SELECT count(*) AS n, count(DISTINCT user_id) AS users FROM events WHERE timestamp <> '2024-02-29T01:04:00Z'
+
+-- the same, one hour of it in bins, unlike any whole hour
+SELECT date_bin(INTERVAL '90 minutes', timestamp) AS bin, sum(hour) AS hours FROM events WHERE NOT (timestamp = '2024-02-29T01:04:00Z') GROUP BY bin HAVING count(*) > 1 ORDER BY bin
