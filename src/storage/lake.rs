@@ -11,10 +11,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties};
-use deltalake_core::kernel::{Action, Add, DataType, PrimitiveType, StructField, Transaction};
+use deltalake_core::kernel::{
+    Action, Add, DataType, EagerSnapshot, PrimitiveType, Snapshot as LogSnapshot, StructField, Transaction,
+};
 use deltalake_core::operations::create::CreateBuilder;
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
+use deltalake_core::table::state::DeltaTableState;
 use deltalake_core::{DeltaTable, DeltaTableBuilder};
+use futures::TryStreamExt;
 use object_store::path::Path as Location;
 use serde_json::json;
 use url::Url;
@@ -105,13 +109,14 @@ impl Lake {
         let builder = DeltaTableBuilder::from_url(url)?
             .with_storage_backend(Arc::new(store.clone()), Url::parse("memory:///").expect("a valid URL"));
         let mut table = builder.build()?;
-        match create && !table.verify_deltatable_existence().await? {
-            true => table = create_table(&table).await?,
-            false => table.load().await?,
+        if create && !table.verify_deltatable_existence().await? {
+            table = create_table(&table).await?;
         }
+        let snapshot = LogSnapshot::try_new(&*table.log_store(), None).await?;
+        table.state = Some(state_without_files(&snapshot)?);
         let mut lake = Lake { store, table, node: node.into(), files_since_checkpoint: 0 };
         let flushed = lake.flushed().await?;
-        let index = lake.index()?;
+        let index = lake.index(&snapshot).await?;
         Ok((lake, index, flushed))
     }
 
@@ -134,9 +139,11 @@ impl Lake {
         state.version_timestamp(state.version())
     }
 
-    fn index(&self) -> Result<FileIndex> {
+    async fn index(&self, snapshot: &LogSnapshot) -> Result<FileIndex> {
         let mut index = FileIndex::new();
-        for view in self.table.snapshot()?.log_data().iter() {
+        let log_store = self.table.log_store();
+        let mut views = snapshot.file_views(&*log_store, None);
+        while let Some(view) = views.try_next().await? {
             #[expect(deprecated, reason = "the arrays it points to leave out the tags")]
             let add = view.add_action();
             let (hour, file) = self.data_file(&add)?;
@@ -205,10 +212,38 @@ impl Lake {
             return;
         }
         match deltalake_core::checkpoints::create_checkpoint(&self.table, None).await {
-            Ok(()) => self.files_since_checkpoint = 0,
+            Ok(()) => {
+                self.files_since_checkpoint = 0;
+                self.forget_files().await;
+            }
             Err(error) => tracing::warn!(%error, version, "the Delta checkpoint failed; the next one makes up for it"),
         }
     }
+
+    /// Lets go of the library's list of the files that were committed since the last time. A failure costs only memory.
+    async fn forget_files(&mut self) {
+        let version = self.table.version();
+        match LogSnapshot::try_new(&*self.table.log_store(), version)
+            .await
+            .map(|snapshot| state_without_files(&snapshot))
+        {
+            Ok(Ok(state)) => self.table.state = Some(state),
+            Ok(Err(error)) => tracing::debug!(%error, "the table keeps its list of files"),
+            Err(error) => tracing::debug!(%error, "the table keeps its list of files"),
+        }
+    }
+}
+
+/// A table's state with an empty list of files: [`FileIndex`] has them, and a second list would cost as much memory again
+/// and time with every commit. Appends never look at it, and a checkpoint is made from the log itself.
+///
+/// IMPORTANT: whatever reads the state's own files (`log_data`, `file_views`) sees only those committed after it was made.
+fn state_without_files(snapshot: &LogSnapshot) -> Result<DeltaTableState> {
+    // The library makes such a state only from its serialized form: a snapshot, then the bytes of its files.
+    let files: [u8; 0] = [];
+    let state = serde_json::to_value((snapshot, files)).and_then(serde_json::from_value::<EagerSnapshot>);
+    let state = state.map_err(|error| Error::Config(format!("the table's state cannot be made: {error}")))?;
+    Ok(DeltaTableState::new(state))
 }
 
 async fn create_table(table: &DeltaTable) -> Result<DeltaTable> {
