@@ -24,7 +24,7 @@ use datafusion::prelude::{col, lit};
 use super::history::{History, State};
 use super::receipt::Receipt;
 use super::table::{EventsTable, Part};
-use super::{EVENTS, HOURS, Setting};
+use super::{EVENTS, HOURS, SHOW_CHUNKS, Setting};
 use crate::event::{EventKind, timestamp_type};
 use crate::hour::Hour;
 use crate::storage::{HourNumbers, Snapshot, wal_segments};
@@ -36,11 +36,14 @@ pub struct Sources {
     pub receipt: Arc<Receipt>,
     pub history: Arc<History>,
     pub settings: Arc<[Setting]>,
+    /// Whether hours are chosen from the index.
+    pub pruning: bool,
 }
 
 impl Sources {
     pub fn events(&self) -> Arc<dyn TableProvider> {
-        Arc::new(EventsTable { snapshot: self.snapshot.clone(), part: Part::All, receipt: self.receipt.clone() })
+        let (snapshot, receipt) = (self.snapshot.clone(), self.receipt.clone());
+        Arc::new(EventsTable { snapshot, part: Part::All, receipt, pruning: self.pruning })
     }
 
     /// The hours that have rows and their numbers, as a view: rollups answer it, a scan would answer the same.
@@ -183,7 +186,7 @@ impl SystemTable {
                 ("bytes_read", number(), false),
                 ("rollup", DataType::Boolean, false),
             ],
-            SystemTable::Chunks => vec![("show_chunks", text(), false)],
+            SystemTable::Chunks => vec![(SHOW_CHUNKS, text(), false)],
         };
         let field = |(name, of, nullable): ColumnOf| Field::new(name, of, nullable);
         Arc::new(Schema::new(columns.into_iter().map(field).collect::<Vec<_>>()))

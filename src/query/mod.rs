@@ -62,6 +62,7 @@ const SCHEMA: &str = "public";
 const SYSTEM_SCHEMA: &str = "system";
 const EVENTS: &str = "events";
 const HOURS: &str = "hours";
+const SHOW_CHUNKS: &str = "show_chunks";
 
 #[derive(Clone, Debug)]
 pub struct QueryOptions {
@@ -179,11 +180,13 @@ impl QueryEngine {
 
     /// DataFusion's state for one statement: it sees `snapshot` and nothing else, and `receipt` counts what it reads.
     fn state(&self, session: &Session, snapshot: &Arc<Snapshot>, receipt: &Arc<Receipt>) -> Result<SessionState> {
+        let options = session.config().options().extensions.get::<HourglassOptions>();
         let sources = Sources {
             snapshot: snapshot.clone(),
             receipt: receipt.clone(),
             history: self.history.clone(),
             settings: self.settings.clone(),
+            pruning: options.is_none_or(|options| options.pruning),
         };
         let catalog = MemoryCatalogProvider::new();
         catalog.register_schema(SCHEMA, Arc::new(PublicSchema(sources.clone())))?;
@@ -201,7 +204,7 @@ impl QueryEngine {
             .build();
         // The time of `now()`, and names of its own for what the optimizer adds.
         state.mark_start_execution();
-        state.register_udtf("show_chunks", Arc::new(ShowChunks(sources)));
+        state.register_udtf(SHOW_CHUNKS, Arc::new(ShowChunks(sources)));
         Ok(state)
     }
 

@@ -2,6 +2,7 @@
 //! threads that the ingest path does not share.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,15 +19,16 @@ use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::{SQLOptions, SessionConfig};
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
+use datafusion::sql::sqlparser::ast::{Expr, Query, SelectItem, SetExpr, Statement as Ast, VisitMut, VisitorMut};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 use futures::StreamExt;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::AbortHandle;
 
-use super::QueryEngine;
 use super::history::Running;
 use super::receipt::Receipt;
+use super::{QueryEngine, SHOW_CHUNKS};
 use crate::error::{Error, Result};
 use crate::storage::Snapshot;
 
@@ -115,9 +117,39 @@ pub fn parse(sql: &str) -> Result<Vec<Parsed>> {
             .with_recursion_limit(RECURSION_LIMIT)
             .build()?;
         let mut parsed = parser.parse_statements()?;
-        statements.extend(parsed.pop_front().map(|statement| Parsed { statement, text }));
+        statements.extend(parsed.pop_front().map(|mut statement| {
+            if let Statement::Statement(statement) = &mut statement {
+                let _ = statement.visit(&mut FromChunks);
+            }
+            Parsed { statement, text }
+        }));
     }
     Ok(statements)
+}
+
+/// Reads `SELECT show_chunks('events')`, as TimescaleDB has it, as `SELECT show_chunks FROM show_chunks('events')`: there it is
+/// a function that answers rows, here a table.
+struct FromChunks;
+
+impl VisitorMut for FromChunks {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        let SetExpr::Select(select) = &mut *query.body else { return ControlFlow::Continue(()) };
+        let [SelectItem::UnnamedExpr(Expr::Function(function))] = &select.projection[..] else {
+            return ControlFlow::Continue(());
+        };
+        if select.from.is_empty() && function.name.to_string().eq_ignore_ascii_case(SHOW_CHUNKS) {
+            let table = format!("SELECT {SHOW_CHUNKS} FROM {function}");
+            let parsed = DFParserBuilder::new(table.as_str()).build().and_then(|mut parser| parser.parse_statements());
+            if let Ok(Some(Statement::Statement(parsed))) = parsed.map(|mut parsed| parsed.pop_front())
+                && let Ast::Query(parsed) = *parsed
+            {
+                query.body = parsed.body;
+            }
+        }
+        ControlFlow::Continue(())
+    }
 }
 
 /// The text from one token to another. Positions count lines and characters from 1.
@@ -273,7 +305,6 @@ impl QueryEngine {
 
 impl Parsed {
     fn is_set(&self) -> bool {
-        use datafusion::sql::sqlparser::ast::Statement as Ast;
         match &self.statement {
             Statement::Statement(statement) => matches!(**statement, Ast::Set(_)),
             Statement::Reset(_) => true,

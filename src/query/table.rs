@@ -11,6 +11,7 @@ use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::Result;
 use datafusion::datasource::TableType;
 use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
@@ -88,9 +89,16 @@ pub struct EventsTable {
     pub snapshot: Arc<Snapshot>,
     pub part: Part,
     pub receipt: Arc<Receipt>,
+    /// Whether predicates choose among the hours; every hour is read otherwise.
+    pub pruning: bool,
 }
 
 impl EventsTable {
+    /// What the predicates leave of time.
+    fn spans(&self, predicates: &[Expr]) -> Spans {
+        Spans::of_all(predicates.iter().filter(|_| self.pruning))
+    }
+
     /// The files of the hours that the spans touch.
     pub fn files(&self, spans: &Spans) -> Vec<(Hour, Arc<DataFile>)> {
         let hours = spans.hours().flat_map(|(first, last)| self.snapshot.files.range(first..=last));
@@ -122,11 +130,16 @@ impl EventsTable {
         let table_schema =
             TableSchema::builder(event::file_schema()).with_table_partition_cols(partition_columns()).build();
         let options = state.config_options().execution.parquet.clone();
-        let source =
-            ParquetSource::new(table_schema).with_table_parquet_options(datafusion::config::TableParquetOptions {
+        let runtime = state.runtime_env();
+        // Footers are kept from one statement to the next, in bounded memory: a data file never changes under its name.
+        let footers = runtime.cache_manager.get_file_metadata_cache();
+        let readers = CachedParquetFileReaderFactory::new(runtime.object_store(store_url())?, footers);
+        let source = ParquetSource::new(table_schema)
+            .with_table_parquet_options(datafusion::config::TableParquetOptions {
                 global: options,
                 ..Default::default()
-            });
+            })
+            .with_parquet_file_reader_factory(Arc::new(readers));
         let groups = spread(
             files.into_iter().map(partitioned_file).collect(),
             state.config_options().execution.target_partitions,
@@ -169,7 +182,7 @@ impl TableProvider for EventsTable {
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
         // What bounds whole hours holds for every row of the hours it leaves, and for no other: no row need be looked at.
-        let support = |filter: &&Expr| match Spans::of(filter).is_whole() {
+        let support = |filter: &&Expr| match self.pruning && Spans::of(filter).is_whole() {
             true => TableProviderFilterPushDown::Exact,
             false => TableProviderFilterPushDown::Inexact,
         };
@@ -183,7 +196,7 @@ impl TableProvider for EventsTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let spans = Spans::of_all(filters);
+        let spans = self.spans(filters);
         let mut plans: Vec<Arc<dyn ExecutionPlan>> = Vec::new();
         let tables = if self.part == Part::Files { Vec::new() } else { self.tables(&spans) };
         if !tables.is_empty() {

@@ -30,6 +30,8 @@ extensions_options! {
     pub struct HourglassOptions {
         /// Whether aggregates over whole hours are answered from rollups.
         pub rollups: bool, default = true
+        /// Whether a predicate on time chooses hours from the index; off, every file is a candidate and looked at.
+        pub pruning: bool, default = true
         /// Users of a statement whose distinct count is kept in memory; more are counted through temporary files.
         pub distinct_users_in_memory: usize, default = 4_000_000
     }

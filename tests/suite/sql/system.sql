@@ -238,3 +238,9 @@ EXPLAIN SELECT date, count(*) AS n FROM events GROUP BY date
 
 -- every file, by its end
 SELECT right(path, 8) AS ending, count(*) AS files FROM system.files GROUP BY 1
+
+-- chunks as TimescaleDB's users ask for them
+SELECT show_chunks('events') ORDER BY 1 LIMIT 2
+
+-- chunks counted as they do
+SELECT count(*) AS chunks FROM (SELECT show_chunks('events')) AS c
