@@ -162,6 +162,12 @@ settings! {
     flush_retry: Duration = Duration::from_millis(EngineOptions::default().flush_retry_ms);
 }
 
+impl Default for Config {
+    fn default() -> Config {
+        Config::build(|_| None).expect("the defaults need no text")
+    }
+}
+
 impl Config {
     pub fn engine_options(&self) -> EngineOptions {
         EngineOptions {

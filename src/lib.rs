@@ -49,7 +49,7 @@
 //! [`storage`] is everything between an event and the disk and knows no HTTP and no SQL. [`query`] is DataFusion and knows
 //! snapshots, never the engine. [`decode`] and [`encode`] speak CSV, NDJSON, Arrow and Parquet with the world, [`rows`] writes
 //! the answers of statements, [`export`] files for a lake; [`generate`] makes workloads, [`http`] is the server, [`client`]
-//! its client, [`config`] every setting, [`shell`] the SQL shell, [`cli`] the commands. A module imports only from below; a
+//! its client, [`config`] every setting, [`shell`] the SQL shell, [`bench`] the benchmarks, [`cli`] the commands. A module imports only from below; a
 //! test holds that as data.
 
 pub mod event;
@@ -73,6 +73,7 @@ pub mod http;
 pub mod client;
 pub mod config;
 
+pub mod bench;
 pub mod shell;
 
 pub mod cli;

@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::error::Result;
 
+mod bench;
 mod ceiling;
 mod config;
 mod export;
@@ -52,6 +53,8 @@ enum Command {
     Sql(sql::Args),
     /// Show what the store holds.
     Status(status::Args),
+    /// Measure the speed of all of it on this machine.
+    Bench(bench::Args),
     /// Show every setting, its value and where it comes from.
     Config(config::Args),
     /// Ask a running server whether it is ready: exit code 0 or 1.
@@ -70,6 +73,7 @@ impl Cli {
             Command::Export(args) => export::run(args)?,
             Command::Sql(args) => return sql::run(args),
             Command::Status(args) => status::run(args)?,
+            Command::Bench(args) => bench::run(args)?,
             Command::Config(args) => config::run(args)?,
             Command::Healthcheck(args) => return healthcheck::run(args),
             Command::Ceiling(args) => ceiling::run(args)?,

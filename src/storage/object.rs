@@ -46,6 +46,8 @@ pub struct Reads {
     bytes: AtomicU64,
     /// Objects of which anything was read. A mutex held for an insertion; a read of the disk is the longer wait.
     objects: Mutex<BTreeSet<Location>>,
+    requests: AtomicU64,
+    listings: AtomicU64,
 }
 
 impl Reads {
@@ -58,7 +60,23 @@ impl Reads {
         self.objects.lock().expect("no panic under this lock").len() as u64
     }
 
+    /// Counts distinct objects anew.
+    pub fn forget_files(&self) {
+        self.objects.lock().expect("no panic under this lock").clear();
+    }
+
+    /// Reads asked for, each of one or more ranges of an object.
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Listings asked for.
+    pub fn listings(&self) -> u64 {
+        self.listings.load(Ordering::Relaxed)
+    }
+
     fn add(&self, location: &Location, bytes: u64) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.objects.lock().expect("no panic under this lock").insert(location.clone());
     }
@@ -325,6 +343,7 @@ impl ObjectStore for VfsStore {
     }
 
     fn list(&self, prefix: Option<&Location>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.reads.listings.fetch_add(1, Ordering::Relaxed);
         let (store, prefix) = (self.clone(), prefix.cloned());
         let listing = async move {
             match store.blocking(move |inner| inner.list(prefix.as_ref(), true)).await {
@@ -336,6 +355,7 @@ impl ObjectStore for VfsStore {
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Location>) -> Result<ListResult> {
+        self.reads.listings.fetch_add(1, Ordering::Relaxed);
         let prefix = prefix.cloned();
         self.blocking(move |inner| inner.list(prefix.as_ref(), false)).await
     }

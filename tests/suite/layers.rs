@@ -12,7 +12,7 @@ const FLOORS: &[&[&str]] = &[
     &["encode", "generate", "rows"],
     &["http", "export"],
     &["client", "config"],
-    &["shell"],
+    &["shell", "bench"],
     &["cli"],
 ];
 

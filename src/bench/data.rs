@@ -1,0 +1,150 @@
+//! Seeded events for the benchmarks, and the answers computed from them the plain way.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::event::{EventBatch, EventKind};
+use crate::generate::Workload;
+use crate::hour::{HOUR_US, Hour};
+use crate::storage::{Engine, EngineOptions, HourNumbers};
+
+/// Bounds that leave the whole of a benchmark's data in memory until it asks for a flush.
+pub fn roomy() -> EngineOptions {
+    EngineOptions {
+        memtable_max_rows: u64::MAX,
+        memtable_max_bytes: u64::MAX,
+        queue_max_events: 1 << 20,
+        queue_max_bytes: 256 << 20,
+        ..EngineOptions::default()
+    }
+}
+
+/// `events` over the hours from `first` on, `hours` of them, of `users` users.
+pub fn workload(first: Hour, hours: u64, events: u64, users: u64, seed: u64) -> Workload {
+    let interval_us = (hours as i64 * HOUR_US / events as i64).max(1);
+    let start_us = first.start_us();
+    Workload {
+        start_us,
+        end_us: start_us + (events as i64 - 1) * interval_us,
+        interval_us,
+        users,
+        seed,
+        ..Workload::default()
+    }
+}
+
+/// Counts the plain way: a set of users, by their numbers, and two counters.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    /// One bit a user: `user17` is bit 17.
+    users: Vec<u64>,
+    /// The same, of those who clicked.
+    clickers: Vec<u64>,
+    pub clicks: u64,
+    pub impressions: u64,
+}
+
+fn set(bits: &mut Vec<u64>, n: usize) {
+    if bits.len() <= n / 64 {
+        bits.resize(n / 64 + 1, 0);
+    }
+    bits[n / 64] |= 1 << (n % 64);
+}
+
+fn ones(bits: &[u64]) -> u64 {
+    bits.iter().map(|word| u64::from(word.count_ones())).sum()
+}
+
+impl Tally {
+    pub fn add(&mut self, user: usize, kind: EventKind) {
+        set(&mut self.users, user);
+        match kind {
+            EventKind::Click => {
+                set(&mut self.clickers, user);
+                self.clicks += 1;
+            }
+            EventKind::Impression => self.impressions += 1,
+        }
+    }
+
+    pub fn numbers(&self) -> HourNumbers {
+        HourNumbers { unique_users: ones(&self.users), clicks: self.clicks, impressions: self.impressions }
+    }
+
+    pub fn clickers(&self) -> u64 {
+        ones(&self.clickers)
+    }
+}
+
+/// A tally an hour.
+#[derive(Clone, Debug, Default)]
+pub struct Tallies(pub BTreeMap<Hour, Tally>);
+
+impl Tallies {
+    pub fn add(&mut self, batch: &EventBatch) {
+        for event in batch.iter() {
+            let user = event.user.trim_start_matches("user").parse().expect("the workload numbers its users");
+            self.0.entry(Hour::of_us(event.timestamp_us)).or_default().add(user, event.kind);
+        }
+    }
+
+    pub fn numbers(&self, hour: Hour) -> HourNumbers {
+        self.0.get(&hour).map_or(HourNumbers::default(), Tally::numbers)
+    }
+
+    /// Of several hours together.
+    pub fn total(&self, first: Hour, last: Hour) -> Tally {
+        let mut total = Tally::default();
+        for tally in self.0.range(first..=last).map(|(_, tally)| tally) {
+            for (into, from) in [(&mut total.users, &tally.users), (&mut total.clickers, &tally.clickers)] {
+                into.resize(into.len().max(from.len()), 0);
+                into.iter_mut().zip(from).for_each(|(into, from)| *into |= from);
+            }
+            total.clicks += tally.clicks;
+            total.impressions += tally.impressions;
+        }
+        total
+    }
+}
+
+/// The answer to `GET /analytics`, byte for byte as the contract has it.
+pub fn lines(HourNumbers { unique_users, clicks, impressions }: HourNumbers) -> String {
+    format!("unique_users,{unique_users}\nclicks,{clicks}\nimpressions,{impressions}\n")
+}
+
+/// Waits while the engine is busy, which says that nothing of the batch was stored.
+pub async fn append(engine: &Engine, batch: EventBatch) -> Result<()> {
+    loop {
+        match engine.append(batch.clone()).await {
+            Err(Error::Busy(_)) => tokio::time::sleep(Duration::from_millis(5)).await,
+            other => return other.map(drop),
+        }
+    }
+}
+
+/// Stores the events, and tells of each batch.
+pub async fn load(engine: &Engine, workload: &Workload, mut each: impl FnMut(&EventBatch)) -> Result<()> {
+    for batch in workload.events()? {
+        each(&batch);
+        append(engine, batch).await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hours_are_tallied_apart_and_together() {
+        let mut tallies = Tallies::default();
+        let workload = workload(Hour(10), 2, 100, 3, 1);
+        workload.events().unwrap().for_each(|batch| tallies.add(&batch));
+        assert_eq!(tallies.0.keys().copied().collect::<Vec<_>>(), [Hour(10), Hour(11)]);
+        let (total, first) = (tallies.total(Hour(0), Hour(99)), tallies.numbers(Hour(10)));
+        assert_eq!((total.numbers().events(), total.numbers().unique_users), (100, 3));
+        assert_eq!(first.events(), 50);
+        assert!(total.clickers() <= 3);
+    }
+}

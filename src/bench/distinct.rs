@@ -1,0 +1,188 @@
+//! Exact distinct users where rollups cannot answer: the mixed DISTINCT and FILTER question over one hour, of a million to a
+//! hundred million events, in memory, in one file and in many; beside plain DataFusion over the same rows.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::Int64Type;
+use datafusion::prelude::SessionContext;
+
+use super::data::{self, Tallies, roomy};
+use super::report::{Cell, Plot, Report, Section};
+use super::stats::Samples;
+use super::{Options, Steps, check, plain, wait};
+use crate::error::{Error, Result};
+use crate::hour::Hour;
+use crate::query::{Params, QueryEngine, QueryOptions};
+use crate::storage::{Engine, Reads, Snapshot};
+use crate::text::thousands;
+
+const HOUR: Hour = Hour(394_464);
+
+/// Files where the hour lies in many.
+const FILES: u64 = 16;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const MOST_QUESTIONS: usize = 7;
+
+const QUESTION: &str = "\
+SELECT count(DISTINCT user_id) AS users, count(DISTINCT user_id) FILTER (WHERE event = 'click') AS clickers,
+       count(*) FILTER (WHERE event = 'click') AS clicks, count(*) AS events
+FROM events";
+
+pub fn run(options: &Options, dir: &Path, report: &mut Report) -> Result<()> {
+    let sizes: &[u64] = if options.quick { &[1_000_000] } else { &[1_000_000, 10_000_000, 100_000_000] };
+    let threads = QueryOptions::default().threads;
+    let steps = Steps::new(sizes.len() * 6);
+    report.setting("question", QUESTION.replace('\n', " "));
+    report.setting("threads", threads);
+    report.setting("users", "a tenth as many as events, a million at most");
+    let mut section = Section::new(
+        "Distinct users of one hour",
+        "From the statement's text to its row, rollups off, after one answer that was checked. DataFusion: its own table in \
+         memory, and its ListingTable over the same files.",
+        &["events", "rows lie in", "hourglass", "DataFusion", "DataFusion takes"],
+    );
+    let mut curves: [(String, Vec<(f64, f64)>); 2] =
+        [("hourglass, one file".into(), Vec::new()), ("DataFusion, one file".into(), Vec::new())];
+    for &events in sizes {
+        for place in Place::ALL {
+            let name = format!("{} events, {}", thousands(events), place.name());
+            steps.next(format!("{name}: writing"));
+            let folder = dir.join(format!("{events}-{place:?}"));
+            let store = Store::new(place, events, options.seed, threads, &folder)?;
+            steps.next(format!("{name}: asking"));
+            let (ours, theirs) = store.ask(threads)?;
+            if place == Place::OneFile {
+                curves[0].1.push((events as f64, ours.median()));
+                curves[1].1.push((events as f64, theirs.median()));
+            }
+            let times = theirs.median() / ours.median();
+            section.row([
+                Cell::count(events),
+                place.name().into(),
+                Cell::ms(&ours),
+                Cell::ms(&theirs),
+                Cell::number(times, format!("{times:.1} times as long")),
+            ]);
+            store.engine.close()?;
+            drop(store);
+            std::fs::remove_dir_all(&folder).map_err(Error::io(&folder, "remove"))?;
+        }
+    }
+    if sizes.len() > 1 {
+        section.plots.push(Plot {
+            title: "The mixed question over one file".into(),
+            x: "events".into(),
+            y: "milliseconds".into(),
+            log: true,
+            series: curves.into(),
+        });
+    }
+    report.sections.push(section);
+    Ok(())
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Memory,
+    OneFile,
+    ManyFiles,
+}
+
+impl Place {
+    const ALL: [Place; 3] = [Place::Memory, Place::OneFile, Place::ManyFiles];
+
+    fn name(self) -> &'static str {
+        match self {
+            Place::Memory => "memory",
+            Place::OneFile => "one file",
+            Place::ManyFiles => "16 files",
+        }
+    }
+}
+
+struct Store {
+    engine: Engine,
+    expected: [i64; 4],
+    /// The rows as DataFusion's own table holds them, where they lie in memory.
+    batches: Vec<RecordBatch>,
+}
+
+impl Store {
+    fn new(place: Place, events: u64, seed: u64, threads: usize, dir: &Path) -> Result<Store> {
+        let users = (events / 10).clamp(1, 1_000_000);
+        let workload = data::workload(HOUR, 1, events, users, seed);
+        let engine = Engine::open(dir, roomy())?;
+        let (mut tallies, mut batches, mut appended) = (Tallies::default(), Vec::new(), 0);
+        let parts = if place == Place::ManyFiles { FILES } else { 1 };
+        for batch in workload.events()? {
+            tallies.add(&batch);
+            if place == Place::Memory {
+                batches.push(plain::record_batch(&batch)?);
+            }
+            let (part, before) = (events.div_ceil(parts), appended);
+            appended += batch.len() as u64;
+            wait(data::append(&engine, batch))??;
+            if place == Place::ManyFiles && appended / part > before / part {
+                wait(engine.flush())??;
+            }
+        }
+        if place != Place::Memory {
+            wait(engine.flush())??;
+        }
+        let tally = tallies.total(HOUR, HOUR);
+        let numbers = tally.numbers();
+        let expected = [numbers.unique_users, tally.clickers(), numbers.clicks, numbers.events()].map(|n| n as i64);
+        debug_assert!(threads > 0);
+        Ok(Store { engine, expected, batches })
+    }
+
+    /// Milliseconds, ours and DataFusion's, in turns.
+    fn ask(&self, threads: usize) -> Result<(Samples, Samples)> {
+        let snapshot = self.engine.snapshot();
+        let options =
+            QueryOptions { timeout: Duration::from_secs(600), memory_bytes: 8 << 30, ..QueryOptions::default() };
+        let engine = Arc::new(QueryEngine::new(&options)?);
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
+        let runtime = runtime.map_err(Error::io("", "start a runtime"))?;
+        let context = match self.batches.is_empty() {
+            true => runtime.block_on(plain::listing(&snapshot, &Arc::<Reads>::default(), threads))?,
+            false => plain::memory(self.batches.clone(), threads)?,
+        };
+        check("hourglass", &ours(&engine, &snapshot)?.1, &self.expected)?;
+        check("DataFusion", &theirs(&runtime, &context)?.1, &self.expected)?;
+        let (mut our, mut their) = (Samples::default(), Samples::default());
+        let begun = Instant::now();
+        while our.len() < MOST_QUESTIONS && (our.len() < 2 || begun.elapsed() < PATIENCE) {
+            our.push(ours(&engine, &snapshot)?.0);
+            their.push(theirs(&runtime, &context)?.0);
+        }
+        Ok((our, their))
+    }
+}
+
+fn ours(engine: &Arc<QueryEngine>, snapshot: &Arc<Snapshot>) -> Result<(f64, [i64; 4])> {
+    let mut session = engine.new_session();
+    session.set("hourglass.rollups", "false")?;
+    let started = Instant::now();
+    let batches = wait(async {
+        let answer = engine.run_text(&mut session, snapshot, QUESTION, Params::None).await?;
+        answer.collect().await
+    })??;
+    Ok((started.elapsed().as_secs_f64() * 1e3, numbers(&batches)?))
+}
+
+fn theirs(runtime: &tokio::runtime::Runtime, context: &SessionContext) -> Result<(f64, [i64; 4])> {
+    let started = Instant::now();
+    let batches = runtime.block_on(plain::ask(context, QUESTION))?;
+    Ok((started.elapsed().as_secs_f64() * 1e3, numbers(&batches)?))
+}
+
+fn numbers(batches: &[RecordBatch]) -> Result<[i64; 4]> {
+    let row = batches.iter().find(|batch| batch.num_rows() == 1);
+    let row = row.ok_or_else(|| Error::Invalid("the question was not answered by one row".into()))?;
+    Ok([0, 1, 2, 3].map(|column| row.column(column).as_primitive::<Int64Type>().value(0)))
+}

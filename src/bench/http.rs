@@ -1,0 +1,481 @@
+//! The serving path: `GET` and `POST /analytics` as a share of what a bare axum handler does, and latencies at fixed loads.
+//!
+//! The current hour holds millions of events of a million users, the store the six months of `generate`. The servers run in
+//! this process on threads of their own; the load comes from one more. Turns are short and alternate between the bare handler
+//! and hourglass, and a ratio is that of two turns side by side, so that a noisy machine disturbs both.
+
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{RngCore, SeedableRng};
+
+use super::data::{self, Tallies};
+use super::disk::Written;
+use super::load::{self, Outcome, Requests, Span};
+use super::report::{Cell, Plot, Report, Section, Sign, digits};
+use super::server::{Hourglass, Server};
+use super::stats::Samples;
+use super::{Options, Steps, check, wait};
+use crate::error::Result;
+use crate::event::EventKind;
+use crate::generate::Workload;
+use crate::hour::{Clock, Hour, SystemClock};
+use crate::query::Params;
+use crate::text::thousands;
+
+const USERS: u64 = 1_000_000;
+
+/// Of GETs and of POSTs, the share that is for past hours (the specification's traffic).
+const LATE: f64 = 0.05;
+
+/// Connections of the open loops.
+const OPEN_CONNECTIONS: usize = 64;
+
+/// Classes of the load.
+const GET: usize = 0;
+const POST: usize = 1;
+
+/// A statement that reads every row, and keeps its threads busy as long as it is asked.
+const HEAVY: &str =
+    "SELECT user_id, count(*) AS events FROM events GROUP BY user_id ORDER BY events DESC, user_id LIMIT 10";
+
+struct Plan {
+    hot_events: u64,
+    connections: &'static [usize],
+    rounds: usize,
+    turn: Span,
+    open: Span,
+}
+
+impl Plan {
+    fn new(quick: bool) -> Plan {
+        let ms = Duration::from_millis;
+        match quick {
+            true => Plan {
+                hot_events: 1_000_000,
+                connections: &[64],
+                rounds: 3,
+                turn: Span { warm_up: ms(100), measured: ms(400) },
+                open: Span { warm_up: ms(200), measured: ms(1_500) },
+            },
+            false => Plan {
+                hot_events: 10_000_000,
+                connections: &[1, 16, 64, 256],
+                rounds: 9,
+                turn: Span { warm_up: ms(200), measured: ms(1_000) },
+                open: Span { warm_up: ms(500), measured: ms(8_000) },
+            },
+        }
+    }
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Traffic {
+    GetHot,
+    GetPast,
+    Post,
+    Mix,
+}
+
+impl Traffic {
+    const ALL: [Traffic; 4] = [Traffic::GetHot, Traffic::GetPast, Traffic::Post, Traffic::Mix];
+
+    fn name(self) -> &'static str {
+        match self {
+            Traffic::GetHot => "GET, current hour",
+            Traffic::GetPast => "GET, random past hours",
+            Traffic::Post => "POST, 5 % late",
+            Traffic::Mix => "half GET, half POST, 5 % of each for past hours",
+        }
+    }
+}
+
+/// Visitors and those who watch them: makes requests, and tallies the events that were acknowledged.
+struct Visitors<'a> {
+    traffic: Traffic,
+    random: &'a mut ChaCha8Rng,
+    hot: Hour,
+    past: &'a [Hour],
+    acknowledged: &'a mut Tallies,
+}
+
+impl Visitors<'_> {
+    /// A number below `n`.
+    fn below(&mut self, n: u64) -> u64 {
+        ((u128::from(self.random.next_u64()) * u128::from(n)) >> 64) as u64
+    }
+
+    /// The place of a past hour, from 1, or 0 for the current one.
+    fn hour(&mut self) -> u64 {
+        let late = match self.traffic {
+            Traffic::GetPast => true,
+            Traffic::GetHot => false,
+            Traffic::Post | Traffic::Mix => (self.random.next_u32() as f64) < LATE * f64::from(u32::MAX),
+        };
+        if late { 1 + self.below(self.past.len() as u64) } else { 0 }
+    }
+}
+
+impl Requests for Visitors<'_> {
+    fn next(&mut self, request: &mut Vec<u8>) -> (usize, u64) {
+        let place = self.hour();
+        let hour = if place == 0 { self.hot } else { self.past[place as usize - 1] };
+        let ms = hour.start_us() / 1_000 + self.below(3_600_000) as i64;
+        let posts = match self.traffic {
+            Traffic::GetHot | Traffic::GetPast => false,
+            Traffic::Post => true,
+            Traffic::Mix => self.random.next_u32() & 1 == 0,
+        };
+        if !posts {
+            let _ = write!(request, "GET /analytics?timestamp={ms} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+            return (GET, u64::MAX);
+        }
+        let (user, kind) = (self.below(USERS), self.below(2));
+        let event = EventKind::ALL[kind as usize].as_str();
+        let _ = write!(
+            request,
+            "POST /analytics?timestamp={ms}&user=user{user}&event={event} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n"
+        );
+        (POST, (user << 1 | kind) << 16 | place)
+    }
+
+    fn succeeded(&mut self, token: u64) {
+        if token != u64::MAX {
+            let place = (token & 0xFFFF) as usize;
+            let hour = if place == 0 { self.hot } else { self.past[place - 1] };
+            let (user, kind) = ((token >> 17) as usize, EventKind::ALL[(token >> 16 & 1) as usize]);
+            self.acknowledged.0.entry(hour).or_default().add(user, kind);
+        }
+    }
+}
+
+struct Session {
+    plan: Plan,
+    hourglass: Hourglass,
+    ceiling: Server,
+    hot: Hour,
+    past: Vec<Hour>,
+    /// Everything stored and acknowledged.
+    expected: Tallies,
+    random: ChaCha8Rng,
+    /// Requests whose answer never came: their events may be stored or not.
+    unanswered: u64,
+}
+
+pub fn run(options: &Options, dir: &Path, report: &mut Report) -> Result<()> {
+    let plan = Plan::new(options.quick);
+    let steps = Steps::new(4 + plan.connections.len() * plan.rounds + 9);
+    let mut session = Session::start(plan, options.seed, dir, &steps)?;
+    report.setting(
+        "events",
+        format!(
+            "{} of {} users in the current hour, {} in {} past hours",
+            thousands(session.plan.hot_events),
+            thousands(USERS),
+            thousands(Workload::default().count()),
+            thousands(session.past.len() as u64)
+        ),
+    );
+    report.setting("load", "one thread, HTTP/1.1 keep-alive, one request at a time a connection");
+    let best = session.throughput(report, &steps)?;
+    session.latencies(report, best, &steps)?;
+    steps.next("comparing every count");
+    session.check()?;
+    report.setting("checked", "every hour before, and after with all acknowledged events, distinct users too");
+    Ok(())
+}
+
+impl Session {
+    fn start(plan: Plan, seed: u64, dir: &Path, steps: &Steps) -> Result<Session> {
+        let hourglass = Hourglass::start(&dir.join("store"))?;
+        let mut expected = Tallies::default();
+        steps.next("loading the past hours");
+        let past = Workload { seed, ..Workload::default() };
+        wait(data::load(&hourglass.engine, &past, |batch| expected.add(batch)))??;
+        wait(hourglass.engine.flush())??;
+        let past = expected.0.keys().copied().collect();
+        steps.next("loading the current hour");
+        let hot = SystemClock.hour();
+        let current = data::workload(hot, 1, plan.hot_events, USERS, seed);
+        wait(data::load(&hourglass.engine, &current, |batch| expected.add(batch)))??;
+        let (ceiling, random) = (Server::ceiling()?, ChaCha8Rng::seed_from_u64(seed));
+        let session = Session { plan, hourglass, ceiling, hot, past, expected, random, unanswered: 0 };
+        steps.next("comparing every hour");
+        session.check()?;
+        Ok(session)
+    }
+
+    /// Compares what the server says of every hour with what was loaded and acknowledged.
+    fn check(&self) -> Result<()> {
+        let hours = || self.past.iter().chain([&self.hot]);
+        let targets = hours().map(|hour| format!("/analytics?timestamp={}", hour.start_us() / 1_000));
+        let answers = load::get(self.hourglass.server.address, targets)?;
+        for (hour, answer) in hours().zip(answers) {
+            if self.unanswered == 0 {
+                check(&format!("the hour {hour}"), &answer, &data::lines(self.expected.numbers(*hour)))?;
+            }
+        }
+        let counted = self.hourglass.engine.snapshot().counts(Hour::FIRST, Hour::LAST).events();
+        let acknowledged: u64 = self.expected.0.values().map(|tally| tally.numbers().events()).sum();
+        check("all events", &(acknowledged..=acknowledged + self.unanswered).contains(&counted), &true)
+    }
+
+    /// One turn of closed loop: on the bare handler, or on hourglass, whose acknowledged events are then expected.
+    fn turn(&mut self, bare: bool, traffic: Traffic, connections: usize) -> Result<(Outcome, Written)> {
+        let mut nowhere = Tallies::default();
+        let before = self.hourglass.disk.written();
+        let (server, acknowledged) = match bare {
+            true => (self.ceiling.address, &mut nowhere),
+            false => (self.hourglass.server.address, &mut self.expected),
+        };
+        let mut visitors =
+            Visitors { traffic, random: &mut self.random, hot: self.hot, past: &self.past, acknowledged };
+        let outcome = load::closed(server, connections, self.plan.turn, &mut visitors)?;
+        Ok((outcome, self.hourglass.disk.written().since(before)))
+    }
+
+    /// Answers the most that each traffic reached at [`OPEN_CONNECTIONS`], requests a second.
+    fn throughput(&mut self, report: &mut Report, steps: &Steps) -> Result<[f64; 4]> {
+        let mut section = Section::new(
+            "Throughput",
+            "Closed loop, turns in alternation; the bare handler is axum with the query parsed and nothing stored. Every \
+             POST is in the log and synced before its 204.",
+            &["connections", "traffic", "bare handler", "hourglass", "of the bare handler", "events a sync", "syncs/s"],
+        );
+        let mut best = [0.0; 4];
+        let mut shares: Vec<(String, Vec<(f64, f64)>)> =
+            Traffic::ALL.map(|traffic| (traffic.name().to_string(), Vec::new())).into();
+        for &connections in self.plan.connections {
+            let mut measured: [Rounds; 4] = Default::default();
+            for round in 0..self.plan.rounds {
+                steps.next(format!("{connections} connections, round {}", round + 1));
+                for (traffic, rounds) in Traffic::ALL.into_iter().zip(&mut measured) {
+                    let (bare, _) = self.turn(true, traffic, connections)?;
+                    let (ours, written) = self.turn(false, traffic, connections)?;
+                    rounds.add(&bare, &ours, written, self.plan.turn);
+                }
+            }
+            for (i, (traffic, rounds)) in Traffic::ALL.into_iter().zip(&measured).enumerate() {
+                let share = rounds.ratio.median();
+                shares[i].1.push((connections as f64, share));
+                if connections == OPEN_CONNECTIONS {
+                    best[i] = rounds.ours.median();
+                }
+                goals(report, traffic, connections, share);
+                section.row(rounds.cells(traffic, connections));
+            }
+        }
+        if self.plan.connections.len() > 1 {
+            section.plots.push(Plot {
+                title: "Share of the bare handler's throughput".into(),
+                x: "connections".into(),
+                y: "share".into(),
+                log: false,
+                series: shares,
+            });
+        }
+        report.sections.push(section);
+        Ok(best)
+    }
+
+    fn latencies(&mut self, report: &mut Report, best: [f64; 4], steps: &Steps) -> Result<()> {
+        let mut section = Section::new(
+            "Latency",
+            "Open loop over 64 connections: requests fall due at a fixed rate, a share of the most that the same traffic \
+             reached above, and a latency counts from when its request was due. Milliseconds.",
+            &["traffic", "beside it", "offered", "p50", "p90", "p99", "p99.9", "longest", "unanswered"],
+        );
+        let mut plot = Vec::new();
+        for (traffic, beside, share) in [
+            (Traffic::GetHot, Beside::Nothing, 0.5),
+            (Traffic::Mix, Beside::Nothing, 0.25),
+            (Traffic::Mix, Beside::Nothing, 0.5),
+            (Traffic::Mix, Beside::Nothing, 0.75),
+            (Traffic::Mix, Beside::Statement, 0.5),
+            (Traffic::Mix, Beside::Flushes, 0.5),
+            (Traffic::Mix, Beside::Both, 0.5),
+        ] {
+            steps.next(format!("latency at {:.0} % load, beside it {}", share * 100.0, beside.name()));
+            let rate = best[Traffic::ALL.iter().position(|other| *other == traffic).expect("it is one of all")] * share;
+            let outcome = self.offer(traffic, beside, rate)?;
+            self.unanswered += outcome.unanswered;
+            for (class, name) in [(GET, "GET"), (POST, "POST")] {
+                if outcome.answered[class] == 0 {
+                    continue;
+                }
+                section.row(latency_cells(traffic, name, class, beside, share, rate, &outcome));
+                let points = QUANTILES.map(|(of, _)| (1.0 / (1.0 - of), outcome.quantile_ms(class, of)));
+                let name = format!("{name}, {:.0} %, beside {}", share * 100.0, beside.name());
+                if traffic == Traffic::Mix && share == 0.5 {
+                    plot.push((name, points.into()));
+                }
+                let is_goal = traffic == Traffic::Mix && share == 0.5 && beside == Beside::Nothing && class == GET;
+                if is_goal {
+                    let what = "p99 of GET at half the most of the mix, its POSTs coming in";
+                    report.goal(what, outcome.quantile_ms(class, 0.99), Sign::AtMost, 2.0, " ms");
+                }
+            }
+        }
+        section.plots.push(Plot {
+            title: "Latency at half the most of the mix".into(),
+            x: "one in so many requests is slower".into(),
+            y: "milliseconds".into(),
+            log: true,
+            series: plot,
+        });
+        report.sections.push(section);
+        Ok(())
+    }
+
+    fn offer(&mut self, traffic: Traffic, beside: Beside, rate: f64) -> Result<Outcome> {
+        let Session { hourglass, random, hot, past, expected, plan, .. } = self;
+        let mut visitors = Visitors { traffic, random, hot: *hot, past, acknowledged: expected };
+        let stop = AtomicBool::new(false);
+        let (served, stop) = (&*hourglass, &stop);
+        thread::scope(|scope| {
+            let repeat = |work: &'static fn(&Hourglass) -> Result<()>| {
+                scope.spawn(move || -> Result<()> {
+                    while !stop.load(Ordering::Relaxed) {
+                        work(served)?;
+                    }
+                    Ok(())
+                })
+            };
+            let workers: Vec<_> = beside.work().iter().map(repeat).collect();
+            let outcome = load::open(served.server.address, OPEN_CONNECTIONS, rate, plan.open, &mut visitors);
+            stop.store(true, Ordering::Relaxed);
+            for worker in workers {
+                worker.join().expect("what runs beside the load does not panic")?;
+            }
+            outcome
+        })
+    }
+}
+
+fn goals(report: &mut Report, traffic: Traffic, connections: usize, share: f64) {
+    let (what, bound) = match (traffic, connections) {
+        (Traffic::GetHot, 64) => ("GET of the current hour, 64 connections, of the bare handler", 0.9),
+        (Traffic::GetPast, 64) => ("GET of random past hours, 64 connections, of the bare handler", 0.7),
+        (Traffic::Mix, 64) => ("the mix, 64 connections, of the bare handler", 0.8),
+        (Traffic::Post, 256) => ("POST, each synced, 256 connections, of the bare handler", 0.75),
+        _ => return,
+    };
+    report.goal(what, share, Sign::AtLeast, bound, "");
+}
+
+/// What one traffic did in the rounds.
+#[derive(Default)]
+struct Rounds {
+    bare: Samples,
+    ours: Samples,
+    ratio: Samples,
+    events_a_sync: Samples,
+    syncs: Samples,
+}
+
+impl Rounds {
+    fn add(&mut self, bare: &Outcome, ours: &Outcome, written: Written, turn: Span) {
+        self.bare.push(bare.rate());
+        self.ours.push(ours.rate());
+        self.ratio.push(ours.rate() / bare.rate());
+        if written.log_syncs > 0 {
+            // Syncs are counted over warm-up and measured time alike.
+            let seconds = (turn.warm_up + turn.measured).as_secs_f64();
+            let posts = ours.answered[POST] as f64 / ours.seconds * seconds;
+            self.events_a_sync.push(posts / written.log_syncs as f64);
+            self.syncs.push(written.log_syncs as f64 / seconds);
+        }
+    }
+
+    fn cells(&self, traffic: Traffic, connections: usize) -> [Cell; 7] {
+        let syncs = |samples: &Samples, show: fn(f64) -> String| match samples.len() {
+            0 => Cell::default(),
+            _ => Cell::number(samples.median(), show(samples.median())),
+        };
+        [
+            Cell::count(connections as u64),
+            traffic.name().into(),
+            Cell::rate(&self.bare),
+            Cell::rate(&self.ours),
+            Cell::ratio(&self.ratio),
+            syncs(&self.events_a_sync, digits),
+            syncs(&self.syncs, |rate| thousands(rate as u64)),
+        ]
+    }
+}
+
+const QUANTILES: [(f64, &str); 5] = [(0.5, "p50"), (0.9, "p90"), (0.99, "p99"), (0.999, "p99.9"), (0.9999, "p99.99")];
+
+fn latency_cells(
+    traffic: Traffic,
+    name: &str,
+    class: usize,
+    beside: Beside,
+    share: f64,
+    rate: f64,
+    outcome: &Outcome,
+) -> Vec<Cell> {
+    let ms = |of: f64| Cell::number(outcome.quantile_ms(class, of), digits(outcome.quantile_ms(class, of)));
+    let what = match traffic {
+        Traffic::Mix => format!("{name} of the mix"),
+        other => other.name().to_string(),
+    };
+    let mut cells = vec![
+        what.into(),
+        beside.name().into(),
+        Cell::number(rate, format!("{}/s ({:.0} %)", thousands(rate as u64), share * 100.0)),
+    ];
+    cells.extend([0.5, 0.9, 0.99, 0.999, 1.0].map(ms));
+    cells.push(Cell::count(outcome.unanswered + outcome.refused));
+    cells
+}
+
+/// What goes on while latencies are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Beside {
+    Nothing,
+    Statement,
+    Flushes,
+    Both,
+}
+
+impl Beside {
+    fn name(self) -> &'static str {
+        match self {
+            Beside::Nothing => "nothing",
+            Beside::Statement => "a full-table statement",
+            Beside::Flushes => "flush after flush",
+            Beside::Both => "both",
+        }
+    }
+
+    fn work(self) -> &'static [fn(&Hourglass) -> Result<()>] {
+        match self {
+            Beside::Nothing => &[],
+            Beside::Statement => &[heavy_statement],
+            Beside::Flushes => &[flush],
+            Beside::Both => &[heavy_statement, flush],
+        }
+    }
+}
+
+fn heavy_statement(hourglass: &Hourglass) -> Result<()> {
+    let Hourglass { engine, query, .. } = hourglass;
+    let mut session = query.new_session();
+    wait(async {
+        let answer = query.run_text(&mut session, &engine.snapshot(), HEAVY, Params::None).await?;
+        answer.collect().await.map(drop)
+    })?
+}
+
+/// A flush, and a rest as long as one a second leaves.
+fn flush(hourglass: &Hourglass) -> Result<()> {
+    wait(hourglass.engine.flush())??;
+    thread::sleep(Duration::from_millis(500));
+    Ok(())
+}

@@ -1,0 +1,348 @@
+//! The load generator: HTTP/1.1 over connections that stay open, one request at a time on each, from one thread.
+//!
+//! It writes requests made in place and reads answers by `httparse`, so that on a small machine the processor's time goes to
+//! the server and not to a client. Two ways to ask:
+//!
+//! - *Closed loop* ([`closed`]): every connection sends its next request when it has its answer. That finds the most a server
+//!   can do; its latencies are those of a server as busy as it can be.
+//! - *Open loop* ([`open`]): requests are due at a fixed rate whatever the server does, and a latency counts from when its
+//!   request was due. A stall then costs every request that fell due in it, as it costs visitors: nothing is omitted by
+//!   coordination (G. Tene, "How NOT to Measure Latency").
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use futures::stream::{FuturesUnordered, StreamExt};
+use hdrhistogram::Histogram;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+
+use crate::error::{Error, Result};
+
+/// Classes of requests whose latencies are kept apart.
+pub const CLASSES: usize = 2;
+
+/// How often requests that fell due are let go: the resolution of open-loop latencies.
+const TICK: Duration = Duration::from_micros(100);
+
+/// How long an open loop waits at its end for answers.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Makes requests.
+pub trait Requests {
+    /// Writes a request into the empty buffer. Answers its class, and a token that stands for it.
+    fn next(&mut self, request: &mut Vec<u8>) -> (usize, u64);
+    /// A request was answered with 200 or 204.
+    fn succeeded(&mut self, token: u64);
+}
+
+/// How long to ask, and how long before what is asked is measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Span {
+    pub warm_up: Duration,
+    pub measured: Duration,
+}
+
+/// What came of a load.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Answered with 200 or 204 in the measured time, by class.
+    pub answered: [u64; CLASSES],
+    /// Answered with 503.
+    pub refused: u64,
+    /// Fell due and had no answer when the load ended.
+    pub unanswered: u64,
+    pub seconds: f64,
+    /// Microseconds, by class.
+    latencies: [Histogram<u64>; CLASSES],
+}
+
+impl Outcome {
+    fn new() -> Outcome {
+        // A microsecond to ten minutes, to three digits.
+        let histogram = |_| Histogram::new_with_bounds(1, 600_000_000, 3).expect("these bounds are possible");
+        let latencies = std::array::from_fn(histogram);
+        Outcome { answered: [0; CLASSES], refused: 0, unanswered: 0, seconds: 0.0, latencies }
+    }
+
+    /// Answers a second.
+    pub fn rate(&self) -> f64 {
+        self.answered.iter().sum::<u64>() as f64 / self.seconds
+    }
+
+    /// Milliseconds below which the share `of` of a class lies; 1 is the longest.
+    pub fn quantile_ms(&self, class: usize, of: f64) -> f64 {
+        self.latencies[class].value_at_quantile(of) as f64 / 1e3
+    }
+}
+
+/// As many requests as are answered, for the time of `span`.
+///
+/// # Errors
+/// When a connection fails, or an answer is neither 200, 204 nor 503.
+pub fn closed(server: SocketAddr, connections: usize, span: Span, requests: &mut dyn Requests) -> Result<Outcome> {
+    let meter = Meter::new(requests);
+    let ask = async || {
+        let open = connect(server, connections).await?;
+        meter.starts(span);
+        each(open, async |connection| meter.ask_until_the_end(connection).await).await
+    };
+    runtime()?.block_on(ask())?;
+    Ok(meter.outcome(span))
+}
+
+/// `rate` requests a second, whatever becomes of them. Errors as [`closed`].
+pub fn open(
+    server: SocketAddr,
+    connections: usize,
+    rate: f64,
+    span: Span,
+    requests: &mut dyn Requests,
+) -> Result<Outcome> {
+    let meter = Meter::new(requests);
+    let pace = Arc::new(Pace::new(rate, span.warm_up + span.measured));
+    let ask = async || {
+        let open = connect(server, connections).await?;
+        let started = meter.starts(span);
+        let keeper = Arc::clone(&pace);
+        let keeper = thread::spawn(move || keeper.keep(started, connections));
+        let asked = each(open, async |connection| meter.ask_when_due(connection, &pace, started).await);
+        let asked = tokio::time::timeout(span.warm_up + span.measured + GRACE, asked).await;
+        keeper.join().expect("keeping pace does not panic");
+        asked.unwrap_or(Ok(()))
+    };
+    runtime()?.block_on(ask())?;
+    let mut outcome = meter.outcome(span);
+    outcome.unanswered = pace.total - meter.finished.get();
+    Ok(outcome)
+}
+
+/// One answer to a GET: its status and body. For checks, not for speed.
+pub fn get(server: SocketAddr, targets: impl IntoIterator<Item = String>) -> Result<Vec<String>> {
+    runtime()?.block_on(async {
+        let mut connection = Connection::open(server).await?;
+        let mut bodies = Vec::new();
+        for target in targets {
+            connection.request.clear();
+            connection.request.extend(format!("GET {target} HTTP/1.1\r\nhost: bench\r\n\r\n").bytes());
+            match connection.exchange().await.map_err(failed)? {
+                200 => bodies.push(String::from_utf8_lossy(connection.body()).into_owned()),
+                status => return Err(Error::Invalid(format!("GET {target} was answered {status}"))),
+            }
+        }
+        Ok(bodies)
+    })
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    let built = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    built.map_err(|cause| Error::Config(format!("the load generator cannot be started: {cause}")))
+}
+
+fn failed(cause: io::Error) -> Error {
+    Error::Invalid(format!("the load generator lost a connection: {cause}"))
+}
+
+async fn connect(server: SocketAddr, connections: usize) -> Result<Vec<Connection>> {
+    let mut open = Vec::new();
+    for _ in 0..connections {
+        open.push(Connection::open(server).await?);
+    }
+    Ok(open)
+}
+
+/// Works on all connections at once, until all have ended or one fails.
+async fn each(open: Vec<Connection>, work: impl AsyncFn(Connection) -> Result<()>) -> Result<()> {
+    let mut working: FuturesUnordered<_> = open.into_iter().map(|connection| work(connection)).collect();
+    while let Some(ended) = working.next().await {
+        ended?;
+    }
+    Ok(())
+}
+
+/// Lets requests go at a fixed rate.
+struct Pace {
+    rate: f64,
+    total: u64,
+    /// One permit for each request that fell due and was not taken.
+    due: Semaphore,
+}
+
+impl Pace {
+    fn new(rate: f64, duration: Duration) -> Pace {
+        Pace { rate, total: (rate * duration.as_secs_f64()) as u64, due: Semaphore::new(0) }
+    }
+
+    /// Gives a permit for each request as it falls due; at the end one to each connection, to end by.
+    fn keep(&self, started: Instant, connections: usize) {
+        let mut given = 0;
+        while given < self.total {
+            let due = ((started.elapsed().as_secs_f64() * self.rate) as u64 + 1).min(self.total);
+            self.due.add_permits((due - given) as usize);
+            given = due;
+            thread::sleep(TICK);
+        }
+        self.due.add_permits(connections);
+    }
+
+    fn due_at(&self, started: Instant, n: u64) -> Instant {
+        started + Duration::from_secs_f64(n as f64 / self.rate)
+    }
+}
+
+/// Asks and measures: what the connections of one load share on their one thread.
+struct Meter<'r> {
+    requests: RefCell<&'r mut dyn Requests>,
+    outcome: RefCell<Outcome>,
+    /// The time that is measured.
+    window: Cell<(Instant, Instant)>,
+    begun: Cell<u64>,
+    finished: Cell<u64>,
+}
+
+impl<'r> Meter<'r> {
+    fn new(requests: &'r mut dyn Requests) -> Meter<'r> {
+        let now = Instant::now();
+        Meter {
+            requests: RefCell::new(requests),
+            outcome: RefCell::new(Outcome::new()),
+            window: Cell::new((now, now)),
+            begun: Cell::new(0),
+            finished: Cell::new(0),
+        }
+    }
+
+    fn starts(&self, span: Span) -> Instant {
+        let now = Instant::now();
+        let begin = now + span.warm_up;
+        self.window.set((begin, begin + span.measured));
+        now
+    }
+
+    fn outcome(&self, span: Span) -> Outcome {
+        let mut outcome = self.outcome.replace(Outcome::new());
+        outcome.seconds = span.measured.as_secs_f64();
+        outcome
+    }
+
+    async fn ask_until_the_end(&self, mut connection: Connection) -> Result<()> {
+        loop {
+            let now = Instant::now();
+            if now >= self.window.get().1 {
+                return Ok(());
+            }
+            self.ask(&mut connection, now).await?;
+        }
+    }
+
+    async fn ask_when_due(&self, mut connection: Connection, pace: &Pace, started: Instant) -> Result<()> {
+        loop {
+            pace.due.acquire().await.expect("never closed").forget();
+            let n = self.begun.replace(self.begun.get() + 1);
+            if n >= pace.total {
+                return Ok(());
+            }
+            self.ask(&mut connection, pace.due_at(started, n)).await?;
+            self.finished.set(self.finished.get() + 1);
+        }
+    }
+
+    /// One request and its answer; the latency counts from `due`.
+    async fn ask(&self, connection: &mut Connection, due: Instant) -> Result<()> {
+        connection.request.clear();
+        let (class, token) = self.requests.borrow_mut().next(&mut connection.request);
+        let status = connection.exchange().await.map_err(failed)?;
+        let now = Instant::now();
+        let mut outcome = self.outcome.borrow_mut();
+        match status {
+            200 | 204 => self.requests.borrow_mut().succeeded(token),
+            503 => outcome.refused += 1,
+            _ => return Err(Error::Invalid(format!("a request of the load was answered {status}"))),
+        }
+        let (begin, end) = self.window.get();
+        if status != 503 && due >= begin && due < end {
+            outcome.latencies[class].saturating_record((now - due).as_micros() as u64);
+            // A closed loop's last answers come after its time.
+            outcome.answered[class] += u64::from(now < end + TICK);
+        }
+        Ok(())
+    }
+}
+
+struct Connection {
+    stream: TcpStream,
+    request: Vec<u8>,
+    /// The answer: its head and body, and how long the head is.
+    answer: Vec<u8>,
+    head: usize,
+}
+
+impl Connection {
+    async fn open(server: SocketAddr) -> Result<Connection> {
+        let stream = TcpStream::connect(server).await.map_err(failed)?;
+        stream.set_nodelay(true).map_err(failed)?;
+        Ok(Connection { stream, request: Vec::with_capacity(256), answer: Vec::with_capacity(1024), head: 0 })
+    }
+
+    fn body(&self) -> &[u8] {
+        &self.answer[self.head..]
+    }
+
+    /// Sends the request, reads the whole answer and answers its status.
+    async fn exchange(&mut self) -> io::Result<u16> {
+        self.stream.write_all(&self.request).await?;
+        self.answer.clear();
+        loop {
+            if self.stream.read_buf(&mut self.answer).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            if let Some((status, head, body)) = parse(&self.answer)? {
+                match self.answer.len() - head {
+                    len if len == body => {
+                        self.head = head;
+                        return Ok(status);
+                    }
+                    len if len > body => return Err(io::Error::other("more came than one answer")),
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+/// Status, length of the head and of the body, once the head is whole.
+fn parse(answer: &[u8]) -> io::Result<Option<(u16, usize, usize)>> {
+    let mut headers = [httparse::EMPTY_HEADER; 32];
+    let mut response = httparse::Response::new(&mut headers);
+    let httparse::Status::Complete(head) = response.parse(answer).map_err(io::Error::other)? else { return Ok(None) };
+    let length = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
+    let length = length.map_or(Some(0), |header| std::str::from_utf8(header.value).ok()?.parse().ok());
+    let length = length.ok_or_else(|| io::Error::other("a content-length that is no number"))?;
+    Ok(Some((response.code.unwrap_or_default(), head, length)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_whole_with_its_head_and_says_how_long_its_body_is() {
+        assert_eq!(parse(b"HTTP/1.1 200 OK\r\ncontent-le").unwrap(), None);
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab";
+        assert_eq!(parse(answer).unwrap(), Some((200, answer.len() - 2, 3)));
+        assert_eq!(parse(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap(), Some((204, 27, 0)));
+        assert!(parse(b"SSH-2.0\r\n\r\n").is_err());
+    }
+
+    #[test]
+    fn requests_fall_due_at_their_rate() {
+        let pace = Pace::new(200.0, Duration::from_millis(500));
+        let started = Instant::now();
+        assert_eq!((pace.total, pace.due_at(started, 100) - started), (100, Duration::from_millis(500)));
+    }
+}

@@ -1,0 +1,107 @@
+//! The machine a run took place on: what a reader of its figures must know.
+
+use std::path::Path;
+use std::time::Instant;
+
+use serde::Serialize;
+
+use super::stats::Samples;
+use crate::error::{Error, Result};
+use crate::storage::vfs::{Disk, Vfs};
+use crate::text;
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Machine {
+    pub processor: String,
+    pub cores: usize,
+    pub memory_bytes: u64,
+    pub kernel: String,
+    pub file_system: String,
+    /// One `fdatasync` after 4 KB written into a preallocated file, milliseconds: the floor under every acknowledgement.
+    pub sync_ms: f64,
+    pub hourglass: String,
+    pub datafusion: String,
+    /// Whether this is an optimised build; figures of another say nothing.
+    pub release: bool,
+}
+
+impl Machine {
+    /// Looks at the machine, and measures the disk that holds `dir`.
+    pub fn look(dir: &Path) -> Result<Machine> {
+        let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let processor = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown");
+        let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        Ok(Machine {
+            processor: processor.trim_start_matches([' ', '\t', ':']).to_string(),
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            memory_bytes: kilobytes("/proc/meminfo", "MemTotal:").unwrap_or(0),
+            kernel: format!("{} {}", std::env::consts::OS, kernel.trim()),
+            file_system: file_system(dir),
+            sync_ms: sync_ms(dir)?,
+            hourglass: env!("CARGO_PKG_VERSION").into(),
+            datafusion: datafusion::DATAFUSION_VERSION.into(),
+            release: !cfg!(debug_assertions),
+        })
+    }
+
+    /// Name and value of each fact, for people.
+    pub fn facts(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("processor", format!("{}, {} cores", self.processor, self.cores)),
+            ("memory", text::bytes(self.memory_bytes)),
+            ("system", self.kernel.clone()),
+            ("disk", format!("{}, 4 KB fdatasync {:.2} ms", self.file_system, self.sync_ms)),
+            ("build", format!("hourglass {}, DataFusion {}, {}", self.hourglass, self.datafusion, self.build())),
+        ]
+    }
+
+    fn build(&self) -> &'static str {
+        if self.release { "release" } else { "DEBUG: these figures say nothing, build with --release" }
+    }
+}
+
+/// The most memory a process has held, bytes; 0 where the system does not tell.
+pub fn peak_memory(process: u32) -> u64 {
+    kilobytes(&format!("/proc/{process}/status"), "VmHWM:").unwrap_or(0)
+}
+
+/// What it holds now.
+pub fn memory(process: u32) -> u64 {
+    kilobytes(&format!("/proc/{process}/status"), "VmRSS:").unwrap_or(0)
+}
+
+/// Bytes of a line `NAME 123 kB`.
+fn kilobytes(file: &str, name: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    line.trim().trim_end_matches(" kB").parse().ok().map(|n: u64| n * 1024)
+}
+
+/// The type of the mount with the longest path that holds `dir`.
+fn file_system(dir: &Path) -> String {
+    let mounts = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
+    let fields = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+    let holding = fields.filter(|fields| fields.len() > 2 && dir.starts_with(fields[1]));
+    holding.max_by_key(|fields| fields[1].len()).map_or("unknown".into(), |fields| fields[2].to_string())
+}
+
+fn sync_ms(dir: &Path) -> Result<f64> {
+    const BLOCK: usize = 4096;
+    const SYNCS: usize = 200;
+    let path = dir.join("sync");
+    let measure = || -> std::io::Result<Samples> {
+        let file = Disk.create(&path)?;
+        file.write_all_at(&vec![0; BLOCK * SYNCS], 0)?;
+        file.sync_data()?;
+        let timed = |i: usize| {
+            let started = Instant::now();
+            file.write_all_at(&[1; BLOCK], (i * BLOCK) as u64)?;
+            file.sync_data()?;
+            Ok(started.elapsed().as_secs_f64() * 1e3)
+        };
+        (0..SYNCS).map(timed).collect()
+    };
+    let samples = measure().map_err(Error::io(&path, "measure the disk"))?;
+    let _ = Disk.remove_file(&path);
+    Ok(samples.median())
+}

@@ -1,0 +1,62 @@
+//! Plain DataFusion over the same rows, with its own rules and nothing of ours: what the engine's answers and times are held
+//! against.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, StringViewArray, TimestampMicrosecondArray};
+use arrow::datatypes::DataType;
+use datafusion::catalog::MemTable;
+use datafusion::datasource::file_format::parquet::ParquetFormat;
+use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
+use datafusion::prelude::{SessionConfig, SessionContext};
+
+use crate::error::{Error, Result};
+use crate::event::{EventBatch, file_schema};
+use crate::storage::{Reads, Snapshot};
+
+const STORE: &str = "store://files";
+
+fn session(threads: usize) -> SessionContext {
+    let mut config = SessionConfig::new().with_target_partitions(threads);
+    config.options_mut().execution.time_zone = Some("UTC".into());
+    // As the engine has it set: predicates are evaluated while a file is decoded.
+    config.options_mut().execution.parquet.pushdown_filters = true;
+    SessionContext::new_with_config(config)
+}
+
+/// The table `events` as a `ListingTable`: every folder and file found by listing, `date` and `hour` from their paths. The hour
+/// is text, `09`: by a number the table would look for the folder `hour=9`.
+pub async fn listing(snapshot: &Snapshot, reads: &Arc<Reads>, threads: usize) -> Result<SessionContext> {
+    let context = session(threads);
+    let store = url::Url::parse(STORE).expect("a valid URL");
+    context.register_object_store(&store, Arc::new(snapshot.store.counting(reads.clone())));
+    let options = ListingOptions::new(Arc::new(ParquetFormat::default()))
+        .with_file_extension(".parquet")
+        .with_table_partition_cols(vec![("date".into(), DataType::Date32), ("hour".into(), DataType::Utf8)]);
+    let url = ListingTableUrl::parse(format!("{STORE}/events/"))?;
+    let config = ListingTableConfig::new(url).with_listing_options(options).with_schema(file_schema());
+    context.register_table("events", Arc::new(ListingTable::try_new(config)?))?;
+    Ok(context)
+}
+
+/// The table `events` in memory.
+pub fn memory(batches: Vec<RecordBatch>, threads: usize) -> Result<SessionContext> {
+    let context = session(threads);
+    let each = batches.len().div_ceil(threads.max(1)).max(1);
+    let partitions = batches.chunks(each).map(<[RecordBatch]>::to_vec).collect();
+    context.register_table("events", Arc::new(MemTable::try_new(file_schema(), partitions)?))?;
+    Ok(context)
+}
+
+pub fn record_batch(events: &EventBatch) -> Result<RecordBatch> {
+    let timestamps = TimestampMicrosecondArray::from_iter_values(events.timestamps_us().iter().copied());
+    let users = StringViewArray::from_iter_values(events.iter().map(|event| event.user));
+    let kinds = StringViewArray::from_iter_values(events.iter().map(|event| event.kind.as_str()));
+    let columns: Vec<ArrayRef> = vec![Arc::new(timestamps.with_timezone("UTC")), Arc::new(users), Arc::new(kinds)];
+    Ok(RecordBatch::try_new(file_schema(), columns)?)
+}
+
+/// The rows of a question.
+pub async fn ask(context: &SessionContext, sql: &str) -> Result<Vec<RecordBatch>> {
+    Ok(context.sql(sql).await.map_err(Error::from)?.collect().await?)
+}

@@ -1,0 +1,80 @@
+//! Servers under load, in this process: hourglass on a store, and the bare handler it is measured against. Both have a runtime
+//! of their own with as many threads as `serve` has by default.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+
+use super::disk::CountingDisk;
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::hour::SystemClock;
+use crate::http::{self, App};
+use crate::query::QueryEngine;
+use crate::storage::Engine;
+
+/// A server on a free port of this machine. Stops when dropped.
+pub struct Server {
+    pub address: SocketAddr,
+    /// Taken on drop only.
+    runtime: Option<Runtime>,
+}
+
+/// What serves, and what it is made of.
+pub struct Hourglass {
+    pub server: Server,
+    pub engine: Engine,
+    pub query: Arc<QueryEngine>,
+    pub disk: CountingDisk,
+}
+
+impl Server {
+    fn start<F>(serve: impl FnOnce(TcpListener) -> F) -> Result<Server>
+    where
+        F: Future<Output = std::io::Result<()>> + Send + 'static,
+    {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(threads)
+            .thread_name("http")
+            .enable_all()
+            .build();
+        let runtime = runtime.map_err(Error::io("", "start the server's threads"))?;
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"));
+        let listener = listener.map_err(Error::io("127.0.0.1", "listen"))?;
+        let address = listener.local_addr().map_err(Error::io("127.0.0.1", "listen"))?;
+        runtime.spawn(serve(listener));
+        Ok(Server { address, runtime: Some(runtime) })
+    }
+
+    /// The bare handler.
+    pub fn ceiling() -> Result<Server> {
+        Server::start(http::ceiling)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Hourglass {
+    /// As `hourglass serve --data-dir DIR` with its defaults.
+    pub fn start(dir: &Path) -> Result<Hourglass> {
+        let config = Config::default();
+        let disk = CountingDisk::default();
+        let engine = Engine::open_with(dir, config.engine_options(), Arc::new(disk.clone()), Arc::new(SystemClock))?;
+        let query = Arc::new(QueryEngine::new(&config.query_options())?);
+        let app = Arc::new(App::new(engine.clone(), query.clone(), config.http_options()));
+        let server = Server::start(|listener| http::serve(listener, app))?;
+        let warm = server.runtime.as_ref().expect("taken on drop only").block_on(query.warm_up(&engine.snapshot()));
+        warm?;
+        Ok(Hourglass { server, engine, query, disk })
+    }
+}

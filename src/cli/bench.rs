@@ -1,0 +1,88 @@
+//! `hourglass bench`: the speed claims, measured on this machine.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use crate::bench::{self, Bench, Options};
+use crate::error::{Error, Result};
+
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  hourglass bench --quick                    all four, small: a few minutes
+  hourglass bench pruning                    one hour of up to 87,600, with and without pruning
+  hourglass bench http --out report          the serving path, with report/http.html and .json
+  hourglass bench distinct --out report --peers clickhouse.json
+                                             other engines' results beside ours; see tests/peers
+
+Every answer is compared with an independent computation before it is timed. Stores are made in a scratch folder below
+--dir, whose disk is what is measured, and removed. Ratios within one run mean something; times of two machines do not.")]
+pub struct Args {
+    /// What to measure; all of it when left out
+    #[arg(value_enum)]
+    bench: Option<Name>,
+
+    /// Smaller stores and fewer rounds
+    #[arg(long)]
+    quick: bool,
+
+    /// Write NAME.html, a page with plots, and NAME.json into this folder
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+
+    /// The folder for scratch stores; its disk is what is measured
+    #[arg(long, value_name = "DIR", default_value = "data")]
+    dir: PathBuf,
+
+    /// The seed of every workload
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    seed: u64,
+
+    /// Results of other engines to stand in the report, as the scripts in tests/peers write them
+    #[arg(long, value_name = "FILE")]
+    peers: Vec<PathBuf>,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Name {
+    /// The same hour and day of stores of a day to ten years of hours
+    Pruning,
+    /// GET and POST beside a bare handler; latencies at fixed loads
+    Http,
+    /// Appending, importing, flushing and recovering
+    Ingest,
+    /// Exact distinct users beside plain DataFusion
+    Distinct,
+}
+
+pub fn run(args: Args) -> Result<()> {
+    let benches: Vec<Bench> = match args.bench {
+        None => Bench::ALL.into(),
+        Some(Name::Pruning) => vec![Bench::Pruning],
+        Some(Name::Http) => vec![Bench::Http],
+        Some(Name::Ingest) => vec![Bench::Ingest],
+        Some(Name::Distinct) => vec![Bench::Distinct],
+    };
+    if cfg!(debug_assertions) {
+        eprintln!("warning: this is a debug build; build with --release for figures that mean something");
+    }
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let options = Options {
+        quick: args.quick,
+        seed: args.seed,
+        dir: args.dir,
+        out: args.out,
+        peers: args.peers,
+        command: format!("hourglass {}", words.join(" ")),
+    };
+    let mut stdout = std::io::stdout().lock();
+    for bench in benches {
+        let report = bench::run(bench, &options)?;
+        let told = writeln!(stdout, "hourglass bench {}\n\n{}", bench.name(), report.text());
+        told.map_err(Error::io("standard output", "write"))?;
+        if let Some(out) = &options.out {
+            eprintln!("the report is {}", out.join(format!("{}.html", bench.name())).display());
+        }
+    }
+    Ok(())
+}
