@@ -1,9 +1,11 @@
 //! Rows to a folder for a data lake: hours as Hive partitions in Parquet, CSV or NDJSON, as a Delta table, or the answer of
-//! a statement as one file.
+//! a statement as one file, which may be a Delta table's.
 //!
 //! The receipt, `_receipt.ndjson` in the folder, has a line for every file that is whole and on the disk: path, rows, bytes and
 //! SHA-256. An export that was cut off is continued by running it again: files that the receipt names with as many rows as
 //! the store has now are not written again, for rows are only ever added to an hour.
+
+mod delta;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -16,7 +18,7 @@ use sha2::{Digest, Sha256};
 
 use crate::decode;
 use crate::error::{Error, Result};
-use crate::hour::Hour;
+use crate::hour::{Clock, Hour, SystemClock};
 use crate::query::{Answer, Params, QueryEngine};
 use crate::rows::{RowFormat, RowWriter};
 use crate::storage::{Engine, EngineOptions, Snapshot};
@@ -32,7 +34,7 @@ const ROWS_OF_HOUR: &str =
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     Parquet,
-    /// A store of its own, whose `events` folder is the Delta table.
+    /// Hours: a store of its own, whose `events` folder is the Delta table. An answer: a Delta table in the folder itself.
     Delta,
     Csv,
     Ndjson,
@@ -162,11 +164,13 @@ impl Exporter {
 
     /// Exports the answer of a statement as one file.
     pub async fn answer(&mut self, sql: &str, format: Format) -> Result<Summary> {
-        if format == Format::Delta {
-            return Err(Error::Invalid("a statement's answer has columns of its own; export it as Parquet".into()));
-        }
         let (rows_format, extension) = format.rows();
-        let (path, lsn) = (format!("rows.{extension}"), self.snapshot.active.last_lsn);
+        let lsn = self.snapshot.active.last_lsn;
+        // A file of a Delta table never changes under its name.
+        let path = match format {
+            Format::Delta => format!("rows-{}.{extension}", answer_name(sql, lsn)),
+            _ => format!("rows.{extension}"),
+        };
         let mut summary = Summary::default();
         if self.receipt.has(&path, |file| file.query.as_deref() == Some(sql) && file.lsn == Some(lsn)) {
             summary.skipped += 1;
@@ -174,8 +178,12 @@ impl Exporter {
         }
         let mut session = self.query.new_session();
         let answer = self.query.run_text(&mut session, &self.snapshot, sql, Params::None).await?;
+        let schema = answer.schema.clone();
         let file = self.write(answer, &path, rows_format).await?;
         let file = ExportedFile { query: Some(sql.to_string()), lsn: Some(lsn), ..file };
+        if format == Format::Delta {
+            delta::replace(&self.output, &schema, &file, SystemClock.now_us() / 1_000).await?;
+        }
         summary.add(&file);
         self.receipt.append(file)?;
         Ok(summary)
@@ -212,6 +220,12 @@ impl Exporter {
         let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         Ok(ExportedFile { path: path.to_string(), rows, bytes, sha256, query: None, lsn: None })
     }
+}
+
+/// Names the answer of a statement over one state of the store.
+fn answer_name(sql: &str, lsn: u64) -> String {
+    let hash = Sha256::new().chain_update(sql).chain_update(lsn.to_le_bytes()).finalize();
+    hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl Summary {

@@ -23,6 +23,7 @@ Examples:
   hourglass export csv/ --format csv
   hourglass export copy/ --format delta                      a Delta table in copy/events
   hourglass export answer/ --query 'SELECT * FROM hours'     one file, answer/rows.parquet
+  hourglass export answer/ --query 'SELECT * FROM hours' --format delta   a Delta table in answer/, each time with what it says now
 
 Events still in memory are exported too, and a server may be running on the directory. _receipt.ndjson names every file with its
 rows, bytes and SHA-256; run again after an interruption, and what it names is not written again.")]

@@ -108,3 +108,19 @@ fn an_answer_is_one_file() {
     let faulty = export(dir.path(), &["--query", "SELECT nothing FROM events"]);
     assert_eq!(faulty.status.code(), Some(65), "{faulty:?}");
 }
+
+#[test]
+fn an_answer_is_a_delta_table_that_holds_the_newest() {
+    let (dir, server) = store();
+    let query = ["--query", "SELECT hour, clicks FROM hours ORDER BY hour", "--format", "delta"];
+    assert!(said(&export(dir.path(), &query)).starts_with("1 files, 3 rows"));
+    assert!(said(&export(dir.path(), &query)).starts_with("0 files"));
+    server.connect().post("/analytics?timestamp=36000000&user=late&event=click").unwrap();
+    assert!(said(&export(dir.path(), &query)).starts_with("1 files, 4 rows"));
+    let commit =
+        |version: u32| fs::read_to_string(dir.path().join(format!("out/_delta_log/{version:020}.json"))).unwrap();
+    assert!(commit(0).contains("hour") && commit(1).contains("\"numRecords\\\":3"), "{}", commit(1));
+    assert!(commit(2).contains("\"remove\"") && commit(2).contains("\"numRecords\\\":4"), "{}", commit(2));
+    let other = export(dir.path(), &["--query", "SELECT 1 AS one", "--format", "delta"]);
+    assert!(String::from_utf8_lossy(&other.stderr).contains("has other columns"), "{other:?}");
+}
