@@ -267,8 +267,12 @@ fn watch(args: &str) -> Result<Command> {
 }
 
 fn copy(args: &str) -> Result<Command> {
-    // The last ` to `: the query may have one of its own, in a string or a name.
-    let at = args.to_ascii_lowercase().rfind(" to ").ok_or_else(|| invalid("it has no `to`"))?;
+    // The last ` to `: the query may have one of its own, in a string or a name, and so may a file's name in quotes.
+    let before_file = match args.trim_end().chars().next_back() {
+        Some(quote @ ('\'' | '"')) => format!(" to {quote}"),
+        _ => " to ".to_string(),
+    };
+    let at = args.to_ascii_lowercase().rfind(&before_file).ok_or_else(|| invalid("it has no `to`"))?;
     let (from, file) = (args[..at].trim(), required(&args[at + 4..], "the file")?);
     let query = match from.strip_prefix('(').and_then(|query| query.strip_suffix(')')) {
         Some(query) => query.trim().trim_end_matches(';').to_string(),
@@ -313,6 +317,7 @@ mod tests {
         let copy = |query: &str, file: &str, format| Command::Copy { query: query.into(), file: file.into(), format };
         let expected = copy("select ' to ' from events", "a b.csv", RowFormat::Csv);
         assert_eq!(parse("\\copy (select ' to ' from events) TO 'a b.csv'"), expected);
+        assert_eq!(parse("\\copy hours to 'a to b.csv'"), copy("SELECT * FROM hours", "a to b.csv", RowFormat::Csv));
         assert_eq!(parse("\\copy hours to h.parquet"), copy("SELECT * FROM hours", "h.parquet", RowFormat::Parquet));
         assert!(refused("\\copy hours to h.xls").contains("h.xls: its extension names no format; \\copy is used as"));
         assert!(refused("\\copy hours").contains("it has no `to`"));
