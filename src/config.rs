@@ -144,8 +144,8 @@ settings! {
     query_timeout: Duration = QueryOptions::default().timeout;
     /// Queries that may run at once; past it the answer is 503.
     query_concurrency: Count = Count(QueryOptions::default().concurrency as u64);
-    /// Threads that run queries; one a core by default. They stand back behind those that serve requests.
-    query_threads: Count = Count(QueryOptions::default().threads as u64);
+    /// Threads that a query works on; by default one a core but one, which is left to requests.
+    query_threads: Count = Count((QueryOptions::default().threads as u64 - 1).max(1));
     /// Size at which a segment of the write-ahead log is closed and the next begun.
     wal_segment_bytes: ByteSize = ByteSize(EngineOptions::default().wal_segment_bytes);
     /// Rows in memory at which they are written to data files.

@@ -145,6 +145,11 @@ impl From<deltalake_core::DeltaTableError> for Error {
 impl From<datafusion::error::DataFusionError> for Error {
     fn from(error: datafusion::error::DataFusionError) -> Error {
         match error.find_root() {
+            // DataFusion has no kind of its own for this bound.
+            fault if fault.message().contains("max_temp_directory_size") => Error::Limit(
+                "the query needs more temporary files than query_spill_bytes allows: ask for fewer hours, or raise it"
+                    .into(),
+            ),
             datafusion::error::DataFusionError::ResourcesExhausted(_) => Error::Limit(
                 "the query needs more memory than is left of query_memory: ask for fewer hours, or raise it".into(),
             ),

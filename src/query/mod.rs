@@ -76,7 +76,7 @@ pub struct QueryOptions {
     pub timeout: Duration,
     /// Statements that may run at once.
     pub concurrency: usize,
-    /// Threads that run them.
+    /// Threads that one works on.
     pub threads: usize,
     /// What `system.settings` shows.
     pub settings: Vec<Setting>,
@@ -164,7 +164,9 @@ impl QueryEngine {
             slots: Arc::new(Semaphore::new(options.concurrency.clamp(1, Semaphore::MAX_PERMITS))),
             history: Arc::default(),
             settings: options.settings.clone().into(),
-            runtime: Some(threads(options.threads)?),
+            // One more than a statement is planned for: beside one that computes without a pause there is a thread for the
+            // clock that ends it, and for the next.
+            runtime: Some(threads(options.threads + 1)?),
             options: options.clone(),
         })
     }

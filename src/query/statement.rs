@@ -16,6 +16,7 @@ use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{LogicalPlan, Statement as StatementPlan};
 use datafusion::physical_plan::execute_stream;
+use datafusion::physical_plan::stream::RecordBatchReceiverStream;
 use datafusion::prelude::{SQLOptions, SessionConfig};
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
@@ -446,7 +447,23 @@ fn bind(plan: LogicalPlan, params: Params) -> Result<LogicalPlan> {
 
 async fn execute(state: &SessionState, plan: &LogicalPlan) -> Result<SendableRecordBatchStream> {
     let physical = state.create_physical_plan(plan).await?;
-    Ok(execute_stream(physical, state.task_ctx())?)
+    Ok(aside(execute_stream(physical, state.task_ctx())?))
+}
+
+/// The stream, driven by a task of its own: one that computes without a pause would, in the task that watches the time, hold up
+/// the clock as well. Dropping it ends that task at its next pause.
+fn aside(mut stream: SendableRecordBatchStream) -> SendableRecordBatchStream {
+    let mut receiver = RecordBatchReceiverStream::builder(stream.schema(), 1);
+    let sender = receiver.tx();
+    receiver.spawn(async move {
+        while let Some(batch) = stream.next().await {
+            if sender.send(batch).await.is_err() {
+                break;
+            }
+        }
+        Ok(())
+    });
+    receiver.build()
 }
 
 /// What is told where a statement's task ended without a word: it panicked, and the log has the trace.

@@ -143,7 +143,11 @@ impl Engine {
                 threads::go_first();
                 writer.run()
             }),
-            spawn("hourglass-flusher", move || flusher.run(jobs)),
+            spawn("hourglass-flusher", move || {
+                // It writes for whole cores' time, and nobody waits for it.
+                threads::stand_back();
+                flusher.run(jobs)
+            }),
         ]);
         Ok(Engine { shared: Arc::new(Shared { intake, cell, clock, threads: running, _lock: lock }) })
     }

@@ -144,8 +144,12 @@ fn a_statement_that_needs_too_much_memory_is_refused_and_the_server_goes_on() {
     let env = [("HOURGLASS_QUERY_MEMORY_BYTES", "4MiB"), ("HOURGLASS_QUERY_SPILL_BYTES", "1MiB")];
     let server = Server::start(dir.path(), &env);
     let mut client = server.connect();
-    let heavy = "SELECT value, count(*) FROM generate_series(1, 3000000) GROUP BY value ORDER BY 2, 1 LIMIT 1";
+    let heavy = "SELECT value * 7919 % 3000017 AS v, count(*) FROM generate_series(1, 3000000) GROUP BY v ORDER BY 2, 1 LIMIT 1";
     let answer = sql(&mut client, "*/*", heavy);
+    assert!(answer.status == 422 && answer.body.contains("query_spill_bytes"), "{} {}", answer.status, answer.body);
+    // What cannot be put aside in files.
+    let held = "SELECT array_agg(value) FROM generate_series(1, 3000000)";
+    let answer = sql(&mut client, "*/*", held);
     assert!(answer.status == 422 && answer.body.contains("query_memory"), "{} {}", answer.status, answer.body);
     assert_eq!(sql(&mut client, "text/csv", "SELECT 1 AS a").body, "a\n1\n");
 }
