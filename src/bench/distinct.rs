@@ -52,7 +52,7 @@ pub fn run(options: &Options, dir: &Path, report: &mut Report) -> Result<()> {
             let name = format!("{} events, {}", thousands(events), place.name());
             steps.next(format!("{name}: writing"));
             let folder = dir.join(format!("{events}-{place:?}"));
-            let store = Store::new(place, events, options.seed, threads, &folder)?;
+            let store = Store::new(place, events, options.seed, &folder)?;
             steps.next(format!("{name}: asking"));
             let (ours, theirs) = store.ask(threads)?;
             if place == Place::OneFile {
@@ -112,7 +112,7 @@ struct Store {
 }
 
 impl Store {
-    fn new(place: Place, events: u64, seed: u64, threads: usize, dir: &Path) -> Result<Store> {
+    fn new(place: Place, events: u64, seed: u64, dir: &Path) -> Result<Store> {
         let users = (events / 10).clamp(1, 1_000_000);
         let workload = data::workload(HOUR, 1, events, users, seed);
         let engine = Engine::open(dir, roomy())?;
@@ -136,7 +136,6 @@ impl Store {
         let tally = tallies.total(HOUR, HOUR);
         let numbers = tally.numbers();
         let expected = [numbers.unique_users, tally.clickers(), numbers.clicks, numbers.events()].map(|n| n as i64);
-        debug_assert!(threads > 0);
         Ok(Store { engine, expected, batches })
     }
 

@@ -23,6 +23,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
 use crate::error::{Error, Result};
+use crate::threads;
 
 /// Classes of requests whose latencies are kept apart.
 pub const CLASSES: usize = 2;
@@ -34,7 +35,7 @@ const TICK: Duration = Duration::from_micros(100);
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Makes requests.
-pub trait Requests {
+pub trait Requests: Send {
     /// Writes a request into the empty buffer. Answers its class, and a token that stands for it.
     fn next(&mut self, request: &mut Vec<u8>) -> (usize, u64);
     /// A request was answered with 200 or 204.
@@ -96,7 +97,8 @@ pub fn closed(server: SocketAddr, connections: usize, span: Span, requests: &mut
     Ok(meter.outcome(span))
 }
 
-/// `rate` requests a second, whatever becomes of them. Errors as [`closed`].
+/// `rate` requests a second, whatever becomes of them. The calling thread goes before others from now on. Errors as
+/// [`closed`].
 pub fn open(
     server: SocketAddr,
     connections: usize,
@@ -104,6 +106,8 @@ pub fn open(
     span: Span,
     requests: &mut dyn Requests,
 ) -> Result<Outcome> {
+    // A visitor does not wait for the server's processor: what is measured is the server, not the load's own turn.
+    threads::go_first();
     let meter = Meter::new(requests);
     let pace = Arc::new(Pace::new(rate, span.warm_up + span.measured));
     let ask = async || {

@@ -35,9 +35,8 @@ const DAY: (Hour, Hour) = (FIRST, Hour(FIRST.0 + 23));
 const EVENTS_AN_HOUR: u64 = 60;
 const USERS: u64 = 1_000;
 
-/// Warm questions are asked at most so often, and for so long.
+/// Warm questions are asked at most so often.
 const MOST_QUESTIONS: usize = 41;
-const PATIENCE: Duration = Duration::from_secs(3);
 
 /// One store: its hours, and in how many files each lies.
 #[derive(Clone, Copy)]
@@ -157,7 +156,7 @@ pub fn run(options: &Options, dir: &Path, report: &mut Report) -> Result<()> {
     let mut curves: Vec<(String, Vec<(f64, f64)>)> = Way::ALL.map(|way| (way.name().into(), Vec::new())).into();
     for shape in &shapes {
         steps.next(format!("{} partitions: writing", shape.name()));
-        let store = Store::write(*shape, options.seed, &dir.join(format!("{}x{}", shape.hours, shape.files_an_hour)))?;
+        let store = Store::write(*shape, options, &dir.join(format!("{}x{}", shape.hours, shape.files_an_hour)))?;
         let (cells, files, memory) = store.cells()?;
         stores.row(cells);
         held.push((files as f64, memory as f64));
@@ -204,13 +203,16 @@ fn goals(report: &mut Report, way: Way, shape: Shape, asked: &Asked) {
 /// A store on disk, and what its answers must be.
 struct Store {
     dir: PathBuf,
+    /// How long one question is asked again and again.
+    patience: Duration,
     shape: Shape,
     hour: [i64; 3],
     day: [i64; 3],
 }
 
 impl Store {
-    fn write(shape: Shape, seed: u64, dir: &Path) -> Result<Store> {
+    fn write(shape: Shape, options: &Options, dir: &Path) -> Result<Store> {
+        let (seed, patience) = (options.seed, Duration::from_millis(if options.quick { 300 } else { 3_000 }));
         let engine = Engine::open(dir, data::roomy())?;
         let events = shape.hours * EVENTS_AN_HOUR;
         let whole = data::workload(FIRST, shape.hours, events, USERS, seed);
@@ -234,7 +236,7 @@ impl Store {
             let numbers = tallies.total(first, last).numbers();
             [numbers.unique_users, numbers.clicks, numbers.impressions].map(|n| n as i64)
         };
-        Ok(Store { dir: dir.into(), shape, hour: numbers(HOUR, HOUR), day: numbers(DAY.0, DAY.1) })
+        Ok(Store { dir: dir.into(), patience, shape, hour: numbers(HOUR, HOUR), day: numbers(DAY.0, DAY.1) })
     }
 
     fn open(&self, cold: bool) -> Result<(Arc<Snapshot>, f64)> {
@@ -272,7 +274,7 @@ impl Store {
         let mut cold = Samples::default();
         let begun = Instant::now();
         let (mut asker, mut cost) = (None, Cost::default());
-        while cold.len() < 3 && (cold.len() == 0 || begun.elapsed() < PATIENCE) {
+        while cold.len() < 3 && (cold.len() == 0 || begun.elapsed() < self.patience) {
             let asked = Asker::new(way, self.open(true)?.0)?;
             let (ms, answer, counted) = asked.ask(&sql)?;
             check(&format!("{} of {} partitions", way.name(), self.shape.name()), &answer, &expected)?;
@@ -281,7 +283,7 @@ impl Store {
         }
         let asker = asker.expect("asked at least once");
         let (mut warm, begun) = (Samples::default(), Instant::now());
-        while warm.len() < MOST_QUESTIONS && (warm.len() == 0 || begun.elapsed() < PATIENCE) {
+        while warm.len() < MOST_QUESTIONS && (warm.len() == 0 || begun.elapsed() < self.patience) {
             let (ms, answer, _) = asker.ask(&sql)?;
             check("the same question again", &answer, &expected)?;
             warm.push(ms);

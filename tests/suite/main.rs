@@ -1,5 +1,6 @@
 //! The behaviour of hourglass through its public doors, in one binary.
 
+mod bench;
 mod cli;
 mod differential;
 mod engine;
