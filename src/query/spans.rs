@@ -145,6 +145,12 @@ impl Spans {
         self.hours_of_day & (1 << hour.of_day()) != 0
     }
 
+    /// Whether any of the instants lies in `first..=last`, where the mask is met.
+    pub fn meets(&self, first: i64, last: i64) -> bool {
+        let after = self.intervals.partition_point(|(_, end)| *end <= first);
+        self.intervals.get(after).is_some_and(|(start, _)| *start <= last)
+    }
+
     /// Whether the hours of the day are restricted.
     pub fn is_masked(&self) -> bool {
         self.hours_of_day != ALL_HOURS_OF_DAY
@@ -466,6 +472,16 @@ mod tests {
     fn an_hour_cut_in_two_is_named_once() {
         let spans = Spans::of_all(&[col("timestamp").not_eq(at(5, 7)), col("timestamp").lt(at(9, 0))]);
         assert_eq!(spans.hours().collect::<Vec<_>>(), vec![(Hour(0), Hour(8))]);
+    }
+
+    #[test]
+    fn statistics_meet_the_instants_they_share_one_with() {
+        let spans = Spans::of_all(&[col("timestamp").gt_eq(at(1, 5)).and(col("timestamp").lt(at(1, 9)))])
+            .or(Spans::of_all(&[col("timestamp").eq(at(3, 0))]));
+        let meets = |first: i64, last: i64| spans.meets(HOUR_US + first, HOUR_US + last);
+        assert!(meets(0, 5) && meets(8, 8) && meets(6, 7) && meets(0, 3 * HOUR_US) && meets(2 * HOUR_US, 2 * HOUR_US));
+        assert!(!meets(0, 4) && !meets(9, HOUR_US) && !meets(2 * HOUR_US + 1, 9 * HOUR_US));
+        assert!(!Spans::none().meets(0, i64::MAX));
     }
 
     #[test]

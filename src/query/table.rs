@@ -1,7 +1,8 @@
 //! The `events` table over one [`Snapshot`]: the hours that a predicate leaves, from memory and from files, as one.
 //!
-//! Pruning happens here, before anything is opened: by hour from the predicate's bounds ([`Spans`]), from the file index in
-//! memory. Within the files, DataFusion goes on with statistics, page index and bloom filters.
+//! Pruning happens here, before anything is opened: by hour, then by each file's first and last timestamp, from the
+//! predicate's bounds ([`Spans`]) and the file index in memory. Within the files, DataFusion goes on with the statistics of
+//! row groups, page index and bloom filters.
 
 use std::sync::{Arc, LazyLock};
 
@@ -99,20 +100,22 @@ impl EventsTable {
         Spans::of_all(predicates.iter().filter(|_| self.pruning))
     }
 
-    /// The files of the hours that the spans touch.
+    /// The files of the hours that the spans touch, but for those whose timestamps all lie outside.
     pub fn files(&self, spans: &Spans) -> Vec<(Hour, Arc<DataFile>)> {
         let hours = spans.hours().flat_map(|(first, last)| self.snapshot.files.range(first..=last));
         let hours = hours.filter(|(hour, _)| spans.touches(**hour));
-        hours.flat_map(|(hour, files)| files.files.iter().map(|file| (*hour, file.clone()))).collect()
+        let meets = |file: &&Arc<DataFile>| spans.meets(file.rollup.min_us, file.rollup.max_us);
+        hours.flat_map(|(hour, files)| files.files.iter().filter(meets).map(|file| (*hour, file.clone()))).collect()
     }
 
-    /// The hours in memory that the spans touch.
+    /// The same of the hours in memory.
     pub fn tables(&self, spans: &Spans) -> Vec<(Hour, Arc<HourTable>)> {
         let mut tables = Vec::new();
         for (first, last) in spans.hours() {
             for memtable in self.snapshot.memtables() {
                 let hours = memtable.hours.range(first..=last);
-                let hours = hours.filter(|(hour, table)| table.rows() > 0 && spans.touches(**hour));
+                let meets = |table: &HourTable| table.rows() > 0 && spans.meets(table.min_us, table.max_us);
+                let hours = hours.filter(|(hour, table)| spans.touches(**hour) && meets(table));
                 tables.extend(hours.map(|(hour, table)| (*hour, table.clone())));
             }
         }
