@@ -23,6 +23,7 @@ mod pruning;
 mod report;
 mod server;
 mod stats;
+mod visitors;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

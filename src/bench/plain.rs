@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, StringViewArray, TimestampMicrosecondArray};
-use arrow::datatypes::DataType;
+use arrow::array::{ArrayRef, AsArray, RecordBatch, StringViewArray, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, Int64Type};
 use datafusion::catalog::MemTable;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
@@ -54,6 +54,13 @@ pub fn record_batch(events: &EventBatch) -> Result<RecordBatch> {
     let kinds = StringViewArray::from_iter_values(events.iter().map(|event| event.kind.as_str()));
     let columns: Vec<ArrayRef> = vec![Arc::new(timestamps.with_timezone("UTC")), Arc::new(users), Arc::new(kinds)];
     Ok(RecordBatch::try_new(file_schema(), columns)?)
+}
+
+/// The one row of an answer that is whole numbers.
+pub fn numbers<const N: usize>(batches: &[RecordBatch]) -> Result<[i64; N]> {
+    let row = batches.iter().find(|batch| batch.num_rows() == 1);
+    let row = row.ok_or_else(|| Error::Invalid("the question was not answered by one row".into()))?;
+    Ok(std::array::from_fn(|column| row.column(column).as_primitive::<Int64Type>().value(0)))
 }
 
 /// The rows of a question.

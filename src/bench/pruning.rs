@@ -7,8 +7,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::Int64Type;
 use datafusion::prelude::SessionContext;
 
 use super::data::{self, Tallies};
@@ -137,7 +135,7 @@ struct Asked {
 pub fn run(options: &Options, dir: &Path, report: &mut Report) -> Result<()> {
     let shapes = shapes(options.quick);
     let steps = Steps::new(shapes.len() * (1 + Way::ALL.len()));
-    report.setting("events", format!("{EVENTS_AN_HOUR} an hour by {USERS} users, hours from {FIRST}"));
+    report.setting("events", format!("{EVENTS_AN_HOUR} an hour by {} users, hours from {FIRST}", thousands(USERS)));
     report.setting("questions", "unique users, clicks and impressions of one hour, and of one day, by SQL");
     report.setting("threads", QueryOptions::default().threads);
     let mut stores = Section::new(
@@ -355,7 +353,7 @@ impl Asker {
                 let considered = Some(if figures.rollup { 0 } else { figures.files_chosen });
                 let (opened, bytes, listings) =
                     (receipt.reads.files(), receipt.reads.bytes(), receipt.reads.listings());
-                Ok((ms, numbers(&batches)?, Cost { considered, opened, bytes, listings }))
+                Ok((ms, plain::numbers(&batches)?, Cost { considered, opened, bytes, listings }))
             }
             Asker::Plain { context, reads, runtime } => {
                 let before = (reads.bytes(), reads.listings());
@@ -364,16 +362,10 @@ impl Asker {
                 let batches = runtime.block_on(plain::ask(context, sql))?;
                 let ms = ms_since(started);
                 let (bytes, listings) = (reads.bytes() - before.0, reads.listings() - before.1);
-                Ok((ms, numbers(&batches)?, Cost { considered: None, opened: reads.files(), bytes, listings }))
+                Ok((ms, plain::numbers(&batches)?, Cost { considered: None, opened: reads.files(), bytes, listings }))
             }
         }
     }
-}
-
-fn numbers(batches: &[RecordBatch]) -> Result<[i64; 3]> {
-    let row = batches.iter().find(|batch| batch.num_rows() == 1);
-    let row = row.ok_or_else(|| Error::Invalid("the question was not answered by one row".into()))?;
-    Ok([0, 1, 2].map(|column| row.column(column).as_primitive::<Int64Type>().value(0)))
 }
 
 fn ms_since(started: Instant) -> f64 {
