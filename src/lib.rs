@@ -49,8 +49,8 @@
 //! [`storage`] is everything between an event and the disk and knows no HTTP and no SQL. [`query`] is DataFusion and knows
 //! snapshots, never the engine. [`decode`] and [`encode`] speak CSV, NDJSON, Arrow and Parquet with the world, [`rows`] writes
 //! the answers of statements, [`export`] files for a lake; [`generate`] makes workloads, [`http`] is the server, [`client`]
-//! its client, [`config`] every setting, [`shell`] the SQL shell, [`bench`] measures all of it, [`cli`] has the commands. A
-//! module imports only from below; a test holds that as data.
+//! its client, [`config`] every setting, [`shell`] the SQL shell, [`mod@bench`] measures all of it, [`cli`] has the commands.
+//! A module imports only from below; a test holds that as data.
 
 pub mod event;
 pub mod text;
