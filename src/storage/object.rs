@@ -46,7 +46,6 @@ pub struct Reads {
     bytes: AtomicU64,
     /// Objects of which anything was read. A mutex held for an insertion; a read of the disk is the longer wait.
     objects: Mutex<BTreeSet<Location>>,
-    requests: AtomicU64,
     listings: AtomicU64,
 }
 
@@ -65,18 +64,12 @@ impl Reads {
         self.objects.lock().expect("no panic under this lock").clear();
     }
 
-    /// Reads asked for, each of one or more ranges of an object.
-    pub fn requests(&self) -> u64 {
-        self.requests.load(Ordering::Relaxed)
-    }
-
     /// Listings asked for.
     pub fn listings(&self) -> u64 {
         self.listings.load(Ordering::Relaxed)
     }
 
     fn add(&self, location: &Location, bytes: u64) {
-        self.requests.fetch_add(1, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         self.objects.lock().expect("no panic under this lock").insert(location.clone());
     }
