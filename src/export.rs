@@ -217,7 +217,7 @@ impl Exporter {
         file.sync_all().map_err(Error::io(&temporary, "sync"))?;
         fs::rename(&temporary, &target).map_err(Error::io(&target, "rename to"))?;
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::io(folder, "sync"))?;
-        let sha256 = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = hex(&hash.finalize());
         Ok(ExportedFile { path: path.to_string(), rows, bytes, sha256, query: None, lsn: None })
     }
 }
@@ -225,7 +225,11 @@ impl Exporter {
 /// Names the answer of a statement over one state of the store.
 fn answer_name(sql: &str, lsn: u64) -> String {
     let hash = Sha256::new().chain_update(sql).chain_update(lsn.to_le_bytes()).finalize();
-    hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    hex(&hash[..8])
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl Summary {
