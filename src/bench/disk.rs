@@ -1,11 +1,12 @@
-//! The machine's disk with counters: what the engine writes and syncs is counted where it does so.
+//! What the engine writes and syncs, counted where it does so.
 
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::storage::vfs::{Disk, Entry, Lock, Meta, Vfs, VfsFile};
+use crate::storage::vfs::observed::{Call, CallKind, Observed, Observer, Verdict};
+use crate::storage::vfs::{Disk, Vfs};
 
 /// Counted since the beginning.
 #[derive(Debug, Default)]
@@ -35,121 +36,31 @@ impl Written {
     }
 }
 
-/// [`Disk`], counted.
-#[derive(Clone, Debug, Default)]
-pub struct CountingDisk(Arc<Counters>);
+impl Counters {
+    /// The machine's disk with these counters.
+    pub fn disk(self: &Arc<Counters>) -> Arc<dyn Vfs> {
+        Arc::new(Observed::new(Disk, self.clone()))
+    }
 
-impl CountingDisk {
     pub fn written(&self) -> Written {
-        let Counters { log_syncs, log_bytes, table_bytes } = &*self.0;
         let at = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Written { log_syncs: at(log_syncs), log_bytes: at(log_bytes), table_bytes: at(table_bytes) }
+        Written { log_syncs: at(&self.log_syncs), log_bytes: at(&self.log_bytes), table_bytes: at(&self.table_bytes) }
     }
+}
 
-    fn counted(&self, path: &Path, file: io::Result<Arc<dyn VfsFile>>) -> io::Result<Arc<dyn VfsFile>> {
-        let extension = path.extension().and_then(|extension| extension.to_str());
-        // A spare is a segment of the log to be; its zeros are no events.
-        let kind = match extension {
-            Some("wal") => Kind::Log,
-            Some("spare") => Kind::Spare,
-            _ => Kind::Table,
+impl Observer for Counters {
+    fn see(&self, call: Call<'_>) -> Verdict {
+        let counted = match (call.kind, call.path.extension().and_then(|extension| extension.to_str())) {
+            (CallKind::SyncData, Some("wal")) => Some((&self.log_syncs, 1)),
+            (CallKind::Write, Some("wal")) => Some((&self.log_bytes, call.bytes as u64)),
+            // A spare is a segment of the log to be; its zeros are no events.
+            (CallKind::Write, extension) if extension != Some("spare") => Some((&self.table_bytes, call.bytes as u64)),
+            _ => None,
         };
-        Ok(Arc::new(CountingFile { file: file?, kind, counters: self.0.clone() }))
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Log,
-    Spare,
-    Table,
-}
-
-#[derive(Debug)]
-struct CountingFile {
-    file: Arc<dyn VfsFile>,
-    kind: Kind,
-    counters: Arc<Counters>,
-}
-
-impl VfsFile for CountingFile {
-    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
-        self.file.read_exact_at(buf, offset)
-    }
-
-    fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
-        let counter = match self.kind {
-            Kind::Log => &self.counters.log_bytes,
-            Kind::Table => &self.counters.table_bytes,
-            Kind::Spare => return self.file.write_all_at(buf, offset),
-        };
-        counter.fetch_add(buf.len() as u64, Ordering::Relaxed);
-        self.file.write_all_at(buf, offset)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        if self.kind == Kind::Log {
-            self.counters.log_syncs.fetch_add(1, Ordering::Relaxed);
+        if let Some((counter, n)) = counted {
+            counter.fetch_add(n, Ordering::Relaxed);
         }
-        self.file.sync_data()
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.file.set_len(len)
-    }
-
-    fn size(&self) -> io::Result<u64> {
-        self.file.size()
-    }
-}
-
-impl Vfs for CountingDisk {
-    fn open(&self, path: &Path) -> io::Result<Arc<dyn VfsFile>> {
-        Disk.open(path)
-    }
-
-    fn open_write(&self, path: &Path) -> io::Result<Arc<dyn VfsFile>> {
-        self.counted(path, Disk.open_write(path))
-    }
-
-    fn create(&self, path: &Path) -> io::Result<Arc<dyn VfsFile>> {
-        self.counted(path, Disk.create(path))
-    }
-
-    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        Disk.create_dir_all(path)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        Disk.rename(from, to)
-    }
-
-    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        Disk.hard_link(from, to)
-    }
-
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
-        Disk.remove_file(path)
-    }
-
-    fn metadata(&self, path: &Path) -> io::Result<Meta> {
-        Disk.metadata(path)
-    }
-
-    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
-        Disk.list(dir)
-    }
-
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        Disk.sync_dir(dir)
-    }
-
-    fn sync_filesystem(&self, path: &Path) -> io::Result<()> {
-        Disk.sync_filesystem(path)
-    }
-
-    fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
-        Disk.lock(path)
+        Verdict::Proceed
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures::stream::{FuturesUnordered, StreamExt};
 
 use super::data::{self, Tallies, roomy};
-use super::disk::{CountingDisk, Written, forget_pages};
+use super::disk::{Counters, Written, forget_pages};
 use super::report::{Cell, Report, Section, Sign, digits};
 use super::stats::Samples;
 use super::{Options, Steps, check, load, process, wait};
@@ -70,10 +70,10 @@ pub fn run(options: &Options, dir: &Path, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// An engine on a counting disk, whose memory takes everything.
-fn open(dir: &Path, options: EngineOptions) -> Result<(Engine, CountingDisk)> {
-    let disk = CountingDisk::default();
-    Ok((Engine::open_with(dir, options, Arc::new(disk.clone()), Arc::new(SystemClock))?, disk))
+/// An engine on a counted disk, whose memory takes everything.
+fn open(dir: &Path, options: EngineOptions) -> Result<(Engine, Arc<Counters>)> {
+    let disk = Arc::<Counters>::default();
+    Ok((Engine::open_with(dir, options, disk.disk(), Arc::new(SystemClock))?, disk))
 }
 
 fn appending(plan: &Plan, workload: &Workload, dir: &Path, steps: &Steps) -> Result<Section> {
@@ -219,7 +219,7 @@ impl Measured {
         events: f64,
         expected: &Tallies,
         engine: &Engine,
-        disk: &CountingDisk,
+        disk: &Counters,
         logged: Written,
     ) -> Result<()> {
         let before = disk.written();

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
-use super::disk::CountingDisk;
+use super::disk::Counters;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::hour::SystemClock;
@@ -28,7 +28,7 @@ pub struct Hourglass {
     pub server: Server,
     pub engine: Engine,
     pub query: Arc<QueryEngine>,
-    pub disk: CountingDisk,
+    pub disk: Arc<Counters>,
 }
 
 impl Server {
@@ -68,8 +68,8 @@ impl Hourglass {
     /// As `hourglass serve --data-dir DIR` with its defaults.
     pub fn start(dir: &Path) -> Result<Hourglass> {
         let config = Config::default();
-        let disk = CountingDisk::default();
-        let engine = Engine::open_with(dir, config.engine_options(), Arc::new(disk.clone()), Arc::new(SystemClock))?;
+        let disk = Arc::<Counters>::default();
+        let engine = Engine::open_with(dir, config.engine_options(), disk.disk(), Arc::new(SystemClock))?;
         let query = Arc::new(QueryEngine::new(&config.query_options())?);
         let app = Arc::new(App::new(engine.clone(), query.clone(), config.http_options()));
         let server = Server::start(|listener| http::serve(listener, app))?;

@@ -4,6 +4,10 @@
 //! What is written is durable only after the matching sync, exactly as POSIX has it: a file's bytes after
 //! [`VfsFile::sync_data`], its name after [`Vfs::sync_dir`] of the folder that holds it, or both for everything at once
 //! after [`Vfs::sync_filesystem`].
+//!
+//! [`Disk`] is the machine's; [`observed`] looks over the shoulder of any.
+
+pub mod observed;
 
 use std::fmt::Debug;
 use std::fs::{self, File, OpenOptions, TryLockError};

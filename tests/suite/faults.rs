@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use hourglass::error::Error;
 use hourglass::event::{EventBatch, EventKind};
 use hourglass::hour::HOUR_US;
-use hourglass::storage::vfs::{Disk, Entry, Lock, Meta, Vfs, VfsFile};
+use hourglass::storage::vfs::Disk;
+use hourglass::storage::vfs::observed::{Call, CallKind, Observed, Observer, Verdict};
 use hourglass::storage::{Engine, EngineOptions};
 
 use crate::support::{ManualClock, Model, assert_answers, block_on, small_options};
@@ -24,101 +25,17 @@ struct Faults {
     log_write: AtomicBool,
 }
 
-#[derive(Debug)]
-struct FaultyDisk(Arc<Faults>);
-
-#[derive(Debug)]
-struct FaultyFile {
-    inner: Arc<dyn VfsFile>,
-    is_log: bool,
-    faults: Arc<Faults>,
-}
-
-impl FaultyFile {
-    fn wrap(disk: &FaultyDisk, path: &Path, inner: io::Result<Arc<dyn VfsFile>>) -> io::Result<Arc<dyn VfsFile>> {
-        let is_log = path.extension().is_some_and(|extension| extension == "wal");
-        Ok(Arc::new(FaultyFile { inner: inner?, is_log, faults: disk.0.clone() }))
-    }
-}
-
-impl VfsFile for FaultyFile {
-    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
-        self.inner.read_exact_at(buf, offset)
-    }
-
-    fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
-        match self.is_log && self.faults.log_write.load(Ordering::SeqCst) {
-            true => Err(io::ErrorKind::StorageFull.into()),
-            false => self.inner.write_all_at(buf, offset),
+impl Observer for Faults {
+    fn see(&self, call: Call<'_>) -> Verdict {
+        let is_log = call.path.extension().is_some_and(|extension| extension == "wal");
+        let is_data = call.path.to_string_lossy().contains(".parquet");
+        let on = |switch: &AtomicBool| switch.load(Ordering::SeqCst);
+        match call.kind {
+            CallKind::Create if is_data && on(&self.data_files) => Verdict::Fail(io::ErrorKind::StorageFull.into()),
+            CallKind::Write if is_log && on(&self.log_write) => Verdict::Fail(io::ErrorKind::StorageFull.into()),
+            CallKind::SyncData if is_log && on(&self.log_sync) => Verdict::Fail(io::Error::other("the device is gone")),
+            _ => Verdict::Proceed,
         }
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        match self.is_log && self.faults.log_sync.load(Ordering::SeqCst) {
-            true => Err(io::Error::other("the device is gone")),
-            false => self.inner.sync_data(),
-        }
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.inner.set_len(len)
-    }
-
-    fn size(&self) -> io::Result<u64> {
-        self.inner.size()
-    }
-}
-
-impl Vfs for FaultyDisk {
-    fn open(&self, path: &Path) -> io::Result<Arc<dyn VfsFile>> {
-        FaultyFile::wrap(self, path, Disk.open(path))
-    }
-
-    fn open_write(&self, path: &Path) -> io::Result<Arc<dyn VfsFile>> {
-        FaultyFile::wrap(self, path, Disk.open_write(path))
-    }
-
-    fn create(&self, path: &Path) -> io::Result<Arc<dyn VfsFile>> {
-        if path.to_string_lossy().contains(".parquet") && self.0.data_files.load(Ordering::SeqCst) {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        FaultyFile::wrap(self, path, Disk.create(path))
-    }
-
-    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        Disk.create_dir_all(path)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        Disk.rename(from, to)
-    }
-
-    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        Disk.hard_link(from, to)
-    }
-
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
-        Disk.remove_file(path)
-    }
-
-    fn metadata(&self, path: &Path) -> io::Result<Meta> {
-        Disk.metadata(path)
-    }
-
-    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
-        Disk.list(dir)
-    }
-
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        Disk.sync_dir(dir)
-    }
-
-    fn sync_filesystem(&self, path: &Path) -> io::Result<()> {
-        Disk.sync_filesystem(path)
-    }
-
-    fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
-        Disk.lock(path)
     }
 }
 
@@ -130,7 +47,7 @@ fn batch(n: i64) -> EventBatch {
 
 fn open(dir: &Path, options: EngineOptions) -> (Engine, Arc<Faults>) {
     let faults = Arc::new(Faults::default());
-    let disk = Arc::new(FaultyDisk(faults.clone()));
+    let disk = Arc::new(Observed::new(Disk, faults.clone()));
     (Engine::open_with(dir, options, disk, ManualClock::at(HOUR_US / 2)).unwrap(), faults)
 }
 
