@@ -4,7 +4,7 @@
 //! `queries/hour_stats.sql`, which every `GET /analytics` runs. [`statement`] takes a statement from its text to its rows;
 //! [`catalog`] is what it finds by name, [`table`] the `events` table, [`spans`] what a predicate says about time, [`memory`]
 //! the scan of what is in memory, [`rollup`] the aggregates answered without a scan, [`distinct`]
-//! the distinct users of the others. [`receipt`] and [`history`] tell what it
+//! the distinct users of the others, [`serial`] what keeps a statement to one thread. [`receipt`] and [`history`] tell what it
 //! cost.
 //!
 //! This module knows snapshots, never the engine: a query cannot change what it reads.
@@ -16,6 +16,7 @@ mod library;
 mod memory;
 mod receipt;
 mod rollup;
+mod serial;
 mod spans;
 mod statement;
 mod table;
@@ -155,6 +156,7 @@ impl QueryEngine {
             .with_runtime_env(runtime)
             .with_default_features()
             .with_optimizer_rules(rules())
+            .with_physical_optimizer_rule(Arc::new(serial::SerialRule))
             .build();
         let context = base.task_ctx();
         Ok(QueryEngine {

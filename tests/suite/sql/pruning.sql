@@ -500,3 +500,15 @@ SELECT user_id FROM events WHERE date = current_date
 
 -- a bound from a subquery prunes nothing
 SELECT user_id, timestamp FROM events WHERE timestamp > (SELECT max(timestamp) - INTERVAL '10 minutes' FROM events) ORDER BY timestamp
+
+-- for one thread: files and memory one after the other
+SET datafusion.execution.target_partitions = 1;
+EXPLAIN SELECT user_id, count(*) FROM events WHERE user_id < 'c' GROUP BY user_id
+
+-- and what it answers
+SET datafusion.execution.target_partitions = 1;
+SELECT user_id, count(*) AS n FROM events WHERE user_id < 'c' GROUP BY user_id
+
+-- the same with a limit, below a cut of the rows
+SET datafusion.execution.target_partitions = 1;
+EXPLAIN SELECT count(*) FROM (SELECT user_id FROM events WHERE user_id < 'c' LIMIT 7)
