@@ -171,23 +171,26 @@ impl ClosedSegments {
     /// no hole.
     pub fn release_through(&self, flushed: Lsn) -> Result<()> {
         let mut lists = self.lock();
+        let mut recycled = Vec::new();
         let mut changed = false;
         while lists.closed.front().is_some_and(|segment| segment.last_lsn <= flushed) {
             let path = lists.closed.pop_front().expect("just seen").path;
-            if lists.spares.len() < SPARES {
+            if lists.spares.len() + recycled.len() < SPARES {
                 lists.spares_made += 1;
                 let spare = self.spare_path(lists.spares_made);
                 self.vfs.rename(&path, &spare).map_err(Error::io(&path, "recycle"))?;
-                lists.spares.push(spare);
+                recycled.push(spare);
             } else {
                 self.vfs.remove_file(&path).map_err(Error::io(&path, "remove"))?;
             }
             changed = true;
         }
-        match changed {
-            true => self.vfs.sync_dir(&self.dir).map_err(Error::io(&self.dir, "sync")),
-            false => Ok(()),
+        if changed {
+            self.vfs.sync_dir(&self.dir).map_err(Error::io(&self.dir, "sync"))?;
         }
+        // Only now: written over before its new name is durable, a spare could come back as the segment it was.
+        lists.spares.append(&mut recycled);
+        Ok(())
     }
 
     /// Writes a spare of zeros when there is none, so that the writer never has to.
@@ -299,6 +302,11 @@ fn cut_tail(vfs: &dyn Vfs, segment: &replay::Segment) -> Result<()> {
         return vfs.remove_file(&segment.path).map_err(Error::io(&segment.path, "remove"));
     }
     file.set_len(segment.end).map_err(Error::io(&segment.path, "cut"))?;
+    // IMPORTANT: written again, not only synced. Where the process before this one ended because a sync failed, what was read
+    // here may be in the system's memory alone, and taken for written: a sync would do nothing, and report success.
+    let mut bytes = vec![0; segment.end as usize];
+    file.read_exact_at(&mut bytes, 0).map_err(Error::io(&segment.path, "read"))?;
+    file.write_all_at(&bytes, 0).map_err(Error::io(&segment.path, "write"))?;
     file.sync_data().map_err(Error::io(&segment.path, "sync"))
 }
 

@@ -132,6 +132,10 @@ fn first_lsn(
         return Err(damaged(at, offset, format!("{missing} events from LSN {continues} on are missing")));
     }
     if !found.segments.is_empty() && header.base_lsn < found.next_lsn {
+        // Its birth was reported as failed, and the log went on in the segment before.
+        if is_last && frame::find_next(bytes, SEGMENT_HEADER_LEN, sequence, 0).is_none() {
+            return Ok(None);
+        }
         return Err(damaged(path, 24, format!("the segment begins again at LSN {}", header.base_lsn)));
     }
     Ok(Some(header.base_lsn))
