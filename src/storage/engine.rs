@@ -137,6 +137,7 @@ impl Engine {
             cell: cell.clone(),
             flusher: sender,
             hour,
+            poison: None,
         };
         let running = Mutex::new(vec![
             spawn("hourglass-writer", move || {

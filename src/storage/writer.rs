@@ -31,6 +31,8 @@ pub struct Writer {
     pub flusher: Sender<Job>,
     /// The wall-clock hour that the active generation belongs to.
     pub hour: Hour,
+    /// Why the log is written to no more. What was queued before that is known is refused like what comes after.
+    pub poison: Option<Refusal>,
 }
 
 impl Writer {
@@ -72,6 +74,9 @@ impl Writer {
     /// Log, memtable, snapshot: in this order, and only then is anyone told, so that what is acknowledged is durable and
     /// visible.
     fn commit(&mut self, batch: &EventBatch) -> Result<Lsn, Refusal> {
+        if let Some(poison) = &self.poison {
+            return Err(poison.clone());
+        }
         let segment = self.wal.sequence();
         let last_lsn = self.wal.append(batch).map_err(|error| self.refuse(error))?;
         if self.wal.sequence() != segment {
@@ -89,7 +94,7 @@ impl Writer {
     /// A full disk passes; anything else leaves the log's end in doubt, and a failed sync must never be tried again: the
     /// kernel may have dropped the pages, and a second sync would report success for them (Rebello et al., "Can
     /// Applications Recover from fsync Failures?", USENIX ATC 2020).
-    fn refuse(&self, error: Error) -> Refusal {
+    fn refuse(&mut self, error: Error) -> Refusal {
         if let Error::Io { action, source, .. } = &error
             && matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
             && *action != "sync"
@@ -100,6 +105,7 @@ impl Writer {
         tracing::error!(%error, "the write-ahead log failed: no more events are accepted");
         let refusal = Refusal::Poisoned(error.to_string().into());
         self.intake.refuse(Some(refusal.clone()));
+        self.poison = Some(refusal.clone());
         refusal
     }
 
@@ -121,7 +127,10 @@ impl Writer {
         if self.memtable.view().is_empty() || !may_seal || !(turned || full || asked) {
             return;
         }
-        if let Err(error) = self.wal.rotate_if_used() {
+        // A log that has failed stays as it is; what memory holds of it can still become data files.
+        if self.poison.is_none()
+            && let Err(error) = self.wal.rotate_if_used()
+        {
             self.refuse(error);
             return;
         }
