@@ -127,10 +127,14 @@ impl Lake {
         Ok(version.unwrap_or(0) as Lsn)
     }
 
-    /// The last LSN flushed after a look at the log: whether a commit whose answer was lost took place.
+    /// The last LSN flushed after a look at the log: whether a commit whose answer was lost took place. What it answers is
+    /// durable: the name of such a commit may not have been.
     pub async fn refresh(&mut self) -> Result<Lsn> {
         self.table.update_state().await?;
-        self.flushed().await
+        let flushed = self.flushed().await?;
+        let log = Location::from(format!("{TABLE_DIR}/_delta_log"));
+        self.store.sync_folder(&log).map_err(Error::io(log.to_string(), "sync"))?;
+        Ok(flushed)
     }
 
     /// When the last commit was made, milliseconds since the epoch.

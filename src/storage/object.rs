@@ -125,6 +125,11 @@ impl VfsStore {
         folders.into_iter().rev().try_for_each(|folder| vfs.sync_dir(folder))
     }
 
+    /// Makes the names in a folder durable.
+    pub fn sync_folder(&self, location: &Location) -> io::Result<()> {
+        self.inner.vfs.sync_dir(&self.inner.path(location))
+    }
+
     /// Writes a data file: whole under its name, durable after [`VfsStore::sync`].
     pub fn put_data_file(&self, location: &Location, bytes: &[u8]) -> io::Result<()> {
         let path = self.inner.path(location);
