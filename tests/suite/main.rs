@@ -12,6 +12,7 @@ mod layers;
 mod plans;
 mod server;
 mod shell;
+mod simulation;
 mod sql;
 mod sql_http;
 mod support;

@@ -1,0 +1,96 @@
+//! The judge: what was acknowledged, as a plain map, against every row that the store shows.
+
+use std::collections::BTreeMap;
+
+use arrow::array::AsArray;
+use arrow::datatypes::TimestampMicrosecondType;
+use hourglass::event::{Event, EventBatch, EventKind};
+use hourglass::storage::Snapshot;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+/// Timestamp, user, kind.
+type Row = (i64, String, EventKind);
+
+/// How often each row is there.
+type Rows = BTreeMap<Row, u64>;
+
+fn row(event: Event<'_>) -> Row {
+    (event.timestamp_us, event.user.into(), event.kind)
+}
+
+fn add(rows: &mut Rows, batch: &EventBatch) {
+    batch.iter().for_each(|event| *rows.entry(row(event)).or_default() += 1);
+}
+
+#[derive(Default)]
+pub struct Ledger {
+    settled: Rows,
+    /// Batches whose outcome nobody was told. The first event of each is nobody else's.
+    open: Vec<EventBatch>,
+}
+
+impl Ledger {
+    pub fn acknowledge(&mut self, batch: &EventBatch) {
+        add(&mut self.settled, batch);
+    }
+
+    pub fn doubt(&mut self, batch: &EventBatch) {
+        self.open.push(batch.clone());
+    }
+
+    /// After a restart: batches in doubt are there whole or not at all, and stay so.
+    pub fn settle(&mut self, snapshot: &Snapshot) {
+        let seen = rows(snapshot);
+        for batch in std::mem::take(&mut self.open) {
+            if seen.contains_key(&row(batch.get(0))) {
+                add(&mut self.settled, &batch);
+            }
+        }
+        self.compare(&seen, "after a restart");
+    }
+
+    pub fn judge(&self, snapshot: &Snapshot, when: &str) {
+        self.compare(&rows(snapshot), when);
+        for hour in snapshot.hours() {
+            let of_hour = |(us, ..): &Row| (hour.start_us()..hour.end_us()).contains(us);
+            let clicks: u64 =
+                self.settled.iter().filter(|(row, _)| of_hour(row) && row.2 == EventKind::Click).map(|(_, n)| n).sum();
+            assert_eq!(snapshot.counts(hour, hour).clicks, clicks, "clicks of {hour} {when}");
+        }
+    }
+
+    fn compare(&self, seen: &Rows, when: &str) {
+        let lost: Vec<_> = self.settled.iter().filter(|(row, n)| seen.get(row).unwrap_or(&0) < n).collect();
+        assert!(lost.is_empty(), "lost {when}: {lost:?}");
+        let more: Vec<_> = seen.iter().filter(|(row, n)| self.settled.get(row).unwrap_or(&0) < n).collect();
+        assert!(more.is_empty(), "counted twice or from nowhere {when}: {more:?}");
+    }
+}
+
+/// Every row, read where it lies.
+fn rows(snapshot: &Snapshot) -> Rows {
+    let mut rows = Rows::new();
+    for table in snapshot.memtables().flat_map(|memtable| memtable.hours.values()) {
+        let names = table.users.to_array();
+        for chunk in table.chunks() {
+            for i in 0..chunk.rows() {
+                let user = names.value(chunk.users[i] as usize).to_string();
+                let kind = EventKind::from_code(chunk.kinds[i]).unwrap();
+                *rows.entry((chunk.timestamps_us[i], user, kind)).or_default() += 1;
+            }
+        }
+    }
+    for file in snapshot.files.values().flat_map(|hour| &hour.files) {
+        let bytes = snapshot.store.read(&file.location).unwrap_or_else(|error| panic!("{}: {error}", file.location));
+        for batch in ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap().build().unwrap() {
+            let batch = batch.unwrap();
+            let timestamps = batch.column(0).as_primitive::<TimestampMicrosecondType>();
+            let (users, kinds) = (batch.column(1).as_string::<i32>(), batch.column(2).as_string::<i32>());
+            for i in 0..batch.num_rows() {
+                let kind = EventKind::parse(kinds.value(i)).unwrap();
+                *rows.entry((timestamps.value(i), users.value(i).to_string(), kind)).or_default() += 1;
+            }
+        }
+    }
+    rows
+}
