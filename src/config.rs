@@ -158,6 +158,10 @@ settings! {
     queue_max_bytes: ByteSize = ByteSize(EngineOptions::default().queue_max_bytes as u64);
     /// Memory for the user sets of hours that lie in several files.
     users_cache_bytes: ByteSize = ByteSize(EngineOptions::default().users_cache_bytes);
+    /// How long a request sent again under its idempotency key counts once.
+    idempotency_window: Duration = Duration::from_millis(EngineOptions::default().idempotency_window_ms);
+    /// Idempotency keys kept in memory, 20 to 40 bytes each; past it the answer to a request with a key is 503.
+    idempotency_max_keys: Count = Count(EngineOptions::default().idempotency_max_keys as u64);
     /// How long a failed write of data files waits before it is tried again.
     flush_retry: Duration = Duration::from_millis(EngineOptions::default().flush_retry_ms);
 }
@@ -177,6 +181,8 @@ impl Config {
             queue_max_events: saturate(self.queue_max_events.0),
             queue_max_bytes: saturate(self.queue_max_bytes.0),
             users_cache_bytes: self.users_cache_bytes.0,
+            idempotency_window_ms: u64::try_from(self.idempotency_window.as_millis()).unwrap_or(u64::MAX),
+            idempotency_max_keys: saturate(self.idempotency_max_keys.0),
             flush_retry_ms: u64::try_from(self.flush_retry.as_millis()).unwrap_or(u64::MAX),
         }
     }

@@ -8,6 +8,7 @@ use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use chrono::DateTime;
+use sha2::{Digest, Sha256};
 
 /// The last representable instant, 9999-12-31T23:59:59.999999Z in microseconds: the last day that a
 /// `date=YYYY-MM-DD` partition can name.
@@ -95,6 +96,35 @@ pub fn check_event(event: &str) -> Result<EventKind, Rejection> {
     EventKind::parse(event).ok_or_else(|| Rejection::new("event", "must be click or impression"))
 }
 
+/// The longest idempotency key, in bytes.
+pub const MAX_KEY_BYTES: usize = 255;
+
+/// What makes a request that is sent again count once: the first half of the SHA-256 of the key its client chose. Two clients'
+/// keys meet in it with a probability of one in 2^64 after 2^32 of them, and by no one's design.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key(pub [u8; 16]);
+
+impl Key {
+    /// Checks the key as it was sent.
+    pub fn new(text: &str) -> Result<Key, Rejection> {
+        match text.len() {
+            0 => Err(Rejection::new("id", "must not be empty")),
+            1..=MAX_KEY_BYTES => Ok(Key(Sha256::digest(text)[..16].try_into().expect("half of 32 bytes"))),
+            n => {
+                Err(Rejection::new("id", format!("is {n} bytes long; an idempotency key has at most {MAX_KEY_BYTES}")))
+            }
+        }
+    }
+}
+
+/// The events of one request that came with a key: `rows` of a batch from `first` on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keyed {
+    pub first: u32,
+    pub rows: u32,
+    pub key: Key,
+}
+
 /// Events as columns, in arrival order: what every door decodes into, what one frame of the log carries and what the
 /// memtable takes in. Every event in it has passed the checks above; [`EventBatch::push`] trusts its caller.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -104,6 +134,8 @@ pub struct EventBatch {
     /// `user_ends[i]` is where user `i` ends in `users`; it begins where the one before ends.
     user_ends: Vec<u32>,
     users: String,
+    /// In order, and apart.
+    keyed: Vec<Keyed>,
 }
 
 impl EventBatch {
@@ -117,6 +149,7 @@ impl EventBatch {
             kinds: Vec::with_capacity(events),
             user_ends: Vec::with_capacity(events),
             users: String::with_capacity(user_bytes),
+            keyed: Vec::new(),
         }
     }
 
@@ -133,9 +166,37 @@ impl EventBatch {
 
     /// Appends all events of `other`.
     pub fn extend(&mut self, other: &EventBatch) {
+        let before = self.len() as u32;
         for event in other.iter() {
             self.push(event.timestamp_us, event.user, event.kind);
         }
+        self.keyed.extend(other.keyed.iter().map(|keyed| Keyed { first: keyed.first + before, ..*keyed }));
+    }
+
+    /// Puts all events from the `first` on under one key.
+    pub fn key_from(&mut self, first: usize, key: Key) {
+        self.keyed.push(Keyed { first: first as u32, rows: (self.len() - first) as u32, key });
+    }
+
+    /// The events but for those that `is_repeat` tells of by their key.
+    pub fn without(&self, mut is_repeat: impl FnMut(&Key) -> bool) -> EventBatch {
+        let mut kept = EventBatch::new();
+        let mut row = 0;
+        let take = |kept: &mut EventBatch, rows: std::ops::Range<usize>| {
+            rows.map(|i| self.get(i)).for_each(|event| kept.push(event.timestamp_us, event.user, event.kind));
+        };
+        for Keyed { first, rows, key } in &self.keyed {
+            let (first, end) = (*first as usize, (first + rows) as usize);
+            take(&mut kept, row..first);
+            if !is_repeat(key) {
+                let before = kept.len();
+                take(&mut kept, first..end);
+                kept.key_from(before, *key);
+            }
+            row = end;
+        }
+        take(&mut kept, row..self.len());
+        kept
     }
 
     /// Columns from outside (a log frame), checked as every door checks them.
@@ -144,8 +205,9 @@ impl EventBatch {
         kinds: Vec<u8>,
         user_ends: Vec<u32>,
         users: String,
+        keyed: Vec<Keyed>,
     ) -> Result<EventBatch, Rejection> {
-        let batch = EventBatch { timestamps_us, kinds, user_ends, users };
+        let batch = EventBatch { timestamps_us, kinds, user_ends, users, keyed };
         let mut start = 0;
         for (i, &end) in batch.user_ends.iter().enumerate() {
             let user = batch.users.get(start..end as usize).ok_or_else(|| Rejection::new("user", "is cut"))?;
@@ -154,10 +216,17 @@ impl EventBatch {
             EventKind::from_code(batch.kinds[i]).ok_or_else(|| Rejection::new("event", "is unknown"))?;
             start = end as usize;
         }
-        match start == batch.users.len() {
-            true => Ok(batch),
-            false => Err(Rejection::new("user", "has bytes left over")),
+        if start != batch.users.len() {
+            return Err(Rejection::new("user", "has bytes left over"));
         }
+        let mut row = 0;
+        for Keyed { first, rows, .. } in &batch.keyed {
+            match first.checked_add(*rows) {
+                Some(end) if *first >= row && end as usize <= batch.len() => row = end,
+                _ => return Err(Rejection::new("id", "is of events that are not there")),
+            }
+        }
+        Ok(batch)
     }
 
     pub fn len(&self) -> usize {
@@ -170,7 +239,7 @@ impl EventBatch {
 
     /// The bytes the columns occupy.
     pub fn byte_len(&self) -> usize {
-        self.len() * (8 + 1 + 4) + self.users.len()
+        self.len() * (8 + 1 + 4) + self.users.len() + self.keyed.len() * (4 + 4 + 16)
     }
 
     pub fn get(&self, i: usize) -> Event<'_> {
@@ -191,6 +260,7 @@ impl EventBatch {
         self.kinds.clear();
         self.user_ends.clear();
         self.users.clear();
+        self.keyed.clear();
     }
 
     pub fn timestamps_us(&self) -> &[i64] {
@@ -207,6 +277,10 @@ impl EventBatch {
 
     pub fn users(&self) -> &str {
         &self.users
+    }
+
+    pub fn keyed(&self) -> &[Keyed] {
+        &self.keyed
     }
 }
 
@@ -260,6 +334,7 @@ mod tests {
             batch.kinds.clone(),
             batch.user_ends.clone(),
             batch.users.clone(),
+            Vec::new(),
         );
         assert_eq!(again.as_ref(), Ok(&batch));
         assert_eq!(batch.get(1), Event { timestamp_us: MAX_TIMESTAMP_US, user: "Zoë", kind: EventKind::Impression });
@@ -276,11 +351,32 @@ mod tests {
 
     #[test]
     fn columns_that_do_not_fit_are_rejected() {
-        let columns = |ends: Vec<u32>, users: &str| EventBatch::from_columns(vec![1], vec![0], ends, users.into());
+        let columns =
+            |ends: Vec<u32>, users: &str| EventBatch::from_columns(vec![1], vec![0], ends, users.into(), vec![]);
         assert!(columns(vec![2], "é").is_ok());
         assert!(columns(vec![1], "é").is_err(), "cuts a character");
         assert!(columns(vec![1], "ab").is_err(), "leaves bytes over");
         assert!(columns(vec![0], "").is_err(), "an empty user");
+    }
+
+    #[test]
+    fn repeats_go_by_their_key_with_all_their_events() {
+        let key = |text| Key::new(text).unwrap();
+        let users = |batch: &EventBatch| batch.iter().map(|event| event.user.to_string()).collect::<Vec<_>>();
+        let mut batch = EventBatch::new();
+        for (users, id) in [("a", None), ("bc", Some("1")), ("d", None), ("ef", Some("2")), ("g", Some("3"))] {
+            let first = batch.len();
+            users.split_inclusive(|_| true).for_each(|user| batch.push(1, user, EventKind::Click));
+            id.into_iter().for_each(|id| batch.key_from(first, key(id)));
+        }
+        assert_eq!(batch.without(|_| false), batch);
+        let kept = batch.without(|repeat| *repeat == key("1"));
+        assert_eq!(users(&kept), ["a", "d", "e", "f", "g"]);
+        let keyed = |first, rows, id| Keyed { first, rows, key: key(id) };
+        assert_eq!(kept.keyed(), [keyed(2, 2, "2"), keyed(4, 1, "3")]);
+        let mut twice = kept.clone();
+        twice.extend(&kept);
+        assert_eq!(twice.keyed()[2..], [keyed(7, 2, "2"), keyed(9, 1, "3")]);
     }
 
     #[test]

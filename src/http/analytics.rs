@@ -40,7 +40,8 @@ pub fn post_now(
 ) -> Option<impl Future<Output = Result<Response, Problem>> + Send + use<>> {
     let query = hot_query(app, request, &Method::POST).filter(|_| request.body().is_end_stream())?;
     let params = params::event(query).ok()?;
-    let appended = app.engine.append_event(params.timestamp_us, &params.user, params.kind);
+    let key = params::key(request.headers(), params.key).ok()?;
+    let appended = app.engine.append_event(params.timestamp_us, &params.user, params.kind, key);
     Some(async move { Ok(appended.await.map(|_| empty(StatusCode::NO_CONTENT))?) })
 }
 
@@ -50,12 +51,13 @@ fn hot_query<'r>(app: &App, request: &'r Request<Body>, method: &Method) -> Opti
     uri.query().filter(|query| hot && "/analytics?".len() + query.len() <= app.options.max_uri_bytes)
 }
 
-/// 204 once the event is durable and visible to every later query.
+/// 204 once the event is durable and visible to every later query; the same for one that was stored under its key before.
 async fn post(app: &App, request: Request<Body>) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
     let params = params::event(head.uri.query().unwrap_or_default())?;
+    let key = params::key(&head.headers, params.key)?;
     body::discard(body, &app.options).await?;
-    app.engine.append_event(params.timestamp_us, &params.user, params.kind).await?;
+    app.engine.append_event(params.timestamp_us, &params.user, params.kind, key).await?;
     Ok(empty(StatusCode::NO_CONTENT))
 }
 

@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, Request};
 use axum::response::Response;
 
 use super::problem::Problem;
-use super::{App, body, preflight};
+use super::{App, body, params, preflight};
 use crate::decode::{self, DecodeError, Encoding, Format};
 use crate::event::EventBatch;
 
@@ -28,11 +28,13 @@ pub async fn respond(app: &App, request: Request<Body>) -> Result<Response, Prob
     }
 }
 
-/// 200 and the number of events once all of them are durable and visible.
+/// 200 and the number of events once all of them are durable and visible; the same for a body that was stored under its key
+/// before.
 async fn post(app: &App, request: Request<Body>) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
     let format = format(&head.headers)?;
     let encoding = encoding(&head.headers)?;
+    let key = params::key(&head.headers, None)?;
     // IMPORTANT: the permit moves into the decoder's thread. A caller who goes away drops this future, not that thread,
     // and the body stays in memory until the thread is done with it.
     let permit = Arc::clone(&app.batch_slots)
@@ -42,9 +44,12 @@ async fn post(app: &App, request: Request<Body>) -> Result<Response, Problem> {
     let limit = app.options.max_body_bytes;
     let decoding = tokio::task::spawn_blocking(move || (decoded(format, encoding, bytes, limit), permit));
     let (batch, permit) = decoding.await.map_err(|panic| Problem::internal(&panic))?;
-    let batch = batch?;
+    let mut batch = batch?;
     let accepted = batch.len();
     if accepted > 0 {
+        if let Some(key) = key {
+            batch.key_from(0, key);
+        }
         app.engine.append(batch).await?;
     }
     drop(permit);

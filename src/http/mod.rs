@@ -11,6 +11,10 @@
 //! | `/healthz` | GET, HEAD | 200 while the process answers |
 //! | `/readyz` | GET, HEAD | 200 while events are taken, else 503 and why |
 //!
+//! A POST of events may carry an idempotency key, as the header `Idempotency-Key` or (`/analytics`) the parameter `id`: sent
+//! again with the same key within the window, it is answered the same and stored once. The first under a key counts, whatever
+//! the others hold.
+//!
 //! Whatever is wrong is answered as a [`problem::Problem`]. Every answer, errors too, carries
 //! `access-control-allow-origin`, so that a page of any origin may send beacons and read what became of them.
 //!

@@ -9,7 +9,9 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::num::IntErrorKind;
 
-use crate::event::{EventKind, Rejection, check_event, check_timestamp_ms, check_user};
+use axum::http::HeaderMap;
+
+use crate::event::{EventKind, Key, Rejection, check_event, check_timestamp_ms, check_user};
 
 /// The checked parameters of a POST.
 #[derive(Debug, PartialEq, Eq)]
@@ -17,21 +19,41 @@ pub struct EventParams<'q> {
     pub timestamp_us: i64,
     pub user: Cow<'q, str>,
     pub kind: EventKind,
+    /// The idempotency key, where one is given.
+    pub key: Option<Key>,
 }
 
 /// The event that a POST's query string names.
 pub fn event(query: &str) -> Result<EventParams<'_>, Rejection> {
-    let [timestamp, user, event] = find(query, ["timestamp", "user", "event"])?;
+    let [timestamp, user, event, id] = find(query, ["timestamp", "user", "event", "id"])?;
+    let (timestamp, user, event) =
+        (required(timestamp, "timestamp")?, required(user, "user")?, required(event, "event")?);
     let user = decode(user, "user")?;
     check_user(&user)?;
     let kind = check_event(&decode(event, "event")?)?;
-    Ok(EventParams { timestamp_us: timestamp_us(timestamp)?, user, kind })
+    let timestamp_us = timestamp_us(timestamp)?;
+    let key = id.map(|id| Key::new(&decode(id, "id")?)).transpose()?;
+    Ok(EventParams { timestamp_us, user, kind, key })
 }
 
 /// The instant that a GET's query string names, in microseconds.
 pub fn timestamp(query: &str) -> Result<i64, Rejection> {
     let [timestamp] = find(query, ["timestamp"])?;
-    timestamp_us(timestamp)
+    timestamp_us(required(timestamp, "timestamp")?)
+}
+
+/// The idempotency key of a request: of its `Idempotency-Key` header (draft-ietf-httpapi-idempotency-key-header, section 2.1: a
+/// quoted string; one without quotes is taken as it stands), or the one of its `id` parameter.
+pub fn key(headers: &HeaderMap, id: Option<Key>) -> Result<Option<Key>, Rejection> {
+    let mut values = headers.get_all("idempotency-key").iter();
+    let Some(value) = values.next() else { return Ok(id) };
+    let text = value.to_str().map_err(|_| Rejection::new("id", "must be plain text in the Idempotency-Key header"))?;
+    let quoted = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+    let key = Key::new(quoted.unwrap_or(text))?;
+    match values.next().is_some() || id.is_some_and(|id| id != key) {
+        true => Err(Rejection::new("id", "is given twice, and not the same")),
+        false => Ok(Some(key)),
+    }
 }
 
 /// All parameters, decoded, by name.
@@ -48,8 +70,8 @@ pub fn pairs(query: &str) -> Result<BTreeMap<String, String>, Rejection> {
     Ok(pairs)
 }
 
-/// The raw values of `names`, each given exactly once and not empty.
-fn find<'q, const N: usize>(query: &'q str, names: [&'static str; N]) -> Result<[&'q str; N], Rejection> {
+/// The raw values of `names`, each given once at most.
+fn find<'q, const N: usize>(query: &'q str, names: [&'static str; N]) -> Result<[Option<&'q str>; N], Rejection> {
     let mut values = [None; N];
     for pair in query.split('&') {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -58,15 +80,15 @@ fn find<'q, const N: usize>(query: &'q str, names: [&'static str; N]) -> Result<
             return Err(Rejection::new(names[i], "is given more than once"));
         }
     }
-    let mut found = [""; N];
-    for i in 0..N {
-        found[i] = match values[i] {
-            None => return Err(Rejection::new(names[i], "is missing")),
-            Some("") => return Err(Rejection::new(names[i], "must not be empty")),
-            Some(value) => value,
-        };
+    Ok(values)
+}
+
+fn required<'q>(value: Option<&'q str>, name: &'static str) -> Result<&'q str, Rejection> {
+    match value {
+        None => Err(Rejection::new(name, "is missing")),
+        Some("") => Err(Rejection::new(name, "must not be empty")),
+        Some(value) => Ok(value),
     }
-    Ok(found)
 }
 
 /// Whether an encoded name means `wanted`. Names may be escaped like values, and hardly ever are.
@@ -140,8 +162,8 @@ mod tests {
     #[test]
     fn parameters_come_in_any_order_with_others_between_them() {
         let params = event("_=17&event=impression&&user=ana&x&timestamp=10032342000&x").unwrap();
-        let expected =
-            EventParams { timestamp_us: 10_032_342_000_000, user: "ana".into(), kind: EventKind::Impression };
+        let (timestamp_us, kind) = (10_032_342_000_000, EventKind::Impression);
+        let expected = EventParams { timestamp_us, user: "ana".into(), kind, key: None };
         assert_eq!(params, expected);
         assert!(matches!(params.user, Cow::Borrowed(_)));
     }
@@ -172,6 +194,33 @@ mod tests {
         assert_eq!(refused("timestamp&user=u&event=click"), ("timestamp", "must not be empty".into()));
         assert_eq!(refused("timestamp=1&user=&event=click"), ("user", "must not be empty".into()));
         assert_eq!(refused("timestamp=1&user=u&event=Click"), ("event", "must be click or impression".into()));
+    }
+
+    #[test]
+    fn an_id_is_an_idempotency_key_of_1_to_255_bytes() {
+        let key = |id: &str| event(&format!("timestamp=1&user=u&event=click&id={id}")).map(|params| params.key);
+        assert_eq!(key("a%20b"), Ok(Some(Key::new("a b").unwrap())));
+        assert_ne!(key("a"), key("b"));
+        for id in ["", &"x".repeat(256), "1&id=2", "%zz"] {
+            assert_eq!(key(id).unwrap_err().parameter, "id", "{id}");
+        }
+    }
+
+    #[test]
+    fn the_header_names_the_key_too() {
+        let with = |values: &[&'static str], id: Option<&str>| {
+            let headers = values.iter().map(|value| ("idempotency-key".parse().unwrap(), value.parse().unwrap()));
+            key(&headers.collect(), id.map(|id| Key::new(id).unwrap()))
+        };
+        let named = Ok(Some(Key::new("a-1").unwrap()));
+        assert_eq!(with(&[], None), Ok(None));
+        for (values, id) in
+            [(&["\"a-1\""][..], None), (&["a-1"], None), (&[], Some("a-1")), (&["\"a-1\""], Some("a-1"))]
+        {
+            assert_eq!(with(values, id), named);
+        }
+        assert!(with(&["a-1"], Some("a-2")).is_err() && with(&["a-1", "a-1"], None).is_err());
+        assert!(with(&["\"\""], None).is_err());
     }
 
     #[test]

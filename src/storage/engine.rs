@@ -5,6 +5,7 @@
 //! DIR/lock             held by the process that owns the directory
 //! DIR/wal/             the write-ahead log
 //! DIR/events/          the Delta table
+//! DIR/keys/            the idempotency keys of flushed requests
 //! ```
 
 use std::io;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::distinct::DistinctUsers;
 use super::flusher::Flusher;
 use super::intake::Intake;
+use super::keys::{KeyFiles, KeyWindow};
 use super::lake::{FileIndex, Lake, LakeRuntime};
 use super::memtable::{Memtable, MemtableWriter};
 use super::object::VfsStore;
@@ -27,7 +29,7 @@ use super::wal::{self, WAL_DIR, Wal};
 use super::writer::Writer;
 use super::{EngineOptions, Lsn};
 use crate::error::{Error, Result};
-use crate::event::{EventBatch, EventKind};
+use crate::event::{EventBatch, EventKind, Key, MAX_TIMESTAMP_US};
 use crate::hour::{Clock, SystemClock};
 use crate::threads;
 
@@ -102,7 +104,12 @@ impl Engine {
         let mut snapshot = empty_snapshot(files, store, &options);
         let mut memtable = MemtableWriter::new(1, flushed + 1);
         let wal_dir = data_dir.join(WAL_DIR);
-        let replayed = replay_into(&*vfs, &wal_dir, flushed, &mut memtable, &snapshot)?;
+        let now_us = clock.now_us();
+        let window_us = i64::try_from(options.idempotency_window_ms).unwrap_or(i64::MAX).saturating_mul(1_000);
+        let mut keys = KeyWindow::new(window_us.min(MAX_TIMESTAMP_US));
+        let key_files = KeyFiles::open(vfs.clone(), &data_dir, &mut keys, now_us)?;
+        let replayed =
+            replay_into(&*vfs, &wal_dir, flushed, &mut memtable, &snapshot, |logged| keys.insert(logged, now_us))?;
         if replayed.events > 0 {
             tracing::info!(events = replayed.events, "recovered from the write-ahead log");
         }
@@ -124,6 +131,7 @@ impl Engine {
             lake,
             cell: cell.clone(),
             segments,
+            keys: key_files,
             intake: intake.clone(),
             clock: clock.clone(),
             retry,
@@ -134,6 +142,7 @@ impl Engine {
             intake: intake.clone(),
             wal,
             memtable,
+            keys,
             cell: cell.clone(),
             flusher: sender,
             hour,
@@ -154,7 +163,8 @@ impl Engine {
     }
 
     /// Queues one event; the future resolves to its frame's last LSN once it is durable and visible. The arguments must
-    /// have passed the checks of [`crate::event`].
+    /// have passed the checks of [`crate::event`]. Under a key that was stored within the window nothing is stored again, and
+    /// the answer is the same.
     ///
     /// # Errors
     /// [`Error::Busy`] when a bound is reached, [`Error::Poisoned`] when the log has failed: nothing was stored.
@@ -163,8 +173,9 @@ impl Engine {
         timestamp_us: i64,
         user: &str,
         kind: EventKind,
+        key: Option<Key>,
     ) -> impl Future<Output = Result<Lsn>> + Send + use<> {
-        let queued = self.shared.intake.push(timestamp_us, user, kind);
+        let queued = self.shared.intake.push(timestamp_us, user, kind, key);
         async move { Ok(queued?.await.map_err(|_| Error::Closed)??) }
     }
 
@@ -241,7 +252,7 @@ impl ReadOnly {
         let (lake, files, flushed) = runtime.block_on(Lake::open(store.clone(), &meta.node, false))?;
         let mut snapshot = empty_snapshot(files, store, options);
         let mut memtable = MemtableWriter::new(1, flushed + 1);
-        let replayed = replay_into(&**vfs, &data_dir.join(WAL_DIR), flushed, &mut memtable, &snapshot)?;
+        let replayed = replay_into(&**vfs, &data_dir.join(WAL_DIR), flushed, &mut memtable, &snapshot, |_| {})?;
         snapshot.active = memtable.view().clone();
         let wal_bytes = replayed.segments.iter().map(|segment| segment.file_len).sum();
         Ok(ReadOnly {
@@ -270,9 +281,11 @@ fn replay_into(
     flushed: Lsn,
     memtable: &mut MemtableWriter,
     snapshot: &Snapshot,
+    mut keys: impl FnMut(&mut dyn Iterator<Item = Key>),
 ) -> Result<wal::Replay> {
     wal::replay(vfs, wal_dir, flushed, |first_lsn, batch| {
         let last_lsn = first_lsn + batch.len() as u64 - 1;
+        keys(&mut batch.keyed().iter().map(|keyed| keyed.key));
         memtable.apply(&batch, last_lsn, |hour| snapshot.files.contains_key(&hour));
         Ok(())
     })

@@ -1,6 +1,6 @@
 //! The flusher: a thread that turns sealed generations into data files, one Delta commit each.
 //!
-//! encode and write each hour -> sync all -> commit -> publish -> release the log. A generation stays in the snapshot until
+//! encode and write each hour, and the idempotency keys -> sync all -> commit -> publish -> release the log. A generation stays in the snapshot until
 //! its files are, so a failure at any step loses nothing: the step is tried again until the cause goes.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::data_file::{self, HourUsers};
 use super::intake::{Intake, Refusal, Waiter};
+use super::keys::KeyFiles;
 use super::lake::{self, DataFile, Lake, LakeRuntime};
 use super::memtable::{HourTable, Memtable};
 use super::snapshot::SnapshotCell;
@@ -32,6 +33,7 @@ pub struct Flusher {
     pub lake: Lake,
     pub cell: Arc<SnapshotCell>,
     pub segments: Arc<ClosedSegments>,
+    pub keys: KeyFiles,
     pub intake: Arc<Intake>,
     pub clock: Arc<dyn Clock>,
     pub retry: Duration,
@@ -77,6 +79,7 @@ impl Flusher {
         // Only this thread changes the files, so what they are now they are until it publishes.
         let before = self.cell.load().files.clone();
         let files = self.write_files(sealed, &before)?;
+        self.keys.write(sealed.last_lsn, &sealed.keys, self.clock.now_us())?;
         self.commit(&files, sealed.last_lsn)?;
         let mut index = before;
         let (hours, mut bytes) = (files.len(), 0);
@@ -90,6 +93,7 @@ impl Flusher {
             snapshot.file_count += hours as u64;
         });
         self.segments.release_through(sealed.last_lsn)?;
+        self.keys.expire(self.clock.now_us())?;
         self.runtime.block_on(self.lake.checkpoint_if_due());
         let ms = (self.clock.now_us() - started) / 1_000;
         tracing::info!(hours, rows = sealed.rows, bytes, ms, "flushed to Parquet");

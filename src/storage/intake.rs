@@ -3,6 +3,7 @@
 //! Appenders push into a shared [`EventBatch`]; the writer takes all of it at once. That is the group commit: whatever came
 //! while the last sync ran is the next frame.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::{EngineOptions, Lsn};
 use crate::error::{Error, Result};
-use crate::event::{EventBatch, EventKind};
+use crate::event::{EventBatch, EventKind, Key};
 
 /// Who waits for an outcome; `Err` carries why nothing was stored.
 pub type Waiter<T> = oneshot::Sender<Result<T, Refusal>>;
@@ -84,6 +85,8 @@ struct Pending {
 pub struct Intake {
     max_events: usize,
     max_bytes: usize,
+    /// As many idempotency keys are known as may be.
+    keys_full: AtomicBool,
     /// A mutex, as every append must see the queue's length; held for a push or a take.
     pending: Mutex<Pending>,
     wake: Condvar,
@@ -91,26 +94,42 @@ pub struct Intake {
 
 impl Intake {
     pub fn new(options: &EngineOptions) -> Intake {
-        let (pending, wake) = Default::default();
-        Intake { max_events: options.queue_max_events, max_bytes: options.queue_max_bytes, pending, wake }
+        let (keys_full, pending, wake) = Default::default();
+        let (max_events, max_bytes) = (options.queue_max_events, options.queue_max_bytes);
+        Intake { max_events, max_bytes, keys_full, pending, wake }
     }
 
     fn lock(&self) -> MutexGuard<'_, Pending> {
         self.pending.lock().expect("no panic under this lock")
     }
 
-    /// Queues one event.
+    /// Queues one event, which counts once under its key.
     pub fn push(
         &self,
         timestamp_us: i64,
         user: &str,
         kind: EventKind,
+        key: Option<Key>,
     ) -> Result<oneshot::Receiver<Result<Lsn, Refusal>>> {
-        self.add(1, user.len(), |batch| batch.push(timestamp_us, user, kind))
+        self.check_keys(key.is_some())?;
+        self.add(1, user.len(), |batch| {
+            batch.push(timestamp_us, user, kind);
+            if let Some(key) = key {
+                batch.key_from(batch.len() - 1, key);
+            }
+        })
+    }
+
+    fn check_keys(&self, is_keyed: bool) -> Result<()> {
+        match is_keyed && self.keys_full.load(Ordering::Relaxed) {
+            true => Err(Error::Busy("as many idempotency keys are remembered as may (idempotency_max_keys)")),
+            false => Ok(()),
+        }
     }
 
     /// Queues a batch; it becomes part of one frame. One larger than the bounds is taken when nothing else waits.
     pub fn push_batch(&self, events: EventBatch) -> Result<oneshot::Receiver<Result<Lsn, Refusal>>> {
+        self.check_keys(!events.keyed().is_empty())?;
         self.add(events.len(), events.byte_len(), |batch| match batch.is_empty() {
             true => *batch = events,
             false => batch.extend(&events),
@@ -194,6 +213,11 @@ impl Intake {
         if !matches!(pending.refusal, Some(Refusal::Poisoned(_) | Refusal::Closed)) {
             pending.refusal = refusal;
         }
+    }
+
+    /// Refuses requests with a key from now on, or accepts them again.
+    pub fn set_keys_full(&self, full: bool) {
+        self.keys_full.store(full, Ordering::Relaxed);
     }
 
     /// Why the writer is poisoned.

@@ -15,7 +15,7 @@ use hashbrown::HashMap;
 
 use super::Lsn;
 use super::users::{USER_OVERHEAD, UserDict, UserIndex};
-use crate::event::{EventBatch, EventKind};
+use crate::event::{EventBatch, EventKind, Key};
 use crate::hour::Hour;
 
 /// A chunk of this many rows is merged no further.
@@ -107,6 +107,8 @@ pub struct Memtable {
     pub last_lsn: Lsn,
     pub rows: u64,
     pub bytes: u64,
+    /// The idempotency keys of its requests, once it is sealed.
+    pub keys: Arc<[Key]>,
 }
 
 impl Memtable {
@@ -155,6 +157,7 @@ impl HourWriter {
 #[derive(Debug)]
 pub struct MemtableWriter {
     hours: HashMap<Hour, HourWriter>,
+    keys: Vec<Key>,
     view: Memtable,
 }
 
@@ -162,7 +165,7 @@ impl MemtableWriter {
     /// An empty generation whose first event will have `next_lsn`.
     pub fn new(generation: u64, next_lsn: Lsn) -> MemtableWriter {
         let view = Memtable { generation, first_lsn: next_lsn, last_lsn: next_lsn - 1, ..Memtable::default() };
-        MemtableWriter { hours: HashMap::new(), view }
+        MemtableWriter { hours: HashMap::new(), keys: Vec::new(), view }
     }
 
     /// Takes in a batch whose last event has `last_lsn`. `is_elsewhere` says whether an hour has rows outside this
@@ -197,6 +200,7 @@ impl MemtableWriter {
         }
         self.view.rows += batch.len() as u64;
         self.view.bytes += batch.len() as u64 * ROW_BYTES + new_users;
+        self.keys.extend(batch.keyed().iter().map(|keyed| keyed.key));
         self.view.last_lsn = last_lsn;
     }
 
@@ -210,7 +214,8 @@ impl MemtableWriter {
     /// `carry_bytes`, which would fill the new generation with the old one's users.
     pub fn seal(&mut self, current: Hour, carry_bytes: u64) -> Memtable {
         let next = MemtableWriter::new(self.view.generation + 1, self.view.last_lsn + 1);
-        let sealed = std::mem::replace(self, next);
+        let mut sealed = std::mem::replace(self, next);
+        sealed.view.keys = sealed.keys.into();
         for (hour, mut writer) in sealed.hours {
             if hour == current && writer.table.complete && writer.users.bytes() <= carry_bytes {
                 writer.table = HourTable { users: writer.users.dict(), ..HourTable::new(true) };

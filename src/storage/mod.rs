@@ -1,7 +1,7 @@
 //! Storage: everything between an event and the disk, behind [`Engine`] and [`Snapshot`].
 //!
 //! Reading order: [`vfs`] and [`object`] reach the disk; [`wal`] makes events durable; [`users`] and [`memtable`] hold them
-//! in memory; [`data_file`] and [`lake`] seal them; [`sources`], [`distinct`] and [`snapshot`] are what
+//! in memory, [`keys`] the requests that must not count again; [`data_file`] and [`lake`] seal them; [`sources`], [`distinct`] and [`snapshot`] are what
 //! readers see; [`intake`],
 //! [`writer`] and [`flusher`] move events along; [`engine`] opens and recovers all of it.
 //!
@@ -13,6 +13,7 @@ mod distinct;
 mod engine;
 mod flusher;
 mod intake;
+mod keys;
 mod lake;
 mod memtable;
 mod object;
@@ -57,6 +58,10 @@ pub struct EngineOptions {
     pub queue_max_bytes: usize,
     /// Bytes of user sets kept for hours that lie in several files.
     pub users_cache_bytes: u64,
+    /// How long a request sent again under its idempotency key counts once, milliseconds.
+    pub idempotency_window_ms: u64,
+    /// Keys in memory; past it requests with a key answer `Error::Busy`.
+    pub idempotency_max_keys: usize,
     /// A flush that failed is tried again after this many milliseconds.
     pub flush_retry_ms: u64,
 }
@@ -70,6 +75,8 @@ impl Default for EngineOptions {
             queue_max_events: 65_536,
             queue_max_bytes: 64 << 20,
             users_cache_bytes: 256 << 20,
+            idempotency_window_ms: 24 * 60 * 60 * 1_000,
+            idempotency_max_keys: 16_000_000,
             flush_retry_ms: 1_000,
         }
     }

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use super::flusher::Job;
 use super::intake::{Intake, Refusal, Taken};
+use super::keys::KeyWindow;
 use super::memtable::MemtableWriter;
 use super::snapshot::SnapshotCell;
 use super::wal::Wal;
 use super::{EngineOptions, Lsn};
 use crate::error::Error;
-use crate::event::EventBatch;
+use crate::event::{EventBatch, Keyed};
 use crate::hour::{Clock, HOUR_US, Hour};
 
 /// Generations that may wait for the flusher. With the active one full as well, appends are refused.
@@ -27,6 +28,7 @@ pub struct Writer {
     pub intake: Arc<Intake>,
     pub wal: Wal,
     pub memtable: MemtableWriter,
+    pub keys: KeyWindow,
     pub cell: Arc<SnapshotCell>,
     pub flusher: Sender<Job>,
     /// The wall-clock hour that the active generation belongs to.
@@ -52,6 +54,7 @@ impl Writer {
             }
             let asked = !flushes.is_empty();
             self.seal_if_due(asked);
+            self.remember_keys(&[]);
             if asked {
                 // The flusher takes jobs in order, so this one is answered after the generation just sealed.
                 let _ = self.flusher.send(Job::Report(flushes));
@@ -77,18 +80,36 @@ impl Writer {
         if let Some(poison) = &self.poison {
             return Err(poison.clone());
         }
+        match self.keys.without_repeats(batch) {
+            None => self.store(batch),
+            // Everything was stored before, and is as durable and visible as it will be.
+            Some(rest) if rest.is_empty() => Ok(self.wal.next_lsn() - 1),
+            Some(rest) => self.store(&rest),
+        }
+    }
+
+    fn store(&mut self, batch: &EventBatch) -> Result<Lsn, Refusal> {
         let segment = self.wal.sequence();
         let last_lsn = self.wal.append(batch).map_err(|error| self.refuse(error))?;
         if self.wal.sequence() != segment {
             // The segment begun took the spare: the flusher makes another before the next is due.
             let _ = self.flusher.send(Job::Flush);
         }
+        self.remember_keys(batch.keyed());
         let snapshot = self.cell.load();
         self.memtable.apply(batch, last_lsn, |hour| snapshot.is_behind_active(hour));
         drop(snapshot);
         let view = self.memtable.view().clone();
         self.cell.update(|snapshot| snapshot.active = view);
         Ok(last_lsn)
+    }
+
+    /// Takes in keys just stored and forgets those past the window.
+    fn remember_keys(&mut self, stored: &[Keyed]) {
+        let now_us = self.clock.now_us();
+        self.keys.insert(stored.iter().map(|keyed| keyed.key), now_us);
+        self.keys.expire(now_us);
+        self.intake.set_keys_full(self.keys.len() >= self.options.idempotency_max_keys);
     }
 
     /// A full disk passes; anything else leaves the log's end in doubt, and a failed sync must never be tried again: the

@@ -25,7 +25,7 @@ const STORAGE_FLOORS: &[&[&str]] = &[
     &["sources"],
     &["distinct"],
     &["snapshot"],
-    &["intake"],
+    &["intake", "keys"],
     &["flusher"],
     &["writer"],
     &["engine"],

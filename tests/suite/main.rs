@@ -7,6 +7,7 @@ mod engine;
 mod export;
 mod faults;
 mod http;
+mod idempotency;
 mod kills;
 mod layers;
 mod plans;

@@ -15,7 +15,7 @@ use std::thread;
 use std::time::Duration;
 
 use hourglass::error::Error;
-use hourglass::event::{EventBatch, EventKind};
+use hourglass::event::{EventBatch, EventKind, Key};
 use hourglass::hour::HOUR_US;
 use hourglass::storage::vfs::Vfs;
 use hourglass::storage::vfs::observed::Observed;
@@ -59,6 +59,8 @@ struct Simulation<'r> {
     flushes: Vec<JoinHandle<()>>,
     ledger: Ledger,
     batches: u64,
+    /// Batches that came under an idempotency key, whatever became of them.
+    keyed: Vec<EventBatch>,
 }
 
 impl<'r> Simulation<'r> {
@@ -88,6 +90,7 @@ impl<'r> Simulation<'r> {
             flushes: Vec::new(),
             ledger: Ledger::default(),
             batches: 0,
+            keyed: Vec::new(),
         }
     }
 
@@ -127,8 +130,13 @@ impl<'r> Simulation<'r> {
 
     fn step(&mut self) {
         match self.random(12) {
-            0..5 => self.append(1),
-            5 => self.append(4),
+            0..4 => self.append(1),
+            4 => self.append(4),
+            5 if !self.keyed.is_empty() => {
+                let again = self.random(self.keyed.len() as u64) as usize;
+                self.send(vec![self.keyed[again].clone()]);
+            }
+            5 => self.append(1),
             6 | 7 => {
                 // It may fail with the disk; nothing is lost by that.
                 let outcome = self.wait(|engine| async move { engine.flush().await });
@@ -154,7 +162,21 @@ impl<'r> Simulation<'r> {
 
     /// Appends so many batches at once.
     fn append(&mut self, count: usize) {
-        let batches: Vec<EventBatch> = (0..count).map(|_| self.batch()).collect();
+        let mut batches: Vec<EventBatch> = (0..count).map(|_| self.batch()).collect();
+        for batch in &mut batches {
+            if self.random(3) == 0 {
+                batch.key_from(0, Key::new(batch.get(0).user).expect("a short key"));
+                self.keyed.push(batch.clone());
+            }
+        }
+        // A client that gives up too early sends twice.
+        if self.random(8) == 0 && !batches[0].keyed().is_empty() {
+            batches.push(batches[0].clone());
+        }
+        self.send(batches);
+    }
+
+    fn send(&mut self, batches: Vec<EventBatch>) {
         let outcomes = self.wait(|engine| {
             let appends = batches.iter().cloned().map(move |batch| {
                 let engine = engine.clone();

@@ -1,9 +1,9 @@
-//! The log's byte format, version 1. Integers are little-endian.
+//! The log's byte format, version 2. Integers are little-endian.
 //!
 //! ```text
 //! segment header, 64 bytes          frame
 //!   0  magic  "HGLASWAL"              0  magic      "HGFR"
-//!   8  format version   u32 = 1       4  length     u32, bytes of payload
+//!   8  format version   u32 = 2       4  length     u32, bytes of payload
 //!  12  reserved         u32 = 0       8  crc32c     u32
 //!  16  sequence         u64          12  count      u32, events
 //!  24  base lsn         u64          16  first lsn  u64
@@ -13,7 +13,13 @@
 //!                                      count x u32  where each user ends
 //!                                      count x u8   kinds
 //!                                      the users' bytes, UTF-8
+//!                                      for each idempotency key:
+//!                                        u32       the first event that came under it
+//!                                        u32       how many did
+//!                                        16 bytes  the key
 //! ```
+//!
+//! Version 1 has no keys and is read the same; the version keeps a reader that does not know them away.
 //!
 //! A frame's checksum covers the segment's sequence number, then everything after the checksum, so that a frame left over
 //! from the former life of a recycled segment never passes for one of this.
@@ -21,12 +27,14 @@
 //! What it deliberately lacks: compression (a frame lives until the next flush, seconds to an hour) and a footer (the next
 //! segment's base LSN says where this one had to end).
 
-use crate::event::EventBatch;
+use crate::event::{EventBatch, Key, Keyed};
 use crate::storage::Lsn;
 
 pub const SEGMENT_HEADER_LEN: usize = 64;
 pub const FRAME_HEADER_LEN: usize = 24;
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
+
+const KEYED_LEN: usize = 4 + 4 + 16;
 
 const SEGMENT_MAGIC: &[u8; 8] = b"HGLASWAL";
 const FRAME_MAGIC: &[u8; 4] = b"HGFR";
@@ -89,6 +97,11 @@ pub fn encode(buffer: &mut Vec<u8>, sequence: u64, first_lsn: Lsn, batch: &Event
     batch.user_ends().iter().for_each(|end| buffer.extend_from_slice(&end.to_le_bytes()));
     buffer.extend_from_slice(batch.kinds());
     buffer.extend_from_slice(batch.users().as_bytes());
+    for Keyed { first, rows, key } in batch.keyed() {
+        buffer.extend_from_slice(&first.to_le_bytes());
+        buffer.extend_from_slice(&rows.to_le_bytes());
+        buffer.extend_from_slice(&key.0);
+    }
     let crc = checksum(sequence, &buffer[12..]);
     buffer[8..12].copy_from_slice(&crc.to_le_bytes());
 }
@@ -129,12 +142,24 @@ impl<'a> Frame<'a> {
         let n = self.count as usize;
         let (timestamps, rest) = self.payload.split_at_checked(n * 8).ok_or("the timestamps are cut")?;
         let (ends, rest) = rest.split_at_checked(n * 4).ok_or("the user ends are cut")?;
-        let (kinds, users) = rest.split_at_checked(n).ok_or("the kinds are cut")?;
+        let (kinds, rest) = rest.split_at_checked(n).ok_or("the kinds are cut")?;
         let timestamps = timestamps.chunks_exact(8).map(|us| u64_at(us, 0) as i64).collect();
-        let ends = ends.chunks_exact(4).map(|end| u32_at(end, 0)).collect();
+        let ends: Vec<u32> = ends.chunks_exact(4).map(|end| u32_at(end, 0)).collect();
+        let users_len = ends.last().map_or(0, |end| *end as usize);
+        let (users, keyed) = rest.split_at_checked(users_len).ok_or("the users are cut")?;
         let users = String::from_utf8(users.to_vec()).map_err(|_| "the users are not UTF-8")?;
-        EventBatch::from_columns(timestamps, kinds.to_vec(), ends, users).map_err(|rejection| rejection.to_string())
+        let keyed = keyed_events(keyed).ok_or("a key is cut")?;
+        EventBatch::from_columns(timestamps, kinds.to_vec(), ends, users, keyed)
+            .map_err(|rejection| rejection.to_string())
     }
+}
+
+fn keyed_events(bytes: &[u8]) -> Option<Vec<Keyed>> {
+    let keyed = |bytes: &[u8]| {
+        let key = Key(bytes[8..].try_into().expect("sixteen bytes"));
+        Keyed { first: u32_at(bytes, 0), rows: u32_at(bytes, 4), key }
+    };
+    bytes.len().is_multiple_of(KEYED_LEN).then(|| bytes.chunks_exact(KEYED_LEN).map(keyed).collect())
 }
 
 /// Whether the bytes begin as the frame of `first_lsn` does, intact or not; a recycled file still has frames of lower LSNs.
@@ -163,6 +188,7 @@ mod tests {
         let mut batch = EventBatch::new();
         batch.push(1_000, "ana", EventKind::Click);
         batch.push(2_000, "Zoë", EventKind::Impression);
+        batch.key_from(1, Key([9; 16]));
         let mut bytes = Vec::new();
         encode(&mut bytes, sequence, 7, &batch);
         (batch, bytes)

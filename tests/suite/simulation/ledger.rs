@@ -30,12 +30,22 @@ pub struct Ledger {
 }
 
 impl Ledger {
+    /// A batch acknowledged again, under its key, counts once.
     pub fn acknowledge(&mut self, batch: &EventBatch) {
-        add(&mut self.settled, batch);
+        if !self.is_settled(batch) {
+            self.open.retain(|open| open.get(0) != batch.get(0));
+            add(&mut self.settled, batch);
+        }
     }
 
     pub fn doubt(&mut self, batch: &EventBatch) {
-        self.open.push(batch.clone());
+        if !self.is_settled(batch) && !self.open.contains(batch) {
+            self.open.push(batch.clone());
+        }
+    }
+
+    fn is_settled(&self, batch: &EventBatch) -> bool {
+        self.settled.contains_key(&row(batch.get(0)))
     }
 
     /// After a restart: batches in doubt are there whole or not at all, and stay so.
