@@ -53,11 +53,15 @@ impl Writer {
                 Taken::tell(waiters, runtime, outcome);
             }
             let asked = !flushes.is_empty();
-            self.seal_if_due(asked);
+            let sealed = self.seal_if_due(asked);
             self.remember_keys(&[]);
-            if asked {
-                // The flusher takes jobs in order, so this one is answered after the generation just sealed.
-                let _ = self.flusher.send(Job::Report(flushes));
+            match sealed {
+                Ok(()) if asked => {
+                    // The flusher takes jobs in order, so this one is answered after the generation just sealed.
+                    let _ = self.flusher.send(Job::Report(flushes));
+                }
+                Ok(()) => {}
+                Err(refusal) => flushes.into_iter().for_each(|waiter| _ = waiter.send(Err(refusal.clone()))),
             }
             if closed {
                 return;
@@ -132,7 +136,7 @@ impl Writer {
 
     /// Seals the generation when the hour has turned, when it is full, or when asked; refuses appends while it is full and
     /// cannot be sealed.
-    fn seal_if_due(&mut self, asked: bool) {
+    fn seal_if_due(&mut self, asked: bool) -> Result<(), Refusal> {
         let now = self.clock.hour();
         let turned = now != self.hour;
         let view = self.memtable.view();
@@ -146,14 +150,13 @@ impl Writer {
             self.hour = now;
         }
         if self.memtable.view().is_empty() || !may_seal || !(turned || full || asked) {
-            return;
+            return Ok(());
         }
         // A log that has failed stays as it is; what memory holds of it can still become data files.
         if self.poison.is_none()
             && let Err(error) = self.wal.rotate_if_used()
         {
-            self.refuse(error);
-            return;
+            return Err(self.refuse(error));
         }
         self.hour = now;
         let sealed = self.memtable.seal(now, self.options.memtable_max_bytes / 4);
@@ -163,6 +166,7 @@ impl Writer {
             snapshot.active = active;
         });
         let _ = self.flusher.send(Job::Flush);
+        Ok(())
     }
 
     fn drop_carried(&mut self) -> super::memtable::Memtable {

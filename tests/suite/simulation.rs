@@ -141,6 +141,10 @@ impl<'r> Simulation<'r> {
                 // It may fail with the disk; nothing is lost by that.
                 let outcome = self.wait(|engine| async move { engine.flush().await });
                 self.tell(format!("flush: {outcome:?}"));
+                if outcome.is_ok() {
+                    let snapshot = self.engine.as_ref().expect("runs").snapshot();
+                    assert!(snapshot.memtables().all(|memtable| memtable.is_empty()), "a flush leaves rows in memory");
+                }
             }
             8 => {
                 let engine = self.engine.clone().expect("runs");

@@ -77,9 +77,10 @@ impl Wal {
         let mut lists = Lists { spares: spares(&*vfs, dir)?, ..Lists::default() };
         lists.spares_made = lists.spares.len() as u64;
         let sequence = replayed.segments.last().map_or(1, |last| last.sequence + 1);
-        let last = replayed.segments.len().saturating_sub(1);
+        // The tail is in the last segment that was born whole; one after it was not, and holds nothing.
+        let tail = replayed.segments.iter().rposition(|segment| segment.end > 0);
         for (i, segment) in replayed.segments.into_iter().enumerate() {
-            if i == last {
+            if Some(i) >= tail {
                 cut_tail(&*vfs, &segment)?;
             }
             if segment.end > 0 {

@@ -115,7 +115,8 @@ impl Faults {
 impl Observer for Faults {
     fn see(&self, call: Call<'_>) -> Verdict {
         let Some(fault) = self.strikes(&call) else { return Verdict::Proceed };
-        let allocates = matches!(call.kind, CallKind::Write | CallKind::Create | CallKind::CreateDir);
+        let is_sync = matches!(call.kind, CallKind::SyncData | CallKind::SyncDir);
+        let may_fill = is_sync || matches!(call.kind, CallKind::Write | CallKind::Create | CallKind::CreateDir);
         let part = call.bytes * fault.share / 256;
         match fault.kind {
             Kind::Cut if call.kind == CallKind::Write => {
@@ -127,12 +128,13 @@ impl Observer for Faults {
                 self.disk.cut_power();
                 Verdict::Fail(io::Error::other("the power goes"))
             }
-            Kind::Enospc if allocates => Verdict::Tear(part, io::ErrorKind::StorageFull.into()),
             Kind::Eio | Kind::Enospc => {
                 if call.kind == CallKind::SyncData {
                     self.disk.forget_unsynced(call.path);
                 }
-                Verdict::Tear(part, io::Error::other("the disk fails"))
+                let full = fault.kind == Kind::Enospc && may_fill;
+                let error = if full { io::ErrorKind::StorageFull.into() } else { io::Error::other("the disk fails") };
+                Verdict::Tear(part, error)
             }
             Kind::Delay => {
                 thread::sleep(Duration::from_millis(3));
