@@ -1,4 +1,5 @@
-//! kill -9 under load, at random moments, flushes among them: acknowledged events exactly once, others at most once.
+//! kill -9 under load, at random moments, flushes among them: acknowledged events exactly once, others at most once. Those with
+//! an idempotency key whose answer never came are sent again after the restart, and then count exactly once, too.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -24,20 +25,44 @@ fn rounds() -> u64 {
 struct Journal {
     sent: AtomicU64,
     acknowledged: Mutex<Vec<u64>>,
+    /// Sent under a key, the answer never came.
+    unanswered: Mutex<Vec<u64>>,
+    retried: AtomicU64,
     stop: AtomicBool,
 }
 
-/// Posts until told to stop or the server dies. Every tenth event is late, by one of 40 hours.
+impl Journal {
+    fn next(&self) -> u64 {
+        match self.unanswered.lock().unwrap().pop() {
+            Some(again) => {
+                self.retried.fetch_add(1, Ordering::Relaxed);
+                again
+            }
+            None => self.sent.fetch_add(1, Ordering::Relaxed),
+        }
+    }
+}
+
+/// Posts until told to stop or the server dies. Every tenth event is late, by one of 40 hours; every other has a key.
 fn post(address: &str, journal: &Journal) {
     let Ok(mut client) = Client::connect(address) else { return };
     while !journal.stop.load(Ordering::Relaxed) {
-        let n = journal.sent.fetch_add(1, Ordering::Relaxed);
+        let n = journal.next();
         let hour = if n.is_multiple_of(10) { n / 10 % 40 } else { 100 };
-        let target = format!("/analytics?timestamp={}&user=u{n}&event=click", hour * 3_600_000 + n % 1_000);
+        let mut target = format!("/analytics?timestamp={}&user=u{n}&event=click", hour * 3_600_000 + n % 1_000);
+        let has_key = n.is_multiple_of(2);
+        if has_key {
+            target.push_str(&format!("&id={n}"));
+        }
         match client.post(&target) {
             Ok(answer) if answer.status == 204 => journal.acknowledged.lock().unwrap().push(n),
             Ok(answer) => assert_eq!(answer.status, 503, "{}", answer.body),
-            Err(_) => return,
+            Err(_) => {
+                if has_key {
+                    journal.unanswered.lock().unwrap().push(n);
+                }
+                return;
+            }
         }
     }
 }
@@ -88,7 +113,8 @@ fn no_kill_loses_or_doubles_an_acknowledged_event() {
         assert!(users.len() as u64 <= sent);
     }
     let acknowledged = journal.acknowledged.lock().unwrap().len();
-    println!("{} kills, {acknowledged} events acknowledged, none lost, none doubled", rounds());
+    let retried = journal.retried.load(Ordering::Relaxed);
+    println!("{} kills, {acknowledged} events acknowledged, {retried} sent again, none lost, none doubled", rounds());
     assert!(acknowledged > 1_000, "only {acknowledged} events were acknowledged");
 }
 

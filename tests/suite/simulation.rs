@@ -336,3 +336,13 @@ fn no_power_cut_and_no_fault_of_the_disk_loses_or_doubles_an_event() {
     );
     assert!(all(acknowledged) >= count && all(refused) > 0 || count < 100, "the seeds ask too little");
 }
+
+#[test]
+fn the_bugs_that_prove_the_simulation_can_still_be_planted() {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let check = ["-C", root, "apply", "--check", "tests/planted/bugs.patch"];
+    match std::process::Command::new("git").args(check).output() {
+        Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr)),
+        Err(error) => println!("not checked: git is not here: {error}"),
+    }
+}
