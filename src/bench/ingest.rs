@@ -8,13 +8,14 @@ use futures::stream::{FuturesUnordered, StreamExt};
 
 use super::data::{self, Tallies, roomy};
 use super::disk::{Counters, Written, forget_pages};
+use super::process::{self, Served};
 use super::report::{Cell, Report, Section, Sign, digits};
 use super::stats::Samples;
-use super::{Options, Steps, check, load, process, wait};
+use super::{Options, Steps, check, load, wait};
 use crate::decode::BATCH_EVENTS;
 use crate::encode::FileWriter;
 use crate::error::{Error, Result};
-use crate::event::EventBatch;
+use crate::event::{EventBatch, EventKind, Key};
 use crate::generate::Workload;
 use crate::hour::{Hour, SystemClock};
 use crate::storage::{Engine, EngineOptions};
@@ -23,21 +24,42 @@ use crate::text::thousands;
 /// The hour that all events of the larger measurements fall in: 2015-01-01T00:00:00Z.
 const HOUR: Hour = Hour(394_464);
 
-/// Events an append, and appends under way at once.
-const APPENDS: [(usize, usize); 6] = [(1, 1), (1, 256), (100, 4), (1_000, 4), (10_000, 4), (BATCH_EVENTS, 4)];
+/// Events an append, appends under way at once, and whether each append has an idempotency key of its own.
+const APPENDS: [(usize, usize, bool); 7] = [
+    (1, 1, false),
+    (1, 256, false),
+    (1, 256, true),
+    (100, 4, false),
+    (1_000, 4, false),
+    (10_000, 4, false),
+    (BATCH_EVENTS, 4, false),
+];
 
 struct Plan {
     events: u64,
     users: u64,
     appending: Duration,
     rounds: usize,
+    keys: u64,
 }
 
 impl Plan {
     fn new(quick: bool) -> Plan {
         match quick {
-            true => Plan { events: 1_000_000, users: 100_000, appending: Duration::from_millis(500), rounds: 2 },
-            false => Plan { events: 10_000_000, users: 1_000_000, appending: Duration::from_secs(3), rounds: 3 },
+            true => Plan {
+                events: 1_000_000,
+                users: 100_000,
+                appending: Duration::from_millis(500),
+                rounds: 2,
+                keys: 100_000,
+            },
+            false => Plan {
+                events: 10_000_000,
+                users: 1_000_000,
+                appending: Duration::from_secs(3),
+                rounds: 3,
+                keys: 5_000_000,
+            },
         }
     }
 
@@ -49,10 +71,12 @@ impl Plan {
 pub fn run(options: &Options, dir: &Path, report: &mut Report) -> Result<()> {
     let plan = Plan::new(options.quick);
     let workload = plan.workload(options.seed);
-    let steps = Steps::new(APPENDS.len() + plan.rounds * 4 + 1);
+    let steps = Steps::new(APPENDS.len() + plan.rounds * 4 + 2);
     let what = format!("{} random events of {} users in one hour", thousands(plan.events), thousands(plan.users));
     report.setting("events", what);
     report.sections.push(appending(&plan, &workload, &dir.join("append"), &steps)?);
+    let bytes = bytes_a_key(&plan, &dir.join("keys"), &steps)?;
+    report.setting("memory of an idempotency key", format!("{bytes:.0} bytes, {} remembered", thousands(plan.keys)));
     steps.next("writing a Parquet file to import");
     let file = dir.join("events.parquet");
     let mut writer = FileWriter::create(&file)?;
@@ -81,16 +105,16 @@ fn appending(plan: &Plan, workload: &Workload, dir: &Path, steps: &Steps) -> Res
         "Appending",
         "From the engine's door to durable and visible, without HTTP: an append is answered after its frame of the log is \
          synced.",
-        &["events an append", "under way", "events/s", "syncs/s", "events a sync", "p50", "p99"],
+        &["events an append", "under way", "with keys", "events/s", "syncs/s", "events a sync", "p50", "p99"],
     );
     let events: Vec<EventBatch> = workload.events()?.take(4).collect();
-    for (size, under_way) in APPENDS {
+    for (size, under_way, keyed) in APPENDS {
         steps.next(format!("appending {size} at a time, {under_way} under way"));
-        let (engine, disk) = open(&dir.join(format!("{size}-{under_way}")), roomy())?;
+        let (engine, disk) = open(&dir.join(format!("{size}-{under_way}-{keyed}")), roomy())?;
         let batches = cut(&events, size);
         let before = disk.written();
         let started = Instant::now();
-        let (appended, times) = wait(append_for(&engine, &batches, under_way, plan.appending))??;
+        let (appended, times) = wait(append_for(&engine, &batches, under_way, keyed, plan.appending))??;
         let (seconds, written) = (started.elapsed().as_secs_f64(), disk.written().since(before));
         check("events in memory", &engine.snapshot().counts(Hour::FIRST, Hour::LAST).events(), &appended)?;
         engine.close()?;
@@ -98,6 +122,7 @@ fn appending(plan: &Plan, workload: &Workload, dir: &Path, steps: &Steps) -> Res
         section.row([
             Cell::count(size as u64),
             Cell::count(under_way as u64),
+            if keyed { "yes" } else { "no" }.into(),
             Cell::count((appended as f64 / seconds) as u64),
             Cell::count((written.log_syncs as f64 / seconds) as u64),
             Cell::number(
@@ -109,6 +134,31 @@ fn appending(plan: &Plan, workload: &Workload, dir: &Path, steps: &Steps) -> Res
         ]);
     }
     Ok(section)
+}
+
+fn key(n: usize) -> Result<Key> {
+    Ok(Key::new(&format!("request {n}"))?)
+}
+
+/// Bytes that a server holds for each idempotency key that it remembers: its memory with them, and without their files.
+fn bytes_a_key(plan: &Plan, dir: &Path, steps: &Steps) -> Result<f64> {
+    steps.next(format!("remembering {} idempotency keys", thousands(plan.keys)));
+    let (engine, _) = open(dir, roomy())?;
+    for first in (0..plan.keys as usize).step_by(1_000) {
+        let mut batch = EventBatch::new();
+        for n in first..first + 1_000 {
+            batch.push(HOUR.start_us(), "user", EventKind::Click);
+            batch.key_from(n - first, key(n)?);
+        }
+        wait(data::append(&engine, batch))??;
+    }
+    wait(engine.flush())??;
+    engine.close()?;
+    drop(engine);
+    let served = || Ok::<_, Error>(Served::start(dir, &[("MIMALLOC_PURGE_DELAY", "0")])?.memory());
+    let with = served()?;
+    std::fs::remove_dir_all(dir.join("keys")).map_err(Error::io(dir, "remove the keys in"))?;
+    Ok(with.saturating_sub(served()?) as f64 / plan.keys as f64)
 }
 
 /// Some batches of `size` events.
@@ -132,13 +182,18 @@ async fn append_for(
     engine: &Engine,
     batches: &[EventBatch],
     under_way: usize,
+    keyed: bool,
     time: Duration,
 ) -> Result<(u64, Samples)> {
     let begun = Instant::now();
     let one = async |i: usize| {
-        let (batch, started) = (&batches[i % batches.len()], Instant::now());
-        data::append(engine, batch.clone()).await?;
-        Ok::<_, Error>((batch.len() as u64, started.elapsed().as_secs_f64() * 1e3))
+        let (mut batch, started) = (batches[i % batches.len()].clone(), Instant::now());
+        if keyed {
+            batch.key_from(0, key(i)?);
+        }
+        let events = batch.len() as u64;
+        data::append(engine, batch).await?;
+        Ok::<_, Error>((events, started.elapsed().as_secs_f64() * 1e3))
     };
     let mut running = FuturesUnordered::new();
     (0..under_way).for_each(|i| running.push(one(i)));
@@ -199,7 +254,7 @@ impl Measured {
             if cold {
                 forget_pages(&logged).map_err(Error::io(&logged, "forget the pages of"))?;
             }
-            let served = process::Served::start(&logged, &[])?;
+            let served = Served::start(&logged, &[])?;
             let rate = events / served.seconds;
             if cold { &mut self.recovery_cold } else { &mut self.recovery_warm }.push(rate);
             self.recovery_memory = self.recovery_memory.max(served.peak());
