@@ -124,7 +124,7 @@ impl Problem {
     }
 
     /// A bound is reached and nothing was stored; a second later it may be different.
-    pub fn busy(detail: impl Into<Cow<'static, str>>) -> Problem {
+    fn busy(detail: String) -> Problem {
         Problem::new(&kind::BUSY, detail).with_header("retry-after", "1")
     }
 
@@ -182,6 +182,7 @@ mod tests {
     use axum::http::header::{ALLOW, RETRY_AFTER};
 
     use super::*;
+    use crate::error::Bound;
 
     fn json(problem: &Problem) -> String {
         serde_json::to_string(problem).unwrap()
@@ -206,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_bound_that_is_reached_says_when_to_retry() {
-        let response = Problem::from(Error::Busy("the queue is full")).into_response();
+        let response = Problem::from(Error::Busy(Bound::Queue)).into_response();
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(response.headers()[RETRY_AFTER], "1");
         let response = Problem::from(Error::Closed).into_response();

@@ -30,7 +30,7 @@ use tokio::task::AbortHandle;
 use super::history::Running;
 use super::receipt::Receipt;
 use super::{QueryEngine, SHOW_CHUNKS};
-use crate::error::{Error, Result};
+use crate::error::{Bound, Error, Result};
 use crate::storage::Snapshot;
 
 /// Expressions and subqueries may nest this deep.
@@ -259,7 +259,7 @@ impl QueryEngine {
         params: Params,
     ) -> Result<Answer> {
         let permit = Arc::clone(&self.slots).try_acquire_owned();
-        let permit = permit.map_err(|_| Error::Busy("as many queries run as may"))?;
+        let permit = permit.map_err(|_| Error::Busy(Bound::Queries))?;
         let receipt = Arc::new(Receipt::default());
         let running = self.history.begin(&statement.text, &receipt);
         let job = Job {

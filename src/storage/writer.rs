@@ -12,7 +12,7 @@ use super::memtable::MemtableWriter;
 use super::snapshot::SnapshotCell;
 use super::wal::Wal;
 use super::{EngineOptions, Lsn};
-use crate::error::Error;
+use crate::error::{Bound, Error};
 use crate::event::{EventBatch, Keyed};
 use crate::hour::{Clock, HOUR_US, Hour};
 
@@ -125,7 +125,7 @@ impl Writer {
             && *action != "sync"
         {
             tracing::warn!(%error, "the disk is full: events are refused until there is space");
-            return Refusal::Busy("the disk is full");
+            return Refusal::Busy(Bound::Disk);
         }
         tracing::error!(%error, "the write-ahead log failed: no more events are accepted");
         let refusal = Refusal::Poisoned(error.to_string().into());
@@ -142,7 +142,7 @@ impl Writer {
         let view = self.memtable.view();
         let full = view.rows >= self.options.memtable_max_rows || view.bytes >= self.options.memtable_max_bytes;
         let may_seal = asked || self.cell.load().sealed.len() < MAX_SEALED;
-        self.intake.refuse((full && !may_seal).then_some(Refusal::Busy("memory is full and cannot be flushed yet")));
+        self.intake.refuse((full && !may_seal).then_some(Refusal::Busy(Bound::Memory)));
         if turned && view.is_empty() {
             // Users carried over for the hour that has passed are of no more use.
             let view = self.drop_carried();
