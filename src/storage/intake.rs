@@ -187,6 +187,12 @@ impl Intake {
         self.wake_if_idle(pending);
     }
 
+    /// Events and bytes that wait.
+    pub fn queued(&self) -> (usize, usize) {
+        let pending = self.lock();
+        (pending.taken.batch.len(), pending.taken.batch.byte_len())
+    }
+
     /// Takes everything that waits; sleeps up to `patience` when nothing does. `emptied` is an empty batch whose capacity
     /// serves again.
     pub fn take(&self, emptied: EventBatch, patience: Duration) -> Taken {

@@ -6,6 +6,7 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use super::flusher::Job;
+use super::instruments::{Instruments, since};
 use super::intake::{Intake, Refusal, Taken};
 use super::keys::KeyWindow;
 use super::memtable::MemtableWriter;
@@ -31,6 +32,7 @@ pub struct Writer {
     pub keys: KeyWindow,
     pub cell: Arc<SnapshotCell>,
     pub flusher: Sender<Job>,
+    pub instruments: Instruments,
     /// The wall-clock hour that the active generation belongs to.
     pub hour: Hour,
     /// Why the log is written to no more. What was queued before that is known is refused like what comes after.
@@ -93,13 +95,18 @@ impl Writer {
     }
 
     fn store(&mut self, batch: &EventBatch) -> Result<Lsn, Refusal> {
-        let segment = self.wal.sequence();
+        let (segment, began_us) = (self.wal.sequence(), self.clock.now_us());
         let last_lsn = self.wal.append(batch).map_err(|error| self.refuse(error))?;
         if self.wal.sequence() != segment {
             // The segment begun took the spare: the flusher makes another before the next is due.
             let _ = self.flusher.send(Job::Flush);
         }
+        self.instruments.commit_events.observe(batch.len() as u64);
+        self.instruments.commit_duration.took(since(&*self.clock, began_us));
         self.remember_keys(batch.keyed());
+        if self.memtable.view().is_empty() {
+            self.memtable.begin(began_us);
+        }
         let snapshot = self.cell.load();
         self.memtable.apply(batch, last_lsn, |hour| snapshot.is_behind_active(hour));
         drop(snapshot);
