@@ -12,7 +12,7 @@ use ureq::Agent;
 use ureq::http::{Response, StatusCode, header};
 
 use crate::encode::arrow_stream;
-use crate::error::{Error, Result};
+use crate::error::{Bound, Error, Result};
 use crate::event::EventBatch;
 
 pub use self::sql::{Fault, Reply, SqlClient};
@@ -67,7 +67,7 @@ impl Client {
                 }
             }
         }
-        Err(Error::Busy("the server stays busy"))
+        Err(Error::Busy(Bound::Server))
     }
 
     fn refused(&self, status: StatusCode, body: &str) -> Error {

@@ -1,5 +1,6 @@
 //! One error, its variants named by who must act: the caller, the operator, or us.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::event::Rejection;
@@ -18,7 +19,7 @@ pub enum Error {
 
     /// The caller may try again later: a bound is reached, nothing was stored.
     #[error("{0}; try again in a moment")]
-    Busy(&'static str),
+    Busy(Bound),
 
     /// The caller asked for more than one query may take: time or memory.
     #[error("{0}")]
@@ -64,6 +65,48 @@ pub enum Error {
     /// The engine has been closed.
     #[error("the engine is shutting down")]
     Closed,
+}
+
+/// What there may be only so much of at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    Queue,
+    Memory,
+    Disk,
+    Keys,
+    Queries,
+    Batches,
+    /// Any of these, at a server that was asked.
+    Server,
+}
+
+impl Bound {
+    /// The name in metrics and logs.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Bound::Queue => "queue-full",
+            Bound::Memory => "memory-full",
+            Bound::Disk => "disk-full",
+            Bound::Keys => "too-many-keys",
+            Bound::Queries => "too-many-queries",
+            Bound::Batches => "too-many-batches",
+            Bound::Server => "server-busy",
+        }
+    }
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Bound::Queue => "the queue before the write-ahead log is full",
+            Bound::Memory => "memory is full and cannot be flushed yet",
+            Bound::Disk => "the disk is full",
+            Bound::Keys => "as many idempotency keys are remembered as may (idempotency_max_keys)",
+            Bound::Queries => "as many queries run as may",
+            Bound::Batches => "as many batches as fit are being read",
+            Bound::Server => "the server stays busy",
+        })
+    }
 }
 
 impl Error {

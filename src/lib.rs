@@ -45,14 +45,16 @@
 //!
 //! # Modules, from the ground up
 //!
-//! [`event`], [`hour`], [`error`] are the nouns; [`threads`] says which threads go first, [`text`] what is said to people.
-//! [`storage`] is everything between an event and the disk and knows no HTTP and no SQL. [`query`] is DataFusion and knows
-//! snapshots, never the engine. [`decode`] and [`encode`] speak CSV, NDJSON, Arrow and Parquet with the world, [`rows`] writes
-//! the answers of statements, [`export`] files for a lake; [`generate`] makes workloads, [`http`] is the server, [`client`]
-//! its client, [`config`] every setting, [`shell`] the SQL shell, [`mod@bench`] measures all of it, [`cli`] has the commands.
-//! A module imports only from below; a test holds that as data.
+//! [`event`], [`hour`], [`error`] are the nouns; [`metrics`] counts, [`threads`] says which threads go first, [`text`]
+//! what is said to people. [`storage`] is everything between an event and the disk and knows no HTTP and no SQL.
+//! [`query`] is DataFusion and knows snapshots, never the engine. [`decode`] and [`encode`] speak CSV, NDJSON, Arrow
+//! and Parquet with the world, [`rows`] writes the answers of statements, [`export`] files for a lake; [`generate`]
+//! makes workloads, [`http`] is the server, [`client`] its client, [`config`] every setting, [`shell`] the SQL shell,
+//! [`mod@bench`] measures all of it, [`cli`] has the commands. A module imports only from below; a test holds that as
+//! data.
 
 pub mod event;
+pub mod metrics;
 pub mod text;
 pub mod threads;
 

@@ -22,7 +22,7 @@ pub fn start(config: &Config) {
     let filter = EnvFilter::new(format!("{QUIET},{}", config.log.0));
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let _ = match json {
-        true => lines.json().flatten_event(true).try_init(),
+        true => lines.json().flatten_event(true).with_span_list(false).try_init(),
         false => lines.with_ansi(colour).try_init(),
     };
 }

@@ -10,6 +10,7 @@ use axum::response::Response;
 use super::problem::Problem;
 use super::{App, body, params, preflight};
 use crate::decode::{self, DecodeError, Encoding, Format};
+use crate::error::{Bound, Error};
 use crate::event::EventBatch;
 
 const METHODS: &str = "POST, OPTIONS";
@@ -37,9 +38,7 @@ async fn post(app: &App, request: Request<Body>) -> Result<Response, Problem> {
     let key = params::key(&head.headers, None)?;
     // IMPORTANT: the permit moves into the decoder's thread. A caller who goes away drops this future, not that thread,
     // and the body stays in memory until the thread is done with it.
-    let permit = Arc::clone(&app.batch_slots)
-        .try_acquire_owned()
-        .map_err(|_| Problem::busy("as many batches as fit are being read; try again in a moment"))?;
+    let permit = Arc::clone(&app.batch_slots).try_acquire_owned().map_err(|_| Error::Busy(Bound::Batches))?;
     let bytes = body::read(&head.headers, body, &app.options).await?;
     let limit = app.options.max_body_bytes;
     let decoding = tokio::task::spawn_blocking(move || (decoded(format, encoding, bytes, limit), permit));

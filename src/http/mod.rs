@@ -8,6 +8,7 @@
 //! | `/sql` | POST, GET | 200, the rows of a statement, in the format that `Accept` names |
 //! | `/queries`, `/queries/NAME` | GET | 200, the library of statements; the rows of one of them |
 //! | `/admin/flush` | POST | 204 once everything acknowledged before is in data files |
+//! | `/metrics` | GET, HEAD | 200, what this process did and how it fares, as OpenMetrics |
 //! | `/healthz` | GET, HEAD | 200 while the process answers |
 //! | `/readyz` | GET, HEAD | 200 while events are taken, else 503 and why |
 //!
@@ -15,7 +16,9 @@
 //! again with the same key within the window, it is answered the same and stored once. The first under a key counts, whatever
 //! the others hold.
 //!
-//! Whatever is wrong is answered as a [`problem::Problem`]. Every answer, errors too, carries
+//! Whatever is wrong is answered as a [`problem::Problem`], which carries the request's id (the `x-request-id` that was sent,
+//! or one made for it) as a header and a member; so do the lines of the log that were written meanwhile. Other answers do not
+//! repeat it. Every answer, errors too, carries
 //! `access-control-allow-origin`, so that a page of any origin may send beacons and read what became of them.
 //!
 //! Routing is a `match` over whole paths rather than an axum `Router`: with a few paths and one capture a router's
@@ -33,19 +36,25 @@ use axum::http::{HeaderValue, Method, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures::future::{BoxFuture, Either, Ready, ready};
 use tokio::sync::Semaphore;
+use tracing::Instrument;
 
 use crate::query::QueryEngine;
 use crate::storage::Engine;
 use connection::Connection;
+use metrics::{Asked, Metrics};
 use problem::Problem;
+use request_id::RequestId;
 
 mod analytics;
 mod body;
 mod ceiling;
 mod connection;
 mod events;
+mod metrics;
 mod params;
 mod problem;
+mod process;
+mod request_id;
 mod serve;
 mod sql;
 
@@ -78,32 +87,48 @@ pub struct App {
     options: HttpOptions,
     /// One permit for each batch body in memory. A semaphore that nobody waits on: without a permit the answer is 503.
     batch_slots: Arc<Semaphore>,
+    metrics: Metrics,
 }
 
 impl App {
     pub fn new(engine: Engine, query: Arc<QueryEngine>, options: HttpOptions) -> App {
         let slots = options.batch_slots.min(Semaphore::MAX_PERMITS);
-        App { engine, query, batch_slots: Arc::new(Semaphore::new(slots)), options }
+        let metrics = Metrics::new(&engine, &query);
+        App { engine, query, batch_slots: Arc::new(Semaphore::new(slots)), options, metrics }
     }
 
     /// Answers one request: the hot paths in the call itself, the others in a future. Hyper moves a connection's future for
     /// each request, so what it moves is kept to a response or a pointer. An answer to come holds the connection, and so tells that it is to come.
     pub fn respond(self: &Arc<App>, request: Request<Body>, connection: &Arc<Connection>) -> Answer {
+        let asked = self.metrics.begin(&request);
         if let Some(response) = analytics::get_now(self, &request) {
+            self.metrics.end(asked, response.status());
             return Answer::Left(ready(self.allow_origin(response)));
         }
         let (app, connection) = (Arc::clone(self), Arc::clone(connection));
+        let sent = RequestId::sent(request.headers());
         if let Some(queued) = analytics::post_now(self, &request) {
             return Answer::Right(Box::pin(async move {
                 let _connection = connection;
-                app.finish(queued.await)
+                app.finish(queued.await, asked, sent)
             }));
         }
-        Answer::Right(Box::pin(async move { app.finish(app.route(request, &connection).await) }))
+        let id = sent.unwrap_or_else(RequestId::new);
+        // A span of the highest level is there whatever the log leaves out.
+        let span = tracing::error_span!("request", request_id = id.as_str());
+        Answer::Right(Box::pin(async move {
+            let outcome = app.route(request, &connection).instrument(span).await;
+            app.finish(outcome, asked, Some(id))
+        }))
     }
 
-    fn finish(&self, outcome: Result<Response, Problem>) -> Response {
-        self.allow_origin(outcome.unwrap_or_else(IntoResponse::into_response))
+    fn finish(&self, outcome: Result<Response, Problem>, asked: Asked, id: Option<RequestId>) -> Response {
+        let response = outcome.unwrap_or_else(|problem| {
+            self.metrics.rejected(problem.reason());
+            problem.answer(id.unwrap_or_else(RequestId::new))
+        });
+        self.metrics.end(asked, response.status());
+        self.allow_origin(response)
     }
 
     fn allow_origin(&self, mut response: Response) -> Response {
@@ -129,6 +154,7 @@ impl App {
                 sql::respond_queries(self, Some(&name), request, connection).await
             }
             "/admin/flush" => self.flush(request.method()).await,
+            "/metrics" => self.metrics.respond(request.method()).await,
             "/healthz" => probe(request.method(), None),
             "/readyz" => probe(request.method(), self.engine.poisoned()),
             _ => Err(Problem::not_found()),

@@ -1,14 +1,16 @@
 //! Answers that say what went wrong, as `application/problem+json` (RFC 9457).
 
 use std::borrow::Cow;
+use std::num::NonZeroU64;
 
 use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, HeaderName};
 use axum::http::{HeaderValue, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde::Serialize;
 
-use crate::error::Error;
+use super::request_id::{RequestId, X_REQUEST_ID};
+use crate::error::{Bound, Error};
 use crate::event::Rejection;
 
 /// A kind of problem: what every problem of the kind has in common.
@@ -44,6 +46,7 @@ mod kind {
         BODY_TOO_LARGE: 413 "body-too-large" "The body is too large";
         UNSUPPORTED_BODY: 415 "unsupported-body" "The body is in no format known here";
         TOO_HEAVY: 422 "too-heavy" "The statement takes more than one may";
+        CALLER_GONE: 499 "caller-gone" "The caller has gone";
         INTERNAL: 500 "internal" "The server failed";
         BUSY: 503 "busy" "Too much at once";
         UNAVAILABLE: 503 "unavailable" "Not in service";
@@ -61,10 +64,13 @@ pub struct Problem {
     parameter: Option<&'static str>,
     /// The line or row of the body, or the line of the statement, at fault, counted from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
-    line: Option<u64>,
+    line: Option<NonZeroU64>,
     /// The character of the statement's line at fault, counted from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
-    column: Option<u64>,
+    column: Option<NonZeroU64>,
+    /// What it is counted as: the end of the kind's identifier, or the bound that was reached.
+    #[serde(skip)]
+    reason: &'static str,
     /// A header of this answer, in lower case: what a program needs to do better next time.
     #[serde(skip)]
     header: Option<(&'static str, &'static str)>,
@@ -72,7 +78,8 @@ pub struct Problem {
 
 impl Problem {
     fn new(kind: &'static Kind, detail: impl Into<Cow<'static, str>>) -> Problem {
-        Problem { kind, detail: detail.into(), parameter: None, line: None, column: None, header: None }
+        let (detail, reason) = (detail.into(), kind.urn.rsplit(':').next().unwrap_or_default());
+        Problem { kind, detail, parameter: None, line: None, column: None, reason, header: None }
     }
 
     fn with_header(self, name: &'static str, value: &'static str) -> Problem {
@@ -84,13 +91,13 @@ impl Problem {
     }
 
     pub fn bad_row(line: u64, detail: String) -> Problem {
-        Problem { line: Some(line), ..Problem::new(&kind::INVALID_ROW, detail) }
+        Problem { line: NonZeroU64::new(line), ..Problem::new(&kind::INVALID_ROW, detail) }
     }
 
     pub fn not_found() -> Problem {
         Problem::new(
             &kind::NOT_FOUND,
-            "the paths are /analytics, /events, /sql, /queries, /admin/flush, /healthz and /readyz",
+            "the paths are /analytics, /events, /sql, /queries, /admin/flush, /metrics, /healthz and /readyz",
         )
     }
 
@@ -123,19 +130,53 @@ impl Problem {
         Problem::new(&kind::UNSUPPORTED_BODY, detail).with_header(header, accepted)
     }
 
-    /// A bound is reached and nothing was stored; a second later it may be different.
-    pub fn busy(detail: impl Into<Cow<'static, str>>) -> Problem {
-        Problem::new(&kind::BUSY, detail).with_header("retry-after", "1")
+    /// For the log and the metrics, which must not take it for a fault of ours; nobody is there to read it. The status is
+    /// nginx's.
+    pub fn caller_gone() -> Problem {
+        Problem::new(&kind::CALLER_GONE, "the connection was closed before the answer was there")
     }
 
-    fn unavailable(detail: String) -> Problem {
-        Problem::new(&kind::UNAVAILABLE, detail).with_header("retry-after", "10")
+    /// A bound is reached and nothing was stored; a second later it may be different.
+    fn busy(detail: String, bound: Bound) -> Problem {
+        let problem = Problem::new(&kind::BUSY, detail).with_header("retry-after", "1");
+        Problem { reason: bound.reason(), ..problem }
+    }
+
+    fn unavailable(detail: String, reason: &'static str) -> Problem {
+        Problem { reason, ..Problem::new(&kind::UNAVAILABLE, detail).with_header("retry-after", "10") }
     }
 
     /// A fault on this side. Its cause goes to the log and not to the caller, who can do nothing with our paths.
     pub fn internal(cause: &dyn std::fmt::Display) -> Problem {
         tracing::error!(%cause, "a request failed");
-        Problem::new(&kind::INTERNAL, "the server's log names the cause")
+        Problem::new(&kind::INTERNAL, "the server's log names the cause beside this request's id")
+    }
+
+    pub fn reason(&self) -> &'static str {
+        self.reason
+    }
+
+    /// The answer, with the id by which the log tells more.
+    pub fn answer(self, id: RequestId) -> Response {
+        #[derive(Serialize)]
+        struct Members<'p> {
+            #[serde(flatten)]
+            problem: &'p Problem,
+            request_id: &'p str,
+        }
+        let (request_id, status, reason, detail) = (id.as_str(), self.kind.status, self.reason, &*self.detail);
+        tracing::debug!(request_id, status, reason, detail, "a request was answered with a problem");
+        let members = Members { problem: &self, request_id };
+        let body = serde_json::to_vec(&members).expect("a problem has only text and numbers");
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = StatusCode::from_u16(status).expect("the kinds have statuses of HTTP");
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(X_REQUEST_ID, id.into_header());
+        if let Some((name, value)) = self.header {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        response
     }
 }
 
@@ -151,29 +192,17 @@ impl From<Error> for Problem {
         match error {
             Error::Rejected(rejection) => Problem::from(rejection),
             Error::Invalid(detail) => Problem::invalid(detail),
-            Error::Busy(_) => Problem::busy(error.to_string()),
+            Error::Busy(bound) => Problem::busy(error.to_string(), bound),
             Error::Limit(detail) => Problem::new(&kind::TOO_HEAVY, detail),
             Error::Query(_) if error.is_callers() => {
-                let (line, column) = error.position().unzip();
+                let (line, column) = error.position().unwrap_or_default();
+                let (line, column) = (NonZeroU64::new(line), NonZeroU64::new(column));
                 Problem { line, column, ..Problem::new(&kind::INVALID_QUERY, error.to_string()) }
             }
-            Error::Poisoned(_) | Error::Closed => Problem::unavailable(error.to_string()),
+            Error::Poisoned(_) => Problem::unavailable(error.to_string(), "poisoned"),
+            Error::Closed => Problem::unavailable(error.to_string(), "closed"),
             other => Problem::internal(&other),
         }
-    }
-}
-
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let body = serde_json::to_vec(&self).expect("a problem has only text and numbers");
-        let mut response = Response::new(Body::from(body));
-        *response.status_mut() = StatusCode::from_u16(self.kind.status).expect("the kinds have statuses of HTTP");
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if let Some((name, value)) = self.header {
-            headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
-        }
-        response
     }
 }
 
@@ -195,7 +224,7 @@ mod tests {
             r#""status":400,"detail":"user: is missing","parameter":"user"}"#
         );
         assert_eq!(json(&problem), expected);
-        let response = problem.into_response();
+        let response = problem.answer(RequestId::new());
         assert_eq!(response.headers()[CONTENT_TYPE], "application/problem+json");
     }
 
@@ -206,17 +235,17 @@ mod tests {
 
     #[test]
     fn a_bound_that_is_reached_says_when_to_retry() {
-        let response = Problem::from(Error::Busy("the queue is full")).into_response();
+        let response = Problem::from(Error::Busy(Bound::Queue)).answer(RequestId::new());
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(response.headers()[RETRY_AFTER], "1");
-        let response = Problem::from(Error::Closed).into_response();
+        let response = Problem::from(Error::Closed).answer(RequestId::new());
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert!(response.headers().contains_key(RETRY_AFTER));
     }
 
     #[test]
     fn a_method_that_is_not_allowed_is_answered_with_those_that_are() {
-        let response = Problem::method_not_allowed("POST, OPTIONS").into_response();
+        let response = Problem::method_not_allowed("POST, OPTIONS").answer(RequestId::new());
         assert_eq!(response.headers()[ALLOW], "POST, OPTIONS");
     }
 

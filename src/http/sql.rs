@@ -15,6 +15,7 @@ use futures::stream;
 use http_body_util::StreamBody;
 use hyper::body::Frame;
 use serde::Deserialize;
+use tracing::Span;
 
 use super::connection::Connection;
 use super::problem::Problem;
@@ -79,11 +80,14 @@ async fn run(
     connection: &Arc<Connection>,
 ) -> Result<Response, Problem> {
     let snapshot = app.engine.snapshot();
-    let answer = tokio::select! {
-        answer = app.query.run_text(&mut session, &snapshot, sql, params) => answer?,
-        () = connection.gone() => return Err(Error::Closed.into()),
+    let answering = async {
+        let answer = app.query.run_text(&mut session, &snapshot, sql, params).await?;
+        rows(answer, format, connection).await
     };
-    rows(answer, format, connection).await
+    tokio::select! {
+        response = answering => response,
+        () = connection.gone() => Err(Problem::caller_gone()),
+    }
 }
 
 fn question(headers: &HeaderMap, body: Bytes) -> Result<Question, Problem> {
@@ -150,6 +154,8 @@ fn accepted(headers: &HeaderMap) -> Result<RowFormat, Problem> {
 struct Writing {
     answer: Answer,
     connection: Arc<Connection>,
+    /// The request's, for what is written after its answer has begun.
+    span: Span,
     buffer: SharedBuffer,
     /// Nothing once the last row is written.
     writer: Option<RowWriter<SharedBuffer>>,
@@ -161,11 +167,7 @@ impl Writing {
         while let Some(writer) = &mut self.writer
             && self.buffer.len() < bytes
         {
-            let batch = tokio::select! {
-                batch = self.answer.next() => batch,
-                () = self.connection.gone() => return Err(Error::Closed),
-            };
-            match batch {
+            match self.answer.next().await {
                 Some(batch) => writer.write(&batch?)?,
                 None => drop(self.writer.take().expect("just seen").finish()?),
             }
@@ -178,7 +180,7 @@ async fn rows(answer: Answer, format: RowFormat, connection: &Arc<Connection>) -
     let buffer = SharedBuffer::default();
     let writer = RowWriter::new(format, &answer.schema, buffer.clone())?;
     let connection = Arc::clone(connection);
-    let mut writing = Writing { answer, connection, buffer, writer: Some(writer) };
+    let mut writing = Writing { answer, connection, span: Span::current(), buffer, writer: Some(writer) };
     writing.fill(HELD_BYTES).await?;
     let first = writing.buffer.take();
     let figures = writing.answer.receipt.figures();
@@ -216,8 +218,13 @@ fn parts(
         match next {
             Next::Part(writing, part) => Some((Ok(Frame::data(part.into())), Next::More(writing))),
             Next::More(mut writing) => {
-                if let Err(error) = writing.fill(PART_BYTES).await {
-                    tracing::debug!(%error, "an answer was cut off");
+                let connection = Arc::clone(&writing.connection);
+                let filled = tokio::select! {
+                    filled = writing.fill(PART_BYTES) => filled,
+                    () = connection.gone() => Err(Error::Closed),
+                };
+                if let Err(error) = filled {
+                    tracing::debug!(parent: &writing.span, %error, "an answer was cut off");
                     return Some((Err(error), Next::End));
                 }
                 let part = writing.buffer.take();

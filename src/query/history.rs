@@ -4,8 +4,10 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, Utc};
+use tokio::sync::OwnedSemaphorePermit;
 
-use super::receipt::Receipt;
+use super::instruments::Instruments;
+use super::receipt::{Figures, Receipt};
 use crate::error::Error;
 
 /// Statements remembered, the running ones beside them.
@@ -14,8 +16,12 @@ const REMEMBERED: usize = 100;
 /// Characters of a statement's text that are remembered.
 const TEXT_CHARS: usize = 1_000;
 
+/// A statement that took this many milliseconds is told of in the log.
+const SLOW_MS: f64 = 1_000.0;
+
 #[derive(Debug, Default)]
 pub struct History {
+    pub instruments: Instruments,
     /// A mutex held for a push or a copy.
     entries: Mutex<VecDeque<Entry>>,
 }
@@ -56,10 +62,12 @@ pub struct Running {
     history: Arc<History>,
     receipt: Arc<Receipt>,
     id: u64,
+    /// Given back before the end is told: who asks one statement after another needs one slot.
+    slot: Option<OwnedSemaphorePermit>,
 }
 
 impl History {
-    pub fn begin(self: &Arc<Self>, text: &str, receipt: &Arc<Receipt>) -> Running {
+    pub fn begin(self: &Arc<Self>, text: &str, receipt: &Arc<Receipt>, slot: OwnedSemaphorePermit) -> Running {
         let mut entries = self.entries.lock().expect("no panic under this lock");
         let id = entries.back().map_or(1, |last| last.id + 1);
         let finished = |entry: &Entry| entry.state != State::Running;
@@ -71,7 +79,7 @@ impl History {
         let text = text.chars().take(TEXT_CHARS).collect();
         let (started, state) = (Utc::now(), State::Running);
         entries.push_back(Entry { id, text, started, state, error: None, receipt: receipt.clone() });
-        Running { history: self.clone(), receipt: receipt.clone(), id }
+        Running { history: self.clone(), receipt: receipt.clone(), id, slot: Some(slot) }
     }
 
     pub fn entries(&self) -> Vec<Entry> {
@@ -79,11 +87,42 @@ impl History {
     }
 
     fn end(&self, id: u64, state: State, error: Option<String>) {
-        let mut entries = self.entries.lock().expect("no panic under this lock");
-        if let Some(entry) = entries.iter_mut().find(|entry| entry.id == id && entry.state == State::Running) {
+        let ended = {
+            let mut entries = self.entries.lock().expect("no panic under this lock");
+            let Some(entry) = entries.iter_mut().find(|entry| entry.id == id && entry.state == State::Running) else {
+                return;
+            };
             entry.receipt.ended();
             (entry.state, entry.error) = (state, error);
+            entry.clone()
+        };
+        let figures = ended.receipt.figures();
+        self.instruments.ended(state, &figures);
+        ended.log(&figures);
+    }
+}
+
+impl Entry {
+    /// Tells of a statement that failed or took long, for whoever wonders why a page was slow.
+    fn log(&self, figures: &Figures) {
+        let Figures { planning_ms, running_ms, rows, partitions_read, files_read, bytes_read, rollup, .. } = *figures;
+        if self.state != State::Failed && planning_ms + running_ms < SLOW_MS {
+            return;
         }
+        let (outcome, error, statement) = (self.state.as_str(), self.error.as_deref(), &*self.text);
+        tracing::info!(
+            outcome,
+            error,
+            planning_ms,
+            running_ms,
+            rows,
+            partitions_read,
+            files_read,
+            bytes_read,
+            rollup,
+            statement,
+            "a statement failed or took long"
+        );
     }
 }
 
@@ -92,17 +131,22 @@ impl Running {
         &self.receipt
     }
 
-    pub fn done(&self) {
-        self.history.end(self.id, State::Done, None);
+    pub fn done(&mut self) {
+        self.end(State::Done, None);
     }
 
-    pub fn failed(&self, error: &Error) {
-        self.history.end(self.id, State::Failed, Some(error.to_string()));
+    pub fn failed(&mut self, error: &Error) {
+        self.end(State::Failed, Some(error.to_string()));
+    }
+
+    fn end(&mut self, state: State, error: Option<String>) {
+        self.slot = None;
+        self.history.end(self.id, state, error);
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.history.end(self.id, State::Cancelled, None);
+        self.end(State::Cancelled, None);
     }
 }

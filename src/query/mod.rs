@@ -5,13 +5,14 @@
 //! [`catalog`] is what it finds by name, [`table`] the `events` table, [`spans`] what a predicate says about time, [`memory`]
 //! the scan of what is in memory, [`rollup`] the aggregates answered without a scan, [`distinct`]
 //! the distinct users of the others, [`serial`] what keeps a statement to one thread. [`receipt`] and [`history`] tell what it
-//! cost.
+//! cost, [`instruments`] what all of them did.
 //!
 //! This module knows snapshots, never the engine: a query cannot change what it reads.
 
 mod catalog;
 mod distinct;
 mod history;
+mod instruments;
 mod library;
 mod memory;
 mod receipt;
@@ -159,17 +160,18 @@ impl QueryEngine {
             .with_physical_optimizer_rule(Arc::new(serial::SerialRule))
             .build();
         let context = base.task_ctx();
+        let concurrency = options.concurrency.clamp(1, Semaphore::MAX_PERMITS);
         Ok(QueryEngine {
             base,
             context,
             hour_stats: OnceLock::new(),
-            slots: Arc::new(Semaphore::new(options.concurrency.clamp(1, Semaphore::MAX_PERMITS))),
+            slots: Arc::new(Semaphore::new(concurrency)),
             history: Arc::default(),
             settings: options.settings.clone().into(),
             // One more than a statement is planned for: beside one that computes without a pause there is a thread for the
             // clock that ends it, and for the next.
             runtime: Some(threads(options.threads + 1)?),
-            options: options.clone(),
+            options: QueryOptions { concurrency, ..options.clone() },
         })
     }
 

@@ -24,13 +24,14 @@ use datafusion::sql::sqlparser::ast::{Expr, Query, SelectItem, SetExpr, Statemen
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 use futures::StreamExt;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
+use tracing::Instrument;
 
 use super::history::Running;
 use super::receipt::Receipt;
 use super::{QueryEngine, SHOW_CHUNKS};
-use crate::error::{Error, Result};
+use crate::error::{Bound, Error, Result};
 use crate::storage::Snapshot;
 
 /// Expressions and subqueries may nest this deep.
@@ -258,21 +259,22 @@ impl QueryEngine {
         statement: Parsed,
         params: Params,
     ) -> Result<Answer> {
-        let permit = Arc::clone(&self.slots).try_acquire_owned();
-        let permit = permit.map_err(|_| Error::Busy("as many queries run as may"))?;
+        let slot = Arc::clone(&self.slots).try_acquire_owned();
+        let slot = slot.map_err(|_| Error::Busy(Bound::Queries))?;
         let receipt = Arc::new(Receipt::default());
-        let running = self.history.begin(&statement.text, &receipt);
+        let running = self.history.begin(&statement.text, &receipt, slot);
         let job = Job {
             engine: self.clone(),
             session: session.clone(),
             snapshot: snapshot.clone(),
             deadline: Instant::now() + self.options.timeout,
             running,
-            _permit: permit,
         };
         let (planned, plan) = tokio::sync::oneshot::channel();
         let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
-        let task = self.runtime().spawn(job.run(statement.statement, params, planned, sender)).abort_handle();
+        // What the statement's task logs names the request that it answers.
+        let task = job.run(statement.statement, params, planned, sender).in_current_span();
+        let task = self.runtime().spawn(task).abort_handle();
         // Who stops waiting for the plan cancels it.
         let guard = AbortOnDrop(Some(task));
         let (schema, changed) = plan.await.map_err(|_| died())??;
@@ -339,7 +341,6 @@ struct Job {
     snapshot: Arc<Snapshot>,
     deadline: Instant,
     running: Running,
-    _permit: OwnedSemaphorePermit,
 }
 
 impl Job {

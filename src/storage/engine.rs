@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::distinct::DistinctUsers;
 use super::flusher::Flusher;
+use super::instruments::Instruments;
 use super::intake::Intake;
 use super::keys::{KeyFiles, KeyWindow};
 use super::lake::{FileIndex, Lake, LakeRuntime};
@@ -57,6 +58,8 @@ struct Shared {
     intake: Arc<Intake>,
     cell: Arc<SnapshotCell>,
     clock: Arc<dyn Clock>,
+    options: EngineOptions,
+    instruments: Instruments,
     /// Held to be joined by the first `close`.
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// The directory is ours until the last handle goes.
@@ -115,6 +118,7 @@ impl Engine {
         }
         wal::prepare_first(&*vfs, &wal_dir, options.wal_segment_bytes);
         let wal = Wal::open(vfs.clone(), &wal_dir, options.wal_segment_bytes, replayed)?;
+        memtable.begin(now_us);
         snapshot.active = memtable.view().clone();
         // The folders themselves: a log that is synced below a name that is not would be lost with the name.
         for dir in [Some(&*data_dir), data_dir.parent()].into_iter().flatten() {
@@ -126,6 +130,7 @@ impl Engine {
         let (sender, jobs) = mpsc::channel();
         let retry = Duration::from_millis(options.flush_retry_ms);
         let (segments, hour) = (wal.closed_segments(), clock.hour());
+        let instruments = Instruments::default();
         let flusher = Flusher {
             runtime,
             lake,
@@ -135,9 +140,10 @@ impl Engine {
             intake: intake.clone(),
             clock: clock.clone(),
             retry,
+            instruments: instruments.clone(),
         };
         let writer = Writer {
-            options,
+            options: options.clone(),
             clock: clock.clone(),
             intake: intake.clone(),
             wal,
@@ -145,6 +151,7 @@ impl Engine {
             keys,
             cell: cell.clone(),
             flusher: sender,
+            instruments: instruments.clone(),
             hour,
             poison: None,
         };
@@ -159,7 +166,8 @@ impl Engine {
                 flusher.run(jobs)
             }),
         ]);
-        Ok(Engine { shared: Arc::new(Shared { intake, cell, clock, threads: running, _lock: lock }) })
+        let shared = Shared { intake, cell, clock, options, instruments, threads: running, _lock: lock };
+        Ok(Engine { shared: Arc::new(shared) })
     }
 
     /// Queues one event; the future resolves to its frame's last LSN once it is durable and visible. The arguments must
@@ -203,6 +211,19 @@ impl Engine {
     /// Why no more events are accepted, when the log has failed.
     pub fn poisoned(&self) -> Option<String> {
         self.shared.intake.poisoned()
+    }
+
+    /// Events and bytes that wait for the writer.
+    pub fn queued(&self) -> (usize, usize) {
+        self.shared.intake.queued()
+    }
+
+    pub(super) fn options(&self) -> &EngineOptions {
+        &self.shared.options
+    }
+
+    pub(super) fn instruments(&self) -> &Instruments {
+        &self.shared.instruments
     }
 
     pub fn clock(&self) -> &Arc<dyn Clock> {

@@ -10,6 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::data_file::{self, HourUsers};
+use super::instruments::{Instruments, since};
 use super::intake::{Intake, Refusal, Waiter};
 use super::keys::KeyFiles;
 use super::lake::{self, DataFile, Lake, LakeRuntime};
@@ -37,6 +38,7 @@ pub struct Flusher {
     pub intake: Arc<Intake>,
     pub clock: Arc<dyn Clock>,
     pub retry: Duration,
+    pub instruments: Instruments,
 }
 
 impl Flusher {
@@ -57,6 +59,7 @@ impl Flusher {
                 Err(RecvTimeoutError::Disconnected) => return,
             };
             failed = self.flush_sealed().err().map(|error| {
+                self.instruments.flush_failures.inc();
                 tracing::warn!(%error, retry_ms = self.retry.as_millis(), "the flush failed and is tried again");
                 error.to_string().into()
             });
@@ -95,7 +98,12 @@ impl Flusher {
         self.segments.release_through(sealed.last_lsn)?;
         self.keys.expire(self.clock.now_us())?;
         self.runtime.block_on(self.lake.checkpoint_if_due());
-        let ms = (self.clock.now_us() - started) / 1_000;
+        let took = since(&*self.clock, started);
+        self.instruments.flush_duration.took(took);
+        self.instruments.flushed_rows.inc_by(sealed.rows);
+        self.instruments.flushed_files.inc_by(hours as u64);
+        self.instruments.flushed_bytes.inc_by(bytes);
+        let ms = took.as_millis() as u64;
         tracing::info!(hours, rows = sealed.rows, bytes, ms, "flushed to Parquet");
         Ok(())
     }

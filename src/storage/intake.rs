@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::{EngineOptions, Lsn};
-use crate::error::{Error, Result};
+use crate::error::{Bound, Error, Result};
 use crate::event::{EventBatch, EventKind, Key};
 
 /// Who waits for an outcome; `Err` carries why nothing was stored.
@@ -20,7 +20,7 @@ pub type Waiter<T> = oneshot::Sender<Result<T, Refusal>>;
 /// Why an append was not stored, cheap to give to each who waited.
 #[derive(Clone, Debug)]
 pub enum Refusal {
-    Busy(&'static str),
+    Busy(Bound),
     Poisoned(Arc<str>),
     Failed(Arc<str>),
     Closed,
@@ -29,7 +29,7 @@ pub enum Refusal {
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Error {
         match refusal {
-            Refusal::Busy(why) => Error::Busy(why),
+            Refusal::Busy(bound) => Error::Busy(bound),
             Refusal::Poisoned(why) => Error::Poisoned(why.to_string()),
             Refusal::Failed(why) => Error::Io {
                 path: super::lake::TABLE_DIR.into(),
@@ -122,7 +122,7 @@ impl Intake {
 
     fn check_keys(&self, is_keyed: bool) -> Result<()> {
         match is_keyed && self.keys_full.load(Ordering::Relaxed) {
-            true => Err(Error::Busy("as many idempotency keys are remembered as may (idempotency_max_keys)")),
+            true => Err(Error::Busy(Bound::Keys)),
             false => Ok(()),
         }
     }
@@ -149,7 +149,7 @@ impl Intake {
         let batch = &mut pending.taken.batch;
         let full = batch.len() + events > self.max_events || batch.byte_len() + bytes > self.max_bytes;
         if full && !batch.is_empty() {
-            return Err(Error::Busy("the queue before the write-ahead log is full"));
+            return Err(Error::Busy(Bound::Queue));
         }
         push(batch);
         let (sender, receiver) = oneshot::channel();
@@ -185,6 +185,12 @@ impl Intake {
         let mut pending = self.lock();
         pending.nudged = true;
         self.wake_if_idle(pending);
+    }
+
+    /// Events and bytes that wait.
+    pub fn queued(&self) -> (usize, usize) {
+        let pending = self.lock();
+        (pending.taken.batch.len(), pending.taken.batch.byte_len())
     }
 
     /// Takes everything that waits; sleeps up to `patience` when nothing does. `emptied` is an empty batch whose capacity

@@ -109,6 +109,8 @@ pub struct Memtable {
     pub bytes: u64,
     /// The idempotency keys of its requests, once it is sealed.
     pub keys: Arc<[Key]>,
+    /// When its first event came or was recovered, microseconds since the epoch.
+    pub since_us: i64,
 }
 
 impl Memtable {
@@ -166,6 +168,11 @@ impl MemtableWriter {
     pub fn new(generation: u64, next_lsn: Lsn) -> MemtableWriter {
         let view = Memtable { generation, first_lsn: next_lsn, last_lsn: next_lsn - 1, ..Memtable::default() };
         MemtableWriter { hours: HashMap::new(), keys: Vec::new(), view }
+    }
+
+    /// Notes when the generation's first event came.
+    pub fn begin(&mut self, now_us: i64) {
+        self.view.since_us = now_us;
     }
 
     /// Takes in a batch whose last event has `last_lsn`. `is_elsewhere` says whether an hour has rows outside this

@@ -3,7 +3,8 @@
 //! Reading order: [`vfs`] and [`object`] reach the disk; [`wal`] makes events durable; [`users`] and [`memtable`] hold them
 //! in memory, [`keys`] the requests that must not count again; [`data_file`] and [`lake`] seal them; [`sources`], [`distinct`] and [`snapshot`] are what
 //! readers see; [`intake`],
-//! [`writer`] and [`flusher`] move events along; [`engine`] opens and recovers all of it.
+//! [`writer`] and [`flusher`] move events along; [`engine`] opens and recovers all of it; [`instruments`] and [`scrape`] tell
+//! how it fares.
 //!
 //! Nothing here knows HTTP or SQL, and nothing but [`vfs::Disk`] and [`crate::hour::SystemClock`] reaches the operating
 //! system's files or its time of day.
@@ -12,11 +13,13 @@ mod data_file;
 mod distinct;
 mod engine;
 mod flusher;
+mod instruments;
 mod intake;
 mod keys;
 mod lake;
 mod memtable;
 mod object;
+mod scrape;
 mod snapshot;
 mod sources;
 mod users;

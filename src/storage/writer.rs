@@ -6,13 +6,14 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use super::flusher::Job;
+use super::instruments::{Instruments, since};
 use super::intake::{Intake, Refusal, Taken};
 use super::keys::KeyWindow;
 use super::memtable::MemtableWriter;
 use super::snapshot::SnapshotCell;
 use super::wal::Wal;
 use super::{EngineOptions, Lsn};
-use crate::error::Error;
+use crate::error::{Bound, Error};
 use crate::event::{EventBatch, Keyed};
 use crate::hour::{Clock, HOUR_US, Hour};
 
@@ -31,6 +32,7 @@ pub struct Writer {
     pub keys: KeyWindow,
     pub cell: Arc<SnapshotCell>,
     pub flusher: Sender<Job>,
+    pub instruments: Instruments,
     /// The wall-clock hour that the active generation belongs to.
     pub hour: Hour,
     /// Why the log is written to no more. What was queued before that is known is refused like what comes after.
@@ -93,13 +95,18 @@ impl Writer {
     }
 
     fn store(&mut self, batch: &EventBatch) -> Result<Lsn, Refusal> {
-        let segment = self.wal.sequence();
+        let (segment, began_us) = (self.wal.sequence(), self.clock.now_us());
         let last_lsn = self.wal.append(batch).map_err(|error| self.refuse(error))?;
         if self.wal.sequence() != segment {
             // The segment begun took the spare: the flusher makes another before the next is due.
             let _ = self.flusher.send(Job::Flush);
         }
+        self.instruments.commit_events.observe(batch.len() as u64);
+        self.instruments.commit_duration.took(since(&*self.clock, began_us));
         self.remember_keys(batch.keyed());
+        if self.memtable.view().is_empty() {
+            self.memtable.begin(began_us);
+        }
         let snapshot = self.cell.load();
         self.memtable.apply(batch, last_lsn, |hour| snapshot.is_behind_active(hour));
         drop(snapshot);
@@ -125,7 +132,7 @@ impl Writer {
             && *action != "sync"
         {
             tracing::warn!(%error, "the disk is full: events are refused until there is space");
-            return Refusal::Busy("the disk is full");
+            return Refusal::Busy(Bound::Disk);
         }
         tracing::error!(%error, "the write-ahead log failed: no more events are accepted");
         let refusal = Refusal::Poisoned(error.to_string().into());
@@ -142,7 +149,7 @@ impl Writer {
         let view = self.memtable.view();
         let full = view.rows >= self.options.memtable_max_rows || view.bytes >= self.options.memtable_max_bytes;
         let may_seal = asked || self.cell.load().sealed.len() < MAX_SEALED;
-        self.intake.refuse((full && !may_seal).then_some(Refusal::Busy("memory is full and cannot be flushed yet")));
+        self.intake.refuse((full && !may_seal).then_some(Refusal::Busy(Bound::Memory)));
         if turned && view.is_empty() {
             // Users carried over for the hour that has passed are of no more use.
             let view = self.drop_carried();

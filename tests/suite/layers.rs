@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// From the ground up. Modules on one floor do not know each other.
 const FLOORS: &[&[&str]] = &[
-    &["event", "text", "threads"],
+    &["event", "metrics", "text", "threads"],
     &["error", "hour"],
     &["storage"],
     &["decode", "query"],
@@ -18,7 +18,7 @@ const FLOORS: &[&[&str]] = &[
 
 /// The same within `storage`.
 const STORAGE_FLOORS: &[&[&str]] = &[
-    &["vfs", "users"],
+    &["vfs", "users", "instruments"],
     &["object", "wal", "memtable"],
     &["data_file"],
     &["lake"],
@@ -29,6 +29,7 @@ const STORAGE_FLOORS: &[&[&str]] = &[
     &["flusher"],
     &["writer"],
     &["engine"],
+    &["scrape"],
 ];
 
 fn floor(floors: &[&[&str]], module: &str) -> Option<usize> {

@@ -10,6 +10,7 @@ mod http;
 mod idempotency;
 mod kills;
 mod layers;
+mod metrics;
 mod plans;
 mod server;
 mod shell;

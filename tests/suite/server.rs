@@ -19,9 +19,15 @@ pub struct Server {
 
 impl Server {
     pub fn start(data_dir: &Path, env: &[(&str, &str)]) -> Server {
+        Server::start_with_log(data_dir, env, "error", Stdio::inherit())
+    }
+
+    /// With log lines from a level on going somewhere.
+    pub fn start_with_log(data_dir: &Path, env: &[(&str, &str)], level: &str, log: Stdio) -> Server {
         let mut command = hourglass();
-        command.args(["serve", "--listen", "127.0.0.1:0", "--log", "error", "--data-dir"]).arg(data_dir);
-        let mut child = command.envs(env.iter().copied()).stdout(Stdio::piped()).spawn().expect("the binary starts");
+        command.args(["serve", "--listen", "127.0.0.1:0", "--log", level, "--data-dir"]).arg(data_dir);
+        command.envs(env.iter().copied()).stdout(Stdio::piped()).stderr(log);
+        let mut child = command.spawn().expect("the binary starts");
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let address = line.split("http://").nth(1).and_then(|rest| rest.split(' ').next());

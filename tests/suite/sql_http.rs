@@ -154,6 +154,19 @@ fn a_statement_that_needs_too_much_memory_is_refused_and_the_server_goes_on() {
     assert_eq!(sql(&mut client, "text/csv", "SELECT 1 AS a").body, "a\n1\n");
 }
 
+/// Bug: a statement gave up its slot a moment after its last row had been told. Consequence: who asked one statement after
+/// another met a 503 of their own making. Cure: the slot is free before the end is told.
+#[test]
+fn one_statement_after_another_needs_one_slot() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), &[("HOURGLASS_QUERY_CONCURRENCY", "1")]);
+    let mut client = server.connect();
+    for statement in ["SELECT 1", "SET hourglass.rollups = true", "SELECT nothing FROM events"].repeat(200) {
+        let answer = sql(&mut client, "*/*", statement);
+        assert_ne!(answer.status, 503, "{statement}: {}", answer.body);
+    }
+}
+
 #[test]
 fn past_the_statements_that_may_run_the_answer_is_503_and_events_are_taken() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,0 +1,183 @@
+//! `/metrics`: what this process did and how it fares, for Prometheus, as OpenMetrics 1.0.
+//!
+//! Each part of the house registers its own figures; this one counts requests. That costs the hot path two looks at the clock
+//! and three additions to atomics. Counted are the answers of this house's own, and not those of hyper to a head that it
+//! cannot read. A long answer has been answered when its rows begin to stream.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderValue, Method, Request, StatusCode};
+use axum::response::{IntoResponse, Response};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet, text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+use super::preflight;
+use super::problem::Problem;
+use super::process::Process;
+use crate::metrics::{Histogram, family};
+use crate::query::QueryEngine;
+use crate::storage::Engine;
+
+const METHODS_HERE: &str = "GET, HEAD, OPTIONS";
+const OPENMETRICS: HeaderValue = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+
+/// The values of labels: a caller must not be able to make new ones. The last of each stands for everything else.
+const ROUTES: [&str; 10] = [
+    "/analytics",
+    "/events",
+    "/sql",
+    "/queries",
+    "/queries/NAME",
+    "/admin/flush",
+    "/metrics",
+    "/healthz",
+    "/readyz",
+    "other",
+];
+const METHODS: [&str; 5] = ["POST", "GET", "HEAD", "OPTIONS", "other"];
+const STATUSES: [&str; 14] =
+    ["204", "200", "503", "400", "404", "405", "406", "408", "413", "415", "422", "499", "500", "other"];
+
+/// The instruments of the HTTP door, and everything that is registered for a scrape.
+#[derive(Debug)]
+pub struct Metrics {
+    requests: Arc<Requests>,
+    rejections: Family<[(&'static str, &'static str); 1], Counter>,
+    registry: Arc<Registry>,
+}
+
+/// A request that is being answered.
+#[derive(Debug)]
+pub struct Asked {
+    series: usize,
+    began: Instant,
+}
+
+impl Metrics {
+    pub fn new(engine: &Engine, query: &Arc<QueryEngine>) -> Metrics {
+        let (requests, rejections) = (Arc::new(Requests::new()), Family::default());
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(requests.clone()));
+        registry.register("hourglass_rejections", "Requests answered with a problem, by reason", rejections.clone());
+        engine.register(&mut registry);
+        query.register(&mut registry);
+        let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("hourglass_build", "The version that runs", version);
+        registry.register_collector(Box::new(Process));
+        Metrics { requests, rejections, registry: Arc::new(registry) }
+    }
+
+    pub fn begin(&self, request: &Request<Body>) -> Asked {
+        Asked { series: series(request.uri().path(), request.method()), began: Instant::now() }
+    }
+
+    pub fn end(&self, asked: Asked, status: StatusCode) {
+        let series = &self.requests.0[asked.series];
+        series.answers[position(&STATUSES, status.as_str())].fetch_add(1, Ordering::Relaxed);
+        series.duration.took(asked.began.elapsed());
+    }
+
+    pub fn rejected(&self, reason: &'static str) {
+        self.rejections.get_or_create(&[("reason", reason)]).inc();
+    }
+
+    /// Answers a scrape. It reads files of the system, so it runs where it may block.
+    pub async fn respond(&self, method: &Method) -> Result<Response, Problem> {
+        match *method {
+            Method::GET | Method::HEAD => {}
+            Method::OPTIONS => return Ok(preflight(METHODS_HERE)),
+            _ => return Err(Problem::method_not_allowed(METHODS_HERE)),
+        }
+        let registry = self.registry.clone();
+        let encoding = tokio::task::spawn_blocking(move || {
+            let mut text = String::new();
+            text::encode(&mut text, &registry).map(|()| text)
+        });
+        let text = encoding.await.map_err(|panic| Problem::internal(&panic))?;
+        let text = text.map_err(|error| Problem::internal(&error))?;
+        Ok(([(CONTENT_TYPE, OPENMETRICS)], text).into_response())
+    }
+}
+
+/// A place for every route and method, so that counting takes no lock and makes nothing.
+#[derive(Debug)]
+struct Requests(Vec<Series>);
+
+/// The requests of one route and method.
+#[derive(Debug)]
+struct Series {
+    answers: [AtomicU64; STATUSES.len()],
+    duration: Histogram,
+}
+
+fn series(path: &str, method: &Method) -> usize {
+    let path = if path.starts_with("/queries/") { "/queries/NAME" } else { path };
+    position(&ROUTES, path) * METHODS.len() + position(&METHODS, method.as_str())
+}
+
+/// Where a label's value is; the last place for one that is not among them.
+fn position(values: &[&str], value: &str) -> usize {
+    values.iter().position(|known| *known == value).unwrap_or(values.len() - 1)
+}
+
+impl Requests {
+    fn new() -> Requests {
+        let series = |_| Series { answers: Default::default(), duration: Histogram::of_times() };
+        Requests((0..ROUTES.len() * METHODS.len()).map(series).collect())
+    }
+
+    /// Those that were asked for at all, and their labels.
+    fn asked(&self) -> impl Iterator<Item = ([(&'static str, &'static str); 2], &Series)> {
+        let labels = ROUTES.iter().flat_map(|route| METHODS.map(|method| [("route", *route), ("method", method)]));
+        labels.zip(&self.0).filter(|(_, series)| !series.duration.is_empty())
+    }
+}
+
+impl Collector for Requests {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let (name, help) = ("hourglass_http_requests", "Requests answered");
+        let mut requests = family(&mut encoder, name, help, MetricType::Counter)?;
+        for (labels, series) in self.asked() {
+            for (status, answers) in STATUSES.iter().zip(&series.answers) {
+                let (answers, labels) = (answers.load(Ordering::Relaxed), (labels, [("status", *status)]));
+                if answers > 0 {
+                    requests.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&answers, None)?;
+                }
+            }
+        }
+        let (name, help) =
+            ("hourglass_http_request_duration_seconds", "Time from a request's head to its answer's head");
+        let mut durations = family(&mut encoder, name, help, MetricType::Histogram)?;
+        for (labels, series) in self.asked() {
+            series.duration.encode(durations.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_callers_make_up_is_counted_together() {
+        let labels = |path, method: &str| {
+            let series = series(path, &Method::from_bytes(method.as_bytes()).unwrap());
+            (ROUTES[series / METHODS.len()], METHODS[series % METHODS.len()])
+        };
+        assert_eq!(labels("/analytics", "POST"), ("/analytics", "POST"));
+        assert_eq!(labels("/queries/hour_stats", "GET"), ("/queries/NAME", "GET"));
+        assert_eq!(labels("/analytics/", "BREW"), ("other", "other"));
+        assert_eq!(STATUSES[position(&STATUSES, StatusCode::IM_A_TEAPOT.as_str())], "other");
+    }
+}
