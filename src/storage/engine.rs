@@ -218,6 +218,11 @@ impl Engine {
         self.shared.intake.queued()
     }
 
+    /// Idempotency keys remembered.
+    pub fn keys(&self) -> usize {
+        self.shared.intake.keys()
+    }
+
     pub(super) fn options(&self) -> &EngineOptions {
         &self.shared.options
     }

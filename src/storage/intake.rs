@@ -3,7 +3,7 @@
 //! Appenders push into a shared [`EventBatch`]; the writer takes all of it at once. That is the group commit: whatever came
 //! while the last sync ran is the next frame.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -85,8 +85,9 @@ struct Pending {
 pub struct Intake {
     max_events: usize,
     max_bytes: usize,
-    /// As many idempotency keys are known as may be.
-    keys_full: AtomicBool,
+    /// Idempotency keys that the writer knows, and how many it may.
+    keys: AtomicUsize,
+    max_keys: usize,
     /// A mutex, as every append must see the queue's length; held for a push or a take.
     pending: Mutex<Pending>,
     wake: Condvar,
@@ -94,9 +95,16 @@ pub struct Intake {
 
 impl Intake {
     pub fn new(options: &EngineOptions) -> Intake {
-        let (keys_full, pending, wake) = Default::default();
-        let (max_events, max_bytes) = (options.queue_max_events, options.queue_max_bytes);
-        Intake { max_events, max_bytes, keys_full, pending, wake }
+        let (keys, pending, wake) = Default::default();
+        let EngineOptions { queue_max_events, queue_max_bytes, idempotency_max_keys, .. } = *options;
+        Intake {
+            max_events: queue_max_events,
+            max_bytes: queue_max_bytes,
+            keys,
+            max_keys: idempotency_max_keys,
+            pending,
+            wake,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Pending> {
@@ -121,7 +129,7 @@ impl Intake {
     }
 
     fn check_keys(&self, is_keyed: bool) -> Result<()> {
-        match is_keyed && self.keys_full.load(Ordering::Relaxed) {
+        match is_keyed && self.keys() >= self.max_keys {
             true => Err(Error::Busy(Bound::Keys)),
             false => Ok(()),
         }
@@ -221,9 +229,13 @@ impl Intake {
         }
     }
 
-    /// Refuses requests with a key from now on, or accepts them again.
-    pub fn set_keys_full(&self, full: bool) {
-        self.keys_full.store(full, Ordering::Relaxed);
+    /// Idempotency keys known; at their bound, requests with one are refused.
+    pub fn keys(&self) -> usize {
+        self.keys.load(Ordering::Relaxed)
+    }
+
+    pub fn set_keys(&self, keys: usize) {
+        self.keys.store(keys, Ordering::Relaxed);
     }
 
     /// Why the writer is poisoned.

@@ -30,6 +30,9 @@ impl Collector for State {
         self.queue(encoder)?;
         self.wal(encoder, &snapshot)?;
         self.memtables(encoder, &snapshot)?;
+        gauge(encoder, "hourglass_idempotency_keys", "Idempotency keys remembered", self.0.keys() as u64)?;
+        let limit = "Idempotency keys past which requests with one are refused";
+        gauge(encoder, "hourglass_idempotency_max_keys", limit, self.0.options().idempotency_max_keys as u64)?;
         gauge(encoder, "hourglass_files", "Data files of the table", snapshot.file_count)?;
         gauge(encoder, "hourglass_hours", "Hours that have rows, in files or in memory", snapshot.partitions() as u64)
     }

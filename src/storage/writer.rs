@@ -120,7 +120,7 @@ impl Writer {
         let now_us = self.clock.now_us();
         self.keys.insert(stored.iter().map(|keyed| keyed.key), now_us);
         self.keys.expire(now_us);
-        self.intake.set_keys_full(self.keys.len() >= self.options.idempotency_max_keys);
+        self.intake.set_keys(self.keys.len());
     }
 
     /// A full disk passes; anything else leaves the log's end in doubt, and a failed sync must never be tried again: the
