@@ -2,6 +2,7 @@
 //! an idempotency key whose answer never came are sent again after the restart, and then count exactly once, too.
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -19,6 +20,9 @@ use crate::support::{block_on, query_engine, random};
 fn rounds() -> u64 {
     std::env::var("HOURGLASS_TEST_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(12)
 }
+
+/// Kills that one store lives through, before the next begins empty.
+const ROUNDS_A_STORE: usize = 25;
 
 /// What the clients know: every event has a user of its own.
 #[derive(Default)]
@@ -85,12 +89,23 @@ fn stored(dir: &Path) -> Vec<(String, i64)> {
 
 #[test]
 fn no_kill_loses_or_doubles_an_acknowledged_event() {
+    let (mut seed, mut acknowledged, mut retried) = (7, 0, 0);
+    for first in (0..rounds()).step_by(ROUNDS_A_STORE) {
+        let journal = kill_again_and_again(first..rounds().min(first + ROUNDS_A_STORE as u64), &mut seed);
+        acknowledged += journal.acknowledged.lock().unwrap().len();
+        retried += journal.retried.load(Ordering::Relaxed);
+    }
+    println!("{} kills, {acknowledged} events acknowledged, {retried} sent again, none lost, none doubled", rounds());
+    assert!(acknowledged > 1_000, "only {acknowledged} events were acknowledged");
+}
+
+/// Rounds on one store; after each, everything it has is read.
+fn kill_again_and_again(rounds: Range<u64>, seed: &mut u64) -> Arc<Journal> {
     let dir = tempfile::tempdir().unwrap();
     let journal = Arc::new(Journal::default());
-    let mut seed = 7;
     // Tiny generations and segments: nearly always a flush is under way.
     let env = [("HOURGLASS_MEMTABLE_MAX_ROWS", "400"), ("HOURGLASS_WAL_SEGMENT_BYTES", "32KiB")];
-    for round in 0..rounds() {
+    for round in rounds {
         let server = Server::start(dir.path(), &env);
         let posters: Vec<_> = (0..6)
             .map(|_| {
@@ -98,7 +113,7 @@ fn no_kill_loses_or_doubles_an_acknowledged_event() {
                 thread::spawn(move || post(&address, &journal))
             })
             .collect();
-        thread::sleep(Duration::from_millis(20 + random(&mut seed, 280)));
+        thread::sleep(Duration::from_millis(20 + random(seed, 280)));
         server.kill();
         posters.into_iter().for_each(|poster| poster.join().unwrap());
 
@@ -112,10 +127,7 @@ fn no_kill_loses_or_doubles_an_acknowledged_event() {
         assert!(lost.is_empty(), "round {round}: {} acknowledged, lost: {lost:?}", acknowledged.len());
         assert!(users.len() as u64 <= sent);
     }
-    let acknowledged = journal.acknowledged.lock().unwrap().len();
-    let retried = journal.retried.load(Ordering::Relaxed);
-    println!("{} kills, {acknowledged} events acknowledged, {retried} sent again, none lost, none doubled", rounds());
-    assert!(acknowledged > 1_000, "only {acknowledged} events were acknowledged");
+    journal
 }
 
 #[test]
