@@ -3,13 +3,14 @@
 //! [`QueryEngine`] holds what is made once: functions, rules, the memory pool, the threads, and the plan of
 //! `queries/hour_stats.sql`, which every `GET /analytics` runs. [`statement`] takes a statement from its text to its rows;
 //! [`catalog`] is what it finds by name, [`table`] the `events` table, [`spans`] what a predicate says about time, [`memory`]
-//! the scan of what is in memory, [`rollup`] the aggregates answered without a scan, [`distinct`]
-//! the distinct users of the others, [`serial`] what keeps a statement to one thread. [`receipt`] and [`history`] tell what it
-//! cost, [`instruments`] what all of them did.
+//! the scan of what is in memory, [`rollup`] the aggregates answered without a scan, [`distinct`] the distinct users of the
+//! others, [`courtesy`] what keeps a statement from being felt by requests. [`receipt`] and [`history`] tell what it cost,
+//! [`instruments`] what all of them did.
 //!
 //! This module knows snapshots, never the engine: a query cannot change what it reads.
 
 mod catalog;
+mod courtesy;
 mod distinct;
 mod history;
 mod instruments;
@@ -17,7 +18,6 @@ mod library;
 mod memory;
 mod receipt;
 mod rollup;
-mod serial;
 mod spans;
 mod statement;
 mod table;
@@ -157,7 +157,7 @@ impl QueryEngine {
             .with_runtime_env(runtime)
             .with_default_features()
             .with_optimizer_rules(rules())
-            .with_physical_optimizer_rule(Arc::new(serial::SerialRule))
+            .with_physical_optimizer_rule(Arc::new(courtesy::SerialRule))
             .build();
         let context = base.task_ctx();
         let concurrency = options.concurrency.clamp(1, Semaphore::MAX_PERMITS);

@@ -28,6 +28,7 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tracing::Instrument;
 
+use super::courtesy;
 use super::history::Running;
 use super::receipt::Receipt;
 use super::{QueryEngine, SHOW_CHUNKS};
@@ -447,7 +448,7 @@ fn bind(plan: LogicalPlan, params: Params) -> Result<LogicalPlan> {
 }
 
 async fn execute(state: &SessionState, plan: &LogicalPlan) -> Result<SendableRecordBatchStream> {
-    let physical = state.create_physical_plan(plan).await?;
+    let physical = courtesy::give_way(state.create_physical_plan(plan).await?)?;
     Ok(aside(execute_stream(physical, state.task_ctx())?))
 }
 
