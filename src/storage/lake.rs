@@ -7,7 +7,6 @@
 //! A data file is named after the first LSN of its generation. A flush that died before its commit leaves files nobody
 //! refers to, and the next one, which begins at the same LSN, writes over them.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties};
@@ -35,6 +34,9 @@ pub const TABLE_DIR: &str = "events";
 /// The key of a file's [`Rollup`] among the tags of its `add` action.
 const ROLLUP_TAG: &str = "hourglass.rollup";
 
+/// The key of the CRC-32C of a file's bytes, in eight hexadecimal digits.
+const CHECKSUM_TAG: &str = "hourglass.crc32c";
+
 /// Commits between two checkpoints of the Delta log.
 const CHECKPOINT_INTERVAL: u64 = 50;
 
@@ -51,6 +53,8 @@ pub struct DataFile {
     pub location: Location,
     pub bytes: u64,
     pub rollup: Rollup,
+    /// CRC-32C of its bytes, where the table tells it: Parquet's own page checksums are left out by the writer used here.
+    pub checksum: Option<u32>,
     /// The generation of this process whose rows it holds, where it is one.
     pub generation: Option<u64>,
 }
@@ -137,6 +141,13 @@ impl Lake {
         Ok(flushed)
     }
 
+    /// The version of the table, and its columns by name.
+    pub fn version_and_columns(&self) -> Result<(u64, Vec<String>)> {
+        let state = self.table.snapshot()?;
+        let columns = state.schema().fields().map(|field| field.name().clone()).collect();
+        Ok((state.version() as u64, columns))
+    }
+
     /// When the last commit was made, milliseconds since the epoch.
     pub fn last_commit_ms(&self) -> Option<i64> {
         let state = self.table.snapshot().ok()?;
@@ -157,31 +168,27 @@ impl Lake {
     }
 
     fn data_file(&self, add: &Add) -> Result<(Hour, DataFile)> {
-        let location =
-            Location::from_url_path(format!("{TABLE_DIR}/{}", add.path)).map_err(object_store::Error::from)?;
-        let partition = |column: &str| add.partition_values.get(column).cloned().flatten();
-        let hour = partition("date")
-            .and_then(|date| date.parse().ok())
-            .zip(partition("hour").and_then(|hour| hour.parse().ok()))
-            .and_then(|(date, hour)| Hour::from_partition(date, hour))
-            .ok_or_else(|| {
-                Error::Config(format!("{location}: not a partition of hours: {:?}", add.partition_values))
-            })?;
-        let tag = add.tags.as_ref().and_then(|tags| tags.get(ROLLUP_TAG)).and_then(Option::as_ref);
-        let rollup = match tag.and_then(|tag| serde_json::from_str(tag).ok()) {
+        let (location, hour) = placed(add)?;
+        let rollup = match rollup_of(add) {
             Some(rollup) => rollup,
             None => {
                 let bytes = self.store.read(&location).map_err(Error::io(location.to_string(), "read"))?;
-                data_file::read_rollup(bytes)?
+                let contents = data_file::read_contents(bytes).map_err(|error| Error::Damaged {
+                    path: location.to_string().into(),
+                    offset: 0,
+                    reason: error.to_string(),
+                    advice: "Restore the file from a backup",
+                })?;
+                contents.rollup
             }
         };
-        Ok((hour, DataFile { location, bytes: add.size as u64, rollup, generation: None }))
+        let checksum = checksum_of(add);
+        Ok((hour, DataFile { location, bytes: add.size as u64, rollup, checksum, generation: None }))
     }
 
     /// Writes a file's bytes, not yet durable. Answers where; the same generation and hour go to the same place.
     pub fn put(&self, first_lsn: Lsn, hour: Hour, parquet: &[u8]) -> Result<Location> {
-        let node = &self.node[..8.min(self.node.len())];
-        let path = format!("{TABLE_DIR}/{}/part-{first_lsn:020}-{node}.zstd.parquet", hour.partition_path());
+        let path = format!("{TABLE_DIR}/{}/part-{first_lsn:020}{}", hour.partition_path(), name_end(&self.node));
         let location = Location::from(path);
         self.store.put_data_file(&location, parquet).map_err(Error::io(location.to_string(), "write"))?;
         Ok(location)
@@ -238,6 +245,42 @@ impl Lake {
     }
 }
 
+/// Where a file is, below the data directory, and its hour.
+pub fn placed(add: &Add) -> Result<(Location, Hour)> {
+    let location = Location::from_url_path(format!("{TABLE_DIR}/{}", add.path)).map_err(object_store::Error::from)?;
+    let partition = |column: &str| add.partition_values.get(column).cloned().flatten();
+    let hour = partition("date")
+        .and_then(|date| date.parse().ok())
+        .zip(partition("hour").and_then(|hour| hour.parse().ok()))
+        .and_then(|(date, hour)| Hour::from_partition(date, hour))
+        .ok_or_else(|| Error::Config(format!("{location}: not a partition of hours: {:?}", add.partition_values)))?;
+    Ok((location, hour))
+}
+
+fn tag<'a>(add: &'a Add, key: &str) -> Option<&'a str> {
+    add.tags.as_ref()?.get(key)?.as_deref()
+}
+
+/// How the names of a node's data files end.
+fn name_end(node: &str) -> String {
+    format!("-{}.zstd.parquet", &node[..8.min(node.len())])
+}
+
+/// The first LSN of the generation that a data file of `node` holds; nothing for a file of another engine or node.
+pub fn first_lsn(location: &Location, node: &str) -> Option<Lsn> {
+    location.filename()?.strip_prefix("part-")?.strip_suffix(&name_end(node))?.parse().ok()
+}
+
+/// The rollup among a file's tags; a file of another engine has none.
+pub fn rollup_of(add: &Add) -> Option<Rollup> {
+    serde_json::from_str(tag(add, ROLLUP_TAG)?).ok()
+}
+
+/// The checksum among a file's tags.
+pub fn checksum_of(add: &Add) -> Option<u32> {
+    u32::from_str_radix(tag(add, CHECKSUM_TAG)?, 16).ok()
+}
+
 /// A table's state with an empty list of files: [`FileIndex`] has them, and a second list would cost as much memory again
 /// and time with every commit. Appends never look at it, and a checkpoint is made from the log itself.
 ///
@@ -282,6 +325,8 @@ fn add_action(hour: Hour, file: &DataFile, users: &(String, String), now_us: i64
     let stats = json!({ "numRecords": rollup.rows(), "minValues": min, "maxValues": max, "nullCount": nulls });
     let partition = [("date", hour.date().to_string()), ("hour", hour.of_day().to_string())];
     let tag = serde_json::to_string(rollup).expect("a rollup is plain data");
+    let checksum = file.checksum.map(|checksum| (CHECKSUM_TAG.to_string(), Some(format!("{checksum:08x}"))));
+    let tags = [(ROLLUP_TAG.to_string(), Some(tag))].into_iter().chain(checksum);
     Add {
         path: file.location.as_ref().trim_start_matches(TABLE_DIR).trim_start_matches('/').to_string(),
         partition_values: partition.map(|(column, value)| (column.to_string(), Some(value))).into(),
@@ -289,7 +334,7 @@ fn add_action(hour: Hour, file: &DataFile, users: &(String, String), now_us: i64
         modification_time: now_us / 1_000,
         data_change: true,
         stats: Some(stats.to_string()),
-        tags: Some(HashMap::from([(ROLLUP_TAG.to_string(), Some(tag))])),
+        tags: Some(tags.collect()),
         ..Add::default()
     }
 }
