@@ -18,3 +18,4 @@ mod simulation;
 mod sql;
 mod sql_http;
 mod support;
+mod verify;
