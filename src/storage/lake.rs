@@ -31,6 +31,9 @@ use crate::hour::Hour;
 /// The table's folder below the data directory.
 pub const TABLE_DIR: &str = "events";
 
+/// The Delta log's folder below the data directory.
+pub const LOG_DIR: &str = "events/_delta_log";
+
 /// The key of a file's [`Rollup`] among the tags of its `add` action.
 const ROLLUP_TAG: &str = "hourglass.rollup";
 
@@ -106,7 +109,17 @@ pub struct Lake {
 
 impl Lake {
     /// Loads the table; `create` makes it where there is none. Answers it with its files and the last LSN flushed.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] names the commit that is not what was written, which the library's own error does not.
     pub async fn open(store: VfsStore, node: &str, create: bool) -> Result<(Lake, FileIndex, Lsn)> {
+        match Lake::load(store.clone(), node, create).await {
+            Err(error @ Error::Delta(_)) => Err(damaged_commit(&store).unwrap_or(error)),
+            other => other,
+        }
+    }
+
+    async fn load(store: VfsStore, node: &str, create: bool) -> Result<(Lake, FileIndex, Lsn)> {
         // The scheme is a name only: every byte goes through `store`. With `file` the library would look for the folder on
         // the machine's disk itself, and distrust the order of our listings.
         let url = Url::parse(&format!("memory:///{TABLE_DIR}/")).expect("a valid URL");
@@ -136,7 +149,7 @@ impl Lake {
     pub async fn refresh(&mut self) -> Result<Lsn> {
         self.table.update_state().await?;
         let flushed = self.flushed().await?;
-        let log = Location::from(format!("{TABLE_DIR}/_delta_log"));
+        let log = Location::from(LOG_DIR);
         self.store.sync_folder(&log).map_err(Error::io(log.to_string(), "sync"))?;
         Ok(flushed)
     }
@@ -145,7 +158,7 @@ impl Lake {
     pub fn version_and_columns(&self) -> Result<(u64, Vec<String>)> {
         let state = self.table.snapshot()?;
         let columns = state.schema().fields().map(|field| field.name().clone()).collect();
-        Ok((state.version() as u64, columns))
+        Ok((state.version(), columns))
     }
 
     /// When the last commit was made, milliseconds since the epoch.
@@ -243,6 +256,33 @@ impl Lake {
             Err(error) => tracing::debug!(%error, "the table keeps its list of files"),
         }
     }
+}
+
+/// The actions of a commit: a JSON object a line.
+///
+/// # Errors
+/// [`Error::Damaged`] names the line that is none.
+pub fn read_actions(store: &VfsStore, commit: &Location) -> Result<Vec<Action>> {
+    let bytes = store.read(commit).map_err(Error::io(commit.to_string(), "read"))?;
+    let (mut actions, mut offset) = (Vec::new(), 0);
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        actions.push(serde_json::from_slice(line).map_err(|error| Error::Damaged {
+            path: store.vfs().1.join(commit.as_ref()),
+            offset,
+            reason: format!("no action of the Delta log: {error}"),
+            advice: "Restore the file from a backup; `hourglass verify` tells what else is damaged",
+        })?);
+        offset += line.len() as u64;
+    }
+    Ok(actions)
+}
+
+/// What is wrong with the first commit that cannot be read, if there is one.
+fn damaged_commit(store: &VfsStore) -> Option<Error> {
+    let (vfs, root) = store.vfs();
+    let entries = vfs.list(&root.join(LOG_DIR)).ok()?;
+    let mut commits = entries.iter().filter(|entry| entry.name.ends_with(".json") && !entry.name.starts_with('.'));
+    commits.find_map(|entry| read_actions(store, &Location::from(format!("{LOG_DIR}/{}", entry.name))).err())
 }
 
 /// Where a file is, below the data directory, and its hour.
