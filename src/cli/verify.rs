@@ -84,8 +84,11 @@ fn text(args: &Args, moved: &[Moved], report: &Report) -> String {
     for damage in &report.damage {
         text += &finding("damaged", damage);
     }
-    for note in &report.notes {
-        text += &finding("note", note);
+    for like in report.notes.chunk_by(|a, b| a.what == b.what) {
+        text += &finding("note", &like[0]);
+        if like.len() > 1 {
+            text += &format!("  {} more like this; --format json lists them\n\n", thousands(like.len() as u64 - 1));
+        }
     }
     let (log, table) = (&report.log, &report.table);
     let (segments, frames, events) = (thousands(log.segments), thousands(log.frames), thousands(log.events));

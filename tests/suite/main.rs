@@ -12,6 +12,7 @@ mod kills;
 mod layers;
 mod metrics;
 mod plans;
+mod poisoning;
 mod server;
 mod shell;
 mod simulation;

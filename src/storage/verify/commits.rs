@@ -7,14 +7,12 @@ use deltalake_core::kernel::{Action, Add};
 use object_store::path::Path as Location;
 
 use super::{Finding, RESTORE};
+use crate::error::{Error, Result};
 use crate::hour::Hour;
 use crate::storage::Lsn;
-use crate::storage::lake::{self, DataFile, TABLE_DIR};
+use crate::storage::lake::{self, DataFile, LOG_DIR, TABLE_DIR};
 use crate::storage::object::VfsStore;
 use crate::storage::vfs::Entry;
-
-/// The Delta log's folder, below the data directory.
-pub const LOG_DIR: &str = "events/_delta_log";
 
 /// A data file that the table names.
 #[derive(Clone, Debug)]
@@ -65,15 +63,13 @@ impl Commits {
         }
         let mut whole = missing.is_none();
         for version in commits.versions.clone() {
-            let location = Location::from(commit_name(version));
-            let read =
-                store.read(&location).map_err(|error| Finding::new(&location, format!("cannot be read: {error}")));
-            let applied = read.and_then(|bytes| commits.apply(version, node, &bytes));
-            if let Err(finding) = applied {
+            let actions = lake::read_actions(store, &Location::from(commit_name(version)));
+            let applied = actions.and_then(|actions| commits.apply(version, node, actions));
+            if let Err(error) = applied {
                 whole = false;
                 let means = "the server does not start, unless a later checkpoint covers this commit; the data files it \
                              added are not touched by this";
-                findings.push(finding.means(means).advice(RESTORE));
+                findings.push(Finding::of_error(error, store.vfs().1).means(means).advice(RESTORE));
             }
         }
         commits.complete = whole && first == 0 && !commits.versions.is_empty();
@@ -95,28 +91,27 @@ impl Commits {
         files
     }
 
-    /// Takes in one commit: a JSON action a line.
-    fn apply(&mut self, version: u64, node: &str, bytes: &[u8]) -> Result<(), Finding> {
-        let mut offset = 0;
-        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-            let unreadable = |reason: String| Finding::new(commit_name(version), reason).at(offset);
-            let action = serde_json::from_slice(line).map_err(|error| unreadable(format!("not an action: {error}")))?;
+    fn apply(&mut self, version: u64, node: &str, actions: Vec<Action>) -> Result<()> {
+        for action in actions {
             match action {
                 Action::Add(add) => {
-                    let (location, hour) = lake::placed(&add).map_err(|error| unreadable(error.to_string()))?;
+                    let (location, hour) = lake::placed(&add).map_err(|error| unusable(version, error))?;
                     self.adds.insert(location, (version, hour, add));
                 }
                 Action::Remove(remove) => {
                     let location = Location::from_url_path(format!("{TABLE_DIR}/{}", remove.path));
-                    let location = location.map_err(|error| unreadable(error.to_string()))?;
+                    let location = location.map_err(|error| unusable(version, error))?;
                     self.adds.remove(&location);
                     self.removed.insert(location);
                 }
                 Action::Txn(txn) if txn.app_id == node => self.flushed = Some(txn.version as Lsn),
                 _ => {}
             }
-            offset += line.len() as u64;
         }
         Ok(())
     }
+}
+
+fn unusable(version: u64, error: impl ToString) -> Error {
+    Error::Damaged { path: commit_name(version).into(), offset: 0, reason: error.to_string(), advice: RESTORE }
 }

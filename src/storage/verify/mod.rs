@@ -25,6 +25,7 @@ use serde::Serialize;
 use self::log::Log;
 use self::table::Table;
 use super::engine;
+use super::lake;
 use super::object::VfsStore;
 use super::vfs::{Lock, Vfs};
 use super::wal::WAL_DIR;
@@ -89,9 +90,14 @@ impl Finding {
                 Finding::new(below(&path), reason).at(offset).advice(advice)
             }
             Error::Io { path, action, source } => Finding::new(below(&path), format!("{action}: {source}")),
-            other => Finding::new(commits::LOG_DIR, other.to_string()),
+            other => Finding::new(lake::LOG_DIR, first_line(&other)),
         }
     }
+}
+
+/// The Delta library adds a backtrace to its errors where the environment asks for one.
+fn first_line(error: &Error) -> String {
+    error.to_string().lines().next().unwrap_or_default().into()
 }
 
 /// What a look at everything found.
@@ -167,12 +173,14 @@ fn check(data_dir: &Path, vfs: &Arc<dyn Vfs>, progress: Progress<'_>) -> Result<
     let store = VfsStore::new(vfs.clone(), &data_dir);
     let (mut table, log) = stable_look(&store, &node)?;
     let checked = files::check(&store, &table.files, table.disputed.is_empty(), progress);
-    report.damage.extend(table.findings.drain(..));
+    report.damage.append(&mut table.findings);
     report.damage.extend(checked.findings);
     table.cross_check(&store, &node, &mut report);
     report.damage.extend(log.findings);
     report.notes.extend(log.notes);
-    table.note_leftovers(&store, &node, &mut report)?;
+    if report.is_sound() {
+        report.notes.extend(table.leftovers(&store, &node)?);
+    }
     if table.flushed.is_none() {
         let unread =
             Finding::new(WAL_DIR, "the log was not checked: which of its events are in the table cannot be told");
@@ -232,9 +240,9 @@ pub fn repair(
     let mut moved = Vec::new();
     loop {
         let report = check(data_dir, vfs, progress)?;
-        let findings = if report.is_sound() { &report.notes } else { &report.damage };
+        let findings = report.damage.iter().chain(&report.notes);
         let before = moved.len();
-        for finding in findings.iter().filter(|finding| finding.movable) {
+        for finding in findings.filter(|finding| finding.movable) {
             moved.push(move_aside(&**vfs, data_dir, &aside, finding)?);
         }
         if moved.len() == before {

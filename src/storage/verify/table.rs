@@ -9,12 +9,12 @@ use std::sync::Arc;
 
 use object_store::path::Path as Location;
 
-use super::commits::{Commits, LOG_DIR, Listed, commit_name, version_of};
-use super::{Finding, MOVE, RESTORE, Report, TableTotals, files};
+use super::commits::{Commits, Listed, commit_name, version_of};
+use super::{Finding, MOVE, RESTORE, Report, TableTotals, files, first_line};
 use crate::error::{Error, Result};
 use crate::hour::Hour;
 use crate::storage::Lsn;
-use crate::storage::lake::{self, DataFile, Lake, LakeRuntime, TABLE_DIR};
+use crate::storage::lake::{self, DataFile, LOG_DIR, Lake, LakeRuntime, TABLE_DIR};
 use crate::storage::object::VfsStore;
 use crate::storage::vfs::Entry;
 use crate::text::thousands;
@@ -126,9 +126,11 @@ impl Table {
         let starts = "the server does not start; what the table's files hold is not touched by this";
         let finding = match (&error, &self.checkpoint) {
             (Error::Damaged { .. } | Error::Io { .. }, _) => Finding::of_error(error, data_dir).advice(RESTORE),
-            (_, Some(name)) => Finding::new(format!("{LOG_DIR}/{name}"), format!("cannot be read: {error}"))
-                .advice(if self.commits.complete { MOVE } else { RESTORE })
-                .movable_if(self.commits.complete),
+            (_, Some(name)) => {
+                Finding::new(format!("{LOG_DIR}/{name}"), format!("cannot be read: {}", first_line(&error)))
+                    .advice(if self.commits.complete { MOVE } else { RESTORE })
+                    .movable_if(self.commits.complete)
+            }
             (_, None) => Finding::of_error(error, data_dir).advice("Restore events/_delta_log from a backup"),
         };
         self.findings.push(finding.means(starts));
@@ -249,13 +251,12 @@ impl Table {
         (due != flushed + 1).then(|| finding(LOG_DIR, what))
     }
 
-    /// Files of a flush or a write that a crash cut short.
-    pub fn note_leftovers(&self, store: &VfsStore, node: &str, report: &mut Report) -> Result<()> {
+    /// Files of a flush or a write that a crash cut short, in a store where nothing is missing.
+    pub fn leftovers(&self, store: &VfsStore, node: &str) -> Result<Vec<Finding>> {
         let (vfs, data_dir) = store.vfs();
-        let disputed = self.disputed.iter().flat_map(|disputed| [&disputed.by_library, &disputed.by_commits]).flatten();
-        let named: BTreeSet<&Location> =
-            self.files.iter().chain(disputed).map(|listed| &listed.file.location).collect();
+        let named: BTreeSet<&Location> = self.files.iter().map(|listed| &listed.file.location).collect();
         let mut folders = vec![Location::default(), Location::from(TABLE_DIR)];
+        let mut leftovers = Vec::new();
         while let Some(folder) = folders.pop() {
             let path = data_dir.join(folder.as_ref());
             let entries = match vfs.list(&path) {
@@ -271,16 +272,16 @@ impl Table {
                     folders.push(location);
                 } else if name.ends_with(".tmp") {
                     let left = Finding::new(location, "a temporary file that a crash left behind");
-                    report.notes.push(left.means("nothing").advice(MOVE).movable_if(true));
+                    leftovers.push(left.means("nothing").advice(MOVE).movable_if(true));
                 } else if is_orphan {
                     let left =
-                        Finding::new(location, "a data file that the table does not name: its flush did not end");
+                        Finding::new(location, "a data file of a flush that did not end: the table does not name it");
                     let means = "nothing: the log has its events, and the next flush writes them again";
-                    report.notes.push(left.means(means).advice(MOVE).movable_if(self.commits.complete));
+                    leftovers.push(left.means(means).advice(MOVE).movable_if(self.commits.complete));
                 }
             }
         }
-        Ok(())
+        Ok(leftovers)
     }
 }
 
