@@ -18,6 +18,7 @@ mod log;
 mod serve;
 mod sql;
 mod status;
+mod verify;
 
 #[derive(Parser)]
 #[command(
@@ -53,6 +54,8 @@ enum Command {
     Sql(sql::Args),
     /// Show what the store holds.
     Status(status::Args),
+    /// Check that everything in the store is as it was written: exit code 0 or 1.
+    Verify(verify::Args),
     /// Measure the speed of all of it on this machine.
     Bench(bench::Args),
     /// Show every setting, its value and where it comes from.
@@ -73,6 +76,7 @@ impl Cli {
             Command::Export(args) => export::run(args)?,
             Command::Sql(args) => return sql::run(args),
             Command::Status(args) => status::run(args)?,
+            Command::Verify(args) => return verify::run(args),
             Command::Bench(args) => bench::run(args)?,
             Command::Config(args) => config::run(args)?,
             Command::Healthcheck(args) => return healthcheck::run(args),

@@ -211,14 +211,26 @@ pub fn read_users(parquet: Bytes, users: &mut UserIndex) -> Result<()> {
     Ok(())
 }
 
-/// Computes the rollup of a file that came without one: another engine wrote or rewrote it.
-pub fn read_rollup(parquet: Bytes) -> Result<Rollup> {
+/// What a file's rows are, after a look at every one.
+pub struct Contents {
+    pub rollup: Rollup,
+    pub users: UserIndex,
+    /// Rows, those of no known kind included.
+    pub rows: u64,
+    /// Whether they lie in the order of [`encode`].
+    pub sorted: bool,
+}
+
+/// Reads every row.
+pub fn read_contents(parquet: Bytes) -> Result<Contents> {
     let mut users = UserIndex::default();
     let mut rollup =
         Rollup { clicks: 0, impressions: 0, unique_users: 0, min_us: i64::MAX, max_us: i64::MIN, hour: None };
+    let (mut rows, mut sorted) = (0, true);
+    let mut last = (String::new(), i64::MIN, None);
     let builder = ParquetRecordBatchReaderBuilder::try_new(parquet)?;
     let mask = ProjectionMask::columns(builder.parquet_schema(), ["timestamp", "user_id", "event"]);
-    for batch in builder.with_projection(mask).build()? {
+    for batch in builder.with_projection(mask).with_batch_size(8_192).build()? {
         let batch = batch?;
         let column = |name: &str, as_type| -> Result<ArrayRef> {
             let column = batch
@@ -227,23 +239,32 @@ pub fn read_rollup(parquet: Bytes) -> Result<Rollup> {
             Ok(arrow::compute::cast(column, &as_type)?)
         };
         let timestamps = column("timestamp", timestamp_type())?;
-        for us in timestamps.as_primitive::<TimestampMicrosecondType>().iter().flatten() {
-            rollup.min_us = rollup.min_us.min(us);
-            rollup.max_us = rollup.max_us.max(us);
-        }
-        for name in column("user_id", DataType::Utf8View)?.as_string_view().iter().flatten() {
-            users.intern(name);
-        }
-        for event in column("event", DataType::Utf8View)?.as_string_view().iter().flatten() {
-            match EventKind::parse(event) {
+        let names = column("user_id", DataType::Utf8View)?;
+        let events = column("event", DataType::Utf8View)?;
+        let timestamps = timestamps.as_primitive::<TimestampMicrosecondType>();
+        for ((us, name), event) in timestamps.iter().zip(names.as_string_view()).zip(events.as_string_view()) {
+            let kind = event.and_then(EventKind::parse);
+            match kind {
                 Some(EventKind::Click) => rollup.clicks += 1,
                 Some(EventKind::Impression) => rollup.impressions += 1,
                 None => {}
             }
+            if let Some(us) = us {
+                rollup.min_us = rollup.min_us.min(us);
+                rollup.max_us = rollup.max_us.max(us);
+            }
+            let (user, at) = (name.unwrap_or_default(), us.unwrap_or(i64::MIN));
+            sorted &= (last.0.as_str(), last.1, last.2) <= (user, at, kind);
+            (last.1, last.2) = (at, kind);
+            if name.is_some() && last.0 != user {
+                users.intern(user);
+                last.0 = user.to_string();
+            }
+            rows += 1;
         }
     }
     rollup.unique_users = users.len() as u64;
-    Ok(rollup)
+    Ok(Contents { rollup, users, rows, sorted })
 }
 
 #[cfg(test)]
@@ -266,7 +287,8 @@ mod tests {
         assert_eq!((encoded.rollup.clicks, encoded.rollup.unique_users, encoded.rollup.rows()), (334, 17, 1_000));
         assert_eq!(encoded.max_user, "user-with-a-long-name-9");
         let bytes = Bytes::from(encoded.parquet);
-        assert_eq!(read_rollup(bytes.clone()).unwrap(), encoded.rollup);
+        let contents = read_contents(bytes.clone()).unwrap();
+        assert_eq!((contents.rollup, contents.rows, contents.sorted), (encoded.rollup, 1_000, true));
 
         let mut rows = Vec::new();
         for read in ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap().build().unwrap() {

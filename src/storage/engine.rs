@@ -41,10 +41,10 @@ const META_FILE: &str = "hourglass.json";
 
 /// What a data directory says of itself.
 #[derive(Debug, Serialize, Deserialize)]
-struct DirectoryMeta {
+pub struct DirectoryMeta {
     format: u32,
     /// The application id of this directory's Delta transactions.
-    node: String,
+    pub node: String,
 }
 
 /// A clonable handle on the one engine of a data directory.
@@ -317,7 +317,8 @@ fn replay_into(
     })
 }
 
-fn lock(vfs: &dyn Vfs, data_dir: &Path) -> Result<Box<dyn Lock>> {
+/// Makes the directory ours until the lock is dropped.
+pub fn lock(vfs: &dyn Vfs, data_dir: &Path) -> Result<Box<dyn Lock>> {
     let path = data_dir.join("lock");
     vfs.lock(&path).map_err(|error| match error.kind() {
         io::ErrorKind::WouldBlock => Error::Locked { path: data_dir.into() },
@@ -325,7 +326,8 @@ fn lock(vfs: &dyn Vfs, data_dir: &Path) -> Result<Box<dyn Lock>> {
     })
 }
 
-fn directory_meta(vfs: &dyn Vfs, data_dir: &Path, create: bool) -> Result<DirectoryMeta> {
+/// What the directory says of itself; `create` writes it where there is nothing yet.
+pub fn directory_meta(vfs: &dyn Vfs, data_dir: &Path, create: bool) -> Result<DirectoryMeta> {
     let path: PathBuf = data_dir.join(META_FILE);
     let bytes = match vfs::read_all(vfs, &path) {
         Ok(bytes) => bytes,

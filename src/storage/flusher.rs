@@ -162,7 +162,8 @@ impl Flusher {
         let known = table.complete.then(|| HourUsers { files, unique_users: table.users.len() as u64 });
         let rollup = data_file::Rollup { hour: known, ..encoded.rollup };
         let bytes = encoded.parquet.len() as u64;
-        let file = DataFile { location, bytes, rollup, generation: Some(sealed.generation) };
+        let checksum = Some(crc32c::crc32c(&encoded.parquet));
+        let file = DataFile { location, bytes, rollup, checksum, generation: Some(sealed.generation) };
         Ok((hour, file, (encoded.min_user, encoded.max_user)))
     }
 }

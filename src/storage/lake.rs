@@ -7,7 +7,6 @@
 //! A data file is named after the first LSN of its generation. A flush that died before its commit leaves files nobody
 //! refers to, and the next one, which begins at the same LSN, writes over them.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties};
@@ -32,8 +31,14 @@ use crate::hour::Hour;
 /// The table's folder below the data directory.
 pub const TABLE_DIR: &str = "events";
 
+/// The Delta log's folder below the data directory.
+pub const LOG_DIR: &str = "events/_delta_log";
+
 /// The key of a file's [`Rollup`] among the tags of its `add` action.
 const ROLLUP_TAG: &str = "hourglass.rollup";
+
+/// The key of the CRC-32C of a file's bytes, in eight hexadecimal digits.
+const CHECKSUM_TAG: &str = "hourglass.crc32c";
 
 /// Commits between two checkpoints of the Delta log.
 const CHECKPOINT_INTERVAL: u64 = 50;
@@ -51,6 +56,8 @@ pub struct DataFile {
     pub location: Location,
     pub bytes: u64,
     pub rollup: Rollup,
+    /// CRC-32C of its bytes, where the table tells it: Parquet's own page checksums are left out by the writer used here.
+    pub checksum: Option<u32>,
     /// The generation of this process whose rows it holds, where it is one.
     pub generation: Option<u64>,
 }
@@ -102,7 +109,17 @@ pub struct Lake {
 
 impl Lake {
     /// Loads the table; `create` makes it where there is none. Answers it with its files and the last LSN flushed.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] names the commit that is not what was written, which the library's own error does not.
     pub async fn open(store: VfsStore, node: &str, create: bool) -> Result<(Lake, FileIndex, Lsn)> {
+        match Lake::load(store.clone(), node, create).await {
+            Err(error @ Error::Delta(_)) => Err(damaged_commit(&store).unwrap_or(error)),
+            other => other,
+        }
+    }
+
+    async fn load(store: VfsStore, node: &str, create: bool) -> Result<(Lake, FileIndex, Lsn)> {
         // The scheme is a name only: every byte goes through `store`. With `file` the library would look for the folder on
         // the machine's disk itself, and distrust the order of our listings.
         let url = Url::parse(&format!("memory:///{TABLE_DIR}/")).expect("a valid URL");
@@ -132,9 +149,16 @@ impl Lake {
     pub async fn refresh(&mut self) -> Result<Lsn> {
         self.table.update_state().await?;
         let flushed = self.flushed().await?;
-        let log = Location::from(format!("{TABLE_DIR}/_delta_log"));
+        let log = Location::from(LOG_DIR);
         self.store.sync_folder(&log).map_err(Error::io(log.to_string(), "sync"))?;
         Ok(flushed)
+    }
+
+    /// The version of the table, and its columns by name.
+    pub fn version_and_columns(&self) -> Result<(u64, Vec<String>)> {
+        let state = self.table.snapshot()?;
+        let columns = state.schema().fields().map(|field| field.name().clone()).collect();
+        Ok((state.version(), columns))
     }
 
     /// When the last commit was made, milliseconds since the epoch.
@@ -157,31 +181,27 @@ impl Lake {
     }
 
     fn data_file(&self, add: &Add) -> Result<(Hour, DataFile)> {
-        let location =
-            Location::from_url_path(format!("{TABLE_DIR}/{}", add.path)).map_err(object_store::Error::from)?;
-        let partition = |column: &str| add.partition_values.get(column).cloned().flatten();
-        let hour = partition("date")
-            .and_then(|date| date.parse().ok())
-            .zip(partition("hour").and_then(|hour| hour.parse().ok()))
-            .and_then(|(date, hour)| Hour::from_partition(date, hour))
-            .ok_or_else(|| {
-                Error::Config(format!("{location}: not a partition of hours: {:?}", add.partition_values))
-            })?;
-        let tag = add.tags.as_ref().and_then(|tags| tags.get(ROLLUP_TAG)).and_then(Option::as_ref);
-        let rollup = match tag.and_then(|tag| serde_json::from_str(tag).ok()) {
+        let (location, hour) = placed(add)?;
+        let rollup = match rollup_of(add) {
             Some(rollup) => rollup,
             None => {
                 let bytes = self.store.read(&location).map_err(Error::io(location.to_string(), "read"))?;
-                data_file::read_rollup(bytes)?
+                let contents = data_file::read_contents(bytes).map_err(|error| Error::Damaged {
+                    path: location.to_string().into(),
+                    offset: 0,
+                    reason: error.to_string(),
+                    advice: "Restore the file from a backup",
+                })?;
+                contents.rollup
             }
         };
-        Ok((hour, DataFile { location, bytes: add.size as u64, rollup, generation: None }))
+        let checksum = checksum_of(add);
+        Ok((hour, DataFile { location, bytes: add.size as u64, rollup, checksum, generation: None }))
     }
 
     /// Writes a file's bytes, not yet durable. Answers where; the same generation and hour go to the same place.
     pub fn put(&self, first_lsn: Lsn, hour: Hour, parquet: &[u8]) -> Result<Location> {
-        let node = &self.node[..8.min(self.node.len())];
-        let path = format!("{TABLE_DIR}/{}/part-{first_lsn:020}-{node}.zstd.parquet", hour.partition_path());
+        let path = format!("{TABLE_DIR}/{}/part-{first_lsn:020}{}", hour.partition_path(), name_end(&self.node));
         let location = Location::from(path);
         self.store.put_data_file(&location, parquet).map_err(Error::io(location.to_string(), "write"))?;
         Ok(location)
@@ -238,6 +258,69 @@ impl Lake {
     }
 }
 
+/// The actions of a commit: a JSON object a line.
+///
+/// # Errors
+/// [`Error::Damaged`] names the line that is none.
+pub fn read_actions(store: &VfsStore, commit: &Location) -> Result<Vec<Action>> {
+    let bytes = store.read(commit).map_err(Error::io(commit.to_string(), "read"))?;
+    let (mut actions, mut offset) = (Vec::new(), 0);
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        actions.push(serde_json::from_slice(line).map_err(|error| Error::Damaged {
+            path: store.vfs().1.join(commit.as_ref()),
+            offset,
+            reason: format!("no action of the Delta log: {error}"),
+            advice: "Restore the file from a backup; `hourglass verify` tells what else is damaged",
+        })?);
+        offset += line.len() as u64;
+    }
+    Ok(actions)
+}
+
+/// What is wrong with the first commit that cannot be read, if there is one.
+fn damaged_commit(store: &VfsStore) -> Option<Error> {
+    let (vfs, root) = store.vfs();
+    let entries = vfs.list(&root.join(LOG_DIR)).ok()?;
+    let mut commits = entries.iter().filter(|entry| entry.name.ends_with(".json") && !entry.name.starts_with('.'));
+    commits.find_map(|entry| read_actions(store, &Location::from(format!("{LOG_DIR}/{}", entry.name))).err())
+}
+
+/// Where a file is, below the data directory, and its hour.
+pub fn placed(add: &Add) -> Result<(Location, Hour)> {
+    let location = Location::from_url_path(format!("{TABLE_DIR}/{}", add.path)).map_err(object_store::Error::from)?;
+    let partition = |column: &str| add.partition_values.get(column).cloned().flatten();
+    let hour = partition("date")
+        .and_then(|date| date.parse().ok())
+        .zip(partition("hour").and_then(|hour| hour.parse().ok()))
+        .and_then(|(date, hour)| Hour::from_partition(date, hour))
+        .ok_or_else(|| Error::Config(format!("{location}: not a partition of hours: {:?}", add.partition_values)))?;
+    Ok((location, hour))
+}
+
+fn tag<'a>(add: &'a Add, key: &str) -> Option<&'a str> {
+    add.tags.as_ref()?.get(key)?.as_deref()
+}
+
+/// How the names of a node's data files end.
+fn name_end(node: &str) -> String {
+    format!("-{}.zstd.parquet", &node[..8.min(node.len())])
+}
+
+/// The first LSN of the generation that a data file of `node` holds; nothing for a file of another engine or node.
+pub fn first_lsn(location: &Location, node: &str) -> Option<Lsn> {
+    location.filename()?.strip_prefix("part-")?.strip_suffix(&name_end(node))?.parse().ok()
+}
+
+/// The rollup among a file's tags; a file of another engine has none.
+pub fn rollup_of(add: &Add) -> Option<Rollup> {
+    serde_json::from_str(tag(add, ROLLUP_TAG)?).ok()
+}
+
+/// The checksum among a file's tags.
+pub fn checksum_of(add: &Add) -> Option<u32> {
+    u32::from_str_radix(tag(add, CHECKSUM_TAG)?, 16).ok()
+}
+
 /// A table's state with an empty list of files: [`FileIndex`] has them, and a second list would cost as much memory again
 /// and time with every commit. Appends never look at it, and a checkpoint is made from the log itself.
 ///
@@ -282,6 +365,8 @@ fn add_action(hour: Hour, file: &DataFile, users: &(String, String), now_us: i64
     let stats = json!({ "numRecords": rollup.rows(), "minValues": min, "maxValues": max, "nullCount": nulls });
     let partition = [("date", hour.date().to_string()), ("hour", hour.of_day().to_string())];
     let tag = serde_json::to_string(rollup).expect("a rollup is plain data");
+    let checksum = file.checksum.map(|checksum| (CHECKSUM_TAG.to_string(), Some(format!("{checksum:08x}"))));
+    let tags = [(ROLLUP_TAG.to_string(), Some(tag))].into_iter().chain(checksum);
     Add {
         path: file.location.as_ref().trim_start_matches(TABLE_DIR).trim_start_matches('/').to_string(),
         partition_values: partition.map(|(column, value)| (column.to_string(), Some(value))).into(),
@@ -289,7 +374,7 @@ fn add_action(hour: Hour, file: &DataFile, users: &(String, String), now_us: i64
         modification_time: now_us / 1_000,
         data_change: true,
         stats: Some(stats.to_string()),
-        tags: Some(HashMap::from([(ROLLUP_TAG.to_string(), Some(tag))])),
+        tags: Some(tags.collect()),
         ..Add::default()
     }
 }

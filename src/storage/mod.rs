@@ -4,7 +4,7 @@
 //! in memory, [`keys`] the requests that must not count again; [`data_file`] and [`lake`] seal them; [`sources`], [`distinct`] and [`snapshot`] are what
 //! readers see; [`intake`],
 //! [`writer`] and [`flusher`] move events along; [`engine`] opens and recovers all of it; [`instruments`] and [`scrape`] tell
-//! how it fares.
+//! how it fares; [`verify`] checks all of it.
 //!
 //! Nothing here knows HTTP or SQL, and nothing but [`vfs::Disk`] and [`crate::hour::SystemClock`] reaches the operating
 //! system's files or its time of day.
@@ -23,6 +23,7 @@ mod scrape;
 mod snapshot;
 mod sources;
 mod users;
+pub mod verify;
 pub mod vfs;
 mod wal;
 mod writer;

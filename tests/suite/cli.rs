@@ -122,7 +122,10 @@ fn a_damaged_log_refuses_to_start_and_says_where() {
     let refused = run(dir.path(), &["serve", "--listen", "127.0.0.1:0"]);
     let message = text(&refused.stderr);
     assert_eq!(refused.status.code(), Some(66), "{message}");
-    assert!(message.contains(".wal: damaged at byte 64: intact frames follow a damaged one. Restore"), "{message}");
+    assert!(
+        message.contains(".wal: damaged at byte 64: intact frames follow a damaged one. `hourglass verify`"),
+        "{message}"
+    );
 }
 
 #[test]

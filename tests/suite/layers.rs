@@ -29,7 +29,7 @@ const STORAGE_FLOORS: &[&[&str]] = &[
     &["flusher"],
     &["writer"],
     &["engine"],
-    &["scrape"],
+    &["scrape", "verify"],
 ];
 
 fn floor(floors: &[&[&str]], module: &str) -> Option<usize> {

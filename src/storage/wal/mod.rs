@@ -8,6 +8,7 @@
 
 mod frame;
 mod replay;
+mod survey;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use self::frame::{FORMAT_VERSION, SEGMENT_HEADER_LEN, SegmentHeader};
 pub use self::replay::{Replay, replay};
+pub use self::survey::{Run, lost, survey};
 use crate::error::{Error, Result};
 use crate::event::EventBatch;
 use crate::storage::Lsn;

@@ -13,8 +13,7 @@ use crate::event::EventBatch;
 use crate::storage::Lsn;
 use crate::storage::vfs::{self, Vfs};
 
-const ADVICE: &str = "Restore the file from a backup, or move the data directory's wal folder aside to go on without the \
-                      events not yet flushed; they are lost then";
+const ADVICE: &str = "`hourglass verify` tells which events are affected and what can be done";
 
 /// One segment as replay left it.
 #[derive(Debug)]
@@ -49,6 +48,17 @@ fn sequence_of(name: &str) -> Option<u64> {
     name.strip_suffix(".wal")?.parse().ok()
 }
 
+/// The numbers of the segments in `dir`, in order.
+pub fn sequences(vfs: &dyn Vfs, dir: &Path) -> Result<Vec<u64>> {
+    let entries = match vfs.list(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        other => other.map_err(Error::io(dir, "list the log's segments"))?,
+    };
+    let mut sequences: Vec<u64> = entries.iter().filter_map(|entry| sequence_of(&entry.name)).collect();
+    sequences.sort_unstable();
+    Ok(sequences)
+}
+
 fn damaged(path: &Path, offset: u64, reason: impl Into<String>) -> Error {
     Error::Damaged { path: path.into(), offset, reason: reason.into(), advice: ADVICE }
 }
@@ -63,12 +73,7 @@ pub fn replay(
     flushed: Lsn,
     mut apply: impl FnMut(Lsn, EventBatch) -> Result<()>,
 ) -> Result<Replay> {
-    let entries = match vfs.list(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-        other => other.map_err(Error::io(dir, "list the log's segments"))?,
-    };
-    let mut sequences: Vec<u64> = entries.iter().filter_map(|entry| sequence_of(&entry.name)).collect();
-    sequences.sort_unstable();
+    let sequences = sequences(vfs, dir)?;
     let mut found = Replay { segments: Vec::new(), next_lsn: 0, events: 0 };
     for (i, &sequence) in sequences.iter().enumerate() {
         let path = segment_path(dir, sequence);

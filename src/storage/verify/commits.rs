@@ -1,0 +1,117 @@
+//! The commits of the Delta log, read one by one, without the library and its checkpoints.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use deltalake_core::kernel::{Action, Add};
+use object_store::path::Path as Location;
+
+use super::{Finding, RESTORE};
+use crate::error::{Error, Result};
+use crate::hour::Hour;
+use crate::storage::Lsn;
+use crate::storage::lake::{self, DataFile, LOG_DIR, TABLE_DIR};
+use crate::storage::object::VfsStore;
+use crate::storage::vfs::Entry;
+
+/// A data file that the table names.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    pub hour: Hour,
+    pub file: Arc<DataFile>,
+    /// The commit or checkpoint that names it.
+    pub source: String,
+    /// A commit, and its statistics of the file for other engines, as JSON.
+    pub stats: Option<(String, String)>,
+}
+
+/// The commits that are kept, read one by one.
+#[derive(Debug, Default)]
+pub struct Commits {
+    /// Ascending.
+    pub versions: Vec<u64>,
+    /// The files in the table after the last, with the version of the commit that added them.
+    pub adds: BTreeMap<Location, (u64, Hour, Add)>,
+    /// Files that the table had once: time travel may ask for them.
+    pub removed: BTreeSet<Location>,
+    pub flushed: Option<Lsn>,
+    /// Whether they go back to the first, so that no checkpoint is needed.
+    pub complete: bool,
+}
+
+pub fn commit_name(version: u64) -> String {
+    format!("{LOG_DIR}/{version:020}.json")
+}
+
+/// The version in the name of a commit (`.json`) or checkpoint (`.checkpoint.parquet`, or one of several parts).
+pub fn version_of(name: &str, kind: &str) -> Option<u64> {
+    let (version, rest) = name.split_at_checked(20)?;
+    version.parse().ok().filter(|_| rest.starts_with(kind))
+}
+
+impl Commits {
+    /// Reads the commits among the log's `entries` up to the version `through`. Answers them with what is wrong with them.
+    pub fn read(store: &VfsStore, node: &str, entries: &[Entry], through: u64) -> (Commits, Vec<Finding>) {
+        let (mut commits, mut findings) = (Commits::default(), Vec::new());
+        let versions = entries.iter().filter_map(|entry| version_of(&entry.name, ".json"));
+        commits.versions = versions.filter(|version| *version <= through).collect();
+        let first = commits.versions.first().copied().unwrap_or(0);
+        let missing = (first..).zip(&commits.versions).find(|(due, version)| due != *version);
+        if let Some((due, _)) = missing {
+            let gap = Finding::new(commit_name(due), "the commit is missing, and later ones are there");
+            findings.push(gap.means("the files it added may be missing from the table").advice(RESTORE));
+        }
+        let mut whole = missing.is_none();
+        for version in commits.versions.clone() {
+            let actions = lake::read_actions(store, &Location::from(commit_name(version)));
+            let applied = actions.and_then(|actions| commits.apply(version, node, actions));
+            if let Err(error) = applied {
+                whole = false;
+                let means = "the server does not start, unless a later checkpoint covers this commit; the data files it \
+                             added are not touched by this";
+                findings.push(Finding::of_error(error, store.vfs().1).means(means).advice(RESTORE));
+            }
+        }
+        commits.complete = whole && first == 0 && !commits.versions.is_empty();
+        (commits, findings)
+    }
+
+    /// The files in the table, by hour. One of another engine has no counters to check, and is left out.
+    pub fn files(&self) -> Vec<Listed> {
+        let mut files: Vec<Listed> = Vec::new();
+        for (location, (version, hour, add)) in &self.adds {
+            let Some(rollup) = lake::rollup_of(add) else { continue };
+            let (location, checksum) = (location.clone(), lake::checksum_of(add));
+            let file = Arc::new(DataFile { location, bytes: add.size as u64, rollup, checksum, generation: None });
+            let source = commit_name(*version);
+            let stats = add.stats.clone().map(|stats| (source.clone(), stats));
+            files.push(Listed { hour: *hour, file, source, stats });
+        }
+        files.sort_by_key(|listed| listed.hour);
+        files
+    }
+
+    fn apply(&mut self, version: u64, node: &str, actions: Vec<Action>) -> Result<()> {
+        for action in actions {
+            match action {
+                Action::Add(add) => {
+                    let (location, hour) = lake::placed(&add).map_err(|error| unusable(version, error))?;
+                    self.adds.insert(location, (version, hour, add));
+                }
+                Action::Remove(remove) => {
+                    let location = Location::from_url_path(format!("{TABLE_DIR}/{}", remove.path));
+                    let location = location.map_err(|error| unusable(version, error))?;
+                    self.adds.remove(&location);
+                    self.removed.insert(location);
+                }
+                Action::Txn(txn) if txn.app_id == node => self.flushed = Some(txn.version as Lsn),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn unusable(version: u64, error: impl ToString) -> Error {
+    Error::Damaged { path: commit_name(version).into(), offset: 0, reason: error.to_string(), advice: RESTORE }
+}

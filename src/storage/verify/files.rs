@@ -1,0 +1,158 @@
+//! The data files' checks: bytes against the checksum in the table, rows against the counters in the table.
+
+use std::io;
+use std::num::NonZero;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::thread;
+
+use super::commits::Listed;
+use super::{Finding, Progress, RESTORE};
+use crate::storage::data_file::{self, Contents, Rollup};
+use crate::storage::object::VfsStore;
+use crate::storage::users::UserIndex;
+use crate::text::thousands;
+
+#[derive(Debug, Default)]
+pub struct Checked {
+    pub rows: u64,
+    pub findings: Vec<Finding>,
+}
+
+/// Reads every file, hour by hour, on all cores. `files` are in order of their hours, and `complete` where no hour lacks one.
+pub fn check(store: &VfsStore, files: &[Listed], complete: bool, progress: Progress<'_>) -> Checked {
+    let hours: Vec<&[Listed]> = files.chunk_by(|a, b| a.hour == b.hour).collect();
+    let (next, done) = (AtomicUsize::new(0), AtomicU64::new(0));
+    let all = Mutex::new(Checked::default());
+    let work = || {
+        while let Some(hour) = hours.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let checked = check_hour(store, hour, complete);
+            let done = done.fetch_add(hour.len() as u64, Ordering::Relaxed) + hour.len() as u64;
+            progress(done, files.len() as u64);
+            let mut all = all.lock().expect("no panic under this lock");
+            all.rows += checked.rows;
+            all.findings.extend(checked.findings);
+        }
+    };
+    let threads = thread::available_parallelism().map_or(1, NonZero::get).min(hours.len());
+    thread::scope(|scope| {
+        (1..threads).for_each(|_| drop(scope.spawn(work)));
+        work();
+    });
+    let mut all = all.into_inner().expect("no panic under this lock");
+    all.findings.sort_by(|a, b| a.path.cmp(&b.path));
+    all
+}
+
+/// The files of one hour, and the users they have together.
+fn check_hour(store: &VfsStore, files: &[Listed], complete: bool) -> Checked {
+    let mut checked = Checked::default();
+    let mut users = UserIndex::default();
+    for listed in files {
+        match check_file(store, listed) {
+            Ok(mut contents) => {
+                checked.rows += contents.rows;
+                for name in contents.users.dict().iter_from(0) {
+                    users.intern(name);
+                }
+            }
+            Err(finding) => checked.findings.push(finding),
+        }
+    }
+    if !complete || !checked.findings.is_empty() {
+        return checked;
+    }
+    let count = files.len() as u64;
+    let claims = files.iter().filter_map(|listed| Some((listed, listed.file.rollup.hour?)));
+    for (listed, claim) in claims.filter(|(_, claim)| claim.files == count) {
+        if claim.unique_users != users.len() as u64 {
+            let (claimed, counted) = (claim.unique_users, users.len());
+            let what = format!("says that {} has {claimed} distinct users, and its files have {counted}", listed.hour);
+            checked.findings.push(wrong_counters(listed, what));
+            break;
+        }
+    }
+    checked
+}
+
+/// Reads one file, and compares it with what the table says of it.
+pub fn check_file(store: &VfsStore, listed: &Listed) -> Result<Contents, Finding> {
+    let file = &listed.file;
+    let damaged = |what: String| {
+        let (rows, hour) = (thousands(file.rollup.rows()), listed.hour);
+        let means = format!(
+            "{rows} acknowledged events of {hour}: statements that read their rows fail or answer wrongly; the hour's \
+             clicks and impressions are still answered from the Delta log"
+        );
+        Finding::new(&file.location, what)
+            .means(means)
+            .advice("Restore the file from a backup; `hourglass verify` tells whether it is the same, byte for byte")
+    };
+    let bytes = store.read(&file.location).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => damaged("the file is missing".into()),
+        _ => damaged(format!("cannot be read: {error}")),
+    })?;
+    if bytes.len() as u64 != file.bytes {
+        let what = format!("has {} bytes; {} were written", thousands(bytes.len() as u64), thousands(file.bytes));
+        return Err(damaged(what));
+    }
+    let checksum = crc32c::crc32c(&bytes);
+    if let Some(written) = file.checksum.filter(|written| *written != checksum) {
+        return Err(damaged(format!("its bytes have the CRC-32C {checksum:08x}; {written:08x} was written")));
+    }
+    let contents = data_file::read_contents(bytes).map_err(|error| damaged(format!("cannot be decoded: {error}")))?;
+    if file.checksum.is_some() && !contents.sorted {
+        return Err(damaged("its rows are not in order".into()));
+    }
+    let counted = &contents.rollup;
+    if counted.min_us < listed.hour.start_us() || counted.max_us >= listed.hour.end_us() {
+        return Err(wrong_counters(
+            listed,
+            format!("puts {} into {}, which its rows are not of", file.location, listed.hour),
+        ));
+    }
+    if let Some(what) = difference(&file.rollup, counted) {
+        return Err(wrong_counters(listed, format!("says of {} that it has {what}", file.location)));
+    }
+    if let Some((commit, stats)) = &listed.stats
+        && let Some(what) = false_statistics(stats, counted)
+    {
+        let what = format!("its statistics of {} are wrong: {what}", file.location);
+        return Err(wrong_counters(&Listed { source: commit.clone(), ..listed.clone() }, what));
+    }
+    Ok(contents)
+}
+
+/// The bytes are those that were written, so what the Delta log says of them is wrong; of a file without a checksum, either.
+fn wrong_counters(listed: &Listed, what: String) -> Finding {
+    let means = format!("the numbers of {}; its events are intact", listed.hour);
+    Finding::new(&listed.source, what).means(means).advice(RESTORE)
+}
+
+/// Where the counters differ from the rows, in words.
+fn difference(says: &Rollup, counted: &Rollup) -> Option<String> {
+    let figures = |rollup: &Rollup| {
+        let Rollup { clicks, impressions, unique_users, min_us, max_us, .. } = *rollup;
+        [clicks as i64, impressions as i64, unique_users as i64, min_us, max_us]
+    };
+    let names = ["clicks", "impressions", "users", "as first microsecond", "as last microsecond"];
+    let pairs = figures(says).into_iter().zip(figures(counted)).zip(names);
+    let differ = pairs.filter(|((says, counted), _)| says != counted);
+    let words: Vec<String> = differ.map(|((says, counted), name)| format!("{says} {name}, not {counted}")).collect();
+    (!words.is_empty()).then(|| words.join("; "))
+}
+
+/// What is wrong with the statistics that other engines go by.
+fn false_statistics(stats: &str, counted: &Rollup) -> Option<String> {
+    let Ok(stats) = serde_json::from_str::<serde_json::Value>(stats) else { return Some("not JSON".into()) };
+    if let Some(rows) = stats["numRecords"].as_u64().filter(|rows| *rows != counted.rows()) {
+        return Some(format!("{rows} rows, not {}", counted.rows()));
+    }
+    let bound = |which: &str| {
+        let text = stats[which]["timestamp"].as_str()?;
+        chrono::DateTime::parse_from_rfc3339(text).ok().map(|at| at.timestamp_micros())
+    };
+    let excludes = bound("minValues").is_some_and(|min| min > counted.min_us)
+        || bound("maxValues").is_some_and(|max| max < counted.max_us);
+    excludes.then(|| "they leave out some timestamps".into())
+}

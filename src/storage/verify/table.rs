@@ -1,0 +1,291 @@
+//! The Delta log's checks. It tells its story twice: the library reads the newest checkpoint and the commits after it, which
+//! is what answers come from; here the commits are read once more by themselves, as far back as they are kept. Where both
+//! agree with each other and with the data files, a checkpoint is only a shortcut, and can go.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use object_store::path::Path as Location;
+
+use super::commits::{Commits, Listed, commit_name, version_of};
+use super::{Finding, MOVE, RESTORE, Report, TableTotals, files, first_line};
+use crate::error::{Error, Result};
+use crate::hour::Hour;
+use crate::storage::Lsn;
+use crate::storage::lake::{self, DataFile, LOG_DIR, Lake, LakeRuntime, TABLE_DIR};
+use crate::storage::object::VfsStore;
+use crate::storage::vfs::Entry;
+use crate::text::thousands;
+
+/// The table as it answers, and what is wrong with how it is told.
+#[derive(Debug, Default)]
+pub struct Table {
+    /// The last LSN in the table, where it can be told.
+    pub flushed: Option<Lsn>,
+    /// Data files, by hour.
+    pub files: Vec<Listed>,
+    /// Data files of which the library and the commits do not say the same.
+    pub disputed: Vec<Disputed>,
+    pub findings: Vec<Finding>,
+    commits: Commits,
+    /// The name of the newest checkpoint.
+    checkpoint: Option<String>,
+}
+
+/// What the library and the commits say of one data file; nothing where it is not in the table by them.
+#[derive(Debug)]
+pub struct Disputed {
+    by_library: Option<Listed>,
+    by_commits: Option<Listed>,
+}
+
+impl Table {
+    pub fn load(store: &VfsStore, node: &str) -> Result<Table> {
+        let runtime = LakeRuntime::new()?;
+        // First the library, so that the commits read after it are at least as new.
+        let opened = runtime.block_on(async {
+            let (lake, files, flushed) = Lake::open(store.clone(), node, false).await?;
+            let (version, columns) = lake.version_and_columns()?;
+            Ok((version, columns, files, flushed))
+        });
+        let (vfs, data_dir) = store.vfs();
+        let entries = match vfs.list(&data_dir.join(LOG_DIR)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            other => other.map_err(Error::io(LOG_DIR, "list"))?,
+        };
+        let mut table = Table::default();
+        if entries.is_empty() {
+            // Killed before it made its table: the next start makes it.
+            table.flushed = Some(0);
+            return Ok(table);
+        }
+        let through = opened.as_ref().map_or(u64::MAX, |(version, ..)| *version);
+        (table.commits, table.findings) = Commits::read(store, node, &entries, through);
+        table.look_at_checkpoints(store, &entries);
+        match opened {
+            Ok((_, columns, files, flushed)) => {
+                table.flushed = Some(flushed);
+                let expected = ["timestamp", "user_id", "event", "date", "hour"];
+                if let Some(missing) = expected.iter().find(|name| !columns.iter().any(|column| column == *name)) {
+                    let lacking = Finding::new(LOG_DIR, format!("the table's schema lacks the column {missing}"));
+                    table.findings.push(lacking.advice("Restore events/_delta_log from a backup"));
+                }
+                let listed =
+                    files.iter().flat_map(|(hour, files)| files.files.iter().map(|file| (*hour, file.clone())));
+                table.files = listed.map(|(hour, file)| table.listed(hour, file)).collect();
+                if table.commits.complete {
+                    table.part_disputed();
+                }
+            }
+            Err(error) => {
+                table.unreadable(error, data_dir);
+                table.flushed = table.commits.flushed.filter(|_| table.commits.complete);
+                table.files = table.commits.files();
+            }
+        }
+        Ok(table)
+    }
+
+    /// Where the library read of a file: the checkpoint, or a commit after it.
+    fn listed(&self, hour: Hour, file: Arc<DataFile>) -> Listed {
+        let commit = self.commits.adds.get(&file.location);
+        let at_checkpoint = self.checkpoint.as_deref().and_then(|name| version_of(name, ".checkpoint"));
+        let source = match commit {
+            Some((version, ..)) if at_checkpoint.is_none_or(|at| at < *version) => commit_name(*version),
+            _ => self.checkpoint.as_ref().map_or(LOG_DIR.into(), |name| format!("{LOG_DIR}/{name}")),
+        };
+        let stats = commit.and_then(|(version, _, add)| Some((commit_name(*version), add.stats.clone()?)));
+        Listed { hour, file, source, stats }
+    }
+
+    /// Takes out of `files` what the commits tell otherwise.
+    fn part_disputed(&mut self) {
+        let by_commits = self.commits.files().into_iter();
+        let mut by_commits: BTreeMap<Location, Listed> =
+            by_commits.map(|listed| (listed.file.location.clone(), listed)).collect();
+        for listed in std::mem::take(&mut self.files) {
+            let other = by_commits.remove(&listed.file.location);
+            let is_other_engines = other.is_none() && self.commits.adds.contains_key(&listed.file.location);
+            match other {
+                Some(other) if (other.hour, &other.file) == (listed.hour, &listed.file) => self.files.push(listed),
+                None if is_other_engines => self.files.push(listed),
+                by_commits => self.disputed.push(Disputed { by_library: Some(listed), by_commits }),
+            }
+        }
+        let left = by_commits.into_values().map(|listed| Disputed { by_library: None, by_commits: Some(listed) });
+        self.disputed.extend(left);
+    }
+
+    fn unreadable(&mut self, error: Error, data_dir: &Path) {
+        if !self.findings.is_empty() {
+            // What is wrong with a commit has been said.
+            return;
+        }
+        let starts = "the server does not start; what the table's files hold is not touched by this";
+        let finding = match (&error, &self.checkpoint) {
+            (Error::Damaged { .. } | Error::Io { .. }, _) => Finding::of_error(error, data_dir).advice(RESTORE),
+            (_, Some(name)) => {
+                Finding::new(format!("{LOG_DIR}/{name}"), format!("cannot be read: {}", first_line(&error)))
+                    .advice(if self.commits.complete { MOVE } else { RESTORE })
+                    .movable_if(self.commits.complete)
+            }
+            (_, None) => Finding::of_error(error, data_dir).advice("Restore events/_delta_log from a backup"),
+        };
+        self.findings.push(finding.means(starts));
+    }
+
+    /// The newest checkpoint must be the one that `_last_checkpoint` names.
+    fn look_at_checkpoints(&mut self, store: &VfsStore, entries: &[Entry]) {
+        let names = entries.iter().map(|entry| &entry.name);
+        self.checkpoint = names.filter(|name| version_of(name, ".checkpoint").is_some()).max().cloned();
+        let location = Location::from(format!("{LOG_DIR}/_last_checkpoint"));
+        let Ok(bytes) = store.read(&location) else { return };
+        let hint = serde_json::from_slice::<serde_json::Value>(&bytes).ok();
+        let version = hint.and_then(|hint| hint.get("version")?.as_u64());
+        let newest = self.checkpoint.as_deref().and_then(|name| version_of(name, ".checkpoint"));
+        let what = match (version, newest) {
+            (None, _) => "names no version".to_string(),
+            (Some(version), Some(newest)) if version == newest => return,
+            (Some(version), Some(newest)) => format!("names version {version}, but the newest checkpoint is {newest}"),
+            (Some(version), None) => format!("names version {version}, but there is no checkpoint"),
+        };
+        let means = "no event: it only says where to begin reading the Delta log";
+        self.findings.push(Finding::new(location, what).means(means).advice(MOVE).movable_if(true));
+    }
+
+    pub fn totals(&self) -> TableTotals {
+        let mut hours: Vec<Hour> = self.files.iter().map(|listed| listed.hour).collect();
+        hours.dedup();
+        TableTotals {
+            commits: self.commits.versions.len() as u64,
+            flushed_lsn: self.flushed.unwrap_or(0),
+            hours: hours.len() as u64,
+            files: self.files.len() as u64,
+            rows: 0,
+            bytes: self.files.iter().map(|listed| listed.file.bytes).sum(),
+        }
+    }
+
+    /// Settles what is disputed by a look at the data files, then compares the last LSN with the commits and all rows with
+    /// the LSNs, where all else is sound: anything damaged so far explains a difference.
+    pub fn cross_check(&self, store: &VfsStore, node: &str, report: &mut Report) {
+        report.damage.extend(self.settle(store));
+        let Some(flushed) = self.flushed.filter(|_| report.is_sound()) else { return };
+        if let Some(by_commits) = self.commits.flushed.filter(|of| self.commits.complete && *of != flushed) {
+            let what = format!("says that LSN {flushed} is the last in the table, and the commits say {by_commits}");
+            report.damage.push(self.false_checkpoint(what));
+        } else if self.commits.removed.is_empty()
+            && let Some(finding) = self.unaccounted(node, flushed)
+        {
+            // Without the first commits it cannot be told whether another engine has removed rows.
+            match self.commits.complete {
+                true => report.damage.push(finding.means("events are missing from the table or in it twice")),
+                false => {
+                    report.notes.push(finding.means("nothing, if another engine removed rows; else some are missing"))
+                }
+            }
+        }
+    }
+
+    fn false_checkpoint(&self, what: String) -> Finding {
+        let path = self.checkpoint.as_ref().map_or(LOG_DIR.into(), |name| format!("{LOG_DIR}/{name}"));
+        let finding = Finding::new(path, what).means("answers are wrong while it is there; no event is lost");
+        finding.advice(MOVE).movable_if(self.checkpoint.is_some())
+    }
+
+    /// Who is wrong of each disputed file: the checkpoint, a commit, or both and the file is damaged. Each is named once.
+    fn settle(&self, store: &VfsStore) -> Vec<Finding> {
+        let mut findings: Vec<Finding> = Vec::new();
+        for Disputed { by_library, by_commits } in &self.disputed {
+            let checked = |listed: &Listed| files::check_file(store, listed).map(drop);
+            let finding = match (by_library, by_commits) {
+                (Some(library), Some(commit)) => match (checked(library), checked(commit)) {
+                    (Ok(()), Err(_)) => false_commit(commit),
+                    (Err(finding), Err(_)) => finding,
+                    (_, Ok(())) => self.false_checkpoint(format!("says of {} what is not so", commit.file.location)),
+                },
+                (None, Some(commit)) => match checked(commit) {
+                    Ok(()) => self.false_checkpoint(format!("leaves out {}", commit.file.location)),
+                    Err(_) => false_commit(commit),
+                },
+                (Some(library), None) => match checked(library) {
+                    // Some commit tells it under another name, and is named for that.
+                    Ok(()) => continue,
+                    Err(_) => self.false_checkpoint(format!("has {}, which no commit adds", library.file.location)),
+                },
+                (None, None) => continue,
+            };
+            if findings.iter().all(|other| other.path != finding.path) {
+                findings.push(finding);
+            }
+        }
+        findings
+    }
+
+    /// Every LSN up to the last flushed is one row: each generation has as many rows as there are LSNs to the next one.
+    /// Not where other engines write to the table, too.
+    fn unaccounted(&self, node: &str, flushed: Lsn) -> Option<Finding> {
+        let finding = |path: &str, what| {
+            Finding::new(path, what).advice("Restore hourglass.json, events/_delta_log and wal from one backup")
+        };
+        if flushed == 0 && self.files.iter().any(|listed| listed.file.checksum.is_some()) {
+            let what = format!("names the node {node}, and the table has files but no transaction of it");
+            return Some(finding("hourglass.json", what));
+        }
+        let mut rows_from: BTreeMap<Lsn, u64> = BTreeMap::new();
+        for listed in &self.files {
+            *rows_from.entry(lake::first_lsn(&listed.file.location, node)?).or_default() += listed.file.rollup.rows();
+        }
+        let mut due = 1;
+        for (first, rows) in rows_from {
+            if first != due {
+                let what = format!("the table has the LSNs up to {}, then those from {first} on", due - 1);
+                return Some(finding(LOG_DIR, what));
+            }
+            due = first + rows;
+        }
+        let (has, says) = (thousands(due - 1), thousands(flushed));
+        let what = format!("the table has the LSNs up to {has}, and says it has those up to {says}");
+        (due != flushed + 1).then(|| finding(LOG_DIR, what))
+    }
+
+    /// Files of a flush or a write that a crash cut short, in a store where nothing is missing.
+    pub fn leftovers(&self, store: &VfsStore, node: &str) -> Result<Vec<Finding>> {
+        let (vfs, data_dir) = store.vfs();
+        let named: BTreeSet<&Location> = self.files.iter().map(|listed| &listed.file.location).collect();
+        let mut folders = vec![Location::default(), Location::from(TABLE_DIR)];
+        let mut leftovers = Vec::new();
+        while let Some(folder) = folders.pop() {
+            let path = data_dir.join(folder.as_ref());
+            let entries = match vfs.list(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                other => other.map_err(Error::io(&path, "list"))?,
+            };
+            for Entry { name, meta } in entries {
+                let location = folder.clone().join(name.as_str());
+                let is_orphan = lake::first_lsn(&location, node).is_some()
+                    && !named.contains(&location)
+                    && !self.commits.removed.contains(&location);
+                if meta.is_dir && folder.as_ref().starts_with(TABLE_DIR) {
+                    folders.push(location);
+                } else if name.ends_with(".tmp") {
+                    let left = Finding::new(location, "a temporary file that a crash left behind");
+                    leftovers.push(left.means("nothing").advice(MOVE).movable_if(true));
+                } else if is_orphan {
+                    let left =
+                        Finding::new(location, "a data file of a flush that did not end: the table does not name it");
+                    let means = "nothing: the log has its events, and the next flush writes them again";
+                    leftovers.push(left.means(means).advice(MOVE).movable_if(self.commits.complete));
+                }
+            }
+        }
+        Ok(leftovers)
+    }
+}
+
+fn false_commit(listed: &Listed) -> Finding {
+    let what = format!("says of {} what is not so", listed.file.location);
+    Finding::new(&listed.source, what).means("no answer: a checkpoint is read in its place").advice(RESTORE)
+}

@@ -1,0 +1,58 @@
+//! What is intact in a log that replay refuses: which events survive, and which do not.
+
+use std::path::{Path, PathBuf};
+
+use super::frame::{self, Frame, SegmentHeader};
+use super::replay::{segment_path, sequences};
+use crate::error::{Error, Result};
+use crate::storage::Lsn;
+use crate::storage::vfs::{self, Vfs};
+
+/// Intact frames of one segment whose LSNs follow each other; the header alone is a run without frames.
+#[derive(Debug)]
+pub struct Run {
+    pub path: PathBuf,
+    pub frames: u64,
+    pub first_lsn: Lsn,
+    /// The LSN after its last.
+    pub end_lsn: Lsn,
+}
+
+/// The runs of every segment, in order. Damage between them is jumped over.
+pub fn survey(vfs: &dyn Vfs, dir: &Path) -> Result<Vec<Run>> {
+    let mut runs = Vec::new();
+    for sequence in sequences(vfs, dir)? {
+        let path = segment_path(dir, sequence);
+        let bytes = vfs::read_all(vfs, &path).map_err(Error::io(&path, "read"))?;
+        let run = |first_lsn| Run { path: path.clone(), frames: 0, first_lsn, end_lsn: first_lsn };
+        let header = SegmentHeader::decode(&bytes).filter(|header| header.sequence == sequence);
+        let mut current = header.map(|header| run(header.base_lsn));
+        let mut offset = 0;
+        while let Some(at) = frame::find_next(&bytes, offset, sequence, 0) {
+            let found = Frame::decode(&bytes[at..], sequence).expect("it was found intact");
+            if current.as_ref().is_none_or(|current| current.end_lsn != found.first_lsn) {
+                runs.extend(current.replace(run(found.first_lsn)));
+            }
+            let current = current.as_mut().expect("just made");
+            (current.end_lsn, current.frames) = (found.last_lsn() + 1, current.frames + 1);
+            offset = at + found.encoded_len();
+        }
+        runs.extend(current);
+    }
+    Ok(runs)
+}
+
+/// The LSNs above `flushed` that no run has, up to the last that one has: first and last of each gap.
+pub fn lost(runs: &[Run], flushed: Lsn) -> Vec<(Lsn, Lsn)> {
+    let mut spans: Vec<(Lsn, Lsn)> = runs.iter().map(|run| (run.first_lsn, run.end_lsn)).collect();
+    spans.sort_unstable();
+    let mut due = flushed + 1;
+    let mut gaps = Vec::new();
+    for (first, end) in spans {
+        if first > due {
+            gaps.push((due, first - 1));
+        }
+        due = due.max(end);
+    }
+    gaps
+}
