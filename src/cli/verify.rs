@@ -99,6 +99,9 @@ fn text(args: &Args, moved: &[Moved], report: &Report) -> String {
     text += &format!(
         "table  {files} files, {rows} rows, {size}, {hours} hours, {commits} commits, through LSN {through}\n"
     );
+    if report.keys > 0 {
+        text += &format!("keys   {} idempotency keys of flushed requests\n", thousands(report.keys));
+    }
     if report.in_use {
         text += "A server is running on the directory; what it was writing meanwhile is not judged.\n";
     }

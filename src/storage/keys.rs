@@ -109,21 +109,10 @@ pub struct KeyFiles {
 impl KeyFiles {
     /// Reads the files into `window`, but for those whose keys are all too old.
     pub fn open(vfs: Arc<dyn Vfs>, data_dir: &Path, window: &mut KeyWindow, now_us: i64) -> Result<KeyFiles> {
-        let dir = data_dir.join(KEYS_DIR);
-        let entries = match vfs.list(&dir) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            other => other.map_err(Error::io(&dir, "list the idempotency keys"))?,
-        };
-        let mut found = KeyFiles { vfs, dir, window_us: window.window_us, files: VecDeque::new() };
-        for entry in entries.into_iter().filter(|entry| entry.name.ends_with(".keys")) {
-            let path = found.dir.join(entry.name);
-            let bytes = vfs::read_all(&*found.vfs, &path).map_err(Error::io(&path, "read"))?;
-            let (newest_us, keys) = decode(&bytes).map_err(|reason| Error::Damaged {
-                path: path.clone(),
-                offset: 0,
-                reason: reason.into(),
-                advice: ADVICE,
-            })?;
+        let mut found =
+            KeyFiles { vfs, dir: data_dir.join(KEYS_DIR), window_us: window.window_us, files: VecDeque::new() };
+        for path in paths(&*found.vfs, &found.dir)? {
+            let (newest_us, keys) = read(&*found.vfs, &path)?;
             found.files.push_back((path, newest_us));
             if newest_us + found.window_us >= now_us {
                 window.insert(keys, newest_us);
@@ -161,6 +150,37 @@ impl KeyFiles {
         }
         Ok(())
     }
+}
+
+/// Reads every key file; answers how many keys they hold, and what is wrong with those that are damaged.
+pub fn check(vfs: &dyn Vfs, data_dir: &Path) -> Result<(u64, Vec<Error>)> {
+    let (mut count, mut damaged) = (0, Vec::new());
+    for path in paths(vfs, &data_dir.join(KEYS_DIR))? {
+        match read(vfs, &path) {
+            Ok((_, keys)) => count += keys.len() as u64,
+            Err(error @ Error::Damaged { .. }) => damaged.push(error),
+            // A server removes files as they grow too old.
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((count, damaged))
+}
+
+fn paths(vfs: &dyn Vfs, dir: &Path) -> Result<Vec<PathBuf>> {
+    let entries = match vfs.list(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        other => other.map_err(Error::io(dir, "list the idempotency keys"))?,
+    };
+    let names = entries.into_iter().map(|entry| entry.name).filter(|name| name.ends_with(".keys"));
+    Ok(names.map(|name| dir.join(name)).collect())
+}
+
+/// When the newest key came, and the keys.
+fn read(vfs: &dyn Vfs, path: &Path) -> Result<(i64, Vec<Key>)> {
+    let bytes = vfs::read_all(vfs, path).map_err(Error::io(path, "read"))?;
+    let damaged = |reason: &str| Error::Damaged { path: path.into(), offset: 0, reason: reason.into(), advice: ADVICE };
+    decode(&bytes).map_err(damaged)
 }
 
 fn encode(keys: &[Key], newest_us: i64) -> Vec<u8> {

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use hourglass::error::Error;
 use hourglass::event::{EventBatch, EventKind, Key};
 use hourglass::hour::{HOUR_US, Hour};
-use hourglass::storage::vfs::Disk;
+use hourglass::storage::verify;
+use hourglass::storage::vfs::{Disk, Vfs};
 use hourglass::storage::{Engine, EngineOptions};
 
 use crate::server::{Client, Server};
@@ -44,6 +46,17 @@ fn a_retry_counts_once_across_flush_crash_and_restart() {
     server.kill();
     let server = Server::start(dir.path(), &[]);
     again(&mut server.connect());
+    server.kill();
+    // Keys that cannot be read are no reason to count twice in silence.
+    let file = std::fs::read_dir(dir.path().join("keys")).unwrap().next().unwrap().unwrap().path();
+    let verify = || verify::verify(dir.path(), &(Arc::new(Disk) as Arc<dyn Vfs>), &|_, _| {}).unwrap();
+    assert!(verify().is_sound() && verify().keys == 3);
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[30] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    let damage = &verify().damage[..];
+    assert!(damage.len() == 1 && damage[0].path.starts_with("keys/"), "{damage:?}");
+    assert!(matches!(Engine::open(dir.path(), small_options()), Err(Error::Damaged { .. })));
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! Reads a whole data directory and says whether it is what was written: every frame of the log, every commit and
-//! checkpoint of the Delta log, every byte and row of every data file, each against what the others say of it.
+//! checkpoint of the Delta log, every byte and row of every data file, the idempotency keys, each against what the others say of it.
 //!
 //! [`verify`] writes nothing and needs no lock, so it may run beside a server. [`repair`] owns the directory while it runs
 //! and only ever moves files aside, and only those that no acknowledged event depends on. What it does not do: bring back
@@ -25,6 +25,7 @@ use serde::Serialize;
 use self::log::Log;
 use self::table::Table;
 use super::engine;
+use super::keys;
 use super::lake;
 use super::object::VfsStore;
 use super::vfs::{Lock, Vfs};
@@ -107,6 +108,8 @@ pub struct Report {
     pub in_use: bool,
     pub log: LogTotals,
     pub table: TableTotals,
+    /// Idempotency keys of flushed requests.
+    pub keys: u64,
     pub damage: Vec<Finding>,
     /// What is harmless, but worth a word.
     pub notes: Vec<Finding>,
@@ -177,6 +180,10 @@ fn check(data_dir: &Path, vfs: &Arc<dyn Vfs>, progress: Progress<'_>) -> Result<
     report.damage.extend(checked.findings);
     table.cross_check(&store, &node, &mut report);
     report.damage.extend(log.findings);
+    let (keys, damaged) = keys::check(&**vfs, &data_dir)?;
+    let affects = "no event: the server does not start, and without the file requests sent again may count twice";
+    report.damage.extend(damaged.into_iter().map(|error| Finding::of_error(error, &data_dir).means(affects)));
+    report.keys = keys;
     report.notes.extend(log.notes);
     if report.is_sound() {
         report.notes.extend(table.leftovers(&store, &node)?);
