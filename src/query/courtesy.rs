@@ -14,6 +14,7 @@ use std::sync::Arc;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, internal_err};
+use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{Partitioning, PhysicalExpr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
@@ -24,9 +25,11 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::{StreamExt, TryStreamExt, stream};
 
-/// The plan with every scan giving way.
+use super::memory::MemtableExec;
+
+/// The plan with every scan of events giving way.
 pub fn give_way(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
-    let scan = |plan: Arc<dyn ExecutionPlan>| match plan.children().is_empty() {
+    let scan = |plan: Arc<dyn ExecutionPlan>| match plan.is::<DataSourceExec>() || plan.is::<MemtableExec>() {
         true => Ok(Transformed::yes(Arc::new(GivingWay(plan)) as Arc<dyn ExecutionPlan>)),
         false => Ok(Transformed::no(plan)),
     };
