@@ -38,8 +38,8 @@ async fn post(app: &App, request: Request<Body>) -> Result<Response, Problem> {
     let permit = Arc::clone(&app.batch_slots)
         .try_acquire_owned()
         .map_err(|_| Problem::busy("as many batches as fit are being read; try again in a moment"))?;
-    let bytes = body::read(&head.headers, body, &app.options).await?;
     let limit = app.options.max_body_bytes;
+    let bytes = body::read(&head.headers, body, limit, app.options.body_timeout).await?;
     let decoding = tokio::task::spawn_blocking(move || (decoded(format, encoding, bytes, limit), permit));
     let (batch, permit) = decoding.await.map_err(|panic| Problem::internal(&panic))?;
     let batch = batch?;

@@ -42,6 +42,7 @@ mod kind {
         NOT_ACCEPTABLE: 406 "not-acceptable" "There is no answer in this format";
         BODY_TOO_SLOW: 408 "body-too-slow" "The body did not arrive in time";
         BODY_TOO_LARGE: 413 "body-too-large" "The body is too large";
+        URI_TOO_LONG: 414 "uri-too-long" "The target is too long";
         UNSUPPORTED_BODY: 415 "unsupported-body" "The body is in no format known here";
         TOO_HEAVY: 422 "too-heavy" "The statement takes more than one may";
         INTERNAL: 500 "internal" "The server failed";
@@ -113,6 +114,10 @@ impl Problem {
         Problem::new(&kind::BODY_TOO_LARGE, detail)
     }
 
+    pub fn uri_too_long(limit: usize) -> Problem {
+        Problem::new(&kind::URI_TOO_LONG, format!("the path and query string may have {limit} bytes"))
+    }
+
     pub fn body_too_slow() -> Problem {
         // The rest of the body may still be under way: the connection is of no further use.
         Problem::new(&kind::BODY_TOO_SLOW, "nothing was stored").with_header("connection", "close")
@@ -126,6 +131,19 @@ impl Problem {
     /// A bound is reached and nothing was stored; a second later it may be different.
     pub fn busy(detail: impl Into<Cow<'static, str>>) -> Problem {
         Problem::new(&kind::BUSY, detail).with_header("retry-after", "1")
+    }
+
+    /// The whole answer as bytes of HTTP/1.1, for a connection that is spoken to no further.
+    pub fn http1(&self) -> Vec<u8> {
+        let status = StatusCode::from_u16(self.kind.status).expect("the kinds have statuses of HTTP");
+        let header = self.header.map(|(name, value)| format!("{name}: {value}\r\n")).unwrap_or_default();
+        let body = serde_json::to_string(self).expect("a problem has only text and numbers");
+        let length = body.len();
+        format!(
+            "HTTP/1.1 {status}\r\ncontent-type: application/problem+json\r\n{header}connection: close\r\n\
+             content-length: {length}\r\n\r\n{body}"
+        )
+        .into_bytes()
     }
 
     fn unavailable(detail: String) -> Problem {

@@ -19,7 +19,11 @@ pub struct Server {
 
 impl Server {
     pub fn start(data_dir: &Path, env: &[(&str, &str)]) -> Server {
-        let mut command = hourglass();
+        Server::start_by(hourglass(), data_dir, env)
+    }
+
+    /// Starts it by a command that ends in the binary.
+    pub fn start_by(mut command: Command, data_dir: &Path, env: &[(&str, &str)]) -> Server {
         command.args(["serve", "--listen", "127.0.0.1:0", "--log", "error", "--data-dir"]).arg(data_dir);
         let mut child = command.envs(env.iter().copied()).stdout(Stdio::piped()).spawn().expect("the binary starts");
         let mut line = String::new();
@@ -31,6 +35,13 @@ impl Server {
 
     pub fn connect(&self) -> Client {
         Client::connect(&self.address).expect("the server accepts")
+    }
+
+    /// Bytes of memory that the process holds.
+    pub fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let kilobytes = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
+        kilobytes.unwrap().parse::<u64>().unwrap() << 10
     }
 
     pub fn kill(mut self) {
