@@ -126,10 +126,12 @@ settings! {
     max_uri_bytes: ByteSize = ByteSize(8 << 10);
     /// How long a client may take to send a request's head.
     header_timeout: Duration = Duration::from_secs(10);
-    /// How long a client may take to send a request's body.
+    /// How long a client may take to send a request's body, or to take the next part of a long answer.
     body_timeout: Duration = Duration::from_secs(30);
     /// How long requests in flight may take once the process was told to stop.
     shutdown_timeout: Duration = Duration::from_secs(30);
+    /// Connections open at once; past it a new one is answered 503 and closed.
+    max_connections: Count = Count(12_000);
     /// Bodies of POST /events held in memory at once; past it the answer is 503.
     batch_slots: Count = Count(4);
     /// Threads that serve requests; one a core by default.
@@ -207,6 +209,7 @@ impl Config {
             header_timeout: self.header_timeout,
             body_timeout: self.body_timeout,
             shutdown_timeout: self.shutdown_timeout,
+            max_connections: saturate(self.max_connections.0),
             batch_slots: saturate(self.batch_slots.0),
         }
     }

@@ -76,6 +76,7 @@ pub enum Bound {
     Keys,
     Queries,
     Batches,
+    Connections,
     /// Any of these, at a server that was asked.
     Server,
 }
@@ -90,6 +91,7 @@ impl Bound {
             Bound::Keys => "too-many-keys",
             Bound::Queries => "too-many-queries",
             Bound::Batches => "too-many-batches",
+            Bound::Connections => "too-many-connections",
             Bound::Server => "server-busy",
         }
     }
@@ -104,6 +106,7 @@ impl fmt::Display for Bound {
             Bound::Keys => "as many idempotency keys are remembered as may (idempotency_max_keys)",
             Bound::Queries => "as many queries run as may",
             Bound::Batches => "as many batches as fit are being read",
+            Bound::Connections => "as many connections are open as may (max_connections)",
             Bound::Server => "the server stays busy",
         })
     }

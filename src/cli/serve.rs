@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
@@ -29,16 +30,18 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<()> {
     let resolved = args.flags.load()?;
-    let options = resolved.query_options();
+    let query_options = resolved.query_options();
     let config = resolved.config;
     log::start(&config);
     let runtime = runtime(config.worker_threads.0)?;
     // The engine is opened, and closed, outside of the runtime's tasks: both block.
     let _context = runtime.enter();
     let engine = Engine::open(&config.data_dir, config.engine_options())?;
-    let query = Arc::new(QueryEngine::new(&options)?);
+    let query = Arc::new(QueryEngine::new(&query_options)?);
     runtime.block_on(query.warm_up(&engine.snapshot()))?;
-    let app = Arc::new(App::new(engine.clone(), query, config.http_options()));
+    let mut options = config.http_options();
+    options.max_connections = max_connections(options.max_connections);
+    let app = Arc::new(App::new(engine.clone(), query, options));
     let served = runtime.block_on(async {
         let (listener, address) = listen(config.listen).await?;
         println!("hourglass is ready on http://{address} (data in {})", config.data_dir.display());
@@ -48,6 +51,22 @@ pub fn run(args: Args) -> Result<()> {
     });
     engine.close()?;
     served
+}
+
+/// Lets the process open as many files as the system allows it, of which three quarters may be connections: a log that cannot
+/// open its next segment takes no more events.
+fn max_connections(configured: usize) -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(cause) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!(%cause, "the limit of open files cannot be raised");
+    }
+    let files =
+        getrlimit(Resource::Nofile).current.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX));
+    let possible = files / 4 * 3;
+    if possible < configured {
+        tracing::warn!(possible, files, "max_connections is lowered: raise the limit of open files (ulimit -n)");
+    }
+    configured.min(possible)
 }
 
 pub(super) fn runtime(worker_threads: u64) -> Result<Runtime> {

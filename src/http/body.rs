@@ -1,5 +1,7 @@
 //! Request bodies, read within the bounds of size and time.
 
+use std::time::Duration;
+
 use axum::body::{Body, Bytes, HttpBody};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_LENGTH;
@@ -9,14 +11,13 @@ use tokio::time::timeout;
 use super::HttpOptions;
 use super::problem::Problem;
 
-/// Reads a whole body. One whose `Content-Length` passes the limit is refused before a byte of it is read.
-pub async fn read(headers: &HeaderMap, body: Body, options: &HttpOptions) -> Result<Bytes, Problem> {
-    let limit = options.max_body_bytes;
+/// Reads a whole body of up to `limit` bytes. One whose `Content-Length` passes it is refused before a byte of it is read.
+pub async fn read(headers: &HeaderMap, body: Body, limit: usize, patience: Duration) -> Result<Bytes, Problem> {
     let declared = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|length| length > limit as u64) {
         return Err(Problem::body_too_large(limit));
     }
-    let collected = timeout(options.body_timeout, Limited::new(body, limit).collect()).await;
+    let collected = timeout(patience, Limited::new(body, limit).collect()).await;
     match collected.map_err(|_| Problem::body_too_slow())? {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) => Err(unread(&*error, limit)),

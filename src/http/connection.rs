@@ -2,12 +2,14 @@
 //! are under way and can see whether their caller is still there.
 
 use std::io::{self, IoSlice};
+use std::net::Shutdown;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -33,6 +35,20 @@ impl Connection {
         match self.stream.peek(&mut [0]).await {
             Ok(0) | Err(_) => {}
             Ok(_) => std::future::pending().await,
+        }
+    }
+
+    /// Tells the client that nothing more comes, and takes what it still sends until it has closed too. Closed with bytes unread,
+    /// a connection is reset, and an answer that has not been read is lost (RFC 9112, section 9.6).
+    pub async fn linger(&self) {
+        let _ = SockRef::from(&self.stream).shutdown(Shutdown::Write);
+        let mut ignored = vec![0; 16 << 10];
+        while self.stream.readable().await.is_ok() {
+            match self.stream.try_read(&mut ignored) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Ok(0) | Err(_) => return,
+                Ok(_) => {}
+            }
         }
     }
 

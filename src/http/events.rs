@@ -39,8 +39,8 @@ async fn post(app: &App, request: Request<Body>) -> Result<Response, Problem> {
     // IMPORTANT: the permit moves into the decoder's thread. A caller who goes away drops this future, not that thread,
     // and the body stays in memory until the thread is done with it.
     let permit = Arc::clone(&app.batch_slots).try_acquire_owned().map_err(|_| Error::Busy(Bound::Batches))?;
-    let bytes = body::read(&head.headers, body, &app.options).await?;
     let limit = app.options.max_body_bytes;
+    let bytes = body::read(&head.headers, body, limit, app.options.body_timeout).await?;
     let decoding = tokio::task::spawn_blocking(move || (decoded(format, encoding, bytes, limit), permit));
     let (batch, permit) = decoding.await.map_err(|panic| Problem::internal(&panic))?;
     let mut batch = batch?;

@@ -45,8 +45,8 @@ const ROUTES: [&str; 10] = [
     "other",
 ];
 const METHODS: [&str; 5] = ["POST", "GET", "HEAD", "OPTIONS", "other"];
-const STATUSES: [&str; 14] =
-    ["204", "200", "503", "400", "404", "405", "406", "408", "413", "415", "422", "499", "500", "other"];
+const STATUSES: [&str; 15] =
+    ["204", "200", "503", "400", "404", "405", "406", "408", "413", "414", "415", "422", "499", "500", "other"];
 
 /// The instruments of the HTTP door, and everything that is registered for a scrape.
 #[derive(Debug)]

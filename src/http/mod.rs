@@ -73,6 +73,8 @@ pub struct HttpOptions {
     pub header_timeout: Duration,
     pub body_timeout: Duration,
     pub shutdown_timeout: Duration,
+    /// Connections open at once.
+    pub max_connections: usize,
     /// Bodies of `POST /events` in memory at once.
     pub batch_slots: usize,
 }
@@ -141,8 +143,7 @@ impl App {
     async fn route(&self, request: Request<Body>, connection: &Arc<Connection>) -> Result<Response, Problem> {
         let target = request.uri().path_and_query().map_or("", |target| target.as_str());
         if target.len() > self.options.max_uri_bytes {
-            let limit = self.options.max_uri_bytes;
-            return Err(Problem::invalid(format!("the path and query string may have {limit} bytes")));
+            return Err(Problem::uri_too_long(self.options.max_uri_bytes));
         }
         match request.uri().path() {
             "/analytics" => analytics::respond(self, request).await,

@@ -44,6 +44,7 @@ mod kind {
         NOT_ACCEPTABLE: 406 "not-acceptable" "There is no answer in this format";
         BODY_TOO_SLOW: 408 "body-too-slow" "The body did not arrive in time";
         BODY_TOO_LARGE: 413 "body-too-large" "The body is too large";
+        URI_TOO_LONG: 414 "uri-too-long" "The target is too long";
         UNSUPPORTED_BODY: 415 "unsupported-body" "The body is in no format known here";
         TOO_HEAVY: 422 "too-heavy" "The statement takes more than one may";
         CALLER_GONE: 499 "caller-gone" "The caller has gone";
@@ -120,6 +121,10 @@ impl Problem {
         Problem::new(&kind::BODY_TOO_LARGE, detail)
     }
 
+    pub fn uri_too_long(limit: usize) -> Problem {
+        Problem::new(&kind::URI_TOO_LONG, format!("the path and query string may have {limit} bytes"))
+    }
+
     pub fn body_too_slow() -> Problem {
         // The rest of the body may still be under way: the connection is of no further use.
         Problem::new(&kind::BODY_TOO_SLOW, "nothing was stored").with_header("connection", "close")
@@ -146,6 +151,19 @@ impl Problem {
         Problem { reason, ..Problem::new(&kind::UNAVAILABLE, detail).with_header("retry-after", "10") }
     }
 
+    /// The whole answer as bytes of HTTP/1.1, for a connection that is spoken to no further.
+    pub fn http1(&self, id: &RequestId) -> Vec<u8> {
+        let status = self.status();
+        let header = self.header.map(|(name, value)| format!("{name}: {value}\r\n")).unwrap_or_default();
+        let (body, id) = (self.members(id), id.as_str());
+        let length = body.len();
+        let head = format!(
+            "HTTP/1.1 {status}\r\ncontent-type: application/problem+json\r\n{header}x-request-id: {id}\r\n\
+             connection: close\r\ncontent-length: {length}\r\n\r\n"
+        );
+        [head.into_bytes(), body].concat()
+    }
+
     /// A fault on this side. Its cause goes to the log and not to the caller, who can do nothing with our paths.
     pub fn internal(cause: &dyn std::fmt::Display) -> Problem {
         tracing::error!(%cause, "a request failed");
@@ -156,20 +174,28 @@ impl Problem {
         self.reason
     }
 
-    /// The answer, with the id by which the log tells more.
-    pub fn answer(self, id: RequestId) -> Response {
+    fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.kind.status).expect("the kinds have statuses of HTTP")
+    }
+
+    /// The body, with the id by which the log tells more.
+    fn members(&self, id: &RequestId) -> Vec<u8> {
         #[derive(Serialize)]
         struct Members<'p> {
             #[serde(flatten)]
             problem: &'p Problem,
             request_id: &'p str,
         }
+        let members = Members { problem: self, request_id: id.as_str() };
+        serde_json::to_vec(&members).expect("a problem has only text and numbers")
+    }
+
+    /// The answer.
+    pub fn answer(self, id: RequestId) -> Response {
         let (request_id, status, reason, detail) = (id.as_str(), self.kind.status, self.reason, &*self.detail);
         tracing::debug!(request_id, status, reason, detail, "a request was answered with a problem");
-        let members = Members { problem: &self, request_id };
-        let body = serde_json::to_vec(&members).expect("a problem has only text and numbers");
-        let mut response = Response::new(Body::from(body));
-        *response.status_mut() = StatusCode::from_u16(status).expect("the kinds have statuses of HTTP");
+        let mut response = Response::new(Body::from(self.members(&id)));
+        *response.status_mut() = self.status();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(X_REQUEST_ID, id.into_header());

@@ -13,14 +13,25 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::connection::{Connection, Stream};
+use super::problem::Problem;
+use super::request_id::RequestId;
 use super::{App, HttpOptions};
+use crate::error::{Bound, Error};
 
 /// How long the loop rests when accepting failed: out of descriptors, another try at once would spin.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+
+/// Connections past the bound that are told so at once.
+const REFUSALS: usize = 32;
+
+/// How long a client may take to read the last answer of a connection, and to close it.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// Room in a connection's buffer for header lines, beside the request's target.
 const HEADER_BYTES: usize = 32 << 10;
@@ -33,12 +44,18 @@ const HEADER_BYTES: usize = 32 << 10;
 pub async fn serve(listener: TcpListener, app: Arc<App>) -> std::io::Result<()> {
     let mut stop = Stop { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? };
     let connections = GracefulShutdown::new();
+    // Semaphores that nobody waits on: without a permit the connection is refused, or closed.
+    let slots = Arc::new(Semaphore::new(app.options.max_connections.min(Semaphore::MAX_PERMITS)));
+    let refusals = Arc::new(Semaphore::new(REFUSALS));
     let builder = builder(&app.options);
     loop {
         tokio::select! {
             () = stop.recv() => break,
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => connect(stream, &builder, &connections, &app),
+                Ok((stream, _)) => match Arc::clone(&slots).try_acquire_owned() {
+                    Ok(slot) => connect(stream, slot, &builder, &connections, &app),
+                    Err(_) => refuse(stream, &refusals, &app),
+                },
                 Err(error) => accept_failed(error).await,
             },
         }
@@ -82,8 +99,14 @@ fn builder(options: &HttpOptions) -> auto::Builder<TokioExecutor> {
     builder
 }
 
-/// Speaks to one connection in a task of its own.
-fn connect(stream: TcpStream, builder: &auto::Builder<TokioExecutor>, connections: &GracefulShutdown, app: &Arc<App>) {
+/// Speaks to one connection in a task of its own, which holds the slot until it is closed.
+fn connect(
+    stream: TcpStream,
+    slot: OwnedSemaphorePermit,
+    builder: &auto::Builder<TokioExecutor>,
+    connections: &GracefulShutdown,
+    app: &Arc<App>,
+) {
     // Answers are small and complete: Nagle's algorithm would hold the second of two until the first is confirmed.
     if let Err(cause) = stream.set_nodelay(true) {
         tracing::debug!(%cause, "a connection ended before it began");
@@ -91,21 +114,43 @@ fn connect(stream: TcpStream, builder: &auto::Builder<TokioExecutor>, connection
     }
     let (app, connection) = (Arc::clone(app), Connection::new(stream));
     let patience = app.options.header_timeout;
-    let (stream, watched) = (Stream(Arc::clone(&connection)), Arc::clone(&connection));
+    let (stream, watched, lingering) =
+        (Stream(Arc::clone(&connection)), Arc::clone(&connection), Arc::clone(&connection));
     let service = service_fn(move |request: Request<Incoming>| {
         connection.request_begins();
         app.respond(request.map(Body::new), &connection).map(Ok::<_, std::convert::Infallible>)
     });
     let spoken = connections.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
     tokio::spawn(async move {
+        let _slot = slot;
         tokio::select! {
-            ended = spoken => if let Err(cause) = ended {
-                tracing::debug!(%cause, "a connection failed");
-            },
-            // Its stream and its service own it, too.
-            () = watched.idle(patience, 2) => tracing::debug!("a connection without a whole request in time is closed"),
+            ended = spoken => {
+                if let Err(cause) = ended {
+                    tracing::debug!(%cause, "a connection failed");
+                }
+                let _ = tokio::time::timeout(LINGER, lingering.linger()).await;
+            }
+            // Its stream, its service and this task own it, too.
+            () = watched.idle(patience, 3) => tracing::debug!("a connection without a whole request in time is closed"),
         }
     });
+}
+
+/// Answers 503 to whatever a connection past the bound asks, and closes it. In the backlog it would wait without being told, and
+/// those who can go elsewhere would not. Where many are being told, it is closed without a word.
+fn refuse(stream: TcpStream, refusals: &Arc<Semaphore>, app: &App) {
+    let problem = Problem::from(Error::Busy(Bound::Connections));
+    app.metrics.rejected(problem.reason());
+    let Ok(refusal) = Arc::clone(refusals).try_acquire_owned() else { return };
+    let connection = Connection::new(stream);
+    let refused = async move {
+        let _refusal = refusal;
+        let answer = problem.http1(&RequestId::new());
+        if Stream(Arc::clone(&connection)).write_all(&answer).await.is_ok() {
+            connection.linger().await;
+        }
+    };
+    tokio::spawn(tokio::time::timeout(LINGER, refused));
 }
 
 /// A connection that ended while it waited is no concern; everything else is reported and given time to pass.

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::header::{ACCEPT, ACCESS_CONTROL_EXPOSE_HEADERS, CONTENT_TYPE, HeaderName, TRAILER};
@@ -15,7 +16,8 @@ use futures::stream;
 use http_body_util::StreamBody;
 use hyper::body::Frame;
 use serde::Deserialize;
-use tracing::Span;
+use tokio::sync::mpsc;
+use tracing::Instrument;
 
 use super::connection::Connection;
 use super::problem::Problem;
@@ -27,6 +29,10 @@ use crate::rows::{RowFormat, RowWriter, SharedBuffer};
 const SQL_METHODS: &str = "GET, POST, OPTIONS";
 const QUERIES_METHODS: &str = "GET, OPTIONS";
 const BODIES: &str = "application/sql, text/plain, application/json";
+
+/// Bytes of a statement, with its parameters: a list of tens of thousands of values. A token takes a hundred times the memory of
+/// a byte, and all of them exist at once. (ClickHouse has the same bound, `max_query_size`.)
+const STATEMENT_BYTES: usize = 256 << 10;
 
 /// Bytes of an answer that are held back for its receipt to be in the headers.
 const HELD_BYTES: usize = 256 << 10;
@@ -57,7 +63,10 @@ pub async fn respond(app: &App, request: Request<Body>, connection: &Arc<Connect
             let params = serde_json::Value::Object(named.collect());
             Question { query, params, settings: BTreeMap::new() }
         }
-        Method::POST => question(&head.headers, body::read(&head.headers, body, &app.options).await?)?,
+        Method::POST => {
+            let limit = STATEMENT_BYTES.min(app.options.max_body_bytes);
+            question(&head.headers, body::read(&head.headers, body, limit, app.options.body_timeout).await?)?
+        }
         Method::OPTIONS => return Ok(preflight(SQL_METHODS)),
         _ => return Err(Problem::method_not_allowed(SQL_METHODS)),
     };
@@ -82,7 +91,7 @@ async fn run(
     let snapshot = app.engine.snapshot();
     let answering = async {
         let answer = app.query.run_text(&mut session, &snapshot, sql, params).await?;
-        rows(answer, format, connection).await
+        rows(answer, format, connection, app.options.body_timeout).await
     };
     tokio::select! {
         response = answering => response,
@@ -154,8 +163,6 @@ fn accepted(headers: &HeaderMap) -> Result<RowFormat, Problem> {
 struct Writing {
     answer: Answer,
     connection: Arc<Connection>,
-    /// The request's, for what is written after its answer has begun.
-    span: Span,
     buffer: SharedBuffer,
     /// Nothing once the last row is written.
     writer: Option<RowWriter<SharedBuffer>>,
@@ -174,13 +181,28 @@ impl Writing {
         }
         Ok(())
     }
+
+    /// The next part, or the receipt at the end.
+    async fn next(&mut self) -> Result<Frame<Bytes>, Error> {
+        self.fill(PART_BYTES).await?;
+        let part = self.buffer.take();
+        match part.is_empty() && self.writer.is_none() {
+            true => Ok(Frame::trailers(receipt(&self.answer.receipt.figures()).collect())),
+            false => Ok(Frame::data(part.into())),
+        }
+    }
 }
 
-async fn rows(answer: Answer, format: RowFormat, connection: &Arc<Connection>) -> Result<Response, Problem> {
+async fn rows(
+    answer: Answer,
+    format: RowFormat,
+    connection: &Arc<Connection>,
+    patience: Duration,
+) -> Result<Response, Problem> {
     let buffer = SharedBuffer::default();
     let writer = RowWriter::new(format, &answer.schema, buffer.clone())?;
     let connection = Arc::clone(connection);
-    let mut writing = Writing { answer, connection, span: Span::current(), buffer, writer: Some(writer) };
+    let mut writing = Writing { answer, connection, buffer, writer: Some(writer) };
     writing.fill(HELD_BYTES).await?;
     let first = writing.buffer.take();
     let figures = writing.answer.receipt.figures();
@@ -191,7 +213,7 @@ async fn rows(answer: Answer, format: RowFormat, connection: &Arc<Connection>) -
             response
         }
         Some(_) => {
-            let mut response = Response::new(Body::new(StreamBody::new(parts(writing, first))));
+            let mut response = Response::new(Body::new(StreamBody::new(parts(writing, first, patience))));
             let names: Vec<&str> = RECEIPT.to_vec();
             let trailer = HeaderValue::from_str(&names.join(", ")).expect("names of headers");
             response.headers_mut().insert(TRAILER, trailer);
@@ -205,37 +227,42 @@ async fn rows(answer: Answer, format: RowFormat, connection: &Arc<Connection>) -
 }
 
 /// The rest of a long answer, and its receipt. An error on the way cuts the answer off: the client sees that it is not whole.
+///
+/// A task of its own writes it, and gives up on a client that takes no part for `patience`: what such a client leaves unread is
+/// not asked for either, and a body that nobody polls cannot watch the time. With the task the answer lets go of the connection.
 fn parts(
-    writing: Writing,
+    mut writing: Writing,
     first: Vec<u8>,
+    patience: Duration,
 ) -> impl futures::Stream<Item = Result<Frame<Bytes>, Error>> + Send + 'static {
-    enum Next {
-        Part(Writing, Vec<u8>),
-        More(Writing),
-        End,
-    }
-    stream::unfold(Next::Part(writing, first), |next| async {
-        match next {
-            Next::Part(writing, part) => Some((Ok(Frame::data(part.into())), Next::More(writing))),
-            Next::More(mut writing) => {
-                let connection = Arc::clone(&writing.connection);
-                let filled = tokio::select! {
-                    filled = writing.fill(PART_BYTES) => filled,
-                    () = connection.gone() => Err(Error::Closed),
-                };
-                if let Err(error) = filled {
-                    tracing::debug!(parent: &writing.span, %error, "an answer was cut off");
-                    return Some((Err(error), Next::End));
-                }
-                let part = writing.buffer.take();
-                if part.is_empty() && writing.writer.is_none() {
-                    let trailers = receipt(&writing.answer.receipt.figures()).collect();
-                    return Some((Ok(Frame::trailers(trailers)), Next::End));
-                }
-                Some((Ok(Frame::data(part.into())), Next::More(writing)))
+    let is_part = |next: &Result<Frame<Bytes>, Error>| matches!(next, Ok(frame) if frame.is_data());
+    let (sender, receiver) = mpsc::channel(1);
+    let connection = Arc::clone(&writing.connection);
+    let write = async move {
+        let mut next = Ok(Frame::data(first.into()));
+        loop {
+            if let Err(error) = &next {
+                tracing::debug!(%error, "an answer was cut off");
             }
-            Next::End => None,
+            let is_last = !is_part(&next);
+            let sent = tokio::time::timeout(patience, sender.send(next)).await;
+            if is_last || !matches!(sent, Ok(Ok(()))) {
+                return;
+            }
+            next = tokio::select! {
+                next = writing.next() => next,
+                () = sender.closed() => return,
+                () = connection.gone() => Err(Error::Closed),
+            };
         }
+    };
+    tokio::spawn(write.in_current_span());
+    stream::unfold(Some(receiver), move |receiver| async move {
+        let mut receiver = receiver?;
+        // A channel that closes before the receipt came is an answer given up.
+        let next = receiver.recv().await.unwrap_or(Err(Error::Closed));
+        let goes_on = is_part(&next).then_some(receiver);
+        Some((next, goes_on))
     })
 }
 

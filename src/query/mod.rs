@@ -2,13 +2,15 @@
 //!
 //! [`QueryEngine`] holds what is made once: functions, rules, the memory pool, the threads, and the plan of
 //! `queries/hour_stats.sql`, which every `GET /analytics` runs. [`statement`] takes a statement from its text to its rows;
-//! [`catalog`] is what it finds by name, [`table`] the `events` table, [`spans`] what a predicate says about time, [`memory`]
-//! the scan of what is in memory, [`rollup`] the aggregates answered without a scan, [`distinct`] the distinct users of the
-//! others, [`courtesy`] what keeps a statement from being felt by requests. [`receipt`] and [`history`] tell what it cost,
-//! [`instruments`] what all of them did.
+//! [`size`] refuses one too large to plan; [`catalog`] is what it finds by name, [`table`] the `events` table, [`bounded`] are
+//! functions that would answer without bound, [`spans`] is what a predicate says about time, [`memory`] the scan of what is in
+//! memory, [`rollup`] the aggregates answered without a scan, [`distinct`] the distinct users of the others, [`courtesy`] what
+//! keeps a statement from being felt by requests. [`receipt`] and [`history`] tell what it cost, [`instruments`] what all of
+//! them did.
 //!
 //! This module knows snapshots, never the engine: a query cannot change what it reads.
 
+mod bounded;
 mod catalog;
 mod courtesy;
 mod distinct;
@@ -18,6 +20,7 @@ mod library;
 mod memory;
 mod receipt;
 mod rollup;
+mod size;
 mod spans;
 mod statement;
 mod table;
@@ -31,11 +34,11 @@ use arrow::datatypes::Int64Type;
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList};
 use datafusion::common::ParamValues;
 use datafusion::common::format::ExplainFormat;
-use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::object_store::{DefaultObjectStoreRegistry, ObjectStoreRegistry};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::execution::{FunctionRegistry, TaskContext};
 use datafusion::optimizer::Optimizer;
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
@@ -152,13 +155,16 @@ impl QueryEngine {
             .with_memory_pool(Arc::new(FairSpillPool::new(options.memory_bytes as usize)))
             .with_max_temp_directory_size(options.spill_bytes)
             .build_arc()?;
-        let base = SessionStateBuilder::new()
+        let mut base = SessionStateBuilder::new()
             .with_config(config)
             .with_runtime_env(runtime)
             .with_default_features()
             .with_optimizer_rules(rules())
             .with_physical_optimizer_rule(Arc::new(courtesy::SerialRule))
             .build();
+        for function in bounded::functions() {
+            base.register_udf(function)?;
+        }
         let context = base.task_ctx();
         let concurrency = options.concurrency.clamp(1, Semaphore::MAX_PERMITS);
         Ok(QueryEngine {
@@ -262,11 +268,16 @@ impl QueryEngine {
     }
 }
 
+/// Bytes of the stack of a query thread: the largest statement that [`size`] lets through takes 8 MB in a build without
+/// optimisation.
+const STACK_BYTES: usize = 32 << 20;
+
 /// Threads of their own, so that a heavy statement takes no turn from a request, and gentle ones.
 fn threads(count: usize) -> Result<Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(count.max(1))
         .thread_name("query")
+        .thread_stack_size(STACK_BYTES)
         .on_thread_start(crate::threads::stand_back)
         .enable_all()
         .build()

@@ -22,7 +22,7 @@ use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::ast::{Expr, Query, SelectItem, SetExpr, Statement as Ast, VisitMut, VisitorMut};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
-use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
+use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 use futures::StreamExt;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
@@ -31,7 +31,7 @@ use tracing::Instrument;
 use super::courtesy;
 use super::history::Running;
 use super::receipt::Receipt;
-use super::{QueryEngine, SHOW_CHUNKS};
+use super::{QueryEngine, SHOW_CHUNKS, size};
 use crate::error::{Bound, Error, Result};
 use crate::storage::Snapshot;
 
@@ -110,24 +110,30 @@ pub fn parse(sql: &str) -> Result<Vec<Parsed>> {
     let tokens = Tokenizer::new(&GenericDialect {}, sql)
         .tokenize_with_location()
         .map_err(|error| DataFusionError::SQL(Box::new(error.into()), None))?;
+    let mut places = Places { text: sql, offset: 0, at: Location { line: 1, column: 1 } };
     let mut statements = Vec::new();
     for tokens in tokens.split(|token| token.token == Token::SemiColon) {
         let is_code = |token: &&TokenWithSpan| !matches!(token.token, Token::Whitespace(_));
         let (Some(first), Some(last)) = (tokens.iter().find(is_code), tokens.iter().rfind(is_code)) else { continue };
-        let text = excerpt(sql, first, last);
-        let mut parser = DFParserBuilder::new(tokens.to_vec())
-            .with_dialect(&GenericDialect {})
-            .with_recursion_limit(RECURSION_LIMIT)
-            .build()?;
-        let mut parsed = parser.parse_statements()?;
-        statements.extend(parsed.pop_front().map(|mut statement| {
-            if let Statement::Statement(statement) = &mut statement {
-                let _ = statement.visit(&mut FromChunks);
-            }
-            Parsed { statement, text }
-        }));
+        let text = places.excerpt(first, last);
+        size::check_tokens(tokens)?;
+        let statement = size::with_stack(tokens.len(), || parse_one(tokens.to_vec()))?;
+        statements.extend(statement.map(|statement| Parsed { statement, text }));
     }
     Ok(statements)
+}
+
+fn parse_one(tokens: Vec<TokenWithSpan>) -> Result<Option<Statement>> {
+    let mut parser =
+        DFParserBuilder::new(tokens).with_dialect(&GenericDialect {}).with_recursion_limit(RECURSION_LIMIT).build()?;
+    let mut statement = parser.parse_statements()?.pop_front();
+    if let Some(statement) = &statement {
+        size::check(statement)?;
+    }
+    if let Some(Statement::Statement(statement)) = &mut statement {
+        let _ = statement.visit(&mut FromChunks);
+    }
+    Ok(statement)
 }
 
 /// Reads `SELECT show_chunks('events')`, as TimescaleDB has it, as `SELECT show_chunks FROM show_chunks('events')`: there it is
@@ -155,16 +161,34 @@ impl VisitorMut for FromChunks {
     }
 }
 
-/// The text from one token to another. Positions count lines and characters from 1.
-fn excerpt(sql: &str, first: &TokenWithSpan, last: &TokenWithSpan) -> String {
-    let offset = |line: u64, column: u64| {
-        let before: usize = sql.split_inclusive('\n').take(line.saturating_sub(1) as usize).map(str::len).sum();
-        let rest = &sql[before..];
-        before + rest.char_indices().nth(column.saturating_sub(1) as usize).map_or(rest.len(), |(at, _)| at)
-    };
-    let (start, end) = (first.span.start, last.span.end);
-    let (start, end) = (offset(start.line, start.column), offset(end.line, end.column));
-    sql.get(start..end.max(start)).unwrap_or(sql).trim().to_string()
+/// Finds tokens in their text, in its order. Positions count lines and characters from 1.
+struct Places<'a> {
+    text: &'a str,
+    offset: usize,
+    at: Location,
+}
+
+impl Places<'_> {
+    fn offset(&mut self, of: Location) -> usize {
+        let mut chars = self.text[self.offset..].chars();
+        while self.at < of
+            && let Some(char) = chars.next()
+        {
+            self.offset += char.len_utf8();
+            self.at = match char {
+                '\n' => Location { line: self.at.line + 1, column: 1 },
+                _ => Location { column: self.at.column + 1, ..self.at },
+            };
+        }
+        self.offset
+    }
+
+    /// The text from one token to another.
+    fn excerpt(&mut self, first: &TokenWithSpan, last: &TokenWithSpan) -> String {
+        let start = self.offset(first.span.start);
+        let end = self.offset(last.span.end);
+        self.text[start..end].trim().to_string()
+    }
 }
 
 /// The rows of a statement, as they come. Dropping it cancels the statement.

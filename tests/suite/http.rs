@@ -71,7 +71,7 @@ fn bad_input_names_its_parameter_and_stores_nothing() {
         assert_eq!((&problem["parameter"], &problem["status"]), (&parameter.into(), &400.into()), "{query}");
     }
     let too_long = client.get(&format!("{HOUR}&x={}", "x".repeat(10_000)));
-    assert_eq!(too_long.status, 400);
+    assert_eq!(too_long.status, 414);
     assert_eq!(client.get("/analytics?timestamp=1").body, "unique_users,0\nclicks,0\nimpressions,0\n");
 }
 

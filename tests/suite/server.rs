@@ -24,7 +24,11 @@ impl Server {
 
     /// With log lines from a level on going somewhere.
     pub fn start_with_log(data_dir: &Path, env: &[(&str, &str)], level: &str, log: Stdio) -> Server {
-        let mut command = hourglass();
+        Server::start_by(hourglass(), data_dir, env, level, log)
+    }
+
+    /// Starts it by a command that ends in the binary.
+    pub fn start_by(mut command: Command, data_dir: &Path, env: &[(&str, &str)], level: &str, log: Stdio) -> Server {
         command.args(["serve", "--listen", "127.0.0.1:0", "--log", level, "--data-dir"]).arg(data_dir);
         command.envs(env.iter().copied()).stdout(Stdio::piped()).stderr(log);
         let mut child = command.spawn().expect("the binary starts");
@@ -37,6 +41,13 @@ impl Server {
 
     pub fn connect(&self) -> Client {
         Client::connect(&self.address).expect("the server accepts")
+    }
+
+    /// Bytes of memory that the process holds.
+    pub fn memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let kilobytes = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
+        kilobytes.unwrap().parse::<u64>().unwrap() << 10
     }
 
     pub fn kill(mut self) {

@@ -1,0 +1,240 @@
+//! How large a statement may be.
+//!
+//! Parser, planner and optimizer recurse over a statement and never pause, so neither the memory pool nor the clock stops them:
+//! ten thousand operators in a row overflow the stack, which ends the process, and thirty CTEs that each name the one before
+//! twice are a plan of a billion nodes. A statement is therefore measured before it is planned. SQLite bounds the depth of
+//! expressions (1,000) and the tables of a join (64) for the same reason.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+use datafusion::error::DataFusionError;
+use datafusion::sql::parser::{CopyToSource, Statement};
+use datafusion::sql::sqlparser::ast::{Expr, Query, Select, SetExpr, TableFactor, Visit, Visitor};
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::parser::ParserError;
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
+
+use crate::error::{Error, Result};
+
+/// What a statement may weigh. A literal or a name weighs 1: lists of tens of thousands of values are answered.
+const BUDGET: u64 = 200_000;
+/// Up to a thousand operators and calls, of which each may hold all before it.
+const OPERATOR: u64 = BUDGET / 1_000;
+/// Up to two hundred tables or parts of a union; what planning them takes grows with their square.
+const RELATION: u64 = BUDGET / 200;
+
+/// Brackets may nest this deep, whatever stands in them.
+const BRACKETS: usize = 100;
+
+/// Stack that a token may take while the statement is parsed, measured and dropped: parsed in a loop, a chain of operators is as
+/// deep a tree as it is long.
+const STACK_PER_TOKEN: usize = 4 << 10;
+const MAX_STACK: usize = 256 << 20;
+
+/// Refuses what would make the parser recurse where it does not count by itself: brackets in types, symbols such as the `<` of
+/// `ARRAY<ARRAY<…`, and `EXPLAIN EXPLAIN …`.
+pub fn check_tokens(tokens: &[TokenWithSpan]) -> Result<()> {
+    let (mut depth, mut symbols, mut explains): (usize, u64, u64) = (0, 0, 0);
+    for token in tokens {
+        match &token.token {
+            Token::LParen | Token::LBracket | Token::LBrace => depth += 1,
+            Token::RParen | Token::RBracket | Token::RBrace => depth = depth.saturating_sub(1),
+            Token::Lt | Token::Gt | Token::ShiftLeft | Token::ShiftRight => symbols += 1,
+            Token::Word(word) if word.keyword == Keyword::EXPLAIN => explains += 1,
+            _ => {}
+        }
+        symbols += u64::from(token.token == Token::LBracket);
+        if depth > BRACKETS || explains > 2 {
+            return Err(DataFusionError::SQL(Box::new(ParserError::RecursionLimitExceeded), None).into());
+        }
+        // Two of them make one operator at most.
+        if symbols > 2 * BUDGET / OPERATOR {
+            return Err(too_large());
+        }
+    }
+    Ok(())
+}
+
+/// Runs `work` with a stack deep enough for the tree that so many tokens may become.
+pub fn with_stack<T>(tokens: usize, work: impl FnOnce() -> T) -> T {
+    let stack = tokens.saturating_mul(STACK_PER_TOKEN).min(MAX_STACK);
+    stacker::maybe_grow(stack, stack, work)
+}
+
+/// Refuses a statement that is too large to plan.
+pub fn check(statement: &Statement) -> Result<()> {
+    let mut size = Size::default();
+    let outcome = match statement {
+        Statement::Statement(statement) => statement.visit(&mut size),
+        Statement::Explain(explain) => return check(&explain.statement),
+        Statement::CopyTo(copy) => match &copy.source {
+            CopyToSource::Query(query) => query.visit(&mut size),
+            CopyToSource::Relation(_) => ControlFlow::Continue(()),
+        },
+        Statement::CreateExternalTable(_) | Statement::Reset(_) => ControlFlow::Continue(()),
+    };
+    match outcome {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(too_large()),
+    }
+}
+
+fn too_large() -> Error {
+    Error::Limit(format!(
+        "the statement is too large to plan: up to {} operators, or {} tables, those of a CTE counted at each use; \
+         ask in parts, or name values in an IN list",
+        BUDGET / OPERATOR,
+        BUDGET / RELATION
+    ))
+}
+
+/// What has been seen so far, and what each CTE weighs wherever it is named.
+#[derive(Default)]
+struct Size {
+    weight: u64,
+    ctes: HashMap<String, u64>,
+    /// Names of the CTEs that are to come, by the addresses of their queries.
+    named: HashMap<usize, String>,
+    /// The weight when each query that is open began.
+    begun: Vec<u64>,
+}
+
+impl Size {
+    fn add(&mut self, weight: u64) -> ControlFlow<()> {
+        self.weight = self.weight.saturating_add(weight);
+        match self.weight > BUDGET {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    }
+}
+
+fn address(query: &Query) -> usize {
+    std::ptr::from_ref(query).addr()
+}
+
+/// Operators between the parts of a union; what stands in parentheses is a query of its own.
+fn set_operators(body: &SetExpr) -> u64 {
+    match body {
+        SetExpr::SetOperation { left, right, .. } => 1 + set_operators(left) + set_operators(right),
+        _ => 0,
+    }
+}
+
+impl Visitor for Size {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        for cte in query.with.iter().flat_map(|with| &with.cte_tables) {
+            self.named.insert(address(&cte.query), cte.alias.name.value.to_lowercase());
+        }
+        self.begun.push(self.weight);
+        self.add(set_operators(&query.body).saturating_mul(RELATION / 2))
+    }
+
+    fn post_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        let begun = self.begun.pop().unwrap_or_default();
+        if let Some(name) = self.named.remove(&address(query)) {
+            // Where scopes use a name twice, the heavier counts.
+            let weight = self.ctes.entry(name).or_default();
+            *weight = (*weight).max(self.weight - begun);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, _: &Select) -> ControlFlow<()> {
+        self.add(RELATION / 2)
+    }
+
+    fn pre_visit_table_factor(&mut self, table: &TableFactor) -> ControlFlow<()> {
+        let cte = match table {
+            TableFactor::Table { name, .. } => self.ctes.get(&name.to_string().to_lowercase()).copied(),
+            _ => None,
+        };
+        self.add(RELATION.saturating_add(cte.unwrap_or_default()))
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        self.add(match expr {
+            Expr::Value(_) | Expr::TypedString(_) | Expr::Identifier(_) | Expr::CompoundIdentifier(_) => 1,
+            _ => OPERATOR,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::parse;
+
+    fn refused(sql: &str) -> bool {
+        let refused = parse(sql).map(drop).map_err(|error| error.to_string());
+        refused.is_err_and(|text| text.contains("too large to plan") || text.contains("nested too deeply"))
+    }
+
+    #[test]
+    fn statements_that_people_write_are_small_enough() {
+        let values = vec!["'u'"; 50_000].join(", ");
+        let cases = (0..150).map(|i| format!("sum(CASE WHEN date_part('hour', timestamp) = {i} THEN 1 END) AS h{i}"));
+        let unions = vec!["SELECT 1"; 150].join(" UNION ALL ");
+        for sql in [
+            format!("SELECT count(*) FROM events WHERE user_id IN ({values})"),
+            format!("SELECT {} FROM events", cases.collect::<Vec<_>>().join(", ")),
+            format!("SELECT 1 WHERE {}", vec!["1 = 1"; 450].join(" OR ")),
+            unions,
+        ] {
+            assert!(!refused(&sql), "{}", &sql[..100]);
+        }
+    }
+
+    #[test]
+    fn every_chain_is_refused_before_it_overflows_the_stack() {
+        let n = 60_000;
+        for (first, link) in [
+            ("1", " + 1"),
+            ("1", " OR 1"),
+            ("1", "::int"),
+            ("a", "[1]"),
+            ("a", ".a"),
+            ("1", " IS NULL"),
+            ("1", " COLLATE x"),
+            ("1::int", "[]"),
+            ("1", " UNION ALL SELECT 1"),
+            ("1", " FROM a, b UNION SELECT 1"),
+            ("1 FROM a", ", a"),
+            ("1 FROM a", " JOIN a ON 1"),
+        ] {
+            assert!(refused(&format!("SELECT {first}{}", link.repeat(n))), "{first}{link}");
+        }
+        for (opening, closing) in [
+            ("(", ")"),
+            ("- ", ""),
+            ("NOT(", ")"),
+            ("CASE WHEN ", " END"),
+            ("CAST(1 AS ARRAY<", ">)"),
+            ("f(", ")"),
+            ("EXISTS (SELECT ", ")"),
+        ] {
+            let nested = format!("SELECT {}1{}", opening.repeat(n), closing.repeat(n));
+            assert!(super::super::parse(&nested).is_err(), "{opening}");
+        }
+        let (types, end) = ("Nullable(".repeat(n), ")".repeat(n));
+        assert!(refused(&format!("SELECT CAST(1 AS {types}INT{end})")));
+        assert!(refused(&format!("SELECT CAST(1 AS {}INT{})", "ARRAY<".repeat(n), ">".repeat(n))));
+        assert!(refused(&format!("{}SELECT 1", "EXPLAIN ".repeat(n))));
+        assert!(refused(&format!("VALUES (1){}", " UNION ALL VALUES (1)".repeat(n))));
+        assert!(refused(&format!("COPY (SELECT 1{}) TO 'x'", " + 1".repeat(n))));
+    }
+
+    #[test]
+    fn a_cte_counts_wherever_it_is_named() {
+        let chain = |length: usize, next: &str| {
+            let ctes = (1..length).map(|i| format!(", t{i} AS ({})", next.replace("LAST", &format!("t{}", i - 1))));
+            format!("WITH t0 AS (SELECT 1 AS a){} SELECT count(*) FROM t{}", ctes.collect::<String>(), length - 1)
+        };
+        assert!(!refused(&chain(10, "SELECT a FROM LAST")));
+        assert!(!refused(&chain(4, "SELECT x.a FROM LAST x, LAST y")));
+        assert!(refused(&chain(30, "SELECT x.a FROM LAST x, LAST y")));
+        assert!(refused(&chain(30, "SELECT x.a FROM \"LAST\" x, LAST y")));
+    }
+}

@@ -1,0 +1,68 @@
+//! Statements made to take the process down: each is answered or refused, and events are taken all the while.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use crate::server::Server;
+
+/// Statements that once ended the process, or never ended: by stack, by memory, by a plan without end.
+fn heavy() -> Vec<(&'static str, String)> {
+    let join = |item: &str, between: &str, n: usize| vec![item; n].join(between);
+    let doubled = (1..30).map(|i| format!(", t{i} AS (SELECT x.a FROM t{0} x, t{0} y)", i - 1)).collect::<String>();
+    vec![
+        ("parentheses", format!("SELECT {}1{}", "(".repeat(10_000), ")".repeat(10_000))),
+        ("subqueries", format!("SELECT * FROM {}SELECT 1{}", "(".repeat(10_000), ")".repeat(10_000))),
+        ("a sum", format!("SELECT {}", join("1", " + ", 50_000))),
+        ("a disjunction", format!("SELECT 1 FROM events WHERE {}", join("user_id = 'a'", " OR ", 10_000))),
+        ("a concatenation", format!("SELECT {}", join("'a'", " || ", 20_000))),
+        ("casts", format!("SELECT 1{}", "::int".repeat(30_000))),
+        ("a union", join("SELECT 1", " UNION ALL ", 10_000)),
+        ("an intersection", join("SELECT 1", " INTERSECT ", 10_000)),
+        ("a join", format!("SELECT 1 FROM {}", join("events", ", ", 5_000))),
+        ("explanations", format!("{}SELECT 1", "EXPLAIN ".repeat(20_000))),
+        ("doubled CTEs", format!("WITH t0 AS (SELECT 1 AS a){doubled} SELECT count(*) FROM t29")),
+        ("a long string", "SELECT length(repeat('a', 2000000000))".into()),
+        ("a padded string", "SELECT length(lpad('a', 2147483647))".into()),
+        ("a string in a string", "SELECT length(replace(repeat('a', 500000), 'a', repeat('b', 500000)))".into()),
+        ("long strings", "SELECT max(length(repeat('a', 900000 + value))) FROM generate_series(1, 100000) t(value)".into()),
+        ("one list of all", "SELECT array_agg(value) FROM generate_series(1, 100000000)".into()),
+        ("one group a row", "SELECT value, count(*) FROM generate_series(1, 50000000) GROUP BY value ORDER BY 2, 1".into()),
+        ("a product", "SELECT count(*) FROM generate_series(1, 10000000) a, generate_series(1, 10000000) b WHERE a.value <> b.value".into()),
+        ("recursion without end", "WITH RECURSIVE t AS (SELECT 1 AS a UNION ALL SELECT a + 1 FROM t) SELECT count(*) FROM t".into()),
+        ("every grouping", "SELECT count(*) FROM events GROUP BY CUBE(1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20)".into()),
+    ]
+}
+
+#[test]
+fn no_statement_takes_the_process_down_and_events_are_taken_all_the_while() {
+    let dir = tempfile::tempdir().unwrap();
+    let env = [
+        ("HOURGLASS_QUERY_TIMEOUT", "1s"),
+        ("HOURGLASS_QUERY_MEMORY_BYTES", "64MiB"),
+        ("HOURGLASS_QUERY_SPILL_BYTES", "64MiB"),
+    ];
+    let server = Server::start(dir.path(), &env);
+    let ended = AtomicBool::new(false);
+    let acknowledged = thread::scope(|scope| {
+        let visitor = scope.spawn(|| {
+            let (mut client, mut n) = (server.connect(), 0_u64);
+            while !ended.load(Ordering::Relaxed) {
+                let answer = client.post(&format!("/analytics?timestamp=0&user=u{n}&event=click")).unwrap();
+                assert_eq!(answer.status, 204, "{}", answer.body);
+                n += 1;
+            }
+            n
+        });
+        let mut client = server.connect();
+        for (name, statement) in heavy() {
+            let answer = client.request("POST", "/sql", "accept: text/csv\r\n", statement.as_bytes()).unwrap();
+            assert!(matches!(answer.status, 200 | 400 | 422), "{name}: {} {}", answer.status, answer.body);
+        }
+        ended.store(true, Ordering::Relaxed);
+        visitor.join().unwrap()
+    });
+    let grown = server.memory() >> 20;
+    assert!(grown < 1_024, "{grown} MB are held");
+    let counted = server.connect().get("/analytics?timestamp=0").body;
+    assert_eq!(counted, format!("unique_users,{acknowledged}\nclicks,{acknowledged}\nimpressions,0\n"));
+}
