@@ -116,14 +116,17 @@ impl Wal {
     /// Writes `batch` as one frame and syncs it; answers the LSN of its last event.
     ///
     /// # Errors
-    /// After an error the log's end is unknown: the caller must not append again, nor retry the sync.
+    /// After an error of the write that tells of a full disk nothing of it is there. After any other the log's end is unknown:
+    /// the caller must not append again, nor retry the sync.
     pub fn append(&mut self, batch: &EventBatch) -> Result<Lsn> {
         if self.offset > SEGMENT_HEADER_LEN as u64 && self.offset + batch.byte_len() as u64 > self.segment_bytes {
             self.rotate()?;
         }
         let first = self.next_lsn;
         frame::encode(&mut self.buffer, self.sequence, first, batch);
-        self.file.write_all_at(&self.buffer, self.offset).map_err(Error::io(&self.path, "write"))?;
+        if let Err(cause) = self.file.write_all_at(&self.buffer, self.offset) {
+            return Err(self.undo_write(cause));
+        }
         self.file.sync_data().map_err(Error::io(&self.path, "sync"))?;
         self.offset += self.buffer.len() as u64;
         self.next_lsn += batch.len() as u64;
@@ -131,6 +134,15 @@ impl Wal {
             self.buffer = Vec::new();
         }
         Ok(self.next_lsn - 1)
+    }
+
+    /// Cuts off what was written of a frame: its events are refused, and must not be read back. Cutting needs no space, where
+    /// zeros would. An error of it hides the cause, for then the log's end is in doubt.
+    fn undo_write(&self, cause: io::Error) -> Error {
+        match self.file.set_len(self.offset).and_then(|()| self.file.sync_data()) {
+            Ok(()) => Error::io(&self.path, "write")(cause),
+            Err(error) => Error::io(&self.path, "undo a write")(io::Error::other(error)),
+        }
     }
 
     fn rotate(&mut self) -> Result<()> {
