@@ -16,7 +16,7 @@ grep -rhoP 'crate::planted\("\K[^"]+' src | sort | { cat; echo "none"; } | while
         echo "| $bug | not in $most seeds | |"
     else
         seed=$(grep -oPm1 'HOURGLASS_SIM_SEED=\K\d+' <<< "$said")
-        how=$(grep -A1 -m1 panicked <<< "$said" | tail -1 | grep -oP '^(lost|counted twice or from nowhere|the store does not open|clicks of|an operation hangs|events/|/store)[a-z ]*' || true)
+        how=$(grep -A1 -m1 panicked <<< "$said" | tail -1 | sed -E 's/[:0-9[].*//')
         echo "| $bug | $((seed + 1)) | $how |"
     fi
 done
