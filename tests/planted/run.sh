@@ -12,7 +12,7 @@ cd "$copy"
 suite=$(cargo test --locked --test suite --no-run 2>&1 | tee /dev/stderr | sed -n 's/.*Executable.*(\(.*\))/\1/p')
 # What is not there is caught never: the harness must not cry wolf.
 grep -rhoP 'crate::planted\("\K[^"]+' src | sort | { cat; echo "none"; } | while read -r bug; do
-    if said=$(PLANTED_BUG="$bug" HOURGLASS_SIM_SEEDS=$most RUST_BACKTRACE=0 "$suite" simulation --nocapture 2>&1); then
+    if said=$(PLANTED_BUG="$bug" HOURGLASS_SIM_SEEDS=$most RUST_BACKTRACE=0 "$suite" no_power_cut --nocapture 2>&1); then
         echo "| $bug | not in $most seeds | |"
     else
         seed=$(grep -oPm1 'HOURGLASS_SIM_SEED=\K\d+' <<< "$said")
