@@ -51,7 +51,7 @@ mod ceiling;
 mod connection;
 mod events;
 mod metrics;
-mod params;
+pub mod params;
 mod problem;
 mod process;
 mod request_id;

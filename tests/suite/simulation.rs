@@ -3,7 +3,7 @@
 //! `HOURGLASS_SIM_SEEDS=20000` asks for more seeds, `HOURGLASS_SIM_SEED=17` replays one. A seed fixes operations, faults and
 //! what a cut leaves; how the engine's threads take turns within an operation, it does not.
 
-mod disk;
+pub mod disk;
 mod faults;
 mod ledger;
 

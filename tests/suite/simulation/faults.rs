@@ -74,7 +74,7 @@ impl Faults {
             part: part[random(seed, 6) as usize],
             kind: kind[random(seed, 7) as usize],
             calls: random(seed, FARTHEST),
-            share: random(seed, 257) as usize,
+            share: [0, random(seed, 257), 256][random(seed, 3) as usize] as usize,
         };
         if armed.part == Part::DeltaLog && random(seed, 4) == 0 {
             (armed.kind, armed.calls) = (Kind::Conflict, 0);
