@@ -1,7 +1,8 @@
 //! The yardstick: `hourglass bench`, on the machine of whoever runs it.
 //!
 //! [`pruning`] asks the same hour of stores of very different sizes, [`http`] measures the serving path beside a bare
-//! handler, [`ingest`] the way from events to files and back, [`distinct`] exact distinct users beside plain DataFusion.
+//! handler, [`ingest`] the way from events to files and back, [`distinct`] exact distinct users beside plain DataFusion,
+//! [`overload`] what becomes of requests that are more than a server can take.
 //! What they share: every answer is compared with an independent computation before it is timed; what is compared is
 //! measured in turns within one run and told as a ratio; a figure is a median with its quartiles; latency is taken from when
 //! a request was due, not from when it could be sent ([`load`]).
@@ -17,6 +18,7 @@ mod http;
 mod ingest;
 mod load;
 mod machine;
+mod overload;
 mod plain;
 mod process;
 mod pruning;
@@ -40,10 +42,11 @@ pub enum Bench {
     Http,
     Ingest,
     Distinct,
+    Overload,
 }
 
 impl Bench {
-    pub const ALL: [Bench; 4] = [Bench::Pruning, Bench::Http, Bench::Ingest, Bench::Distinct];
+    pub const ALL: [Bench; 5] = [Bench::Pruning, Bench::Http, Bench::Ingest, Bench::Distinct, Bench::Overload];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -51,6 +54,7 @@ impl Bench {
             Bench::Http => "http",
             Bench::Ingest => "ingest",
             Bench::Distinct => "distinct",
+            Bench::Overload => "overload",
         }
     }
 }
@@ -86,6 +90,7 @@ pub fn run(bench: Bench, options: &Options) -> Result<Report> {
         Bench::Http => http::run(options, &scratch.0, &mut report)?,
         Bench::Ingest => ingest::run(options, &scratch.0, &mut report)?,
         Bench::Distinct => distinct::run(options, &scratch.0, &mut report)?,
+        Bench::Overload => overload::run(options, &scratch.0, &mut report)?,
     }
     report.peers = peers;
     report.ended();

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  hourglass bench --quick                    all four, small: a few minutes
+  hourglass bench --quick                    all five, small: a few minutes
   hourglass bench pruning                    one hour of up to 87,600, with and without pruning
   hourglass bench http --out report          the serving path, with report/http.html and .json
   hourglass bench distinct --out report --peers clickhouse.json
@@ -53,6 +53,8 @@ enum Name {
     Ingest,
     /// Exact distinct users beside plain DataFusion
     Distinct,
+    /// Many more clients than fit, for minutes
+    Overload,
 }
 
 pub fn run(args: Args) -> Result<()> {
@@ -62,6 +64,7 @@ pub fn run(args: Args) -> Result<()> {
         Some(Name::Http) => vec![Bench::Http],
         Some(Name::Ingest) => vec![Bench::Ingest],
         Some(Name::Distinct) => vec![Bench::Distinct],
+        Some(Name::Overload) => vec![Bench::Overload],
     };
     if cfg!(debug_assertions) {
         eprintln!("warning: this is a debug build; build with --release for figures that mean something");
