@@ -1,5 +1,5 @@
 //! Bytes from strangers: the query string, the log and SQL, fed with a corpus and seeded mutations of it. None may panic, hang or
-//! open a door. `fuzz/` has the same targets for cargo-fuzz; an input that it finds goes into the corpus.
+//! open a door. An input that is found to do harm goes into the corpus.
 //!
 //! `HOURGLASS_FUZZ_ROUNDS=100000` asks for more mutations.
 
