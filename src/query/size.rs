@@ -197,7 +197,6 @@ mod tests {
             ("a", "[1]"),
             ("a", ".a"),
             ("1", " IS NULL"),
-            ("1", " COLLATE x"),
             ("1::int", "[]"),
             ("1", " UNION ALL SELECT 1"),
             ("1", " FROM a, b UNION SELECT 1"),
