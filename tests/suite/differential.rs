@@ -13,7 +13,7 @@ use hourglass::query::{Params, QueryEngine};
 use hourglass::rows::{RowFormat, RowWriter};
 use hourglass::storage::Snapshot;
 
-use crate::support::{ManualClock, block_on, open, query_engine, random};
+use crate::support::{ManualClock, block_on, number_from, open, query_engine, random};
 
 /// Questions asked of each store.
 const QUESTIONS_EACH: u64 = 50;
@@ -21,10 +21,6 @@ const QUESTIONS_EACH: u64 = 50;
 /// The first hour with events: 2024-02-28T22:00:00Z, so that days, a month and a leap day end among the hours.
 const FIRST_HOUR: i64 = 474_766;
 const HOURS: u64 = 52;
-
-fn number_from(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().map_or(default, |value| value.parse().expect("a number"))
-}
 
 /// Rows of hours in files, in several files, in memory and in both, and the same rows as plain batches.
 async fn store(dir: &std::path::Path, seed: &mut u64) -> (Arc<Snapshot>, SessionContext) {

@@ -16,13 +16,13 @@ use hourglass::storage::replay_log;
 use hourglass::storage::vfs::Vfs;
 
 use crate::simulation::disk::SimDisk;
-use crate::support::{ManualClock, block_on, open, random};
+use crate::support::{ManualClock, block_on, number_from, open, random};
 
 /// Bytes that mean something in one of the targets.
 const SPECIAL: &[u8] = b"%&=+;'\"()\0\xff*,-";
 
 fn rounds(usual: u64) -> u64 {
-    std::env::var("HOURGLASS_FUZZ_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(usual)
+    number_from("HOURGLASS_FUZZ_ROUNDS", usual)
 }
 
 fn corpus(target: &str) -> Vec<Vec<u8>> {

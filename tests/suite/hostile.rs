@@ -7,11 +7,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::server::Server;
-use crate::support::random;
+use crate::support::{number_from, random};
 
 /// Requests; `HOURGLASS_TEST_REQUESTS` asks for more.
 fn requests() -> u64 {
-    std::env::var("HOURGLASS_TEST_REQUESTS").ok().and_then(|n| n.parse().ok()).unwrap_or(4_000)
+    number_from("HOURGLASS_TEST_REQUESTS", 4_000)
 }
 
 const THREADS: u64 = 8;

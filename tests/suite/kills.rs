@@ -14,11 +14,11 @@ use hourglass::storage::vfs::{Disk, Vfs};
 use hourglass::storage::{EngineOptions, ReadOnly};
 
 use crate::server::{Client, Server};
-use crate::support::{block_on, query_engine, random};
+use crate::support::{block_on, number_from, query_engine, random};
 
 /// Rounds; `HOURGLASS_TEST_KILLS` asks for more.
 fn rounds() -> u64 {
-    std::env::var("HOURGLASS_TEST_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(12)
+    number_from("HOURGLASS_TEST_KILLS", 12)
 }
 
 /// Kills that one store lives through, before the next begins empty.

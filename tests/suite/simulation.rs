@@ -26,7 +26,7 @@ use tokio::task::JoinHandle;
 use self::disk::{SimDisk, Survives};
 use self::faults::Faults;
 use self::ledger::Ledger;
-use crate::support::{ManualClock, random};
+use crate::support::{ManualClock, number_from, random};
 
 const DIR: &str = "/store";
 const FIRST_HOUR: i64 = 500_000;
@@ -123,7 +123,7 @@ impl<'r> Simulation<'r> {
 
     /// A seed that is replayed tells what it does.
     fn tell(&self, what: impl std::fmt::Display) {
-        if setting("HOURGLASS_SIM_SEED").is_some() {
+        if std::env::var_os(REPLAY).is_some() {
             eprintln!("{what}");
         }
     }
@@ -294,15 +294,14 @@ impl<'r> Simulation<'r> {
     }
 }
 
-fn setting(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
-}
+/// The one seed to replay.
+const REPLAY: &str = "HOURGLASS_SIM_SEED";
 
 #[test]
 fn no_power_cut_and_no_fault_of_the_disk_loses_or_doubles_an_event() {
-    let (first, count) = match setting("HOURGLASS_SIM_SEED") {
-        Some(seed) => (seed, 1),
-        None => (0, setting("HOURGLASS_SIM_SEEDS").unwrap_or(2_000)),
+    let (first, count) = match std::env::var_os(REPLAY) {
+        Some(_) => (number_from(REPLAY, 0), 1),
+        None => (0, number_from("HOURGLASS_SIM_SEEDS", 2_000)),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let (totals, next) = (Totals::default(), AtomicU64::new(first));

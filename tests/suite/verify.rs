@@ -12,7 +12,7 @@ use hourglass::storage::vfs::{Disk, Vfs};
 use hourglass::storage::{EngineOptions, ReadOnly};
 
 use crate::server::{Server, hourglass};
-use crate::support::{ManualClock, Model, assert_answers, block_on, open, random};
+use crate::support::{ManualClock, Model, assert_answers, block_on, number_from, open, random};
 
 const FIRST_HOUR: i64 = 500_000;
 
@@ -377,7 +377,7 @@ fn damage_in_the_log_says_which_events_are_lost_and_is_left_to_a_person() {
 
 /// Flips; `HOURGLASS_TEST_FLIPS` asks for more.
 fn flips() -> u64 {
-    std::env::var("HOURGLASS_TEST_FLIPS").ok().and_then(|n| n.parse().ok()).unwrap_or(40)
+    number_from("HOURGLASS_TEST_FLIPS", 40)
 }
 
 #[test]
