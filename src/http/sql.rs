@@ -162,7 +162,6 @@ fn accepted(headers: &HeaderMap) -> Result<RowFormat, Problem> {
 /// An answer being written.
 struct Writing {
     answer: Answer,
-    connection: Arc<Connection>,
     buffer: SharedBuffer,
     /// Nothing once the last row is written.
     writer: Option<RowWriter<SharedBuffer>>,
@@ -201,8 +200,7 @@ async fn rows(
 ) -> Result<Response, Problem> {
     let buffer = SharedBuffer::default();
     let writer = RowWriter::new(format, &answer.schema, buffer.clone())?;
-    let connection = Arc::clone(connection);
-    let mut writing = Writing { answer, connection, buffer, writer: Some(writer) };
+    let mut writing = Writing { answer, buffer, writer: Some(writer) };
     writing.fill(HELD_BYTES).await?;
     let first = writing.buffer.take();
     let figures = writing.answer.receipt.figures();
@@ -213,7 +211,7 @@ async fn rows(
             response
         }
         Some(_) => {
-            let mut response = Response::new(Body::new(StreamBody::new(parts(writing, first, patience))));
+            let mut response = Response::new(Body::new(StreamBody::new(parts(writing, first, connection, patience))));
             let names: Vec<&str> = RECEIPT.to_vec();
             let trailer = HeaderValue::from_str(&names.join(", ")).expect("names of headers");
             response.headers_mut().insert(TRAILER, trailer);
@@ -233,11 +231,12 @@ async fn rows(
 fn parts(
     mut writing: Writing,
     first: Vec<u8>,
+    connection: &Arc<Connection>,
     patience: Duration,
-) -> impl futures::Stream<Item = Result<Frame<Bytes>, Error>> + Send + 'static {
+) -> impl futures::Stream<Item = Result<Frame<Bytes>, Error>> + Send + use<> {
     let is_part = |next: &Result<Frame<Bytes>, Error>| matches!(next, Ok(frame) if frame.is_data());
     let (sender, receiver) = mpsc::channel(1);
-    let connection = Arc::clone(&writing.connection);
+    let connection = Arc::clone(connection);
     let write = async move {
         let mut next = Ok(Frame::data(first.into()));
         loop {

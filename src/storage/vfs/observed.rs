@@ -68,8 +68,9 @@ struct ObservedFile<O> {
     observer: Arc<O>,
 }
 
-fn through<T>(observer: &impl Observer, call: Call<'_>, make: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-    match observer.see(call) {
+/// Makes a call as the verdict has it.
+fn make_as<T>(verdict: Verdict, make: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    match verdict {
         Verdict::Proceed => make(),
         Verdict::Fail(error) | Verdict::Tear(_, error) => Err(error),
         Verdict::FailAfter(error) => make().and(Err(error)),
@@ -82,7 +83,7 @@ impl<V: Vfs, O: Observer> Observed<V, O> {
     }
 
     fn call<T>(&self, kind: CallKind, path: &Path, make: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-        through(&*self.observer, Call { kind, path, bytes: 0 }, make)
+        make_as(self.observer.see(Call { kind, path, bytes: 0 }), make)
     }
 
     fn file(
@@ -98,7 +99,7 @@ impl<V: Vfs, O: Observer> Observed<V, O> {
 
 impl<O: Observer> ObservedFile<O> {
     fn call<T>(&self, kind: CallKind, bytes: usize, make: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-        through(&*self.observer, Call { kind, path: &self.path, bytes }, make)
+        make_as(self.observer.see(Call { kind, path: &self.path, bytes }), make)
     }
 }
 
@@ -109,10 +110,8 @@ impl<O: Observer> VfsFile for ObservedFile<O> {
 
     fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
         match self.observer.see(Call { kind: CallKind::Write, path: &self.path, bytes: buf.len() }) {
-            Verdict::Proceed => self.inner.write_all_at(buf, offset),
-            Verdict::Fail(error) => Err(error),
-            Verdict::FailAfter(error) => self.inner.write_all_at(buf, offset).and(Err(error)),
             Verdict::Tear(len, error) => self.inner.write_all_at(&buf[..len.min(buf.len())], offset).and(Err(error)),
+            verdict => make_as(verdict, || self.inner.write_all_at(buf, offset)),
         }
     }
 
