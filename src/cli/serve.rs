@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Runtime;
 
 use super::log;
@@ -13,6 +13,10 @@ use crate::error::{Error, Result};
 use crate::http::{self, App};
 use crate::query::QueryEngine;
 use crate::storage::Engine;
+
+/// Connections that may wait to be accepted; the system has a bound of its own (`somaxconn`). One past it is tried again by its
+/// client after a second, and a crowd that comes at once should not wait that long.
+const BACKLOG: u32 = 4_096;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -43,7 +47,7 @@ pub fn run(args: Args) -> Result<()> {
     options.max_connections = max_connections(options.max_connections);
     let app = Arc::new(App::new(engine.clone(), query, options));
     let served = runtime.block_on(async {
-        let (listener, address) = listen(config.listen).await?;
+        let (listener, address) = listen(config.listen)?;
         println!("hourglass is ready on http://{address} (data in {})", config.data_dir.display());
         // A task of its own runs on a worker thread, beside the connections it accepts.
         let serving = tokio::spawn(http::serve(listener, app));
@@ -79,9 +83,12 @@ pub(super) fn runtime(worker_threads: u64) -> Result<Runtime> {
 }
 
 /// Listens, and tells the address that was taken: the port is chosen by the system where it was given as 0.
-pub(super) async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
+pub(super) fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
     let refused = |cause| Error::Config(format!("listen: {address} cannot be listened on: {cause}"));
-    let listener = TcpListener::bind(address).await.map_err(refused)?;
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(refused)?;
+    // A server that starts again takes its port from connections that have not quite ended.
+    socket.set_reuseaddr(true).and_then(|()| socket.bind(address)).map_err(refused)?;
+    let listener = socket.listen(BACKLOG).map_err(refused)?;
     let address = listener.local_addr().map_err(refused)?;
     Ok((listener, address))
 }
