@@ -165,6 +165,7 @@ impl QueryEngine {
         for function in bounded::functions() {
             base.register_udf(function)?;
         }
+        base.register_function_rewrite(Arc::new(bounded::ConcatenationRewrite::default()))?;
         let context = base.task_ctx();
         let concurrency = options.concurrency.clamp(1, Semaphore::MAX_PERMITS);
         Ok(QueryEngine {
