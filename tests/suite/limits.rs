@@ -207,6 +207,7 @@ fn ten_thousand_idle_connections_are_held_beside_requests() {
     assert_eq!(server.connect().get("/healthz").status, 200);
     let before = server.memory();
     let mut idle: Vec<TcpStream> = (0..CONNECTIONS).map(|_| raw(&server)).collect();
+    // Behind all others, so that they have been accepted when it is answered.
     let mut client = server.connect();
     for _ in 0..100 {
         assert_eq!(client.post(EVENT).unwrap().status, 204);

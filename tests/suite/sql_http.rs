@@ -173,11 +173,12 @@ fn past_the_statements_that_may_run_the_answer_is_503_and_events_are_taken() {
     let env = [("HOURGLASS_QUERY_CONCURRENCY", "1"), ("HOURGLASS_QUERY_TIMEOUT", "60s")];
     let server = Server::start(dir.path(), &env);
     let endless = "SELECT count(*) FROM generate_series(1, 100000000) a JOIN generate_series(1, 100000000) b ON a.value < b.value";
-    let mut busy = server.connect();
     let asked = format!("POST /sql HTTP/1.1\r\nhost: t\r\ncontent-length: {}\r\n\r\n{endless}", endless.len());
-    busy.write(asked.as_bytes()).unwrap();
-    let mut client = server.connect();
+    let (mut busy, mut client) = (Vec::new(), server.connect());
     let refused = (0..100).find_map(|_| {
+        // Asked again and again: one that comes while the client's own statement runs is itself refused.
+        busy.push(server.connect());
+        busy.last_mut().unwrap().write(asked.as_bytes()).unwrap();
         std::thread::sleep(std::time::Duration::from_millis(20));
         Some(sql(&mut client, "*/*", "SELECT 1")).filter(|answer| answer.status != 200)
     });
