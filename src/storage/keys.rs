@@ -26,7 +26,7 @@ use crate::error::{Error, Result};
 use crate::event::{EventBatch, Key};
 
 /// The folder of the key files below the data directory.
-const KEYS_DIR: &str = "keys";
+pub const KEYS_DIR: &str = "keys";
 
 const MAGIC: &[u8; 8] = b"HGLASKEY";
 const HEADER_LEN: usize = 24;

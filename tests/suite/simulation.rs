@@ -19,7 +19,7 @@ use hourglass::event::{EventBatch, EventKind, Key};
 use hourglass::hour::HOUR_US;
 use hourglass::storage::vfs::Vfs;
 use hourglass::storage::vfs::observed::Observed;
-use hourglass::storage::{Engine, EngineOptions, ReadOnly};
+use hourglass::storage::{Engine, EngineOptions, ReadOnly, verify};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
@@ -264,7 +264,18 @@ impl<'r> Simulation<'r> {
         let seed = self.random(u64::MAX);
         self.disk.restore_power(survives, seed);
         self.tell(format!("a cut; of what was not synced survives: {survives:?}"));
+        self.verify();
         self.start();
+    }
+
+    /// Whatever a cut leaves is no damage.
+    fn verify(&self) {
+        let disk: Arc<dyn Vfs> = Arc::new(self.disk.clone());
+        match verify::verify(Path::new(DIR), &disk, &|_, _| ()) {
+            Ok(report) => assert!(report.is_sound(), "{report:#?}"),
+            // Cut before the directory had its name.
+            Err(error) => assert!(matches!(error, Error::Config(_)), "{error}"),
+        }
     }
 
     /// Opens the store. A fault may meet the recovery, too; without one it must succeed.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hourglass::error::Error;
-use hourglass::event::{EventBatch, EventKind};
+use hourglass::event::{EventBatch, EventKind, Key};
 use hourglass::hour::HOUR_US;
 use hourglass::storage::verify::{self, Report};
 use hourglass::storage::vfs::{Disk, Vfs};
@@ -32,6 +32,7 @@ fn batch(seed: &mut u64, hour: i64) -> EventBatch {
         let us = (FIRST_HOUR + hour - late) * HOUR_US + random(seed, HOUR_US as u64) as i64;
         batch.push(us, &format!("visitor-{}", random(seed, 12)), EventKind::ALL[random(seed, 2) as usize]);
     }
+    batch.key_from(0, Key::new(&hour.to_string()).unwrap());
     batch
 }
 
@@ -144,6 +145,7 @@ fn a_sound_store_passes_and_its_counts_are_right() {
     assert!(report.is_sound() && report.notes.is_empty() && !report.in_use, "{report:#?}");
     assert_eq!((report.log.frames, report.log.events), (4, 80));
     assert_eq!((report.table.rows, report.table.flushed_lsn, report.table.commits), (52 * 20, 52 * 20, 53));
+    assert_eq!(report.keys, 52);
     assert_eq!(report.table.files, data_files(built.dir.path()).len() as u64);
     assert!(report.table.files > report.table.hours, "some hours have several files");
 }
@@ -269,6 +271,11 @@ fn each_kind_of_damage_is_found_by_its_path_and_nothing_else_is() {
             fs::remove_dir_all(dir.join("wal")).unwrap();
             vec![dir.join("hourglass.json")]
         }),
+        ("idempotency keys", |dir| {
+            let path = files(&dir.join("keys")).swap_remove(0);
+            flip(&path, 30);
+            vec![path]
+        }),
         ("an unreadable name", |dir| {
             flip(&dir.join("hourglass.json"), 0);
             vec![dir.join("hourglass.json")]
@@ -319,13 +326,14 @@ fn what_a_crash_left_over_is_moved_aside_unless_something_is_missing() {
         let left = name.replace(&name[5..25], "00000000000000001041");
         fs::copy(&file, file.with_file_name(left)).unwrap();
         fs::write(dir.join("events/_delta_log/.x.json.7-1.tmp"), "half").unwrap();
+        fs::write(dir.join("keys/00000000000000001100.tmp"), "half").unwrap();
     };
     let dir = built.copy();
     leave(dir.path());
     let report = check(dir.path());
-    assert!(report.is_sound() && report.notes.len() == 2, "{report:#?}");
+    assert!(report.is_sound() && report.notes.len() == 3, "{report:#?}");
     let (moved, report) = repair(dir.path());
-    assert!(moved.len() == 2 && report.is_sound() && report.notes.is_empty(), "{moved:?} {report:#?}");
+    assert!(moved.len() == 3 && report.is_sound() && report.notes.is_empty(), "{moved:?} {report:#?}");
     assert_store_answers(dir.path(), &built.model);
 
     let dir = built.copy();
@@ -386,10 +394,8 @@ fn a_flipped_bit_anywhere_is_reported_or_changes_no_answer() {
     let dir = built.dir.path();
     let segment = segment(dir);
     let log_used = (last_frame(&segment) + 1_000) as u64;
-    let mut delta: Vec<PathBuf> = files(&dir.join("events/_delta_log"));
-    delta.retain(|path| !path.ends_with("_last_checkpoint"));
-    let kinds =
-        [data_files(dir), delta, vec![checkpoint(dir)], vec![segment.clone()], files(&dir.join("events/_delta_log"))];
+    let [delta, keys] = ["events/_delta_log", "keys"].map(|folder| files(&dir.join(folder)));
+    let kinds = [data_files(dir), delta, vec![checkpoint(dir)], vec![segment.clone()], keys];
     let (mut seed, mut reported) = (5, 0);
     for n in 0..flips() {
         let files = &kinds[n as usize % kinds.len()];
@@ -408,7 +414,6 @@ fn a_flipped_bit_anywhere_is_reported_or_changes_no_answer() {
                 let model = if is_tail { &built.before_last } else { &built.model };
                 let store = ReadOnly::open(dir, &EngineOptions::default(), &disk())
                     .unwrap_or_else(|error| panic!("{place}: {error}"));
-                println!("unreported: {place}");
                 if !is_tail || store.snapshot.active.rows < 80 {
                     block_on(assert_answers(&store.snapshot, model));
                 }

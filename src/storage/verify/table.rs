@@ -14,6 +14,7 @@ use super::{Finding, MOVE, RESTORE, Report, TableTotals, files, first_line};
 use crate::error::{Error, Result};
 use crate::hour::Hour;
 use crate::storage::Lsn;
+use crate::storage::keys::KEYS_DIR;
 use crate::storage::lake::{self, DataFile, LOG_DIR, Lake, LakeRuntime, TABLE_DIR};
 use crate::storage::object::VfsStore;
 use crate::storage::vfs::Entry;
@@ -255,7 +256,7 @@ impl Table {
     pub fn leftovers(&self, store: &VfsStore, node: &str) -> Result<Vec<Finding>> {
         let (vfs, data_dir) = store.vfs();
         let named: BTreeSet<&Location> = self.files.iter().map(|listed| &listed.file.location).collect();
-        let mut folders = vec![Location::default(), Location::from(TABLE_DIR)];
+        let mut folders = vec![Location::default(), Location::from(KEYS_DIR), Location::from(TABLE_DIR)];
         let mut leftovers = Vec::new();
         while let Some(folder) = folders.pop() {
             let path = data_dir.join(folder.as_ref());
