@@ -167,7 +167,7 @@ fn frames(segment: &Path) -> Vec<usize> {
     let bytes = fs::read(segment).unwrap();
     let mut offset = 64;
     let mut offsets = Vec::new();
-    while bytes.get(offset..offset + 4) == Some(b"HGFR") {
+    while bytes.get(offset..offset + 4) == bytes.get(12..16) {
         offsets.push(offset);
         offset += 24 + u32::from_le_bytes(bytes[offset + 4..offset + 8].try_into().unwrap()) as usize;
     }

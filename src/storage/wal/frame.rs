@@ -1,10 +1,10 @@
-//! The log's byte format, version 2. Integers are little-endian.
+//! The log's byte format, version 3. Integers are little-endian.
 //!
 //! ```text
 //! segment header, 64 bytes          frame
-//!   0  magic  "HGLASWAL"              0  magic      "HGFR"
-//!   8  format version   u32 = 2       4  length     u32, bytes of payload
-//!  12  reserved         u32 = 0       8  crc32c     u32
+//!   0  magic  "HGLASWAL"              0  mark       the segment's
+//!   8  format version   u32 = 3       4  length     u32, bytes of payload
+//!  12  mark             4 bytes       8  crc32c     u32
 //!  16  sequence         u64          12  count      u32, events
 //!  24  base lsn         u64          16  first lsn  u64
 //!  32  crc32c of 0..32  u32          24  payload
@@ -19,7 +19,11 @@
 //!                                        16 bytes  the key
 //! ```
 //!
-//! Version 1 has no keys and is read the same; the version keeps a reader that does not know them away.
+//! The mark is drawn at random for each segment. What visitors send stands in the payload: were it known, a user's name could
+//! be made to look like a frame, and a torn write that ends after it like damage.
+//!
+//! Version 2 has no mark: its frames begin with "HGFR". Version 1 has no keys either. Both are read the same; the version keeps
+//! a reader that does not know them away.
 //!
 //! A frame's checksum covers the segment's sequence number, then everything after the checksum, so that a frame left over
 //! from the former life of a recycled segment never passes for one of this.
@@ -32,26 +36,43 @@ use crate::storage::Lsn;
 
 pub const SEGMENT_HEADER_LEN: usize = 64;
 pub const FRAME_HEADER_LEN: usize = 24;
-pub const FORMAT_VERSION: u32 = 2;
+pub const FORMAT_VERSION: u32 = 3;
 
 const KEYED_LEN: usize = 4 + 4 + 16;
 
 const SEGMENT_MAGIC: &[u8; 8] = b"HGLASWAL";
-const FRAME_MAGIC: &[u8; 4] = b"HGFR";
+/// The mark of every segment before version 3.
+const FORMER_MARK: [u8; 4] = *b"HGFR";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SegmentHeader {
     pub version: u32,
+    /// What its frames begin with.
+    pub mark: [u8; 4],
     pub sequence: u64,
-    /// The LSN of the first event the segment may hold.
+    /// The LSN of the first event the segment may hold; the first of all is 1.
     pub base_lsn: Lsn,
 }
 
 impl SegmentHeader {
+    /// The header of a new segment.
+    pub fn new(sequence: u64, base_lsn: Lsn) -> SegmentHeader {
+        let random = *uuid::Uuid::new_v4().as_bytes();
+        let mark = [random[0] | 1, random[1], random[2], random[3]];
+        SegmentHeader { version: FORMAT_VERSION, mark, sequence, base_lsn }
+    }
+
+    /// Stands in for a header that is not intact: the mark is that of the first frame.
+    pub fn presumed(bytes: &[u8], sequence: u64) -> Option<SegmentHeader> {
+        let mark = bytes.get(SEGMENT_HEADER_LEN..SEGMENT_HEADER_LEN + 4)?.try_into().expect("four bytes");
+        (mark != [0; 4]).then_some(SegmentHeader { version: FORMAT_VERSION, mark, sequence, base_lsn: 1 })
+    }
+
     pub fn encode(&self) -> [u8; SEGMENT_HEADER_LEN] {
         let mut bytes = [0; SEGMENT_HEADER_LEN];
         bytes[..8].copy_from_slice(SEGMENT_MAGIC);
         bytes[8..12].copy_from_slice(&self.version.to_le_bytes());
+        bytes[12..16].copy_from_slice(&self.mark);
         bytes[16..24].copy_from_slice(&self.sequence.to_le_bytes());
         bytes[24..32].copy_from_slice(&self.base_lsn.to_le_bytes());
         let crc = crc32c::crc32c(&bytes[..32]);
@@ -63,11 +84,10 @@ impl SegmentHeader {
     pub fn decode(bytes: &[u8]) -> Option<SegmentHeader> {
         let bytes = bytes.get(..SEGMENT_HEADER_LEN)?;
         let intact = &bytes[..8] == SEGMENT_MAGIC && u32_at(bytes, 32) == crc32c::crc32c(&bytes[..32]);
-        intact.then(|| SegmentHeader {
-            version: u32_at(bytes, 8),
-            sequence: u64_at(bytes, 16),
-            base_lsn: u64_at(bytes, 24),
-        })
+        let version = u32_at(bytes, 8);
+        let mark = if version < 3 { FORMER_MARK } else { bytes[12..16].try_into().expect("four bytes") };
+        let (sequence, base_lsn) = (u64_at(bytes, 16), u64_at(bytes, 24));
+        (intact && base_lsn > 0).then_some(SegmentHeader { version, mark, sequence, base_lsn })
     }
 }
 
@@ -83,12 +103,12 @@ fn checksum(sequence: u64, after_checksum: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&sequence.to_le_bytes()), after_checksum)
 }
 
-/// Writes `batch` as one frame into `buffer`, which it empties first.
-pub fn encode(buffer: &mut Vec<u8>, sequence: u64, first_lsn: Lsn, batch: &EventBatch) {
+/// Writes `batch` as one frame of `segment` into `buffer`, which it empties first.
+pub fn encode(buffer: &mut Vec<u8>, segment: &SegmentHeader, first_lsn: Lsn, batch: &EventBatch) {
     let length = batch.byte_len();
     buffer.clear();
     buffer.reserve(FRAME_HEADER_LEN + length);
-    buffer.extend_from_slice(FRAME_MAGIC);
+    buffer.extend_from_slice(&segment.mark);
     buffer.extend_from_slice(&u32::try_from(length).expect("a batch is under 4 GiB").to_le_bytes());
     buffer.extend_from_slice(&[0; 4]);
     buffer.extend_from_slice(&(batch.len() as u32).to_le_bytes());
@@ -102,7 +122,7 @@ pub fn encode(buffer: &mut Vec<u8>, sequence: u64, first_lsn: Lsn, batch: &Event
         buffer.extend_from_slice(&rows.to_le_bytes());
         buffer.extend_from_slice(&key.0);
     }
-    let crc = checksum(sequence, &buffer[12..]);
+    let crc = checksum(segment.sequence, &buffer[12..]);
     buffer[8..12].copy_from_slice(&crc.to_le_bytes());
 }
 
@@ -115,22 +135,23 @@ pub struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    /// The frame at the start of `bytes`, or nothing when there is no intact one of segment `sequence`.
-    pub fn decode(bytes: &'a [u8], sequence: u64) -> Option<Frame<'a>> {
+    /// The frame at the start of `bytes`, or nothing when there is no intact one of `segment`.
+    pub fn decode(bytes: &'a [u8], segment: &SegmentHeader) -> Option<Frame<'a>> {
         let header = bytes.get(..FRAME_HEADER_LEN)?;
-        if &header[..4] != FRAME_MAGIC {
+        if header[..4] != segment.mark {
             return None;
         }
         let end = FRAME_HEADER_LEN.checked_add(u32_at(header, 4) as usize)?;
         let frame = bytes.get(..end)?;
-        if u32_at(header, 8) != checksum(sequence, &frame[12..]) {
+        if u32_at(header, 8) != checksum(segment.sequence, &frame[12..]) {
             return None;
         }
         Some(Frame { first_lsn: u64_at(header, 16), count: u32_at(header, 12), payload: &frame[FRAME_HEADER_LEN..] })
     }
 
-    pub fn last_lsn(&self) -> Lsn {
-        self.first_lsn + u64::from(self.count) - 1
+    /// The LSN after its last.
+    pub fn end_lsn(&self) -> Lsn {
+        self.first_lsn.saturating_add(self.count.into())
     }
 
     pub fn encoded_len(&self) -> usize {
@@ -162,19 +183,19 @@ fn keyed_events(bytes: &[u8]) -> Option<Vec<Keyed>> {
     bytes.len().is_multiple_of(KEYED_LEN).then(|| bytes.chunks_exact(KEYED_LEN).map(keyed).collect())
 }
 
-/// Whether the bytes begin as the frame of `first_lsn` does, intact or not; a recycled file still has frames of lower LSNs.
-pub fn begins(bytes: &[u8], first_lsn: Lsn) -> bool {
-    bytes.starts_with(FRAME_MAGIC) && bytes.len() >= FRAME_HEADER_LEN && u64_at(bytes, 16) == first_lsn
+/// Whether the bytes begin as the frame of `first_lsn` does, intact or not.
+pub fn begins(bytes: &[u8], segment: &SegmentHeader, first_lsn: Lsn) -> bool {
+    bytes.starts_with(&segment.mark) && bytes.len() >= FRAME_HEADER_LEN && u64_at(bytes, 16) == first_lsn
 }
 
-/// Where the next intact frame of segment `sequence` with an LSN of at least `from_lsn` begins, at or after `offset`.
-pub fn find_next(bytes: &[u8], offset: usize, sequence: u64, from_lsn: Lsn) -> Option<usize> {
+/// Where the next intact frame of `segment` with an LSN of at least `from_lsn` begins, at or after `offset`.
+pub fn find_next(bytes: &[u8], offset: usize, segment: &SegmentHeader, from_lsn: Lsn) -> Option<usize> {
     let is_frame = |at: &usize| {
         let frame = &bytes[*at..];
-        frame.starts_with(FRAME_MAGIC)
+        frame.starts_with(&segment.mark)
             && frame.len() >= FRAME_HEADER_LEN
             && u64_at(frame, 16) >= from_lsn
-            && Frame::decode(frame, sequence).is_some()
+            && Frame::decode(frame, segment).is_some()
     };
     (offset..bytes.len().saturating_sub(FRAME_HEADER_LEN)).find(is_frame)
 }
@@ -184,45 +205,49 @@ mod tests {
     use super::*;
     use crate::event::EventKind;
 
-    fn encoded(sequence: u64) -> (EventBatch, Vec<u8>) {
+    const SEGMENT: SegmentHeader =
+        SegmentHeader { version: FORMAT_VERSION, mark: *b"mark", sequence: 3, base_lsn: 100 };
+
+    fn encoded() -> (EventBatch, Vec<u8>) {
         let mut batch = EventBatch::new();
         batch.push(1_000, "ana", EventKind::Click);
         batch.push(2_000, "Zoë", EventKind::Impression);
         batch.key_from(1, Key([9; 16]));
         let mut bytes = Vec::new();
-        encode(&mut bytes, sequence, 7, &batch);
+        encode(&mut bytes, &SEGMENT, 7, &batch);
         (batch, bytes)
     }
 
     #[test]
     fn a_frame_gives_back_its_events() {
-        let (batch, bytes) = encoded(3);
-        let frame = Frame::decode(&bytes, 3).unwrap();
-        assert_eq!((frame.first_lsn, frame.last_lsn(), frame.encoded_len()), (7, 8, bytes.len()));
+        let (batch, bytes) = encoded();
+        let frame = Frame::decode(&bytes, &SEGMENT).unwrap();
+        assert_eq!((frame.first_lsn, frame.end_lsn(), frame.encoded_len()), (7, 9, bytes.len()));
         assert_eq!(frame.events(), Ok(batch));
     }
 
     #[test]
     fn a_frame_of_another_segment_is_none_of_this() {
-        assert_eq!(Frame::decode(&encoded(3).1, 4), None);
+        let (_, bytes) = encoded();
+        assert_eq!(Frame::decode(&bytes, &SegmentHeader { sequence: 4, ..SEGMENT }), None);
+        assert_eq!(Frame::decode(&bytes, &SegmentHeader { mark: *b"kram", ..SEGMENT }), None);
     }
 
     #[test]
     fn no_damaged_byte_of_a_frame_goes_unseen() {
-        let (_, bytes) = encoded(3);
+        let (_, bytes) = encoded();
         for at in 0..bytes.len() {
             let mut damaged = bytes.clone();
             damaged[at] ^= 0x10;
-            assert_eq!(Frame::decode(&damaged, 3), None, "byte {at}");
+            assert_eq!(Frame::decode(&damaged, &SEGMENT), None, "byte {at}");
         }
     }
 
     #[test]
     fn no_damaged_byte_of_a_segment_header_goes_unseen() {
-        let header = SegmentHeader { version: FORMAT_VERSION, sequence: 9, base_lsn: 100 };
-        assert_eq!(SegmentHeader::decode(&header.encode()), Some(header));
+        assert_eq!(SegmentHeader::decode(&SEGMENT.encode()), Some(SEGMENT));
         for at in 0..36 {
-            let mut damaged = header.encode();
+            let mut damaged = SEGMENT.encode();
             damaged[at] ^= 1;
             assert_eq!(SegmentHeader::decode(&damaged), None, "byte {at}");
         }

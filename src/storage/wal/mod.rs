@@ -17,7 +17,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use self::frame::{FORMAT_VERSION, SEGMENT_HEADER_LEN, SegmentHeader};
+use self::frame::{SEGMENT_HEADER_LEN, SegmentHeader};
 pub use self::replay::{Replay, replay};
 pub use self::survey::{Run, lost, survey};
 use crate::error::{Error, Result};
@@ -37,7 +37,7 @@ pub struct Wal {
     vfs: Arc<dyn Vfs>,
     dir: PathBuf,
     segment_bytes: u64,
-    sequence: u64,
+    segment: SegmentHeader,
     path: PathBuf,
     file: Arc<dyn VfsFile>,
     offset: u64,
@@ -92,18 +92,14 @@ impl Wal {
         let closed =
             Arc::new(ClosedSegments { vfs: vfs.clone(), dir: dir.into(), segment_bytes, lists: Mutex::new(lists) });
         let next_lsn = replayed.next_lsn;
-        let (path, file) = start_segment(
-            &*vfs,
-            dir,
-            &closed,
-            SegmentHeader { version: FORMAT_VERSION, sequence, base_lsn: next_lsn },
-        )?;
+        let segment = SegmentHeader::new(sequence, next_lsn);
+        let (path, file) = start_segment(&*vfs, dir, &closed, &segment)?;
         let offset = SEGMENT_HEADER_LEN as u64;
         Ok(Wal {
             vfs,
             dir: dir.into(),
             segment_bytes,
-            sequence,
+            segment,
             path,
             file,
             offset,
@@ -123,7 +119,7 @@ impl Wal {
             self.rotate()?;
         }
         let first = self.next_lsn;
-        frame::encode(&mut self.buffer, self.sequence, first, batch);
+        frame::encode(&mut self.buffer, &self.segment, first, batch);
         if let Err(cause) = self.file.write_all_at(&self.buffer, self.offset) {
             return Err(self.undo_write(cause));
         }
@@ -146,12 +142,11 @@ impl Wal {
     }
 
     fn rotate(&mut self) -> Result<()> {
-        let sequence = self.sequence + 1;
-        let header = SegmentHeader { version: FORMAT_VERSION, sequence, base_lsn: self.next_lsn };
-        let (path, file) = start_segment(&*self.vfs, &self.dir, &self.closed, header)?;
+        let segment = SegmentHeader::new(self.segment.sequence + 1, self.next_lsn);
+        let (path, file) = start_segment(&*self.vfs, &self.dir, &self.closed, &segment)?;
         let last_lsn = self.next_lsn - 1;
         self.closed.lock().closed.push_back(Closed { path: std::mem::replace(&mut self.path, path), last_lsn });
-        (self.sequence, self.file, self.offset) = (sequence, file, SEGMENT_HEADER_LEN as u64);
+        (self.segment, self.file, self.offset) = (segment, file, SEGMENT_HEADER_LEN as u64);
         Ok(())
     }
 
@@ -165,7 +160,7 @@ impl Wal {
 
     /// The number of the segment being written.
     pub fn sequence(&self) -> u64 {
-        self.sequence
+        self.segment.sequence
     }
 
     pub fn next_lsn(&self) -> Lsn {
@@ -317,11 +312,12 @@ fn cut_tail(vfs: &dyn Vfs, segment: &replay::Segment) -> Result<()> {
         return vfs.remove_file(&segment.path).map_err(Error::io(&segment.path, "remove"));
     }
     file.set_len(segment.end).map_err(Error::io(&segment.path, "cut"))?;
-    // IMPORTANT: written again, not only synced. Where the process before this one ended because a sync failed, what was read
-    // here may be in the system's memory alone, and taken for written: a sync would do nothing, and report success.
-    let mut bytes = vec![0; segment.end as usize];
-    file.read_exact_at(&mut bytes, 0).map_err(Error::io(&segment.path, "read"))?;
-    file.write_all_at(&bytes, 0).map_err(Error::io(&segment.path, "write"))?;
+    // IMPORTANT: the last frame is written again, not only synced. Where the process before this one ended because its sync
+    // failed, what was read here may be in the system's memory alone, and taken for written: a sync would do nothing, and
+    // report success. The frames before it were synced before it was begun.
+    let mut bytes = vec![0; (segment.end - segment.last_frame) as usize];
+    file.read_exact_at(&mut bytes, segment.last_frame).map_err(Error::io(&segment.path, "read"))?;
+    file.write_all_at(&bytes, segment.last_frame).map_err(Error::io(&segment.path, "write"))?;
     file.sync_data().map_err(Error::io(&segment.path, "sync"))
 }
 
@@ -330,7 +326,7 @@ fn start_segment(
     vfs: &dyn Vfs,
     dir: &Path,
     closed: &ClosedSegments,
-    header: SegmentHeader,
+    header: &SegmentHeader,
 ) -> Result<(PathBuf, Arc<dyn VfsFile>)> {
     let path = replay::segment_path(dir, header.sequence);
     let spare = closed.lock().spares.pop();

@@ -22,6 +22,8 @@ pub struct Segment {
     pub path: PathBuf,
     /// Where the last intact frame ends; 0 when not even the header is intact.
     pub end: u64,
+    /// Where it begins; 0 when there is none.
+    pub last_frame: u64,
     pub file_len: u64,
     /// The last LSN in it, or its base less one.
     pub last_lsn: Lsn,
@@ -79,11 +81,12 @@ pub fn replay(
         let path = segment_path(dir, sequence);
         let bytes = vfs::read_all(vfs, &path).map_err(Error::io(&path, "read"))?;
         let is_last = i + 1 == sequences.len();
-        let Some(expected) = first_lsn(&bytes, &path, sequence, is_last, flushed, &found)? else {
+        let Some(header) = header(&bytes, &path, sequence, is_last, flushed, &found)? else {
             found.segments.push(empty_segment(sequence, path, &bytes, found.next_lsn));
             continue;
         };
-        scan(&bytes, Segment { sequence, path, ..new_segment(expected, &bytes) }, flushed, &mut found, &mut apply)?;
+        let segment = Segment { sequence, path, ..new_segment(header.base_lsn, &bytes) };
+        scan(&bytes, &header, segment, flushed, &mut found, &mut apply)?;
     }
     found.next_lsn = found.next_lsn.max(flushed + 1);
     Ok(found)
@@ -94,6 +97,7 @@ fn new_segment(base_lsn: Lsn, bytes: &[u8]) -> Segment {
         sequence: 0,
         path: PathBuf::new(),
         end: SEGMENT_HEADER_LEN as u64,
+        last_frame: 0,
         file_len: bytes.len() as u64,
         last_lsn: base_lsn - 1,
         frames: 0,
@@ -106,14 +110,14 @@ fn empty_segment(sequence: u64, path: PathBuf, bytes: &[u8], next_lsn: Lsn) -> S
 }
 
 /// Checks the header and that the segment continues the one before. `None`: the last segment's birth was torn.
-fn first_lsn(
+fn header(
     bytes: &[u8],
     path: &Path,
     sequence: u64,
     is_last: bool,
     flushed: Lsn,
     found: &Replay,
-) -> Result<Option<Lsn>> {
+) -> Result<Option<SegmentHeader>> {
     let header = match SegmentHeader::decode(bytes) {
         Some(header) if header.version > FORMAT_VERSION => {
             return Err(Error::Config(format!(
@@ -123,8 +127,9 @@ fn first_lsn(
             )));
         }
         Some(header) if header.sequence == sequence => header,
-        // A recycled file still wears its former header until the new one is written.
-        _ if is_last && frame::find_next(bytes, 0, sequence, 0).is_none() => return Ok(None),
+        // A recycled file still wears its former header until the new one is written: before the first frame is.
+        Some(_) if is_last => return Ok(None),
+        None if is_last && bytes.iter().skip(SEGMENT_HEADER_LEN).all(|byte| *byte == 0) => return Ok(None),
         _ => return Err(damaged(path, 0, "the segment's header is not intact")),
     };
     let continues = if found.segments.is_empty() { flushed + 1 } else { found.next_lsn };
@@ -138,16 +143,17 @@ fn first_lsn(
     }
     if !found.segments.is_empty() && header.base_lsn < found.next_lsn {
         // Its birth was reported as failed, and the log went on in the segment before.
-        if is_last && frame::find_next(bytes, SEGMENT_HEADER_LEN, sequence, 0).is_none() {
+        if is_last && frame::find_next(bytes, SEGMENT_HEADER_LEN, &header, 1).is_none() {
             return Ok(None);
         }
         return Err(damaged(path, 24, format!("the segment begins again at LSN {}", header.base_lsn)));
     }
-    Ok(Some(header.base_lsn))
+    Ok(Some(header))
 }
 
 fn scan(
     bytes: &[u8],
+    header: &SegmentHeader,
     mut segment: Segment,
     flushed: Lsn,
     found: &mut Replay,
@@ -155,7 +161,7 @@ fn scan(
 ) -> Result<()> {
     let mut offset = segment.end as usize;
     let mut next_lsn = segment.last_lsn + 1;
-    while let Some(frame) = Frame::decode(&bytes[offset..], segment.sequence) {
+    while let Some(frame) = Frame::decode(&bytes[offset..], header) {
         if frame.first_lsn != next_lsn || frame.count == 0 {
             return Err(damaged(
                 &segment.path,
@@ -163,7 +169,7 @@ fn scan(
                 format!("LSN {next_lsn} is due, not {}", frame.first_lsn),
             ));
         }
-        if frame.first_lsn <= flushed && frame.last_lsn() > flushed {
+        if frame.first_lsn <= flushed && frame.end_lsn() > flushed + 1 {
             return Err(damaged(&segment.path, offset as u64, "the frame was flushed in part"));
         }
         if frame.first_lsn > flushed {
@@ -171,14 +177,15 @@ fn scan(
             found.events += events.len() as u64;
             apply(frame.first_lsn, events)?;
         }
-        next_lsn = frame.last_lsn() + 1;
+        next_lsn = frame.end_lsn();
+        segment.last_frame = offset as u64;
         offset += frame.encoded_len();
         segment.frames += 1;
     }
-    if frame::find_next(bytes, offset, segment.sequence, next_lsn).is_some() {
+    if frame::find_next(bytes, offset, header, next_lsn).is_some() {
         return Err(damaged(&segment.path, offset as u64, "intact frames follow a damaged one"));
     }
-    segment.torn = frame::begins(&bytes[offset..], next_lsn);
+    segment.torn = frame::begins(&bytes[offset..], header, next_lsn);
     segment.end = offset as u64;
     segment.last_lsn = next_lsn - 1;
     found.next_lsn = next_lsn;

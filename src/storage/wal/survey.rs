@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::frame::{self, Frame, SegmentHeader};
+use super::frame::{self, Frame, SEGMENT_HEADER_LEN, SegmentHeader};
 use super::replay::{segment_path, sequences};
 use crate::error::{Error, Result};
 use crate::storage::Lsn;
@@ -27,14 +27,15 @@ pub fn survey(vfs: &dyn Vfs, dir: &Path) -> Result<Vec<Run>> {
         let run = |first_lsn| Run { path: path.clone(), frames: 0, first_lsn, end_lsn: first_lsn };
         let header = SegmentHeader::decode(&bytes).filter(|header| header.sequence == sequence);
         let mut current = header.map(|header| run(header.base_lsn));
-        let mut offset = 0;
-        while let Some(at) = frame::find_next(&bytes, offset, sequence, 0) {
-            let found = Frame::decode(&bytes[at..], sequence).expect("it was found intact");
+        let Some(header) = header.or_else(|| SegmentHeader::presumed(&bytes, sequence)) else { continue };
+        let mut offset = SEGMENT_HEADER_LEN;
+        while let Some(at) = frame::find_next(&bytes, offset, &header, 1) {
+            let found = Frame::decode(&bytes[at..], &header).expect("it was found intact");
             if current.as_ref().is_none_or(|current| current.end_lsn != found.first_lsn) {
                 runs.extend(current.replace(run(found.first_lsn)));
             }
             let current = current.as_mut().expect("just made");
-            (current.end_lsn, current.frames) = (found.last_lsn() + 1, current.frames + 1);
+            (current.end_lsn, current.frames) = (found.end_lsn(), current.frames + 1);
             offset = at + found.encoded_len();
         }
         runs.extend(current);

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::frame::{self, SegmentHeader};
 use super::{Wal, replay};
 use crate::error::{Error, Result};
 use crate::event::{EventBatch, EventKind};
@@ -109,6 +110,46 @@ fn a_log_damaged_at_any_byte_gives_back_a_prefix_or_refuses() {
         }
     }
     assert!(refused > 0 && cut > 0, "{refused} refused, {cut} cut");
+}
+
+#[test]
+fn a_user_named_like_a_frame_does_not_make_a_torn_write_look_like_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut wal, _) = open(dir.path(), 1 << 20, 0).unwrap();
+    let guessed = SegmentHeader { mark: *b"HGFR", ..SegmentHeader::new(1, 1) };
+    let name = (0..100).find_map(|timestamp| {
+        let (mut event, mut bytes) = (EventBatch::new(), Vec::new());
+        event.push(timestamp, "u", EventKind::Click);
+        frame::encode(&mut bytes, &guessed, 100, &event);
+        String::from_utf8(bytes).ok()
+    });
+    let mut torn = EventBatch::new();
+    torn.push(0, &name.expect("one checksum in sixteen is UTF-8"), EventKind::Click);
+    wal.append(&batch(0)).unwrap();
+    wal.append(&torn).unwrap();
+    drop(wal);
+    let segment = &segments(dir.path())[0];
+    let mut bytes = fs::read(segment).unwrap();
+    // The frame's timestamp did not arrive, the name behind it did.
+    let before = frame::SEGMENT_HEADER_LEN + frame::FRAME_HEADER_LEN + batch(0).byte_len();
+    bytes[before + frame::FRAME_HEADER_LEN] ^= 1;
+    fs::write(segment, bytes).unwrap();
+    assert_eq!(open(dir.path(), 1 << 20, 0).unwrap().1, batches(0, 1));
+}
+
+#[test]
+fn a_first_sector_that_was_lost_is_a_refusal() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut wal, _) = open(dir.path(), 1 << 20, 0).unwrap();
+    for n in 0..20 {
+        wal.append(&batch(n)).unwrap();
+    }
+    drop(wal);
+    let segment = &segments(dir.path())[0];
+    let mut bytes = fs::read(segment).unwrap();
+    bytes[..512].fill(0);
+    fs::write(segment, bytes).unwrap();
+    assert!(matches!(open(dir.path(), 1 << 20, 0), Err(Error::Damaged { .. })));
 }
 
 #[test]
