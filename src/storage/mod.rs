@@ -44,12 +44,6 @@ pub fn wal_segments(store: &VfsStore) -> crate::error::Result<Vec<SegmentInfo>> 
     wal::list_segments(&**vfs, &root.join(wal::WAL_DIR))
 }
 
-/// Reads the log in `dir` as a start would, and throws its events away; answers how many there are. Errors as
-/// [`Engine::open_with`]. For tests that feed it anything.
-pub fn replay_log(vfs: &dyn vfs::Vfs, dir: &std::path::Path) -> crate::error::Result<u64> {
-    Ok(wal::replay(vfs, dir, 0, |_, _| Ok(()))?.events)
-}
-
 /// The position of an event in the write-ahead log; the first is 1.
 pub type Lsn = u64;
 
