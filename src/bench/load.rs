@@ -56,6 +56,8 @@ pub struct Outcome {
     pub answered: [u64; CLASSES],
     /// Answered with 503.
     pub refused: u64,
+    /// Those of them that did not say when to come back.
+    pub refused_without_retry: u64,
     /// Fell due and had no answer when the load ended.
     pub unanswered: u64,
     pub seconds: f64,
@@ -68,7 +70,7 @@ impl Outcome {
         // A microsecond to ten minutes, to three digits.
         let histogram = |_| Histogram::new_with_bounds(1, 600_000_000, 3).expect("these bounds are possible");
         let latencies = std::array::from_fn(histogram);
-        Outcome { answered: [0; CLASSES], refused: 0, unanswered: 0, seconds: 0.0, latencies }
+        Outcome { answered: [0; CLASSES], refused: 0, refused_without_retry: 0, unanswered: 0, seconds: 0.0, latencies }
     }
 
     /// Answers a second.
@@ -265,7 +267,10 @@ impl<'r> Meter<'r> {
         let mut outcome = self.outcome.borrow_mut();
         match status {
             200 | 204 => self.requests.borrow_mut().succeeded(token),
-            503 => outcome.refused += 1,
+            503 => {
+                outcome.refused += 1;
+                outcome.refused_without_retry += u64::from(!connection.says_when_to_retry);
+            }
             _ => return Err(Error::Invalid(format!("a request of the load was answered {status}"))),
         }
         let (begin, end) = self.window.get();
@@ -284,13 +289,15 @@ struct Connection {
     /// The answer: its head and body, and how long the head is.
     answer: Vec<u8>,
     head: usize,
+    says_when_to_retry: bool,
 }
 
 impl Connection {
     async fn open(server: SocketAddr) -> Result<Connection> {
         let stream = TcpStream::connect(server).await.map_err(failed)?;
         stream.set_nodelay(true).map_err(failed)?;
-        Ok(Connection { stream, request: Vec::with_capacity(256), answer: Vec::with_capacity(1024), head: 0 })
+        let (request, answer) = (Vec::with_capacity(256), Vec::with_capacity(1024));
+        Ok(Connection { stream, request, answer, head: 0, says_when_to_retry: false })
     }
 
     fn body(&self) -> &[u8] {
@@ -305,13 +312,13 @@ impl Connection {
             if self.stream.read_buf(&mut self.answer).await? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            if let Some((status, head, body)) = parse(&self.answer)? {
-                match self.answer.len() - head {
-                    len if len == body => {
-                        self.head = head;
-                        return Ok(status);
+            if let Some(head) = parse(&self.answer)? {
+                match self.answer.len() - head.len {
+                    len if len == head.body => {
+                        (self.head, self.says_when_to_retry) = (head.len, head.says_when_to_retry);
+                        return Ok(head.status);
                     }
-                    len if len > body => return Err(io::Error::other("more came than one answer")),
+                    len if len > head.body => return Err(io::Error::other("more came than one answer")),
                     _ => {}
                 }
             }
@@ -319,15 +326,31 @@ impl Connection {
     }
 }
 
-/// Status, length of the head and of the body, once the head is whole.
-fn parse(answer: &[u8]) -> io::Result<Option<(u16, usize, usize)>> {
+/// What the head of an answer says.
+#[derive(Debug, PartialEq, Eq)]
+struct Head {
+    status: u16,
+    /// Its own length, and that of the body after it.
+    len: usize,
+    body: usize,
+    /// Whether it has a `Retry-After` of so many seconds (RFC 9110, section 10.2.3).
+    says_when_to_retry: bool,
+}
+
+/// The head, once it is whole.
+fn parse(answer: &[u8]) -> io::Result<Option<Head>> {
     let mut headers = [httparse::EMPTY_HEADER; 32];
     let mut response = httparse::Response::new(&mut headers);
-    let httparse::Status::Complete(head) = response.parse(answer).map_err(io::Error::other)? else { return Ok(None) };
-    let length = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
-    let length = length.map_or(Some(0), |header| std::str::from_utf8(header.value).ok()?.parse().ok());
-    let length = length.ok_or_else(|| io::Error::other("a content-length that is no number"))?;
-    Ok(Some((response.code.unwrap_or_default(), head, length)))
+    let httparse::Status::Complete(len) = response.parse(answer).map_err(io::Error::other)? else { return Ok(None) };
+    let status = response.code.unwrap_or_default();
+    let number = |name: &str| -> Option<Option<usize>> {
+        let header = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name))?;
+        Some(std::str::from_utf8(header.value).ok().and_then(|value| value.parse().ok()))
+    };
+    let body = number("content-length").unwrap_or(Some(0));
+    let body = body.ok_or_else(|| io::Error::other("a content-length that is no number"))?;
+    let says_when_to_retry = number("retry-after").flatten().is_some();
+    Ok(Some(Head { status, len, body, says_when_to_retry }))
 }
 
 #[cfg(test)]
@@ -338,8 +361,11 @@ mod tests {
     fn an_answer_is_whole_with_its_head_and_says_how_long_its_body_is() {
         assert_eq!(parse(b"HTTP/1.1 200 OK\r\ncontent-le").unwrap(), None);
         let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nab";
-        assert_eq!(parse(answer).unwrap(), Some((200, answer.len() - 2, 3)));
-        assert_eq!(parse(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap(), Some((204, 27, 0)));
+        let head = Head { status: 200, len: answer.len() - 2, body: 3, says_when_to_retry: false };
+        assert_eq!(parse(answer).unwrap(), Some(head));
+        let answer = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\n\r\n";
+        let head = Head { status: 503, len: answer.len(), body: 0, says_when_to_retry: true };
+        assert_eq!(parse(answer).unwrap(), Some(head));
         assert!(parse(b"SSH-2.0\r\n\r\n").is_err());
     }
 

@@ -1,9 +1,10 @@
-//! More than it can take: a server whose queue is small, and many more clients than fit in it, each of whom asks again at once
-//! when it is refused.
+//! More than it can take: a server whose queue is small, and requests that come at twice the rate at which it accepts them,
+//! whatever it answers.
 //!
 //! The server is a process of its own, so that its memory is its own. What it can take is what it does for as many connections
-//! as its queue has places; then 64 times as many ask for minutes, with flushes under way; then the first ones again.
+//! as its queue has places; then comes twice that for minutes, with flushes under way; then the first connections again.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -17,12 +18,18 @@ use super::report::{Cell, Report, Section, Sign, digits};
 use super::stats::Samples;
 use super::visitors::{POST, Traffic, Visitors, tally};
 use super::{Options, Steps, check};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::hour::{Clock, Hour, SystemClock};
 use crate::text::thousands;
+use crate::threads;
 
 /// Places in the queue, and connections that fit.
 const FITTING: usize = 16;
+
+/// What comes, of that which it can take.
+const LOAD: f64 = 2.0;
+
+/// Connections over which it comes: so many may wait for an answer.
 const CONNECTIONS: usize = 1_024;
 
 const MEMTABLE_BYTES: u64 = 64 << 20;
@@ -34,24 +41,15 @@ const MEMORY_BYTES: u64 = 6 * MEMTABLE_BYTES + (128 << 20);
 struct Plan {
     turn: Span,
     turns: usize,
-    /// The overload, in slices between which the memory is looked at.
-    slice: Span,
-    slices: usize,
+    overload: Span,
 }
 
 impl Plan {
     fn new(quick: bool) -> Plan {
-        let span = |measured| Span { warm_up: Duration::ZERO, measured };
+        let span = |ms| Span { warm_up: Duration::ZERO, measured: Duration::from_millis(ms) };
         match quick {
-            true => Plan {
-                turn: span(Duration::from_millis(300)),
-                turns: 3,
-                slice: span(Duration::from_millis(500)),
-                slices: 4,
-            },
-            false => {
-                Plan { turn: span(Duration::from_secs(1)), turns: 9, slice: span(Duration::from_secs(5)), slices: 36 }
-            }
+            true => Plan { turn: span(300), turns: 3, overload: span(2_000) },
+            false => Plan { turn: span(1_000), turns: 9, overload: span(180_000) },
         }
     }
 }
@@ -65,18 +63,29 @@ struct Clients {
 }
 
 impl Clients {
-    fn post(&mut self, served: &Served, connections: usize, span: Span) -> Result<Outcome> {
+    /// As many as are accepted, or so many a second.
+    fn post(&mut self, server: SocketAddr, connections: usize, rate: Option<f64>, span: Span) -> Result<Outcome> {
         let Clients { random, hot, past, acknowledged } = self;
         let mut visitors = Visitors { traffic: Traffic::Post, random, hot: *hot, past, acknowledged: Vec::new() };
-        let outcome = load::closed(served.address, connections, span, &mut visitors)?;
+        let outcome = match rate {
+            None => load::closed(server, connections, span, &mut visitors)?,
+            Some(rate) => load::open(server, connections, rate, span, &mut visitors)?,
+        };
         tally(acknowledged, &visitors.acknowledged, *hot, past);
         Ok(outcome)
     }
 }
 
+/// A number that the server's `/metrics` has.
+fn metric(server: SocketAddr, name: &str) -> Result<f64> {
+    let answer = load::get(server, ["/metrics".to_string()])?.remove(0);
+    let line = answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+    line.ok_or_else(|| Error::Invalid(format!("/metrics has no {name}")))
+}
+
 pub fn run(options: &Options, dir: &Path, report: &mut Report) -> Result<()> {
     let plan = Plan::new(options.quick);
-    let steps = Steps::new(4 + plan.slices);
+    let steps = Steps::new(4);
     let hot = SystemClock.hour();
     let past = (1..=100).map(|ago| Hour(hot.0 - ago)).collect();
     let random = ChaCha8Rng::seed_from_u64(options.seed);
@@ -85,84 +94,99 @@ pub fn run(options: &Options, dir: &Path, report: &mut Report) -> Result<()> {
     let environment =
         [("HOURGLASS_QUEUE_MAX_EVENTS", queue.as_str()), ("HOURGLASS_MEMTABLE_MAX_BYTES", memtable.as_str())];
     let served = Served::start(dir, &environment)?;
+    let server = served.address;
     report.setting("queue", format!("{FITTING} events; {} a generation in memory", crate::text::bytes(MEMTABLE_BYTES)));
+    // In every phase alike, as an open loop does.
+    threads::go_first();
 
     steps.next("what it can take");
     let mut most = Samples::default();
     for _ in 0..plan.turns {
-        most.push(clients.post(&served, FITTING, plan.turn)?.rate());
+        most.push(clients.post(server, FITTING, None, plan.turn)?.rate());
     }
     let before = served.memory();
 
-    let mut section = Section::new(
-        "POST beyond what it can take",
-        "Closed loop: a client that is told 503 asks again at once. An accepted POST is in the log and synced; its latency counts \
-         from when it was sent.",
-        &[
-            "connections",
-            "seconds",
-            "accepted",
-            "refused (503)",
-            "offered, of the most",
-            "p50",
-            "p99",
-            "longest",
-            "memory, most",
-        ],
-    );
-    let (mut accepted, mut offered, mut refused, mut seconds) = (Samples::default(), Samples::default(), 0, 0.0);
-    let (mut p50, mut p99, mut longest) = (Samples::default(), Samples::default(), 0.0_f64);
-    for slice in 0..plan.slices {
-        steps.next(format!("{CONNECTIONS} connections, {} of {}", slice + 1, plan.slices));
-        let outcome = clients.post(&served, CONNECTIONS, plan.slice)?;
-        accepted.push(outcome.rate());
-        offered.push(outcome.rate() + outcome.refused as f64 / outcome.seconds);
-        refused += outcome.refused;
-        seconds += outcome.seconds;
-        p50.push(outcome.quantile_ms(POST, 0.5));
-        p99.push(outcome.quantile_ms(POST, 0.99));
-        longest = longest.max(outcome.quantile_ms(POST, 1.0));
-    }
+    let rate = LOAD * most.median();
+    steps.next(format!("{} a second for {} s", thousands(rate as u64), plan.overload.measured.as_secs()));
+    let flushes = "hourglass_flush_duration_seconds_count";
+    let flushes_before = metric(server, flushes)?;
+    let outcome = clients.post(server, CONNECTIONS, Some(rate), plan.overload)?;
+    let flushes = metric(server, flushes)? - flushes_before;
     let peak = served.peak();
 
     steps.next("the same as before");
-    let ended = Instant::now();
-    let short = Span { warm_up: Duration::ZERO, measured: Duration::from_millis(100) };
-    let mut recovered = None;
-    while recovered.is_none() && ended.elapsed() < Duration::from_secs(30) {
-        let rate = clients.post(&served, FITTING, short)?.rate();
-        recovered = (rate >= 0.9 * most.median()).then(|| ended.elapsed().as_secs_f64());
-    }
+    let recovered = recovery(&mut clients, server, 0.9 * most.median())?;
 
     steps.next("comparing every count");
     let hours = || clients.past.iter().chain([&clients.hot]);
     let targets = hours().map(|hour| format!("/analytics?timestamp={}", hour.start_us() / 1_000));
-    for (hour, answer) in hours().zip(load::get(served.address, targets)?) {
+    for (hour, answer) in hours().zip(load::get(server, targets)?) {
         check(&format!("the hour {hour}"), &answer, &data::lines(clients.acknowledged.numbers(*hour)))?;
     }
     report.setting("checked", "every hour, with all acknowledged events and their distinct users");
-
-    let share = offered.median() / most.median();
-    let ms = |ms: f64| Cell::number(ms, format!("{} ms", digits(ms)));
-    section.row([
-        Cell::count(CONNECTIONS as u64),
-        Cell::number(seconds, format!("{seconds:.0}")),
-        Cell::rate(&accepted),
-        Cell::number(refused as f64 / seconds, format!("{}/s", thousands((refused as f64 / seconds) as u64))),
-        Cell::number(share, format!("{share:.2}")),
-        Cell::ms(&p50),
-        Cell::ms(&p99),
-        ms(longest),
-        Cell::bytes(peak),
-    ]);
-    report.sections.push(section);
     report.setting("the most", format!("{}/s by {FITTING} connections", thousands(most.median() as u64)));
     report.setting("memory before, and after", [before, served.memory()].map(crate::text::bytes).join(", "));
+
+    let per_second = |n: u64| {
+        let rate = n as f64 / outcome.seconds;
+        Cell::number(rate, format!("{}/s", thousands(rate as u64)))
+    };
+    let latency = |of| {
+        let ms = outcome.quantile_ms(POST, of);
+        Cell::number(ms, format!("{} ms", digits(ms)))
+    };
+    let mut section = Section::new(
+        "POST at twice what it can take",
+        "Open loop: requests fall due at a fixed rate, whatever was answered before. An accepted POST is in the log and synced; its \
+         latency counts from when it fell due.",
+        &[
+            "seconds",
+            "offered",
+            "accepted",
+            "refused (503)",
+            "not answered",
+            "p50",
+            "p99",
+            "longest",
+            "memory, most",
+            "flushes",
+        ],
+    );
+    section.row([
+        Cell::number(outcome.seconds, format!("{:.0}", outcome.seconds)),
+        Cell::number(rate, format!("{}/s", thousands(rate as u64))),
+        per_second(outcome.answered[POST]),
+        per_second(outcome.refused),
+        Cell::count(outcome.unanswered),
+        latency(0.5),
+        latency(0.99),
+        latency(1.0),
+        Cell::bytes(peak),
+        Cell::count(flushes as u64),
+    ]);
+    report.sections.push(section);
     let megabytes = |bytes: u64| bytes as f64 / 1e6;
-    report.goal("accepted a second, of the most", accepted.median() / most.median(), Sign::AtLeast, 0.5, "");
+    report.goal("accepted a second, of the most", outcome.rate() / most.median(), Sign::AtLeast, 0.5, "");
+    report.goal("requests not answered", outcome.unanswered as f64, Sign::AtMost, 0.0, "");
+    report.goal("503 without Retry-After", outcome.refused_without_retry as f64, Sign::AtMost, 0.0, "");
     report.goal("memory of the process", megabytes(peak), Sign::AtMost, megabytes(MEMORY_BYTES), " MB");
-    report.goal("p99 of accepted POSTs", p99.median(), Sign::AtMost, 100.0, " ms");
-    let seconds = recovered.unwrap_or(f64::INFINITY);
-    report.goal("full speed (90 % of the most) again after", seconds, Sign::AtMost, 5.0, " s");
+    report.goal("p99 of accepted POSTs", outcome.quantile_ms(POST, 0.99), Sign::AtMost, 100.0, " ms");
+    report.goal("full speed (90 % of the most) again after", recovered, Sign::AtMost, 5.0, " s");
     Ok(())
+}
+
+/// Seconds until the first of three turns in a row at `rate` or more had begun; at most thirty.
+fn recovery(clients: &mut Clients, server: SocketAddr, rate: f64) -> Result<f64> {
+    let ended = Instant::now();
+    let turn = Span { warm_up: Duration::ZERO, measured: Duration::from_millis(200) };
+    let (mut since, mut in_a_row) = (0.0, 0);
+    while in_a_row < 3 && since < 30.0 {
+        let begun = ended.elapsed().as_secs_f64();
+        match clients.post(server, FITTING, None, turn)?.rate() >= rate {
+            true if in_a_row > 0 => in_a_row += 1,
+            true => (since, in_a_row) = (begun, 1),
+            false => (since, in_a_row) = (begun, 0),
+        }
+    }
+    Ok(since)
 }
