@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
+use rustix::io::Errno;
+
 use super::flusher::Job;
 use super::instruments::{Instruments, since};
 use super::intake::{Intake, Refusal, Taken};
@@ -123,16 +125,13 @@ impl Writer {
         self.intake.set_keys(self.keys.len());
     }
 
-    /// A full disk passes; anything else leaves the log's end in doubt, and a failed sync must never be tried again: the
-    /// kernel may have dropped the pages, and a second sync would report success for them (Rebello et al., "Can
-    /// Applications Recover from fsync Failures?", USENIX ATC 2020).
+    /// A full disk passes, and so does a lack of descriptors; anything else leaves the log's end in doubt, and a failed sync must
+    /// never be tried again: the kernel may have dropped the pages, and a second sync would report success for them (Rebello et
+    /// al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020).
     fn refuse(&mut self, error: Error) -> Refusal {
-        if let Error::Io { action, source, .. } = &error
-            && matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-            && *action != "sync"
-        {
-            tracing::warn!(%error, "the disk is full: events are refused until there is space");
-            return Refusal::Busy(Bound::Disk);
+        if let Some(bound) = passing(&error) {
+            tracing::warn!(%error, "{bound}: events are refused until that has passed");
+            return Refusal::Busy(bound);
         }
         tracing::error!(%error, "the write-ahead log failed: no more events are accepted");
         let refusal = Refusal::Poisoned(error.to_string().into());
@@ -180,5 +179,17 @@ impl Writer {
         let generation = self.memtable.view().generation;
         self.memtable = MemtableWriter::new(generation + 1, self.wal.next_lsn());
         self.memtable.view().clone()
+    }
+}
+
+/// The bound that an error of the log tells of, where its end is known all the same.
+fn passing(error: &Error) -> Option<Bound> {
+    let Error::Io { action, source, .. } = error else { return None };
+    match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded if *action != "sync" => Some(Bound::Disk),
+        _ if [Errno::MFILE, Errno::NFILE].iter().any(|errno| source.raw_os_error() == Some(errno.raw_os_error())) => {
+            Some(Bound::OpenFiles)
+        }
+        _ => None,
     }
 }

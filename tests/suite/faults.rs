@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use hourglass::error::Error;
 use hourglass::event::{EventBatch, EventKind};
-use hourglass::hour::HOUR_US;
+use hourglass::hour::{HOUR_US, Hour};
 use hourglass::storage::vfs::Disk;
 use hourglass::storage::vfs::observed::{Call, CallKind, Observed, Observer, Verdict};
 use hourglass::storage::{Engine, EngineOptions};
+use rustix::io::Errno;
 
 use crate::support::{ManualClock, Model, assert_answers, block_on, small_options};
 
@@ -23,6 +24,8 @@ struct Faults {
     log_sync: AtomicBool,
     /// The log cannot be written: no space.
     log_write: AtomicBool,
+    /// No file of the log can be opened: no descriptor is left.
+    log_open: AtomicBool,
 }
 
 impl Observer for Faults {
@@ -33,6 +36,7 @@ impl Observer for Faults {
         match call.kind {
             CallKind::Create if is_data && on(&self.data_files) => Verdict::Fail(io::ErrorKind::StorageFull.into()),
             CallKind::Write if is_log && on(&self.log_write) => Verdict::Fail(io::ErrorKind::StorageFull.into()),
+            CallKind::Open | CallKind::Create if is_log && on(&self.log_open) => Verdict::Fail(Errno::MFILE.into()),
             CallKind::SyncData if is_log && on(&self.log_sync) => Verdict::Fail(io::Error::other("the device is gone")),
             _ => Verdict::Proceed,
         }
@@ -98,20 +102,28 @@ fn a_failed_sync_is_never_tried_again_and_reads_go_on() {
 }
 
 #[test]
-fn a_full_disk_refuses_events_until_there_is_space() {
-    block_on(async {
-        let dir = tempfile::tempdir().unwrap();
-        let (engine, faults) = open(dir.path(), small_options());
-        let mut model = Model::default();
-        faults.log_write.store(true, Ordering::SeqCst);
-        assert!(matches!(engine.append(batch(1)).await, Err(Error::Busy(_))));
-        faults.log_write.store(false, Ordering::SeqCst);
-        engine.append(batch(2)).await.unwrap();
-        model.add(&batch(2));
-        assert_answers(&engine.snapshot(), &model).await;
-        engine.close().unwrap();
-        drop(engine);
-        let (engine, _) = open(dir.path(), small_options());
-        assert_answers(&engine.snapshot(), &model).await;
-    });
+fn what_passes_refuses_events_until_it_has_passed() {
+    let troubles: [fn(&Faults) -> &AtomicBool; 2] = [|faults| &faults.log_write, |faults| &faults.log_open];
+    for trouble in troubles {
+        block_on(async {
+            let dir = tempfile::tempdir().unwrap();
+            // Each batch is larger than a segment, so each begins one.
+            let options = EngineOptions { wal_segment_bytes: 1 << 10, ..small_options() };
+            let (engine, faults) = open(dir.path(), options);
+            let mut model = Model::default();
+            for n in 0..10 {
+                trouble(&faults).store(n % 3 == 1, Ordering::SeqCst);
+                match engine.append(batch(n)).await {
+                    Ok(_) => model.add(&batch(n)),
+                    Err(error) => assert!(n % 3 == 1 && matches!(error, Error::Busy(_)), "{n}: {error}"),
+                }
+            }
+            assert_eq!(model.numbers(Hour(0)).clicks, 700);
+            assert_answers(&engine.snapshot(), &model).await;
+            engine.close().unwrap();
+            drop(engine);
+            let (engine, _) = open(dir.path(), small_options());
+            assert_answers(&engine.snapshot(), &model).await;
+        });
+    }
 }

@@ -149,6 +149,36 @@ fn what_is_too_large_is_refused_by_its_own_status_and_the_answer_arrives() {
 }
 
 #[test]
+fn past_what_may_wait_for_the_log_an_event_is_told_when_to_come_back_and_is_not_stored() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), &[("HOURGLASS_QUEUE_MAX_EVENTS", "2")]);
+    let ask = || {
+        let mut client = server.connect();
+        let (mut stored, mut refused) = (0, 0);
+        for _ in 0..300 {
+            let answer = client.post(EVENT).unwrap();
+            match (answer.status, answer.header("retry-after")) {
+                (204, None) => stored += 1,
+                (503, Some("1")) if answer.body.contains("the queue") => refused += 1,
+                _ => panic!("{} {}", answer.head, answer.body),
+            }
+        }
+        (stored, refused)
+    };
+    let outcomes: Vec<(u64, u64)> = thread::scope(|scope| {
+        let clients: Vec<_> = (0..32).map(|_| scope.spawn(ask)).collect();
+        clients.into_iter().map(|client| client.join().unwrap()).collect()
+    });
+    let (stored, refused) = outcomes.into_iter().fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1));
+    assert!(stored > 0 && refused > 0, "{stored} stored, {refused} refused");
+    let mut client = server.connect();
+    let answer = client.get("/analytics?timestamp=0").body;
+    assert_eq!(answer, format!("unique_users,1\nclicks,{stored}\nimpressions,0\n"));
+    let metrics = client.get("/metrics").body;
+    assert!(metrics.contains(&format!("hourglass_rejections_total{{reason=\"queue-full\"}} {refused}\n")), "{metrics}");
+}
+
+#[test]
 fn past_the_connections_that_may_be_open_a_new_one_is_told_so() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path(), &[("HOURGLASS_MAX_CONNECTIONS", "5")]);

@@ -62,12 +62,6 @@ impl SegmentHeader {
         SegmentHeader { version: FORMAT_VERSION, mark, sequence, base_lsn }
     }
 
-    /// Stands in for a header that is not intact: the mark is that of the first frame.
-    pub fn presumed(bytes: &[u8], sequence: u64) -> Option<SegmentHeader> {
-        let mark = bytes.get(SEGMENT_HEADER_LEN..SEGMENT_HEADER_LEN + 4)?.try_into().expect("four bytes");
-        (mark != [0; 4]).then_some(SegmentHeader { version: FORMAT_VERSION, mark, sequence, base_lsn: 1 })
-    }
-
     pub fn encode(&self) -> [u8; SEGMENT_HEADER_LEN] {
         let mut bytes = [0; SEGMENT_HEADER_LEN];
         bytes[..8].copy_from_slice(SEGMENT_MAGIC);
@@ -198,6 +192,20 @@ pub fn find_next(bytes: &[u8], offset: usize, segment: &SegmentHeader, from_lsn:
             && Frame::decode(frame, segment).is_some()
     };
     (offset..bytes.len().saturating_sub(FRAME_HEADER_LEN)).find(is_frame)
+}
+
+/// The header that a segment without an intact one must have had, by its first intact frame of an LSN of at least `from_lsn`.
+/// The mark may be anything, so what else is known of a frame keeps most places from being tried.
+pub fn recover_header(bytes: &[u8], sequence: u64, from_lsn: Lsn) -> Option<SegmentHeader> {
+    let lsns = from_lsn..from_lsn.saturating_add(1 << 32);
+    (SEGMENT_HEADER_LEN..bytes.len().saturating_sub(FRAME_HEADER_LEN)).find_map(|at| {
+        let frame = &bytes[at..];
+        let (length, count, base_lsn) = (u32_at(frame, 4), u32_at(frame, 12), u64_at(frame, 16));
+        let mark = frame[..4].try_into().expect("four bytes");
+        let header = SegmentHeader { version: FORMAT_VERSION, mark, sequence, base_lsn };
+        let plausible = lsns.contains(&base_lsn) && count > 0 && length / 13 >= count;
+        (plausible && Frame::decode(frame, &header).is_some()).then_some(header)
+    })
 }
 
 #[cfg(test)]

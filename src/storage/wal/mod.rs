@@ -309,7 +309,9 @@ fn cut_tail(vfs: &dyn Vfs, segment: &replay::Segment) -> Result<()> {
     let file = vfs.open_write(&segment.path).map_err(Error::io(&segment.path, "open"))?;
     if segment.end == 0 {
         // Born torn: with no header it would read as damage once a later segment follows.
-        return vfs.remove_file(&segment.path).map_err(Error::io(&segment.path, "remove"));
+        vfs.remove_file(&segment.path).map_err(Error::io(&segment.path, "remove"))?;
+        let dir = segment.path.parent().expect("it lies in the log's folder");
+        return vfs.sync_dir(dir).map_err(Error::io(dir, "sync"));
     }
     file.set_len(segment.end).map_err(Error::io(&segment.path, "cut"))?;
     // IMPORTANT: the last frame is written again, not only synced. Where the process before this one ended because its sync

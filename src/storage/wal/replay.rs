@@ -118,6 +118,7 @@ fn header(
     flushed: Lsn,
     found: &Replay,
 ) -> Result<Option<SegmentHeader>> {
+    let continues = if found.segments.is_empty() { flushed + 1 } else { found.next_lsn };
     let header = match SegmentHeader::decode(bytes) {
         Some(header) if header.version > FORMAT_VERSION => {
             return Err(Error::Config(format!(
@@ -127,12 +128,10 @@ fn header(
             )));
         }
         Some(header) if header.sequence == sequence => header,
-        // A recycled file still wears its former header until the new one is written: before the first frame is.
-        Some(_) if is_last => return Ok(None),
-        None if is_last && bytes.iter().skip(SEGMENT_HEADER_LEN).all(|byte| *byte == 0) => return Ok(None),
+        // Until the new one is written a recycled file wears its former header, or, torn, neither.
+        _ if is_last && frame::recover_header(bytes, sequence, continues).is_none() => return Ok(None),
         _ => return Err(damaged(path, 0, "the segment's header is not intact")),
     };
-    let continues = if found.segments.is_empty() { flushed + 1 } else { found.next_lsn };
     if header.base_lsn > continues.max(flushed + 1) {
         let (at, offset) = match found.segments.last() {
             Some(before) => (&*before.path, before.end),

@@ -27,7 +27,8 @@ pub fn survey(vfs: &dyn Vfs, dir: &Path) -> Result<Vec<Run>> {
         let run = |first_lsn| Run { path: path.clone(), frames: 0, first_lsn, end_lsn: first_lsn };
         let header = SegmentHeader::decode(&bytes).filter(|header| header.sequence == sequence);
         let mut current = header.map(|header| run(header.base_lsn));
-        let Some(header) = header.or_else(|| SegmentHeader::presumed(&bytes, sequence)) else { continue };
+        let due = runs.last().map_or(1, |run: &Run| run.end_lsn);
+        let Some(header) = header.or_else(|| frame::recover_header(&bytes, sequence, due)) else { continue };
         let mut offset = SEGMENT_HEADER_LEN;
         while let Some(at) = frame::find_next(&bytes, offset, &header, 1) {
             let found = Frame::decode(&bytes[at..], &header).expect("it was found intact");

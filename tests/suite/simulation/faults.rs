@@ -6,6 +6,8 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
+use rustix::io::Errno;
+
 use hourglass::storage::vfs::observed::{Call, CallKind, Observer, Verdict};
 
 use super::disk::SimDisk;
@@ -29,6 +31,8 @@ enum Kind {
     Cut,
     Eio,
     Enospc,
+    /// No descriptor is left for it.
+    Emfile,
     Delay,
     /// The call was made and its answer lost, or it came too late.
     LostAnswer,
@@ -69,10 +73,11 @@ impl Faults {
     /// Answers what was armed, in words.
     pub fn arm(&self, seed: &mut u64) -> String {
         let part = [Part::Log, Part::Log, Part::DataFiles, Part::DeltaLog, Part::DeltaLog, Part::Any];
-        let kind = [Kind::Cut, Kind::Cut, Kind::Cut, Kind::Eio, Kind::Enospc, Kind::Delay, Kind::LostAnswer];
+        let kind =
+            [Kind::Cut, Kind::Cut, Kind::Cut, Kind::Eio, Kind::Enospc, Kind::Emfile, Kind::Delay, Kind::LostAnswer];
         let mut armed = Armed {
             part: part[random(seed, 6) as usize],
-            kind: kind[random(seed, 7) as usize],
+            kind: kind[random(seed, 8) as usize],
             calls: random(seed, FARTHEST),
             share: [0, random(seed, 257), 256][random(seed, 3) as usize] as usize,
         };
@@ -93,7 +98,11 @@ impl Faults {
         let mut armed = self.armed.lock().unwrap();
         let fault = armed.as_mut()?;
         let meets = (fault.part == Part::Any || fault.part == part_of(call.path))
-            && (fault.kind != Kind::Conflict || call.kind == CallKind::HardLink);
+            && match fault.kind {
+                Kind::Conflict => call.kind == CallKind::HardLink,
+                Kind::Emfile => matches!(call.kind, CallKind::Open | CallKind::Create | CallKind::SyncDir),
+                _ => true,
+            };
         if !meets || fault.calls == u64::MAX {
             return None;
         }
@@ -136,6 +145,7 @@ impl Observer for Faults {
                 let error = if full { io::ErrorKind::StorageFull.into() } else { io::Error::other("the disk fails") };
                 Verdict::Tear(part, error)
             }
+            Kind::Emfile => Verdict::Fail(Errno::MFILE.into()),
             Kind::Delay => {
                 thread::sleep(Duration::from_millis(3));
                 Verdict::Proceed
