@@ -31,15 +31,14 @@ pub fn params(bytes: &[u8]) -> bool {
     event.is_ok()
 }
 
-/// A file of the log is read up to its end or refused, as it is and with its checksums put right: those keep nearly all
-/// mutations away from what is behind them.
-pub fn log(vfs: &dyn Vfs, bytes: &[u8]) {
-    read_log(vfs, bytes);
-    read_log(vfs, &with_checksums(bytes.to_vec()));
+/// A file of the log in the folder `dir` is read up to its end or refused, as it is and with its checksums put right: those keep
+/// nearly all mutations away from what is behind them.
+pub fn log(vfs: &dyn Vfs, dir: &Path, bytes: &[u8]) {
+    read_log(vfs, dir, bytes);
+    read_log(vfs, dir, &with_checksums(bytes.to_vec()));
 }
 
-fn read_log(vfs: &dyn Vfs, bytes: &[u8]) {
-    let dir = Path::new("/wal");
+fn read_log(vfs: &dyn Vfs, dir: &Path, bytes: &[u8]) {
     vfs.create(&dir.join("00000000000000000001.wal")).unwrap().write_all_at(bytes, 0).unwrap();
     match verify_log(vfs, dir) {
         // An event takes 13 bytes at least.

@@ -5,8 +5,10 @@ mod targets;
 
 use std::sync::LazyLock;
 
-static LOG: LazyLock<targets::Log> = LazyLock::new(targets::Log::new);
+use hourglass::storage::vfs::Disk;
+
+static FOLDER: LazyLock<tempfile::TempDir> = LazyLock::new(|| tempfile::tempdir().expect("a folder"));
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    LOG.read(bytes);
+    targets::log(&Disk, FOLDER.path(), bytes);
 });

@@ -13,6 +13,7 @@ use crate::metrics::Histogram;
 pub struct Instruments {
     pub commit_events: Histogram,
     pub commit_duration: Histogram,
+    pub repeated_events: Counter,
     pub flush_duration: Histogram,
     pub flush_failures: Counter,
     pub flushed_rows: Counter,
@@ -22,10 +23,12 @@ pub struct Instruments {
 
 impl Default for Instruments {
     fn default() -> Instruments {
-        let (flush_failures, flushed_rows, flushed_files, flushed_bytes) = Default::default();
+        let (repeated_events, flush_failures) = Default::default();
+        let (flushed_rows, flushed_files, flushed_bytes) = Default::default();
         Instruments {
             commit_events: Histogram::of_sizes(),
             commit_duration: Histogram::of_times(),
+            repeated_events,
             flush_duration: Histogram::of_times(),
             flush_failures,
             flushed_rows,
@@ -46,6 +49,11 @@ impl Instruments {
             "hourglass_group_commit_duration_seconds",
             "Time to write one frame and sync it, nearly all of it the sync",
             self.commit_duration.clone(),
+        );
+        registry.register(
+            "hourglass_repeated_events",
+            "Events sent again under their idempotency key and not stored again",
+            self.repeated_events.clone(),
         );
         registry.register(
             "hourglass_flush_duration_seconds",

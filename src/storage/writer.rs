@@ -88,11 +88,12 @@ impl Writer {
         if let Some(poison) = &self.poison {
             return Err(poison.clone());
         }
-        match self.keys.without_repeats(batch) {
-            None => self.store(batch),
+        let Some(rest) = self.keys.without_repeats(batch) else { return self.store(batch) };
+        self.instruments.repeated_events.inc_by((batch.len() - rest.len()) as u64);
+        match rest.is_empty() {
             // Everything was stored before, and is as durable and visible as it will be.
-            Some(rest) if rest.is_empty() => Ok(self.wal.next_lsn() - 1),
-            Some(rest) => self.store(&rest),
+            true => Ok(self.wal.next_lsn() - 1),
+            false => self.store(&rest),
         }
     }
 

@@ -74,11 +74,11 @@ fn any_query_string_is_an_event_or_names_its_fault() {
 
 #[test]
 fn any_log_is_read_up_to_its_end_or_refused() {
-    let disk = SimDisk::new();
-    disk.create_dir_all(Path::new("/wal")).unwrap();
+    let (disk, dir) = (SimDisk::new(), Path::new("/wal"));
+    disk.create_dir_all(dir).unwrap();
     for input in inputs("wal", 20_000, 2) {
-        targets::log(&disk, &input);
-        disk.sync_filesystem(Path::new("/wal")).unwrap();
+        targets::log(&disk, dir, &input);
+        disk.sync_filesystem(dir).unwrap();
     }
 }
 

@@ -36,6 +36,7 @@ fn a_retry_counts_once_across_flush_crash_and_restart() {
     let mut client = server.connect();
     again(&mut client);
     again(&mut client);
+    assert!(client.get("/metrics").body.contains("\nhourglass_repeated_events_total 9\n"));
     server.kill();
     // From the log; then from the file that a flush leaves.
     let server = Server::start(dir.path(), &[]);
