@@ -105,7 +105,7 @@ impl fmt::Display for Bound {
             Bound::Queue => "the queue before the write-ahead log is full",
             Bound::Memory => "memory is full and cannot be flushed yet",
             Bound::Disk => "the disk is full",
-            Bound::OpenFiles => "as many files are open as may (ulimit -n)",
+            Bound::OpenFiles => "as many files are open as may",
             Bound::Keys => "as many idempotency keys are remembered as may (idempotency_max_keys)",
             Bound::Queries => "as many queries run as may",
             Bound::Batches => "as many batches as fit are being read",

@@ -154,6 +154,7 @@ impl Engine {
             instruments: instruments.clone(),
             hour,
             poison: None,
+            waits_for: None,
         };
         let running = Mutex::new(vec![
             spawn("hourglass-writer", move || {

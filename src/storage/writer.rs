@@ -11,7 +11,7 @@ use super::flusher::Job;
 use super::instruments::{Instruments, since};
 use super::intake::{Intake, Refusal, Taken};
 use super::keys::KeyWindow;
-use super::memtable::MemtableWriter;
+use super::memtable::{Memtable, MemtableWriter};
 use super::snapshot::SnapshotCell;
 use super::wal::Wal;
 use super::{EngineOptions, Lsn};
@@ -39,6 +39,8 @@ pub struct Writer {
     pub hour: Hour,
     /// Why the log is written to no more. What was queued before that is known is refused like what comes after.
     pub poison: Option<Refusal>,
+    /// What the log waits for since an append was refused.
+    pub waits_for: Option<Bound>,
 }
 
 impl Writer {
@@ -89,17 +91,21 @@ impl Writer {
             return Err(poison.clone());
         }
         let Some(rest) = self.keys.without_repeats(batch) else { return self.store(batch) };
-        self.instruments.repeated_events.inc_by((batch.len() - rest.len()) as u64);
-        match rest.is_empty() {
+        let last_lsn = match rest.is_empty() {
             // Everything was stored before, and is as durable and visible as it will be.
-            true => Ok(self.wal.next_lsn() - 1),
-            false => self.store(&rest),
-        }
+            true => self.wal.next_lsn() - 1,
+            false => self.store(&rest)?,
+        };
+        self.instruments.repeated_events.inc_by((batch.len() - rest.len()) as u64);
+        Ok(last_lsn)
     }
 
     fn store(&mut self, batch: &EventBatch) -> Result<Lsn, Refusal> {
         let (segment, began_us) = (self.wal.sequence(), self.clock.now_us());
         let last_lsn = self.wal.append(batch).map_err(|error| self.refuse(error))?;
+        if self.waits_for.take().is_some() {
+            tracing::info!("events are taken again");
+        }
         if self.wal.sequence() != segment {
             // The segment begun took the spare: the flusher makes another before the next is due.
             let _ = self.flusher.send(Job::Flush);
@@ -131,7 +137,9 @@ impl Writer {
     /// al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020).
     fn refuse(&mut self, error: Error) -> Refusal {
         if let Some(bound) = passing(&error) {
-            tracing::warn!(%error, "{bound}: events are refused until that has passed");
+            if self.waits_for.replace(bound) != Some(bound) {
+                tracing::warn!(%error, "{bound}: events are refused until that has passed");
+            }
             return Refusal::Busy(bound);
         }
         tracing::error!(%error, "the write-ahead log failed: no more events are accepted");
@@ -147,9 +155,15 @@ impl Writer {
         let now = self.clock.hour();
         let turned = now != self.hour;
         let view = self.memtable.view();
-        let full = view.rows >= self.options.memtable_max_rows || view.bytes >= self.options.memtable_max_bytes;
-        let may_seal = asked || self.cell.load().sealed.len() < MAX_SEALED;
-        self.intake.refuse((full && !may_seal).then_some(Refusal::Busy(Bound::Memory)));
+        let snapshot = self.cell.load();
+        let has_room = snapshot.sealed.len() < MAX_SEALED;
+        let may_seal = asked || has_room;
+        let full = self.fill([view].into_iter(), 1);
+        // Flushes that are asked for while others fail make more generations, but no more room.
+        let all_full = self.fill(snapshot.sealed.iter().chain([view]), MAX_SEALED as u64 + 1);
+        drop(snapshot);
+        let refused = full && !may_seal || all_full && !has_room;
+        self.intake.refuse(refused.then_some(Refusal::Busy(Bound::Memory)));
         if turned && view.is_empty() {
             // Users carried over for the hour that has passed are of no more use.
             let view = self.drop_carried();
@@ -176,7 +190,14 @@ impl Writer {
         Ok(())
     }
 
-    fn drop_carried(&mut self) -> super::memtable::Memtable {
+    /// Whether these fill as much memory as so many generations may.
+    fn fill<'m>(&self, memory: impl Iterator<Item = &'m Memtable>, generations: u64) -> bool {
+        let (rows, bytes) = memory.fold((0, 0), |(rows, bytes), memory| (rows + memory.rows, bytes + memory.bytes));
+        let EngineOptions { memtable_max_rows, memtable_max_bytes, .. } = self.options;
+        rows >= memtable_max_rows.saturating_mul(generations) || bytes >= memtable_max_bytes.saturating_mul(generations)
+    }
+
+    fn drop_carried(&mut self) -> Memtable {
         let generation = self.memtable.view().generation;
         self.memtable = MemtableWriter::new(generation + 1, self.wal.next_lsn());
         self.memtable.view().clone()
@@ -186,11 +207,12 @@ impl Writer {
 /// The bound that an error of the log tells of, where its end is known all the same.
 fn passing(error: &Error) -> Option<Bound> {
     let Error::Io { action, source, .. } = error else { return None };
-    match source.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded if *action != "sync" => Some(Bound::Disk),
-        _ if [Errno::MFILE, Errno::NFILE].iter().any(|errno| source.raw_os_error() == Some(errno.raw_os_error())) => {
-            Some(Bound::OpenFiles)
-        }
+    if *action == "sync" {
+        return None;
+    }
+    match (source.kind(), Errno::from_io_error(source)) {
+        (io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded, _) => Some(Bound::Disk),
+        (_, Some(Errno::MFILE | Errno::NFILE)) => Some(Bound::OpenFiles),
         _ => None,
     }
 }

@@ -73,6 +73,16 @@ fn memory_that_cannot_be_flushed_refuses_events_and_recovers_by_itself() {
         }
         assert!(refused > 0, "memory is bounded");
         assert!(engine.flush().await.is_err());
+        // Flushes that are asked for make no room.
+        let mut taken = 0;
+        for n in 60..120 {
+            assert!(engine.flush().await.is_err());
+            if engine.append(batch(n)).await.is_ok() {
+                model.add(&batch(n));
+                taken += 1;
+            }
+        }
+        assert!(taken <= 3, "{taken} batches more");
         assert_answers(&engine.snapshot(), &model).await;
         faults.data_files.store(false, Ordering::SeqCst);
         while engine.append(batch(100)).await.is_err() {
@@ -103,12 +113,13 @@ fn a_failed_sync_is_never_tried_again_and_reads_go_on() {
 
 #[test]
 fn what_passes_refuses_events_until_it_has_passed() {
-    let troubles: [fn(&Faults) -> &AtomicBool; 2] = [|faults| &faults.log_write, |faults| &faults.log_open];
-    for trouble in troubles {
+    type Trouble = fn(&Faults) -> &AtomicBool;
+    let (write, open_file): (Trouble, Trouble) = (|faults| &faults.log_write, |faults| &faults.log_open);
+    // Where a segment is smaller than a batch, each batch begins one.
+    for (trouble, wal_segment_bytes) in [(write, 64 << 10), (write, 1 << 10), (open_file, 1 << 10)] {
         block_on(async {
             let dir = tempfile::tempdir().unwrap();
-            // Each batch is larger than a segment, so each begins one.
-            let options = EngineOptions { wal_segment_bytes: 1 << 10, ..small_options() };
+            let options = EngineOptions { wal_segment_bytes, ..small_options() };
             let (engine, faults) = open(dir.path(), options);
             let mut model = Model::default();
             for n in 0..10 {

@@ -21,7 +21,7 @@ pub struct Log {
 pub fn check(vfs: &dyn Vfs, data_dir: &Path, dir: &Path, flushed: Lsn) -> Result<Log> {
     match wal::replay(vfs, dir, flushed, |_, _| Ok(())) {
         Ok(replay) => Ok(intact(replay, data_dir, flushed)),
-        Err(error @ Error::Damaged { .. }) => damaged(error, &wal::survey(vfs, dir)?, data_dir, flushed),
+        Err(error @ Error::Damaged { .. }) => damaged(error, &wal::survey(vfs, dir, flushed)?, data_dir, flushed),
         Err(error) => Err(error),
     }
 }

@@ -37,11 +37,19 @@ use crate::storage::Lsn;
 pub const SEGMENT_HEADER_LEN: usize = 64;
 pub const FRAME_HEADER_LEN: usize = 24;
 pub const FORMAT_VERSION: u32 = 3;
+/// The first version whose segments have marks of their own.
+const MARKS: u32 = 3;
 
 const KEYED_LEN: usize = 4 + 4 + 16;
 
 const SEGMENT_MAGIC: &[u8; 8] = b"HGLASWAL";
-/// The mark of every segment before version 3.
+/// Events that may lie in the log and not in the table: memory would not hold them.
+const MOST_UNFLUSHED: u64 = 1 << 32;
+
+/// Bytes summed up in search of a frame whose mark is unknown; some seconds.
+const RECOVERY_BYTES: u64 = 32 << 30;
+
+/// The mark of every segment before [`MARKS`].
 const FORMER_MARK: [u8; 4] = *b"HGFR";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +66,7 @@ impl SegmentHeader {
     /// The header of a new segment.
     pub fn new(sequence: u64, base_lsn: Lsn) -> SegmentHeader {
         let random = *uuid::Uuid::new_v4().as_bytes();
+        // Odd, so that zeros are no mark: a segment goes on with millions of them.
         let mark = [random[0] | 1, random[1], random[2], random[3]];
         SegmentHeader { version: FORMAT_VERSION, mark, sequence, base_lsn }
     }
@@ -79,7 +88,7 @@ impl SegmentHeader {
         let bytes = bytes.get(..SEGMENT_HEADER_LEN)?;
         let intact = &bytes[..8] == SEGMENT_MAGIC && u32_at(bytes, 32) == crc32c::crc32c(&bytes[..32]);
         let version = u32_at(bytes, 8);
-        let mark = if version < 3 { FORMER_MARK } else { bytes[12..16].try_into().expect("four bytes") };
+        let mark = if version < MARKS { FORMER_MARK } else { bytes[12..16].try_into().expect("four bytes") };
         let (sequence, base_lsn) = (u64_at(bytes, 16), u64_at(bytes, 24));
         (intact && base_lsn > 0).then_some(SegmentHeader { version, mark, sequence, base_lsn })
     }
@@ -194,18 +203,27 @@ pub fn find_next(bytes: &[u8], offset: usize, segment: &SegmentHeader, from_lsn:
     (offset..bytes.len().saturating_sub(FRAME_HEADER_LEN)).find(is_frame)
 }
 
-/// The header that a segment without an intact one must have had, by its first intact frame of an LSN of at least `from_lsn`.
-/// The mark may be anything, so what else is known of a frame keeps most places from being tried.
-pub fn recover_header(bytes: &[u8], sequence: u64, from_lsn: Lsn) -> Option<SegmentHeader> {
-    let lsns = from_lsn..from_lsn.saturating_add(1 << 32);
-    (SEGMENT_HEADER_LEN..bytes.len().saturating_sub(FRAME_HEADER_LEN)).find_map(|at| {
+/// The header that a segment without an intact one must have had, by its first intact frame of an LSN of at least `from_lsn`:
+/// the mark is unknown, so every place is tried that could be a frame's by its lengths and LSN. `Err` where so many could that
+/// it would take minutes.
+pub fn recover_header(bytes: &[u8], sequence: u64, from_lsn: Lsn) -> Result<Option<SegmentHeader>, String> {
+    let lsns = from_lsn..from_lsn.saturating_add(MOST_UNFLUSHED);
+    let mut left = RECOVERY_BYTES;
+    for at in SEGMENT_HEADER_LEN..bytes.len().saturating_sub(FRAME_HEADER_LEN) {
         let frame = &bytes[at..];
         let (length, count, base_lsn) = (u32_at(frame, 4), u32_at(frame, 12), u64_at(frame, 16));
+        let fits = length as usize <= frame.len() - FRAME_HEADER_LEN && count > 0 && length / 13 >= count;
+        if !fits || !lsns.contains(&base_lsn) {
+            continue;
+        }
         let mark = frame[..4].try_into().expect("four bytes");
         let header = SegmentHeader { version: FORMAT_VERSION, mark, sequence, base_lsn };
-        let plausible = lsns.contains(&base_lsn) && count > 0 && length / 13 >= count;
-        (plausible && Frame::decode(frame, &header).is_some()).then_some(header)
-    })
+        if Frame::decode(frame, &header).is_some() {
+            return Ok(Some(header));
+        }
+        left = left.checked_sub(length.into()).ok_or("its header is lost, and too much in it looks like a frame")?;
+    }
+    Ok(None)
 }
 
 #[cfg(test)]

@@ -112,8 +112,8 @@ impl Wal {
     /// Writes `batch` as one frame and syncs it; answers the LSN of its last event.
     ///
     /// # Errors
-    /// After an error of the write that tells of a full disk nothing of it is there. After any other the log's end is unknown:
-    /// the caller must not append again, nor retry the sync.
+    /// After one that tells of a full disk, but not by its sync, or of no descriptors left, nothing of the batch is there. After
+    /// any other the log's end is unknown: the caller must not append again, nor retry the sync.
     pub fn append(&mut self, batch: &EventBatch) -> Result<Lsn> {
         if self.offset > SEGMENT_HEADER_LEN as u64 && self.offset + batch.byte_len() as u64 > self.segment_bytes {
             self.rotate()?;
@@ -306,13 +306,13 @@ fn cut_tail(vfs: &dyn Vfs, segment: &replay::Segment) -> Result<()> {
         let (path, offset, bytes) = (segment.path.display(), segment.end, segment.file_len - segment.end);
         tracing::warn!(%path, offset, bytes, "the log's tail was torn by a crash and is cut; nothing acknowledged was in it");
     }
-    let file = vfs.open_write(&segment.path).map_err(Error::io(&segment.path, "open"))?;
     if segment.end == 0 {
         // Born torn: with no header it would read as damage once a later segment follows.
         vfs.remove_file(&segment.path).map_err(Error::io(&segment.path, "remove"))?;
         let dir = segment.path.parent().expect("it lies in the log's folder");
         return vfs.sync_dir(dir).map_err(Error::io(dir, "sync"));
     }
+    let file = vfs.open_write(&segment.path).map_err(Error::io(&segment.path, "open"))?;
     file.set_len(segment.end).map_err(Error::io(&segment.path, "cut"))?;
     // IMPORTANT: the last frame is written again, not only synced. Where the process before this one ended because its sync
     // failed, what was read here may be in the system's memory alone, and taken for written: a sync would do nothing, and

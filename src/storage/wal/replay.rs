@@ -15,6 +15,8 @@ use crate::storage::vfs::{self, Vfs};
 
 const ADVICE: &str = "`hourglass verify` tells which events are affected and what can be done";
 
+const NO_HEADER: &str = "the segment's header is not intact";
+
 /// One segment as replay left it.
 #[derive(Debug)]
 pub struct Segment {
@@ -82,7 +84,7 @@ pub fn replay(
         let bytes = vfs::read_all(vfs, &path).map_err(Error::io(&path, "read"))?;
         let is_last = i + 1 == sequences.len();
         let Some(header) = header(&bytes, &path, sequence, is_last, flushed, &found)? else {
-            found.segments.push(empty_segment(sequence, path, &bytes, found.next_lsn));
+            found.segments.push(empty_segment(sequence, path, &bytes, found.next_lsn.max(flushed + 1)));
             continue;
         };
         let segment = Segment { sequence, path, ..new_segment(header.base_lsn, &bytes) };
@@ -106,7 +108,7 @@ fn new_segment(base_lsn: Lsn, bytes: &[u8]) -> Segment {
 }
 
 fn empty_segment(sequence: u64, path: PathBuf, bytes: &[u8], next_lsn: Lsn) -> Segment {
-    Segment { sequence, path, end: 0, torn: true, ..new_segment(next_lsn.max(1), bytes) }
+    Segment { sequence, path, end: 0, torn: true, ..new_segment(next_lsn, bytes) }
 }
 
 /// Checks the header and that the segment continues the one before. `None`: the last segment's birth was torn.
@@ -128,9 +130,15 @@ fn header(
             )));
         }
         Some(header) if header.sequence == sequence => header,
-        // Until the new one is written a recycled file wears its former header, or, torn, neither.
-        _ if is_last && frame::recover_header(bytes, sequence, continues).is_none() => return Ok(None),
-        _ => return Err(damaged(path, 0, "the segment's header is not intact")),
+        // A recycled file wears its former header until the new one is written, and no frame is before that.
+        Some(_) if is_last => return Ok(None),
+        // Torn while it was written, or lost later: then there are frames.
+        None if is_last => match frame::recover_header(bytes, sequence, continues) {
+            Ok(None) => return Ok(None),
+            Ok(Some(_)) => return Err(damaged(path, 0, NO_HEADER)),
+            Err(reason) => return Err(damaged(path, 0, reason)),
+        },
+        _ => return Err(damaged(path, 0, NO_HEADER)),
     };
     if header.base_lsn > continues.max(flushed + 1) {
         let (at, offset) = match found.segments.last() {

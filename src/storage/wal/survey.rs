@@ -18,8 +18,8 @@ pub struct Run {
     pub end_lsn: Lsn,
 }
 
-/// The runs of every segment, in order. Damage between them is jumped over.
-pub fn survey(vfs: &dyn Vfs, dir: &Path) -> Result<Vec<Run>> {
+/// The runs of every segment, in order; `flushed` is the last LSN in the table. Damage between them is jumped over.
+pub fn survey(vfs: &dyn Vfs, dir: &Path, flushed: Lsn) -> Result<Vec<Run>> {
     let mut runs = Vec::new();
     for sequence in sequences(vfs, dir)? {
         let path = segment_path(dir, sequence);
@@ -27,8 +27,9 @@ pub fn survey(vfs: &dyn Vfs, dir: &Path) -> Result<Vec<Run>> {
         let run = |first_lsn| Run { path: path.clone(), frames: 0, first_lsn, end_lsn: first_lsn };
         let header = SegmentHeader::decode(&bytes).filter(|header| header.sequence == sequence);
         let mut current = header.map(|header| run(header.base_lsn));
-        let due = runs.last().map_or(1, |run: &Run| run.end_lsn);
-        let Some(header) = header.or_else(|| frame::recover_header(&bytes, sequence, due)) else { continue };
+        let due = runs.last().map_or(flushed + 1, |run: &Run| run.end_lsn);
+        let recovered = || frame::recover_header(&bytes, sequence, due).ok().flatten();
+        let Some(header) = header.or_else(recovered) else { continue };
         let mut offset = SEGMENT_HEADER_LEN;
         while let Some(at) = frame::find_next(&bytes, offset, &header, 1) {
             let found = Frame::decode(&bytes[at..], &header).expect("it was found intact");
