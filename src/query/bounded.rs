@@ -1,108 +1,138 @@
-//! What makes long strings of short ones, bounded.
+//! Functions whose answers may be far larger than what they are given, or take far longer to find, bounded.
 //!
 //! `repeat('a', 2000000000)` takes gigabytes that no memory pool counts, in one call that no clock stops, and so do a dozen CTEs
-//! of which each is the one before, twice in a row. How long the answers of `repeat`, `lpad`, `rpad`, `replace`,
-//! `regexp_replace`, `concat`, `concat_ws` and `||` would be is therefore estimated before they are made. Other functions answer
-//! strings about as long as those they are given.
+//! of which each is the one before, twice in a row. How large the answers of these functions and of `||` may be is therefore
+//! estimated before they are made; how many of them a statement may call is [`super::size`]'s to say.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, LazyLock};
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch};
+use arrow::array::AsArray;
 use arrow::compute::cast;
+use arrow::compute::kernels::concat_elements::concat_elements_dyn;
 use arrow::compute::kernels::length::length;
-use arrow::datatypes::{DataType, Field, FieldRef, Int64Type, Schema};
+use arrow::datatypes::{DataType, Field, FieldRef, Int64Type};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result, exec_err};
-use datafusion::functions::{regex, string, unicode};
+use datafusion::functions::{core, datetime, regex, string, unicode};
 use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
 use datafusion::logical_expr::type_coercion::binary::BinaryTypeCoercer;
 use datafusion::logical_expr::{
     BinaryExpr, ColumnarValue, Documentation, Expr, Operator, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
     ScalarUDFImpl, Signature, Volatility,
 };
-use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::expressions::{self, Column};
 use datafusion::scalar::ScalarValue;
 
-/// Bytes of one string.
-const STRING_BYTES: u64 = 1 << 20;
+/// Bytes of the answer for one row.
+const ROW_BYTES: u64 = 1 << 20;
 
-/// Bytes of the strings of one batch.
-const BATCH_BYTES: u64 = 128 << 20;
+/// Bytes of the answers for one batch.
+const BATCH_BYTES: u64 = 32 << 20;
 
 /// The functions, to be registered in the place of DataFusion's.
-pub fn functions() -> [Arc<ScalarUDF>; 7] {
+pub fn functions() -> impl Iterator<Item = Arc<ScalarUDF>> {
     let functions = [
         (string::repeat(), Growth::Times),
         (unicode::lpad(), Growth::Padded),
         (unicode::rpad(), Growth::Padded),
         (string::replace(), Growth::Replaced),
         (regex::regexp_replace(), Growth::ReplacedAnywhere),
+        (regex::regexp_match(), Growth::Captured),
         (string::concat(), Growth::Together),
-        (string::concat_ws(), Growth::Together),
+        (string::concat_ws(), Growth::Joined),
+        (core::overlay(), Growth::Overlaid),
+        (datetime::to_char(), Growth::Formatted),
+        (string::levenshtein(), Growth::Compared),
     ];
-    functions.map(|(inner, growth)| bounded(inner, growth))
+    functions.into_iter().map(|(inner, growth)| bounded(inner, growth))
+}
+
+/// Whether a call of `name` is one of those, in the spelling of SQL.
+pub fn is_bounded(name: &str) -> bool {
+    static NAMES: LazyLock<HashSet<String>> = LazyLock::new(|| {
+        let names = |function: Arc<ScalarUDF>| {
+            let aliases = function.aliases().iter().cloned();
+            [function.name().to_string()].into_iter().chain(aliases).collect::<Vec<_>>()
+        };
+        functions().flat_map(names).collect()
+    });
+    NAMES.contains(name)
 }
 
 fn bounded(inner: Arc<ScalarUDF>, growth: Growth) -> Arc<ScalarUDF> {
     Arc::new(ScalarUDF::new_from_impl(Bounded { inner, growth }))
 }
 
-/// How long a result may be.
+/// How large an answer may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Growth {
     /// The first argument as often as the second says.
     Times,
-    /// As many characters as the second argument says.
+    /// As many characters as the second argument says, of up to four bytes.
     Padded,
     /// The third argument wherever the second stood in the first.
     Replaced,
     /// The third argument between all bytes of the first.
     ReplacedAnywhere,
-    /// All arguments, and the first between each two.
+    /// The first argument for each group of the second, which takes two bytes.
+    Captured,
+    /// All arguments.
     Together,
+    /// All arguments, and the first between each two.
+    Joined,
+    /// The first argument up to twice, with the second in it.
+    Overlaid,
+    /// The second argument, of which two bytes may become forty.
+    Formatted,
+    /// Steps, not bytes: the first argument by the second.
+    Compared,
+}
+
+impl Growth {
+    /// The most bytes that the answers of a batch can have, one after the other.
+    fn estimate(self, args: &[ColumnarValue], rows: usize) -> Result<Vec<u64>> {
+        let sizes = args.iter().map(size).collect::<Result<Vec<_>>>()?;
+        let estimate = |row: usize| {
+            // What is constant is measured once.
+            let at = |i: usize| sizes.get(i).map_or(0, |sizes| sizes[if sizes.len() == 1 { 0 } else { row }]);
+            let all = || (0..sizes.len()).map(at).fold(0, u64::saturating_add);
+            match self {
+                Growth::Times => at(0).saturating_mul(at(1)),
+                Growth::Padded => at(1).saturating_mul(4),
+                Growth::Replaced => (at(0) / at(1).max(1)).saturating_mul(at(2)).saturating_add(at(0)),
+                Growth::ReplacedAnywhere => (at(0) + 1).saturating_mul(at(2) + 1),
+                Growth::Captured => at(0).saturating_mul(at(1) / 2 + 1),
+                Growth::Together => all(),
+                Growth::Joined => at(0).saturating_mul(sizes.len() as u64).saturating_add(all()),
+                Growth::Overlaid => at(0).saturating_mul(2).saturating_add(at(1)),
+                Growth::Formatted => at(1).saturating_mul(20),
+                Growth::Compared => at(0).saturating_mul(at(1)),
+            }
+        };
+        Ok((0..rows).map(estimate).collect())
+    }
+}
+
+/// Of texts their bytes, of numbers what they are, of others nothing; one for all rows where they have the same.
+fn size(arg: &ColumnarValue) -> Result<Vec<u64>> {
+    let array = match arg {
+        ColumnarValue::Array(array) => array.clone(),
+        ColumnarValue::Scalar(scalar) => scalar.to_array()?,
+    };
+    let sizes = match array.data_type() {
+        integer if integer.is_integer() => cast(&array, &DataType::Int64)?,
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => cast(&length(&array)?, &DataType::Int64)?,
+        DataType::Dictionary(..) => cast(&length(&cast(&array, &DataType::Utf8View)?)?, &DataType::Int64)?,
+        _ => return Ok(vec![0]),
+    };
+    Ok(sizes.as_primitive::<Int64Type>().iter().map(|n| n.unwrap_or(0).max(0) as u64).collect())
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Bounded {
     inner: Arc<ScalarUDF>,
     growth: Growth,
-}
-
-impl Growth {
-    /// The most bytes that the results of a batch can have, one after the other.
-    fn estimate(self, args: &[ColumnarValue], rows: usize) -> Result<Vec<u64>> {
-        let int64 = |array: &ArrayRef| -> Result<Vec<u64>> {
-            let array = cast(array, &DataType::Int64)?;
-            Ok(array.as_primitive::<Int64Type>().iter().map(|n| n.unwrap_or(0).max(0) as u64).collect())
-        };
-        let number = |i: usize| int64(&args[i].to_array(rows)?);
-        let text_len = |i: usize| {
-            let array = args[i].to_array(rows)?;
-            // What is no string will be made one.
-            let lengths = length(&array).or_else(|_| length(&cast(&array, &DataType::Utf8View)?));
-            int64(&lengths?)
-        };
-        let texts = text_len(0)?.into_iter();
-        Ok(match self {
-            Growth::Times => texts.zip(number(1)?).map(|(text, times)| text.saturating_mul(times)).collect(),
-            Growth::Padded => texts.zip(number(1)?).map(|(_, characters)| characters).collect(),
-            Growth::Replaced => {
-                let places = texts.zip(text_len(1)?).map(|(text, from)| (text, text / from.max(1)));
-                places.zip(text_len(2)?).map(|((text, places), to)| text + places.saturating_mul(to)).collect()
-            }
-            Growth::ReplacedAnywhere => texts.zip(text_len(2)?).map(|(text, to)| (text + 1) * (to + 1)).collect(),
-            Growth::Together => {
-                let times = (args.len() as u64).saturating_sub(1).max(1);
-                let mut all: Vec<u64> = texts.map(|text| text.saturating_mul(times)).collect();
-                for i in 1..args.len() {
-                    all.iter_mut().zip(text_len(i)?).for_each(|(all, text)| *all += text);
-                }
-                all
-            }
-        })
-    }
 }
 
 impl ScalarUDFImpl for Bounded {
@@ -136,10 +166,10 @@ impl ScalarUDFImpl for Bounded {
         let bytes = self.growth.estimate(&args.args, if is_constant { 1 } else { args.number_rows })?;
         let (longest, all) =
             bytes.iter().fold((0, 0_u64), |(longest, all), n| (*n.max(&longest), all.saturating_add(*n)));
-        if longest > STRING_BYTES || all > BATCH_BYTES {
+        if longest > ROW_BYTES || all > BATCH_BYTES {
             return exec_err!(
-                "{} would make a string of {longest} bytes, or of {all} bytes over a batch of rows; up to {STRING_BYTES} \
-                 and {BATCH_BYTES} are made",
+                "{} would make up to {longest} bytes of one row, and {all} of a batch of rows; {ROW_BYTES} and \
+                 {BATCH_BYTES} are allowed",
                 self.name()
             );
         }
@@ -202,15 +232,16 @@ impl ScalarUDFImpl for Concatenation {
         BinaryTypeCoercer::new(&types[0], &Operator::StringConcat, &types[1]).get_result_type()
     }
 
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
+        let types: Vec<DataType> = args.arg_fields.iter().map(|field| field.data_type().clone()).collect();
+        let is_nullable = args.arg_fields.iter().any(|field| field.is_nullable());
+        Ok(Arc::new(Field::new(self.name(), self.return_type(&types)?, is_nullable)))
+    }
+
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let is_constant = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let columns = ColumnarValue::values_to_arrays(&args.args)?;
-        let field = |(name, array): (&str, &ArrayRef)| Field::new(name, array.data_type().clone(), true);
-        let schema = Schema::new(["left", "right"].into_iter().zip(&columns).map(field).collect::<Vec<_>>());
-        let batch = RecordBatch::try_new(Arc::new(schema), columns)?;
-        let [left, right] = [Column::new("left", 0), Column::new("right", 1)].map(Arc::new);
-        let operator = expressions::BinaryExpr::new(left, Operator::StringConcat, right);
-        let answer = operator.evaluate(&batch)?.into_array(batch.num_rows())?;
+        let answer = concat_elements_dyn(&columns[0], &columns[1])?;
         match is_constant {
             true => Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&answer, 0)?)),
             false => Ok(ColumnarValue::Array(answer)),

@@ -10,7 +10,10 @@ use std::ops::ControlFlow;
 
 use datafusion::error::DataFusionError;
 use datafusion::sql::parser::{CopyToSource, Statement};
-use datafusion::sql::sqlparser::ast::{Expr, Query, Select, SetExpr, TableFactor, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Query, Select, SetExpr,
+    TableFactor, Visit, Visitor,
+};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::ParserError;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
@@ -23,6 +26,12 @@ const BUDGET: u64 = 200_000;
 const OPERATOR: u64 = BUDGET / 1_000;
 /// Up to two hundred tables or parts of a union; what planning them takes grows with their square.
 const RELATION: u64 = BUDGET / 200;
+
+/// Up to sixty-four calls of what makes large answers of small ones: each may hold [`super::bounded`]'s bytes at once.
+const LARGE_CALL: u64 = BUDGET / 64;
+
+/// Bytes of what `string_agg` puts between its strings: it adds as much for every row before it counts what it holds.
+const DELIMITER_BYTES: usize = 1 << 10;
 
 /// Brackets may nest this deep, whatever stands in them.
 const BRACKETS: usize = 100;
@@ -76,16 +85,17 @@ pub fn check(statement: &Statement) -> Result<()> {
     };
     match outcome {
         ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(()) => Err(too_large()),
+        ControlFlow::Break(error) => Err(error),
     }
 }
 
 fn too_large() -> Error {
     Error::Limit(format!(
-        "the statement is too large to plan: up to {} operators, or {} tables, those of a CTE counted at each use; \
-         ask in parts, or name values in an IN list",
+        "the statement is too large to plan: up to {} operators, or {} tables, or {} calls that may make long strings, \
+         those of a CTE counted at each use; ask in parts, or name values in an IN list",
         BUDGET / OPERATOR,
-        BUDGET / RELATION
+        BUDGET / RELATION,
+        BUDGET / LARGE_CALL
     ))
 }
 
@@ -101,12 +111,57 @@ struct Size {
 }
 
 impl Size {
-    fn add(&mut self, weight: u64) -> ControlFlow<()> {
+    fn add(&mut self, weight: u64) -> ControlFlow<Error> {
         self.weight = self.weight.saturating_add(weight);
         match self.weight > BUDGET {
-            true => ControlFlow::Break(()),
+            true => ControlFlow::Break(too_large()),
             false => ControlFlow::Continue(()),
         }
+    }
+}
+
+/// Each pattern of a column would be kept, compiled, until its batch is done.
+fn no_pattern(name: &str) -> Error {
+    Error::Limit(format!("{name} takes its pattern as a string, not from a column"))
+}
+
+/// What an operator weighs, or why it cannot be used.
+fn weigh_operator(operator: &BinaryOperator, right: &Expr) -> Result<u64> {
+    use BinaryOperator::{PGRegexIMatch, PGRegexMatch, PGRegexNotIMatch, PGRegexNotMatch, StringConcat};
+    match operator {
+        StringConcat => Ok(LARGE_CALL),
+        PGRegexMatch | PGRegexIMatch | PGRegexNotMatch | PGRegexNotIMatch if !matches!(right, Expr::Value(_)) => {
+            Err(no_pattern(&operator.to_string()))
+        }
+        _ => Ok(OPERATOR),
+    }
+}
+
+/// What a call weighs, or why it cannot be made: some functions take memory that nobody counts.
+fn weigh_call(call: &Function) -> Result<u64> {
+    let name = call.name.to_string().to_lowercase();
+    let second = match &call.args {
+        FunctionArguments::List(list) => list.args.get(1),
+        _ => None,
+    };
+    let constant = match second {
+        Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(value)))) => Some(&value.value),
+        _ => None,
+    };
+    let text = constant.and_then(|value| value.clone().into_string());
+    match &*name {
+        "array_agg" | "string_agg" if call.over.is_some() => {
+            Err(Error::Limit(format!("{name} cannot have OVER: it would hold all rows so far for each row")))
+        }
+        "string_agg" if text.as_ref().is_none_or(|delimiter| delimiter.len() > DELIMITER_BYTES) => {
+            Err(Error::Limit(format!("string_agg takes a string of up to {DELIMITER_BYTES} bytes as its delimiter")))
+        }
+        "arrow_cast" | "arrow_try_cast" if text.as_ref().is_none_or(|to| to.contains("FixedSize")) => {
+            Err(Error::Limit(format!("{name} takes the name of a type as a string, and none of a fixed size")))
+        }
+        _ if name.starts_with("regexp_") && constant.is_none() => Err(no_pattern(&name)),
+        _ if super::bounded::is_bounded(&name) => Ok(LARGE_CALL),
+        _ => Ok(OPERATOR),
     }
 }
 
@@ -123,9 +178,9 @@ fn set_operators(body: &SetExpr) -> u64 {
 }
 
 impl Visitor for Size {
-    type Break = ();
+    type Break = Error;
 
-    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Error> {
         for cte in query.with.iter().flat_map(|with| &with.cte_tables) {
             self.named.insert(address(&cte.query), cte.alias.name.value.to_lowercase());
         }
@@ -133,7 +188,7 @@ impl Visitor for Size {
         self.add(set_operators(&query.body).saturating_mul(RELATION / 2))
     }
 
-    fn post_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+    fn post_visit_query(&mut self, query: &Query) -> ControlFlow<Error> {
         let begun = self.begun.pop().unwrap_or_default();
         if let Some(name) = self.named.remove(&address(query)) {
             // Where scopes use a name twice, the heavier counts.
@@ -143,11 +198,11 @@ impl Visitor for Size {
         ControlFlow::Continue(())
     }
 
-    fn pre_visit_select(&mut self, _: &Select) -> ControlFlow<()> {
+    fn pre_visit_select(&mut self, _: &Select) -> ControlFlow<Error> {
         self.add(RELATION / 2)
     }
 
-    fn pre_visit_table_factor(&mut self, table: &TableFactor) -> ControlFlow<()> {
+    fn pre_visit_table_factor(&mut self, table: &TableFactor) -> ControlFlow<Error> {
         let cte = match table {
             TableFactor::Table { name, .. } => self.ctes.get(&name.to_string().to_lowercase()).copied(),
             _ => None,
@@ -155,11 +210,21 @@ impl Visitor for Size {
         self.add(RELATION.saturating_add(cte.unwrap_or_default()))
     }
 
-    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
-        self.add(match expr {
-            Expr::Value(_) | Expr::TypedString(_) | Expr::Identifier(_) | Expr::CompoundIdentifier(_) => 1,
-            _ => OPERATOR,
-        })
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Error> {
+        let weight = match expr {
+            Expr::Value(_) | Expr::TypedString(_) | Expr::Identifier(_) | Expr::CompoundIdentifier(_) => Ok(1),
+            Expr::BinaryOp { op, right, .. } => weigh_operator(op, right),
+            Expr::SimilarTo { pattern, .. } | Expr::RLike { pattern, .. } if !matches!(**pattern, Expr::Value(_)) => {
+                Err(no_pattern("SIMILAR TO"))
+            }
+            Expr::Overlay { .. } => Ok(LARGE_CALL),
+            Expr::Function(call) => weigh_call(call),
+            _ => Ok(OPERATOR),
+        };
+        match weight {
+            Ok(weight) => self.add(weight),
+            Err(error) => ControlFlow::Break(error),
+        }
     }
 }
 
