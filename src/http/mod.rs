@@ -100,7 +100,8 @@ impl App {
     }
 
     /// Answers one request: the hot paths in the call itself, the others in a future. Hyper moves a connection's future for
-    /// each request, so what it moves is kept to a response or a pointer. An answer to come holds the connection, and so tells that it is to come.
+    /// each request, so what it moves is kept to a response or a pointer. An answer to come holds the connection, and so tells
+    /// that it is to come.
     pub fn respond(self: &Arc<App>, request: Request<Body>, connection: &Arc<Connection>) -> Answer {
         let asked = self.metrics.begin(&request);
         if let Some(response) = analytics::get_now(self, &request) {

@@ -1,7 +1,7 @@
 //! The flusher: a thread that turns sealed generations into data files, one Delta commit each.
 //!
-//! encode and write each hour, and the idempotency keys -> sync all -> commit -> publish -> release the log. A generation stays in the snapshot until
-//! its files are, so a failure at any step loses nothing: the step is tried again until the cause goes.
+//! encode and write each hour, and the idempotency keys -> sync all -> commit -> publish -> release the log. A generation stays
+//! in the snapshot until its files are, so a failure at any step loses nothing: the step is tried again until the cause goes.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};

@@ -1,10 +1,9 @@
 //! Storage: everything between an event and the disk, behind [`Engine`] and [`Snapshot`].
 //!
 //! Reading order: [`vfs`] and [`object`] reach the disk; [`wal`] makes events durable; [`users`] and [`memtable`] hold them
-//! in memory, [`keys`] the requests that must not count again; [`data_file`] and [`lake`] seal them; [`sources`], [`distinct`] and [`snapshot`] are what
-//! readers see; [`intake`],
-//! [`writer`] and [`flusher`] move events along; [`engine`] opens and recovers all of it; [`instruments`] and [`scrape`] tell
-//! how it fares; [`verify`] checks all of it.
+//! in memory, [`keys`] the requests that must not count again; [`data_file`] and [`lake`] seal them; [`sources`],
+//! [`distinct`] and [`snapshot`] are what readers see; [`intake`], [`writer`] and [`flusher`] move events along; [`engine`]
+//! opens and recovers all of it; [`instruments`] and [`scrape`] tell how it fares; [`verify`] checks all of it.
 //!
 //! Nothing here knows HTTP or SQL, and nothing but [`vfs::Disk`] and [`crate::hour::SystemClock`] reaches the operating
 //! system's files or its time of day.
