@@ -15,7 +15,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Int64Type};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result, exec_err};
-use datafusion::functions::{core, datetime, regex, string, unicode};
+use datafusion::functions::{core, datetime, encoding, regex, string, unicode};
 use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
 use datafusion::logical_expr::type_coercion::binary::BinaryTypeCoercer;
 use datafusion::logical_expr::{
@@ -42,6 +42,7 @@ pub fn functions() -> impl Iterator<Item = Arc<ScalarUDF>> {
         (string::concat(), Growth::Together),
         (string::concat_ws(), Growth::Joined),
         (core::overlay(), Growth::Overlaid),
+        (encoding::encode(), Growth::Encoded),
         (datetime::to_char(), Growth::Formatted),
         (string::levenshtein(), Growth::Compared),
     ];
@@ -83,6 +84,8 @@ enum Growth {
     Joined,
     /// The first argument up to twice, with the second in it.
     Overlaid,
+    /// Two bytes for each of the first argument.
+    Encoded,
     /// The second argument, of which two bytes may become forty.
     Formatted,
     /// Steps, not bytes: the first argument by the second.
@@ -106,6 +109,7 @@ impl Growth {
                 Growth::Together => all(),
                 Growth::Joined => at(0).saturating_mul(sizes.len() as u64).saturating_add(all()),
                 Growth::Overlaid => at(0).saturating_mul(2).saturating_add(at(1)),
+                Growth::Encoded => at(0).saturating_mul(2),
                 Growth::Formatted => at(1).saturating_mul(20),
                 Growth::Compared => at(0).saturating_mul(at(1)),
             }
@@ -122,7 +126,7 @@ fn size(arg: &ColumnarValue) -> Result<Vec<u64>> {
     };
     let sizes = match array.data_type() {
         integer if integer.is_integer() => cast(&array, &DataType::Int64)?,
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => cast(&length(&array)?, &DataType::Int64)?,
+        text if text.is_string() || text.is_binary() => cast(&length(&array)?, &DataType::Int64)?,
         DataType::Dictionary(..) => cast(&length(&cast(&array, &DataType::Utf8View)?)?, &DataType::Int64)?,
         _ => return Ok(vec![0]),
     };

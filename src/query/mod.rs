@@ -3,7 +3,7 @@
 //! [`QueryEngine`] holds what is made once: functions, rules, the memory pool, the threads, and the plan of
 //! `queries/hour_stats.sql`, which every `GET /analytics` runs. [`statement`] takes a statement from its text to its rows;
 //! [`size`] refuses one too large to plan; [`catalog`] is what it finds by name, [`table`] the `events` table, [`bounded`] are
-//! functions that would answer without bound, [`spans`] is what a predicate says about time, [`memory`] the scan of what is in
+//! functions that would answer without bound, [`window`] counts what window functions hold, [`spans`] is what a predicate says about time, [`memory`] the scan of what is in
 //! memory, [`rollup`] the aggregates answered without a scan, [`distinct`] the distinct users of the others, [`courtesy`] what
 //! keeps a statement from being felt by requests. [`receipt`] and [`history`] tell what it cost, [`instruments`] what all of
 //! them did.
@@ -24,6 +24,7 @@ mod size;
 mod spans;
 mod statement;
 mod table;
+mod window;
 
 use std::any::Any;
 use std::sync::{Arc, OnceLock};

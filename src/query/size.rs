@@ -8,7 +8,10 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
+use datafusion::common::Column;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::error::DataFusionError;
+use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlan};
 use datafusion::sql::parser::{CopyToSource, Statement};
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Query, Select, SetExpr,
@@ -18,6 +21,7 @@ use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::ParserError;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
+use super::window::UNCOUNTED_ROWS;
 use crate::error::{Error, Result};
 
 /// What a statement may weigh. A literal or a name weighs 1: lists of tens of thousands of values are answered.
@@ -32,6 +36,9 @@ const LARGE_CALL: u64 = BUDGET / 64;
 
 /// Bytes of what `string_agg` puts between its strings: it adds as much for every row before it counts what it holds.
 const DELIMITER_BYTES: usize = 1 << 10;
+
+/// Nodes of all expressions of a plan, those that columns of subqueries stand for in the place of the columns.
+const WRITTEN_OUT: u64 = 250_000;
 
 /// Brackets may nest this deep, whatever stands in them.
 const BRACKETS: usize = 100;
@@ -137,21 +144,33 @@ fn weigh_operator(operator: &BinaryOperator, right: &Expr) -> Result<u64> {
     }
 }
 
+/// Whether this is a number of rows that a window may hold without their being counted.
+fn is_near(rows: &Expr) -> bool {
+    match rows {
+        Expr::Value(value) => value.value.to_string().parse().is_ok_and(|rows: i64| rows <= UNCOUNTED_ROWS),
+        Expr::UnaryOp { expr, .. } => is_near(expr),
+        _ => false,
+    }
+}
+
 /// What a call weighs, or why it cannot be made: some functions take memory that nobody counts.
 fn weigh_call(call: &Function) -> Result<u64> {
     let name = call.name.to_string().to_lowercase();
     let second = match &call.args {
-        FunctionArguments::List(list) => list.args.get(1),
+        FunctionArguments::List(list) => match list.args.get(1) {
+            Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(second))) => Some(second),
+            _ => None,
+        },
         _ => None,
     };
-    let constant = match second {
-        Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(value)))) => Some(&value.value),
-        _ => None,
-    };
+    let constant = second.and_then(|second| if let Expr::Value(value) = second { Some(&value.value) } else { None });
     let text = constant.and_then(|value| value.clone().into_string());
     match &*name {
         "array_agg" | "string_agg" if call.over.is_some() => {
             Err(Error::Limit(format!("{name} cannot have OVER: it would hold all rows so far for each row")))
+        }
+        "lag" | "lead" if second.is_some_and(|rows| !is_near(rows)) => {
+            Err(Error::Limit(format!("{name} looks a number of rows back or ahead, up to {UNCOUNTED_ROWS}")))
         }
         "string_agg" if text.as_ref().is_none_or(|delimiter| delimiter.len() > DELIMITER_BYTES) => {
             Err(Error::Limit(format!("string_agg takes a string of up to {DELIMITER_BYTES} bytes as its delimiter")))
@@ -226,6 +245,55 @@ impl Visitor for Size {
             Err(error) => ControlFlow::Break(error),
         }
     }
+}
+
+/// Refuses a plan whose expressions are too large once the optimizer has put what the columns of subqueries stand for in their
+/// place: of twenty subqueries that each name a column of the one before twice, it makes a million.
+pub fn check_plan(plan: &LogicalPlan) -> Result<()> {
+    let mut all = 0;
+    written_out(plan, &mut all)?;
+    match all > WRITTEN_OUT {
+        true => Err(too_large()),
+        false => Ok(()),
+    }
+}
+
+/// Nodes of each column's expression, written out; `all` adds up those of all expressions.
+fn written_out(plan: &LogicalPlan, all: &mut u64) -> datafusion::common::Result<Vec<u64>> {
+    let inputs = plan.inputs();
+    let columns = inputs.iter().map(|input| written_out(input, all)).collect::<Result<Vec<_>, _>>()?;
+    let of_column = |column: &Column| {
+        let of = |(input, columns): (&&LogicalPlan, &Vec<u64>)| {
+            columns.get(input.schema().maybe_index_of_column(column)?).copied()
+        };
+        inputs.iter().zip(&columns).find_map(of).unwrap_or(1)
+    };
+    let mut expressions = Vec::new();
+    plan.apply_expressions(|expression| {
+        let mut nodes = 0_u64;
+        expression.apply(|node| {
+            let column = if let PlanExpr::Column(column) = node { of_column(column) } else { 1 };
+            nodes = nodes.saturating_add(column);
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        expressions.push(nodes);
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    *all = expressions.iter().fold(*all, |all, nodes| all.saturating_add(*nodes));
+    plan.apply_subqueries(|subquery| written_out(subquery, all).map(|_| TreeNodeRecursion::Continue))?;
+    let all_columns = || columns.iter().flatten().copied();
+    let mut own: Vec<u64> = match plan {
+        LogicalPlan::Projection(_) => expressions,
+        // What these compute is not put in other places.
+        LogicalPlan::Aggregate(_) => Vec::new(),
+        LogicalPlan::Union(_) => {
+            let widest = |i: usize| columns.iter().filter_map(|columns| columns.get(i)).max().copied().unwrap_or(1);
+            (0..plan.schema().fields().len()).map(widest).collect()
+        }
+        _ => all_columns().collect(),
+    };
+    own.resize(plan.schema().fields().len(), 1);
+    Ok(own)
 }
 
 #[cfg(test)]

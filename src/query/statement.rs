@@ -31,7 +31,7 @@ use tracing::Instrument;
 use super::courtesy;
 use super::history::Running;
 use super::receipt::Receipt;
-use super::{QueryEngine, SHOW_CHUNKS, size};
+use super::{QueryEngine, SHOW_CHUNKS, size, window};
 use crate::error::{Bound, Error, Result};
 use crate::storage::Snapshot;
 
@@ -472,7 +472,8 @@ fn bind(plan: LogicalPlan, params: Params) -> Result<LogicalPlan> {
 }
 
 async fn execute(state: &SessionState, plan: &LogicalPlan) -> Result<SendableRecordBatchStream> {
-    let physical = courtesy::give_way(state.create_physical_plan(plan).await?)?;
+    size::check_plan(plan)?;
+    let physical = window::count(courtesy::give_way(state.create_physical_plan(plan).await?)?)?;
     Ok(aside(execute_stream(physical, state.task_ctx())?))
 }
 

@@ -9,9 +9,13 @@ use crate::server::Server;
 fn heavy() -> Vec<(&'static str, String)> {
     let join = |item: &str, between: &str, n: usize| vec![item; n].join(between);
     let doubled = (1..30).map(|i| format!(", t{i} AS (SELECT x.a FROM t{0} x, t{0} y)", i - 1)).collect::<String>();
+    let nested = |first: String, next: &str, levels| {
+        (0..levels).fold(first, |inner, _| format!("SELECT {next} AS a FROM ({inner})"))
+    };
+    // Ten subqueries in each of two CTEs: more in either is refused for its depth.
     let doubling = |first: &str, next: &str| {
-        let ctes = (1..30).map(|i| format!(", t{i} AS (SELECT {next} AS a FROM t{})", i - 1));
-        format!("WITH t0 AS ({first}){} SELECT max(length(a)) FROM t29", ctes.collect::<String>())
+        let (t0, t1) = (nested(first.into(), next, 10), nested("SELECT a FROM t0".into(), next, 10));
+        format!("WITH t0 AS ({t0}), t1 AS ({t1}) SELECT a FROM t1")
     };
     vec![
         ("parentheses", format!("SELECT {}1{}", "(".repeat(10_000), ")".repeat(10_000))),
@@ -29,9 +33,16 @@ fn heavy() -> Vec<(&'static str, String)> {
         ("a padded string", "SELECT length(lpad('a', 2147483647))".into()),
         ("a string in a string", "SELECT length(replace(repeat('a', 500000), 'a', repeat('b', 500000)))".into()),
         ("long strings", "SELECT max(length(repeat('a', 900000 + value))) FROM generate_series(1, 100000) t(value)".into()),
-        ("strings that double", doubling("SELECT repeat('a', 1000) AS a", "a || a")),
-        ("strings that triple", doubling("SELECT user_id AS a FROM events", "concat(a, a, a)")),
-        ("strings laid over themselves", doubling("SELECT repeat('a', 1000) AS a", "overlay(a PLACING a FROM 1 FOR 0)")),
+        ("strings that double", nested("SELECT repeat('a', 1000 + value) AS a FROM generate_series(1, 8192) t(value)".into(), "a || a", 8)),
+        ("strings that triple", nested("SELECT repeat('a', 1000 + value) AS a FROM generate_series(1, 8192) t(value)".into(), "concat(a, a, a)", 8)),
+        ("expressions that double", doubling("SELECT user_id AS a FROM events", "greatest(a, a)")),
+        ("types that double", doubling("SELECT user_id AS a FROM events", "struct(a, a)")),
+        ("encodings that double", nested("SELECT repeat('a', 1000 + value) AS a FROM generate_series(1, 8192) t(value)".into(), "encode(encode(a, 'hex'), 'hex')", 8)),
+        ("a window over all", "SELECT count(*) OVER () FROM generate_series(1, 10000000000)".into()),
+        ("a window over peers", "SELECT count(*) OVER (ORDER BY value > 0) FROM generate_series(1, 10000000000) t(value)".into()),
+        ("a window far back", "SELECT max(total) FROM (SELECT sum(value) OVER (ORDER BY value ROWS BETWEEN 4000000000 PRECEDING AND CURRENT ROW) AS total FROM generate_series(1, 10000000000) t(value))".into()),
+        ("a lag far back", "SELECT max(before) FROM (SELECT lag(value, 4000000000) OVER (ORDER BY value) AS before FROM generate_series(1, 10000000000) t(value))".into()),
+        ("strings laid over themselves", nested("SELECT repeat('a', 1000 + value) AS a FROM generate_series(1, 8192) t(value)".into(), "overlay(a PLACING a FROM 1 FOR 0)", 8)),
         ("many columns", format!("SELECT {} FROM generate_series(1, 8192) t(value)", (0..300).map(|n| format!("length(repeat('a', {} + value))", 3_000 + n)).collect::<Vec<_>>().join(", "))),
         ("a constant for each row", "SELECT max(length(repeat(repeat('a', 250000), value))) FROM generate_series(1, 8192) t(value)".into()),
         ("wide characters", "SELECT max(length(rpad('a', 250000 + value, '𐍈'))) FROM generate_series(1, 8192) t(value)".into()),
@@ -54,6 +65,15 @@ fn heavy() -> Vec<(&'static str, String)> {
     ]
 }
 
+/// Ends the visitor, also where an assertion fails.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn no_statement_takes_the_process_down_and_events_are_taken_all_the_while() {
     let dir = tempfile::tempdir().unwrap();
@@ -74,12 +94,13 @@ fn no_statement_takes_the_process_down_and_events_are_taken_all_the_while() {
             }
             n
         });
+        let ends = Ends(&ended);
         let mut client = server.connect();
         for (name, statement) in heavy() {
             let answer = client.request("POST", "/sql", "accept: text/csv\r\n", statement.as_bytes()).unwrap();
             assert!(matches!(answer.status, 200 | 400 | 422), "{name}: {} {}", answer.status, answer.body);
         }
-        ended.store(true, Ordering::Relaxed);
+        drop(ends);
         visitor.join().unwrap()
     });
     let most = server.peak_memory() >> 20;
