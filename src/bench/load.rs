@@ -343,13 +343,14 @@ fn parse(answer: &[u8]) -> io::Result<Option<Head>> {
     let mut response = httparse::Response::new(&mut headers);
     let httparse::Status::Complete(len) = response.parse(answer).map_err(io::Error::other)? else { return Ok(None) };
     let status = response.code.unwrap_or_default();
-    let number = |name: &str| -> Option<Option<usize>> {
-        let header = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name))?;
-        Some(std::str::from_utf8(header.value).ok().and_then(|value| value.parse().ok()))
+    let value = |name: &str| {
+        let header = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
+        header.map(|header| header.value)
     };
-    let body = number("content-length").unwrap_or(Some(0));
+    let number = |value: &[u8]| -> Option<usize> { std::str::from_utf8(value).ok()?.parse().ok() };
+    let body = value("content-length").map_or(Some(0), number);
     let body = body.ok_or_else(|| io::Error::other("a content-length that is no number"))?;
-    let says_when_to_retry = number("retry-after").flatten().is_some();
+    let says_when_to_retry = value("retry-after").and_then(number).is_some();
     Ok(Some(Head { status, len, body, says_when_to_retry }))
 }
 

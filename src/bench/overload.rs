@@ -175,7 +175,7 @@ pub fn run(options: &Options, dir: &Path, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// Seconds until the first of three turns in a row at `rate` or more had begun; at most thirty.
+/// Seconds until the first of three turns in a row at `rate` or more had begun; it gives up after thirty.
 fn recovery(clients: &mut Clients, server: SocketAddr, rate: f64) -> Result<f64> {
     let ended = Instant::now();
     let turn = Span { warm_up: Duration::ZERO, measured: Duration::from_millis(200) };

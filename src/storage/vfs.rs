@@ -16,6 +16,8 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
 
+use rustix::io::Errno;
+
 /// An open file. Positions are explicit, so one handle serves many threads.
 pub trait VfsFile: Send + Sync + Debug {
     /// Fills `buf` from `offset`; `UnexpectedEof` when the file ends before.
@@ -79,6 +81,11 @@ pub fn write_atomically(vfs: &dyn Vfs, path: &Path, bytes: &[u8]) -> io::Result<
     file.sync_data()?;
     vfs.rename(&temporary, path)?;
     vfs.sync_dir(path.parent().unwrap_or(Path::new(".")))
+}
+
+/// Whether no file could be opened because as many are as may, of this process or of the system.
+pub fn lacks_descriptors(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }
 
 /// Reads a whole file.

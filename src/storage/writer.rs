@@ -5,14 +5,13 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use rustix::io::Errno;
-
 use super::flusher::Job;
 use super::instruments::{Instruments, since};
 use super::intake::{Intake, Refusal, Taken};
 use super::keys::KeyWindow;
 use super::memtable::{Memtable, MemtableWriter};
 use super::snapshot::SnapshotCell;
+use super::vfs;
 use super::wal::Wal;
 use super::{EngineOptions, Lsn};
 use crate::error::{Bound, Error};
@@ -210,9 +209,9 @@ fn passing(error: &Error) -> Option<Bound> {
     if *action == "sync" {
         return None;
     }
-    match (source.kind(), Errno::from_io_error(source)) {
-        (io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded, _) => Some(Bound::Disk),
-        (_, Some(Errno::MFILE | Errno::NFILE)) => Some(Bound::OpenFiles),
+    match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(Bound::Disk),
+        _ if vfs::lacks_descriptors(source) => Some(Bound::OpenFiles),
         _ => None,
     }
 }
