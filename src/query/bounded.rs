@@ -74,9 +74,9 @@ enum Growth {
     Padded,
     /// The third argument wherever the second stood in the first.
     Replaced,
-    /// The third argument between all bytes of the first.
+    /// The third argument, in which the first may stand again, in its place; with flags, between all its bytes.
     ReplacedAnywhere,
-    /// The first argument for each group of the second, which takes two bytes.
+    /// The first argument for each group of the second.
     Captured,
     /// All arguments.
     Together,
@@ -96,6 +96,10 @@ impl Growth {
     /// The most bytes that the answers of a batch can have, one after the other.
     fn estimate(self, args: &[ColumnarValue], rows: usize) -> Result<Vec<u64>> {
         let sizes = args.iter().map(size).collect::<Result<Vec<_>>>()?;
+        let groups = match args.get(1) {
+            Some(ColumnarValue::Scalar(pattern)) => pattern.to_string().matches('(').count() as u64,
+            _ => sizes.get(1).and_then(|sizes| sizes.iter().max()).copied().unwrap_or(0),
+        };
         let estimate = |row: usize| {
             // What is constant is measured once.
             let at = |i: usize| sizes.get(i).map_or(0, |sizes| sizes[if sizes.len() == 1 { 0 } else { row }]);
@@ -104,8 +108,12 @@ impl Growth {
                 Growth::Times => at(0).saturating_mul(at(1)),
                 Growth::Padded => at(1).saturating_mul(4),
                 Growth::Replaced => (at(0) / at(1).max(1)).saturating_mul(at(2)).saturating_add(at(0)),
+                // Two bytes name a group; without flags one place is replaced.
+                Growth::ReplacedAnywhere if sizes.len() < 4 => {
+                    at(0).saturating_mul(at(2) / 2 + 1).saturating_add(at(2))
+                }
                 Growth::ReplacedAnywhere => (at(0) + 1).saturating_mul(at(2) + 1),
-                Growth::Captured => at(0).saturating_mul(at(1) / 2 + 1),
+                Growth::Captured => at(0).saturating_mul(groups + 1),
                 Growth::Together => all(),
                 Growth::Joined => at(0).saturating_mul(sizes.len() as u64).saturating_add(all()),
                 Growth::Overlaid => at(0).saturating_mul(2).saturating_add(at(1)),

@@ -3,10 +3,10 @@
 //! [`QueryEngine`] holds what is made once: functions, rules, the memory pool, the threads, and the plan of
 //! `queries/hour_stats.sql`, which every `GET /analytics` runs. [`statement`] takes a statement from its text to its rows;
 //! [`size`] refuses one too large to plan; [`catalog`] is what it finds by name, [`table`] the `events` table, [`bounded`] are
-//! functions that would answer without bound, [`window`] counts what window functions hold, [`spans`] is what a predicate says about time, [`memory`] the scan of what is in
-//! memory, [`rollup`] the aggregates answered without a scan, [`distinct`] the distinct users of the others, [`courtesy`] what
-//! keeps a statement from being felt by requests. [`receipt`] and [`history`] tell what it cost, [`instruments`] what all of
-//! them did.
+//! functions that would answer without bound, [`window`] counts what window functions hold, [`spans`] is what a predicate says
+//! about time, [`memory`] the scan of what is in memory, [`rollup`] the aggregates answered without a scan, [`distinct`] the
+//! distinct users of the others, [`courtesy`] what keeps a statement from being felt by requests. [`receipt`] and [`history`]
+//! tell what it cost, [`instruments`] what all of them did.
 //!
 //! This module knows snapshots, never the engine: a query cannot change what it reads.
 

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, ScalarValue, internal_err};
@@ -34,7 +34,10 @@ pub fn count(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
             (_, Some(window)) => window.window_expr(),
             (None, None) => return Ok(Transformed::no(plan)),
         };
-        let held = Arc::new(Mutex::new(Held { keeps: windows.iter().any(looks_far_back), ..Held::default() }));
+        // One operator puts all of its input together once more before it answers.
+        let copies = if plan.is::<WindowAggExec>() { 2 } else { 1 };
+        let held = Held { keeps: windows.iter().any(looks_far_back), copies, ..Held::default() };
+        let held = Arc::new(Mutex::new(held));
         let input = plan.children()[0].clone();
         let below = Arc::new(Tally { plan: input, side: Side::Below, held: held.clone() });
         let plan =
@@ -57,6 +60,7 @@ fn looks_far_back(window: &Arc<dyn WindowExpr>) -> bool {
 struct Held {
     /// Whether it keeps what came out.
     keeps: bool,
+    copies: usize,
     rows: usize,
     bytes: usize,
     reservation: Option<MemoryReservation>,
@@ -64,7 +68,7 @@ struct Held {
 
 impl Held {
     fn take_in(&mut self, batch: &RecordBatch, pool: &Arc<dyn MemoryPool>) -> Result<()> {
-        let bytes = batch.get_array_memory_size();
+        let bytes = self.copies * batch.columns().iter().map(bytes).sum::<usize>();
         self.reservation.get_or_insert_with(|| MemoryConsumer::new("window").register(pool)).try_grow(bytes)?;
         self.rows += batch.num_rows();
         self.bytes += bytes;
@@ -78,6 +82,17 @@ impl Held {
         reservation.shrink(bytes);
         self.rows -= rows;
         self.bytes -= bytes;
+    }
+}
+
+/// Bytes of an array's own values. Buffers that it shares with other batches, such as an hour's users, are not its own.
+fn bytes(array: &ArrayRef) -> usize {
+    let long = |lengths: &mut dyn Iterator<Item = u32>| lengths.filter(|length| *length > 12).sum::<u32>() as usize;
+    match array.data_type() {
+        DataType::Utf8View => 16 * array.len() + long(&mut array.as_string_view().lengths()),
+        DataType::BinaryView => 16 * array.len() + long(&mut array.as_binary_view().lengths()),
+        DataType::Dictionary(..) => bytes(&array.as_any_dictionary().keys().slice(0, array.len())),
+        _ => array.to_data().get_slice_memory_size().unwrap_or_else(|_| array.get_array_memory_size()),
     }
 }
 

@@ -57,6 +57,12 @@ fn heavy() -> Vec<(&'static str, String)> {
         ("patterns by an operator", "SELECT count(*) FROM generate_series(1, 8192) t(value) WHERE 'a' ~ concat('(a{100}){', value, '}')".into()),
         ("a long format", format!("SELECT to_char(TIMESTAMP '2020-01-01' + value * INTERVAL '1' SECOND, '{}') FROM generate_series(1, 8192) t(value)", "%+".repeat(100_000))),
         ("a long comparison", "SELECT levenshtein(repeat('a', 1000000), repeat('b', 1000000))".into()),
+        ("a quoted function", "SELECT \"string_agg\"('a', repeat('x', 1000000)) FROM generate_series(1, 8192)".into()),
+        ("a quoted type", "SELECT \"arrow_cast\"(NULL, 'FixedSizeBinary(2147483647)') FROM generate_series(1, 8192)".into()),
+        ("values so far", "SELECT max(n) FROM (SELECT count(DISTINCT value) OVER (ORDER BY value) AS n FROM generate_series(1, 10000000000) t(value))".into()),
+        ("a value far ahead", "SELECT max(n) FROM (SELECT nth_value(value, 4000000000) OVER (ORDER BY value) AS n FROM generate_series(1, 10000000000) t(value))".into()),
+        ("the last value of none", "SELECT max(n) FROM (SELECT last_value(nullif(value, value)) IGNORE NULLS OVER (ORDER BY value) AS n FROM generate_series(1, 10000000000) t(value))".into()),
+        ("groups that double", format!("SELECT a FROM ({} GROUP BY 1) WHERE a = 'x'", nested("SELECT user_id AS a FROM events".into(), "greatest(a, a)", 10))),
         ("one list of all", "SELECT array_agg(value) FROM generate_series(1, 100000000)".into()),
         ("one group a row", "SELECT value, count(*) FROM generate_series(1, 50000000) GROUP BY value ORDER BY 2, 1".into()),
         ("a product", "SELECT count(*) FROM generate_series(1, 10000000) a, generate_series(1, 10000000) b WHERE a.value <> b.value".into()),
@@ -97,7 +103,8 @@ fn no_statement_takes_the_process_down_and_events_are_taken_all_the_while() {
         let ends = Ends(&ended);
         let mut client = server.connect();
         for (name, statement) in heavy() {
-            let answer = client.request("POST", "/sql", "accept: text/csv\r\n", statement.as_bytes()).unwrap();
+            let answer = client.request("POST", "/sql", "accept: text/csv\r\n", statement.as_bytes());
+            let answer = answer.unwrap_or_else(|error| panic!("{name}: {error}"));
             assert!(matches!(answer.status, 200 | 400 | 422), "{name}: {} {}", answer.status, answer.body);
         }
         drop(ends);
