@@ -170,6 +170,7 @@ pub fn run(options: &Options, dir: &Path, report: &mut Report) -> Result<()> {
     report.goal("requests not answered", outcome.unanswered as f64, Sign::AtMost, 0.0, "");
     report.goal("503 without Retry-After", outcome.refused_without_retry as f64, Sign::AtMost, 0.0, "");
     report.goal("memory of the process", megabytes(peak), Sign::AtMost, megabytes(MEMORY_BYTES), " MB");
+    report.goal("p99 of accepted POSTs", outcome.quantile_ms(POST, 0.99), Sign::AtMost, 100.0, " ms");
     report.goal("the longest wait of an accepted POST", outcome.quantile_ms(POST, 1.0), Sign::AtMost, 1_000.0, " ms");
     report.goal("full speed (90 % of the most) again after", recovered, Sign::AtMost, 5.0, " s");
     Ok(())

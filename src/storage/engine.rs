@@ -154,7 +154,7 @@ impl Engine {
             instruments: instruments.clone(),
             hour,
             poison: None,
-            waits_for: None,
+            warned_us: i64::MIN / 2,
         };
         let running = Mutex::new(vec![
             spawn("hourglass-writer", move || {

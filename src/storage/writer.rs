@@ -21,6 +21,9 @@ use crate::hour::{Clock, HOUR_US, Hour};
 /// Generations that may wait for the flusher. With the active one full as well, appends are refused.
 const MAX_SEALED: usize = 2;
 
+/// How often a cause that passes is said again, microseconds.
+const WARN_EVERY_US: i64 = 60_000_000;
+
 /// How often an idle writer looks at the clock.
 const CLOCK_CHECK: Duration = Duration::from_millis(500);
 
@@ -38,8 +41,8 @@ pub struct Writer {
     pub hour: Hour,
     /// Why the log is written to no more. What was queued before that is known is refused like what comes after.
     pub poison: Option<Refusal>,
-    /// What the log waits for since an append was refused.
-    pub waits_for: Option<Bound>,
+    /// When it was last said that the log waits for what passes, microseconds since the epoch.
+    pub warned_us: i64,
 }
 
 impl Writer {
@@ -102,9 +105,6 @@ impl Writer {
     fn store(&mut self, batch: &EventBatch) -> Result<Lsn, Refusal> {
         let (segment, began_us) = (self.wal.sequence(), self.clock.now_us());
         let last_lsn = self.wal.append(batch).map_err(|error| self.refuse(error))?;
-        if self.waits_for.take().is_some() {
-            tracing::info!("events are taken again");
-        }
         if self.wal.sequence() != segment {
             // The segment begun took the spare: the flusher makes another before the next is due.
             let _ = self.flusher.send(Job::Flush);
@@ -136,8 +136,10 @@ impl Writer {
     /// al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020).
     fn refuse(&mut self, error: Error) -> Refusal {
         if let Some(bound) = passing(&error) {
-            if self.waits_for.replace(bound) != Some(bound) {
-                tracing::warn!(%error, "{bound}: events are refused until that has passed");
+            let now_us = self.clock.now_us();
+            if (now_us - self.warned_us).abs() >= WARN_EVERY_US {
+                self.warned_us = now_us;
+                tracing::warn!(%error, "{bound}: events are refused until that has passed, and this is said once a minute");
             }
             return Refusal::Busy(bound);
         }
