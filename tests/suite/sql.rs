@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use hourglass::event::{EventBatch, EventKind};
 use hourglass::hour::HOUR_US;
-use hourglass::query::{Params, QueryEngine};
+use hourglass::query::{Params, QueryEngine, QueryOptions};
 use hourglass::storage::Engine;
 
 use crate::support::{ManualClock, block_on, open, query_engine};
@@ -166,6 +166,32 @@ fn a_statement_sees_one_state_whatever_happens_meanwhile() {
             let counted = answer.collect().await.unwrap();
             let text = arrow::util::pretty::pretty_format_batches(&counted).unwrap().to_string();
             assert!(text.contains(&format!(" {expected} ")), "{text}");
+        }
+    });
+}
+
+/// Batches of one hour share its users, each 36 bytes: counted with every batch they would be a hundred megabytes.
+#[test]
+fn windows_over_many_users_fit_in_the_memory_that_their_rows_take() {
+    block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = open(dir.path(), ManualClock::at(HOUR_US / 2));
+        let mut batch = EventBatch::new();
+        (0..100_000).for_each(|i| batch.push(i, &format!("{i:036}"), EventKind::Click));
+        engine.append(batch).await.unwrap();
+        let options = QueryOptions { memory_bytes: 48 << 20, ..QueryOptions::default() };
+        let query = Arc::new(QueryEngine::new(&options).unwrap());
+        for window in [
+            "count(*) OVER ()",
+            "row_number() OVER (PARTITION BY user_id ORDER BY timestamp)",
+            "lag(timestamp, 3) OVER (ORDER BY timestamp)",
+            "sum(1) OVER (ORDER BY timestamp ROWS BETWEEN 6 PRECEDING AND CURRENT ROW)",
+        ] {
+            let case = format!(
+                "SELECT count(*) AS n FROM (SELECT user_id, {window} AS w FROM events) WHERE length(user_id) = 36"
+            );
+            let answer = answer(&query, &engine, &case).await;
+            assert!(answer.contains("100000"), "{window}: {answer}");
         }
     });
 }
