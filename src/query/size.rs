@@ -2,8 +2,9 @@
 //!
 //! Parser, planner and optimizer recurse over a statement and never pause, so neither the memory pool nor the clock stops them:
 //! ten thousand operators in a row overflow the stack, which ends the process, and thirty CTEs that each name the one before
-//! twice are a plan of a billion nodes. A statement is therefore measured before it is planned. SQLite bounds the depth of
-//! expressions (1,000) and the tables of a join (64) for the same reason.
+//! twice are a plan of a billion nodes. A statement is therefore measured before it is planned, and refused where it calls what
+//! would hold memory that nothing counts. SQLite bounds the depth of expressions (1,000) and the tables of a join (64) for the
+//! same reason.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -197,11 +198,11 @@ fn weigh_call(call: &Function) -> Result<u64> {
             "{name} cannot have IGNORE NULLS and OVER: it would go through all rows so far for each row"
         ))),
         "lag" | "lead" | "nth_value" if second.is_some_and(|rows| !is_near(rows)) => {
-            Err(Error::Limit(format!("{name} looks a number of rows back or ahead, up to {UNCOUNTED_ROWS}")))
+            Err(Error::Limit(format!("{name} takes a number of rows, written out, up to {UNCOUNTED_ROWS}")))
         }
-        "string_agg" if text.as_ref().is_none_or(|delimiter| delimiter.len() > DELIMITER_BYTES) => {
-            Err(Error::Limit(format!("string_agg takes a string of up to {DELIMITER_BYTES} bytes as its delimiter")))
-        }
+        "string_agg" if text.as_ref().is_none_or(|delimiter| delimiter.len() > DELIMITER_BYTES) => Err(Error::Limit(
+            format!("string_agg takes a string, written out, of up to {DELIMITER_BYTES} bytes as its delimiter"),
+        )),
         "arrow_cast" | "arrow_try_cast" if text.as_ref().is_none_or(|to| to.contains("FixedSize")) => {
             Err(Error::Limit(format!("{name} takes the name of a type as a string, and none of a fixed size")))
         }

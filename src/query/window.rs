@@ -51,7 +51,10 @@ pub fn count(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
 fn looks_far_back(window: &Arc<dyn WindowExpr>) -> bool {
     let frame = window.get_window_frame();
     let WindowFrameBound::Preceding(rows) = &frame.start_bound else { return false };
-    let is_near = |rows: &ScalarValue| matches!(rows.cast_to(&DataType::Int64), Ok(ScalarValue::Int64(Some(rows))) if rows <= UNCOUNTED_ROWS);
+    let is_near = |rows: &ScalarValue| {
+        let rows = rows.cast_to(&DataType::Int64);
+        matches!(rows, Ok(ScalarValue::Int64(Some(rows))) if rows <= UNCOUNTED_ROWS)
+    };
     !rows.is_null() && (frame.units != WindowFrameUnits::Rows || !is_near(rows))
 }
 
@@ -112,7 +115,7 @@ struct Tally {
 
 impl DisplayAs for Tally {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "Tally: {:?}", self.side)
+        write!(f, "Tally: {}", if self.side == Side::Below { "into the window" } else { "out of the window" })
     }
 }
 
