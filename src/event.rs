@@ -125,6 +125,9 @@ pub struct Keyed {
     pub key: Key,
 }
 
+/// Bytes of an event in the log, beside its user's name: timestamp, where the name ends, kind.
+pub const EVENT_BYTES: usize = 8 + 4 + 1;
+
 /// Events as columns, in arrival order: what every door decodes into, what one frame of the log carries and what the
 /// memtable takes in. Every event in it has passed the checks above; [`EventBatch::push`] trusts its caller.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -239,7 +242,7 @@ impl EventBatch {
 
     /// The bytes the columns occupy.
     pub fn byte_len(&self) -> usize {
-        self.len() * (8 + 1 + 4) + self.users.len() + self.keyed.len() * (4 + 4 + 16)
+        self.len() * EVENT_BYTES + self.users.len() + self.keyed.len() * (4 + 4 + 16)
     }
 
     pub fn get(&self, i: usize) -> Event<'_> {

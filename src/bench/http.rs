@@ -18,7 +18,7 @@ use super::load::{self, Outcome, Span};
 use super::report::{Cell, Plot, Report, Section, Sign, digits};
 use super::server::{Hourglass, Server};
 use super::stats::Samples;
-use super::visitors::{GET, POST, Traffic, USERS, Visitors, tally};
+use super::visitors::{self, GET, POST, Traffic, USERS, Visitors, tally};
 use super::{Options, Steps, check, wait};
 use crate::error::Result;
 use crate::generate::Workload;
@@ -126,13 +126,10 @@ impl Session {
 
     /// Compares what the server says of every hour with what was loaded and acknowledged.
     fn check(&self) -> Result<()> {
-        let hours = || self.past.iter().chain([&self.hot]);
-        let targets = hours().map(|hour| format!("/analytics?timestamp={}", hour.start_us() / 1_000));
-        let answers = load::get(self.hourglass.server.address, targets)?;
-        for (hour, answer) in hours().zip(answers) {
-            if self.unanswered == 0 {
-                check(&format!("the hour {hour}"), &answer, &data::lines(self.expected.numbers(*hour)))?;
-            }
+        let (server, hours) = (self.hourglass.server.address, self.past.iter().chain([&self.hot]));
+        match self.unanswered {
+            0 => visitors::check_hours(server, hours, &self.expected)?,
+            _ => drop(visitors::ask_hours(server, hours)?),
         }
         let counted = self.hourglass.engine.snapshot().counts(Hour::FIRST, Hour::LAST).events();
         let acknowledged: u64 = self.expected.0.values().map(|tally| tally.numbers().events()).sum();

@@ -11,7 +11,7 @@ use super::disk::{Counters, Written, forget_pages};
 use super::process::{self, Served};
 use super::report::{Cell, Report, Section, Sign, digits};
 use super::stats::Samples;
-use super::{Options, Steps, check, load, wait};
+use super::{Options, Steps, check, visitors, wait};
 use crate::decode::BATCH_EVENTS;
 use crate::encode::FileWriter;
 use crate::error::{Error, Result};
@@ -258,9 +258,7 @@ impl Measured {
             let rate = events / served.seconds;
             if cold { &mut self.recovery_cold } else { &mut self.recovery_warm }.push(rate);
             self.recovery_memory = self.recovery_memory.max(served.peak());
-            let target = format!("/analytics?timestamp={}", HOUR.start_us() / 1_000);
-            let answer = load::get(served.address, [target])?;
-            check("the recovered hour", &answer[0], &data::lines(expected.numbers(HOUR)))?;
+            visitors::check_hours(served.address, [&HOUR].into_iter(), expected)?;
         }
         steps.next("flushing to Parquet");
         let (engine, disk) = open(&logged, roomy())?;

@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-use super::data::{self, Tallies};
+use super::data::Tallies;
 use super::load::{self, Outcome, Span};
 use super::process::Served;
 use super::report::{Cell, Report, Section, Sign, digits};
 use super::stats::Samples;
 use super::visitors::{POST, Traffic, Visitors, tally};
-use super::{Options, Steps, check};
+use super::{Options, Steps, visitors};
 use crate::error::{Error, Result};
 use crate::hour::{Clock, Hour, SystemClock};
 use crate::text::thousands;
@@ -118,11 +118,7 @@ pub fn run(options: &Options, dir: &Path, report: &mut Report) -> Result<()> {
     let recovered = recovery(&mut clients, server, 0.9 * most.median())?;
 
     steps.next("comparing every count");
-    let hours = || clients.past.iter().chain([&clients.hot]);
-    let targets = hours().map(|hour| format!("/analytics?timestamp={}", hour.start_us() / 1_000));
-    for (hour, answer) in hours().zip(load::get(server, targets)?) {
-        check(&format!("the hour {hour}"), &answer, &data::lines(clients.acknowledged.numbers(*hour)))?;
-    }
+    visitors::check_hours(server, clients.past.iter().chain([&clients.hot]), &clients.acknowledged)?;
     report.setting("checked", "every hour, with all acknowledged events and their distinct users");
     report.setting("the most", format!("{}/s by {FITTING} connections", thousands(most.median() as u64)));
     report.setting("memory before, and after", [before, served.memory()].map(crate::text::bytes).join(", "));

@@ -1,12 +1,15 @@
 //! The traffic of the benchmark over HTTP: visitors whose events are stored, and those who watch the hours.
 
 use std::io::Write as _;
+use std::net::SocketAddr;
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::RngCore;
 
-use super::data::Tallies;
-use super::load::Requests;
+use super::check;
+use super::data::{self, Tallies};
+use super::load::{self, Requests};
+use crate::error::Result;
 use crate::event::EventKind;
 use crate::hour::Hour;
 
@@ -109,4 +112,21 @@ pub fn tally(tallies: &mut Tallies, acknowledged: &[u64], hot: Hour, past: &[Hou
         let (user, kind) = ((token >> 17) as usize, EventKind::ALL[(token >> 16 & 1) as usize]);
         tallies.0.entry(hour).or_default().add(user, kind);
     }
+}
+
+/// What the server says of each of these hours.
+pub fn ask_hours<'h>(server: SocketAddr, hours: impl Iterator<Item = &'h Hour>) -> Result<Vec<String>> {
+    load::get(server, hours.map(|hour| format!("/analytics?timestamp={}", hour.start_us() / 1_000)))
+}
+
+/// Compares what the server says of each of these hours with what was acknowledged.
+pub fn check_hours<'h>(
+    server: SocketAddr,
+    hours: impl Iterator<Item = &'h Hour> + Clone,
+    acknowledged: &Tallies,
+) -> Result<()> {
+    for (hour, answer) in hours.clone().zip(ask_hours(server, hours)?) {
+        check(&format!("the hour {hour}"), &answer, &data::lines(acknowledged.numbers(*hour)))?;
+    }
+    Ok(())
 }

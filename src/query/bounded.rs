@@ -97,6 +97,7 @@ impl Growth {
     fn estimate(self, args: &[ColumnarValue], rows: usize) -> Result<Vec<u64>> {
         let sizes = args.iter().map(size).collect::<Result<Vec<_>>>()?;
         let groups = match args.get(1) {
+            _ if self != Growth::Captured => 0,
             Some(ColumnarValue::Scalar(pattern)) => pattern.to_string().matches('(').count() as u64,
             _ => sizes.get(1).and_then(|sizes| sizes.iter().max()).copied().unwrap_or(0),
         };

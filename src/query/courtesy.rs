@@ -36,6 +36,14 @@ pub fn give_way(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> 
     plan.transform_up(scan).data()
 }
 
+/// What a node of one input is given.
+pub fn only_child(children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+    match <[_; 1]>::try_from(children) {
+        Ok([child]) => Ok(child),
+        Err(children) => internal_err!("{} children of a node that has one", children.len()),
+    }
+}
+
 /// The rows of a scan, which yields before each batch.
 #[derive(Debug)]
 struct GivingWay(Arc<dyn ExecutionPlan>);
@@ -157,10 +165,7 @@ impl ExecutionPlan for SerialExec {
     }
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        match <[_; 1]>::try_from(children) {
-            Ok([input]) => Ok(Arc::new(SerialExec::new(input))),
-            Err(_) => internal_err!("SerialExec has one child"),
-        }
+        Ok(Arc::new(SerialExec::new(only_child(children)?)))
     }
 
     fn execute(&self, _: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {

@@ -140,26 +140,19 @@ fn weigh_operator(operator: &BinaryOperator, right: &Expr) -> Result<u64> {
         // What is written out here and now makes nothing long.
         StringConcat if matches!(right, Expr::Value(_)) => Ok(OPERATOR),
         StringConcat => Ok(LARGE_CALL),
-        PGRegexMatch | PGRegexIMatch | PGRegexNotMatch | PGRegexNotIMatch
-            if !matches!(within_parentheses(right), Expr::Value(_)) =>
-        {
+        PGRegexMatch | PGRegexIMatch | PGRegexNotMatch | PGRegexNotIMatch if !is_written_out(right) => {
             Err(no_pattern(&operator.to_string()))
         }
         _ => Ok(OPERATOR),
     }
 }
 
-fn ignores_nulls(call: &Function) -> bool {
-    let ignore = NullTreatment::IgnoreNulls;
-    let is_clause = |clause: &FunctionArgumentClause| {
-        matches!(clause, FunctionArgumentClause::IgnoreOrRespectNulls(NullTreatment::IgnoreNulls))
-    };
-    call.null_treatment == Some(ignore)
-        || matches!(&call.args, FunctionArguments::List(list) if list.clauses.iter().any(is_clause))
-}
-
 fn within_parentheses(expr: &Expr) -> &Expr {
     if let Expr::Nested(inner) = expr { within_parentheses(inner) } else { expr }
+}
+
+fn is_written_out(expr: &Expr) -> bool {
+    matches!(within_parentheses(expr), Expr::Value(_))
 }
 
 /// Whether this is a number of rows that a window may hold without their being counted.
@@ -174,18 +167,16 @@ fn is_near(rows: &Expr) -> bool {
 /// What a call weighs, or why it cannot be made: some functions take memory that nobody counts.
 fn weigh_call(call: &Function) -> Result<u64> {
     let name = bare(&call.name);
-    let second = match &call.args {
-        FunctionArguments::List(list) => match list.args.get(1) {
-            Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(second))) => Some(within_parentheses(second)),
-            _ => None,
-        },
+    let list = if let FunctionArguments::List(list) = &call.args { Some(list) } else { None };
+    let second = match list.and_then(|list| list.args.get(1)) {
+        Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(second))) => Some(within_parentheses(second)),
         _ => None,
     };
     let constant = second.and_then(|second| if let Expr::Value(value) = second { Some(&value.value) } else { None });
-    let is_distinct = matches!(
-        &call.args,
-        FunctionArguments::List(list) if list.duplicate_treatment == Some(DuplicateTreatment::Distinct)
-    );
+    let is_distinct = list.is_some_and(|list| list.duplicate_treatment == Some(DuplicateTreatment::Distinct));
+    let ignore = FunctionArgumentClause::IgnoreOrRespectNulls(NullTreatment::IgnoreNulls);
+    let ignores_nulls = call.null_treatment == Some(NullTreatment::IgnoreNulls)
+        || list.is_some_and(|list| list.clauses.contains(&ignore));
     let text = constant.and_then(|value| value.clone().into_string());
     match &*name {
         "array_agg" | "string_agg" | "median" | "percentile_cont" | "quantile_cont" if call.over.is_some() => {
@@ -194,7 +185,7 @@ fn weigh_call(call: &Function) -> Result<u64> {
         _ if call.over.is_some() && is_distinct => {
             Err(Error::Limit(format!("{name}(DISTINCT …) cannot have OVER: it would hold all values so far")))
         }
-        _ if call.over.is_some() && ignores_nulls(call) => Err(Error::Limit(format!(
+        _ if call.over.is_some() && ignores_nulls => Err(Error::Limit(format!(
             "{name} cannot have IGNORE NULLS and OVER: it would go through all rows so far for each row"
         ))),
         "lag" | "lead" | "nth_value" if second.is_some_and(|rows| !is_near(rows)) => {
@@ -268,9 +259,7 @@ impl Visitor for Size {
         let weight = match expr {
             Expr::Value(_) | Expr::TypedString(_) | Expr::Identifier(_) | Expr::CompoundIdentifier(_) => Ok(1),
             Expr::BinaryOp { op, right, .. } => weigh_operator(op, right),
-            Expr::SimilarTo { pattern, .. } | Expr::RLike { pattern, .. }
-                if !matches!(within_parentheses(pattern), Expr::Value(_)) =>
-            {
+            Expr::SimilarTo { pattern, .. } | Expr::RLike { pattern, .. } if !is_written_out(pattern) => {
                 Err(no_pattern("this operator"))
             }
             Expr::Overlay { .. } => Ok(LARGE_CALL),

@@ -7,10 +7,10 @@
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::datatypes::DataType;
+use arrow::array::{Array, AsArray, GenericByteViewArray, RecordBatch};
+use arrow::datatypes::{ByteViewType, DataType};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Result, ScalarValue, internal_err};
+use datafusion::common::{Result, ScalarValue};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{WindowFrameBound, WindowFrameUnits};
@@ -23,19 +23,22 @@ use datafusion::physical_plan::{
 };
 use futures::StreamExt;
 
+use super::courtesy::only_child;
+
 /// Rows before the current one that a window may look back to without their being counted.
 pub const UNCOUNTED_ROWS: i64 = 10_000;
 
 /// The plan with every window operator between two tallies.
 pub fn count(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     let between = |plan: Arc<dyn ExecutionPlan>| {
-        let windows = match (plan.downcast_ref::<WindowAggExec>(), plan.downcast_ref::<BoundedWindowAggExec>()) {
-            (Some(window), _) => window.window_expr(),
-            (_, Some(window)) => window.window_expr(),
-            (None, None) => return Ok(Transformed::no(plan)),
+        let (windows, copies) = if let Some(window) = plan.downcast_ref::<WindowAggExec>() {
+            // It puts all of its input together once more before it answers.
+            (window.window_expr(), 2)
+        } else if let Some(window) = plan.downcast_ref::<BoundedWindowAggExec>() {
+            (window.window_expr(), 1)
+        } else {
+            return Ok(Transformed::no(plan));
         };
-        // One operator puts all of its input together once more before it answers.
-        let copies = if plan.is::<WindowAggExec>() { 2 } else { 1 };
         let held = Held { keeps: windows.iter().any(looks_far_back), copies, ..Held::default() };
         let held = Arc::new(Mutex::new(held));
         let input = plan.children()[0].clone();
@@ -71,7 +74,7 @@ struct Held {
 
 impl Held {
     fn take_in(&mut self, batch: &RecordBatch, pool: &Arc<dyn MemoryPool>) -> Result<()> {
-        let bytes = self.copies * batch.columns().iter().map(bytes).sum::<usize>();
+        let bytes = self.copies * batch.columns().iter().map(|column| bytes(column)).sum::<usize>();
         self.reservation.get_or_insert_with(|| MemoryConsumer::new("window").register(pool)).try_grow(bytes)?;
         self.rows += batch.num_rows();
         self.bytes += bytes;
@@ -89,14 +92,19 @@ impl Held {
 }
 
 /// Bytes of an array's own values. Buffers that it shares with other batches, such as an hour's users, are not its own.
-fn bytes(array: &ArrayRef) -> usize {
-    let long = |lengths: &mut dyn Iterator<Item = u32>| lengths.filter(|length| *length > 12).sum::<u32>() as usize;
+fn bytes(array: &dyn Array) -> usize {
     match array.data_type() {
-        DataType::Utf8View => 16 * array.len() + long(&mut array.as_string_view().lengths()),
-        DataType::BinaryView => 16 * array.len() + long(&mut array.as_binary_view().lengths()),
-        DataType::Dictionary(..) => bytes(&array.as_any_dictionary().keys().slice(0, array.len())),
+        DataType::Utf8View => view_bytes(array.as_string_view()),
+        DataType::BinaryView => view_bytes(array.as_binary_view()),
+        DataType::Dictionary(..) => bytes(array.as_any_dictionary().keys()),
         _ => array.to_data().get_slice_memory_size().unwrap_or_else(|_| array.get_array_memory_size()),
     }
+}
+
+/// Each view has 16 bytes, and outside of it a value of more than 12.
+fn view_bytes<T: ByteViewType>(array: &GenericByteViewArray<T>) -> usize {
+    let long = array.lengths().filter(|length| *length > 12).sum::<u32>();
+    16 * array.len() + long as usize
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,10 +148,8 @@ impl ExecutionPlan for Tally {
     }
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        match <[_; 1]>::try_from(children) {
-            Ok([plan]) => Ok(Arc::new(Tally { plan, side: self.side, held: self.held.clone() })),
-            Err(_) => internal_err!("a tally has one input"),
-        }
+        let plan = only_child(children)?;
+        Ok(Arc::new(Tally { plan, side: self.side, held: self.held.clone() }))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {

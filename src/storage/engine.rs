@@ -154,7 +154,7 @@ impl Engine {
             instruments: instruments.clone(),
             hour,
             poison: None,
-            warned_us: i64::MIN / 2,
+            warned_us: None,
         };
         let running = Mutex::new(vec![
             spawn("hourglass-writer", move || {

@@ -42,7 +42,7 @@ pub struct Writer {
     /// Why the log is written to no more. What was queued before that is known is refused like what comes after.
     pub poison: Option<Refusal>,
     /// When it was last said that the log waits for what passes, microseconds since the epoch.
-    pub warned_us: i64,
+    pub warned_us: Option<i64>,
 }
 
 impl Writer {
@@ -137,8 +137,8 @@ impl Writer {
     fn refuse(&mut self, error: Error) -> Refusal {
         if let Some(bound) = passing(&error) {
             let now_us = self.clock.now_us();
-            if (now_us - self.warned_us).abs() >= WARN_EVERY_US {
-                self.warned_us = now_us;
+            if self.warned_us.is_none_or(|warned_us| (now_us - warned_us).abs() >= WARN_EVERY_US) {
+                self.warned_us = Some(now_us);
                 tracing::warn!(%error, "{bound}: events are refused until that has passed, and this is said once a minute");
             }
             return Refusal::Busy(bound);

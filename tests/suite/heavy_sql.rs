@@ -12,6 +12,9 @@ fn heavy() -> Vec<(&'static str, String)> {
     let nested = |first: String, next: &str, levels| {
         (0..levels).fold(first, |inner, _| format!("SELECT {next} AS a FROM ({inner})"))
     };
+    let growing = |next: &str| {
+        nested("SELECT repeat('a', 1000 + value) AS a FROM generate_series(1, 8192) t(value)".into(), next, 8)
+    };
     // Ten subqueries in each of two CTEs: more in either is refused for its depth.
     let doubling = |first: &str, next: &str| {
         let (t0, t1) = (nested(first.into(), next, 10), nested("SELECT a FROM t0".into(), next, 10));
@@ -33,16 +36,16 @@ fn heavy() -> Vec<(&'static str, String)> {
         ("a padded string", "SELECT length(lpad('a', 2147483647))".into()),
         ("a string in a string", "SELECT length(replace(repeat('a', 500000), 'a', repeat('b', 500000)))".into()),
         ("long strings", "SELECT max(length(repeat('a', 900000 + value))) FROM generate_series(1, 100000) t(value)".into()),
-        ("strings that double", nested("SELECT repeat('a', 1000 + value) AS a FROM generate_series(1, 8192) t(value)".into(), "a || a", 8)),
-        ("strings that triple", nested("SELECT repeat('a', 1000 + value) AS a FROM generate_series(1, 8192) t(value)".into(), "concat(a, a, a)", 8)),
+        ("strings that double", growing("a || a")),
+        ("strings that triple", growing("concat(a, a, a)")),
         ("expressions that double", doubling("SELECT user_id AS a FROM events", "greatest(a, a)")),
         ("types that double", doubling("SELECT user_id AS a FROM events", "struct(a, a)")),
-        ("encodings that double", nested("SELECT repeat('a', 1000 + value) AS a FROM generate_series(1, 8192) t(value)".into(), "encode(encode(a, 'hex'), 'hex')", 8)),
+        ("encodings that double", growing("encode(encode(a, 'hex'), 'hex')")),
         ("a window over all", "SELECT count(*) OVER () FROM generate_series(1, 10000000000)".into()),
         ("a window over peers", "SELECT count(*) OVER (ORDER BY value > 0) FROM generate_series(1, 10000000000) t(value)".into()),
         ("a window far back", "SELECT max(total) FROM (SELECT sum(value) OVER (ORDER BY value ROWS BETWEEN 4000000000 PRECEDING AND CURRENT ROW) AS total FROM generate_series(1, 10000000000) t(value))".into()),
         ("a lag far back", "SELECT max(before) FROM (SELECT lag(value, 4000000000) OVER (ORDER BY value) AS before FROM generate_series(1, 10000000000) t(value))".into()),
-        ("strings laid over themselves", nested("SELECT repeat('a', 1000 + value) AS a FROM generate_series(1, 8192) t(value)".into(), "overlay(a PLACING a FROM 1 FOR 0)", 8)),
+        ("strings laid over themselves", growing("overlay(a PLACING a FROM 1 FOR 0)")),
         ("many columns", format!("SELECT {} FROM generate_series(1, 8192) t(value)", (0..300).map(|n| format!("length(repeat('a', {} + value))", 3_000 + n)).collect::<Vec<_>>().join(", "))),
         ("a constant for each row", "SELECT max(length(repeat(repeat('a', 250000), value))) FROM generate_series(1, 8192) t(value)".into()),
         ("wide characters", "SELECT max(length(rpad('a', 250000 + value, '𐍈'))) FROM generate_series(1, 8192) t(value)".into()),

@@ -31,7 +31,7 @@
 //! What it deliberately lacks: compression (a frame lives until the next flush, seconds to an hour) and a footer (the next
 //! segment's base LSN says where this one had to end).
 
-use crate::event::{EventBatch, Key, Keyed};
+use crate::event::{EVENT_BYTES, EventBatch, Key, Keyed};
 use crate::storage::Lsn;
 
 pub const SEGMENT_HEADER_LEN: usize = 64;
@@ -212,7 +212,8 @@ pub fn recover_header(bytes: &[u8], sequence: u64, from_lsn: Lsn) -> Result<Opti
     for at in SEGMENT_HEADER_LEN..bytes.len().saturating_sub(FRAME_HEADER_LEN) {
         let frame = &bytes[at..];
         let (length, count, base_lsn) = (u32_at(frame, 4), u32_at(frame, 12), u64_at(frame, 16));
-        let fits = length as usize <= frame.len() - FRAME_HEADER_LEN && count > 0 && length / 13 >= count;
+        let fits =
+            length as usize <= frame.len() - FRAME_HEADER_LEN && count > 0 && length / EVENT_BYTES as u32 >= count;
         if !fits || !lsns.contains(&base_lsn) {
             continue;
         }
