@@ -3,8 +3,8 @@
 //! [`QueryEngine`] holds what is made once: functions, rules, the memory pool, the threads, and the plan of
 //! `queries/hour_stats.sql`, which every `GET /analytics` runs. [`statement`] takes a statement from its text to its rows;
 //! [`size`] refuses one too large to plan; [`catalog`] is what it finds by name, [`table`] the `events` table, [`bounded`] are
-//! functions that would answer without bound, [`window`] counts what window functions hold, [`spans`] is what a predicate says
-//! about time, [`memory`] the scan of what is in memory, [`rollup`] the aggregates answered without a scan, [`distinct`] the
+//! functions that would answer without bound, [`grouping`] mends grouping sets, [`window`] counts what they hold, [`spans`] is what a predicate says
+//! about time, [`scan`] reads files and memory as one, [`memory`] what is in memory, [`rollup`] the aggregates answered without a scan, [`distinct`] the
 //! distinct users of the others, [`courtesy`] what keeps a statement from being felt by requests. [`receipt`] and [`history`]
 //! tell what it cost, [`instruments`] what all of them did.
 //!
@@ -14,12 +14,14 @@ mod bounded;
 mod catalog;
 mod courtesy;
 mod distinct;
+mod grouping;
 mod history;
 mod instruments;
 mod library;
 mod memory;
 mod receipt;
 mod rollup;
+mod scan;
 mod size;
 mod spans;
 mod statement;
@@ -41,6 +43,8 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::execution::{FunctionRegistry, TaskContext};
 use datafusion::optimizer::Optimizer;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use datafusion::scalar::ScalarValue;
@@ -161,7 +165,7 @@ impl QueryEngine {
             .with_runtime_env(runtime)
             .with_default_features()
             .with_optimizer_rules(rules())
-            .with_physical_optimizer_rule(Arc::new(courtesy::SerialRule))
+            .with_physical_optimizer_rules(physical_rules())
             .build();
         for function in bounded::functions() {
             base.register_udf(function)?;
@@ -292,6 +296,12 @@ fn rules() -> Vec<Arc<dyn datafusion::optimizer::OptimizerRule + Send + Sync>> {
     let at = rules.iter().position(|rule| rule.name() == "push_down_filter").map_or(rules.len(), |at| at + 1);
     rules.insert(at, Arc::new(rollup::RollupRule));
     rules.insert(at + 1, Arc::new(distinct::DistinctRule));
+    rules
+}
+
+fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let mut rules = PhysicalOptimizer::new().rules;
+    rules.insert(0, Arc::new(grouping::GroupingSetsRule));
     rules
 }
 
