@@ -1,5 +1,7 @@
 //! One error, its variants named by who must act: the caller, the operator, or us.
 
+mod blame;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -61,6 +63,10 @@ pub enum Error {
     /// The operator's configuration does not fit.
     #[error("{0}")]
     Config(String),
+
+    /// We must look: a statement made the query engine panic. The log has the place.
+    #[error("the query engine failed on this statement; that is a fault of ours, and the server goes on")]
+    Panicked,
 
     /// The engine has been closed.
     #[error("the engine is shutting down")]
@@ -135,23 +141,11 @@ impl Error {
         Some((line.parse().ok()?, column.parse().ok()?))
     }
 
-    /// Whether the statement is at fault, and not what runs it.
+    /// Whether the caller is at fault, and not what runs the request.
     pub fn is_callers(&self) -> bool {
-        use datafusion::error::DataFusionError as Fault;
         match self {
             Error::Invalid(_) | Error::Rejected(_) | Error::Limit(_) => true,
-            Error::Query(fault) => matches!(
-                fault.find_root(),
-                Fault::SQL(..)
-                    | Fault::Plan(_)
-                    | Fault::SchemaError(..)
-                    | Fault::Execution(_)
-                    | Fault::NotImplemented(_)
-                    | Fault::Configuration(_)
-                    | Fault::ArrowError(..)
-                    | Fault::Diagnostic(..)
-                    | Fault::Collection(_)
-            ),
+            Error::Query(fault) => blame::is_statements(fault),
             _ => false,
         }
     }
@@ -159,9 +153,11 @@ impl Error {
     /// The process's exit code, as sysexits.h numbers them: a script tells a damaged store from a full disk.
     pub fn exit_code(&self) -> u8 {
         match self {
+            Error::Query(_) if !self.is_callers() => 74,                    // EX_IOERR
             Error::Invalid(_) | Error::Rejected(_) | Error::Query(_) => 65, // EX_DATAERR
             Error::Busy(_) | Error::Limit(_) | Error::Locked { .. } | Error::Closed => 75, // EX_TEMPFAIL
             Error::Damaged { .. } => 66,                                    // EX_NOINPUT
+            Error::Panicked => 70,                                          // EX_SOFTWARE
             Error::Config(_) => 78,                                         // EX_CONFIG
             Error::Poisoned(_) | Error::Io { .. } | Error::Delta(_) | Error::Store(_) => 74, // EX_IOERR
         }
@@ -171,6 +167,9 @@ impl Error {
 /// What is wrong, without the names of the layers it came through.
 fn fault_text(fault: &datafusion::error::DataFusionError) -> String {
     use datafusion::sql::sqlparser::parser::ParserError;
+    if let Some(reason) = blame::pushed_down(fault) {
+        return reason.into_owned();
+    }
     let text = match fault.find_root() {
         datafusion::error::DataFusionError::SQL(error, _) => match &**error {
             ParserError::TokenizerError(text) | ParserError::ParserError(text) => {
@@ -193,13 +192,22 @@ impl From<deltalake_core::DeltaTableError> for Error {
 
 impl From<datafusion::error::DataFusionError> for Error {
     fn from(error: datafusion::error::DataFusionError) -> Error {
+        use datafusion::error::DataFusionError as Fault;
+        let error = match error {
+            // What came from below DataFusion passes through it as it was.
+            Fault::External(inner) => match inner.downcast::<Error>() {
+                Ok(ours) => return *ours,
+                Err(inner) => Fault::External(inner),
+            },
+            other => other,
+        };
         match error.find_root() {
             // DataFusion has no kind of its own for this bound.
             fault if fault.message().contains("max_temp_directory_size") => Error::Limit(
                 "the query needs more temporary files than query_spill_bytes allows: ask for fewer hours, or raise it"
                     .into(),
             ),
-            datafusion::error::DataFusionError::ResourcesExhausted(_) => Error::Limit(
+            Fault::ResourcesExhausted(_) => Error::Limit(
                 "the query needs more memory than is left of query_memory: ask for fewer hours, or raise it".into(),
             ),
             _ => Error::Query(Box::new(error)),

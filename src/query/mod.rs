@@ -3,7 +3,7 @@
 //! [`QueryEngine`] holds what is made once: functions, rules, the memory pool, the threads, and the plan of
 //! `queries/hour_stats.sql`, which every `GET /analytics` runs. [`statement`] takes a statement from its text to its rows;
 //! [`size`] refuses one too large to plan; [`catalog`] is what it finds by name, [`table`] the `events` table, [`bounded`] are
-//! functions that would answer without bound, [`grouping`] mends grouping sets, [`window`] counts what they hold, [`spans`] is what a predicate says
+//! functions that would answer without bound, [`grouping`] mends grouping sets, [`frames`] refuses windows that cannot be, [`window`] counts what they hold, [`spans`] is what a predicate says
 //! about time, [`scan`] reads files and memory as one, [`memory`] what is in memory, [`rollup`] the aggregates answered without a scan, [`distinct`] the
 //! distinct users of the others, [`courtesy`] what keeps a statement from being felt by requests. [`receipt`] and [`history`]
 //! tell what it cost, [`instruments`] what all of them did.
@@ -14,6 +14,7 @@ mod bounded;
 mod catalog;
 mod courtesy;
 mod distinct;
+mod frames;
 mod grouping;
 mod history;
 mod instruments;

@@ -31,7 +31,7 @@ use tracing::Instrument;
 use super::courtesy;
 use super::history::Running;
 use super::receipt::Receipt;
-use super::{QueryEngine, SHOW_CHUNKS, size, window};
+use super::{QueryEngine, SHOW_CHUNKS, frames, size, window};
 use crate::error::{Bound, Error, Result};
 use crate::storage::Snapshot;
 
@@ -216,7 +216,7 @@ impl Answer {
         if self.ended {
             return None;
         }
-        let message = self.batches.recv().await.unwrap_or_else(|| Err(died()));
+        let message = self.batches.recv().await.unwrap_or(Err(Error::Panicked));
         self.ended = !matches!(message, Ok(Some(_)));
         message.transpose()
     }
@@ -257,7 +257,13 @@ impl Session {
         {
             return Err(Error::Invalid(format!("{name} must be between 1 and {limit}")));
         }
-        self.config.options_mut().set(name, value)?;
+        if let Err(error) = self.config.options_mut().set(name, value) {
+            let reason = Error::from(error).to_string();
+            return Err(Error::Invalid(match reason.contains("not found on") {
+                true => format!("there is no option {name}; SHOW ALL lists them"),
+                false => format!("{name} cannot be {value:?}: {reason}"),
+            }));
+        }
         self.changed.insert(name.to_string(), value.to_string());
         Ok(())
     }
@@ -276,7 +282,8 @@ impl QueryEngine {
     ///
     /// # Errors
     /// [`Error::Invalid`] or [`Error::Query`] when the statement is at fault, [`Error::Busy`] when as many statements run as
-    /// may, [`Error::Limit`] when it takes longer or needs more memory than statements may.
+    /// may, [`Error::Limit`] when it takes longer or needs more memory than statements may, [`Error::Panicked`] when its task
+    /// panicked.
     pub async fn run(
         self: &Arc<Self>,
         session: &mut Session,
@@ -302,7 +309,7 @@ impl QueryEngine {
         let task = self.runtime().spawn(task).abort_handle();
         // Who stops waiting for the plan cancels it.
         let guard = AbortOnDrop(Some(task));
-        let (schema, changed) = plan.await.map_err(|_| died())??;
+        let (schema, changed) = plan.await.map_err(|_| Error::Panicked)??;
         if let Some(changed) = changed {
             *session = changed;
         }
@@ -473,7 +480,9 @@ fn bind(plan: LogicalPlan, params: Params) -> Result<LogicalPlan> {
 
 async fn execute(state: &SessionState, plan: &LogicalPlan) -> Result<SendableRecordBatchStream> {
     size::check_plan(plan)?;
-    let physical = window::count(courtesy::give_way(state.create_physical_plan(plan).await?)?)?;
+    let physical = state.create_physical_plan(plan).await?;
+    frames::check(&physical)?;
+    let physical = window::count(courtesy::give_way(physical)?)?;
     Ok(aside(execute_stream(physical, state.task_ctx())?))
 }
 
@@ -491,11 +500,6 @@ fn aside(mut stream: SendableRecordBatchStream) -> SendableRecordBatchStream {
         Ok(())
     });
     receiver.build()
-}
-
-/// What is told where a statement's task ended without a word: it panicked, and the log has the trace.
-fn died() -> Error {
-    DataFusionError::Internal("the statement ended unexpectedly".into()).into()
 }
 
 async fn within<T>(deadline: Instant, timeout: Duration, work: impl Future<Output = T>) -> Result<T> {
