@@ -2,7 +2,7 @@
 //!
 //! [`QueryEngine`] holds what is made once: functions, rules, the memory pool, the threads, and the plan of
 //! `queries/hour_stats.sql`, which every `GET /analytics` runs. [`statement`] takes a statement from its text to its rows;
-//! [`size`] refuses one too large to plan; [`catalog`] is what it finds by name, [`table`] the `events` table, [`bounded`] are
+//! [`syntax`] refuses clauses that would be dropped, [`size`] a statement too large to plan; [`catalog`] is what it finds by name, [`table`] the `events` table, [`bounded`] are
 //! functions that would answer without bound, [`window`] counts what window functions hold, [`spans`] is what a predicate says
 //! about time, [`memory`] the scan of what is in memory, [`rollup`] the aggregates answered without a scan, [`distinct`] the
 //! distinct users of the others, [`courtesy`] what keeps a statement from being felt by requests. [`receipt`] and [`history`]
@@ -23,6 +23,7 @@ mod rollup;
 mod size;
 mod spans;
 mod statement;
+mod syntax;
 mod table;
 mod window;
 
@@ -160,6 +161,8 @@ impl QueryEngine {
             .with_config(config)
             .with_runtime_env(runtime)
             .with_default_features()
+            .with_analyzer_rule(Arc::new(syntax::MultisetRule))
+            .with_analyzer_rule(Arc::new(syntax::NullAwareRule))
             .with_optimizer_rules(rules())
             .with_physical_optimizer_rule(Arc::new(courtesy::SerialRule))
             .build();

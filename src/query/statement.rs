@@ -31,7 +31,7 @@ use tracing::Instrument;
 use super::courtesy;
 use super::history::Running;
 use super::receipt::Receipt;
-use super::{QueryEngine, SHOW_CHUNKS, size, window};
+use super::{QueryEngine, SHOW_CHUNKS, size, syntax, window};
 use crate::error::{Bound, Error, Result};
 use crate::storage::Snapshot;
 
@@ -107,6 +107,8 @@ fn scalar(value: &serde_json::Value) -> Result<ScalarValue> {
 
 /// Splits a text at its semicolons. A text without a statement is none.
 pub fn parse(sql: &str) -> Result<Vec<Parsed>> {
+    // Editors of Windows begin a text with a byte order mark.
+    let sql = sql.strip_prefix('\u{feff}').unwrap_or(sql);
     let tokens = Tokenizer::new(&GenericDialect {}, sql)
         .tokenize_with_location()
         .map_err(|error| DataFusionError::SQL(Box::new(error.into()), None))?;
@@ -117,6 +119,7 @@ pub fn parse(sql: &str) -> Result<Vec<Parsed>> {
         let (Some(first), Some(last)) = (tokens.iter().find(is_code), tokens.iter().rfind(is_code)) else { continue };
         let text = places.excerpt(first, last);
         size::check_tokens(tokens)?;
+        syntax::check_verb(tokens)?;
         let statement = size::with_stack(tokens.len(), || parse_one(tokens.to_vec()))?;
         statements.extend(statement.map(|statement| Parsed { statement, text }));
     }
@@ -132,6 +135,11 @@ fn parse_one(tokens: Vec<TokenWithSpan>) -> Result<Option<Statement>> {
     }
     if let Some(Statement::Statement(statement)) = &mut statement {
         let _ = statement.visit(&mut FromChunks);
+    }
+    if let Some(statement) = &mut statement {
+        syntax::prepare(statement)?;
+        // Some clauses are longer in other words.
+        size::check(statement)?;
     }
     Ok(statement)
 }
@@ -414,7 +422,9 @@ impl Job {
 
     async fn plan(&mut self, statement: Statement, params: Params) -> Result<Planning> {
         let state = self.engine.state(&self.session, &self.snapshot, self.running.receipt())?;
-        let mut plan = state.statement_to_plan(statement).await?;
+        syntax::check_calls(&statement, &state)?;
+        let mut plan =
+            state.statement_to_plan(statement).await.map_err(|error| syntax::suggest_table(error, &state))?;
         match &plan {
             LogicalPlan::Statement(StatementPlan::SetVariable(set)) => {
                 self.session.set(&set.variable.to_lowercase(), &set.value)?;
@@ -467,7 +477,7 @@ fn bind(plan: LogicalPlan, params: Params) -> Result<LogicalPlan> {
     }
     match names.is_empty() {
         true => Ok(plan),
-        false => Ok(plan.with_param_values(values)?),
+        false => Ok(syntax::bind_limits(plan, &values)?.with_param_values(values)?),
     }
 }
 
