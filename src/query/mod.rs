@@ -162,6 +162,7 @@ impl QueryEngine {
             .with_runtime_env(runtime)
             .with_default_features()
             .with_analyzer_rule(Arc::new(syntax::MultisetRule))
+            .with_analyzer_rule(Arc::new(syntax::CountedSubqueries))
             .with_analyzer_rule(Arc::new(syntax::NullAwareRule))
             .with_optimizer_rules(rules())
             .with_physical_optimizer_rule(Arc::new(courtesy::SerialRule))

@@ -126,7 +126,8 @@ pub fn parse(sql: &str) -> Result<Vec<Parsed>> {
     Ok(statements)
 }
 
-fn parse_one(tokens: Vec<TokenWithSpan>) -> Result<Option<Statement>> {
+fn parse_one(mut tokens: Vec<TokenWithSpan>) -> Result<Option<Statement>> {
+    syntax::read_table(&mut tokens);
     let mut parser =
         DFParserBuilder::new(tokens).with_dialect(&GenericDialect {}).with_recursion_limit(RECURSION_LIMIT).build()?;
     let mut statement = parser.parse_statements()?.pop_front();

@@ -1,9 +1,9 @@
 //! The check of expressions: operators, special forms and calls of functions.
 
 use datafusion::sql::sqlparser::ast::{
-    Array, CaseWhen, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
-    FunctionArgumentList, FunctionArguments, Interval, JsonPath, NullTreatment, TypedString, WindowFrame, WindowSpec,
-    WindowType,
+    Array, BinaryOperator, CaseWhen, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Interval, JsonPath, NullTreatment, TypedString,
+    UnaryOperator, Value, WindowFrame, WindowSpec, WindowType,
 };
 
 use super::{clauses, refused};
@@ -12,7 +12,13 @@ use crate::error::Result;
 /// Checks one expression; those within it are checked by themselves.
 pub fn check_expr(expr: &Expr) -> Result<()> {
     match expr {
-        Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Value(_) | Expr::Wildcard(_) => Ok(()),
+        Expr::Value(value) => match &value.value {
+            Value::SingleQuotedByteStringLiteral(_) | Value::DoubleQuotedByteStringLiteral(_) => {
+                Err(refused(format!("the literal {value}"), "write a string or a number"))
+            }
+            _ => Ok(()),
+        },
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Wildcard(_) => Ok(()),
         Expr::QualifiedWildcard(_, _) | Expr::Nested(_) | Expr::Tuple(_) | Expr::Subquery(_) => Ok(()),
         Expr::CompoundFieldAccess { root: _, access_chain: _ } => Ok(()),
         Expr::IsFalse(_) | Expr::IsNotFalse(_) | Expr::IsTrue(_) | Expr::IsNotTrue(_) => Ok(()),
@@ -20,7 +26,11 @@ pub fn check_expr(expr: &Expr) -> Result<()> {
         Expr::IsDistinctFrom(_, _) | Expr::IsNotDistinctFrom(_, _) => Ok(()),
         Expr::InList { expr: _, list: _, negated: _ } | Expr::InSubquery { expr: _, subquery: _, negated: _ } => Ok(()),
         Expr::Between { expr: _, negated: _, low: _, high: _ } => Ok(()),
-        Expr::BinaryOp { left: _, op: _, right: _ } | Expr::UnaryOp { op: _, expr: _ } => Ok(()),
+        Expr::BinaryOp { left: _, op, right: _ } => check_operator(op),
+        Expr::UnaryOp { op: UnaryOperator::Plus | UnaryOperator::Minus | UnaryOperator::Not, expr: _ } => Ok(()),
+        Expr::UnaryOp { op, expr: _ } => {
+            Err(refused(format!("the operator {op}"), "write a function, or a condition with NOT"))
+        }
         Expr::Exists { subquery: _, negated: _ } => Ok(()),
         Expr::AtTimeZone { timestamp: _, time_zone: _ } => Ok(()),
         Expr::Extract { field: _, syntax: _, expr: _ } => Ok(()),
@@ -41,6 +51,31 @@ pub fn check_expr(expr: &Expr) -> Result<()> {
         Expr::Function(call) => check_call(call),
         _ => check_special(expr),
     }
+}
+
+/// Operators that are not planned, or that mean something else in the dialects that people come from.
+fn check_operator(op: &BinaryOperator) -> Result<()> {
+    let instead = match op {
+        BinaryOperator::BitwiseXor => "it would be XOR of bits, write power(x, y)",
+        BinaryOperator::PGOverlap => "write AND",
+        BinaryOperator::DuckIntegerDivide | BinaryOperator::MyIntegerDivide => "integers are divided to integers by /",
+        BinaryOperator::Arrow
+        | BinaryOperator::LongArrow
+        | BinaryOperator::HashArrow
+        | BinaryOperator::HashLongArrow
+        | BinaryOperator::HashMinus
+        | BinaryOperator::AtArrow
+        | BinaryOperator::ArrowAt
+        | BinaryOperator::AtAt
+        | BinaryOperator::AtQuestion
+        | BinaryOperator::Question
+        | BinaryOperator::QuestionAnd
+        | BinaryOperator::QuestionPipe => "an event has no JSON and no arrays",
+        BinaryOperator::Regexp | BinaryOperator::Match => "write ~ and a regular expression",
+        BinaryOperator::Custom(_) | BinaryOperator::PGCustomBinaryOperator(_) => "write a function",
+        _ => return Ok(()),
+    };
+    Err(refused(format!("the operator {op}"), instead))
 }
 
 /// The forms of which the planner reads a part, or nothing.
@@ -143,7 +178,10 @@ fn check_arguments(name: &str, list: &FunctionArgumentList) -> Result<()> {
             FunctionArgExpr::Expr(_) => {}
             FunctionArgExpr::Wildcard if !is_distinct && name.eq_ignore_ascii_case("count") => {}
             FunctionArgExpr::Wildcard | FunctionArgExpr::QualifiedWildcard(_) if name.eq_ignore_ascii_case("count") => {
-                let instead = "write the columns, or SELECT count(*) FROM (SELECT DISTINCT * FROM …)";
+                let instead = match is_distinct {
+                    true => "write SELECT count(*) FROM (SELECT DISTINCT * FROM …)",
+                    false => "write count(*), or a column of the table",
+                };
                 let distinct = if is_distinct { "DISTINCT " } else { "" };
                 return Err(refused(format!("count({distinct}{value})"), instead));
             }

@@ -8,11 +8,12 @@
 //! adds does not compile until somebody has decided about it.
 //!
 //! What needs the names of functions is checked by [`calls`] when the session is known; what needs the plan is mended by
-//! [`plans`].
+//! [`plans`] and [`subqueries`].
 
 mod calls;
 mod clauses;
 mod expressions;
+mod like;
 mod limits;
 mod names;
 mod plans;
@@ -20,6 +21,7 @@ mod quantified;
 mod relations;
 mod rewrite;
 mod similar;
+mod subqueries;
 mod tables;
 mod using;
 mod verbs;
@@ -37,8 +39,9 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 pub use self::calls::check_calls;
 pub use self::limits::bind_limits;
 pub use self::plans::{MultisetRule, NullAwareRule};
+pub use self::subqueries::CountedSubqueries;
 pub use self::tables::suggest_table;
-pub use self::verbs::check_verb;
+pub use self::verbs::{check_verb, read_table};
 use crate::error::{Error, Result};
 
 /// Names, rewrites and checks a statement that was parsed.

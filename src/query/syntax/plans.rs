@@ -84,15 +84,14 @@ impl AnalyzerRule for NullAwareRule {
     }
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        let mut count = 0;
-        Ok(plan.transform_up_with_subqueries(|plan| heed_nulls(plan, &mut count))?.data)
+        Ok(plan.transform_up_with_subqueries(heed_nulls)?.data)
     }
 }
 
-fn heed_nulls(plan: LogicalPlan, count: &mut usize) -> Result<Transformed<LogicalPlan>> {
+fn heed_nulls(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     let plan = match plan {
         LogicalPlan::Filter(Filter { predicate, input, .. }) => {
-            let predicate = as_condition(predicate, input.schema(), count)?;
+            let predicate = as_condition(predicate, input.schema())?;
             LogicalPlan::Filter(Filter::try_new(predicate, input)?)
         }
         other => other,
@@ -126,30 +125,38 @@ fn is_unknown_possible(in_subquery: &InSubquery, outer: &DFSchema) -> Result<boo
 }
 
 /// Rewrites what must be true for a row to stay: there unknown is as good as false.
-fn as_condition(expr: Expr, outer: &DFSchema, count: &mut usize) -> Result<Expr> {
+fn as_condition(expr: Expr, outer: &DFSchema) -> Result<Expr> {
     match expr {
         Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::And | Operator::Or), right }) => {
-            let left = as_condition(*left, outer, count)?;
-            let right = as_condition(*right, outer, count)?;
+            let left = as_condition(*left, outer)?;
+            let right = as_condition(*right, outer)?;
             Ok(Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right))))
         }
         Expr::Not(inner) => match *inner {
             Expr::InSubquery(InSubquery { expr, subquery, negated: false }) => {
-                as_condition(Expr::InSubquery(InSubquery { expr, subquery, negated: true }), outer, count)
+                as_condition(Expr::InSubquery(InSubquery { expr, subquery, negated: true }), outer)
             }
             other => Ok(Expr::Not(Box::new(other))),
         },
-        Expr::InSubquery(not_in) if not_in.negated && is_unknown_possible(&not_in, outer)? => {
-            *count += 1;
-            not_exists(not_in, outer, *count)
-        }
+        Expr::InSubquery(not_in) if not_in.negated && is_unknown_possible(&not_in, outer)? => not_exists(not_in, outer),
         other => Ok(other),
     }
 }
 
 /// That the subquery has no row which is equal or unknown.
-fn not_exists(not_in: InSubquery, outer: &DFSchema, number: usize) -> Result<Expr> {
+fn not_exists(not_in: InSubquery, outer: &DFSchema) -> Result<Expr> {
     let InSubquery { expr, subquery, negated: _ } = not_in;
+    let rows = Arc::unwrap_or_clone(subquery.subquery);
+    let Some(column) = rows.schema().iter().next().map(Expr::from) else {
+        return plan_err!("a subquery has no columns");
+    };
+    // Where no row is left, one aggregate still has a row; and of two columns of one name one would be compared with itself.
+    let is_counted = rows.exists(|plan| {
+        Ok(matches!(plan, LogicalPlan::Aggregate(_) | LogicalPlan::Limit(_) | LogicalPlan::Window(_)))
+    })?;
+    if is_counted || expr.exists(|part| Ok(*part == column))? {
+        return plan_err!("NOT IN with such a subquery of columns around it is not answered here: write NOT EXISTS");
+    }
     let value = expr.transform_up(|expr| match expr {
         Expr::Column(column) => {
             let field = Arc::clone(outer.field_from_column(&column)?);
@@ -157,11 +164,6 @@ fn not_exists(not_in: InSubquery, outer: &DFSchema, number: usize) -> Result<Exp
         }
         other => Ok(Transformed::no(other)),
     })?;
-    // A name of its own keeps its columns apart from those of the tables around it.
-    let rows = LogicalPlanBuilder::from(subquery.subquery).alias(format!("not_in_{number}"))?.build()?;
-    let Some(column) = rows.schema().iter().next().map(Expr::from) else {
-        return plan_err!("a subquery has no columns");
-    };
     let matches = column.clone().eq(value.data.clone()).or(column.is_null()).or(value.data.is_null());
     let rows = LogicalPlanBuilder::from(rows).filter(matches)?.build()?;
     let outer_ref_columns = rows.all_out_ref_exprs();

@@ -6,13 +6,13 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, Fetch, GroupByExpr, GroupByWithModifier, Join, JoinOperator, LimitClause, Offset, OrderBy,
-    OrderByExpr, OrderByKind, OrderByOptions, Query, Select, SelectFlavor, SelectItem, SetExpr, SetOperator,
-    Statement as Ast, TableWithJoins, Top, TopQuantity, Value, Values, Visit, VisitMut, Visitor, VisitorMut,
-    WildcardAdditionalOptions, WindowSpec, WindowType,
+    BinaryOperator, Distinct, Expr, Fetch, GroupByExpr, GroupByWithModifier, Join, JoinOperator, LimitClause, Offset,
+    OrderBy, OrderByExpr, OrderByKind, OrderByOptions, Query, Select, SelectFlavor, SelectItem, SetExpr, SetOperator,
+    Statement as Ast, TableWithJoins, Top, TopQuantity, Value, ValueWithSpan, Values, Visit, VisitMut, Visitor,
+    VisitorMut, WildcardAdditionalOptions, WindowSpec, WindowType,
 };
 
-use super::{Copies, as_flow, expression, quantified, query, similar, using, windows};
+use super::{Copies, as_flow, expression, like, quantified, query, similar, using, windows};
 use crate::error::{Error, Result};
 
 /// Rewrites a whole statement.
@@ -27,10 +27,29 @@ pub fn rewrite(statement: &mut Ast) -> Result<()> {
 struct Rewrite {
     /// Comparisons with ANY and ALL that are open.
     quantified: usize,
+    /// Parameters `?` so far.
+    parameters: usize,
 }
 
 impl VisitorMut for Rewrite {
     type Break = Error;
+
+    fn pre_visit_value(&mut self, value: &mut ValueWithSpan) -> ControlFlow<Error> {
+        match &mut value.value {
+            Value::Placeholder(name) if name == "?" => {
+                self.parameters += 1;
+                *name = format!("${}", self.parameters);
+            }
+            Value::Placeholder(name) => {
+                if let Some(bare) = name.strip_prefix(':') {
+                    *name = format!("${bare}");
+                }
+            }
+            Value::NationalStringLiteral(text) => value.value = Value::SingleQuotedString(std::mem::take(text)),
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
         as_flow(rewrite_query(query))
@@ -44,6 +63,10 @@ impl VisitorMut for Rewrite {
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
         match expr {
             Expr::SimilarTo { .. } => as_flow(similar::rewrite(expr)),
+            Expr::Like { .. } | Expr::ILike { .. } => {
+                like::rewrite(expr);
+                ControlFlow::Continue(())
+            }
             Expr::RLike { negated, expr: text, pattern, regexp: _ } => {
                 let op = if *negated { BinaryOperator::PGRegexNotMatch } else { BinaryOperator::PGRegexMatch };
                 *expr = Expr::BinaryOp { left: text.clone(), op, right: pattern.clone() };
@@ -75,6 +98,7 @@ fn rewrite_query(query: &mut Query) -> Result<()> {
     sort_by_all(order_by, body);
     let SetExpr::Select(select) = &mut **body else { return Ok(()) };
     windows::write_out(select, order_by.as_mut())?;
+    sort_by_columns(select, order_by.as_mut());
     using::merge(select, order_by.as_mut())?;
     take_top(select, limit_clause);
     limit_by(select, order_by.as_ref(), limit_clause)
@@ -255,14 +279,51 @@ fn take_top(select: &mut Select, limit: &mut Option<LimitClause>) {
 /// ORDER BY ALL over a union was dropped, and over a SELECT with an expression refused.
 fn sort_by_all(order_by: &mut Option<OrderBy>, body: &SetExpr) {
     let Some(OrderBy { kind, .. }) = order_by else { return };
-    let OrderByKind::All(options) = kind else { return };
-    let options: OrderByOptions = *options;
+    let options: OrderByOptions = match &*kind {
+        OrderByKind::All(options) => *options,
+        // In this dialect the word is read as a name.
+        OrderByKind::Expressions(sorts) => match &sorts[..] {
+            [OrderByExpr { expr: Expr::Identifier(name), options, with_fill: None }]
+                if name.quote_style.is_none() && name.value.eq_ignore_ascii_case("ALL") =>
+            {
+                *options
+            }
+            _ => return,
+        },
+    };
+    *kind = OrderByKind::All(options);
     let Some(projection) = leftmost(body) else { return };
     let is_counted = |item: &SelectItem| !matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(_, _));
     if projection.iter().all(is_counted) {
         let positions = 1..=projection.len() as u64;
         let sort = |position| OrderByExpr { expr: number(position), options, with_fill: None };
         *kind = OrderByKind::Expressions(positions.map(sort).collect());
+    }
+}
+
+/// After DISTINCT the planner knows an expression that is sorted by as a column of the answer only if it has no name.
+fn sort_by_columns(select: &Select, order_by: Option<&mut OrderBy>) {
+    let Some(OrderBy { kind: OrderByKind::Expressions(sorts), .. }) = order_by else { return };
+    if select.distinct != Some(Distinct::Distinct) {
+        return;
+    }
+    let is_counted = |item: &&SelectItem| matches!(item, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. });
+    let texts: Vec<String> = select.projection.iter().take_while(is_counted).map(written).collect();
+    for sort in sorts {
+        let text = sort.expr.to_string();
+        if let Some(at) = texts.iter().position(|column| *column == text)
+            && !matches!(sort.expr, Expr::Value(_) | Expr::Identifier(_))
+        {
+            sort.expr = number(at as u64 + 1);
+        }
+    }
+}
+
+/// The text of a column without its name.
+fn written(item: &SelectItem) -> String {
+    match item {
+        SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => expr.to_string(),
+        _ => String::new(),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::error::is_near;
 pub fn suggest_table(error: DataFusionError, state: &SessionState) -> DataFusionError {
     let text = error.find_root().message().into_owned();
     let Some(told) = unknown(&text, "table '", "' not found", "table", &tables(state))
-        .or_else(|| unknown(&text, "Table function '", "' not found", "table function", &functions(state)))
+        .or_else(|| unknown(&text, "table function '", "' not found", "table function", &functions(state)))
     else {
         return error;
     };

@@ -2,13 +2,14 @@
 
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{DescribeAlias, Statement as Ast};
+use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::refused;
 use crate::error::{Error, Result};
 
 /// First words of statements that write, or that are about what does not exist here.
-const WRITING: [&str; 34] = [
+const WRITING: [&str; 35] = [
     "INSERT",
     "UPDATE",
     "DELETE",
@@ -43,6 +44,7 @@ const WRITING: [&str; 34] = [
     "REFRESH",
     "REINDEX",
     "COMMENT",
+    "PRAGMA",
 ];
 
 /// Refuses a statement by its first word, before it is parsed: one that writes is told so, however it goes on.
@@ -112,4 +114,15 @@ fn check_kind(statement: &Ast) -> Result<()> {
             }
         }
     }
+}
+
+/// `TABLE events` is `SELECT * FROM events`, which the parser knows within a statement alone.
+pub fn read_table(tokens: &mut Vec<TokenWithSpan>) {
+    let Some(at) = tokens.iter().position(|token| !matches!(token.token, Token::Whitespace(_))) else { return };
+    let span = tokens[at].span;
+    if !matches!(&tokens[at].token, Token::Word(word) if word.keyword == Keyword::TABLE && word.quote_style.is_none()) {
+        return;
+    }
+    let words = [Token::make_keyword("SELECT"), Token::Mul, Token::make_keyword("FROM")];
+    tokens.splice(at..=at, words.map(|token| TokenWithSpan { token, span }));
 }
