@@ -1,10 +1,12 @@
 //! One error, its variants named by who must act: the caller, the operator, or us.
 
 mod blame;
+mod fault;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+pub use self::fault::is_near;
 use crate::event::Rejection;
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -57,7 +59,7 @@ pub enum Error {
     Store(#[from] object_store::Error),
 
     /// The caller's query failed, or one of ours.
-    #[error("{}", fault_text(.0))]
+    #[error("{}", fault::text(.0))]
     Query(#[source] Box<datafusion::error::DataFusionError>),
 
     /// The operator's configuration does not fit.
@@ -162,26 +164,6 @@ impl Error {
             Error::Poisoned(_) | Error::Io { .. } | Error::Delta(_) | Error::Store(_) => 74, // EX_IOERR
         }
     }
-}
-
-/// What is wrong, without the names of the layers it came through.
-fn fault_text(fault: &datafusion::error::DataFusionError) -> String {
-    use datafusion::sql::sqlparser::parser::ParserError;
-    if let Some(reason) = blame::pushed_down(fault) {
-        return reason.into_owned();
-    }
-    let text = match fault.find_root() {
-        datafusion::error::DataFusionError::SQL(error, _) => match &**error {
-            ParserError::TokenizerError(text) | ParserError::ParserError(text) => {
-                text.rsplit_once(" at Line: ").map_or(text.as_str(), |(reason, _)| reason).to_string()
-            }
-            ParserError::RecursionLimitExceeded => "the statement is nested too deeply".into(),
-        },
-        other => other.message().into_owned(),
-    };
-    // What a statement does wrong is no fault of the library's, whatever it says at the end.
-    let text = text.split("\nThis issue was likely caused by a bug").next().unwrap_or_default();
-    text.replace("Error during planning: ", "").replace("Internal error: ", "")
 }
 
 impl From<deltalake_core::DeltaTableError> for Error {

@@ -2,9 +2,11 @@
 //!
 //! [`QueryEngine`] holds what is made once: functions, rules, the memory pool, the threads, and the plan of
 //! `queries/hour_stats.sql`, which every `GET /analytics` runs. [`statement`] takes a statement from its text to its rows;
-//! [`size`] refuses one too large to plan; [`catalog`] is what it finds by name, [`table`] the `events` table, [`bounded`] are
-//! functions that would answer without bound, [`grouping`] mends grouping sets, [`frames`] refuses windows that cannot be, [`window`] counts what they hold, [`spans`] is what a predicate says
-//! about time, [`scan`] reads files and memory as one, [`memory`] what is in memory, [`rollup`] the aggregates answered without a scan, [`distinct`] the
+//! [`syntax`] refuses clauses that would be dropped, [`size`] a statement too large to plan; [`catalog`] is what it finds by
+//! name, [`table`] the `events` table, [`bounded`] are functions that would answer without bound, [`grouping`] mends grouping
+//! sets, [`frames`] refuses windows that cannot be, [`window`] counts what they hold, [`spans`] is what a predicate says about
+//! time, [`scan`] reads files and memory as one, [`memory`] what is in memory, [`rollup`] the aggregates answered without a
+//! scan, [`distinct`] the
 //! distinct users of the others, [`courtesy`] what keeps a statement from being felt by requests. [`receipt`] and [`history`]
 //! tell what it cost, [`instruments`] what all of them did.
 //!
@@ -26,6 +28,7 @@ mod scan;
 mod size;
 mod spans;
 mod statement;
+mod syntax;
 mod table;
 mod window;
 
@@ -165,6 +168,9 @@ impl QueryEngine {
             .with_config(config)
             .with_runtime_env(runtime)
             .with_default_features()
+            .with_analyzer_rule(Arc::new(syntax::MultisetRule))
+            .with_analyzer_rule(Arc::new(syntax::CountedSubqueries))
+            .with_analyzer_rule(Arc::new(syntax::NullAwareRule))
             .with_optimizer_rules(rules())
             .with_physical_optimizer_rules(physical_rules())
             .build();

@@ -31,7 +31,7 @@ use tracing::Instrument;
 use super::courtesy;
 use super::history::Running;
 use super::receipt::Receipt;
-use super::{QueryEngine, SHOW_CHUNKS, frames, size, window};
+use super::{QueryEngine, SHOW_CHUNKS, frames, size, syntax, window};
 use crate::error::{Bound, Error, Result};
 use crate::storage::Snapshot;
 
@@ -107,6 +107,8 @@ fn scalar(value: &serde_json::Value) -> Result<ScalarValue> {
 
 /// Splits a text at its semicolons. A text without a statement is none.
 pub fn parse(sql: &str) -> Result<Vec<Parsed>> {
+    // Editors of Windows begin a text with a byte order mark.
+    let sql = sql.strip_prefix('\u{feff}').unwrap_or(sql);
     let tokens = Tokenizer::new(&GenericDialect {}, sql)
         .tokenize_with_location()
         .map_err(|error| DataFusionError::SQL(Box::new(error.into()), None))?;
@@ -117,13 +119,15 @@ pub fn parse(sql: &str) -> Result<Vec<Parsed>> {
         let (Some(first), Some(last)) = (tokens.iter().find(is_code), tokens.iter().rfind(is_code)) else { continue };
         let text = places.excerpt(first, last);
         size::check_tokens(tokens)?;
+        syntax::check_verb(tokens)?;
         let statement = size::with_stack(tokens.len(), || parse_one(tokens.to_vec()))?;
         statements.extend(statement.map(|statement| Parsed { statement, text }));
     }
     Ok(statements)
 }
 
-fn parse_one(tokens: Vec<TokenWithSpan>) -> Result<Option<Statement>> {
+fn parse_one(mut tokens: Vec<TokenWithSpan>) -> Result<Option<Statement>> {
+    syntax::read_table(&mut tokens);
     let mut parser =
         DFParserBuilder::new(tokens).with_dialect(&GenericDialect {}).with_recursion_limit(RECURSION_LIMIT).build()?;
     let mut statement = parser.parse_statements()?.pop_front();
@@ -132,6 +136,11 @@ fn parse_one(tokens: Vec<TokenWithSpan>) -> Result<Option<Statement>> {
     }
     if let Some(Statement::Statement(statement)) = &mut statement {
         let _ = statement.visit(&mut FromChunks);
+    }
+    if let Some(statement) = &mut statement {
+        syntax::prepare(statement)?;
+        // Some clauses are longer in other words.
+        size::check(statement)?;
     }
     Ok(statement)
 }
@@ -421,7 +430,9 @@ impl Job {
 
     async fn plan(&mut self, statement: Statement, params: Params) -> Result<Planning> {
         let state = self.engine.state(&self.session, &self.snapshot, self.running.receipt())?;
-        let mut plan = state.statement_to_plan(statement).await?;
+        syntax::check_calls(&statement, &state)?;
+        let mut plan =
+            state.statement_to_plan(statement).await.map_err(|error| syntax::suggest_table(error, &state))?;
         match &plan {
             LogicalPlan::Statement(StatementPlan::SetVariable(set)) => {
                 self.session.set(&set.variable.to_lowercase(), &set.value)?;
@@ -474,7 +485,7 @@ fn bind(plan: LogicalPlan, params: Params) -> Result<LogicalPlan> {
     }
     match names.is_empty() {
         true => Ok(plan),
-        false => Ok(plan.with_param_values(values)?),
+        false => Ok(syntax::bind_limits(plan, &values)?.with_param_values(values)?),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod bench;
 mod cli;
+mod dialects;
 mod differential;
 mod engine;
 mod export;
