@@ -5,7 +5,7 @@
 //! [`size`] refuses one too large to plan; [`catalog`] is what it finds by name, [`table`] the `events` table, [`bounded`] are
 //! functions that would answer without bound, [`window`] counts what window functions hold, [`spans`] is what a predicate says
 //! about time, [`memory`] the scan of what is in memory, [`rollup`] the aggregates answered without a scan, [`distinct`] the
-//! distinct users of the others, [`courtesy`] what keeps a statement from being felt by requests. [`receipt`] and [`history`]
+//! distinct users of the others, [`functions`] the functions that are ours, [`courtesy`] what keeps a statement from being felt by requests. [`receipt`] and [`history`]
 //! tell what it cost, [`instruments`] what all of them did.
 //!
 //! This module knows snapshots, never the engine: a query cannot change what it reads.
@@ -14,6 +14,7 @@ mod bounded;
 mod catalog;
 mod courtesy;
 mod distinct;
+mod functions;
 mod history;
 mod instruments;
 mod library;
@@ -156,13 +157,14 @@ impl QueryEngine {
             .with_memory_pool(Arc::new(FairSpillPool::new(options.memory_bytes as usize)))
             .with_max_temp_directory_size(options.spill_bytes)
             .build_arc()?;
-        let mut base = SessionStateBuilder::new()
+        let mut base = functions::plan(SessionStateBuilder::new())
             .with_config(config)
             .with_runtime_env(runtime)
             .with_default_features()
             .with_optimizer_rules(rules())
             .with_physical_optimizer_rule(Arc::new(courtesy::SerialRule))
             .build();
+        functions::register(&mut base)?;
         for function in bounded::functions() {
             base.register_udf(function)?;
         }
