@@ -3,11 +3,11 @@
 //! [`QueryEngine`] holds what is made once: functions, rules, the memory pool, the threads, and the plan of
 //! `queries/hour_stats.sql`, which every `GET /analytics` runs. [`statement`] takes a statement from its text to its rows;
 //! [`syntax`] refuses clauses that would be dropped, [`size`] a statement too large to plan; [`catalog`] is what it finds by
-//! name, [`table`] the `events` table, [`bounded`] are functions that would answer without bound, [`grouping`] mends grouping
-//! sets, [`frames`] refuses windows that cannot be, [`window`] counts what they hold, [`spans`] is what a predicate says about
-//! time, [`scan`] reads files and memory as one, [`memory`] what is in memory, [`rollup`] the aggregates answered without a
-//! scan, [`distinct`] the
-//! distinct users of the others, [`courtesy`] what keeps a statement from being felt by requests. [`receipt`] and [`history`]
+//! name, [`table`] the `events` table, [`functions`] are ours, [`bounded`] those that would answer without bound, [`grouping`]
+//! mends grouping sets, [`frames`] refuses windows that cannot be, [`window`] counts what they hold, [`spans`] is what a
+//! predicate says about time, [`scan`] reads files and memory as one, [`memory`] what is in memory, [`rollup`] the aggregates
+//! answered without a scan, [`distinct`] the distinct users of the others, [`courtesy`] what keeps a statement from being felt
+//! by requests. [`receipt`] and [`history`]
 //! tell what it cost, [`instruments`] what all of them did.
 //!
 //! This module knows snapshots, never the engine: a query cannot change what it reads.
@@ -17,6 +17,7 @@ mod catalog;
 mod courtesy;
 mod distinct;
 mod frames;
+mod functions;
 mod grouping;
 mod history;
 mod instruments;
@@ -164,7 +165,7 @@ impl QueryEngine {
             .with_memory_pool(Arc::new(FairSpillPool::new(options.memory_bytes as usize)))
             .with_max_temp_directory_size(options.spill_bytes)
             .build_arc()?;
-        let mut base = SessionStateBuilder::new()
+        let mut base = functions::plan(SessionStateBuilder::new())
             .with_config(config)
             .with_runtime_env(runtime)
             .with_default_features()
@@ -174,6 +175,7 @@ impl QueryEngine {
             .with_optimizer_rules(rules())
             .with_physical_optimizer_rules(physical_rules())
             .build();
+        functions::register(&mut base)?;
         for function in bounded::functions() {
             base.register_udf(function)?;
         }

@@ -52,6 +52,9 @@ const BOUNDED: [(&str, u64); 2] =
 /// Options that statements are parsed before.
 const FIXED: [&str; 2] = ["datafusion.sql_parser.recursion_limit", "datafusion.sql_parser.dialect"];
 
+/// The zone of times without one, which is always that of the answers.
+const TIME_ZONE: &str = "datafusion.execution.time_zone";
+
 /// What outlives a statement: the options that `SET` changed.
 #[derive(Clone, Debug)]
 pub struct Session {
@@ -92,14 +95,24 @@ impl Params {
     }
 }
 
+/// 2 to the power of 64.
+const TWO_TO_64: f64 = 18_446_744_073_709_551_616.0;
+
 fn scalar(value: &serde_json::Value) -> Result<ScalarValue> {
     Ok(match value {
         serde_json::Value::Null => ScalarValue::Null,
         serde_json::Value::Bool(value) => ScalarValue::Boolean(Some(*value)),
         serde_json::Value::String(value) => ScalarValue::Utf8(Some(value.clone())),
-        serde_json::Value::Number(value) => match (value.as_i64(), value.as_f64()) {
-            (Some(value), _) => ScalarValue::Int64(Some(value)),
-            (None, value) => ScalarValue::Float64(value),
+        serde_json::Value::Number(value) => match (value.as_i64(), value.as_u64(), value.as_f64()) {
+            (Some(value), ..) => ScalarValue::Int64(Some(value)),
+            (_, Some(value), _) => ScalarValue::UInt64(Some(value)),
+            // JSON is read as 64 bits, so that the last digits of a longer integer are gone already.
+            (.., Some(value)) if value.fract() == 0.0 && (TWO_TO_64..1e38).contains(&value.abs()) => {
+                let reason = "an integer parameter beyond 64 bits loses digits: give it as a string, and cast it in the \
+                              statement to DECIMAL(38, 0), or to DOUBLE";
+                return Err(Error::Invalid(reason.into()));
+            }
+            (.., value) => ScalarValue::Float64(value),
         },
         _ => return Err(Error::Invalid("a parameter must be a string, a number, a boolean or null".into())),
     })
@@ -260,6 +273,11 @@ impl Session {
             let families = SETTABLE.map(|prefix| format!("{prefix}*")).join(", ");
             return Err(Error::Invalid(format!("{name} cannot be set here; what can be set is {families}")));
         }
+        if name == TIME_ZONE && !["UTC", "+00:00", "Z", "ETC/UTC"].contains(&value.to_ascii_uppercase().as_str()) {
+            let reason = "times are answered in UTC: write timestamp AT TIME ZONE 'Europe/Berlin' where another zone's clock counts";
+            return Err(Error::Invalid(reason.into()));
+        }
+        let value = if name == TIME_ZONE { "UTC" } else { value };
         let limit = BOUNDED.iter().find(|(bounded, _)| *bounded == name);
         if let Some((_, limit)) = limit
             && !value.parse::<u64>().is_ok_and(|value| (1..=*limit).contains(&value))
@@ -537,6 +555,26 @@ mod tests {
     fn a_fault_says_where() {
         let error = parse("select 1;\nselect a b c").unwrap_err();
         assert_eq!(error.position(), Some((2, 12)), "{error}");
+    }
+
+    #[test]
+    fn the_time_zone_of_a_session_stays_utc() {
+        let mut session = Session::new(SessionConfig::new());
+        session.set(TIME_ZONE, "utc").unwrap();
+        let refusal = session.set(TIME_ZONE, "Europe/Berlin").unwrap_err().to_string();
+        assert!(refusal.contains("AT TIME ZONE"), "{refusal}");
+    }
+
+    /// Bug: an integer above i64 became a float. Consequence: its last digits were others. Cure: unsigned up to 64 bits, an error
+    /// beyond.
+    #[test]
+    fn an_integer_parameter_keeps_its_digits() {
+        let of = |json: &str| Params::from_json(&serde_json::from_str(json).unwrap());
+        assert!(matches!(&of("[18446744073709551615]").unwrap(), Params::Positional(values)
+            if values[..] == [ScalarValue::UInt64(Some(u64::MAX))]));
+        assert!(matches!(&of("[1.5, 1e300]").unwrap(), Params::Positional(values)
+            if values[..] == [ScalarValue::Float64(Some(1.5)), ScalarValue::Float64(Some(1e300))]));
+        assert!(of("[18446744073709551616]").is_err());
     }
 
     #[test]

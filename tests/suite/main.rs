@@ -25,4 +25,5 @@ mod simulation;
 mod sql;
 mod sql_http;
 mod support;
+mod time;
 mod verify;
