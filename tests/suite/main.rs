@@ -11,6 +11,7 @@ mod heavy_sql;
 mod hostile;
 mod http;
 mod idempotency;
+mod imports;
 mod kills;
 mod layers;
 mod limits;
