@@ -91,11 +91,11 @@ fn outside(rule: &str, us: i64) -> Rejection {
     Rejection::new("timestamp", format!("{rule}; found {}", instant_text(us)))
 }
 
-/// The instant as RFC 3339 where a calendar reaches it, and as a number of microseconds where none does.
+/// The instant as RFC 3339, or that no calendar reaches it.
 fn instant_text(us: i64) -> String {
     match DateTime::from_timestamp_micros(us) {
         Some(instant) => instant.to_rfc3339_opts(SecondsFormat::AutoSi, true),
-        None => format!("{us} microseconds since 1970"),
+        None => "a time that no calendar reaches".into(),
     }
 }
 

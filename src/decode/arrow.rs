@@ -129,7 +129,9 @@ fn texts(parameter: &'static str, column: &dyn Array) -> Result<Cells<ArrayRef>,
         DataType::FixedSizeBinary(width) if *width as usize <= MAX_USER_BYTES => {
             converted(column, &DataType::BinaryView)?
         }
-        other => return Err(DecodeError::Malformed(format!("the column {parameter} must be text, but is {other}"))),
+        other => {
+            return Err(DecodeError::Malformed(format!("keeps the column {parameter} as {other}; it must be text")));
+        }
     };
     // Bytes that are not UTF-8 come back as nulls.
     let text = converted(&bytes, &DataType::Utf8View)?;
@@ -280,8 +282,8 @@ pub fn check_timestamps(rules: TimestampRules, column: &dyn Array, first_row: u6
 }
 
 fn no_timestamp(column: &dyn Array) -> DecodeError {
-    let wanted = "must be numbers, Arrow timestamps or RFC 3339 text";
-    DecodeError::Malformed(format!("the column timestamp {wanted}, but is {}", column.data_type()))
+    let wanted = "it must be numbers, timestamps or RFC 3339 text";
+    DecodeError::Malformed(format!("keeps the column timestamp as {}; {wanted}", column.data_type()))
 }
 
 fn each<T: ArrowPrimitiveType>(

@@ -47,7 +47,7 @@ fn a_bad_line_of_ndjson_is_named_with_its_reason() {
         (r#"{"timestamp":"noon","user":"a","event":"click"}"#, &*noon),
         (
             r#"{"timestamp":1e300,"user":"a","event":"click"}"#,
-            "timestamp: must not lie after 9999-12-31T23:59:59.999Z; found 9223372036854775807 microseconds since 1970",
+            "timestamp: must not lie after 9999-12-31T23:59:59.999Z; found a time that no calendar reaches",
         ),
         (r#"{"timestamp":NaN,"user":"a","event":"click"}"#, "expected value at column 14"),
         (
@@ -335,10 +335,10 @@ fn what_arrow_keeps_and_no_event_has_is_told() {
     let one = || whole(&[1], &DataType::Int64);
     let float: ArrayRef = Arc::new(Float64Array::from(vec![1.5]));
     assert!(row(float.clone(), text(&["a"])).starts_with("row 1: timestamp: must be whole milliseconds"));
-    assert_eq!(row(one(), float), "the column user must be text, but is Float64");
+    assert_eq!(row(one(), float), "keeps the column user as Float64; it must be text");
     let half: ArrayRef = cast(&StringArray::from(vec!["1.5"]), &DataType::Decimal128(5, 1)).unwrap();
     assert!(row(half.clone(), text(&["a"])).starts_with("row 1: timestamp: must be whole milliseconds"));
-    assert_eq!(row(one(), half), "the column user must be text, but is Decimal128(5, 1)");
+    assert_eq!(row(one(), half), "keeps the column user as Decimal128(5, 1); it must be text");
     let bytes: ArrayRef = Arc::new(BinaryArray::from_vec(vec![b"a\xff"]));
     assert_eq!(row(one(), bytes), r#"row 1: user: must be UTF-8; found "a\\xff""#);
     for (unit, value) in
@@ -354,7 +354,7 @@ fn what_arrow_keeps_and_no_event_has_is_told() {
         DataType::Duration(TimeUnit::Second),
     ] {
         let of_days = cast(&Int32Array::from(vec![1]), &of).or_else(|_| cast(&one(), &of)).unwrap();
-        assert!(row(of_days, text(&["a"])).starts_with("the column timestamp must be numbers"), "{of}");
+        assert!(row(of_days, text(&["a"])).starts_with("keeps the column timestamp as "), "{of}");
     }
 }
 
@@ -426,9 +426,9 @@ fn the_first_bad_row_of_an_arrow_batch_is_named_whichever_column_it_lies_in() {
 #[test]
 fn a_column_of_another_type_or_none_is_refused() {
     let day: ArrayRef = Arc::new(Date32Array::from(vec![1]));
-    let wanted = "the column timestamp must be numbers, Arrow timestamps or RFC 3339 text, but is Date32";
+    let wanted = "keeps the column timestamp as Date32; it must be numbers, timestamps or RFC 3339 text";
     assert_eq!(three(day.clone(), text(&["a"]), text(&["click"])), Err(wanted.into()));
-    let user = "the column user must be text, but is Date32";
+    let user = "keeps the column user as Date32; it must be text";
     assert_eq!(three(whole(&[1], &DataType::Int64), day, text(&["click"])), Err(user.into()));
     let missing = decode(Format::ArrowStream, &stream(&[("user", text(&["a"]))])).unwrap_err();
     assert!(missing.to_string().starts_with("has no column timestamp; found \"user\"; "), "{missing}");
