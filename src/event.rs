@@ -108,6 +108,15 @@ pub fn shown(value: &str) -> String {
     }
 }
 
+/// The same of bytes that are not text.
+pub fn shown_bytes(value: &[u8]) -> String {
+    const MAX_BYTES: usize = 60;
+    match value.get(..MAX_BYTES) {
+        None => format!("\"{}\"", value.escape_ascii()),
+        Some(begin) => format!("\"{}\"... ({} bytes)", begin.escape_ascii(), value.len()),
+    }
+}
+
 /// Checks a user's name.
 pub fn check_user(user: &str) -> Result<&str, Rejection> {
     match user.len() {

@@ -14,7 +14,9 @@ use uuid::Uuid;
 use super::columns::COLUMNS;
 use super::options::Options;
 use super::{BATCH_EVENTS, DecodeError};
-use crate::event::{EventBatch, EventKind, MAX_USER_BYTES, Rejection, TimestampRules, check_event, check_user};
+use crate::event::{
+    EventBatch, EventKind, MAX_USER_BYTES, Rejection, TimestampRules, check_event, check_user, shown_bytes,
+};
 
 /// The first row of a column that cannot be stored, counted from 0 in its batch.
 type BadCell = (usize, Rejection);
@@ -137,8 +139,8 @@ fn texts(parameter: &'static str, column: &dyn Array) -> Result<Cells<ArrayRef>,
     let text = converted(&bytes, &DataType::Utf8View)?;
     Ok(match (0..text.len()).find(|&row| text.null_count() > 0 && text.is_null(row)) {
         Some(row) => {
-            let found = bytes.as_binary_view().value(row).escape_ascii().to_string();
-            Err((row, Rejection::new(parameter, format!("must be UTF-8; found {}", crate::event::shown(&found)))))
+            let found = shown_bytes(bytes.as_binary_view().value(row));
+            Err((row, Rejection::new(parameter, format!("must be UTF-8; found {found}"))))
         }
         None => Ok(text),
     })

@@ -6,7 +6,7 @@ use super::columns::COLUMNS;
 use super::options::Options;
 use super::records::{Dialect, Records};
 use super::{BATCH_EVENTS, DecodeError, next_batch};
-use crate::event::{EventBatch, EventKind, Rejection, TimestampRules, check_event, check_user, shown};
+use crate::event::{EventBatch, EventKind, Rejection, TimestampRules, check_event, check_user, shown_bytes};
 
 /// What may stand between the fields of a CSV whose header says so. A comma comes first.
 const DELIMITERS: [u8; 4] = *b",;\t|";
@@ -133,7 +133,7 @@ impl Columns {
             }
             Ok(text) => Ok(text),
             Err(_) => {
-                let found = shown(&String::from_utf8_lossy(records.field(self.places[column])));
+                let found = shown_bytes(records.field(self.places[column]));
                 Err(Rejection::new(COLUMNS[column], format!("must be UTF-8; found {found}")))
             }
         };
