@@ -62,8 +62,8 @@ pub struct ReadArgs {
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<FileFormat>,
 
-    /// What stands between the fields of a CSV: one character or tab [default: what the header has, a comma, semicolon, tab or
-    /// bar]
+    /// What stands between fields: one character or tab [default: a tab in TSV; in CSV what the header has, a comma,
+    /// semicolon, tab or bar]
     #[arg(long, value_name = "CHAR", value_parser = parse_delimiter)]
     pub delimiter: Option<u8>,
 

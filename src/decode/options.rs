@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_content_types_parameters_say_how_a_body_is_read() {
-        let read = |value| Options::from_content_type(value);
+        let read = |value: &str| Options::from_content_type(value);
         assert_eq!(read("text/csv"), Ok(Options::default()));
         assert_eq!(read("text/csv; charset=utf-8; header=present"), Ok(Options::default()));
         let columns = ColumnNames::parse("timestamp=time,user=user id").unwrap();

@@ -61,7 +61,8 @@ async fn post(app: &App, request: Request<Body>) -> Result<Response, Problem> {
 
 /// What the content type says of the body: its format, and how it is read.
 fn format(headers: &HeaderMap) -> Result<(Format, Options), Problem> {
-    let named = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let named = headers.get(CONTENT_TYPE).and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
+    let named = named.unwrap_or_default();
     let format = Format::from_content_type(named).ok_or_else(|| {
         let detail = format!("the content types taken here are {FORMATS}");
         Problem::unsupported(detail, ACCEPT_POST, FORMATS)
