@@ -22,7 +22,7 @@ mod value;
 
 pub use flags::Flags;
 pub use resolve::{Resolved, Source, resolve};
-pub use value::{ByteSize, CorsOrigin, Count, LogFilter, LogFormat, Value};
+pub use value::{ByteSize, CorsOrigin, Count, LogFilter, LogFormat, Reach, Value};
 
 /// The prefix of every environment variable.
 pub const ENV_PREFIX: &str = "HOURGLASS_";
@@ -134,6 +134,10 @@ settings! {
     max_connections: Count = Count(12_000);
     /// Bodies of POST /events held in memory at once; past it the answer is 503.
     batch_slots: Count = Count(4);
+    /// How far behind the server's clock the timestamp of an event sent over HTTP may lie; none for as far as 1970.
+    event_max_age: Reach = Reach(None);
+    /// How far ahead of the server's clock it may lie; none for as far as 9999.
+    event_max_ahead: Reach = Reach(None);
     /// Threads that serve requests; one a core by default.
     worker_threads: Count = Count(std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64));
     /// Answer aggregates over whole hours from exact per-hour rollups.
@@ -211,6 +215,8 @@ impl Config {
             shutdown_timeout: self.shutdown_timeout,
             max_connections: saturate(self.max_connections.0),
             batch_slots: saturate(self.batch_slots.0),
+            event_max_age: self.event_max_age.0,
+            event_max_ahead: self.event_max_ahead.0,
         }
     }
 }

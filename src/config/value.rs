@@ -62,7 +62,7 @@ impl Value for Duration {
     const PLACEHOLDER: &'static str = "DURATION";
 
     fn parse(text: &str) -> Option<Duration> {
-        let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
+        let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
         let (digits, factor_ms) = units.iter().find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, *factor)))?;
         parse_digits(digits.trim_end())?.checked_mul(factor_ms).map(Duration::from_millis)
     }
@@ -72,6 +72,26 @@ impl Value for Duration {
             ms if ms % 1_000 == 0 => format!("{}s", ms / 1_000),
             ms => format!("{ms}ms"),
         }
+    }
+}
+
+/// A duration, or none where there is no end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reach(pub Option<Duration>);
+
+impl Value for Reach {
+    const ACCEPTS: &'static str = "none or a duration such as 1h or 400d";
+    const PLACEHOLDER: &'static str = "DURATION";
+
+    fn parse(text: &str) -> Option<Reach> {
+        match text {
+            "none" => Some(Reach(None)),
+            _ => Duration::parse(text).map(|duration| Reach(Some(duration))),
+        }
+    }
+
+    fn show(&self) -> String {
+        self.0.map_or_else(|| "none".to_owned(), |duration| duration.show())
     }
 }
 
@@ -234,6 +254,7 @@ mod tests {
     fn durations_need_a_unit() {
         assert_eq!(Duration::parse("500ms"), Some(Duration::from_millis(500)));
         assert_eq!(Duration::parse("5m"), Some(Duration::from_secs(300)));
+        assert_eq!(Duration::parse("2d"), Some(Duration::from_secs(172_800)));
         for text in ["10", "s", "1.5s", "-1s", "18446744073709551615h"] {
             assert_eq!(Duration::parse(text), None, "{text}");
         }
@@ -247,6 +268,9 @@ mod tests {
         for ms in [0, 1, 1500, 60_000] {
             let duration = Duration::from_millis(ms);
             assert_eq!(Duration::parse(&duration.show()), Some(duration));
+        }
+        for text in ["none", "3600s"] {
+            assert_eq!(Reach::parse(text).unwrap().show(), text);
         }
         for text in ["*", "https://example.com", "none"] {
             assert_eq!(CorsOrigin::parse(text).unwrap().show(), text);

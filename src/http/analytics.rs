@@ -41,6 +41,8 @@ pub fn post_now(
     let query = hot_query(app, request, &Method::POST).filter(|_| request.body().is_end_stream())?;
     let params = params::event(query).ok()?;
     let key = params::key(request.headers(), params.key).ok()?;
+    app.times.bounds().check(params.timestamp_us).ok()?;
+    app.times.observe(&[params.timestamp_us]);
     let appended = app.engine.append_event(params.timestamp_us, &params.user, params.kind, key);
     Some(async move { Ok(appended.await.map(|_| empty(StatusCode::NO_CONTENT))?) })
 }
@@ -56,7 +58,9 @@ async fn post(app: &App, request: Request<Body>) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
     let params = params::event(head.uri.query().unwrap_or_default())?;
     let key = params::key(&head.headers, params.key)?;
+    app.times.bounds().check(params.timestamp_us)?;
     body::discard(body, &app.options).await?;
+    app.times.observe(&[params.timestamp_us]);
     app.engine.append_event(params.timestamp_us, &params.user, params.kind, key).await?;
     Ok(empty(StatusCode::NO_CONTENT))
 }

@@ -44,6 +44,7 @@ use connection::Connection;
 use metrics::{Asked, Metrics};
 use problem::Problem;
 use request_id::RequestId;
+use times::EventTimes;
 
 mod analytics;
 mod body;
@@ -57,6 +58,7 @@ mod process;
 mod request_id;
 mod serve;
 mod sql;
+mod times;
 
 pub use ceiling::ceiling;
 pub use serve::serve;
@@ -77,6 +79,9 @@ pub struct HttpOptions {
     pub max_connections: usize,
     /// Bodies of `POST /events` in memory at once.
     pub batch_slots: usize,
+    /// How far back and ahead of the clock an event may lie; without one, as far as the store reaches.
+    pub event_max_age: Option<Duration>,
+    pub event_max_ahead: Option<Duration>,
 }
 
 /// An answer that is there, or comes.
@@ -90,13 +95,16 @@ pub struct App {
     /// One permit for each batch body in memory. A semaphore that nobody waits on: without a permit the answer is 503.
     batch_slots: Arc<Semaphore>,
     metrics: Metrics,
+    times: EventTimes,
 }
 
 impl App {
     pub fn new(engine: Engine, query: Arc<QueryEngine>, options: HttpOptions) -> App {
         let slots = options.batch_slots.min(Semaphore::MAX_PERMITS);
         let metrics = Metrics::new(&engine, &query);
-        App { engine, query, batch_slots: Arc::new(Semaphore::new(slots)), options, metrics }
+        let (age, ahead) = (options.event_max_age, options.event_max_ahead);
+        let times = EventTimes::new(age, ahead, engine.clock().clone(), metrics.suspicious_timestamps.clone());
+        App { engine, query, batch_slots: Arc::new(Semaphore::new(slots)), options, metrics, times }
     }
 
     /// Answers one request: the hot paths in the call itself, the others in a future. Hyper moves a connection's future for

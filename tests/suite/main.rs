@@ -12,6 +12,7 @@ mod heavy_sql;
 mod hostile;
 mod http;
 mod idempotency;
+mod imports;
 mod joins;
 mod kills;
 mod layers;
