@@ -22,7 +22,7 @@ mod value;
 
 pub use flags::Flags;
 pub use resolve::{Resolved, Source, resolve};
-pub use value::{ByteSize, CorsOrigin, Count, LogFilter, LogFormat, Reach, Value};
+pub use value::{ByteSize, CorsOrigin, Count, Folder, LogFilter, LogFormat, Reach, Value};
 
 /// The prefix of every environment variable.
 pub const ENV_PREFIX: &str = "HOURGLASS_";
@@ -152,6 +152,8 @@ settings! {
     query_concurrency: Count = Count(QueryOptions::default().concurrency as u64);
     /// Threads that a query works on; by default one a core but one, which is left to requests.
     query_threads: Count = Count((QueryOptions::default().threads as u64 - 1).max(1));
+    /// Folder of saved queries of one's own, beside the bundled ones: NAME.sql, headed as in queries/. Read at the start.
+    queries: Folder = Folder(None);
     /// Size at which a segment of the write-ahead log is closed and the next begun.
     wal_segment_bytes: ByteSize = ByteSize(EngineOptions::default().wal_segment_bytes);
     /// Rows in memory at which they are written to data files.
@@ -202,6 +204,7 @@ impl Config {
             concurrency: saturate(self.query_concurrency.0),
             threads: saturate(self.query_threads.0),
             settings: Vec::new(),
+            queries: self.queries.0.clone(),
         }
     }
 

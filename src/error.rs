@@ -62,6 +62,10 @@ pub enum Error {
     #[error("{}", fault::text(.0))]
     Query(#[source] Box<datafusion::error::DataFusionError>),
 
+    /// The operator must repair or restore: a statement read a data file that is missing, or not what was written.
+    #[error("{0}")]
+    DataFile(String),
+
     /// The operator's configuration does not fit.
     #[error("{0}")]
     Config(String),
@@ -152,16 +156,17 @@ impl Error {
         }
     }
 
-    /// The process's exit code, as sysexits.h numbers them: a script tells a damaged store from a full disk.
+    /// The process's exit code, as sysexits.h numbers them: a script tells a damaged store from a full disk. What a server
+    /// answers becomes an error of the same kind ([`crate::client`]), and so ends in the same code.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Error::Query(_) if !self.is_callers() => 74,                    // EX_IOERR
-            Error::Invalid(_) | Error::Rejected(_) | Error::Query(_) => 65, // EX_DATAERR
+            Error::Invalid(_) | Error::Rejected(_) => 65, // EX_DATAERR
+            Error::Query(_) if self.is_callers() => 65,
+            Error::Damaged { .. } | Error::DataFile(_) => 66, // EX_NOINPUT
+            Error::Panicked => 70,                            // EX_SOFTWARE
+            Error::Poisoned(_) | Error::Io { .. } | Error::Delta(_) | Error::Store(_) | Error::Query(_) => 74, // EX_IOERR
             Error::Busy(_) | Error::Limit(_) | Error::Locked { .. } | Error::Closed => 75, // EX_TEMPFAIL
-            Error::Damaged { .. } => 66,                                    // EX_NOINPUT
-            Error::Panicked => 70,                                          // EX_SOFTWARE
-            Error::Config(_) => 78,                                         // EX_CONFIG
-            Error::Poisoned(_) | Error::Io { .. } | Error::Delta(_) | Error::Store(_) => 74, // EX_IOERR
+            Error::Config(_) => 78,                                                        // EX_CONFIG
         }
     }
 }
@@ -192,19 +197,27 @@ impl From<datafusion::error::DataFusionError> for Error {
             Fault::ResourcesExhausted(_) => Error::Limit(
                 "the query needs more memory than is left of query_memory: ask for fewer hours, or raise it".into(),
             ),
+            _ if blame::is_data_file(&error) => Error::DataFile(format!(
+                "a data file is missing or damaged ({}); hourglass verify names all of them",
+                fault::text(&error)
+            )),
             _ => Error::Query(Box::new(error)),
         }
     }
 }
 
+/// Of a file that is being written: those of the store are read by DataFusion.
 impl From<parquet::errors::ParquetError> for Error {
     fn from(error: parquet::errors::ParquetError) -> Error {
-        Error::from(datafusion::error::DataFusionError::from(error))
+        Error::Query(Box::new(datafusion::error::DataFusionError::from(error)))
     }
 }
 
 impl From<arrow::error::ArrowError> for Error {
     fn from(error: arrow::error::ArrowError) -> Error {
+        if let arrow::error::ArrowError::IoError(_, source) = error {
+            return Error::Io { path: "rows".into(), action: "write", source };
+        }
         Error::from(datafusion::error::DataFusionError::from(error))
     }
 }

@@ -340,6 +340,17 @@ pub fn file_schema() -> SchemaRef {
     SCHEMA.clone()
 }
 
+/// Reads a time as people type it on a command line, and answers microseconds: as [`parse_timestamp`], or a date alone, which is
+/// its first instant (GMT).
+pub fn parse_time(text: &str) -> Result<i64, String> {
+    let is_date = text.len() == 10 && text.as_bytes()[4] == b'-';
+    let parsed = if is_date { parse_timestamp(&format!("{text}T00:00:00Z")) } else { parse_timestamp(text) };
+    parsed.map_err(|rejection| match rejection.reason.starts_with("must not lie") {
+        true => rejection.reason,
+        false => "is no time: a date such as 2020-01-01, RFC 3339 such as 2020-01-01T00:00:00Z, or milliseconds".into(),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -358,6 +369,18 @@ mod tests {
         );
         assert_eq!(again.as_ref(), Ok(&batch));
         assert_eq!(batch.get(1), Event { timestamp_us: MAX_TIMESTAMP_US, user: "Zoë", kind: EventKind::Impression });
+    }
+
+    #[test]
+    fn a_time_on_the_command_line_may_be_a_date() {
+        assert_eq!(parse_time("1970-01-02"), Ok(86_400_000_000));
+        assert_eq!(parse_time("1970-01-01T01:00:00Z"), Ok(3_600_000_000));
+        assert_eq!(parse_time("3600000"), Ok(3_600_000_000));
+        assert_eq!(parse_time("9999-12-31"), Ok(MAX_TIMESTAMP_US + 1 - 86_400_000_000));
+        for wrong in ["2025-02-30", "yesterday", "2025-2-1", "2025-02-01T", "0000-00-00"] {
+            assert!(parse_time(wrong).unwrap_err().starts_with("is no time"), "{wrong}");
+        }
+        assert!(parse_time("1969-12-31").unwrap_err().contains("must not lie before"));
     }
 
     #[test]

@@ -147,6 +147,26 @@ impl Value for PathBuf {
     }
 }
 
+/// A folder that there may be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Folder(pub Option<PathBuf>);
+
+impl Value for Folder {
+    const ACCEPTS: &'static str = "a path, or none";
+    const PLACEHOLDER: &'static str = "DIR";
+
+    fn parse(text: &str) -> Option<Folder> {
+        match text {
+            "none" => Some(Folder(None)),
+            text => PathBuf::parse(text).map(|path| Folder(Some(path))),
+        }
+    }
+
+    fn show(&self) -> String {
+        self.0.as_ref().map_or("none".to_owned(), PathBuf::show)
+    }
+}
+
 impl Value for SocketAddr {
     const ACCEPTS: &'static str = "an address and a port such as 127.0.0.1:8080 or [::]:8080";
     const PLACEHOLDER: &'static str = "ADDR:PORT";

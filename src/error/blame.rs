@@ -20,6 +20,16 @@ pub fn is_statements(fault: &DataFusionError) -> bool {
     pushed_down(fault).is_some() || !chain(fault).any(is_stores)
 }
 
+/// Whether a file of the store could not be read for what it is. Statements read no other Parquet.
+pub fn is_data_file(fault: &DataFusionError) -> bool {
+    let is_file = |error: &(dyn StdError + 'static)| {
+        matches!(error.downcast_ref(), Some(object_store::Error::NotFound { .. }))
+            || matches!(error.downcast_ref(), Some(ArrowError::ParquetError(_)))
+            || error.downcast_ref().is_some_and(|error| !matches!(error, ParquetError::External(_)))
+    };
+    pushed_down(fault).is_none() && chain(fault).any(is_file)
+}
+
 /// The errors from the outermost to the one met first.
 fn chain(fault: &DataFusionError) -> impl Iterator<Item = &(dyn StdError + 'static)> {
     std::iter::successors(Some(fault as &(dyn StdError + 'static)), |error| StdError::source(*error))
@@ -97,7 +107,8 @@ mod tests {
         assert!(!is_statements(&ParquetError::EOF("footer".into()).into()));
         assert!(!is_statements(&wrapped(ArrowError::ParquetError("page".into()))));
         let gone = object_store::Error::NotFound { path: "a".into(), source: "b".into() };
-        assert!(!is_statements(&ParquetError::from(gone).into()));
+        let gone = DataFusionError::from(ParquetError::from(gone));
+        assert!(!is_statements(&gone) && is_data_file(&gone));
         assert!(!is_statements(&DataFusionError::IoError(std::io::Error::other("disk"))));
         let damaged = super::super::Error::Damaged { path: "a".into(), offset: 0, reason: "x".into(), advice: "" };
         assert!(!is_statements(&DataFusionError::External(Box::new(damaged)).context("reading")));

@@ -5,7 +5,7 @@
 //! | `/analytics?timestamp&user&event` | POST | 204 once the event is durable and visible |
 //! | `/analytics?timestamp` | GET, HEAD | 200, the numbers of the hour |
 //! | `/events` | POST | 200 and the number of events, all of them durable and visible, or none stored |
-//! | `/sql` | POST, GET | 200, the rows of a statement, in the format that `Accept` names |
+//! | `/sql` | POST, GET | 200, the rows of a statement, in the format that `format` or `Accept` names |
 //! | `/queries`, `/queries/NAME` | GET | 200, the library of statements; the rows of one of them |
 //! | `/admin/flush` | POST | 204 once everything acknowledged before is in data files |
 //! | `/metrics` | GET, HEAD | 200, what this process did and how it fares, as OpenMetrics |
@@ -46,6 +46,7 @@ use problem::Problem;
 use request_id::RequestId;
 use times::EventTimes;
 
+mod accept;
 mod analytics;
 mod body;
 mod ceiling;

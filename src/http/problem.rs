@@ -49,6 +49,7 @@ mod kind {
         TOO_HEAVY: 422 "too-heavy" "The statement takes more than one may";
         CALLER_GONE: 499 "caller-gone" "The caller has gone";
         INTERNAL: 500 "internal" "The server failed";
+        DAMAGED_STORE: 500 "damaged-store" "A data file is missing or damaged";
         BUSY: 503 "busy" "Too much at once";
         UNAVAILABLE: 503 "unavailable" "Not in service";
     }
@@ -166,8 +167,12 @@ impl Problem {
 
     /// A fault on this side. Its cause goes to the log and not to the caller, who can do nothing with our paths.
     pub fn internal(cause: &dyn std::fmt::Display) -> Problem {
+        Problem::ours(&kind::INTERNAL, cause)
+    }
+
+    fn ours(kind: &'static Kind, cause: &dyn std::fmt::Display) -> Problem {
         tracing::error!(%cause, "a request failed");
-        Problem::new(&kind::INTERNAL, "the server's log names the cause beside this request's id")
+        Problem::new(kind, "the server's log names the cause beside this request's id")
     }
 
     pub fn reason(&self) -> &'static str {
@@ -227,6 +232,7 @@ impl From<Error> for Problem {
             }
             Error::Poisoned(_) => Problem::unavailable(error.to_string(), "poisoned"),
             Error::Closed => Problem::unavailable(error.to_string(), "closed"),
+            Error::DataFile(_) => Problem::ours(&kind::DAMAGED_STORE, &error),
             other => Problem::internal(&other),
         }
     }

@@ -34,6 +34,7 @@ mod table;
 mod window;
 
 use std::any::Any;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -95,6 +96,8 @@ pub struct QueryOptions {
     pub threads: usize,
     /// What `system.settings` shows.
     pub settings: Vec<Setting>,
+    /// A folder of statements beside the bundled ones.
+    pub queries: Option<PathBuf>,
 }
 
 /// One row of `system.settings`.
@@ -117,6 +120,7 @@ impl Default for QueryOptions {
             concurrency: 8,
             threads: std::thread::available_parallelism().map_or(1, |cores| cores.get()),
             settings: Vec::new(),
+            queries: None,
         }
     }
 }
@@ -134,6 +138,7 @@ pub struct QueryEngine {
     slots: Arc<Semaphore>,
     history: Arc<History>,
     settings: Arc<[Setting]>,
+    library: Library,
     /// The threads of statements; taken when the engine goes.
     runtime: Option<Runtime>,
 }
@@ -189,6 +194,7 @@ impl QueryEngine {
             slots: Arc::new(Semaphore::new(concurrency)),
             history: Arc::default(),
             settings: options.settings.clone().into(),
+            library: options.queries.as_deref().map_or_else(|| Ok(Library::default()), Library::with_folder)?,
             // One more than a statement is planned for: beside one that computes without a pause there is a thread for the
             // clock that ends it, and for the next.
             runtime: Some(threads(options.threads + 1)?),
@@ -198,6 +204,11 @@ impl QueryEngine {
 
     fn runtime(&self) -> &Runtime {
         self.runtime.as_ref().expect("taken on drop only")
+    }
+
+    /// The statements that have a name.
+    pub fn library(&self) -> &Library {
+        &self.library
     }
 
     /// A session with the options as configured.

@@ -7,6 +7,7 @@ mod differential;
 mod engine;
 mod export;
 mod faults;
+mod formats;
 mod fuzz;
 mod heavy_sql;
 mod hostile;
