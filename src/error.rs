@@ -31,6 +31,14 @@ pub enum Error {
     )]
     Poisoned(String),
 
+    /// The operator must start the process again: a thread of the engine has ended, which is a fault of ours.
+    #[error("{0}; nothing more is stored, and the process ends: start it again")]
+    Died(String),
+
+    /// The caller uses an idempotency key for two requests, and can correct it.
+    #[error("the idempotency key came before with other content; nothing was stored")]
+    KeyReused,
+
     /// The operator must repair or restore: what is on the disk is not what was written there.
     #[error("{path}: damaged at byte {offset}: {reason}. {advice}", path = path.display())]
     Damaged { path: PathBuf, offset: u64, reason: String, advice: &'static str },
@@ -74,6 +82,8 @@ pub enum Bound {
     Memory,
     Disk,
     OpenFiles,
+    /// The file system lets nobody write, or not us.
+    ReadOnly,
     Keys,
     Queries,
     Batches,
@@ -90,6 +100,7 @@ impl Bound {
             Bound::Memory => "memory-full",
             Bound::Disk => "disk-full",
             Bound::OpenFiles => "too-many-open-files",
+            Bound::ReadOnly => "not-writable",
             Bound::Keys => "too-many-keys",
             Bound::Queries => "too-many-queries",
             Bound::Batches => "too-many-batches",
@@ -106,6 +117,7 @@ impl fmt::Display for Bound {
             Bound::Memory => "memory is full and cannot be flushed yet",
             Bound::Disk => "the disk is full",
             Bound::OpenFiles => "as many files are open as may",
+            Bound::ReadOnly => "the data directory cannot be written to",
             Bound::Keys => "as many idempotency keys are remembered as may (idempotency_max_keys)",
             Bound::Queries => "as many queries run as may",
             Bound::Batches => "as many batches as fit are being read",
@@ -139,7 +151,7 @@ impl Error {
     pub fn is_callers(&self) -> bool {
         use datafusion::error::DataFusionError as Fault;
         match self {
-            Error::Invalid(_) | Error::Rejected(_) | Error::Limit(_) => true,
+            Error::Invalid(_) | Error::Rejected(_) | Error::Limit(_) | Error::KeyReused => true,
             Error::Query(fault) => matches!(
                 fault.find_root(),
                 Fault::SQL(..)
@@ -159,11 +171,12 @@ impl Error {
     /// The process's exit code, as sysexits.h numbers them: a script tells a damaged store from a full disk.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Error::Invalid(_) | Error::Rejected(_) | Error::Query(_) => 65, // EX_DATAERR
-            Error::Busy(_) | Error::Limit(_) | Error::Locked { .. } | Error::Closed => 75, // EX_TEMPFAIL
-            Error::Damaged { .. } => 66,                                    // EX_NOINPUT
-            Error::Config(_) => 78,                                         // EX_CONFIG
-            Error::Poisoned(_) | Error::Io { .. } | Error::Delta(_) | Error::Store(_) => 74, // EX_IOERR
+            Error::Invalid(_) | Error::Rejected(_) | Error::Query(_) | Error::KeyReused => 65, // EX_DATAERR
+            Error::Busy(_) | Error::Limit(_) | Error::Locked { .. } | Error::Closed => 75,     // EX_TEMPFAIL
+            Error::Damaged { .. } => 66,                                                       // EX_NOINPUT
+            Error::Died(_) => 70,                                                              // EX_SOFTWARE
+            Error::Config(_) => 78,                                                            // EX_CONFIG
+            Error::Poisoned(_) | Error::Io { .. } | Error::Delta(_) | Error::Store(_) => 74,   // EX_IOERR
         }
     }
 }
