@@ -168,7 +168,7 @@ settings! {
     users_cache_bytes: ByteSize = ByteSize(EngineOptions::default().users_cache_bytes);
     /// How long a request sent again under its idempotency key counts once.
     idempotency_window: Duration = Duration::from_millis(EngineOptions::default().idempotency_window_ms);
-    /// Idempotency keys kept in memory, 20 to 40 bytes each; past it the answer to a request with a key is 503.
+    /// Idempotency keys kept in memory, 24 to 48 bytes each; past it the answer to a request with a key is 503.
     idempotency_max_keys: Count = Count(EngineOptions::default().idempotency_max_keys as u64);
     /// How long a failed write of data files waits before it is tried again.
     flush_retry: Duration = Duration::from_millis(EngineOptions::default().flush_retry_ms);

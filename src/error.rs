@@ -35,6 +35,14 @@ pub enum Error {
     )]
     Poisoned(String),
 
+    /// The operator must start the process again: a thread of the engine has ended, which is a fault of ours.
+    #[error("{0}; nothing more is stored, and the process ends: start it again")]
+    Died(String),
+
+    /// The caller uses an idempotency key for two requests, and can correct it.
+    #[error("the idempotency key came before with other content; nothing was stored")]
+    KeyReused,
+
     /// The operator must repair or restore: what is on the disk is not what was written there.
     #[error("{path}: damaged at byte {offset}: {reason}. {advice}", path = path.display())]
     Damaged { path: PathBuf, offset: u64, reason: String, advice: &'static str },
@@ -86,6 +94,8 @@ pub enum Bound {
     Memory,
     Disk,
     OpenFiles,
+    /// The file system lets nobody write, or not us.
+    ReadOnly,
     Keys,
     Queries,
     Batches,
@@ -102,6 +112,7 @@ impl Bound {
             Bound::Memory => "memory-full",
             Bound::Disk => "disk-full",
             Bound::OpenFiles => "too-many-open-files",
+            Bound::ReadOnly => "not-writable",
             Bound::Keys => "too-many-keys",
             Bound::Queries => "too-many-queries",
             Bound::Batches => "too-many-batches",
@@ -118,6 +129,7 @@ impl fmt::Display for Bound {
             Bound::Memory => "memory is full and cannot be flushed yet",
             Bound::Disk => "the disk is full",
             Bound::OpenFiles => "as many files are open as may",
+            Bound::ReadOnly => "the data directory cannot be written to",
             Bound::Keys => "as many idempotency keys are remembered as may (idempotency_max_keys)",
             Bound::Queries => "as many queries run as may",
             Bound::Batches => "as many batches as fit are being read",
@@ -150,7 +162,7 @@ impl Error {
     /// Whether the caller is at fault, and not what runs the request.
     pub fn is_callers(&self) -> bool {
         match self {
-            Error::Invalid(_) | Error::Rejected(_) | Error::Limit(_) => true,
+            Error::Invalid(_) | Error::Rejected(_) | Error::Limit(_) | Error::KeyReused => true,
             Error::Query(fault) => blame::is_statements(fault),
             _ => false,
         }
@@ -160,10 +172,10 @@ impl Error {
     /// answers becomes an error of the same kind ([`crate::client`]), and so ends in the same code.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Error::Invalid(_) | Error::Rejected(_) => 65, // EX_DATAERR
+            Error::Invalid(_) | Error::Rejected(_) | Error::KeyReused => 65, // EX_DATAERR
             Error::Query(_) if self.is_callers() => 65,
             Error::Damaged { .. } | Error::DataFile(_) => 66, // EX_NOINPUT
-            Error::Panicked => 70,                            // EX_SOFTWARE
+            Error::Panicked | Error::Died(_) => 70,           // EX_SOFTWARE
             Error::Poisoned(_) | Error::Io { .. } | Error::Delta(_) | Error::Store(_) | Error::Query(_) => 74, // EX_IOERR
             Error::Busy(_) | Error::Limit(_) | Error::Locked { .. } | Error::Closed => 75, // EX_TEMPFAIL
             Error::Config(_) => 78,                                                        // EX_CONFIG

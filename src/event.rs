@@ -153,12 +153,54 @@ impl Key {
     }
 }
 
+/// What a request under a key holds, as the CRC-32C of its events in the order in which they were sent: by it a client that uses
+/// a key again for something else is told so. It is no guard against who means harm: whose key it is, it is their own harm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Content(u32);
+
+impl Content {
+    /// That of a key of which no more is known than that it came.
+    pub const UNKNOWN: Content = Content(0);
+
+    pub fn of<'e>(events: impl IntoIterator<Item = Event<'e>>) -> Content {
+        let mut sum = 0;
+        for event in events {
+            let mut head = [0; EVENT_BYTES];
+            head[..8].copy_from_slice(&event.timestamp_us.to_le_bytes());
+            head[8..12].copy_from_slice(&(event.user.len() as u32).to_le_bytes());
+            head[12] = event.kind as u8;
+            sum = crc32c::crc32c_append(crc32c::crc32c_append(sum, &head), event.user.as_bytes());
+        }
+        Content(sum.max(1))
+    }
+
+    /// Whether both may be of the same events.
+    pub fn matches(self, other: Content) -> bool {
+        self == other || self == Content::UNKNOWN || other == Content::UNKNOWN
+    }
+
+    pub fn to_le_bytes(self) -> [u8; 4] {
+        self.0.to_le_bytes()
+    }
+
+    pub fn from_le_bytes(bytes: [u8; 4]) -> Content {
+        Content(u32::from_le_bytes(bytes))
+    }
+}
+
 /// The events of one request that came with a key: `rows` of a batch from `first` on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keyed {
     pub first: u32,
     pub rows: u32,
     pub key: Key,
+    pub content: Content,
+}
+
+impl Keyed {
+    pub fn range(&self) -> std::ops::Range<usize> {
+        self.first as usize..self.first as usize + self.rows as usize
+    }
 }
 
 /// Bytes of an event in the log, beside its user's name: timestamp, where the name ends, kind.
@@ -214,31 +256,37 @@ impl EventBatch {
 
     /// Puts all events from the `first` on under one key.
     pub fn key_from(&mut self, first: usize, key: Key) {
-        self.keyed.push(Keyed { first: first as u32, rows: (self.len() - first) as u32, key });
+        let content = Content::of((first..self.len()).map(|i| self.get(i)));
+        self.keyed.push(Keyed { first: first as u32, rows: (self.len() - first) as u32, key, content });
     }
 
-    /// The events but for those that `is_repeat` tells of by their key.
-    pub fn without(&self, mut is_repeat: impl FnMut(&Key) -> bool) -> EventBatch {
+    /// Puts the last event under a key; `content` is that of this event alone.
+    pub fn key_last(&mut self, key: Key, content: Content) {
+        self.keyed.push(Keyed { first: self.len() as u32 - 1, rows: 1, key, content });
+    }
+
+    /// The events but for those under keys that `is_kept` refuses; it is asked for each in order.
+    pub fn retain_keyed(&self, mut is_kept: impl FnMut(&Keyed) -> bool) -> EventBatch {
         let mut kept = EventBatch::new();
         let mut row = 0;
         let take = |kept: &mut EventBatch, rows: std::ops::Range<usize>| {
             rows.map(|i| self.get(i)).for_each(|event| kept.push(event.timestamp_us, event.user, event.kind));
         };
-        for Keyed { first, rows, key } in &self.keyed {
-            let (first, end) = (*first as usize, (first + rows) as usize);
-            take(&mut kept, row..first);
-            if !is_repeat(key) {
-                let before = kept.len();
-                take(&mut kept, first..end);
-                kept.key_from(before, *key);
+        for keyed in &self.keyed {
+            let range = keyed.range();
+            take(&mut kept, row..range.start);
+            row = range.end;
+            if is_kept(keyed) {
+                let first = kept.len() as u32;
+                take(&mut kept, range);
+                kept.keyed.push(Keyed { first, ..*keyed });
             }
-            row = end;
         }
         take(&mut kept, row..self.len());
         kept
     }
 
-    /// Columns from outside (a log frame), checked as every door checks them.
+    /// Columns from outside (a log frame), checked as every door checks them. What is under each key is summed up anew.
     pub fn from_columns(
         timestamps_us: Vec<i64>,
         kinds: Vec<u8>,
@@ -246,7 +294,7 @@ impl EventBatch {
         users: String,
         keyed: Vec<Keyed>,
     ) -> Result<EventBatch, Rejection> {
-        let batch = EventBatch { timestamps_us, kinds, user_ends, users, keyed };
+        let mut batch = EventBatch { timestamps_us, kinds, user_ends, users, keyed };
         let mut start = 0;
         for (i, &end) in batch.user_ends.iter().enumerate() {
             let user = batch.users.get(start..end as usize).ok_or_else(|| Rejection::new("user", "is cut"))?;
@@ -265,6 +313,9 @@ impl EventBatch {
                 _ => return Err(Rejection::new("id", "is of events that are not there")),
             }
         }
+        let contents = batch.keyed.iter().map(|keyed| Content::of(keyed.range().map(|i| batch.get(i))));
+        let contents: Vec<Content> = contents.collect();
+        batch.keyed.iter_mut().zip(contents).for_each(|(keyed, content)| keyed.content = content);
         Ok(batch)
     }
 
@@ -412,13 +463,18 @@ mod tests {
             users.split_inclusive(|_| true).for_each(|user| batch.push(1, user, EventKind::Click));
             id.into_iter().for_each(|id| batch.key_from(first, key(id)));
         }
-        assert_eq!(batch.without(|_| false), batch);
-        let kept = batch.without(|repeat| *repeat == key("1"));
+        assert_eq!(batch.retain_keyed(|_| true), batch);
+        let kept = batch.retain_keyed(|keyed| keyed.key != key("1"));
         assert_eq!(users(&kept), ["a", "d", "e", "f", "g"]);
-        let keyed = |first, rows, id| Keyed { first, rows, key: key(id) };
-        assert_eq!(kept.keyed(), [keyed(2, 2, "2"), keyed(4, 1, "3")]);
+        let content = |users: &[&str]| {
+            Content::of(users.iter().map(|user| Event { timestamp_us: 1, user, kind: EventKind::Click }))
+        };
+        let keyed = |first, rows, id, users: &[&str]| Keyed { first, rows, key: key(id), content: content(users) };
+        assert_eq!(kept.keyed(), [keyed(2, 2, "2", &["e", "f"]), keyed(4, 1, "3", &["g"])]);
         let mut twice = kept.clone();
         twice.extend(&kept);
-        assert_eq!(twice.keyed()[2..], [keyed(7, 2, "2"), keyed(9, 1, "3")]);
+        assert_eq!(twice.keyed()[2..], [keyed(7, 2, "2", &["e", "f"]), keyed(9, 1, "3", &["g"])]);
+        let (a, b) = (content(&["a", "bc"]), content(&["ab", "c"]));
+        assert!(!a.matches(b) && a.matches(a) && a.matches(Content::UNKNOWN) && Content::UNKNOWN.matches(b));
     }
 }

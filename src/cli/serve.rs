@@ -51,7 +51,8 @@ pub fn run(args: Args) -> Result<()> {
         println!("hourglass is ready on http://{address} (data in {})", config.data_dir.display());
         // A task of its own runs on a worker thread, beside the connections it accepts.
         let serving = tokio::spawn(http::serve(listener, app));
-        serving.await.expect("the accept loop does not panic").map_err(Error::io("signals", "install a handler"))
+        let served = serving.await.map_err(|panic| Error::Died(format!("the accept loop panicked: {panic}")))?;
+        served.map_err(Error::io("signals", "install a handler"))
     });
     engine.close()?;
     served

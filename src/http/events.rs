@@ -42,15 +42,20 @@ async fn post(app: &App, request: Request<Body>) -> Result<Response, Problem> {
     let permit = Arc::clone(&app.batch_slots).try_acquire_owned().map_err(|_| Error::Busy(Bound::Batches))?;
     let limit = app.options.max_body_bytes;
     let bytes = body::read(&head.headers, body, limit, app.options.body_timeout).await?;
-    let decoding = tokio::task::spawn_blocking(move || (decoded(format, &options, encoding, bytes, limit), permit));
-    let (batch, permit) = decoding.await.map_err(|panic| Problem::internal(&panic))?;
-    let mut batch = batch?;
+    let decode = move || {
+        let mut batch = decoded(format, &options, encoding, bytes, limit)?;
+        if let Some(key) = key.filter(|_| !batch.is_empty()) {
+            batch.key_from(0, key);
+        }
+        Ok(batch)
+    };
+    let decoding = tokio::task::spawn_blocking(move || (decode(), permit));
+    let (batch, permit): (Result<EventBatch, Problem>, _) =
+        decoding.await.map_err(|panic| Problem::internal(&panic))?;
+    let batch = batch?;
     let accepted = batch.len();
     if accepted > 0 {
         app.times.observe(batch.timestamps_us());
-        if let Some(key) = key {
-            batch.key_from(0, key);
-        }
         app.engine.append(batch).await?;
     }
     drop(permit);

@@ -13,8 +13,8 @@
 //! | `/readyz` | GET, HEAD | 200 while events are taken, else 503 and why |
 //!
 //! A POST of events may carry an idempotency key, as the header `Idempotency-Key` or (`/analytics`) the parameter `id`: sent
-//! again with the same key within the window, it is answered the same and stored once. The first under a key counts, whatever
-//! the others hold.
+//! again with the same key within the window, it is answered the same and stored once. A key that comes again for something else
+//! is a mistake of its client: 422, and nothing is stored (draft-ietf-httpapi-idempotency-key-header-07, section 2.7).
 //!
 //! Whatever is wrong is answered as a [`problem::Problem`], which carries the request's id (the `x-request-id` that was sent,
 //! or one made for it) as a header and a member; so do the lines of the log that were written meanwhile. Other answers do not
@@ -38,6 +38,7 @@ use futures::future::{BoxFuture, Either, Ready, ready};
 use tokio::sync::Semaphore;
 use tracing::Instrument;
 
+use crate::error::Error;
 use crate::query::QueryEngine;
 use crate::storage::Engine;
 use connection::Connection;
@@ -167,7 +168,7 @@ impl App {
             "/admin/flush" => self.flush(request.method()).await,
             "/metrics" => self.metrics.respond(request.method()).await,
             "/healthz" => probe(request.method(), None),
-            "/readyz" => probe(request.method(), self.engine.poisoned()),
+            "/readyz" => probe(request.method(), self.engine.refusal()),
             _ => Err(Problem::not_found()),
         }
     }
@@ -186,14 +187,14 @@ impl App {
 }
 
 /// The answer of a health probe: `ok`, or 503 with what is wrong.
-fn probe(method: &Method, fault: Option<String>) -> Result<Response, Problem> {
+fn probe(method: &Method, fault: Option<Error>) -> Result<Response, Problem> {
     const METHODS: &str = "GET, HEAD, OPTIONS";
     match *method {
         Method::GET | Method::HEAD => match fault {
             None => {
                 Ok(([(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"))], "ok\n").into_response())
             }
-            Some(reason) => Err(Problem::from(crate::error::Error::Poisoned(reason))),
+            Some(error) => Err(Problem::from(error)),
         },
         Method::OPTIONS => Ok(preflight(METHODS)),
         _ => Err(Problem::method_not_allowed(METHODS)),

@@ -47,6 +47,7 @@ mod kind {
         URI_TOO_LONG: 414 "uri-too-long" "The target is too long";
         UNSUPPORTED_BODY: 415 "unsupported-body" "The body is in no format known here";
         TOO_HEAVY: 422 "too-heavy" "The statement takes more than one may";
+        KEY_REUSED: 422 "idempotency-key-reused" "The idempotency key is already used";
         CALLER_GONE: 499 "caller-gone" "The caller has gone";
         INTERNAL: 500 "internal" "The server failed";
         DAMAGED_STORE: 500 "damaged-store" "A data file is missing or damaged";
@@ -230,7 +231,9 @@ impl From<Error> for Problem {
                 let (line, column) = (NonZeroU64::new(line), NonZeroU64::new(column));
                 Problem { line, column, ..Problem::new(&kind::INVALID_QUERY, error.to_string()) }
             }
+            Error::KeyReused => Problem::new(&kind::KEY_REUSED, error.to_string()),
             Error::Poisoned(_) => Problem::unavailable(error.to_string(), "poisoned"),
+            Error::Died(_) => Problem::unavailable(error.to_string(), "died"),
             Error::Closed => Problem::unavailable(error.to_string(), "closed"),
             Error::DataFile(_) => Problem::ours(&kind::DAMAGED_STORE, &error),
             other => Problem::internal(&other),
