@@ -5,7 +5,7 @@
 //! [`syntax`] refuses clauses that would be dropped, [`size`] a statement too large to plan; [`catalog`] is what it finds by
 //! name, [`table`] the `events` table, [`functions`] are ours, [`bounded`] those that would answer without bound, [`grouping`]
 //! mends grouping sets, [`frames`] refuses windows that cannot be, [`window`] counts what they hold, [`spans`] is what a
-//! predicate says about time, [`scan`] reads files and memory as one, [`memory`] what is in memory, [`rollup`] the aggregates
+//! predicate says about time, [`scan`] reads files and memory as one, [`memory`] what is in memory, [`pushdown`] what is pushed to files, [`rollup`] the aggregates
 //! answered without a scan, [`distinct`] the distinct users of the others, [`courtesy`] what keeps a statement from being felt
 //! by requests. [`receipt`] and [`history`]
 //! tell what it cost, [`instruments`] what all of them did.
@@ -23,6 +23,7 @@ mod history;
 mod instruments;
 mod library;
 mod memory;
+mod pushdown;
 mod receipt;
 mod rollup;
 mod scan;
@@ -177,6 +178,7 @@ impl QueryEngine {
             .with_analyzer_rule(Arc::new(syntax::MultisetRule))
             .with_analyzer_rule(Arc::new(syntax::CountedSubqueries))
             .with_analyzer_rule(Arc::new(syntax::NullAwareRule))
+            .with_analyzer_rule(Arc::new(syntax::SortKeysRule))
             .with_optimizer_rules(rules())
             .with_physical_optimizer_rules(physical_rules())
             .build();
@@ -320,7 +322,7 @@ fn rules() -> Vec<Arc<dyn datafusion::optimizer::OptimizerRule + Send + Sync>> {
 }
 
 fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-    let mut rules = PhysicalOptimizer::new().rules;
+    let mut rules = pushdown::replace_in(PhysicalOptimizer::new().rules);
     rules.insert(0, Arc::new(grouping::GroupingSetsRule));
     rules
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, LazyLock};
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::Result;
+use datafusion::common::{DFSchema, Result};
 use datafusion::datasource::TableType;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
@@ -18,6 +18,7 @@ use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::physical_expr::{PhysicalExpr, conjunction_opt};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::scalar::ScalarValue;
@@ -122,12 +123,13 @@ impl EventsTable {
         tables
     }
 
-    /// The predicate reaches the files by DataFusion's filter pushdown.
+    /// The predicates skip row groups, pages and rows of the files; above the scan they are evaluated again.
     fn scan_files(
         &self,
         state: &dyn Session,
         files: Vec<(Hour, Arc<DataFile>)>,
         projection: Option<&Vec<usize>>,
+        filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<FileScanConfig> {
         let table_schema =
@@ -137,12 +139,15 @@ impl EventsTable {
         // Footers are kept from one statement to the next, in bounded memory: a data file never changes under its name.
         let footers = runtime.cache_manager.get_file_metadata_cache();
         let readers = CachedParquetFileReaderFactory::new(runtime.object_store(store_url())?, footers);
-        let source = ParquetSource::new(table_schema)
+        let mut source = ParquetSource::new(table_schema)
             .with_table_parquet_options(datafusion::config::TableParquetOptions {
                 global: options,
                 ..Default::default()
             })
             .with_parquet_file_reader_factory(Arc::new(readers));
+        if let Some(predicate) = self.predicate(state, filters)? {
+            source = source.with_predicate(predicate);
+        }
         let groups = spread(
             files.into_iter().map(partitioned_file).collect(),
             state.config_options().execution.target_partitions,
@@ -152,6 +157,22 @@ impl EventsTable {
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)
             .build())
+    }
+}
+
+impl EventsTable {
+    /// What the files are asked to leave out, beyond whole hours. What has no physical form by itself, a subquery for one, is left
+    /// to the filter above the scan.
+    fn predicate(&self, state: &dyn Session, filters: &[Expr]) -> Result<Option<Arc<dyn PhysicalExpr>>> {
+        let schema = DFSchema::try_from(schema())?;
+        let within_hours = filters.iter().filter(|filter| !self.is_answered_by_hours(filter));
+        let physical = within_hours.filter_map(|filter| state.create_physical_expr(filter.clone(), &schema).ok());
+        Ok(conjunction_opt(physical))
+    }
+
+    /// What bounds whole hours holds for every row of the hours it leaves, and for no other: no row need be looked at.
+    fn is_answered_by_hours(&self, filter: &Expr) -> bool {
+        self.pruning && Spans::of(filter).is_whole()
     }
 }
 
@@ -183,8 +204,7 @@ impl TableProvider for EventsTable {
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
-        // What bounds whole hours holds for every row of the hours it leaves, and for no other: no row need be looked at.
-        let support = |filter: &&Expr| match self.pruning && Spans::of(filter).is_whole() {
+        let support = |filter: &&Expr| match self.is_answered_by_hours(filter) {
             true => TableProviderFilterPushDown::Exact,
             false => TableProviderFilterPushDown::Inexact,
         };
@@ -211,7 +231,7 @@ impl TableProvider for EventsTable {
         };
         let files = match files.is_empty() {
             true => None,
-            false => Some(self.scan_files(state, files, projection, limit)?),
+            false => Some(self.scan_files(state, files, projection, filters, limit)?),
         };
         Ok(match (memory, files) {
             (Some(memory), Some(files)) => DataSourceExec::from_data_source(EventsSource::new(memory, Arc::new(files))),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, AsArray, Float64Array, Int64Array, IntervalMonthDayNanoArray, StringArray, TimestampMicrosecondArray,
+    ArrayRef, AsArray, Int64Array, IntervalMonthDayNanoArray, StringArray, TimestampMicrosecondArray,
 };
 use arrow::datatypes::{
     DataType, Float64Type, Int64Type, IntervalMonthDayNano, IntervalUnit, TimeUnit, TimestampMicrosecondType,

@@ -8,7 +8,7 @@
 //! adds does not compile until somebody has decided about it.
 //!
 //! What needs the names of functions is checked by [`calls`] when the session is known; what needs the plan is mended by
-//! [`plans`] and [`subqueries`].
+//! [`plans`], [`sort_keys`] and [`subqueries`].
 
 mod calls;
 mod clauses;
@@ -21,6 +21,7 @@ mod quantified;
 mod relations;
 mod rewrite;
 mod similar;
+mod sort_keys;
 mod subqueries;
 mod tables;
 mod using;
@@ -39,6 +40,7 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 pub use self::calls::check_calls;
 pub use self::limits::bind_limits;
 pub use self::plans::{MultisetRule, NullAwareRule};
+pub use self::sort_keys::SortKeysRule;
 pub use self::subqueries::CountedSubqueries;
 pub use self::tables::suggest_table;
 pub use self::verbs::{check_verb, read_table};

@@ -1,0 +1,53 @@
+//! Sort keys that repeat one before them: they change nothing, and DataFusion panics on them in an aggregate's ORDER BY, which
+//! DISTINCT ON becomes as well.
+
+use datafusion::common::Result;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::logical_expr::expr::{AggregateFunction, Sort};
+use datafusion::logical_expr::{Distinct, Expr, LogicalPlan};
+use datafusion::optimizer::AnalyzerRule;
+
+/// Drops each sort key whose expression an earlier one has.
+#[derive(Debug)]
+pub struct SortKeysRule;
+
+impl AnalyzerRule for SortKeysRule {
+    fn name(&self) -> &str {
+        "sort_keys"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        let rewritten = plan.transform_up_with_subqueries(|plan| {
+            let plan = match plan {
+                LogicalPlan::Distinct(Distinct::On(mut on)) => {
+                    on.sort_expr.iter_mut().for_each(drop_repeated);
+                    LogicalPlan::Distinct(Distinct::On(on))
+                }
+                other => other,
+            };
+            plan.map_expressions(|expr| expr.transform_up(|expr| Ok(of_aggregate(expr))))
+        });
+        Ok(rewritten?.data)
+    }
+}
+
+fn of_aggregate(expr: Expr) -> Transformed<Expr> {
+    match expr {
+        Expr::AggregateFunction(AggregateFunction { func, mut params }) if params.order_by.len() > 1 => {
+            drop_repeated(&mut params.order_by);
+            Transformed::yes(Expr::AggregateFunction(AggregateFunction { func, params }))
+        }
+        other => Transformed::no(other),
+    }
+}
+
+fn drop_repeated(keys: &mut Vec<Sort>) {
+    let mut kept: Vec<Sort> = Vec::with_capacity(keys.len());
+    for key in keys.drain(..) {
+        if !kept.iter().any(|earlier| earlier.expr == key.expr) {
+            kept.push(key);
+        }
+    }
+    *keys = kept;
+}
