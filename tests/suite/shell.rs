@@ -185,7 +185,6 @@ fn an_error_ends_the_shell_alike_on_a_directory_and_through_a_server() {
         ("SELECT $1", 65),
         ("SELECT CAST('x' AS INT)", 65),
         ("SET datafusion.runtime.memory_limit = '1G'", 65),
-        ("SET hourglass.rollups = maybe", 65),
         ("SELECT arrow_cast(9000000000000000, 'Timestamp(Second, None)') AS t", 65),
         ("\\run nothing", 65),
         ("\\run top_users start=0", 65),
