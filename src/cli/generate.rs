@@ -11,6 +11,7 @@ use crate::encode::FileWriter;
 use crate::error::Result;
 use crate::event::parse_time;
 use crate::generate::{Workload, parse_interval_us};
+use crate::text::visible;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -94,7 +95,7 @@ pub fn run(args: GenerateArgs) -> Result<()> {
 fn write_file(workload: &Workload, path: &Path) -> Result<u64> {
     let batches = workload.events()?;
     let bar = progress_bar(workload.count());
-    bar.set_message(format!("writing {}", path.display()));
+    bar.set_message(format!("writing {}", visible(&path.display().to_string())));
     let mut file = FileWriter::create(path)?;
     for batch in batches {
         file.write(&batch)?;

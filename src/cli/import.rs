@@ -12,6 +12,7 @@ use super::load::{Sink, SinkArgs, ahead, print_summary, progress_bar, runtime};
 use crate::decode::{ColumnNames, DecodeError, Format, Options, parse_delimiter, read_file};
 use crate::error::{Error, Result};
 use crate::event::{EventBatch, TimestampUnit};
+use crate::text::visible;
 
 /// Bytes of columns held while a file is checked; a larger file is decoded a second time instead.
 const MAX_HELD_BYTES: usize = 256 << 20;
@@ -158,7 +159,7 @@ async fn import_file(path: &Path, reading: &ReadArgs, sink: &Sink) -> Result<u64
         };
     };
     let bar = progress_bar(checked);
-    bar.set_message(format!("loading {}", path.display()));
+    bar.set_message(format!("loading {}", visible(&path.display().to_string())));
     let batches = stream::iter(held).inspect(|batch| bar.inc(batch.len() as u64)).map(Ok);
     let stored = sink.append_all(batches).await;
     bar.finish_and_clear();
@@ -196,7 +197,7 @@ fn batches_of(
     let reader = read_file(path, reading.format(), &reading.options())?;
     let progress = reader.progress();
     let bar = ClearedBar(progress_bar(progress.total()));
-    bar.0.set_message(format!("{doing} {}", path.display()));
+    bar.0.set_message(format!("{doing} {}", visible(&path.display().to_string())));
     Ok(ahead(reader).inspect(move |_| bar.0.set_position(progress.done())))
 }
 

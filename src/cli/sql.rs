@@ -25,8 +25,8 @@ The tables are events (timestamp, user_id, event, date, hour), hours (hour, uniq
 and those of the schema system: partitions, files, wal, settings, queries.
 
 A script ends at its first failure. Exit codes, of a directory and through a server alike: 0; 65 a statement at
-fault; 66 a data file missing or damaged; 74 a disk or a server that fails; 75 a limit reached; 78 no store, or
-a setting at fault.")]
+fault; 66 a data file missing or damaged; 70 the query engine failed; 74 a disk or a server that fails; 75 a limit
+reached; 78 no store, or a setting at fault.")]
 pub struct Args {
     /// The data directory to read; nothing in it is changed [default: data/store] [env: HOURGLASS_DATA_DIR]
     #[arg(long, value_name = "DIR")]

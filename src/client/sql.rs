@@ -171,6 +171,7 @@ fn refused(url: &str, status: StatusCode, body: &str) -> Fault {
         _ if problem.kind == "damaged-store" => {
             Error::DataFile(format!("{url}: a data file of the server is missing or damaged: {text}"))
         }
+        _ if problem.kind == "statement-failed" => Error::Panicked,
         StatusCode::UNPROCESSABLE_ENTITY | StatusCode::SERVICE_UNAVAILABLE => Error::Limit(text),
         status if status.is_client_error() => Error::Invalid(text),
         status => failed(url, std::io::Error::other(format!("{status}: {text}"))),
@@ -249,5 +250,7 @@ mod tests {
         assert_eq!(refused("http://x/sql", StatusCode::INTERNAL_SERVER_ERROR, "{}").error.exit_code(), 74);
         let damaged = r#"{"type":"urn:hourglass:problem:damaged-store","detail":"see the log"}"#;
         assert_eq!(refused("http://x/sql", StatusCode::INTERNAL_SERVER_ERROR, damaged).error.exit_code(), 66);
+        let panicked = damaged.replace("damaged-store", "statement-failed");
+        assert_eq!(refused("http://x/sql", StatusCode::INTERNAL_SERVER_ERROR, &panicked).error.exit_code(), 70);
     }
 }

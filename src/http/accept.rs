@@ -90,7 +90,7 @@ mod tests {
         let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]);
         let answers: [&[&str]; 3] =
             [&["application/json"], &["text/csv", "application/csv"], &["text/tab-separated-values"]];
-        let mut best = None;
+        let mut best: Option<(Wish, &'static str)> = None;
         for (answer, name) in answers.into_iter().zip(["json", "csv", "tsv"]) {
             let wish = wish(&headers, answer);
             if wish > best.map(|(wish, _)| wish) {

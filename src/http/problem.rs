@@ -50,6 +50,7 @@ mod kind {
         KEY_REUSED: 422 "idempotency-key-reused" "The idempotency key is already used";
         CALLER_GONE: 499 "caller-gone" "The caller has gone";
         INTERNAL: 500 "internal" "The server failed";
+        STATEMENT_FAILED: 500 "statement-failed" "The query engine failed on the statement";
         DAMAGED_STORE: 500 "damaged-store" "A data file is missing or damaged";
         BUSY: 503 "busy" "Too much at once";
         UNAVAILABLE: 503 "unavailable" "Not in service";
@@ -236,6 +237,7 @@ impl From<Error> for Problem {
             Error::Died(_) => Problem::unavailable(error.to_string(), "died"),
             Error::Closed => Problem::unavailable(error.to_string(), "closed"),
             Error::DataFile(_) => Problem::ours(&kind::DAMAGED_STORE, &error),
+            Error::Panicked => Problem::ours(&kind::STATEMENT_FAILED, &error),
             other => Problem::internal(&other),
         }
     }

@@ -283,7 +283,7 @@ mod tests {
             assert!(matches!(error, Error::Config(_)) && error.to_string().contains(name), "{error}");
             error.to_string()
         };
-        assert!(refused("a.sql", b"SELECT\n  FROM WHERE").contains("line 2, column "));
+        assert!(refused("a.sql", b"SELECT 1\n  )").contains("line 2, column "));
         assert!(refused("a.sql", b"-- Nothing.").contains("it holds no statement"));
         assert!(refused("a.sql", b"-- $n number: how many\nSELECT $n").contains("is not of the form"));
         assert!(refused("a.sql", b"-- $n integer = ten: how many\nSELECT $n").contains("ten is no whole number"));

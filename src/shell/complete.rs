@@ -197,6 +197,7 @@ mod tests {
                 ("upper".into(), String::new()),
             ],
             options: vec![("hourglass.rollups".into(), "true".into())],
+            library: Library::default(),
         }
     }
 

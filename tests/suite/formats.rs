@@ -31,7 +31,7 @@ const VALUES: &[(&str, &str, &str)] = &[
     ("9007199254740993", "9007199254740993", ""),
     ("arrow_cast(1.5, 'Float16')", "1.5", ""),
     ("arrow_cast(0.1, 'Float32')", "0.1", ""),
-    ("1e300::double", "1e300", ""),
+    ("1e300::double", "1.0e300", "1e300"),
     ("'nan'::double", "null", "NaN"),
     ("'inf'::double", "null", "inf"),
     ("'-inf'::double", "null", "-inf"),

@@ -185,7 +185,6 @@ fn an_error_ends_the_shell_alike_on_a_directory_and_through_a_server() {
         ("SELECT $1", 65),
         ("SELECT CAST('x' AS INT)", 65),
         ("SET datafusion.runtime.memory_limit = '1G'", 65),
-        ("SET hourglass.rollups = maybe", 65),
         ("SELECT arrow_cast(9000000000000000, 'Timestamp(Second, None)') AS t", 65),
         ("\\run nothing", 65),
         ("\\run top_users start=0", 65),
@@ -311,11 +310,17 @@ fn a_copy_to_csv_is_imported_as_what_it_was() {
         ("timestamp, event, user_id", "last.csv"),
         ("user_id, timestamp, event", "first.csv"),
         ("timestamp, user_id, event", "x.ndjson"),
+        ("event, user_id, timestamp", "x.tsv"),
     ] {
         let copied = dir.path().join(file).display().to_string();
         answer(&sql(&store, &["-c", &format!("\\copy (SELECT {columns} FROM events) to '{copied}'")]));
         let again = dir.path().join(format!("{file}.store"));
-        let imported = hourglass().args(["import", &copied, "--data-dir"]).arg(&again).output().unwrap();
+        let imported = hourglass()
+            .args(["import", &copied, "--data-dir"])
+            .arg(&again)
+            .args(if file.ends_with("tsv") { &["--format", "csv", "--delimiter", "tab"][..] } else { &[] })
+            .output()
+            .unwrap();
         assert!(imported.status.success(), "{}", text(&imported.stderr));
         let all = sql(&again, &["--format", "json", "-c", "SELECT user_id FROM events ORDER BY timestamp"]);
         let read: Vec<serde_json::Value> = serde_json::from_str(&answer(&all)).unwrap();

@@ -179,7 +179,7 @@ fn a_folder_of_ones_own_is_served_beside_the_library() {
     let here = run(&["--data-dir", store, "--queries", queries, "-c", "\\run of-user user=ana"]);
     let there = run(&["--url", &url, "-c", "\\run of-user user=ana"]);
     assert_eq!((&here.stdout, &there.stdout), (&b"n\n1\n".to_vec(), &b"n\n1\n".to_vec()), "{here:?} {there:?}");
-    std::fs::write(std::path::Path::new(queries).join("bad.sql"), "SELECT FROM WHERE").unwrap();
+    std::fs::write(std::path::Path::new(queries).join("bad.sql"), "SELECT 1 )").unwrap();
     let refused = run(&["--data-dir", store, "--queries", queries, "-c", "SELECT 1"]);
     assert!(String::from_utf8_lossy(&refused.stderr).contains("bad.sql: line 1, column "), "{refused:?}");
     assert_eq!(refused.status.code(), Some(78));
