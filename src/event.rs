@@ -93,10 +93,10 @@ fn outside(rule: &str, us: i64) -> Rejection {
 
 /// The instant as RFC 3339, or that no calendar reaches it.
 fn instant_text(us: i64) -> String {
-    match DateTime::from_timestamp_micros(us) {
-        Some(instant) => instant.to_rfc3339_opts(SecondsFormat::AutoSi, true),
-        None => "a time that no calendar reaches".into(),
-    }
+    DateTime::from_timestamp_micros(us).map_or_else(
+        || "a time that no calendar reaches".into(),
+        |instant| instant.to_rfc3339_opts(SecondsFormat::AutoSi, true),
+    )
 }
 
 /// A value as a message shows it: in quotes, what cannot be printed escaped, and cut where it is long.

@@ -4,7 +4,7 @@
 //! A file is read as the stream it holds, from its beginning to its end; the footer must name as many record batches as came.
 //! Nothing may follow the end of either: two streams in one body are refused, and not read by half.
 
-use std::io::{BufRead, Read};
+use std::io::{BufRead, Chain, Cursor, Read};
 
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
@@ -16,16 +16,23 @@ use super::options::Options;
 use super::{BATCH_EVENTS, DecodeError, ipc};
 use crate::event::EventBatch;
 
-/// What a file begins with, padded to eight bytes, and ends with.
+/// What a file begins with, padded by zeros to eight bytes or a multiple of them, and ends with.
 const MAGIC: &[u8] = b"ARROW1";
 const PADDED_MAGIC: &[u8] = b"ARROW1\0\0";
+const PADDING: &[u8] = &[0; 8];
 
 /// The largest footer that is read.
 const MAX_FOOTER_BYTES: u64 = 64 << 20;
 
 /// Decodes a whole stream or file into at most about `limit` bytes of columns.
 pub fn decode(bytes: &[u8], limit: usize, options: &Options) -> Result<EventBatch, DecodeError> {
-    let stream = bytes.strip_prefix(PADDED_MAGIC).unwrap_or(bytes);
+    let mut stream = bytes;
+    if let Some(padded) = bytes.strip_prefix(PADDED_MAGIC) {
+        stream = padded;
+        while let Some(rest) = stream.strip_prefix(PADDING) {
+            stream = rest;
+        }
+    }
     ipc::check_sizes(stream, limit)?;
     let mut batches = Batches::open(bytes, options)?;
     let (mut all, mut rows) = (EventBatch::new(), 0);
@@ -38,7 +45,8 @@ pub fn decode(bytes: &[u8], limit: usize, options: &Options) -> Result<EventBatc
 
 /// The record batches of a stream or a file.
 struct Batches<R: BufRead> {
-    reader: StreamReader<R>,
+    /// Behind a file's magic word and its padding.
+    reader: StreamReader<Chain<Cursor<Vec<u8>>, R>>,
     columns: Columns,
     is_file: bool,
     done: usize,
@@ -46,11 +54,12 @@ struct Batches<R: BufRead> {
 
 impl<R: BufRead> Batches<R> {
     fn open(mut input: R, options: &Options) -> Result<Batches<R>, DecodeError> {
-        let is_file = input.fill_buf().map_err(DecodeError::from_io)?.starts_with(MAGIC);
-        if is_file {
-            input.read_exact(&mut [0; PADDED_MAGIC.len()]).map_err(DecodeError::from_io)?;
+        let mut head = next_eight(&mut input)?;
+        let is_file = head == PADDED_MAGIC;
+        while is_file && (head == PADDED_MAGIC || head == PADDING) {
+            head = next_eight(&mut input)?;
         }
-        let reader = StreamReader::try_new(input, None).map_err(malformed)?;
+        let reader = StreamReader::try_new(Cursor::new(head).chain(input), None).map_err(malformed)?;
         let columns = Columns::find(&reader.schema(), options)?;
         Ok(Batches { reader, columns, is_file, done: 0 })
     }
@@ -84,6 +93,13 @@ impl<R: BufRead> Batches<R> {
             None => Err(DecodeError::malformed("an Arrow file", "its footer is missing or damaged")),
         }
     }
+}
+
+/// The next eight bytes, or as many as there are.
+fn next_eight(input: impl Read) -> Result<Vec<u8>, DecodeError> {
+    let mut bytes = Vec::new();
+    input.take(8).read_to_end(&mut bytes).map_err(DecodeError::from_io)?;
+    Ok(bytes)
 }
 
 /// `flatbuffer | i32 length | magic`.

@@ -202,7 +202,8 @@ mod tests {
         assert_eq!(refused("timestamp=1&user=a&%75ser=a&event=click"), ("user", "is given more than once".into()));
         assert_eq!(refused("timestamp&user=u&event=click"), ("timestamp", "must not be empty".into()));
         assert_eq!(refused("timestamp=1&user=&event=click"), ("user", "must not be empty".into()));
-        assert_eq!(refused("timestamp=1&user=u&event=Click"), ("event", "must be click or impression".into()));
+        let reason = "must be click or impression; found \"Click\"";
+        assert_eq!(refused("timestamp=1&user=u&event=Click"), ("event", reason.into()));
     }
 
     #[test]
