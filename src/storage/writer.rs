@@ -52,7 +52,7 @@ struct Outcome {
 
 impl Writer {
     /// Runs until the intake is closed and drained. Everything acknowledged is in the log then; nothing more is flushed.
-    pub fn run(mut self) {
+    pub fn run(&mut self) {
         let mut batch = EventBatch::new();
         loop {
             let patience = Duration::from_micros(self.until_next_hour_us()).min(CLOCK_CHECK);
