@@ -154,6 +154,7 @@ impl Engine {
             poison: None,
             lack: None,
             trouble: Recurring::default(),
+            sealing: Recurring::default(),
         };
         let threads = Mutex::default();
         let shared = Shared { intake: intake.clone(), cell, clock, options, instruments, threads, _lock: lock };
