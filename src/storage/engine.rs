@@ -127,7 +127,7 @@ impl Engine {
         let retry = Duration::from_millis(options.flush_retry_ms);
         let (segments, hour) = (wal.closed_segments(), clock.hour());
         let instruments = Instruments::default();
-        let flusher = Flusher {
+        let mut flusher = Flusher {
             runtime,
             lake,
             cell: cell.clone(),
@@ -140,7 +140,7 @@ impl Engine {
             trouble: Recurring::default(),
             tidying: Recurring::default(),
         };
-        let writer = Writer {
+        let mut writer = Writer {
             options: options.clone(),
             clock: clock.clone(),
             intake: intake.clone(),
@@ -154,6 +154,7 @@ impl Engine {
             poison: None,
             lack: None,
             trouble: Recurring::default(),
+            sealing: Recurring::default(),
         };
         let threads = Mutex::default();
         let shared = Shared { intake: intake.clone(), cell, clock, options, instruments, threads, _lock: lock };
@@ -166,17 +167,19 @@ impl Engine {
         engine.run("flusher", move || {
             // It writes for whole cores' time, and nobody waits for it.
             threads::stand_back();
-            flusher.run(jobs)
+            flusher.run(&jobs)
         })?;
         Ok(engine)
     }
 
     /// Runs a thread of the engine. One that panics, or ends before it is told to, ends the engine: without it events would
     /// wait for ever, or memory fill up.
-    fn run(&self, name: &'static str, work: impl FnOnce() + Send + 'static) -> Result<()> {
+    fn run(&self, name: &'static str, mut work: impl FnMut() + Send + 'static) -> Result<()> {
         let intake = self.shared.intake.clone();
         let thread = move || {
-            let how = match catch_unwind(AssertUnwindSafe(work)) {
+            // IMPORTANT: what the thread owns is dropped only after its death is told. The other thread ends by that, and those who
+            // wait learn of it.
+            let how = match catch_unwind(AssertUnwindSafe(&mut work)) {
                 Ok(()) if intake.is_closed() => return,
                 Ok(()) => "ended by itself".into(),
                 Err(panic) => format!("panicked: {}", panic_text(&*panic)),

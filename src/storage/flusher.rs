@@ -48,7 +48,7 @@ pub struct Flusher {
 
 impl Flusher {
     /// Runs until the writer is gone. A generation that could not be flushed by then is still in the log.
-    pub fn run(mut self, jobs: Receiver<Job>) {
+    pub fn run(&mut self, jobs: &Receiver<Job>) {
         let mut failed: Option<Refusal> = None;
         loop {
             if let Err(error) = self.segments.prepare_spare() {

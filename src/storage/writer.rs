@@ -41,6 +41,8 @@ pub struct Writer {
     /// What the log waits for, where the last events were refused for it.
     pub lack: Option<Bound>,
     pub trouble: Recurring,
+    /// As [`Writer::trouble`], of sealing: events may still be taken then.
+    pub sealing: Recurring,
 }
 
 /// What became of a batch, as those who wait are told.
@@ -52,7 +54,7 @@ struct Outcome {
 
 impl Writer {
     /// Runs until the intake is closed and drained. Everything acknowledged is in the log then; nothing more is flushed.
-    pub fn run(mut self) {
+    pub fn run(&mut self) {
         let mut batch = EventBatch::new();
         loop {
             let patience = Duration::from_micros(self.until_next_hour_us()).min(CLOCK_CHECK);
@@ -174,6 +176,15 @@ impl Writer {
         refusal
     }
 
+    /// As [`Writer::refuse`], where no event is refused: the generation goes on, and is sealed when it can be.
+    fn refuse_seal(&mut self, error: Error) -> Refusal {
+        let Some(bound) = passing(&error) else { return self.refuse(error) };
+        if self.sealing.is_due(self.clock.now_us()) {
+            tracing::warn!(%error, "{bound}: memory is not flushed until that has passed, and this is said once a minute");
+        }
+        Refusal::Busy(bound)
+    }
+
     fn set_lack(&mut self, lack: Option<Bound>) {
         if self.lack != lack {
             self.lack = lack;
@@ -232,8 +243,9 @@ impl Writer {
         if self.poison.is_none()
             && let Err(error) = self.wal.rotate_if_used()
         {
-            return Err(self.refuse(error));
+            return Err(self.refuse_seal(error));
         }
+        self.sealing.has_passed();
         self.hour = now;
         let sealed = self.memtable.seal(now, self.options.memtable_max_bytes / 4);
         let active = self.memtable.view().clone();
