@@ -20,7 +20,7 @@ mod flags;
 mod resolve;
 mod value;
 
-pub use flags::Flags;
+pub use flags::{Flags, unknown_variables};
 pub use resolve::{Resolved, Source, resolve};
 pub use value::{ByteSize, CorsOrigin, Count, LogFilter, LogFormat, Value};
 
@@ -114,9 +114,9 @@ settings! {
     data_dir: PathBuf = PathBuf::from("data/store");
     /// Address and port to serve HTTP on; port 0 takes a free one.
     listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 8080));
-    /// Log lines for people (human) or machines (json); auto is human on a terminal and json elsewhere.
+    /// The log on standard error, and the line that says the server is ready, for people (human) or machines (json); auto is human on a terminal and json elsewhere.
     log_format: LogFormat = LogFormat::Auto;
-    /// Which log lines are written.
+    /// Which log lines are written: a level for ours, where libraries are heard from warn on, or directives such as info,datafusion=debug.
     log: LogFilter = LogFilter("info".to_owned());
     /// Origin whose pages may read answers: *, one origin, or none.
     cors_origin: CorsOrigin = CorsOrigin(Some(axum::http::HeaderValue::from_static("*")));

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::console;
 use crate::error::{Error, Result};
 use crate::event::parse_timestamp;
 use crate::export::{Exporter, Format, Summary};
@@ -108,7 +109,8 @@ pub fn run(args: Args) -> Result<()> {
     let Summary { files, rows, bytes, skipped } = summary?;
     let skipped = if skipped > 0 { format!(", {} already there", thousands(skipped)) } else { String::new() };
     let (files, rows, bytes) = (thousands(files), thousands(rows), thousands(bytes));
-    eprintln!("{files} files, {rows} rows, {bytes} bytes in {}{skipped}", args.output.display());
+    let output = args.output.display();
+    console::tell(&format!("{files} files, {rows} rows, {bytes} bytes in {output}{skipped}"));
     Ok(())
 }
 

@@ -23,8 +23,8 @@ Examples:
 The tables are events (timestamp, user_id, event, date, hour), hours (hour, unique_users, clicks, impressions)
 and those of the schema system: partitions, files, wal, settings, queries.
 
-A script ends at its first failure. Exit codes: 0; 65 a statement at fault; 66 a damaged store; 74 a disk or a
-server that fails; 75 a limit reached; 78 no store, or a setting at fault.")]
+A script ends at its first failure. Exit codes: 0; 65 a statement at fault; 66 no store or file there, or a damaged
+one; 74 a disk or a server that fails; 75 a limit reached; 78 a setting at fault.")]
 pub struct Args {
     /// The data directory to read; nothing in it is changed [default: data/store] [env: HOURGLASS_DATA_DIR]
     #[arg(long, value_name = "DIR")]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
+use crate::console;
 use crate::error::Result;
 use crate::hour::SystemClock;
 use crate::storage::verify::{self, Finding, Moved, Report};
@@ -28,7 +29,7 @@ the events it touches, and what to do.
 there, a log segment whose events are all in the table, files of a flush that a crash cut short. They go to DIR/aside/TIME,
 under the same names. Nothing is ever deleted, and nothing else is changed.
 
-Exit code: 0 all is sound, 1 something is damaged, 75 a repair while a server runs.")]
+Exit code: 0 all is sound, 1 something is damaged, 66 no store there, 75 a repair while a server runs.")]
 pub struct Args {
     /// The data directory to check
     #[arg(long, env = "HOURGLASS_DATA_DIR", default_value = "data/store", value_name = "DIR")]
@@ -62,10 +63,10 @@ pub fn run(args: Args) -> Result<ExitCode> {
     };
     bar.finish_and_clear();
     let (moved, report) = checked?;
-    match args.format {
-        Format::Text => print!("{}", text(&args, &moved, &report)),
-        Format::Json => println!("{:#}", json(&moved, &report)),
-    }
+    console::print(&match args.format {
+        Format::Text => text(&args, &moved, &report),
+        Format::Json => format!("{:#}\n", json(&moved, &report)),
+    })?;
     Ok(if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -98,7 +98,7 @@ impl Engine {
         clock: Arc<dyn Clock>,
     ) -> Result<Engine> {
         let data_dir = std::path::absolute(data_dir).map_err(Error::io(data_dir, "find"))?;
-        vfs.create_dir_all(&data_dir).map_err(Error::io(&data_dir, "create the data directory"))?;
+        create_directory(&*vfs, &data_dir)?;
         let lock = lock(&*vfs, &data_dir)?;
         let meta = directory_meta(&*vfs, &data_dir, true)?;
         let store = VfsStore::new(vfs.clone(), &data_dir);
@@ -292,6 +292,15 @@ impl ReadOnly {
     }
 }
 
+fn create_directory(vfs: &dyn Vfs, data_dir: &Path) -> Result<()> {
+    vfs.create_dir_all(data_dir).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+            Error::Config(format!("data_dir: {} is no directory, or lies below a file", data_dir.display()))
+        }
+        _ => Error::io(data_dir, "create the data directory")(error),
+    })
+}
+
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
     thread::Builder::new().name(name.into()).spawn(work).expect("the system can start a thread")
 }
@@ -338,10 +347,10 @@ pub fn directory_meta(vfs: &dyn Vfs, data_dir: &Path, create: bool) -> Result<Di
             vfs::write_atomically(vfs, &path, &text).map_err(Error::io(&path, "write"))?;
             return Ok(meta);
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             let dir = data_dir.display();
-            return Err(Error::Config(format!(
-                "{dir}: no hourglass store here; `hourglass generate` or `serve` makes one"
+            return Err(Error::Missing(format!(
+                "{dir}: no hourglass store here; `hourglass generate` or `serve` makes one, and --data-dir names another"
             )));
         }
         Err(error) => return Err(Error::io(&path, "read")(error)),
