@@ -22,7 +22,7 @@ mod value;
 
 pub use flags::{Flags, unknown_variables};
 pub use resolve::{Resolved, Source, resolve};
-pub use value::{ByteSize, CorsOrigin, Count, LogFilter, LogFormat, Value};
+pub use value::{ByteSize, CorsOrigin, Count, FileSize, LogFilter, LogFormat, Threads, Value};
 
 /// The prefix of every environment variable.
 pub const ENV_PREFIX: &str = "HOURGLASS_";
@@ -135,7 +135,7 @@ settings! {
     /// Bodies of POST /events held in memory at once; past it the answer is 503.
     batch_slots: Count = Count(4);
     /// Threads that serve requests; one a core by default.
-    worker_threads: Count = Count(std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64));
+    worker_threads: Threads = Threads(std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64));
     /// Answer aggregates over whole hours from exact per-hour rollups.
     rollups: bool = true;
     /// Memory all queries together may use.
@@ -147,9 +147,9 @@ settings! {
     /// Queries that may run at once; past it the answer is 503.
     query_concurrency: Count = Count(QueryOptions::default().concurrency as u64);
     /// Threads that a query works on; by default one a core but one, which is left to requests.
-    query_threads: Count = Count((QueryOptions::default().threads as u64 - 1).max(1));
+    query_threads: Threads = Threads((QueryOptions::default().threads as u64 - 1).max(1));
     /// Size at which a segment of the write-ahead log is closed and the next begun.
-    wal_segment_bytes: ByteSize = ByteSize(EngineOptions::default().wal_segment_bytes);
+    wal_segment_bytes: FileSize = FileSize(EngineOptions::default().wal_segment_bytes);
     /// Rows in memory at which they are written to data files.
     memtable_max_rows: Count = Count(EngineOptions::default().memtable_max_rows);
     /// Bytes in memory at which they are written to data files.

@@ -15,7 +15,7 @@ Examples:
   hourglass bench distinct --out report --peers clickhouse.json
                                              other engines' results beside ours; see tests/peers
 
-Every answer is compared with an independent computation before it is timed. Stores are made in a scratch folder below
+Every answer is compared with an independent computation before it is timed. Stores are made in a scratch folder below \
 --dir, whose disk is what is measured, and removed. Ratios within one run mean something; times of two machines do not.")]
 pub struct Args {
     /// What to measure; all of it when left out

@@ -19,15 +19,19 @@ use crate::text::thousands;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  hourglass export lake/                                     every hour as Parquet: lake/date=2020-01-01/hour=00/events.parquet
+  hourglass export lake/
+      every hour as Parquet: lake/date=2020-01-01/hour=00/events.parquet
   hourglass export lake/ --from 2020-01-01T00:00:00Z --to 2020-02-01T00:00:00Z
   hourglass export csv/ --format csv
-  hourglass export copy/ --format delta                      a Delta table in copy/events
-  hourglass export answer/ --query 'SELECT * FROM hours'     one file, answer/rows.parquet
-  hourglass export answer/ --query 'SELECT * FROM hours' --format delta   a Delta table in answer/, each time with what it says now
+  hourglass export copy/ --format delta
+      a Delta table in copy/events
+  hourglass export answer/ --query 'SELECT * FROM hours'
+      one file, answer/rows.parquet
+  hourglass export answer/ --query 'SELECT * FROM hours' --format delta
+      a Delta table in answer/, each time with what it says now
 
-Events still in memory are exported too, and a server may be running on the directory. _receipt.ndjson names every file with its
-rows, bytes and SHA-256; run again after an interruption, and what it names is not written again.")]
+Events still in memory are exported too, and a server may be running on the directory. _receipt.ndjson names every file \
+with its rows, bytes and SHA-256; run again after an interruption, and what it names is not written again.")]
 pub struct Args {
     /// Directory to write to; it is created where there is none
     #[arg(value_name = "DIR")]

@@ -46,6 +46,10 @@ fn is_json(format: LogFormat, terminal: bool) -> bool {
     }
 }
 
+/// The library that reads the Delta log tells each error once for every function it passes through, with a backtrace where
+/// `RUST_BACKTRACE` is set; the error comes back to us, and we tell it.
+const UNHEARD: &str = "buoyant_kernel=off,delta_kernel=off";
+
 /// The filter that the setting means: a level is for lines of this program. Libraries tell their steps at levels of their
 /// own, and are heard from `warn` on unless a directive names them.
 fn directives(setting: &str) -> String {
@@ -53,7 +57,8 @@ fn directives(setting: &str) -> String {
         Ok(level) => format!("{},{}={level}", level.min(LevelFilter::WARN), env!("CARGO_CRATE_NAME")),
         Err(_) => directive.to_string(),
     };
-    setting.split(',').map(ours).collect::<Vec<_>>().join(",")
+    let directives: Vec<String> = setting.split(',').map(ours).collect();
+    format!("{UNHEARD},{}", directives.join(","))
 }
 
 /// Says on standard output that the server is ready: a sentence for people, a line like those of the log for machines.
@@ -119,12 +124,16 @@ mod tests {
 
     #[test]
     fn a_level_is_for_our_own_lines_and_libraries_are_heard_from_warn_on() {
-        assert_eq!(directives("info"), "warn,hourglass=info");
-        assert_eq!(directives("debug"), "warn,hourglass=debug");
-        assert_eq!(directives("error"), "error,hourglass=error");
-        assert_eq!(directives("off"), "off,hourglass=off");
-        assert_eq!(directives("info,sqlparser=debug"), "warn,hourglass=info,sqlparser=debug");
-        assert_eq!(directives("hourglass=trace"), "hourglass=trace");
+        for (setting, meant) in [
+            ("info", "warn,hourglass=info"),
+            ("debug", "warn,hourglass=debug"),
+            ("error", "error,hourglass=error"),
+            ("off", "off,hourglass=off"),
+            ("info,sqlparser=debug", "warn,hourglass=info,sqlparser=debug"),
+            ("hourglass=trace", "hourglass=trace"),
+        ] {
+            assert_eq!(directives(setting), format!("{UNHEARD},{meant}"));
+        }
     }
 
     #[test]

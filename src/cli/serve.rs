@@ -27,7 +27,8 @@ Examples:
   HOURGLASS_LOG=debug hourglass serve                     every setting is a variable, too
   hourglass serve --config hourglass.toml                 and a key of a file
 
-SIGTERM or SIGINT lets requests in flight finish; a second one does not. Nothing acknowledged is lost either way.")]
+SIGTERM or SIGINT lets requests in flight finish; a second one does not. SIGHUP ends it at once, as SIGKILL does: there is \
+no file to read again. Nothing acknowledged is lost in any of these ways. Exit codes: `hourglass --help`.")]
 pub struct Args {
     #[command(flatten)]
     flags: Flags,

@@ -17,17 +17,17 @@ use crate::text::{bytes, thousands};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  hourglass verify                                        nothing is changed, and a server may be running on the directory
+  hourglass verify             nothing is changed, and a server may be running on the directory
   hourglass verify --data-dir /var/lib/hourglass --format json
-  hourglass verify --repair                               stop the server first
+  hourglass verify --repair    stop the server first
 
-It reads every frame of the write-ahead log, every commit and checkpoint of the Delta log, and every byte and row of the data
-files, and compares them: checksums, counters, hours, log sequence numbers (LSN). What is damaged is told with its place,
-the events it touches, and what to do.
+It reads every frame of the write-ahead log, every commit and checkpoint of the Delta log, and every byte and row of the \
+data files, and compares them: checksums, counters, hours, log sequence numbers (LSN). What is damaged is told with its \
+place, the events it touches, and what to do.
 
---repair moves aside what is damaged or left over and that no acknowledged event depends on: a checkpoint whose commits are all
-there, a log segment whose events are all in the table, files of a flush that a crash cut short. They go to DIR/aside/TIME,
-under the same names. Nothing is ever deleted, and nothing else is changed.
+--repair moves aside what is damaged or left over and that no acknowledged event depends on: a checkpoint whose commits \
+are all there, a log segment whose events are all in the table, files of a flush that a crash cut short. They go to \
+DIR/aside/TIME, under the same names. Nothing is ever deleted, and nothing else is changed.
 
 Exit code: 0 all is sound, 1 something is damaged, 66 no store there, 75 a repair while a server runs.")]
 pub struct Args {

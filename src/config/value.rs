@@ -100,6 +100,40 @@ impl Value for Count {
     }
 }
 
+/// A number of threads. More than the most would start for minutes and take all memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Threads(pub u64);
+
+impl Value for Threads {
+    const ACCEPTS: &'static str = "a whole number from 1 to 1024";
+    const PLACEHOLDER: &'static str = "N";
+
+    fn parse(text: &str) -> Option<Threads> {
+        Count::parse(text).filter(|n| n.0 <= 1_024).map(|n| Threads(n.0))
+    }
+
+    fn show(&self) -> String {
+        self.0.to_string()
+    }
+}
+
+/// The bytes of a file that is written in full length before it is used: a slip of the unit must not fill the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileSize(pub u64);
+
+impl Value for FileSize {
+    const ACCEPTS: &'static str = "a size of at most 4GiB, such as 32MiB";
+    const PLACEHOLDER: &'static str = "SIZE";
+
+    fn parse(text: &str) -> Option<FileSize> {
+        ByteSize::parse(text).filter(|size| size.0 <= 4 << 30).map(|size| FileSize(size.0))
+    }
+
+    fn show(&self) -> String {
+        ByteSize(self.0).show()
+    }
+}
+
 impl Value for bool {
     const ACCEPTS: &'static str = "true or false";
     const PLACEHOLDER: &'static str = "BOOL";
@@ -257,6 +291,17 @@ mod tests {
         for text in ["*", "https://example.com", "none"] {
             assert_eq!(CorsOrigin::parse(text).unwrap().show(), text);
         }
+    }
+
+    /// Files of 16 EiB filled the disk before the server was ready, and 100,000 threads took minutes to start.
+    #[test]
+    fn threads_and_files_made_in_advance_have_a_bound() {
+        assert_eq!(
+            [Threads::parse("1024"), Threads::parse("1025"), Threads::parse("0")],
+            [Some(Threads(1024)), None, None]
+        );
+        assert_eq!(FileSize::parse("4GiB").map(|size| size.show()), Some("4GiB".to_owned()));
+        assert_eq!([FileSize::parse("5GiB"), FileSize::parse("32TiB")], [None, None]);
     }
 
     #[test]

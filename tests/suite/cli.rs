@@ -198,8 +198,9 @@ fn a_misspelt_variable_is_warned_of_by_every_command() {
     assert!(run(dir.path(), &["generate", "--end", "2020-01-01T00:00:00Z"]).status.success());
     let warning = "HOURGLASS_LISTN is the variable of no setting; did you mean HOURGLASS_LISTEN?";
     for args in [&["status"][..], &["verify"], &["config"], &["sql", "-c", "SELECT 1"]] {
-        let warned = hourglass().args(args).current_dir(dir.path()).env("HOURGLASS_DATA_DIR", dir.path());
-        let warned = warned.env("HOURGLASS_LISTN", "127.0.0.1:1").output().unwrap();
+        let mut command = hourglass();
+        command.args(args).env("HOURGLASS_DATA_DIR", dir.path()).env("HOURGLASS_LISTN", "127.0.0.1:1");
+        let warned = command.output().unwrap();
         assert_eq!(text(&warned.stderr), format!("warning: {warning}\n"), "{args:?}");
         assert!(warned.status.success(), "{args:?}");
     }
@@ -207,7 +208,9 @@ fn a_misspelt_variable_is_warned_of_by_every_command() {
     let stderr = Stdio::from(fs::File::create(&log).unwrap());
     let env = [("HOURGLASS_LISTN", "127.0.0.1:1")];
     assert_eq!(Server::start_with_log(dir.path(), &env, "warn", stderr).stop(), Some(0));
-    let line: serde_json::Value = serde_json::from_str(&fs::read_to_string(&log).unwrap()).unwrap();
+    let lines = fs::read_to_string(&log).unwrap();
+    let line = lines.lines().find(|line| line.contains("HOURGLASS_LISTN")).unwrap();
+    let line: serde_json::Value = serde_json::from_str(line).unwrap();
     assert_eq!((&line["level"], &line["message"]), (&"WARN".into(), &warning.into()));
 }
 
@@ -287,5 +290,5 @@ fn where_there_is_no_store_every_command_says_so_alike() {
 #[test]
 fn the_version_is_that_of_the_manifest() {
     let version = text(&hourglass().arg("--version").output().unwrap().stdout);
-    assert!(version.starts_with(concat!("hourglass ", env!("CARGO_PKG_VERSION"), " (")), "{version}");
+    assert!(version.starts_with(concat!("hourglass ", env!("CARGO_PKG_VERSION"))), "{version}");
 }
