@@ -109,7 +109,7 @@ fn only_the_console_prints() {
             let may_write = path.ends_with("console.rs") || path.ends_with("shell/session.rs");
             let asks = line.contains("is_terminal()");
             let prints = ["print!(", "println!(", "dbg!("].iter().any(|name| line.contains(name));
-            let writes = ["stdout()", "stderr()"].iter().any(|name| line.contains(name));
+            let writes = ["::stdout()", "::stderr()"].iter().any(|name| line.contains(name));
             if prints || (writes && !asks && !may_write) {
                 wrong.push(format!("{}:{}: {}", path.display(), number + 1, line.trim()));
             }
