@@ -101,6 +101,8 @@ fn base_url(url: &str) -> Result<&str> {
 struct Problem {
     /// The detail or title of problem+json (RFC 9457), or the body's first line.
     text: String,
+    /// The end of the identifier of its kind.
+    kind: String,
     /// The place in a statement.
     line: Option<u64>,
     column: Option<u64>,
@@ -112,12 +114,15 @@ impl Problem {
         struct Members {
             detail: Option<String>,
             title: Option<String>,
+            #[serde(rename = "type")]
+            urn: Option<String>,
             line: Option<u64>,
             column: Option<u64>,
         }
-        let Members { detail, title, line, column } = serde_json::from_str(body).unwrap_or_default();
+        let Members { detail, title, urn, line, column } = serde_json::from_str(body).unwrap_or_default();
         let first_line = || body.lines().next().unwrap_or("no reason given").chars().take(200).collect();
-        Problem { text: detail.or(title).unwrap_or_else(first_line), line, column }
+        let kind = urn.as_deref().and_then(|urn| urn.strip_prefix("urn:hourglass:problem:")).unwrap_or_default();
+        Problem { kind: kind.to_string(), text: detail.or(title).unwrap_or_else(first_line), line, column }
     }
 }
 

@@ -22,7 +22,7 @@ mod value;
 
 pub use flags::{Flags, unknown_variables};
 pub use resolve::{Resolved, Source, resolve};
-pub use value::{ByteSize, CorsOrigin, Count, FileSize, LogFilter, LogFormat, Threads, Value};
+pub use value::{ByteSize, CorsOrigin, Count, FileSize, Folder, LogFilter, LogFormat, Reach, Threads, Value};
 
 /// The prefix of every environment variable.
 pub const ENV_PREFIX: &str = "HOURGLASS_";
@@ -134,6 +134,10 @@ settings! {
     max_connections: Count = Count(12_000);
     /// Bodies of POST /events held in memory at once; past it the answer is 503.
     batch_slots: Count = Count(4);
+    /// How far behind the server's clock the timestamp of an event sent over HTTP may lie; none for as far as 1970.
+    event_max_age: Reach = Reach(None);
+    /// How far ahead of the server's clock it may lie; none for as far as 9999.
+    event_max_ahead: Reach = Reach(None);
     /// Threads that serve requests; one a core by default.
     worker_threads: Threads = Threads(std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64));
     /// Answer aggregates over whole hours from exact per-hour rollups.
@@ -148,6 +152,8 @@ settings! {
     query_concurrency: Count = Count(QueryOptions::default().concurrency as u64);
     /// Threads that a query works on; by default one a core but one, which is left to requests.
     query_threads: Threads = Threads((QueryOptions::default().threads as u64 - 1).max(1));
+    /// Folder of saved queries of one's own, beside the bundled ones: NAME.sql, headed as in queries/. Read at the start.
+    queries: Folder = Folder(None);
     /// Size at which a segment of the write-ahead log is closed and the next begun.
     wal_segment_bytes: FileSize = FileSize(EngineOptions::default().wal_segment_bytes);
     /// Rows in memory at which they are written to data files.
@@ -162,7 +168,7 @@ settings! {
     users_cache_bytes: ByteSize = ByteSize(EngineOptions::default().users_cache_bytes);
     /// How long a request sent again under its idempotency key counts once.
     idempotency_window: Duration = Duration::from_millis(EngineOptions::default().idempotency_window_ms);
-    /// Idempotency keys kept in memory, 20 to 40 bytes each; past it the answer to a request with a key is 503.
+    /// Idempotency keys kept in memory, 24 to 48 bytes each; past it the answer to a request with a key is 503.
     idempotency_max_keys: Count = Count(EngineOptions::default().idempotency_max_keys as u64);
     /// How long a failed write of data files waits before it is tried again.
     flush_retry: Duration = Duration::from_millis(EngineOptions::default().flush_retry_ms);
@@ -198,6 +204,7 @@ impl Config {
             concurrency: saturate(self.query_concurrency.0),
             threads: saturate(self.query_threads.0),
             settings: Vec::new(),
+            queries: self.queries.0.clone(),
         }
     }
 
@@ -211,6 +218,8 @@ impl Config {
             shutdown_timeout: self.shutdown_timeout,
             max_connections: saturate(self.max_connections.0),
             batch_slots: saturate(self.batch_slots.0),
+            event_max_age: self.event_max_age.0,
+            event_max_ahead: self.event_max_ahead.0,
         }
     }
 }

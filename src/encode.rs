@@ -164,7 +164,8 @@ mod tests {
             file.write(&some_events()).unwrap();
             assert!(!path.exists(), "{name} has no name before it is whole");
             file.finish().unwrap();
-            let read: Vec<_> = decode::read_file(&path).unwrap().map(Result::unwrap).collect();
+            let read: Vec<_> =
+                decode::read_file(&path, None, &decode::Options::default()).unwrap().map(Result::unwrap).collect();
             assert_eq!(read, [some_events()], "{name}");
         }
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 3, "no temporary file stays");

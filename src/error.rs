@@ -1,9 +1,13 @@
 //! One error, its variants named by who must act: the caller, the operator, or us.
 
+mod blame;
+mod fault;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+pub use self::fault::is_near;
 use crate::event::Rejection;
 use crate::text::without_backtrace;
 
@@ -32,6 +36,14 @@ pub enum Error {
         "the write-ahead log failed ({0}); reads go on, writes stay off until the disk is repaired and the process restarted"
     )]
     Poisoned(String),
+
+    /// The operator must start the process again: a thread of the engine has ended, which is a fault of ours.
+    #[error("{0}; nothing more is stored, and the process ends: start it again")]
+    Died(String),
+
+    /// The caller uses an idempotency key for two requests, and can correct it.
+    #[error("the idempotency key came before with other content; nothing was stored")]
+    KeyReused,
 
     /// The operator must repair or restore: what is on the disk is not what was written there.
     #[error("{path}: damaged at byte {offset}: {reason}. {advice}", path = path.display())]
@@ -65,12 +77,20 @@ pub enum Error {
     Store(#[from] object_store::Error),
 
     /// The caller's query failed, or one of ours.
-    #[error("{}", fault_text(.0))]
+    #[error("{}", fault::text(.0))]
     Query(#[source] Box<datafusion::error::DataFusionError>),
+
+    /// The operator must repair or restore: a statement read a data file that is missing, or not what was written.
+    #[error("{0}")]
+    DataFile(String),
 
     /// The operator's configuration does not fit.
     #[error("{0}")]
     Config(String),
+
+    /// We must look: a statement made the query engine panic. The log has the place.
+    #[error("the query engine failed on this statement; that is a fault of ours, and the server goes on")]
+    Panicked,
 
     /// The engine has been closed.
     #[error("the engine is shutting down")]
@@ -84,6 +104,8 @@ pub enum Bound {
     Memory,
     Disk,
     OpenFiles,
+    /// The file system lets nobody write, or not us.
+    ReadOnly,
     Keys,
     Queries,
     Batches,
@@ -100,6 +122,7 @@ impl Bound {
             Bound::Memory => "memory-full",
             Bound::Disk => "disk-full",
             Bound::OpenFiles => "too-many-open-files",
+            Bound::ReadOnly => "not-writable",
             Bound::Keys => "too-many-keys",
             Bound::Queries => "too-many-queries",
             Bound::Batches => "too-many-batches",
@@ -116,6 +139,7 @@ impl fmt::Display for Bound {
             Bound::Memory => "memory is full and cannot be flushed yet",
             Bound::Disk => "the disk is full",
             Bound::OpenFiles => "as many files are open as may",
+            Bound::ReadOnly => "the data directory cannot be written to",
             Bound::Keys => "as many idempotency keys are remembered as may (idempotency_max_keys)",
             Bound::Queries => "as many queries run as may",
             Bound::Batches => "as many batches as fit are being read",
@@ -145,36 +169,26 @@ impl Error {
         Some((line.parse().ok()?, column.parse().ok()?))
     }
 
-    /// Whether the statement is at fault, and not what runs it.
+    /// Whether the caller is at fault, and not what runs the request.
     pub fn is_callers(&self) -> bool {
-        use datafusion::error::DataFusionError as Fault;
         match self {
-            Error::Invalid(_) | Error::Rejected(_) | Error::Limit(_) => true,
-            Error::Query(fault) => matches!(
-                fault.find_root(),
-                Fault::SQL(..)
-                    | Fault::Plan(_)
-                    | Fault::SchemaError(..)
-                    | Fault::Execution(_)
-                    | Fault::NotImplemented(_)
-                    | Fault::Configuration(_)
-                    | Fault::ArrowError(..)
-                    | Fault::Diagnostic(..)
-                    | Fault::Collection(_)
-            ),
+            Error::Invalid(_) | Error::Rejected(_) | Error::Limit(_) | Error::KeyReused => true,
+            Error::Query(fault) => blame::is_statements(fault),
             _ => false,
         }
     }
 
-    /// The process's exit code, as sysexits.h numbers them: a script tells a damaged store from a full disk.
+    /// The process's exit code, as sysexits.h numbers them: a script tells a damaged store from a full disk. What a server
+    /// answers becomes an error of the same kind ([`crate::client`]), and so ends in the same code.
     pub fn exit_code(&self) -> u8 {
         use std::io::ErrorKind::{
             AddrInUse, AddrNotAvailable, IsADirectory, NotADirectory, NotFound, PermissionDenied,
         };
         match self {
-            Error::Query(fault) if !self.is_callers() => fault_exit_code(fault),
-            Error::Invalid(_) | Error::Rejected(_) | Error::Query(_) => 65, // EX_DATAERR
-            Error::Damaged { .. } | Error::Missing(_) => 66,                // EX_NOINPUT
+            Error::Invalid(_) | Error::Rejected(_) | Error::KeyReused => 65, // EX_DATAERR
+            Error::Query(_) if self.is_callers() => 65,
+            Error::Damaged { .. } | Error::DataFile(_) | Error::Missing(_) => 66, // EX_NOINPUT
+            Error::Panicked | Error::Died(_) => 70,                               // EX_SOFTWARE
             Error::Io { source, .. } | Error::Listen { source, .. } => match source.kind() {
                 NotFound | NotADirectory | IsADirectory => 66,
                 AddrInUse => 75,
@@ -182,19 +196,10 @@ impl Error {
                 AddrNotAvailable => 78,
                 _ => 74,
             },
-            Error::Poisoned(_) | Error::Delta(_) | Error::Store(_) => 74, // EX_IOERR
-            Error::Busy(_) | Error::Limit(_) | Error::Locked { .. } | Error::Closed => 75, // EX_TEMPFAIL
-            Error::Config(_) => 78,                                       // EX_CONFIG
+            Error::Poisoned(_) | Error::Delta(_) | Error::Store(_) | Error::Query(_) => 74, // EX_IOERR
+            Error::Busy(_) | Error::Limit(_) | Error::Locked { .. } | Error::Closed => 75,  // EX_TEMPFAIL
+            Error::Config(_) => 78,                                                         // EX_CONFIG
         }
-    }
-}
-
-/// What a statement meant to read is not there or is not what was written, or else the fault is ours.
-fn fault_exit_code(fault: &datafusion::error::DataFusionError) -> u8 {
-    use datafusion::error::DataFusionError as Fault;
-    match fault.find_root() {
-        Fault::ObjectStore(_) | Fault::ParquetError(_) | Fault::IoError(_) | Fault::External(_) => 66,
-        _ => 70, // EX_SOFTWARE
     }
 }
 
@@ -217,24 +222,6 @@ fn listen_text(address: &SocketAddr, source: &std::io::Error) -> String {
     format!("listen: {address} cannot be listened on: {advice}")
 }
 
-/// What is wrong, without the names of the layers it came through.
-fn fault_text(fault: &datafusion::error::DataFusionError) -> String {
-    use datafusion::sql::sqlparser::parser::ParserError;
-    let text = match fault.find_root() {
-        datafusion::error::DataFusionError::SQL(error, _) => match &**error {
-            ParserError::TokenizerError(text) | ParserError::ParserError(text) => {
-                text.rsplit_once(" at Line: ").map_or(text.as_str(), |(reason, _)| reason).to_string()
-            }
-            ParserError::RecursionLimitExceeded => "the statement is nested too deeply".into(),
-        },
-        other => other.message().into_owned(),
-    };
-    // What a statement does wrong is no fault of the library's, whatever it says at the end.
-    let text = without_backtrace(&text);
-    let text = text.split("\nThis issue was likely caused by a bug").next().unwrap_or_default();
-    text.replace("Error during planning: ", "").replace("Internal error: ", "")
-}
-
 impl From<deltalake_core::DeltaTableError> for Error {
     fn from(error: deltalake_core::DeltaTableError) -> Error {
         Error::Delta(Box::new(error))
@@ -243,28 +230,45 @@ impl From<deltalake_core::DeltaTableError> for Error {
 
 impl From<datafusion::error::DataFusionError> for Error {
     fn from(error: datafusion::error::DataFusionError) -> Error {
+        use datafusion::error::DataFusionError as Fault;
+        let error = match error {
+            // What came from below DataFusion passes through it as it was.
+            Fault::External(inner) => match inner.downcast::<Error>() {
+                Ok(ours) => return *ours,
+                Err(inner) => Fault::External(inner),
+            },
+            other => other,
+        };
         match error.find_root() {
             // DataFusion has no kind of its own for this bound.
             fault if fault.message().contains("max_temp_directory_size") => Error::Limit(
                 "the query needs more temporary files than query_spill_bytes allows: ask for fewer hours, or raise it"
                     .into(),
             ),
-            datafusion::error::DataFusionError::ResourcesExhausted(_) => Error::Limit(
+            Fault::ResourcesExhausted(_) => Error::Limit(
                 "the query needs more memory than is left of query_memory: ask for fewer hours, or raise it".into(),
             ),
+            _ if blame::is_data_file(&error) => Error::DataFile(format!(
+                "a data file is missing or damaged ({}); hourglass verify names all of them",
+                fault::text(&error)
+            )),
             _ => Error::Query(Box::new(error)),
         }
     }
 }
 
+/// Of a file that is being written: those of the store are read by DataFusion.
 impl From<parquet::errors::ParquetError> for Error {
     fn from(error: parquet::errors::ParquetError) -> Error {
-        Error::from(datafusion::error::DataFusionError::from(error))
+        Error::Query(Box::new(datafusion::error::DataFusionError::from(error)))
     }
 }
 
 impl From<arrow::error::ArrowError> for Error {
     fn from(error: arrow::error::ArrowError) -> Error {
+        if let arrow::error::ArrowError::IoError(_, source) = error {
+            return Error::Io { path: "rows".into(), action: "write", source };
+        }
         Error::from(datafusion::error::DataFusionError::from(error))
     }
 }

@@ -7,8 +7,12 @@
 use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use chrono::DateTime;
+use chrono::{DateTime, SecondsFormat};
 use sha2::{Digest, Sha256};
+
+mod timestamp;
+
+pub use timestamp::{TimestampBounds, TimestampRules, TimestampUnit, parse_timestamp};
 
 /// The last representable instant, 9999-12-31T23:59:59.999999Z in microseconds: the last day that a
 /// `date=YYYY-MM-DD` partition can name.
@@ -76,9 +80,40 @@ pub fn check_timestamp_ms(ms: i64) -> Result<i64, Rejection> {
 /// Checks a timestamp in microseconds.
 pub fn check_timestamp_us(us: i64) -> Result<i64, Rejection> {
     match us {
-        ..0 => Err(Rejection::new("timestamp", "must not lie before 1970-01-01T00:00:00Z")),
+        ..0 => Err(outside("must not lie before 1970-01-01T00:00:00Z", us)),
         0..=MAX_TIMESTAMP_US => Ok(us),
-        _ => Err(Rejection::new("timestamp", "must not lie after 9999-12-31T23:59:59.999Z")),
+        _ => Err(outside("must not lie after 9999-12-31T23:59:59.999Z", us)),
+    }
+}
+
+/// The rejection of an instant, with the instant.
+fn outside(rule: &str, us: i64) -> Rejection {
+    Rejection::new("timestamp", format!("{rule}; found {}", instant_text(us)))
+}
+
+/// The instant as RFC 3339, or that no calendar reaches it.
+fn instant_text(us: i64) -> String {
+    match DateTime::from_timestamp_micros(us) {
+        Some(instant) => instant.to_rfc3339_opts(SecondsFormat::AutoSi, true),
+        None => "a time that no calendar reaches".into(),
+    }
+}
+
+/// A value as a message shows it: in quotes, what cannot be printed escaped, and cut where it is long.
+pub fn shown(value: &str) -> String {
+    const MAX_CHARS: usize = 60;
+    match value.char_indices().nth(MAX_CHARS) {
+        None => format!("{value:?}"),
+        Some((end, _)) => format!("{:?}... ({} bytes)", &value[..end], value.len()),
+    }
+}
+
+/// The same of bytes that are not text.
+pub fn shown_bytes(value: &[u8]) -> String {
+    const MAX_BYTES: usize = 60;
+    match value.get(..MAX_BYTES) {
+        None => format!("\"{}\"", value.escape_ascii()),
+        Some(begin) => format!("\"{}\"... ({} bytes)", begin.escape_ascii(), value.len()),
     }
 }
 
@@ -93,7 +128,8 @@ pub fn check_user(user: &str) -> Result<&str, Rejection> {
 
 /// Checks the name of an event.
 pub fn check_event(event: &str) -> Result<EventKind, Rejection> {
-    EventKind::parse(event).ok_or_else(|| Rejection::new("event", "must be click or impression"))
+    EventKind::parse(event)
+        .ok_or_else(|| Rejection::new("event", format!("must be click or impression; found {}", shown(event))))
 }
 
 /// The longest idempotency key, in bytes.
@@ -117,12 +153,54 @@ impl Key {
     }
 }
 
+/// What a request under a key holds, as the CRC-32C of its events in the order in which they were sent: by it a client that uses
+/// a key again for something else is told so. It is no guard against who means harm: whose key it is, it is their own harm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Content(u32);
+
+impl Content {
+    /// That of a key of which no more is known than that it came.
+    pub const UNKNOWN: Content = Content(0);
+
+    pub fn of<'e>(events: impl IntoIterator<Item = Event<'e>>) -> Content {
+        let mut sum = 0;
+        for event in events {
+            let mut head = [0; EVENT_BYTES];
+            head[..8].copy_from_slice(&event.timestamp_us.to_le_bytes());
+            head[8..12].copy_from_slice(&(event.user.len() as u32).to_le_bytes());
+            head[12] = event.kind as u8;
+            sum = crc32c::crc32c_append(crc32c::crc32c_append(sum, &head), event.user.as_bytes());
+        }
+        Content(sum.max(1))
+    }
+
+    /// Whether both may be of the same events.
+    pub fn matches(self, other: Content) -> bool {
+        self == other || self == Content::UNKNOWN || other == Content::UNKNOWN
+    }
+
+    pub fn to_le_bytes(self) -> [u8; 4] {
+        self.0.to_le_bytes()
+    }
+
+    pub fn from_le_bytes(bytes: [u8; 4]) -> Content {
+        Content(u32::from_le_bytes(bytes))
+    }
+}
+
 /// The events of one request that came with a key: `rows` of a batch from `first` on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keyed {
     pub first: u32,
     pub rows: u32,
     pub key: Key,
+    pub content: Content,
+}
+
+impl Keyed {
+    pub fn range(&self) -> std::ops::Range<usize> {
+        self.first as usize..self.first as usize + self.rows as usize
+    }
 }
 
 /// Bytes of an event in the log, beside its user's name: timestamp, where the name ends, kind.
@@ -178,31 +256,37 @@ impl EventBatch {
 
     /// Puts all events from the `first` on under one key.
     pub fn key_from(&mut self, first: usize, key: Key) {
-        self.keyed.push(Keyed { first: first as u32, rows: (self.len() - first) as u32, key });
+        let content = Content::of((first..self.len()).map(|i| self.get(i)));
+        self.keyed.push(Keyed { first: first as u32, rows: (self.len() - first) as u32, key, content });
     }
 
-    /// The events but for those that `is_repeat` tells of by their key.
-    pub fn without(&self, mut is_repeat: impl FnMut(&Key) -> bool) -> EventBatch {
+    /// Puts the last event under a key; `content` is that of this event alone.
+    pub fn key_last(&mut self, key: Key, content: Content) {
+        self.keyed.push(Keyed { first: self.len() as u32 - 1, rows: 1, key, content });
+    }
+
+    /// The events but for those under keys that `is_kept` refuses; it is asked for each in order.
+    pub fn retain_keyed(&self, mut is_kept: impl FnMut(&Keyed) -> bool) -> EventBatch {
         let mut kept = EventBatch::new();
         let mut row = 0;
         let take = |kept: &mut EventBatch, rows: std::ops::Range<usize>| {
             rows.map(|i| self.get(i)).for_each(|event| kept.push(event.timestamp_us, event.user, event.kind));
         };
-        for Keyed { first, rows, key } in &self.keyed {
-            let (first, end) = (*first as usize, (first + rows) as usize);
-            take(&mut kept, row..first);
-            if !is_repeat(key) {
-                let before = kept.len();
-                take(&mut kept, first..end);
-                kept.key_from(before, *key);
+        for keyed in &self.keyed {
+            let range = keyed.range();
+            take(&mut kept, row..range.start);
+            row = range.end;
+            if is_kept(keyed) {
+                let first = kept.len() as u32;
+                take(&mut kept, range);
+                kept.keyed.push(Keyed { first, ..*keyed });
             }
-            row = end;
         }
         take(&mut kept, row..self.len());
         kept
     }
 
-    /// Columns from outside (a log frame), checked as every door checks them.
+    /// Columns from outside (a log frame), checked as every door checks them. What is under each key is summed up anew.
     pub fn from_columns(
         timestamps_us: Vec<i64>,
         kinds: Vec<u8>,
@@ -210,7 +294,7 @@ impl EventBatch {
         users: String,
         keyed: Vec<Keyed>,
     ) -> Result<EventBatch, Rejection> {
-        let batch = EventBatch { timestamps_us, kinds, user_ends, users, keyed };
+        let mut batch = EventBatch { timestamps_us, kinds, user_ends, users, keyed };
         let mut start = 0;
         for (i, &end) in batch.user_ends.iter().enumerate() {
             let user = batch.users.get(start..end as usize).ok_or_else(|| Rejection::new("user", "is cut"))?;
@@ -229,6 +313,9 @@ impl EventBatch {
                 _ => return Err(Rejection::new("id", "is of events that are not there")),
             }
         }
+        let contents = batch.keyed.iter().map(|keyed| Content::of(keyed.range().map(|i| batch.get(i))));
+        let contents: Vec<Content> = contents.collect();
+        batch.keyed.iter_mut().zip(contents).for_each(|(keyed, content)| keyed.content = content);
         Ok(batch)
     }
 
@@ -304,23 +391,15 @@ pub fn file_schema() -> SchemaRef {
     SCHEMA.clone()
 }
 
-/// Reads whole milliseconds since the epoch (`10032342000`) or RFC 3339 (`1970-04-27T02:45:42Z`, any offset) and
-/// answers microseconds. Digits below a microsecond are cut, as the store's unit is.
-pub fn parse_timestamp(text: &str) -> Result<i64, Rejection> {
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        // Only a number past 64 bits does not parse, and the check refuses it as it refuses the largest that does.
-        let beyond = if digits.len() < text.len() { i64::MIN } else { i64::MAX };
-        return check_timestamp_ms(text.parse().unwrap_or(beyond));
-    }
-    match DateTime::parse_from_rfc3339(text) {
-        Ok(instant) => check_timestamp_us(instant.timestamp_micros()),
-        Err(_) => Err(not_a_timestamp()),
-    }
-}
-
-pub fn not_a_timestamp() -> Rejection {
-    Rejection::new("timestamp", "must be whole milliseconds since 1970 or RFC 3339, such as 2020-01-01T00:00:00Z")
+/// Reads a time as people type it on a command line, and answers microseconds: as [`parse_timestamp`], or a date alone, which is
+/// its first instant (GMT).
+pub fn parse_time(text: &str) -> Result<i64, String> {
+    let is_date = text.len() == 10 && text.as_bytes()[4] == b'-';
+    let parsed = if is_date { parse_timestamp(&format!("{text}T00:00:00Z")) } else { parse_timestamp(text) };
+    parsed.map_err(|rejection| match rejection.reason.starts_with("must not lie") {
+        true => rejection.reason,
+        false => "is no time: a date such as 2020-01-01, RFC 3339 such as 2020-01-01T00:00:00Z, or milliseconds".into(),
+    })
 }
 
 #[cfg(test)]
@@ -341,6 +420,18 @@ mod tests {
         );
         assert_eq!(again.as_ref(), Ok(&batch));
         assert_eq!(batch.get(1), Event { timestamp_us: MAX_TIMESTAMP_US, user: "Zoë", kind: EventKind::Impression });
+    }
+
+    #[test]
+    fn a_time_on_the_command_line_may_be_a_date() {
+        assert_eq!(parse_time("1970-01-02"), Ok(86_400_000_000));
+        assert_eq!(parse_time("1970-01-01T01:00:00Z"), Ok(3_600_000_000));
+        assert_eq!(parse_time("3600000"), Ok(3_600_000_000));
+        assert_eq!(parse_time("9999-12-31"), Ok(MAX_TIMESTAMP_US + 1 - 86_400_000_000));
+        for wrong in ["2025-02-30", "yesterday", "2025-2-1", "2025-02-01T", "0000-00-00"] {
+            assert!(parse_time(wrong).unwrap_err().starts_with("is no time"), "{wrong}");
+        }
+        assert!(parse_time("1969-12-31").unwrap_err().contains("must not lie before"));
     }
 
     #[test]
@@ -372,33 +463,18 @@ mod tests {
             users.split_inclusive(|_| true).for_each(|user| batch.push(1, user, EventKind::Click));
             id.into_iter().for_each(|id| batch.key_from(first, key(id)));
         }
-        assert_eq!(batch.without(|_| false), batch);
-        let kept = batch.without(|repeat| *repeat == key("1"));
+        assert_eq!(batch.retain_keyed(|_| true), batch);
+        let kept = batch.retain_keyed(|keyed| keyed.key != key("1"));
         assert_eq!(users(&kept), ["a", "d", "e", "f", "g"]);
-        let keyed = |first, rows, id| Keyed { first, rows, key: key(id) };
-        assert_eq!(kept.keyed(), [keyed(2, 2, "2"), keyed(4, 1, "3")]);
+        let content = |users: &[&str]| {
+            Content::of(users.iter().map(|user| Event { timestamp_us: 1, user, kind: EventKind::Click }))
+        };
+        let keyed = |first, rows, id, users: &[&str]| Keyed { first, rows, key: key(id), content: content(users) };
+        assert_eq!(kept.keyed(), [keyed(2, 2, "2", &["e", "f"]), keyed(4, 1, "3", &["g"])]);
         let mut twice = kept.clone();
         twice.extend(&kept);
-        assert_eq!(twice.keyed()[2..], [keyed(7, 2, "2"), keyed(9, 1, "3")]);
-    }
-
-    #[test]
-    fn milliseconds_and_rfc_3339_name_the_same_instant() {
-        assert_eq!(parse_timestamp("10032342000"), Ok(10_032_342_000_000));
-        assert_eq!(parse_timestamp("1970-04-27T02:45:42Z"), Ok(10_032_342_000_000));
-        assert_eq!(parse_timestamp("1970-04-27T04:45:42.000+02:00"), Ok(10_032_342_000_000));
-    }
-
-    #[test]
-    fn digits_below_a_microsecond_are_cut() {
-        assert_eq!(parse_timestamp("1970-01-01T00:00:00.0000019Z"), Ok(1));
-    }
-
-    #[test]
-    fn what_is_no_instant_of_the_store_is_rejected() {
-        let beyond = "99999999999999999999";
-        for text in ["", "-", "-1", "+1", "1.5", "1e3", " 1", "2020-01-01", "1969-12-31T23:59:59.999Z", beyond] {
-            assert_eq!(parse_timestamp(text).map_err(|rejection| rejection.parameter), Err("timestamp"), "{text}");
-        }
+        assert_eq!(twice.keyed()[2..], [keyed(7, 2, "2", &["e", "f"]), keyed(9, 1, "3", &["g"])]);
+        let (a, b) = (content(&["a", "bc"]), content(&["ab", "c"]));
+        assert!(!a.matches(b) && a.matches(a) && a.matches(Content::UNKNOWN) && Content::UNKNOWN.matches(b));
     }
 }

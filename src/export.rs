@@ -13,6 +13,7 @@ use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -131,7 +132,7 @@ impl Exporter {
             return Ok(());
         }
         let answer = self.rows_of(hour).await?;
-        let file = self.write(answer, &path, rows_format).await?;
+        let (file, _) = self.write(answer, &path, rows_format).await?;
         summary.add(&file);
         self.receipt.append(file)
     }
@@ -178,8 +179,7 @@ impl Exporter {
         }
         let mut session = self.query.new_session();
         let answer = self.query.run_text(&mut session, &self.snapshot, sql, Params::None).await?;
-        let schema = answer.schema.clone();
-        let file = self.write(answer, &path, rows_format).await?;
+        let (file, schema) = self.write(answer, &path, rows_format).await?;
         let file = ExportedFile { query: Some(sql.to_string()), lsn: Some(lsn), ..file };
         if format == Format::Delta {
             delta::replace(&self.output, &schema, &file, SystemClock.now_us() / 1_000).await?;
@@ -196,8 +196,8 @@ impl Exporter {
         self.query.run_text(&mut self.query.new_session(), &self.snapshot, ROWS_OF_HOUR, params).await
     }
 
-    /// Writes a file whole under a temporary name, syncs it and gives it its own.
-    async fn write(&self, mut answer: Answer, path: &str, format: RowFormat) -> Result<ExportedFile> {
+    /// Writes a file whole under a temporary name, syncs it and gives it its own; tells its columns, too.
+    async fn write(&self, mut answer: Answer, path: &str, format: RowFormat) -> Result<(ExportedFile, SchemaRef)> {
         let target = self.output.join(path);
         let folder = target.parent().expect("a file lies in a folder");
         fs::create_dir_all(folder).map_err(Error::io(folder, "create"))?;
@@ -206,7 +206,7 @@ impl Exporter {
         let file = File::create(&temporary).map_err(Error::io(&temporary, "create"))?;
         let output = Hashing { file: BufWriter::with_capacity(256 << 10, file), hash: Sha256::new(), bytes: 0 };
         let mut writer = RowWriter::new(format, &answer.schema, output)?;
-        let mut rows = 0;
+        let (mut rows, schema) = (0, writer.schema().clone());
         while let Some(batch) = answer.next().await {
             let batch = batch?;
             rows += batch.num_rows() as u64;
@@ -218,7 +218,7 @@ impl Exporter {
         fs::rename(&temporary, &target).map_err(Error::io(&target, "rename to"))?;
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::io(folder, "sync"))?;
         let sha256 = hex(&hash.finalize());
-        Ok(ExportedFile { path: path.to_string(), rows, bytes, sha256, query: None, lsn: None })
+        Ok((ExportedFile { path: path.to_string(), rows, bytes, sha256, query: None, lsn: None }, schema))
     }
 }
 

@@ -1,21 +1,31 @@
 //! Answers of statements as bytes: the formats that `/sql`, the shell and `export` speak.
 //!
-//! Timestamps are RFC 3339 in the texts; nulls are `null` in JSON and empty in CSV.
+//! Timestamps are RFC 3339 in the texts; nulls are `null` in JSON and empty in CSV. A column of a type that a format does not
+//! have is written as the nearest that it has ([`plain`]), names are unique ([`names`]). What a reader of JSON may trip over:
+//! integers and decimals have all their digits, of which JavaScript keeps 53 bits, and NaN and the infinities, which JSON has
+//! not, are null.
+
+mod names;
+mod plain;
+mod separated;
 
 use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 
-use arrow::array::RecordBatch;
-use arrow::csv::{Writer as CsvWriter, WriterBuilder as CsvBuilder};
-use arrow::datatypes::SchemaRef;
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::ipc::writer::StreamWriter;
 use arrow::json::writer::{JsonArray, LineDelimited};
 use arrow::json::{Writer as JsonWriter, WriterBuilder as JsonBuilder};
+use datafusion::error::DataFusionError;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
-use crate::error::Result;
+use self::plain::Shape;
+use self::separated::SeparatedWriter;
+use crate::error::{Error, Result};
 
 /// How rows are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +36,7 @@ pub enum RowFormat {
     Ndjson,
     /// RFC 4180 with a header.
     Csv,
-    /// Tab-separated values with a header.
+    /// The same with tabs.
     Tsv,
     /// The Arrow IPC streaming format.
     ArrowStream,
@@ -43,24 +53,36 @@ impl RowFormat {
         RowFormat::Parquet,
     ];
 
-    pub fn media_type(self) -> &'static str {
+    /// The name that a URL gives it.
+    pub fn name(self) -> &'static str {
         match self {
-            RowFormat::Json => "application/json",
-            RowFormat::Ndjson => "application/x-ndjson",
-            RowFormat::Csv => "text/csv",
-            RowFormat::Tsv => "text/tab-separated-values",
-            RowFormat::ArrowStream => "application/vnd.apache.arrow.stream",
-            RowFormat::Parquet => "application/vnd.apache.parquet",
+            RowFormat::Json => "json",
+            RowFormat::Ndjson => "ndjson",
+            RowFormat::Csv => "csv",
+            RowFormat::Tsv => "tsv",
+            RowFormat::ArrowStream => "arrow",
+            RowFormat::Parquet => "parquet",
         }
     }
 
-    /// The format a media type names, without its parameters.
-    pub fn of_media_type(name: &str) -> Option<RowFormat> {
-        let name = match name {
-            "application/ndjson" | "application/jsonl" => "application/x-ndjson",
-            other => other,
-        };
-        RowFormat::ALL.into_iter().find(|format| format.media_type() == name)
+    pub fn of_name(name: &str) -> Option<RowFormat> {
+        RowFormat::ALL.into_iter().find(|format| format.name() == name)
+    }
+
+    pub fn media_type(self) -> &'static str {
+        self.media_types()[0]
+    }
+
+    /// What clients call it; the first is its own.
+    pub fn media_types(self) -> &'static [&'static str] {
+        match self {
+            RowFormat::Json => &["application/json"],
+            RowFormat::Ndjson => &["application/x-ndjson", "application/ndjson", "application/jsonl"],
+            RowFormat::Csv => &["text/csv"],
+            RowFormat::Tsv => &["text/tab-separated-values"],
+            RowFormat::ArrowStream => &["application/vnd.apache.arrow.stream"],
+            RowFormat::Parquet => &["application/vnd.apache.parquet"],
+        }
     }
 
     /// The format that a file's extension names.
@@ -78,64 +100,132 @@ impl RowFormat {
 }
 
 /// Writes batches of one schema.
-pub struct RowWriter<W: Write + Send>(Writer<W>);
+pub struct RowWriter<W: Write + Send> {
+    /// The schema as it is written.
+    schema: SchemaRef,
+    writer: Writer<W>,
+}
 
 enum Writer<W: Write + Send> {
     Json(JsonWriter<W, JsonArray>),
     Ndjson(JsonWriter<W, LineDelimited>),
-    Csv(Box<CsvWriter<W>>),
+    Separated(SeparatedWriter<W>),
     Arrow(Box<StreamWriter<W>>),
     Parquet(Box<ArrowWriter<W>>),
 }
 
 impl<W: Write + Send> RowWriter<W> {
+    /// # Errors
+    /// [`Error::Invalid`] names a column of a type that the format has nothing for.
     pub fn new(format: RowFormat, schema: &SchemaRef, output: W) -> Result<RowWriter<W>> {
-        let json = || JsonBuilder::new().with_explicit_nulls(true);
-        let separated = |delimiter, output| {
-            let mut writer = CsvBuilder::new().with_delimiter(delimiter).with_header(true).build(output);
-            // An answer without rows has its header too.
-            writer.write(&RecordBatch::new_empty(schema.clone())).map(|()| Writer::Csv(Box::new(writer)))
-        };
-        Ok(RowWriter(match format {
-            RowFormat::Json => Writer::Json(json().build(output)),
-            RowFormat::Ndjson => Writer::Ndjson(json().build(output)),
-            RowFormat::Csv => separated(b',', output)?,
-            RowFormat::Tsv => separated(b'\t', output)?,
-            RowFormat::ArrowStream => Writer::Arrow(Box::new(StreamWriter::try_new(output, schema)?)),
-            RowFormat::Parquet => {
-                let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default()));
-                Writer::Parquet(Box::new(ArrowWriter::try_new(output, schema.clone(), Some(properties.build()))?))
-            }
-        }))
+        let schema = written_schema(format, schema)?;
+        let writer = unpanicked(|| {
+            let json = || JsonBuilder::new().with_explicit_nulls(true);
+            let names = || schema.fields().iter().map(|field| field.name());
+            Ok(match format {
+                RowFormat::Json => Writer::Json(json().build(output)),
+                RowFormat::Ndjson => Writer::Ndjson(json().build(output)),
+                RowFormat::Csv => Writer::Separated(SeparatedWriter::new(output, b',', names())?),
+                RowFormat::Tsv => Writer::Separated(SeparatedWriter::new(output, b'\t', names())?),
+                RowFormat::ArrowStream => Writer::Arrow(Box::new(StreamWriter::try_new(output, &schema)?)),
+                RowFormat::Parquet => {
+                    let zstd = Compression::ZSTD(ZstdLevel::default());
+                    let properties = WriterProperties::builder().set_compression(zstd).build();
+                    Writer::Parquet(Box::new(ArrowWriter::try_new(output, schema.clone(), Some(properties))?))
+                }
+            })
+        })?;
+        Ok(RowWriter { schema, writer })
+    }
+
+    /// The names and types that are written.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
     }
 
     pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        match &mut self.0 {
-            Writer::Json(writer) => writer.write(batch)?,
-            Writer::Ndjson(writer) => writer.write(batch)?,
-            Writer::Csv(writer) => writer.write(batch)?,
-            Writer::Arrow(writer) => writer.write(batch)?,
-            Writer::Parquet(writer) => writer.write(batch)?,
-        }
-        Ok(())
+        let RowWriter { schema, writer } = self;
+        unpanicked(|| {
+            let columns = batch.columns().iter().zip(schema.fields());
+            let columns = columns.map(|(column, field)| plain::convert(column, field.data_type()));
+            let columns = columns.collect::<Result<Vec<ArrayRef>, _>>()?;
+            let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+            let batch = RecordBatch::try_new_with_options(schema.clone(), columns, &options)?;
+            match writer {
+                Writer::Json(writer) => writer.write(&batch)?,
+                Writer::Ndjson(writer) => writer.write(&batch)?,
+                Writer::Separated(writer) => writer.write(&batch)?,
+                Writer::Arrow(writer) => writer.write(&batch)?,
+                Writer::Parquet(writer) => writer.write(&batch)?,
+            }
+            Ok(())
+        })
     }
 
     /// Writes what comes after the last row, and gives the output back.
     pub fn finish(self) -> Result<W> {
-        Ok(match self.0 {
-            Writer::Json(mut writer) => {
-                writer.finish()?;
-                writer.into_inner()
-            }
-            Writer::Ndjson(mut writer) => {
-                writer.finish()?;
-                writer.into_inner()
-            }
-            Writer::Csv(writer) => writer.into_inner(),
-            Writer::Arrow(writer) => writer.into_inner()?,
-            Writer::Parquet(writer) => writer.into_inner()?,
+        unpanicked(|| {
+            Ok(match self.writer {
+                Writer::Json(mut writer) => {
+                    writer.finish()?;
+                    writer.into_inner()
+                }
+                Writer::Ndjson(mut writer) => {
+                    writer.finish()?;
+                    writer.into_inner()
+                }
+                Writer::Separated(writer) => writer.into_inner(),
+                Writer::Arrow(writer) => writer.into_inner()?,
+                Writer::Parquet(writer) => writer.into_inner()?,
+            })
         })
     }
+}
+
+/// The columns as the format writes them, with names that are unique there. Lake engines compare names without their case.
+fn written_schema(format: RowFormat, schema: &SchemaRef) -> Result<SchemaRef> {
+    let shape = match format {
+        RowFormat::Json | RowFormat::Ndjson => Shape::Json,
+        RowFormat::Csv | RowFormat::Tsv => Shape::Text,
+        RowFormat::Parquet => Shape::Parquet,
+        RowFormat::ArrowStream => Shape::Arrow,
+    };
+    let names = unique_names(schema, shape == Shape::Parquet);
+    let field = |(field, name): (&Arc<Field>, String)| {
+        let to = plain::written(shape, field.data_type()).map_err(|of| {
+            let (name, format) = (field.name(), format.name());
+            Error::Invalid(format!(
+                "{name}: {of} has no form in {format}; cast the column to text, or ask for another format"
+            ))
+        })?;
+        // What is planned to have no null may have one; a text has a place for it all the same.
+        let is_nullable = field.is_nullable() || matches!(shape, Shape::Json | Shape::Text);
+        Ok(Field::clone(field).with_name(name).with_data_type(to).with_nullable(is_nullable))
+    };
+    let fields = schema.fields().iter().zip(names).map(field).collect::<Result<Vec<_>>>()?;
+    Ok(Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone())))
+}
+
+/// The names of the columns, a number behind those that come again.
+pub fn unique_names(schema: &SchemaRef, ignore_case: bool) -> Vec<String> {
+    names::unique(schema.fields().iter().map(|field| field.name()), ignore_case)
+}
+
+/// A column as a table for people shows it: one text a value.
+pub fn for_people(column: &ArrayRef) -> Result<ArrayRef> {
+    match plain::written(Shape::Text, column.data_type()) {
+        Ok(to) => Ok(plain::convert(column, &to)?),
+        Err(_) => Ok(column.clone()),
+    }
+}
+
+/// What a writer answers, or, where it panics, an error: a fault of one type in one format costs one answer and no connection.
+fn unpanicked<T>(write: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(write)).unwrap_or_else(|panic| {
+        let cause = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref().copied());
+        let cause = format!("the answer cannot be written: {}", cause.unwrap_or("a panic"));
+        Err(Error::from(DataFusionError::Internal(cause)))
+    })
 }
 
 /// Bytes that one side writes and another takes while more come.

@@ -1,5 +1,6 @@
 //! Text for people: numbers with their thousands apart, bytes and times with their unit, the name that was meant.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 /// A number with its thousands apart: 218,881.
@@ -54,6 +55,46 @@ pub fn without_backtrace(text: &str) -> String {
     kept.collect::<Vec<_>>().join("\n").trim_end().to_string()
 }
 
+/// A text that a terminal shows and does not obey: what cannot be seen (control characters, zero widths, overrides of the
+/// direction, characters that Unicode has not assigned) is escaped as Rust writes it, `\u{202e}`. Line ends and tabs stay.
+pub fn visible(text: &str) -> Cow<'_, str> {
+    let is_plain = |c: char| matches!(c, ' '..='~' | '\n' | '\t') || !is_invisible(c);
+    if text.chars().all(is_plain) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match is_plain(c) {
+            true => shown.push(c),
+            false => shown.extend(c.escape_unicode()),
+        }
+    }
+    Cow::Owned(shown)
+}
+
+/// Whether a character leaves no mark of its own. The standard library knows the categories Cc, Cf, Cn, Co, Zl and Zp; letters
+/// and marks that are never drawn are Unicode's `Default_Ignorable_Code_Point` without those.
+fn is_invisible(c: char) -> bool {
+    const IGNORABLE: [(char, char); 9] = [
+        ('\u{34f}', '\u{34f}'),
+        ('\u{115f}', '\u{1160}'),
+        ('\u{17b4}', '\u{17b5}'),
+        ('\u{180b}', '\u{180f}'),
+        ('\u{2800}', '\u{2800}'), // Braille's blank is drawn, as nothing.
+        ('\u{3164}', '\u{3164}'),
+        ('\u{fe00}', '\u{fe0f}'),
+        ('\u{ffa0}', '\u{ffa0}'),
+        ('\u{e0000}', '\u{e0fff}'),
+    ];
+    // Behind a first character a mark is escaped only if it is not printable; spaces of any width are seen as such.
+    let mut bytes = [b'a'; 5];
+    let length = 1 + c.encode_utf8(&mut bytes[1..]).len();
+    let pair = std::str::from_utf8(&bytes[..length]).expect("two characters");
+    let is_space = c.is_whitespace() && !matches!(c, '\u{85}' | '\u{2028}' | '\u{2029}' | ..='\u{1f}');
+    let is_unprintable = !matches!(c, '\'' | '"' | '\\') && pair.escape_debug().nth(1) != Some(c);
+    (is_unprintable && !is_space) || IGNORABLE.iter().any(|(first, last)| (*first..=*last).contains(&c))
+}
+
 /// The names that are the fewest edits from `name`, in the order given; none when all are far.
 pub fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     let distances: Vec<_> = names.into_iter().map(|known| (edits(name, known), known)).collect();
@@ -98,6 +139,21 @@ mod tests {
         assert_eq!(without_backtrace(text), "no commit 3\nlook at it");
         let text = "at 10: it is\n  - at noon\n1: one";
         assert_eq!(without_backtrace(text), text);
+    }
+
+    #[test]
+    fn what_cannot_be_seen_is_escaped_and_the_rest_stays() {
+        for text in ["plain\ttext\n", "Zoë's \"\\\"", "e\u{301}", "日本　東京", "שלום", "👍🏽", "a\u{a0}b", "ｱ"]
+        {
+            assert!(matches!(visible(text), Cow::Borrowed(_)), "{text:?} is {}", visible(text));
+        }
+        for invisible in "\0\r\u{1b}\u{7f}\u{85}\u{9b}\u{ad}\u{34f}\u{61c}\u{115f}\u{180e}\u{200b}\u{200d}\u{200e}\u{202e}\u{2028}\u{2029}\
+                          \u{2060}\u{2066}\u{2069}\u{2800}\u{3164}\u{fe0f}\u{feff}\u{fff9}\u{ffa0}\u{fffe}\u{e000}\u{1d173}\u{e0001}\u{e0041}\u{e01ef}\u{10ffff}"
+            .chars()
+        {
+            let expected = format!("a\\u{{{:x}}}b", u32::from(invisible));
+            assert_eq!(visible(&format!("a{invisible}b")), expected);
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::console;
 use crate::error::{Error, Result};
-use crate::event::parse_timestamp;
+use crate::event::parse_time;
 use crate::export::{Exporter, Format, Summary};
 use crate::hour::{HOUR_US, Hour};
 use crate::query::{QueryEngine, QueryOptions};
@@ -21,7 +21,8 @@ use crate::text::thousands;
 Examples:
   hourglass export lake/
       every hour as Parquet: lake/date=2020-01-01/hour=00/events.parquet
-  hourglass export lake/ --from 2020-01-01T00:00:00Z --to 2020-02-01T00:00:00Z
+  hourglass export lake/ --from 2020-01-01 --to 2020-02-01
+      the hours of January
   hourglass export csv/ --format csv
   hourglass export copy/ --format delta
       a Delta table in copy/events
@@ -45,11 +46,11 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t = FormatArg::Parquet)]
     format: FormatArg,
 
-    /// The first hour: its first instant, as RFC 3339 or milliseconds since the epoch
+    /// The first hour: a date, or an hour's first instant as RFC 3339 or milliseconds since the epoch
     #[arg(long, value_parser = hour, value_name = "TIME")]
     from: Option<Hour>,
 
-    /// The first hour that is left out
+    /// The first hour that is left out: --to 2020-02-01 exports January's last hour and nothing of February
     #[arg(long, value_parser = hour, value_name = "TIME")]
     to: Option<Hour>,
 
@@ -78,7 +79,7 @@ impl From<FormatArg> for Format {
 }
 
 fn hour(text: &str) -> Result<Hour, String> {
-    let us = parse_timestamp(text).map_err(|rejection| rejection.reason)?;
+    let us = parse_time(text)?;
     match us % HOUR_US {
         0 => Ok(Hour::of_us(us)),
         _ => Err(format!("hours are exported whole, and one begins at {}", Hour::of_us(us))),

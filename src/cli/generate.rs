@@ -9,7 +9,7 @@ use futures::stream::StreamExt;
 use super::load::{Sink, SinkArgs, ahead, print_summary, progress_bar, runtime};
 use crate::encode::FileWriter;
 use crate::error::Result;
-use crate::event::parse_timestamp;
+use crate::event::parse_time;
 use crate::generate::{Workload, parse_interval_us};
 
 const EXAMPLES: &str = "\
@@ -29,11 +29,11 @@ The same options give the same events, on every machine.";
 #[derive(Args, Clone, Debug)]
 #[command(about = "Make a seeded workload", after_help = EXAMPLES)]
 pub struct GenerateArgs {
-    /// The first event's time: RFC 3339 or milliseconds since 1970
+    /// The first event's time: a date, RFC 3339 or milliseconds since 1970
     #[arg(long, value_name = "TIME", default_value = "2020-01-01T00:00:00Z", value_parser = parse_time)]
     pub start: i64,
 
-    /// The last time an event may have, inclusive
+    /// The last time an event may have, inclusive; a date is its first instant
     #[arg(long, value_name = "TIME", default_value = "2020-06-01T00:00:00Z", value_parser = parse_time)]
     pub end: i64,
 
@@ -63,10 +63,6 @@ pub struct GenerateArgs {
 
     #[command(flatten)]
     pub sink: SinkArgs,
-}
-
-fn parse_time(text: &str) -> Result<i64, String> {
-    parse_timestamp(text).map_err(|rejection| rejection.reason)
 }
 
 impl GenerateArgs {

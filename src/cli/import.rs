@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::time::Instant;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use futures::stream::{self, Stream, StreamExt};
 use indicatif::ProgressBar;
 
 use super::load::{Sink, SinkArgs, ahead, print_summary, progress_bar, runtime};
-use crate::decode::{DecodeError, read_file};
+use crate::decode::{ColumnNames, DecodeError, Format, Options, parse_delimiter, read_file};
 use crate::error::{Error, Result};
-use crate::event::EventBatch;
+use crate::event::{EventBatch, TimestampUnit};
 
 /// Bytes of columns held while a file is checked; a larger file is decoded a second time instead.
 const MAX_HELD_BYTES: usize = 256 << 20;
@@ -21,10 +21,17 @@ Examples:
   hourglass import data/sample.csv
   hourglass import june/*.csv.gz july.parquet --data-dir /var/lib/hourglass
   hourglass import today.ndjson --url http://localhost:8080
+  hourglass import --columns timestamp=time,user=id,event=type july.parquet
+  hourglass import --format text --no-header events.copy
+      what COPY events TO 'events.copy' of PostgreSQL writes; --format csv
+      --no-header for its CSV without HEADER
+  hourglass import --no-header --columns timestamp=2,user=1,event=5 log.csv
 
-Every format has three columns, in any order: timestamp (milliseconds since
-1970, RFC 3339 text or an Arrow timestamp), user or user_id, and event (click
-or impression).
+Every format has three columns, in any order, with others beside them:
+timestamp (milliseconds since 1970, text such as 2020-01-01T00:00:16.384Z or
+2020-01-01 00:00:16+00, or a timestamp of Arrow or Parquet; without an offset
+it is UTC), user or user_id (text or a whole number), and event (click or
+impression). Capitals in their names do not matter.
 
 A file with a bad row is refused as a whole, and the row is named:
   june.csv: line 17: event: must be click or impression; nothing of this
@@ -36,12 +43,85 @@ again counts those events twice.";
 #[derive(Args, Clone, Debug)]
 #[command(about = "Load files of events", after_help = EXAMPLES)]
 pub struct ImportArgs {
-    /// Files to load, in order: .csv, .ndjson, .jsonl or .arrows, each also with .gz or .zst behind it, or .parquet
+    /// Files to load, in order: .csv, .tsv, .ndjson, .jsonl, .json, .arrow, .arrows or .feather, each also with .gz or .zst
+    /// behind it, or .parquet
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
 
     #[command(flatten)]
+    pub reading: ReadArgs,
+
+    #[command(flatten)]
     pub sink: SinkArgs,
+}
+
+/// How the files are read.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ReadArgs {
+    /// What the files are, whatever their names end in
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<FileFormat>,
+
+    /// What stands between fields: one character or tab [default: a tab in TSV; in CSV what the header has, a comma,
+    /// semicolon, tab or bar]
+    #[arg(long, value_name = "CHAR", value_parser = parse_delimiter)]
+    pub delimiter: Option<u8>,
+
+    /// The first line of a CSV or TSV is a row; its columns are timestamp, user and event, or those that --columns counts
+    #[arg(long)]
+    pub no_header: bool,
+
+    /// The names of the columns, as timestamp=NAME,user=NAME,event=NAME; with --no-header their places, the first being 1
+    #[arg(long, value_name = "NAMES", value_parser = ColumnNames::parse)]
+    pub columns: Option<ColumnNames>,
+
+    /// What timestamps that are numbers count: s, ms, us or ns
+    #[arg(long, value_name = "UNIT", default_value = "ms", value_parser = parse_unit)]
+    pub timestamp_unit: TimestampUnit,
+}
+
+/// The formats of files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FileFormat {
+    /// RFC 4180: quotes enclose fields
+    Csv,
+    /// Values between tabs, without quotes and backslashes
+    Tsv,
+    /// Values between tabs, escaped by backslashes: PostgreSQL's COPY, ClickHouse's TSV
+    Text,
+    /// One JSON object a line
+    Ndjson,
+    /// An Arrow IPC stream or file (Feather)
+    Arrow,
+    Parquet,
+}
+
+fn parse_unit(text: &str) -> Result<TimestampUnit, String> {
+    TimestampUnit::parse(text).ok_or_else(|| "expected s, ms, us or ns".to_owned())
+}
+
+impl ReadArgs {
+    fn format(&self) -> Option<Format> {
+        self.format.map(|format| match format {
+            FileFormat::Csv => Format::Csv,
+            FileFormat::Tsv | FileFormat::Text => Format::Tsv,
+            FileFormat::Ndjson => Format::Ndjson,
+            FileFormat::Arrow => Format::ArrowStream,
+            FileFormat::Parquet => Format::Parquet,
+        })
+    }
+
+    fn options(&self) -> Options {
+        let mut options = Options {
+            columns: self.columns.clone().unwrap_or_default(),
+            header: !self.no_header,
+            delimiter: self.delimiter,
+            backslashes: self.format == Some(FileFormat::Text),
+            ..Options::default()
+        };
+        options.timestamps.unit = self.timestamp_unit;
+        options
+    }
 }
 
 /// Loads every file, and prints how many events in what time.
@@ -49,17 +129,17 @@ pub fn run(args: ImportArgs) -> Result<()> {
     let started = Instant::now();
     let events = runtime()?.block_on(async {
         let sink = Sink::open(&args.sink)?;
-        let loaded = import_files(&args.files, &sink).await;
+        let loaded = import_files(&args, &sink).await;
         sink.close_after(loaded).await
     })?;
     print_summary(events, started);
     Ok(())
 }
 
-async fn import_files(files: &[PathBuf], sink: &Sink) -> Result<u64> {
+async fn import_files(args: &ImportArgs, sink: &Sink) -> Result<u64> {
     let mut events = 0;
-    for path in files {
-        events += import_file(path, sink).await?;
+    for path in &args.files {
+        events += import_file(path, &args.reading, sink).await?;
     }
     Ok(events)
 }
@@ -67,10 +147,10 @@ async fn import_files(files: &[PathBuf], sink: &Sink) -> Result<u64> {
 /// Checks the whole file, then stores it. Its events are held between the two as long as they fit in
 /// [`MAX_HELD_BYTES`]; past that the check only counts, and the storing decodes the file again, so that memory stays
 /// bounded whatever the file's size.
-async fn import_file(path: &Path, sink: &Sink) -> Result<u64> {
-    let (checked, held) = check_file(path, MAX_HELD_BYTES).await?;
+async fn import_file(path: &Path, reading: &ReadArgs, sink: &Sink) -> Result<u64> {
+    let (checked, held) = check_file(path, reading, MAX_HELD_BYTES).await?;
     let Some(held) = held else {
-        let again = reread(path).await?;
+        let again = reread(path, reading).await?;
         let stored = sink.append_all(again).await?;
         return match stored == checked {
             true => Ok(stored),
@@ -86,8 +166,8 @@ async fn import_file(path: &Path, sink: &Sink) -> Result<u64> {
 }
 
 /// Decodes the whole file: the number of its events, and the events themselves where they fit in `max_held_bytes`.
-async fn check_file(path: &Path, max_held_bytes: usize) -> Result<(u64, Option<Vec<EventBatch>>)> {
-    let mut batches = pin!(batches_of(path, "checking")?);
+async fn check_file(path: &Path, reading: &ReadArgs, max_held_bytes: usize) -> Result<(u64, Option<Vec<EventBatch>>)> {
+    let mut batches = pin!(batches_of(path, reading, "checking").map_err(nothing_loaded)?);
     let (mut events, mut bytes, mut held) = (0, 0, Vec::new());
     while let Some(batch) = batches.next().await {
         let batch = batch.map_err(|error| nothing_loaded(error.in_file(path)))?;
@@ -101,15 +181,19 @@ async fn check_file(path: &Path, max_held_bytes: usize) -> Result<(u64, Option<V
     Ok((events, (bytes <= max_held_bytes).then_some(held)))
 }
 
-async fn reread(path: &Path) -> Result<impl Stream<Item = Result<EventBatch>>> {
+async fn reread(path: &Path, reading: &ReadArgs) -> Result<impl Stream<Item = Result<EventBatch>> + use<>> {
     let path = path.to_path_buf();
-    let batches = batches_of(&path, "loading")?;
+    let batches = batches_of(&path, reading, "loading")?;
     Ok(batches.map(move |batch| batch.map_err(|error| changed(&path, error))))
 }
 
 /// The file's batches, decoded ahead, moving a bar.
-fn batches_of(path: &Path, doing: &str) -> Result<impl Stream<Item = Result<EventBatch, DecodeError>> + use<>> {
-    let reader = read_file(path)?;
+fn batches_of(
+    path: &Path,
+    reading: &ReadArgs,
+    doing: &str,
+) -> Result<impl Stream<Item = Result<EventBatch, DecodeError>> + use<>> {
+    let reader = read_file(path, reading.format(), &reading.options())?;
     let progress = reader.progress();
     let bar = ClearedBar(progress_bar(progress.total()));
     bar.0.set_message(format!("{doing} {}", path.display()));
@@ -145,7 +229,7 @@ mod tests {
     use crate::generate::Workload;
 
     fn check(path: &Path, max_held_bytes: usize) -> Result<(u64, Option<Vec<EventBatch>>)> {
-        runtime().unwrap().block_on(check_file(path, max_held_bytes))
+        runtime().unwrap().block_on(check_file(path, &ReadArgs::default(), max_held_bytes))
     }
 
     #[test]
@@ -170,7 +254,8 @@ mod tests {
         let path = directory.path().join("a.ndjson");
         std::fs::write(&path, "{\"timestamp\":1,\"user\":\"a\",\"event\":\"click\"}\n{}\n").unwrap();
         let error = check(&path, usize::MAX).unwrap_err().to_string();
-        let reason = "line 2: missing field `timestamp`; nothing of this file was loaded";
-        assert_eq!(error, format!("{}: {reason}", path.display()));
+        let reason = "line 2: has no column timestamp; found ";
+        assert!(error.starts_with(&format!("{}: {reason}", path.display())), "{error}");
+        assert!(error.ends_with("; nothing of this file was loaded"), "{error}");
     }
 }

@@ -16,6 +16,7 @@ use tracing_subscriber::EnvFilter;
 use crate::config::{Config, LogFormat};
 use crate::console;
 use crate::error::Error;
+use crate::text::visible;
 
 /// Whether lines are JSON, once logging has started.
 static JSON: OnceLock<bool> = OnceLock::new();
@@ -75,7 +76,7 @@ pub fn fatal(error: &Error) {
         Some(true) => {
             console::tell(&json_line("ERROR", &error.to_string(), json!({ "exit_code": error.exit_code() })));
         }
-        _ => console::tell(&format!("hourglass: {error}")),
+        _ => console::tell(&format!("hourglass: {}", visible(&error.to_string()))),
     }
 }
 

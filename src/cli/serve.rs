@@ -56,7 +56,8 @@ pub fn run(args: Args) -> Result<()> {
         log::ready(config.log_format, &sentence, json!({ "address": address.to_string(), "data_dir": data_dir }));
         // A task of its own runs on a worker thread, beside the connections it accepts.
         let serving = tokio::spawn(http::serve(listener, app));
-        serving.await.expect("the accept loop does not panic").map_err(Error::io("signals", "install a handler"))
+        let served = serving.await.map_err(|panic| Error::Died(format!("the accept loop panicked: {panic}")))?;
+        served.map_err(Error::io("signals", "install a handler"))
     });
     engine.close()?;
     served

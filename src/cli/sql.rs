@@ -17,14 +17,16 @@ Examples:
   hourglass sql -c 'SELECT * FROM hours' --format csv > hours.csv
   hourglass sql -c \"\\copy hours to 'hours.parquet'\"       a command of the shell
   hourglass sql -c '\\run day_by_hour day=2020-01-01'     a query of the library
+  hourglass sql --queries reports -c '\run weekly'        one of a folder of one's own: reports/weekly.sql
   hourglass sql -f report.sql --format markdown          statements apart by semicolons
   echo 'SELECT 1;' | hourglass sql                       from standard input
 
 The tables are events (timestamp, user_id, event, date, hour), hours (hour, unique_users, clicks, impressions) \
 and those of the schema system: partitions, files, wal, settings, queries.
 
-A script ends at its first failure. Exit codes: 0; 65 a statement at fault; 66 no store or file there, or a damaged \
-one; 74 a disk or a server that fails; 75 a limit reached; 77 no permission; 78 a setting at fault.")]
+A script ends at its first failure. Exit codes, of a directory and through a server alike: 0; 65 a statement at fault; \
+66 no store there, or a file missing or damaged; 74 a disk or a server that fails; 75 a limit reached; 77 no permission; \
+78 a setting at fault.")]
 pub struct Args {
     /// The data directory to read; nothing in it is changed [default: data/store] [env: HOURGLASS_DATA_DIR]
     #[arg(long, value_name = "DIR")]
@@ -33,6 +35,10 @@ pub struct Args {
     /// Ask the server running at this address, such as http://localhost:8080, instead of a directory
     #[arg(long, value_name = "URL", conflicts_with = "data_dir")]
     url: Option<String>,
+
+    /// Folder of saved queries of one's own beside the bundled ones, for \run; a server has its own [env: HOURGLASS_QUERIES]
+    #[arg(long, value_name = "DIR", conflicts_with = "url")]
+    queries: Option<PathBuf>,
 
     /// Run these statements or commands, and leave; may be given several times
     #[arg(short, long, value_name = "SQL")]
@@ -48,7 +54,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
-    let target = Target::new(args.url.as_deref(), args.data_dir.as_deref())?;
+    let target = Target::new(args.url.as_deref(), args.data_dir.as_deref(), args.queries.as_deref())?;
     let mut shell = Shell::new(target, args.format)?;
     let done = match args.command.is_empty() && args.file.is_empty() {
         true if io::stdin().is_terminal() => return interact(&mut shell).map(|()| ExitCode::SUCCESS),

@@ -26,7 +26,7 @@ data files, and compares them: checksums, counters, hours, log sequence numbers 
 place, the events it touches, and what to do.
 
 --repair moves aside what is damaged or left over and that no acknowledged event depends on: a checkpoint whose commits \
-are all there, a log segment whose events are all in the table, files of a flush that a crash cut short. They go to \
+are all there, a log segment whose events are all in the table, files of a flush that did not end. They go to \
 DIR/aside/TIME, under the same names. Nothing is ever deleted, and nothing else is changed.
 
 Exit code: 0 all is sound, 1 something is damaged, 66 no store there, 75 a repair while a server runs.")]
@@ -59,7 +59,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     };
     let checked = match args.repair {
         true => verify::repair(&args.data_dir, &vfs, &SystemClock, &progress),
-        false => verify::verify(&args.data_dir, &vfs, &progress).map(|report| (Vec::new(), report)),
+        false => verify::verify(&args.data_dir, &vfs, &SystemClock, &progress).map(|report| (Vec::new(), report)),
     };
     bar.finish_and_clear();
     let (moved, report) = checked?;

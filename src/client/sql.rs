@@ -17,7 +17,7 @@ use ureq::http::{HeaderMap, Response, StatusCode};
 
 use super::{CONNECT_TIMEOUT, Problem, base_url};
 use crate::error::{Error, Result};
-use crate::query::Figures;
+use crate::query::{Figures, Library};
 
 /// Batches that are read ahead of who takes them.
 const BATCHES_AHEAD: usize = 2;
@@ -103,6 +103,19 @@ impl SqlClient {
         self.ask(url.clone(), move |agent| agent.get(url).header("accept", ACCEPT).call()).await
     }
 
+    /// The server's library of statements. Blocks its thread.
+    pub fn library(&self) -> Result<Library> {
+        let url = format!("{}/queries", self.base_url);
+        let config = Agent::config_builder().http_status_as_error(false).timeout_global(Some(CONNECT_TIMEOUT));
+        let answered = config.build().new_agent().get(&url).call();
+        let mut response = answered.map_err(|error| failed(&url, error.into_io()))?;
+        let text = response.body_mut().read_to_string().map_err(|error| failed(&url, error.into_io()))?;
+        match response.status().is_success() {
+            true => serde_json::from_str(&text).map_err(|error| failed(&url, error.into())),
+            false => Err(refused(&url, response.status(), &text).error),
+        }
+    }
+
     async fn ask(
         &self,
         url: String,
@@ -155,6 +168,9 @@ fn refused(url: &str, status: StatusCode, body: &str) -> Fault {
     let position = problem.line.zip(problem.column);
     let text = problem.text;
     let error = match status {
+        _ if problem.kind == "damaged-store" => {
+            Error::DataFile(format!("{url}: a data file of the server is missing or damaged: {text}"))
+        }
         StatusCode::UNPROCESSABLE_ENTITY | StatusCode::SERVICE_UNAVAILABLE => Error::Limit(text),
         status if status.is_client_error() => Error::Invalid(text),
         status => failed(url, std::io::Error::other(format!("{status}: {text}"))),
@@ -231,5 +247,7 @@ mod tests {
         assert_eq!(fault.error.to_string(), "no such column");
         assert_eq!(refused("http://x/sql", StatusCode::SERVICE_UNAVAILABLE, "{}").error.exit_code(), 75);
         assert_eq!(refused("http://x/sql", StatusCode::INTERNAL_SERVER_ERROR, "{}").error.exit_code(), 74);
+        let damaged = r#"{"type":"urn:hourglass:problem:damaged-store","detail":"see the log"}"#;
+        assert_eq!(refused("http://x/sql", StatusCode::INTERNAL_SERVER_ERROR, damaged).error.exit_code(), 66);
     }
 }

@@ -78,6 +78,26 @@ impl Value for Duration {
     }
 }
 
+/// A duration, or none where there is no end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reach(pub Option<Duration>);
+
+impl Value for Reach {
+    const ACCEPTS: &'static str = "none or a duration such as 1h or 400d";
+    const PLACEHOLDER: &'static str = "DURATION";
+
+    fn parse(text: &str) -> Option<Reach> {
+        match text {
+            "none" => Some(Reach(None)),
+            _ => Duration::parse(text).map(|duration| Reach(Some(duration))),
+        }
+    }
+
+    fn show(&self) -> String {
+        self.0.map_or_else(|| "none".to_owned(), |duration| duration.show())
+    }
+}
+
 /// Digits and nothing else; `u64::from_str` would take a plus sign too.
 fn parse_digits(text: &str) -> Option<u64> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
@@ -161,6 +181,26 @@ impl Value for PathBuf {
 
     fn show(&self) -> String {
         self.display().to_string()
+    }
+}
+
+/// A folder that there may be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Folder(pub Option<PathBuf>);
+
+impl Value for Folder {
+    const ACCEPTS: &'static str = "a path, or none";
+    const PLACEHOLDER: &'static str = "DIR";
+
+    fn parse(text: &str) -> Option<Folder> {
+        match text {
+            "none" => Some(Folder(None)),
+            text => PathBuf::parse(text).map(|path| Folder(Some(path))),
+        }
+    }
+
+    fn show(&self) -> String {
+        self.0.as_ref().map_or("none".to_owned(), PathBuf::show)
     }
 }
 
@@ -271,6 +311,7 @@ mod tests {
     fn durations_need_a_unit() {
         assert_eq!(Duration::parse("500ms"), Some(Duration::from_millis(500)));
         assert_eq!(Duration::parse("5m"), Some(Duration::from_secs(300)));
+        assert_eq!(Duration::parse("2d"), Some(Duration::from_secs(172_800)));
         for text in ["10", "s", "1.5s", "-1s", "18446744073709551615h"] {
             assert_eq!(Duration::parse(text), None, "{text}");
         }
@@ -287,6 +328,9 @@ mod tests {
             let duration = Duration::from_millis(ms);
             assert_eq!(duration.show(), shown);
             assert_eq!(Duration::parse(&duration.show()), Some(duration));
+        }
+        for text in ["none", "3600s"] {
+            assert_eq!(Reach::parse(text).unwrap().show(), text);
         }
         for text in ["*", "https://example.com", "none"] {
             assert_eq!(CorsOrigin::parse(text).unwrap().show(), text);

@@ -1,83 +1,51 @@
-//! Record batches, and the Arrow IPC stream that carries them. Columns are decoded whole, each by the code of its type,
-//! so that no row asks what type it is.
+//! Record batches, and the Arrow IPC stream or file that carries them. Columns are decoded whole, each by the code of its
+//! type, so that no row asks what type it is.
 
-use arrow::array::{Array, ArrayAccessor, AsArray, PrimitiveArray, RecordBatch};
+use arrow::array::{Array, ArrayAccessor, ArrayRef, AsArray, PrimitiveArray, RecordBatch, StringViewArray};
 use arrow::compute::cast;
 use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Int8Type, Int16Type, Int32Type, Int64Type, Schema, TimeUnit,
-    TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt8Type,
-    UInt16Type, UInt32Type, UInt64Type,
+    ArrowPrimitiveType, DataType, Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type, DecimalType, Field,
+    Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, Schema, TimeUnit, TimestampMicrosecondType,
+    TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type,
+    UInt64Type,
 };
-use arrow::error::ArrowError;
-use arrow::ipc::reader::StreamReader;
-use std::io::Read;
+use uuid::Uuid;
 
+use super::columns::COLUMNS;
+use super::options::Options;
 use super::{BATCH_EVENTS, DecodeError};
 use crate::event::{
-    EventBatch, EventKind, Rejection, check_event, check_timestamp_ms, check_timestamp_us, check_user, parse_timestamp,
+    EventBatch, EventKind, MAX_USER_BYTES, Rejection, TimestampRules, check_event, check_user, shown_bytes,
 };
 
 /// The first row of a column that cannot be stored, counted from 0 in its batch.
 type BadCell = (usize, Rejection);
 
-/// Decodes a whole IPC stream into at most about `limit` bytes of columns.
-pub fn decode_stream(bytes: &[u8], limit: usize) -> Result<EventBatch, DecodeError> {
-    super::ipc::check_sizes(bytes, limit)?;
-    let mut all = EventBatch::new();
-    let mut rows = 0;
-    for batch in open_stream(bytes)? {
-        let batch = batch.map_err(malformed)?;
-        append_limited(&batch, rows, &mut all, limit)?;
-        rows += batch.num_rows() as u64;
-    }
-    Ok(all)
+/// A column read: its values, or its first row that cannot be stored.
+type Cells<T> = Result<T, BadCell>;
+
+/// Where a schema puts the three columns, and how they are read.
+#[derive(Clone, Copy, Debug)]
+pub struct Columns {
+    pub places: [usize; 3],
+    /// Whether users are the sixteen bytes of UUIDs.
+    pub uuids: bool,
+    timestamps: TimestampRules,
 }
 
-/// The batches of an IPC stream, at most [`BATCH_EVENTS`] events each.
-pub fn stream_batches(
-    input: impl Read + Send,
-) -> Result<impl Iterator<Item = Result<EventBatch, DecodeError>> + Send, DecodeError> {
-    let mut rows = 0;
-    Ok(open_stream(input)?.flat_map(move |batch| {
-        let first_row = rows;
-        rows += batch.as_ref().map_or(0, |batch| batch.num_rows() as u64);
-        split(batch.map_err(malformed), first_row)
-    }))
-}
-
-fn split(
-    batch: Result<RecordBatch, DecodeError>,
-    first_row: u64,
-) -> impl Iterator<Item = Result<EventBatch, DecodeError>> {
-    let (batch, error) = match batch {
-        Ok(batch) => (Some(batch), None),
-        Err(error) => (None, Some(Err(error))),
-    };
-    let pieces = batch.into_iter().flat_map(move |batch| {
-        (0..batch.num_rows()).step_by(BATCH_EVENTS).map(move |start| {
-            let piece = batch.slice(start, BATCH_EVENTS.min(batch.num_rows() - start));
-            to_events(&piece, first_row + start as u64)
-        })
-    });
-    pieces.chain(error)
-}
-
-fn open_stream<R: Read>(input: R) -> Result<StreamReader<R>, DecodeError> {
-    let reader = StreamReader::try_new(input, None).map_err(malformed)?;
-    column_indices(&reader.schema())?;
-    Ok(reader)
-}
-
-fn malformed(error: ArrowError) -> DecodeError {
-    match error {
-        ArrowError::IoError(_, source) if source.raw_os_error().is_some() => DecodeError::Io(source),
-        other => DecodeError::malformed("an Arrow stream", other),
+impl Columns {
+    pub fn find(schema: &Schema, options: &Options) -> Result<Columns, DecodeError> {
+        let names = schema.fields().iter().map(|field| field.name().as_str());
+        let places = options.columns.find(names).map_err(DecodeError::Malformed)?;
+        let extension = schema.field(places[1]).extension_type_name();
+        Ok(Columns { places, uuids: extension == Some("arrow.uuid"), timestamps: options.timestamps })
     }
 }
 
 /// Appends the rows of `batch` slice by slice, so that what a dictionary or a view repeats is never spread out further
-/// than one slice beyond `limit` bytes.
+/// than one slice beyond `limit` bytes. Its first row is row `first_row` of its input, counted from 0.
 pub fn append_limited(
+    columns: Columns,
     batch: &RecordBatch,
     first_row: u64,
     all: &mut EventBatch,
@@ -85,7 +53,7 @@ pub fn append_limited(
 ) -> Result<(), DecodeError> {
     for start in (0..batch.num_rows()).step_by(BATCH_EVENTS) {
         let slice = batch.slice(start, BATCH_EVENTS.min(batch.num_rows() - start));
-        append(&slice, first_row + start as u64, all)?;
+        append(columns, &slice, first_row + start as u64, all)?;
         if all.byte_len() > limit {
             return Err(DecodeError::TooLarge { limit });
         }
@@ -94,36 +62,20 @@ pub fn append_limited(
 }
 
 /// One record batch as events.
-pub fn to_events(batch: &RecordBatch, first_row: u64) -> Result<EventBatch, DecodeError> {
+pub fn to_events(columns: Columns, batch: &RecordBatch, first_row: u64) -> Result<EventBatch, DecodeError> {
     let mut events = EventBatch::with_capacity(batch.num_rows(), batch.num_rows() * 8);
-    append(batch, first_row, &mut events)?;
+    append(columns, batch, first_row, &mut events)?;
     Ok(events)
 }
 
-/// Where the schema puts timestamp, user and event.
-pub fn column_indices(schema: &Schema) -> Result<[usize; 3], DecodeError> {
-    let find = |names: &[&str]| {
-        let mut places = (0..schema.fields().len()).filter(|&i| names.contains(&schema.field(i).name().as_str()));
-        match (places.next(), places.next()) {
-            (Some(place), None) => Ok(place),
-            (None, _) => Err(DecodeError::Malformed(format!("has no column {}", names.join(" or ")))),
-            (Some(_), Some(_)) => Err(DecodeError::Malformed(format!("has the column {} twice", names.join(" or ")))),
-        }
-    };
-    Ok([find(&["timestamp"])?, find(&["user", "user_id"])?, find(&["event"])?])
-}
-
-/// Appends the rows of `batch`, the first of which is row `first_row` of its input, counted from 0.
-fn append(batch: &RecordBatch, first_row: u64, out: &mut EventBatch) -> Result<(), DecodeError> {
-    let [timestamp, user, event] = column_indices(batch.schema_ref())?;
-    let user = strings("user", batch.column(user))?;
-    let event = strings("event", batch.column(event))?;
-    let timestamps_us = timestamps(batch.column(timestamp))?;
-    let kinds = no_nulls("event", &event).and_then(|()| with_strings(&event, Kinds));
-    let users = no_nulls("user", &user).and_then(|()| with_strings(&user, CheckUsers));
-    match (timestamps_us, users, kinds) {
-        (Ok(timestamps_us), Ok(()), Ok(kinds)) => {
-            with_strings(&user, Push { timestamps_us: &timestamps_us, kinds: &kinds, out });
+fn append(columns: Columns, batch: &RecordBatch, first_row: u64, out: &mut EventBatch) -> Result<(), DecodeError> {
+    let [timestamp, user, event] = columns.places.map(|place| batch.column(place));
+    let users = if columns.uuids { uuids(user)? } else { users(user)? };
+    let kinds = texts(COLUMNS[2], event)?.and_then(|event| with_strings(&event, Kinds));
+    let users = users.and_then(|users| with_strings(&users, CheckUsers).map(|()| users));
+    match (timestamps(columns.timestamps, timestamp)?, users, kinds) {
+        (Ok(timestamps_us), Ok(users), Ok(kinds)) => {
+            with_strings(&users, Push { timestamps_us: &timestamps_us, kinds: &kinds, out });
             Ok(())
         }
         (timestamps_us, users, kinds) => {
@@ -134,24 +86,102 @@ fn append(batch: &RecordBatch, first_row: u64, out: &mut EventBatch) -> Result<(
     }
 }
 
-fn no_nulls(parameter: &'static str, column: &dyn Array) -> Result<(), BadCell> {
+fn no_nulls(parameter: &'static str, column: &dyn Array) -> Cells<()> {
     match (0..column.len()).find(|&row| column.null_count() > 0 && column.is_null(row)) {
         Some(row) => Err((row, Rejection::new(parameter, "must not be null"))),
         None => Ok(()),
     }
 }
 
-/// The column with its dictionary, if it has one, resolved, and of one of the three string types.
-fn strings(parameter: &'static str, column: &dyn Array) -> Result<arrow::array::ArrayRef, DecodeError> {
+fn converted(column: &dyn Array, to: &DataType) -> Result<ArrayRef, DecodeError> {
+    cast(column, to).map_err(|error| DecodeError::Malformed(format!("cannot be read: {error}")))
+}
+
+/// The values of a column that names them by a dictionary or by runs; nothing for any other. Texts come as views: one that a
+/// million rows share is not copied a million times.
+fn spread_out(column: &dyn Array) -> Option<Result<ArrayRef, DecodeError>> {
+    let slim = |values: &DataType| match values {
+        DataType::Utf8 | DataType::LargeUtf8 => DataType::Utf8View,
+        DataType::Binary | DataType::LargeBinary => DataType::BinaryView,
+        other => other.clone(),
+    };
     match column.data_type() {
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Ok(column.slice(0, column.len())),
-        DataType::Dictionary(_, values)
-            if matches!(**values, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View) =>
-        {
-            cast(column, values).map_err(malformed)
+        DataType::Dictionary(_, values) => Some(converted(column, &slim(values))),
+        DataType::RunEndEncoded(ends, values) => {
+            let slim = slim(values.data_type());
+            let slim_runs = Field::new(values.name(), slim.clone(), values.is_nullable());
+            let runs = converted(column, &DataType::RunEndEncoded(ends.clone(), slim_runs.into()));
+            Some(runs.and_then(|runs| converted(&runs, &slim)))
         }
-        other => Err(DecodeError::Malformed(format!("the column {parameter} must be text, but is {other}"))),
+        _ => None,
     }
+}
+
+/// The column as one of the three string types, without nulls.
+fn texts(parameter: &'static str, column: &dyn Array) -> Result<Cells<ArrayRef>, DecodeError> {
+    if let Some(values) = spread_out(column) {
+        return texts(parameter, &values?);
+    }
+    if let Err(bad) = no_nulls(parameter, column) {
+        return Ok(Err(bad));
+    }
+    let bytes = match column.data_type() {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => return Ok(Ok(column.slice(0, column.len()))),
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => converted(column, &DataType::BinaryView)?,
+        DataType::FixedSizeBinary(width) if *width as usize <= MAX_USER_BYTES => {
+            converted(column, &DataType::BinaryView)?
+        }
+        other => {
+            return Err(DecodeError::Malformed(format!("keeps the column {parameter} as {other}; it must be text")));
+        }
+    };
+    // Bytes that are not UTF-8 come back as nulls.
+    let text = converted(&bytes, &DataType::Utf8View)?;
+    Ok(match (0..text.len()).find(|&row| text.null_count() > 0 && text.is_null(row)) {
+        Some(row) => {
+            let found = shown_bytes(bytes.as_binary_view().value(row));
+            Err((row, Rejection::new(parameter, format!("must be UTF-8; found {found}"))))
+        }
+        None => Ok(text),
+    })
+}
+
+/// Users as text; whole numbers are taken as their decimal digits, as in CSV.
+fn users(column: &dyn Array) -> Result<Cells<ArrayRef>, DecodeError> {
+    let numbers = |of: &DataType| of.is_integer() || (of.is_decimal() && scale(of) == 0);
+    if let Some(values) = spread_out(column) {
+        return users(&values?);
+    }
+    match column.data_type() {
+        of if numbers(of) => Ok(no_nulls(COLUMNS[1], column).and(Ok(converted(column, &DataType::Utf8)?))),
+        _ => texts(COLUMNS[1], column),
+    }
+}
+
+fn scale(decimal: &DataType) -> i8 {
+    match decimal {
+        DataType::Decimal32(_, scale)
+        | DataType::Decimal64(_, scale)
+        | DataType::Decimal128(_, scale)
+        | DataType::Decimal256(_, scale) => *scale,
+        _ => 0,
+    }
+}
+
+/// UUIDs that are kept as their bytes, as the text that they are known by.
+fn uuids(column: &dyn Array) -> Result<Cells<ArrayRef>, DecodeError> {
+    if let Some(values) = spread_out(column) {
+        return uuids(&values?);
+    }
+    if *column.data_type() != DataType::FixedSizeBinary(16) {
+        return texts(COLUMNS[1], column);
+    }
+    let column = column.as_fixed_size_binary();
+    let text = |bytes: &[u8]| Uuid::from_slice(bytes).expect("sixteen bytes").hyphenated().to_string();
+    Ok(no_nulls(COLUMNS[1], column).map(|()| {
+        let texts = (0..column.len()).map(|row| Some(text(column.value(row))));
+        std::sync::Arc::new(texts.collect::<StringViewArray>()) as ArrayRef
+    }))
 }
 
 /// Work over a column of text, compiled once for each string type.
@@ -165,14 +195,14 @@ fn with_strings<W: OverStrings>(column: &dyn Array, work: W) -> W::Output {
         DataType::Utf8 => work.run(column.as_string::<i32>()),
         DataType::LargeUtf8 => work.run(column.as_string::<i64>()),
         DataType::Utf8View => work.run(column.as_string_view()),
-        other => unreachable!("strings() lets no {other} through"),
+        other => unreachable!("texts() lets no {other} through"),
     }
 }
 
 struct Kinds;
 
 impl OverStrings for Kinds {
-    type Output = Result<Vec<EventKind>, BadCell>;
+    type Output = Cells<Vec<EventKind>>;
 
     fn run<'a, S: ArrayAccessor<Item = &'a str>>(self, column: S) -> Self::Output {
         (0..column.len()).map(|row| check_event(column.value(row)).map_err(|rejection| (row, rejection))).collect()
@@ -182,7 +212,7 @@ impl OverStrings for Kinds {
 struct CheckUsers;
 
 impl OverStrings for CheckUsers {
-    type Output = Result<(), BadCell>;
+    type Output = Cells<()>;
 
     fn run<'a, S: ArrayAccessor<Item = &'a str>>(self, column: S) -> Self::Output {
         (0..column.len())
@@ -207,57 +237,77 @@ impl OverStrings for Push<'_> {
 }
 
 /// The column in microseconds. An Arrow timestamp counts from the epoch in UTC whatever zone it is shown in; one
-/// without a zone is taken as UTC.
-#[allow(clippy::type_complexity)] // the outer error is the column's, the inner one a row's
-fn timestamps(column: &dyn Array) -> Result<Result<Vec<i64>, BadCell>, DecodeError> {
-    if let Err(bad) = no_nulls("timestamp", column) {
+/// without a zone is taken as UTC. A date is refused: all of a day's events would fall into its first hour.
+fn timestamps(rules: TimestampRules, column: &dyn Array) -> Result<Cells<Vec<i64>>, DecodeError> {
+    if let Some(values) = spread_out(column) {
+        return timestamps(rules, &values?);
+    }
+    if let Err(bad) = no_nulls(COLUMNS[0], column) {
         return Ok(Err(bad));
     }
+    let number = |number: i64| rules.number(number);
+    let us = |us: i64| rules.microseconds(us);
     Ok(match column.data_type() {
-        DataType::Int8 => each(column.as_primitive::<Int8Type>(), |ms| check_timestamp_ms(ms.into())),
-        DataType::Int16 => each(column.as_primitive::<Int16Type>(), |ms| check_timestamp_ms(ms.into())),
-        DataType::Int32 => each(column.as_primitive::<Int32Type>(), |ms| check_timestamp_ms(ms.into())),
-        DataType::Int64 => each(column.as_primitive::<Int64Type>(), check_timestamp_ms),
-        DataType::UInt8 => each(column.as_primitive::<UInt8Type>(), |ms| check_timestamp_ms(ms.into())),
-        DataType::UInt16 => each(column.as_primitive::<UInt16Type>(), |ms| check_timestamp_ms(ms.into())),
-        DataType::UInt32 => each(column.as_primitive::<UInt32Type>(), |ms| check_timestamp_ms(ms.into())),
-        DataType::UInt64 => {
-            each(column.as_primitive::<UInt64Type>(), |ms| check_timestamp_ms(i64::try_from(ms).unwrap_or(i64::MAX)))
-        }
+        DataType::Int8 => each(column.as_primitive::<Int8Type>(), |n| number(n.into())),
+        DataType::Int16 => each(column.as_primitive::<Int16Type>(), |n| number(n.into())),
+        DataType::Int32 => each(column.as_primitive::<Int32Type>(), |n| number(n.into())),
+        DataType::Int64 => each(column.as_primitive::<Int64Type>(), number),
+        DataType::UInt8 => each(column.as_primitive::<UInt8Type>(), |n| number(n.into())),
+        DataType::UInt16 => each(column.as_primitive::<UInt16Type>(), |n| number(n.into())),
+        DataType::UInt32 => each(column.as_primitive::<UInt32Type>(), |n| number(n.into())),
+        DataType::UInt64 => each(column.as_primitive::<UInt64Type>(), |n| number(i64::try_from(n).unwrap_or(i64::MAX))),
+        DataType::Float64 => each(column.as_primitive::<Float64Type>(), |n| rules.float(n)),
+        DataType::Decimal32(..) => decimals::<Decimal32Type>(rules, column),
+        DataType::Decimal64(..) => decimals::<Decimal64Type>(rules, column),
+        DataType::Decimal128(..) => decimals::<Decimal128Type>(rules, column),
+        DataType::Decimal256(..) => decimals::<Decimal256Type>(rules, column),
         DataType::Timestamp(TimeUnit::Second, _) => {
-            each(column.as_primitive::<TimestampSecondType>(), |s| check_timestamp_us(s.saturating_mul(1_000_000)))
+            each(column.as_primitive::<TimestampSecondType>(), |s| us(s.saturating_mul(1_000_000)))
         }
         DataType::Timestamp(TimeUnit::Millisecond, _) => {
-            each(column.as_primitive::<TimestampMillisecondType>(), check_timestamp_ms)
+            each(column.as_primitive::<TimestampMillisecondType>(), |ms| us(ms.saturating_mul(1_000)))
         }
-        DataType::Timestamp(TimeUnit::Microsecond, _) => {
-            each(column.as_primitive::<TimestampMicrosecondType>(), check_timestamp_us)
-        }
+        DataType::Timestamp(TimeUnit::Microsecond, _) => each(column.as_primitive::<TimestampMicrosecondType>(), us),
         DataType::Timestamp(TimeUnit::Nanosecond, _) => {
-            each(column.as_primitive::<TimestampNanosecondType>(), |ns| check_timestamp_us(ns.div_euclid(1000)))
+            each(column.as_primitive::<TimestampNanosecondType>(), |ns| us(ns.div_euclid(1_000)))
         }
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => with_strings(column, TimestampTexts),
-        other => {
-            let wanted = "must be whole milliseconds, an Arrow timestamp or RFC 3339 text";
-            return Err(DecodeError::Malformed(format!("the column timestamp {wanted}, but is {other}")));
-        }
+        DataType::Boolean | DataType::Null | DataType::Float16 | DataType::Float32 => return Err(no_timestamp(column)),
+        of if of.is_temporal() || of.is_nested() => return Err(no_timestamp(column)),
+        _ => texts(COLUMNS[0], column)?.and_then(|column| with_strings(&column, TimestampTexts(rules))),
     })
+}
+
+/// Checks a column of timestamps and answers none; its first row is row `first_row` of its input, counted from 0.
+pub fn check_timestamps(rules: TimestampRules, column: &dyn Array, first_row: u64) -> Result<(), DecodeError> {
+    let checked = timestamps(rules, column)?;
+    checked.map(drop).map_err(|(row, rejection)| DecodeError::bad_row(first_row + row as u64 + 1, &rejection))
+}
+
+fn no_timestamp(column: &dyn Array) -> DecodeError {
+    let wanted = "it must be numbers, timestamps or RFC 3339 text";
+    DecodeError::Malformed(format!("keeps the column timestamp as {}; {wanted}", column.data_type()))
 }
 
 fn each<T: ArrowPrimitiveType>(
     column: &PrimitiveArray<T>,
     check: impl Fn(T::Native) -> Result<i64, Rejection>,
-) -> Result<Vec<i64>, BadCell> {
+) -> Cells<Vec<i64>> {
     let checked = column.values().iter().enumerate();
     checked.map(|(row, &value)| check(value).map_err(|rejection| (row, rejection))).collect()
 }
 
-struct TimestampTexts;
+fn decimals<T: DecimalType>(rules: TimestampRules, column: &dyn Array) -> Cells<Vec<i64>> {
+    let column = column.as_primitive::<T>();
+    let check = |row| rules.text(&column.value_as_string(row)).map_err(|rejection| (row, rejection));
+    (0..column.len()).map(check).collect()
+}
+
+struct TimestampTexts(TimestampRules);
 
 impl OverStrings for TimestampTexts {
-    type Output = Result<Vec<i64>, BadCell>;
+    type Output = Cells<Vec<i64>>;
 
     fn run<'a, S: ArrayAccessor<Item = &'a str>>(self, column: S) -> Self::Output {
-        (0..column.len()).map(|row| parse_timestamp(column.value(row)).map_err(|rejection| (row, rejection))).collect()
+        (0..column.len()).map(|row| self.0.text(column.value(row)).map_err(|rejection| (row, rejection))).collect()
     }
 }

@@ -1,66 +1,71 @@
-//! CSV with a header (RFC 4180). A record may span lines inside quotes; it is named by the line it begins on.
-//!
-//! Lines end in LF or CRLF, and blank ones are skipped. The parser is told of LF alone and the CR is taken off here:
-//! it skips blank lines and the LF of a CRLF while it looks for the next record, which leaves it with a line number
-//! from before them.
+//! CSV and TSV: records of a text as events. A record may span lines inside quotes; it is named by the line it begins on.
 
-use std::io::{Chain, Read};
+use std::io::BufRead;
 
-use csv::{ByteRecord, ErrorKind, ReaderBuilder, Terminator};
-
+use super::columns::COLUMNS;
+use super::options::Options;
+use super::records::{Dialect, Records};
 use super::{BATCH_EVENTS, DecodeError, next_batch};
-use crate::event::{EventBatch, EventKind, Rejection, check_event, check_user, not_a_timestamp, parse_timestamp};
+use crate::event::{EventBatch, EventKind, Rejection, TimestampRules, check_event, check_user, shown_bytes};
+
+/// What may stand between the fields of a CSV whose header says so. A comma comes first.
+const DELIMITERS: [u8; 4] = *b",;\t|";
+
+const NO_HEADER: &str = "where the first line is no header, say --no-header (over HTTP header=absent)";
+const AMBIGUOUS: &str = "has a quote or a backslash, and nothing says what it means: say --format text (over HTTP \
+                         escape=backslash) where backslashes escape, as in PostgreSQL's COPY and ClickHouse's TSV, or --format \
+                         csv --delimiter tab (text/csv; delimiter=tab) where quotes enclose fields";
 
 pub struct Reader<R> {
-    /// The input and one line end more, so that every record is ended by one.
-    input: csv::Reader<Chain<R, &'static [u8]>>,
+    records: Records<R>,
     columns: Columns,
-    record: ByteRecord,
+    timestamps: TimestampRules,
 }
 
-/// Where the header puts the columns.
+/// Where the columns are.
 #[derive(Clone, Copy)]
 struct Columns {
     count: usize,
-    timestamp: usize,
-    user: usize,
-    event: usize,
+    places: [usize; 3],
 }
 
-impl<R: Read> Reader<R> {
-    /// Reads the header.
-    pub fn new(input: R) -> Result<Reader<R>, DecodeError> {
-        let mut input = ReaderBuilder::new()
-            .buffer_capacity(256 << 10)
-            .terminator(Terminator::Any(b'\n'))
-            .flexible(true)
-            .from_reader(input.chain(&b"\n"[..]));
-        let columns = Columns::find(input.byte_headers().map_err(describe)?)?;
-        Ok(Reader { input, columns, record: ByteRecord::new() })
+impl<R: BufRead> Reader<R> {
+    /// A reader of CSV; it reads the header, or looks at the first record where there is none.
+    pub fn csv(input: R, options: &Options) -> Result<Reader<R>, DecodeError> {
+        let mut records = Records::new(input, Dialect::Quotes, options.delimiter.unwrap_or(b','));
+        if options.delimiter.is_none() && options.header {
+            records.delimiter = header_delimiter(records.peek()?.unwrap_or_default(), options);
+        }
+        Reader::new(records, options)
+    }
+
+    /// A reader of TSV.
+    pub fn tsv(input: R, options: &Options) -> Result<Reader<R>, DecodeError> {
+        let dialect = if options.backslashes { Dialect::Backslashes } else { Dialect::PlainTabs };
+        Reader::new(Records::new(input, dialect, options.delimiter.unwrap_or(b'\t')), options)
+    }
+
+    fn new(mut records: Records<R>, options: &Options) -> Result<Reader<R>, DecodeError> {
+        let columns = match options.header {
+            true => header(&mut records, options)?,
+            false => first_record(&mut records, options)?,
+        };
+        Ok(Reader { records, columns, timestamps: options.timestamps })
     }
 
     /// Appends records until `batch` holds `events` or the input ends.
     pub fn fill(&mut self, batch: &mut EventBatch, events: usize) -> Result<(), DecodeError> {
-        while batch.len() < events && self.input.read_byte_record(&mut self.record).map_err(describe)? {
-            match self.columns.check(&self.record) {
-                Ok((timestamp_us, user, kind)) => batch.push(timestamp_us, user, kind),
-                Err(_) if is_blank(&self.record) => {}
-                Err(reason) => return Err(DecodeError::bad_line(self.line(), reason)),
-            }
+        while batch.len() < events && self.records.read()? {
+            let event = self.columns.check(&self.records, self.timestamps);
+            let (timestamp_us, user, kind) =
+                event.map_err(|reason| DecodeError::bad_line(self.records.line, reason))?;
+            batch.push(timestamp_us, user, kind);
         }
         Ok(())
     }
-
-    /// The line the record just read begins on: the parser stands behind the record's line end, and the record holds
-    /// the line ends it spans. An unclosed quote takes the last line end into the record, hence the lower bound.
-    fn line(&self) -> u64 {
-        let spanned = self.record.as_slice().iter().filter(|&&byte| byte == b'\n').count() as u64;
-        let searched_from = self.record.position().map_or(1, csv::Position::line);
-        (self.input.position().line().saturating_sub(spanned + 1)).max(searched_from)
-    }
 }
 
-impl<R: Read> Iterator for Reader<R> {
+impl<R: BufRead> Iterator for Reader<R> {
     type Item = Result<EventBatch, DecodeError>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -68,60 +73,73 @@ impl<R: Read> Iterator for Reader<R> {
     }
 }
 
+/// The first delimiter by which the line names all three columns; a comma where none does.
+fn header_delimiter(line: &[u8], options: &Options) -> u8 {
+    let line = String::from_utf8_lossy(line);
+    let names_all = |delimiter: u8| {
+        let names = line.split(char::from(delimiter)).map(|name| name.trim().trim_matches('"'));
+        options.columns.find(names).is_ok()
+    };
+    DELIMITERS.into_iter().find(|delimiter| names_all(*delimiter)).unwrap_or(b',')
+}
+
+fn header<R: BufRead>(records: &mut Records<R>, options: &Options) -> Result<Columns, DecodeError> {
+    if !records.read()? {
+        return Err(DecodeError::Malformed("is empty: a header that names the columns must be there".into()));
+    }
+    let names: Vec<_> = (0..records.len()).map(|place| String::from_utf8_lossy(records.field(place))).collect();
+    let places = options.columns.find(names.iter().map(|name| &**name));
+    let places = places.map_err(|reason| DecodeError::bad_line(records.line, format!("{reason}; {NO_HEADER}")))?;
+    Ok(Columns { count: names.len(), places })
+}
+
+/// The columns as the first record has them, which is left to be read. An input without records has none.
+fn first_record<R: BufRead>(records: &mut Records<R>, options: &Options) -> Result<Columns, DecodeError> {
+    if records.peek()?.is_none() {
+        return Ok(Columns { count: 0, places: [0; 3] });
+    }
+    let count = records.count_ahead()?;
+    if count == 0 {
+        return Ok(Columns { count, places: [0; 3] });
+    }
+    let places = options.columns.places(count);
+    let places = places.map_err(|reason| DecodeError::bad_line(records.line, reason))?;
+    Ok(Columns { count, places })
+}
+
 impl Columns {
-    fn find(header: &ByteRecord) -> Result<Columns, DecodeError> {
-        let find = |names: &[&str]| {
-            let mut places = header.iter().enumerate().filter(|(_, name)| {
-                let name = name.trim_ascii();
-                names.iter().any(|wanted| wanted.as_bytes() == name)
-            });
-            match (places.next(), places.next()) {
-                (Some((place, _)), None) => Ok(place),
-                (None, _) => {
-                    Err(DecodeError::bad_line(1, format!("the header names no column {}", names.join(" or "))))
-                }
-                (Some(_), Some(_)) => {
-                    Err(DecodeError::bad_line(1, format!("the header names the column {} twice", names.join(" or "))))
-                }
+    fn check<R: BufRead>(
+        self,
+        records: &Records<R>,
+        timestamps: TimestampRules,
+    ) -> Result<(i64, &str, EventKind), String> {
+        if records.len() != self.count {
+            return Err(format!("has {} columns where the first line has {}", records.len(), self.count));
+        }
+        if let Some(column) = (0..COLUMNS.len()).find(|&column| records.is_ambiguous(self.places[column])) {
+            return Err(format!("{}: {AMBIGUOUS}", COLUMNS[column]));
+        }
+        self.check_fields(records, timestamps).map_err(|rejection| rejection.to_string())
+    }
+
+    fn check_fields<R: BufRead>(
+        self,
+        records: &Records<R>,
+        timestamps: TimestampRules,
+    ) -> Result<(i64, &str, EventKind), Rejection> {
+        let text = |column: usize| match std::str::from_utf8(records.field(self.places[column])) {
+            Ok(_) if records.is_null(self.places[column]) => {
+                Err(Rejection::new(COLUMNS[column], "must not be null; found \\N"))
+            }
+            Ok(text) => Ok(text),
+            Err(_) => {
+                let found = shown_bytes(records.field(self.places[column]));
+                Err(Rejection::new(COLUMNS[column], format!("must be UTF-8; found {found}")))
             }
         };
-        Ok(Columns {
-            count: header.len(),
-            timestamp: find(&["timestamp"])?,
-            user: find(&["user", "user_id"])?,
-            event: find(&["event"])?,
-        })
-    }
-
-    fn check(self, record: &ByteRecord) -> Result<(i64, &str, EventKind), String> {
-        if record.len() != self.count {
-            return Err(format!("has {} columns where the header has {}", record.len(), self.count));
-        }
-        self.check_fields(record).map_err(|rejection| rejection.to_string())
-    }
-
-    fn check_fields(self, record: &ByteRecord) -> Result<(i64, &str, EventKind), Rejection> {
-        let text = |column: usize| {
-            let field = &record[column];
-            let is_last = column + 1 == self.count;
-            std::str::from_utf8(if is_last { field.strip_suffix(b"\r").unwrap_or(field) } else { field })
-        };
-        let timestamp_us = text(self.timestamp).map_err(|_| not_a_timestamp()).and_then(parse_timestamp)?;
-        let user = text(self.user).map_err(|_| Rejection::new("user", "must be UTF-8")).and_then(check_user)?;
-        let kind = check_event(text(self.event).unwrap_or_default())?;
+        let timestamp_us = timestamps.text(text(0)?)?;
+        let user = check_user(text(1)?)?;
+        let kind = check_event(text(2)?)?;
         Ok((timestamp_us, user, kind))
-    }
-}
-
-/// Whether the record is the CR of a blank line that ends in CRLF.
-fn is_blank(record: &ByteRecord) -> bool {
-    record.len() == 1 && &record[0] == b"\r"
-}
-
-fn describe(error: csv::Error) -> DecodeError {
-    let line = error.position().map_or(1, csv::Position::line);
-    match error.into_kind() {
-        ErrorKind::Io(error) => DecodeError::from_io(error),
-        other => DecodeError::bad_line(line, format!("{other:?}")),
     }
 }

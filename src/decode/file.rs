@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{DecodeError, Encoding, Format, arrow, csv, ndjson, parquet};
+use super::{DecodeError, Encoding, Format, Options, csv, ndjson, parquet, stream};
 use crate::error::{Error, Result};
 use crate::event::EventBatch;
 
@@ -62,33 +62,40 @@ impl Iterator for FileReader {
     }
 }
 
-/// Opens a file by its extensions: `.csv`, `.ndjson`, `.jsonl` and `.arrows`, each plain or with `.gz` or `.zst` behind
-/// it, and `.parquet`. Reads the header and checks its columns, and no row.
-pub fn read_file(path: &Path) -> Result<FileReader> {
+/// Opens a file of the format that is told or that its extensions name: `.csv`, `.tsv`, `.ndjson`, `.jsonl`, `.json`,
+/// `.arrow`, `.arrows` and `.feather`, each plain or with `.gz` or `.zst` behind it, and `.parquet`. Reads the header and checks
+/// its columns, and no row.
+pub fn read_file(path: &Path, told: Option<Format>, options: &Options) -> Result<FileReader> {
     let unknown = || {
-        let known = ".csv, .ndjson, .jsonl, .arrows (each also with .gz or .zst) or .parquet";
-        Error::Invalid(format!("{}: the name must end in {known}", path.display()))
+        let known =
+            ".csv, .tsv, .ndjson, .jsonl, .json, .arrow, .arrows, .feather (each also with .gz or .zst) or .parquet";
+        Error::Invalid(format!("{}: the name must end in {known}, or --format must say what it is", path.display()))
     };
-    let format = Format::from_path(path).ok_or_else(unknown)?;
+    let format = told.or_else(|| Format::from_path(path)).ok_or_else(unknown)?;
+    let is_plain = options.header && options.delimiter.is_none();
+    if !is_plain && !matches!(format, Format::Csv | Format::Tsv) {
+        return Err(Error::Invalid(format!("{}: --no-header and --delimiter are for CSV and TSV", path.display())));
+    }
     let encoding = Encoding::from_path(path);
     let file = File::open(path).map_err(Error::io(path, "open"))?;
     let opened = match (format, encoding) {
-        (Format::Parquet, Encoding::Identity) => open_parquet(file),
+        (Format::Parquet, Encoding::Identity) => open_parquet(file, options),
         (Format::Parquet, _) => return Err(unknown()),
-        _ => open_bytes(file, format, encoding),
+        _ => open_bytes(file, format, encoding, options),
     };
     opened.map_err(|error| error.in_file(path))
 }
 
-fn open_parquet(file: File) -> Result<FileReader, DecodeError> {
-    let reader = parquet::Reader::new(file)?;
+fn open_parquet(file: File, options: &Options) -> Result<FileReader, DecodeError> {
+    let twin = file.try_clone().map_err(DecodeError::Io)?;
+    let reader = parquet::Reader::new(file, twin, options)?;
     let progress = Progress::new(reader.rows);
     let counter = progress.clone();
     let batches = reader.inspect(move |batch| counter.add(batch.as_ref().map_or(0, |batch| batch.len() as u64)));
     Ok(FileReader { batches: Box::new(batches), progress, failed: false })
 }
 
-fn open_bytes(file: File, format: Format, encoding: Encoding) -> Result<FileReader, DecodeError> {
+fn open_bytes(file: File, format: Format, encoding: Encoding, options: &Options) -> Result<FileReader, DecodeError> {
     let progress = Progress::new(file.metadata().map_err(DecodeError::Io)?.len());
     let counted = BufReader::with_capacity(256 << 10, Counted { input: file, progress: progress.clone() });
     let bytes: Box<dyn BufRead + Send> = match encoding {
@@ -100,9 +107,10 @@ fn open_bytes(file: File, format: Format, encoding: Encoding) -> Result<FileRead
         }
     };
     let batches: Box<dyn Iterator<Item = Result<EventBatch, DecodeError>> + Send> = match format {
-        Format::Ndjson => Box::new(ndjson::Reader::new(bytes)),
-        Format::Csv => Box::new(csv::Reader::new(bytes)?),
-        Format::ArrowStream => Box::new(arrow::stream_batches(bytes)?),
+        Format::Ndjson => Box::new(ndjson::Reader::new(bytes, options)),
+        Format::Csv => Box::new(csv::Reader::csv(bytes, options)?),
+        Format::Tsv => Box::new(csv::Reader::tsv(bytes, options)?),
+        Format::ArrowStream => Box::new(stream::Reader::new(bytes, options)?),
         Format::Parquet => unreachable!("Parquet is read by its footer, not as a stream"),
     };
     Ok(FileReader { batches, progress, failed: false })

@@ -4,9 +4,11 @@
 //!
 //! | column | values |
 //! | --- | --- |
-//! | `timestamp` | whole milliseconds since the epoch, RFC 3339 text, or an Arrow timestamp of any unit |
-//! | `user` or `user_id` | 1 to 1,024 bytes of UTF-8 |
+//! | `timestamp` | whole milliseconds since the epoch, RFC 3339 text (as `event` reads it), or an Arrow timestamp of any unit |
+//! | `user` or `user_id` | 1 to 1,024 bytes of UTF-8; a whole number or a UUID is taken as its text |
 //! | `event` | `click` or `impression` |
+//!
+//! Their names may have capitals; [`Options`] tell of other names, other units of numbers, and how a text separates its fields.
 //!
 //! A decoded batch is whole: the first row that cannot be stored is the answer, and no event comes with it.
 //! Nothing here knows HTTP, the store or where a batch goes.
@@ -20,13 +22,19 @@ use crate::error::Error;
 use crate::event::{EventBatch, Rejection};
 
 mod arrow;
+mod columns;
 mod csv;
 mod file;
 mod ipc;
 mod ndjson;
+mod options;
 mod parquet;
+mod records;
+mod stream;
 
+pub use columns::ColumnNames;
 pub use file::{FileReader, Progress, read_file};
+pub use options::{Options, parse_delimiter};
 
 /// Events a streaming reader hands out at once.
 pub const BATCH_EVENTS: usize = 65_536;
@@ -37,7 +45,19 @@ pub const MAX_DECODED_BYTES: usize = 512 << 20;
 
 /// The events of a record batch that has the three columns.
 pub fn from_record_batch(batch: &::arrow::array::RecordBatch) -> Result<EventBatch, DecodeError> {
-    arrow::to_events(batch, 0)
+    arrow::to_events(arrow::Columns::find(batch.schema_ref(), &Options::default())?, batch, 0)
+}
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Refuses a text whose first line shows that it is of another encoding.
+fn check_text(first_line: &[u8]) -> Result<(), DecodeError> {
+    let is_utf_16 = [&b"\xff\xfe"[..], b"\xfe\xff"].iter().any(|mark| first_line.starts_with(mark));
+    let has_zeros = first_line.len() > 1 && first_line[..2].contains(&0);
+    match is_utf_16 || has_zeros {
+        true => Err(DecodeError::Malformed("is UTF-16 or UTF-32; send UTF-8 (iconv converts it)".into())),
+        false => Ok(()),
+    }
 }
 
 /// What a streaming reader hands out next: a batch filled from its input, nothing at the end of it.
@@ -56,21 +76,24 @@ fn next_batch(
 pub enum Format {
     /// One JSON object a line.
     Ndjson,
-    /// RFC 4180, with a header.
+    /// RFC 4180.
     Csv,
-    /// The Arrow IPC streaming format.
+    /// Values between tabs.
+    Tsv,
+    /// The Arrow IPC streaming format, or the file format around it.
     ArrowStream,
     Parquet,
 }
 
 impl Format {
-    /// The format a `Content-Type` names; its parameters (`; charset=utf-8`) are tolerated and ignored.
+    /// The format a `Content-Type` names, whatever its parameters say.
     pub fn from_content_type(value: &str) -> Option<Format> {
         let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         match essence.as_str() {
             "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Some(Format::Ndjson),
             "text/csv" => Some(Format::Csv),
-            "application/vnd.apache.arrow.stream" => Some(Format::ArrowStream),
+            "text/tab-separated-values" => Some(Format::Tsv),
+            "application/vnd.apache.arrow.stream" | "application/vnd.apache.arrow.file" => Some(Format::ArrowStream),
             "application/vnd.apache.parquet" => Some(Format::Parquet),
             _ => None,
         }
@@ -83,9 +106,10 @@ impl Format {
             Encoding::Gzip | Encoding::Zstd => path.with_extension(""),
         };
         match inner.extension()?.to_str()?.to_ascii_lowercase().as_str() {
-            "ndjson" | "jsonl" => Some(Format::Ndjson),
+            "ndjson" | "jsonl" | "json" => Some(Format::Ndjson),
             "csv" => Some(Format::Csv),
-            "arrows" => Some(Format::ArrowStream),
+            "tsv" => Some(Format::Tsv),
+            "arrows" | "arrow" | "feather" => Some(Format::ArrowStream),
             "parquet" => Some(Format::Parquet),
             _ => None,
         }
@@ -227,13 +251,20 @@ impl From<DecodeError> for Error {
     }
 }
 
-/// Decodes a whole input: all of its events, in order, or the first reason why not.
+/// Decodes a whole input as it usually is: all of its events, in order, or the first reason why not.
 pub fn decode(format: Format, bytes: &[u8]) -> Result<EventBatch, DecodeError> {
+    decode_with(format, bytes, &Options::default())
+}
+
+/// Decodes a whole input as it is told to be.
+pub fn decode_with(format: Format, bytes: &[u8], options: &Options) -> Result<EventBatch, DecodeError> {
+    let all = usize::MAX;
     match format {
-        Format::Ndjson => whole_text(bytes, |batch| ndjson::Reader::new(bytes).fill(batch, usize::MAX)),
-        Format::Csv => whole_text(bytes, |batch| csv::Reader::new(bytes)?.fill(batch, usize::MAX)),
-        Format::ArrowStream => columnar("an Arrow stream", || arrow::decode_stream(bytes, MAX_DECODED_BYTES)),
-        Format::Parquet => columnar("Parquet", || parquet::decode(bytes, MAX_DECODED_BYTES)),
+        Format::Ndjson => whole_text(bytes, |batch| ndjson::Reader::new(bytes, options).fill(batch, all)),
+        Format::Csv => whole_text(bytes, |batch| csv::Reader::csv(bytes, options)?.fill(batch, all)),
+        Format::Tsv => whole_text(bytes, |batch| csv::Reader::tsv(bytes, options)?.fill(batch, all)),
+        Format::ArrowStream => columnar("an Arrow stream", || stream::decode(bytes, MAX_DECODED_BYTES, options)),
+        Format::Parquet => columnar("Parquet", || parquet::decode(bytes, MAX_DECODED_BYTES, options)),
     }
 }
 

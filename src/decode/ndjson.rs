@@ -2,32 +2,31 @@
 //! is refused.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{BufRead, Read};
 
-use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::error::Category;
 
-use super::{BATCH_EVENTS, DecodeError, next_batch};
-use crate::event::{
-    EventBatch, EventKind, check_event, check_timestamp_ms, check_user, not_a_timestamp, parse_timestamp,
-};
+use super::columns::COLUMNS;
+use super::options::Options;
+use super::{BATCH_EVENTS, BYTE_ORDER_MARK, DecodeError, check_text, next_batch};
+use crate::event::{EventBatch, EventKind, TimestampRules, check_event, check_user};
 
 /// The longest line, so that a file without line ends is refused instead of read into memory.
 const MAX_LINE_BYTES: u64 = 1 << 20;
 
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-
 pub struct Reader<R> {
     input: R,
+    options: Options,
     line: u64,
     buffer: Vec<u8>,
 }
 
 impl<R: BufRead> Reader<R> {
-    pub fn new(input: R) -> Reader<R> {
-        Reader { input, line: 0, buffer: Vec::new() }
+    pub fn new(input: R, options: &Options) -> Reader<R> {
+        Reader { input, options: options.clone(), line: 0, buffer: Vec::new() }
     }
 
     /// Appends rows until `batch` holds `events` or the input ends.
@@ -42,14 +41,16 @@ impl<R: BufRead> Reader<R> {
             if self.buffer.len() as u64 > MAX_LINE_BYTES {
                 return Err(DecodeError::bad_line(self.line, format!("is longer than {MAX_LINE_BYTES} bytes")));
             }
-            let mut text = self.buffer.trim_ascii();
+            let mut text = &self.buffer[..];
             if self.line == 1 {
+                check_text(text)?;
                 text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
             }
+            let text = text.trim_ascii();
             if !text.is_empty() {
-                let row: Row =
-                    serde_json::from_slice(text).map_err(|error| DecodeError::bad_line(self.line, describe(&error)))?;
-                batch.push(row.timestamp.0, &row.user.0, row.event.0);
+                let row = read_row(text, &self.options);
+                let (timestamp_us, user, kind) = row.map_err(|reason| DecodeError::bad_line(self.line, reason))?;
+                batch.push(timestamp_us, &user, kind);
             }
         }
         Ok(())
@@ -64,6 +65,20 @@ impl<R: BufRead> Iterator for Reader<R> {
     }
 }
 
+fn read_row<'t>(text: &'t [u8], options: &Options) -> Result<(i64, Cow<'t, str>, EventKind), String> {
+    let mut json = serde_json::Deserializer::from_slice(text);
+    let row = RowSeed(options).deserialize(&mut json).map_err(|error| describe(&error))?;
+    json.end().map_err(|error| describe(&error))?;
+    match row {
+        (Some(timestamp_us), Some(user), Some(kind)) => Ok((timestamp_us, user, kind)),
+        (timestamp_us, user, kind) => {
+            let column = [timestamp_us.is_none(), user.is_none(), kind.is_none()].iter().position(|missing| *missing);
+            let fields: BTreeMap<Cow<str>, IgnoredAny> = serde_json::from_slice(text).unwrap_or_default();
+            Err(options.columns.missing(column.unwrap_or_default(), fields.keys().map(|name| &**name)))
+        }
+    }
+}
+
 /// serde_json counts lines of its own, always 1 here; the column helps only where the JSON itself is at fault.
 fn describe(error: &serde_json::Error) -> String {
     let text = error.to_string();
@@ -75,86 +90,144 @@ fn describe(error: &serde_json::Error) -> String {
     }
 }
 
-/// A row whose fields have passed the checks of `event` while they were read.
-#[derive(Deserialize)]
-struct Row<'a> {
-    timestamp: TimestampUs,
-    #[serde(borrow, alias = "user_id")]
-    user: User<'a>,
-    event: Kind,
+/// The fields of a row, which have passed the checks of `event` while they were read.
+type Row<'t> = (Option<i64>, Option<Cow<'t, str>>, Option<EventKind>);
+
+struct RowSeed<'o>(&'o Options);
+
+impl<'de> DeserializeSeed<'de> for RowSeed<'_> {
+    type Value = Row<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Row<'de>, D::Error> {
+        deserializer.deserialize_map(self)
+    }
 }
 
-struct TimestampUs(i64);
+impl<'de> Visitor<'de> for RowSeed<'_> {
+    type Value = Row<'de>;
 
-impl<'de> Deserialize<'de> for TimestampUs {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<TimestampUs, D::Error> {
-        struct TimestampVisitor;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with timestamp, user and event")
+    }
 
-        impl Visitor<'_> for TimestampVisitor {
-            type Value = TimestampUs;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a timestamp in milliseconds or RFC 3339")
-            }
-
-            fn visit_i64<E: serde::de::Error>(self, ms: i64) -> Result<TimestampUs, E> {
-                check_timestamp_ms(ms).map(TimestampUs).map_err(E::custom)
-            }
-
-            fn visit_u64<E: serde::de::Error>(self, ms: u64) -> Result<TimestampUs, E> {
-                self.visit_i64(i64::try_from(ms).unwrap_or(i64::MAX))
-            }
-
-            fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<TimestampUs, E> {
-                Err(E::custom(not_a_timestamp()))
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<TimestampUs, E> {
-                parse_timestamp(text).map(TimestampUs).map_err(E::custom)
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Row<'de>, A::Error> {
+        let mut row = Row::default();
+        while let Some(name) = map.next_key_seed(TextSeed("a name"))? {
+            let column = self.0.columns.which(&name);
+            let is_repeated = match column {
+                Some(0) => row.0.replace(map.next_value_seed(TimestampSeed(self.0.timestamps))?).is_some(),
+                Some(1) => row.1.replace(map.next_value_seed(UserSeed)?).is_some(),
+                Some(_) => {
+                    let text = map.next_value_seed(TextSeed("event"))?;
+                    row.2.replace(check_event(&text).map_err(A::Error::custom)?).is_some()
+                }
+                None => {
+                    map.next_value::<IgnoredAny>()?;
+                    false
+                }
+            };
+            if let Some(column) = column.filter(|_| is_repeated) {
+                return Err(A::Error::custom(format!("has the field {} twice", self.0.columns.called(column))));
             }
         }
-
-        deserializer.deserialize_any(TimestampVisitor)
+        Ok(row)
     }
 }
 
-struct User<'a>(Cow<'a, str>);
+struct TimestampSeed(TimestampRules);
 
-impl<'de: 'a, 'a> Deserialize<'de> for User<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<User<'a>, D::Error> {
-        let user = text_of(deserializer, "user")?;
+impl<'de> DeserializeSeed<'de> for TimestampSeed {
+    type Value = i64;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<i64, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl Visitor<'_> for TimestampSeed {
+    type Value = i64;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a number or RFC 3339 text for {}", COLUMNS[0])
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<i64, E> {
+        self.0.number(number).map_err(E::custom)
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<i64, E> {
+        self.visit_i64(i64::try_from(number).unwrap_or(i64::MAX))
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<i64, E> {
+        self.0.float(number).map_err(E::custom)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<i64, E> {
+        self.0.text(text).map_err(E::custom)
+    }
+}
+
+/// A user: a text, or a whole number, which is taken as its decimal digits, as in CSV.
+struct UserSeed;
+
+impl<'de> DeserializeSeed<'de> for UserSeed {
+    type Value = Cow<'de, str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Cow<'de, str>, D::Error> {
+        let user = deserializer.deserialize_any(self)?;
         check_user(&user).map_err(D::Error::custom)?;
-        Ok(User(user))
+        Ok(user)
     }
 }
 
-struct Kind(EventKind);
+impl<'de> Visitor<'de> for UserSeed {
+    type Value = Cow<'de, str>;
 
-impl<'de> Deserialize<'de> for Kind {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Kind, D::Error> {
-        check_event(&text_of(deserializer, "event")?).map(Kind).map_err(D::Error::custom)
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a string or a whole number for {}", COLUMNS[1])
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Owned(number.to_string()))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Owned(number.to_string()))
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Borrowed(text))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Owned(text.to_owned()))
     }
 }
 
 /// A string, borrowed from the line unless it holds escapes.
-fn text_of<'de, D: Deserializer<'de>>(deserializer: D, parameter: &'static str) -> Result<Cow<'de, str>, D::Error> {
-    struct TextVisitor(&'static str);
+struct TextSeed(&'static str);
 
-    impl<'de> Visitor<'de> for TextVisitor {
-        type Value = Cow<'de, str>;
+impl<'de> DeserializeSeed<'de> for TextSeed {
+    type Value = Cow<'de, str>;
 
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            write!(f, "a string for {}", self.0)
-        }
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Cow<'de, str>, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
 
-        fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Cow<'de, str>, E> {
-            Ok(Cow::Borrowed(text))
-        }
+impl<'de> Visitor<'de> for TextSeed {
+    type Value = Cow<'de, str>;
 
-        fn visit_str<E>(self, text: &str) -> Result<Cow<'de, str>, E> {
-            Ok(Cow::Owned(text.to_owned()))
-        }
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a string for {}", self.0)
     }
 
-    deserializer.deserialize_str(TextVisitor(parameter))
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Borrowed(text))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Owned(text.to_owned()))
+    }
 }

@@ -1,16 +1,28 @@
 //! Parquet, of which only the three columns are read.
 
+use std::sync::Arc;
+
+use arrow::array::RecordBatchReader;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
+use parquet::basic::{LogicalType, Type as PhysicalType};
+use parquet::file::metadata::ParquetMetaData;
 use parquet::file::reader::ChunkReader;
+use parquet::schema::types::Type;
 
-use super::{BATCH_EVENTS, DecodeError, arrow};
+use super::arrow::{Columns, append_limited, to_events};
+use super::options::Options;
+use super::{BATCH_EVENTS, DecodeError};
 use crate::event::EventBatch;
 
 /// The rows of a Parquet file, a record batch at a time.
 pub struct Reader {
     batches: ParquetRecordBatchReader,
+    columns: Columns,
     /// Rows the file holds.
     pub rows: u64,
     /// Rows handed out.
@@ -18,14 +30,107 @@ pub struct Reader {
 }
 
 impl Reader {
-    pub fn new(input: impl ChunkReader + 'static) -> Result<Reader, DecodeError> {
-        let builder = ParquetRecordBatchReaderBuilder::try_new(input).map_err(malformed)?;
-        let columns = arrow::column_indices(builder.schema())?;
-        let projection = ProjectionMask::roots(builder.parquet_schema(), columns);
-        let rows = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
-        let builder = builder.with_projection(projection).with_batch_size(BATCH_EVENTS);
-        Ok(Reader { batches: builder.build().map_err(malformed)?, rows, done: 0 })
+    /// Reads a file that is open twice.
+    pub fn new<I: ChunkReader + 'static>(input: I, twin: I, options: &Options) -> Result<Reader, DecodeError> {
+        let found = ArrowReaderMetadata::load(&input, ArrowReaderOptions::new()).map_err(malformed)?;
+        check_single(&input, found.metadata())?;
+        let places = Columns::find(found.schema(), options)?.places;
+        let types = places.map(|place| found.parquet_schema().root_schema().get_fields()[place].clone());
+        if is_int96(&types[0]) {
+            let seconds = open(twin, &found, places[0], places[..1].to_vec(), TimeUnit::Second)?;
+            check_range(seconds, options)?;
+        }
+        let batches = open(input, &found, places[0], places.to_vec(), TimeUnit::Microsecond)?;
+        let mut columns = Columns::find(&batches.schema(), options)?;
+        columns.uuids |= types[1].get_basic_info().logical_type_ref() == Some(&LogicalType::Uuid);
+        let rows = u64::try_from(found.metadata().file_metadata().num_rows()).unwrap_or(0);
+        Ok(Reader { batches, columns, rows, done: 0 })
     }
+}
+
+fn is_int96(column: &Type) -> bool {
+    column.is_primitive() && column.get_physical_type() == PhysicalType::INT96
+}
+
+/// Opens some columns of a file. Texts are read as views, so that one that a page's dictionary names a million times is not
+/// copied as often, and INT96, which the library would read as nanoseconds that wrap around in the year 2262, in `unit`.
+fn open<I: ChunkReader + 'static>(
+    input: I,
+    found: &ArrowReaderMetadata,
+    timestamp: usize,
+    columns: Vec<usize>,
+    unit: TimeUnit,
+) -> Result<ParquetRecordBatchReader, DecodeError> {
+    let is_int96 = is_int96(&found.parquet_schema().root_schema().get_fields()[timestamp]);
+    let options = ArrowReaderOptions::new().with_schema(wanted(found.schema(), &columns, |place| {
+        (place == timestamp && is_int96).then_some(DataType::Timestamp(unit, None))
+    }));
+    let metadata = ArrowReaderMetadata::try_new(found.metadata().clone(), options).map_err(malformed)?;
+    let projection = ProjectionMask::roots(metadata.parquet_schema(), columns);
+    let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(input, metadata);
+    builder.with_projection(projection).with_batch_size(BATCH_EVENTS).build().map_err(malformed)
+}
+
+/// The schema that some columns are asked for in.
+fn wanted(schema: &Schema, columns: &[usize], told: impl Fn(usize) -> Option<DataType>) -> SchemaRef {
+    let slim = |place: usize, field: &Arc<Field>| match field.data_type() {
+        _ if !columns.contains(&place) => None,
+        _ if told(place).is_some() => told(place),
+        DataType::Utf8 | DataType::LargeUtf8 => Some(DataType::Utf8View),
+        DataType::Binary | DataType::LargeBinary => Some(DataType::BinaryView),
+        _ => None,
+    };
+    let fields = schema.fields().iter().enumerate().map(|(place, field)| match slim(place, field) {
+        Some(data_type) => Arc::new(field.as_ref().clone().with_data_type(data_type)),
+        None => field.clone(),
+    });
+    Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone()))
+}
+
+/// Checks INT96 timestamps in seconds, which 64 bits hold for all of its days. In microseconds, which are what is stored, a
+/// day of the year 292,277 and later wraps around.
+fn check_range(seconds: ParquetRecordBatchReader, options: &Options) -> Result<(), DecodeError> {
+    let mut rows = 0;
+    for batch in seconds {
+        let batch = batch.map_err(malformed)?;
+        super::arrow::check_timestamps(options.timestamps, batch.column(0), rows)?;
+        rows += batch.num_rows() as u64;
+    }
+    Ok(())
+}
+
+/// Refuses two files in one: the last footer counts its places from the begin of its own file and would find them in the
+/// first. What one file names in its footer reaches to the footer, and so no end and begin of files lie between.
+fn check_single(input: &impl ChunkReader, metadata: &ParquetMetaData) -> Result<(), DecodeError> {
+    const SEAM: &[u8] = b"PAR1PAR1";
+    const WINDOW: u64 = 1 << 20;
+    const TAIL_BYTES: u64 = 8;
+    let tail = input.get_bytes(input.len() - TAIL_BYTES, TAIL_BYTES as usize).map_err(malformed)?;
+    let footer = tail.first_chunk().map_or(0, |length| u64::from(u32::from_le_bytes(*length)));
+    let end = input.len().saturating_sub(TAIL_BYTES + footer);
+    let mut start = last_named(metadata);
+    while start < end {
+        let length = WINDOW.min(end - start);
+        let bytes = input.get_bytes(start, length as usize).map_err(malformed)?;
+        if bytes.windows(SEAM.len()).any(|window| window == SEAM) {
+            return Err(DecodeError::Malformed("is more than one Parquet file; send one at a time".into()));
+        }
+        start += length.max(SEAM.len() as u64 + 1) - SEAM.len() as u64;
+        if length < WINDOW {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The end of the last bytes that the footer names.
+fn last_named(metadata: &ParquetMetaData) -> u64 {
+    let columns = metadata.row_groups().iter().flat_map(|group| group.columns());
+    let ends = columns.map(|column| {
+        let (start, length) = column.byte_range();
+        start.saturating_add(length)
+    });
+    ends.max().unwrap_or(4)
 }
 
 impl Iterator for Reader {
@@ -35,7 +140,7 @@ impl Iterator for Reader {
         let batch = self.batches.next()?;
         let first_row = self.done;
         self.done += batch.as_ref().map_or(0, |batch| batch.num_rows() as u64);
-        Some(batch.map_err(malformed).and_then(|batch| arrow::to_events(&batch, first_row)))
+        Some(batch.map_err(malformed).and_then(|batch| to_events(self.columns, &batch, first_row)))
     }
 }
 
@@ -45,12 +150,14 @@ fn malformed(error: impl std::fmt::Display) -> DecodeError {
 
 /// Decodes a whole file into at most about `limit` bytes of columns: runs and dictionaries let a few bytes of Parquet
 /// stand for any number of rows.
-pub fn decode(bytes: &[u8], limit: usize) -> Result<EventBatch, DecodeError> {
+pub fn decode(bytes: &[u8], limit: usize, options: &Options) -> Result<EventBatch, DecodeError> {
     let mut all = EventBatch::new();
     let mut rows = 0;
-    for batch in Reader::new(Bytes::copy_from_slice(bytes))?.batches {
+    let bytes = Bytes::copy_from_slice(bytes);
+    let Reader { batches, columns, .. } = Reader::new(bytes.clone(), bytes, options)?;
+    for batch in batches {
         let batch = batch.map_err(malformed)?;
-        arrow::append_limited(&batch, rows, &mut all, limit)?;
+        append_limited(columns, &batch, rows, &mut all, limit)?;
         rows += batch.num_rows() as u64;
     }
     Ok(all)

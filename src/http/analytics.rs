@@ -3,11 +3,12 @@
 //! This is the hot path. What is constant is a static header; a query string is parsed where it lies.
 
 use axum::body::{Body, HttpBody};
-use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use axum::response::Response;
 
+use super::accept::{Closeness, wish};
 use super::problem::Problem;
 use super::{App, body, empty, params, preflight};
 use crate::hour::Hour;
@@ -41,6 +42,8 @@ pub fn post_now(
     let query = hot_query(app, request, &Method::POST).filter(|_| request.body().is_end_stream())?;
     let params = params::event(query).ok()?;
     let key = params::key(request.headers(), params.key).ok()?;
+    app.times.bounds().check(params.timestamp_us).ok()?;
+    app.times.observe(&[params.timestamp_us]);
     let appended = app.engine.append_event(params.timestamp_us, &params.user, params.kind, key);
     Some(async move { Ok(appended.await.map(|_| empty(StatusCode::NO_CONTENT))?) })
 }
@@ -56,7 +59,9 @@ async fn post(app: &App, request: Request<Body>) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
     let params = params::event(head.uri.query().unwrap_or_default())?;
     let key = params::key(&head.headers, params.key)?;
+    app.times.bounds().check(params.timestamp_us)?;
     body::discard(body, &app.options).await?;
+    app.times.observe(&[params.timestamp_us]);
     app.engine.append_event(params.timestamp_us, &params.user, params.kind, key).await?;
     Ok(empty(StatusCode::NO_CONTENT))
 }
@@ -77,12 +82,11 @@ fn numbers_response(headers: &HeaderMap, hour: Hour, numbers: HourNumbers) -> Re
     response
 }
 
-/// Whether the caller names JSON. The three lines are the contract, so `*/*` and everything else gets them.
+/// Whether the caller names JSON, and wants it more than the lines. The three lines are the contract, so `*/*` and everything
+/// else gets them, even who refuses them.
 fn wants_json(headers: &HeaderMap) -> bool {
-    let Some(accept) = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()) else { return false };
-    let essence =
-        |range: &str| range.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json");
-    accept.split(',').any(essence)
+    let json = wish(headers, &["application/json"]).filter(|wish| wish.closeness == Closeness::Exact);
+    json.is_some() && json > wish(headers, &["text/plain"])
 }
 
 fn lines(HourNumbers { unique_users, clicks, impressions }: HourNumbers) -> String {
@@ -95,6 +99,8 @@ fn json(hour: Hour, HourNumbers { unique_users, clicks, impressions }: HourNumbe
 
 #[cfg(test)]
 mod tests {
+    use axum::http::header::ACCEPT;
+
     use super::*;
 
     const NUMBERS: HourNumbers = HourNumbers { unique_users: 2, clicks: 30, impressions: 0 };
@@ -117,7 +123,22 @@ mod tests {
             |accept: &'static str| wants_json(&HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]));
         assert!(wants("application/json"));
         assert!(wants("text/html, Application/JSON;q=0.9"));
-        assert!(!wants("*/*"));
+        assert!(wants("application/json, text/plain, */*"));
+        assert!(wants("text/plain;q=0.5, application/json;q=0.6"));
+        for accept in [
+            "*/*",
+            "application/*",
+            "application/json;q=0",
+            "application/json;q=0, */*;q=0",
+            "application/json;q=0.5, */*",
+            "application/json;q=0.5, text/plain",
+            "text/plain, application/json",
+            "application/json;q=5",
+            "text/plain;q=0",
+            "",
+        ] {
+            assert!(!wants(accept), "{accept}");
+        }
         assert!(!wants("application/json-seq"));
         assert!(!wants_json(&HeaderMap::new()));
     }

@@ -9,13 +9,13 @@ use axum::response::Response;
 
 use super::problem::Problem;
 use super::{App, body, params, preflight};
-use crate::decode::{self, DecodeError, Encoding, Format};
+use crate::decode::{self, DecodeError, Encoding, Format, Options};
 use crate::error::{Bound, Error};
 use crate::event::EventBatch;
 
 const METHODS: &str = "POST, OPTIONS";
-const FORMATS: &str =
-    "application/x-ndjson, text/csv, application/vnd.apache.arrow.stream, application/vnd.apache.parquet";
+const FORMATS: &str = "application/x-ndjson, text/csv, text/tab-separated-values, application/vnd.apache.arrow.stream, \
+                       application/vnd.apache.arrow.file, application/vnd.apache.parquet";
 const ENCODINGS: &str = "gzip, zstd, identity";
 /// Names the media types a resource takes by POST (W3C Linked Data Platform, section 7.1).
 const ACCEPT_POST: &str = "accept-post";
@@ -33,7 +33,8 @@ pub async fn respond(app: &App, request: Request<Body>) -> Result<Response, Prob
 /// before.
 async fn post(app: &App, request: Request<Body>) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
-    let format = format(&head.headers)?;
+    let (format, mut options) = format(&head.headers)?;
+    options.timestamps.bounds = app.times.bounds();
     let encoding = encoding(&head.headers)?;
     let key = params::key(&head.headers, None)?;
     // IMPORTANT: the permit moves into the decoder's thread. A caller who goes away drops this future, not that thread,
@@ -41,14 +42,20 @@ async fn post(app: &App, request: Request<Body>) -> Result<Response, Problem> {
     let permit = Arc::clone(&app.batch_slots).try_acquire_owned().map_err(|_| Error::Busy(Bound::Batches))?;
     let limit = app.options.max_body_bytes;
     let bytes = body::read(&head.headers, body, limit, app.options.body_timeout).await?;
-    let decoding = tokio::task::spawn_blocking(move || (decoded(format, encoding, bytes, limit), permit));
-    let (batch, permit) = decoding.await.map_err(|panic| Problem::internal(&panic))?;
-    let mut batch = batch?;
-    let accepted = batch.len();
-    if accepted > 0 {
-        if let Some(key) = key {
+    let decode = move || {
+        let mut batch = decoded(format, &options, encoding, bytes, limit)?;
+        if let Some(key) = key.filter(|_| !batch.is_empty()) {
             batch.key_from(0, key);
         }
+        Ok(batch)
+    };
+    let decoding = tokio::task::spawn_blocking(move || (decode(), permit));
+    let (batch, permit): (Result<EventBatch, Problem>, _) =
+        decoding.await.map_err(|panic| Problem::internal(&panic))?;
+    let batch = batch?;
+    let accepted = batch.len();
+    if accepted > 0 {
+        app.times.observe(batch.timestamps_us());
         app.engine.append(batch).await?;
     }
     drop(permit);
@@ -57,12 +64,15 @@ async fn post(app: &App, request: Request<Body>) -> Result<Response, Problem> {
     Ok(response)
 }
 
-fn format(headers: &HeaderMap) -> Result<Format, Problem> {
-    let named = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    named.and_then(Format::from_content_type).ok_or_else(|| {
+/// What the content type says of the body: its format, and how it is read.
+fn format(headers: &HeaderMap) -> Result<(Format, Options), Problem> {
+    let named = headers.get(CONTENT_TYPE).and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
+    let named = named.unwrap_or_default();
+    let format = Format::from_content_type(named).ok_or_else(|| {
         let detail = format!("the content types taken here are {FORMATS}");
         Problem::unsupported(detail, ACCEPT_POST, FORMATS)
-    })
+    })?;
+    Ok((format, Options::from_content_type(named).map_err(Problem::invalid)?))
 }
 
 fn encoding(headers: &HeaderMap) -> Result<Encoding, Problem> {
@@ -73,13 +83,19 @@ fn encoding(headers: &HeaderMap) -> Result<Encoding, Problem> {
     })
 }
 
-fn decoded(format: Format, encoding: Encoding, bytes: Bytes, limit: usize) -> Result<EventBatch, Problem> {
+fn decoded(
+    format: Format,
+    options: &Options,
+    encoding: Encoding,
+    bytes: Bytes,
+    limit: usize,
+) -> Result<EventBatch, Problem> {
     let decoded = match encoding {
-        Encoding::Identity => decode::decode(format, &bytes),
+        Encoding::Identity => decode::decode_with(format, &bytes, options),
         _ => encoding.decompress(&bytes, limit).and_then(|plain| {
             // Two copies of a body are enough: the compressed one is not needed any more.
             drop(bytes);
-            decode::decode(format, &plain)
+            decode::decode_with(format, &plain, options)
         }),
     };
     decoded.map_err(problem)

@@ -53,6 +53,7 @@ const STATUSES: [&str; 15] =
 pub struct Metrics {
     requests: Arc<Requests>,
     rejections: Family<[(&'static str, &'static str); 1], Counter>,
+    pub suspicious_timestamps: Counter,
     registry: Arc<Registry>,
 }
 
@@ -69,12 +70,18 @@ impl Metrics {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(requests.clone()));
         registry.register("hourglass_rejections", "Requests answered with a problem, by reason", rejections.clone());
+        let suspicious_timestamps = Counter::default();
+        registry.register(
+            "hourglass_suspicious_timestamps",
+            "Events stored in January 1970 that would be of these days if their timestamps counted seconds",
+            suspicious_timestamps.clone(),
+        );
         engine.register(&mut registry);
         query.register(&mut registry);
         let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("hourglass_build", "The version that runs", version);
         registry.register_collector(Box::new(Process));
-        Metrics { requests, rejections, registry: Arc::new(registry) }
+        Metrics { requests, rejections, suspicious_timestamps, registry: Arc::new(registry) }
     }
 
     pub fn begin(&self, request: &Request<Body>) -> Asked {

@@ -5,7 +5,7 @@
 //! | `/analytics?timestamp&user&event` | POST | 204 once the event is durable and visible |
 //! | `/analytics?timestamp` | GET, HEAD | 200, the numbers of the hour |
 //! | `/events` | POST | 200 and the number of events, all of them durable and visible, or none stored |
-//! | `/sql` | POST, GET | 200, the rows of a statement, in the format that `Accept` names |
+//! | `/sql` | POST, GET | 200, the rows of a statement, in the format that `format` or `Accept` names |
 //! | `/queries`, `/queries/NAME` | GET | 200, the library of statements; the rows of one of them |
 //! | `/admin/flush` | POST | 204 once everything acknowledged before is in data files |
 //! | `/metrics` | GET, HEAD | 200, what this process did and how it fares, as OpenMetrics |
@@ -13,8 +13,8 @@
 //! | `/readyz` | GET, HEAD | 200 while events are taken, else 503 and why |
 //!
 //! A POST of events may carry an idempotency key, as the header `Idempotency-Key` or (`/analytics`) the parameter `id`: sent
-//! again with the same key within the window, it is answered the same and stored once. The first under a key counts, whatever
-//! the others hold.
+//! again with the same key within the window, it is answered the same and stored once. A key that comes again for something else
+//! is a mistake of its client: 422, and nothing is stored (draft-ietf-httpapi-idempotency-key-header-07, section 2.7).
 //!
 //! Whatever is wrong is answered as a [`problem::Problem`], which carries the request's id (the `x-request-id` that was sent,
 //! or one made for it) as a header and a member; so do the lines of the log that were written meanwhile. Other answers do not
@@ -38,13 +38,16 @@ use futures::future::{BoxFuture, Either, Ready, ready};
 use tokio::sync::Semaphore;
 use tracing::Instrument;
 
+use crate::error::Error;
 use crate::query::QueryEngine;
 use crate::storage::Engine;
 use connection::Connection;
 use metrics::{Asked, Metrics};
 use problem::Problem;
 use request_id::RequestId;
+use times::EventTimes;
 
+mod accept;
 mod analytics;
 mod body;
 mod ceiling;
@@ -57,6 +60,7 @@ mod process;
 mod request_id;
 mod serve;
 mod sql;
+mod times;
 
 pub use ceiling::ceiling;
 pub use serve::serve;
@@ -77,6 +81,9 @@ pub struct HttpOptions {
     pub max_connections: usize,
     /// Bodies of `POST /events` in memory at once.
     pub batch_slots: usize,
+    /// How far back and ahead of the clock an event may lie; without one, as far as the store reaches.
+    pub event_max_age: Option<Duration>,
+    pub event_max_ahead: Option<Duration>,
 }
 
 /// An answer that is there, or comes.
@@ -90,13 +97,16 @@ pub struct App {
     /// One permit for each batch body in memory. A semaphore that nobody waits on: without a permit the answer is 503.
     batch_slots: Arc<Semaphore>,
     metrics: Metrics,
+    times: EventTimes,
 }
 
 impl App {
     pub fn new(engine: Engine, query: Arc<QueryEngine>, options: HttpOptions) -> App {
         let slots = options.batch_slots.min(Semaphore::MAX_PERMITS);
         let metrics = Metrics::new(&engine, &query);
-        App { engine, query, batch_slots: Arc::new(Semaphore::new(slots)), options, metrics }
+        let (age, ahead) = (options.event_max_age, options.event_max_ahead);
+        let times = EventTimes::new(age, ahead, engine.clock().clone(), metrics.suspicious_timestamps.clone());
+        App { engine, query, batch_slots: Arc::new(Semaphore::new(slots)), options, metrics, times }
     }
 
     /// Answers one request: the hot paths in the call itself, the others in a future. Hyper moves a connection's future for
@@ -158,7 +168,7 @@ impl App {
             "/admin/flush" => self.flush(request.method()).await,
             "/metrics" => self.metrics.respond(request.method()).await,
             "/healthz" => probe(request.method(), None),
-            "/readyz" => probe(request.method(), self.engine.poisoned()),
+            "/readyz" => probe(request.method(), self.engine.refusal()),
             _ => Err(Problem::not_found()),
         }
     }
@@ -177,14 +187,14 @@ impl App {
 }
 
 /// The answer of a health probe: `ok`, or 503 with what is wrong.
-fn probe(method: &Method, fault: Option<String>) -> Result<Response, Problem> {
+fn probe(method: &Method, fault: Option<Error>) -> Result<Response, Problem> {
     const METHODS: &str = "GET, HEAD, OPTIONS";
     match *method {
         Method::GET | Method::HEAD => match fault {
             None => {
                 Ok(([(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"))], "ok\n").into_response())
             }
-            Some(reason) => Err(Problem::from(crate::error::Error::Poisoned(reason))),
+            Some(error) => Err(Problem::from(error)),
         },
         Method::OPTIONS => Ok(preflight(METHODS)),
         _ => Err(Problem::method_not_allowed(METHODS)),

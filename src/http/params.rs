@@ -56,6 +56,15 @@ pub fn key(headers: &HeaderMap, id: Option<Key>) -> Result<Option<Key>, Rejectio
     }
 }
 
+/// The name of the format that a URL asks for.
+pub fn format(query: &str) -> Result<Option<Cow<'_, str>>, Rejection> {
+    let [format] = find(query, [FORMAT])?;
+    format.map(|format| decode(format, FORMAT)).transpose()
+}
+
+/// The parameter of a URL that names the answer's format, and so none of a statement.
+pub const FORMAT: &str = "format";
+
 /// All parameters, decoded, by name.
 pub fn pairs(query: &str) -> Result<BTreeMap<String, String>, Rejection> {
     let mut pairs = BTreeMap::new();

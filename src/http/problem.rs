@@ -47,8 +47,10 @@ mod kind {
         URI_TOO_LONG: 414 "uri-too-long" "The target is too long";
         UNSUPPORTED_BODY: 415 "unsupported-body" "The body is in no format known here";
         TOO_HEAVY: 422 "too-heavy" "The statement takes more than one may";
+        KEY_REUSED: 422 "idempotency-key-reused" "The idempotency key is already used";
         CALLER_GONE: 499 "caller-gone" "The caller has gone";
         INTERNAL: 500 "internal" "The server failed";
+        DAMAGED_STORE: 500 "damaged-store" "A data file is missing or damaged";
         BUSY: 503 "busy" "Too much at once";
         UNAVAILABLE: 503 "unavailable" "Not in service";
     }
@@ -166,8 +168,12 @@ impl Problem {
 
     /// A fault on this side. Its cause goes to the log and not to the caller, who can do nothing with our paths.
     pub fn internal(cause: &dyn std::fmt::Display) -> Problem {
+        Problem::ours(&kind::INTERNAL, cause)
+    }
+
+    fn ours(kind: &'static Kind, cause: &dyn std::fmt::Display) -> Problem {
         tracing::error!(%cause, "a request failed");
-        Problem::new(&kind::INTERNAL, "the server's log names the cause beside this request's id")
+        Problem::new(kind, "the server's log names the cause beside this request's id")
     }
 
     pub fn reason(&self) -> &'static str {
@@ -225,8 +231,11 @@ impl From<Error> for Problem {
                 let (line, column) = (NonZeroU64::new(line), NonZeroU64::new(column));
                 Problem { line, column, ..Problem::new(&kind::INVALID_QUERY, error.to_string()) }
             }
+            Error::KeyReused => Problem::new(&kind::KEY_REUSED, error.to_string()),
             Error::Poisoned(_) => Problem::unavailable(error.to_string(), "poisoned"),
+            Error::Died(_) => Problem::unavailable(error.to_string(), "died"),
             Error::Closed => Problem::unavailable(error.to_string(), "closed"),
+            Error::DataFile(_) => Problem::ours(&kind::DAMAGED_STORE, &error),
             other => Problem::internal(&other),
         }
     }

@@ -23,12 +23,16 @@ use super::problem::Problem;
 use super::request_id::RequestId;
 use super::{App, HttpOptions};
 use crate::error::{Bound, Error};
+use crate::storage::Recurring;
 
 /// How long the loop rests when accepting failed: out of descriptors, another try at once would spin.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
 /// Connections past the bound that are told so at once.
 const REFUSALS: usize = 32;
+
+/// How long those who ask are still told that the engine has died, before the process ends.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How long a client may take to read the last answer of a connection, and to close it.
 const LINGER: Duration = Duration::from_secs(1);
@@ -37,7 +41,8 @@ const LINGER: Duration = Duration::from_secs(1);
 const HEADER_BYTES: usize = 32 << 10;
 
 /// Serves connections until the process is told to stop (SIGTERM or SIGINT); then accepts no more, lets requests in
-/// flight finish for up to `shutdown_timeout` or until it is told again, and returns. Does not close the engine.
+/// flight finish for up to `shutdown_timeout` or until it is told again, and returns. Does the same a little after a thread of
+/// the engine has died. Does not close the engine.
 ///
 /// # Errors
 /// When the signal handlers cannot be installed.
@@ -48,15 +53,18 @@ pub async fn serve(listener: TcpListener, app: Arc<App>) -> std::io::Result<()> 
     let slots = Arc::new(Semaphore::new(app.options.max_connections.min(Semaphore::MAX_PERMITS)));
     let refusals = Arc::new(Semaphore::new(REFUSALS));
     let builder = builder(&app.options);
+    let trouble = Recurring::default();
+    let mut death = std::pin::pin!(death(&app));
     loop {
         tokio::select! {
             () = stop.recv() => break,
+            () = &mut death => break,
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => match Arc::clone(&slots).try_acquire_owned() {
                     Ok(slot) => connect(stream, slot, &builder, &connections, &app),
                     Err(_) => refuse(stream, &refusals, &app),
                 },
-                Err(error) => accept_failed(error).await,
+                Err(error) => accept_failed(error, &trouble, &app).await,
             },
         }
     }
@@ -68,6 +76,13 @@ pub async fn serve(listener: TcpListener, app: Arc<App>) -> std::io::Result<()> 
         () = stop.recv() => tracing::warn!("told to stop again: requests in flight are cut off"),
     }
     Ok(())
+}
+
+/// Waits for a thread of the engine to die, and then for what others still ask.
+async fn death(app: &App) {
+    let why = app.engine.wait_for_death().await;
+    tracing::error!(%why, "the engine has died, and the process ends");
+    tokio::time::sleep(LAST_WORDS).await;
 }
 
 struct Stop {
@@ -154,10 +169,12 @@ fn refuse(stream: TcpStream, refusals: &Arc<Semaphore>, app: &App) {
 }
 
 /// A connection that ended while it waited is no concern; everything else is reported and given time to pass.
-async fn accept_failed(error: std::io::Error) {
+async fn accept_failed(error: std::io::Error, trouble: &Recurring, app: &App) {
     use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     if !matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
-        tracing::error!(cause = %error, "connections cannot be accepted");
+        if trouble.is_due(app.engine.clock().now_us()) {
+            tracing::error!(cause = %error, "connections cannot be accepted, and this is said once a minute");
+        }
         tokio::time::sleep(ACCEPT_BACKOFF).await;
     }
 }

@@ -1,15 +1,16 @@
 //! `/sql` and `/queries`: statements in, rows out.
 //!
-//! Rows stream in the format that `Accept` names. What the statement cost, its receipt, is in the headers when the answer
+//! Rows stream in the format that the parameter `format` of the URL names, or the member of a JSON body, or else `Accept`. What the statement cost, its receipt, is in the headers when the answer
 //! is short; a long one has it in trailers (RFC 9110, section 6.5), for it is not known before the last row. A statement whose
 //! caller closes the connection, or its sending side, is stopped.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::http::header::{ACCEPT, ACCESS_CONTROL_EXPOSE_HEADERS, CONTENT_TYPE, HeaderName, TRAILER};
+use axum::http::header::{ACCESS_CONTROL_EXPOSE_HEADERS, CONTENT_TYPE, HeaderName, TRAILER};
 use axum::http::{HeaderMap, HeaderValue, Method, Request};
 use axum::response::Response;
 use futures::stream;
@@ -21,9 +22,10 @@ use tracing::Instrument;
 
 use super::connection::Connection;
 use super::problem::Problem;
-use super::{App, body, params, preflight};
+use super::{App, accept, body, params, preflight};
 use crate::error::Error;
-use crate::query::{Answer, Figures, Library, Params, Session};
+use crate::event::Rejection;
+use crate::query::{Answer, Figures, Params, Session};
 use crate::rows::{RowFormat, RowWriter, SharedBuffer};
 
 const SQL_METHODS: &str = "GET, POST, OPTIONS";
@@ -50,18 +52,28 @@ struct Question {
     /// Options for this statement, as `SET` would set them.
     #[serde(default)]
     settings: BTreeMap<String, String>,
+    /// The answer's, where the URL names none.
+    format: Option<String>,
+}
+
+impl From<String> for Question {
+    fn from(query: String) -> Question {
+        Question { query, params: serde_json::Value::Null, settings: BTreeMap::new(), format: None }
+    }
 }
 
 pub async fn respond(app: &App, request: Request<Body>, connection: &Arc<Connection>) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
+    let url_query = head.uri.query().unwrap_or_default();
     let question = match head.method {
         Method::GET => {
-            let mut pairs = params::pairs(head.uri.query().unwrap_or_default())?;
+            let mut pairs = params::pairs(url_query)?;
+            pairs.remove(params::FORMAT);
             let query =
                 pairs.remove("q").ok_or_else(|| Problem::invalid("q: is missing; it is the statement to run"))?;
             let named = pairs.into_iter().map(|(name, value)| (name, value.into()));
             let params = serde_json::Value::Object(named.collect());
-            Question { query, params, settings: BTreeMap::new() }
+            Question { params, ..Question::from(query) }
         }
         Method::POST => {
             let limit = STATEMENT_BYTES.min(app.options.max_body_bytes);
@@ -70,7 +82,7 @@ pub async fn respond(app: &App, request: Request<Body>, connection: &Arc<Connect
         Method::OPTIONS => return Ok(preflight(SQL_METHODS)),
         _ => return Err(Problem::method_not_allowed(SQL_METHODS)),
     };
-    let format = accepted(&head.headers)?;
+    let format = format(&head.headers, url_query, question.format.as_deref())?;
     let mut session = app.query.new_session();
     for (name, value) in &question.settings {
         session.set(name, value)?;
@@ -100,6 +112,8 @@ async fn run(
 }
 
 fn question(headers: &HeaderMap, body: Bytes) -> Result<Question, Problem> {
+    // What an editor on Windows writes at the beginning of a file.
+    let body = body.strip_prefix(b"\xef\xbb\xbf").map_or(body.clone(), |text| body.slice_ref(text));
     let named = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("application/sql");
     match named.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
         "application/json" => serde_json::from_slice(&body)
@@ -107,7 +121,7 @@ fn question(headers: &HeaderMap, body: Bytes) -> Result<Question, Problem> {
         // What curl sends by itself holds a statement as well.
         "application/sql" | "text/plain" | "application/x-www-form-urlencoded" => {
             let query = String::from_utf8(body.into()).map_err(|_| Problem::invalid("the body is not UTF-8"))?;
-            Ok(Question { query, params: serde_json::Value::Null, settings: BTreeMap::new() })
+            Ok(Question::from(query))
         }
         _ => Err(Problem::unsupported(format!("the content types taken here are {BODIES}"), "accept-post", BODIES)),
     }
@@ -126,37 +140,43 @@ pub async fn respond_queries(
         _ => return Err(Problem::method_not_allowed(QUERIES_METHODS)),
     }
     let Some(name) = name else {
-        let list = serde_json::to_vec(Library::all()).expect("plain data");
+        let list = serde_json::to_vec(app.query.library()).expect("plain data");
         let mut response = Response::new(Body::from(list));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         return Ok(response);
     };
-    let Some(named) = Library::find(name) else { return Err(Problem::no_such_query(name)) };
-    let format = accepted(request.headers())?;
-    let given = params::pairs(request.uri().query().unwrap_or_default())?;
-    run(app, app.query.new_session(), named.sql, named.params(&given)?, format, connection).await
+    let Some(named) = app.query.library().find(name) else { return Err(Problem::no_such_query(name)) };
+    let url_query = request.uri().query().unwrap_or_default();
+    let format = format(request.headers(), url_query, None)?;
+    let mut given = params::pairs(url_query)?;
+    given.remove(params::FORMAT);
+    run(app, app.query.new_session(), &named.sql, named.params(&given)?, format, connection).await
 }
 
-/// The first format that `Accept` names and we speak; JSON for who takes anything. Weights are not compared: a client that
-/// lists several is served any of them.
+/// The format of an answer: what the URL says before what the body says, and both before `Accept`, which many clients set
+/// without their user.
+fn format(headers: &HeaderMap, url_query: &str, in_body: Option<&str>) -> Result<RowFormat, Problem> {
+    let in_url = params::format(url_query)?;
+    let Some(name) = in_url.as_deref().or(in_body) else { return accepted(headers) };
+    RowFormat::of_name(name).ok_or_else(|| {
+        let known = RowFormat::ALL.map(RowFormat::name).join(", ");
+        Problem::from(Rejection::new(params::FORMAT, format!("{name:?} is none; the formats are {known}")))
+    })
+}
+
+/// The format that `Accept` wants most, the first of ours among equals; JSON for who wants none in particular.
 fn accepted(headers: &HeaderMap) -> Result<RowFormat, Problem> {
-    let mut named = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).peekable();
-    if named.peek().is_none() {
+    if !accept::is_given(headers) {
         return Ok(RowFormat::Json);
     }
-    for range in named.flat_map(|value| value.split(',')) {
-        let essence = range.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        match essence.as_str() {
-            "*/*" | "application/*" => return Ok(RowFormat::Json),
-            "text/*" => return Ok(RowFormat::Csv),
-            other => match RowFormat::of_media_type(other) {
-                Some(format) => return Ok(format),
-                None => continue,
-            },
-        }
-    }
-    let known = RowFormat::ALL.map(RowFormat::media_type).join(", ");
-    Err(Problem::not_acceptable(format!("the formats answered here are {known}")))
+    let wish = |format: RowFormat| accept::wish(headers, format.media_types());
+    // Of several that are the greatest, `max_by` takes the last.
+    let wished = RowFormat::ALL.into_iter().rev().filter_map(|format| Some((wish(format)?, format)));
+    let most = wished.max_by(|(one, _), (other, _)| one.partial_cmp(other).unwrap_or(Ordering::Equal));
+    most.map(|(_, format)| format).ok_or_else(|| {
+        let known = RowFormat::ALL.map(RowFormat::media_type).join(", ");
+        Problem::not_acceptable(format!("the formats answered here are {known}"))
+    })
 }
 
 /// An answer being written.
@@ -288,6 +308,8 @@ fn receipt(figures: &Figures) -> impl Iterator<Item = (HeaderName, HeaderValue)>
 
 #[cfg(test)]
 mod tests {
+    use axum::http::header::ACCEPT;
+
     use super::*;
 
     fn accepts(value: &'static str) -> Option<RowFormat> {
@@ -295,11 +317,31 @@ mod tests {
     }
 
     #[test]
-    fn the_first_format_known_is_answered() {
+    fn the_format_that_is_wanted_most_is_answered() {
         assert_eq!(accepted(&HeaderMap::new()).ok(), Some(RowFormat::Json));
-        assert_eq!(accepts("*/*"), Some(RowFormat::Json));
+        for json in ["", "*/*", "application/*", "text/html, */*;q=0.1", "text/csv;q=0.9, application/json"] {
+            assert_eq!(accepts(json), Some(RowFormat::Json), "{json}");
+        }
         assert_eq!(accepts("image/png, Text/CSV;q=0.5"), Some(RowFormat::Csv));
+        assert_eq!(accepts("text/*"), Some(RowFormat::Csv));
+        assert_eq!(accepts("text/csv;q=0, text/*"), Some(RowFormat::Tsv));
         assert_eq!(accepts("application/vnd.apache.arrow.stream"), Some(RowFormat::ArrowStream));
-        assert_eq!(accepts("image/png"), None);
+        assert_eq!(accepts("application/jsonl"), Some(RowFormat::Ndjson));
+        for none in ["image/png", "text/csv;q=0", "*/*;q=0", "text/csv;q=much"] {
+            assert_eq!(accepts(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn a_format_in_the_url_goes_before_one_in_the_body_and_before_accept() {
+        let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("text/csv"))]);
+        let of = |url, body| format(&headers, url, body).ok();
+        assert_eq!(of("q=1", None), Some(RowFormat::Csv));
+        assert_eq!(of("q=1", Some("parquet")), Some(RowFormat::Parquet));
+        assert_eq!(of("format=%74sv&q=1", Some("parquet")), Some(RowFormat::Tsv));
+        for (url, body) in [("format=xml", None), ("format=", None), ("format=csv&format=csv", None), ("", Some("xls"))]
+        {
+            assert_eq!(of(url, body), None, "{url} {body:?}");
+        }
     }
 }

@@ -15,7 +15,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Int64Type};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result, exec_err};
-use datafusion::functions::{core, datetime, encoding, regex, string, unicode};
+use datafusion::functions::{core, encoding, regex, string, unicode};
 use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
 use datafusion::logical_expr::type_coercion::binary::BinaryTypeCoercer;
 use datafusion::logical_expr::{
@@ -43,7 +43,7 @@ pub fn functions() -> impl Iterator<Item = Arc<ScalarUDF>> {
         (string::concat_ws(), Growth::Joined),
         (core::overlay(), Growth::Overlaid),
         (encoding::encode(), Growth::Encoded),
-        (datetime::to_char(), Growth::Formatted),
+        (super::functions::to_char(), Growth::Formatted),
         (string::levenshtein(), Growth::Compared),
     ];
     functions.into_iter().map(|(inner, growth)| bounded(inner, growth))

@@ -15,12 +15,12 @@ use datafusion::catalog::{
 use datafusion::common::{Result, plan_err};
 use datafusion::datasource::{TableType, ViewTable, provider_as_source};
 use datafusion::error::DataFusionError;
-use datafusion::functions::expr_fn::date_trunc;
 use datafusion::functions_aggregate::expr_fn::{count, count_distinct};
 use datafusion::logical_expr::{Expr, ExprFunctionExt, LogicalPlanBuilder};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::{col, lit};
 
+use super::functions::date_trunc;
 use super::history::{History, State};
 use super::receipt::Receipt;
 use super::table::{EventsTable, Part};
@@ -49,7 +49,7 @@ impl Sources {
     /// The hours that have rows and their numbers, as a view: rollups answer it, a scan would answer the same.
     fn hours(&self) -> Result<Arc<dyn TableProvider>> {
         let of = |kind: EventKind| count(lit(1_i64)).filter(col("event").eq(lit(kind.as_str()))).build();
-        let hour = date_trunc(lit("hour"), col("timestamp")).alias("hour");
+        let hour = date_trunc().call(vec![lit("hour"), col("timestamp")]).alias("hour");
         let measures = [
             count_distinct(col("user_id")).alias("unique_users"),
             of(EventKind::Click)?.alias("clicks"),

@@ -147,6 +147,9 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.failed(&Error::Panicked);
+        }
         self.end(State::Cancelled, None);
     }
 }

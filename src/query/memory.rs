@@ -84,6 +84,14 @@ impl MemtableExec {
         ));
         Ok(MemtableExec { hours, rows, columns, partitions: dealt, properties })
     }
+
+    pub fn hours(&self) -> usize {
+        self.hours
+    }
+
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
 }
 
 impl Piece {

@@ -2,10 +2,12 @@
 //!
 //! [`QueryEngine`] holds what is made once: functions, rules, the memory pool, the threads, and the plan of
 //! `queries/hour_stats.sql`, which every `GET /analytics` runs. [`statement`] takes a statement from its text to its rows;
-//! [`size`] refuses one too large to plan; [`catalog`] is what it finds by name, [`table`] the `events` table, [`bounded`] are
-//! functions that would answer without bound, [`window`] counts what window functions hold, [`spans`] is what a predicate says
-//! about time, [`memory`] the scan of what is in memory, [`rollup`] the aggregates answered without a scan, [`distinct`] the
-//! distinct users of the others, [`courtesy`] what keeps a statement from being felt by requests. [`receipt`] and [`history`]
+//! [`syntax`] refuses clauses that would be dropped, [`size`] a statement too large to plan; [`catalog`] is what it finds by
+//! name, [`table`] the `events` table, [`functions`] are ours, [`bounded`] those that would answer without bound, [`grouping`]
+//! mends grouping sets, [`frames`] refuses windows that cannot be, [`window`] counts what they hold, [`spans`] is what a
+//! predicate says about time, [`scan`] reads files and memory as one, [`memory`] what is in memory, [`rollup`] the aggregates
+//! answered without a scan, [`distinct`] the distinct users of the others, [`courtesy`] what keeps a statement from being felt
+//! by requests. [`receipt`] and [`history`]
 //! tell what it cost, [`instruments`] what all of them did.
 //!
 //! This module knows snapshots, never the engine: a query cannot change what it reads.
@@ -14,19 +16,25 @@ mod bounded;
 mod catalog;
 mod courtesy;
 mod distinct;
+mod frames;
+mod functions;
+mod grouping;
 mod history;
 mod instruments;
 mod library;
 mod memory;
 mod receipt;
 mod rollup;
+mod scan;
 mod size;
 mod spans;
 mod statement;
+mod syntax;
 mod table;
 mod window;
 
 use std::any::Any;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -41,6 +49,8 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::execution::{FunctionRegistry, TaskContext};
 use datafusion::optimizer::Optimizer;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use datafusion::scalar::ScalarValue;
@@ -86,6 +96,8 @@ pub struct QueryOptions {
     pub threads: usize,
     /// What `system.settings` shows.
     pub settings: Vec<Setting>,
+    /// A folder of statements beside the bundled ones.
+    pub queries: Option<PathBuf>,
 }
 
 /// One row of `system.settings`.
@@ -108,6 +120,7 @@ impl Default for QueryOptions {
             concurrency: 8,
             threads: std::thread::available_parallelism().map_or(1, |cores| cores.get()),
             settings: Vec::new(),
+            queries: None,
         }
     }
 }
@@ -125,6 +138,7 @@ pub struct QueryEngine {
     slots: Arc<Semaphore>,
     history: Arc<History>,
     settings: Arc<[Setting]>,
+    library: Library,
     /// The threads of statements; taken when the engine goes.
     runtime: Option<Runtime>,
 }
@@ -156,13 +170,17 @@ impl QueryEngine {
             .with_memory_pool(Arc::new(FairSpillPool::new(options.memory_bytes as usize)))
             .with_max_temp_directory_size(options.spill_bytes)
             .build_arc()?;
-        let mut base = SessionStateBuilder::new()
+        let mut base = functions::plan(SessionStateBuilder::new())
             .with_config(config)
             .with_runtime_env(runtime)
             .with_default_features()
+            .with_analyzer_rule(Arc::new(syntax::MultisetRule))
+            .with_analyzer_rule(Arc::new(syntax::CountedSubqueries))
+            .with_analyzer_rule(Arc::new(syntax::NullAwareRule))
             .with_optimizer_rules(rules())
-            .with_physical_optimizer_rule(Arc::new(courtesy::SerialRule))
+            .with_physical_optimizer_rules(physical_rules())
             .build();
+        functions::register(&mut base)?;
         for function in bounded::functions() {
             base.register_udf(function)?;
         }
@@ -176,6 +194,7 @@ impl QueryEngine {
             slots: Arc::new(Semaphore::new(concurrency)),
             history: Arc::default(),
             settings: options.settings.clone().into(),
+            library: options.queries.as_deref().map_or_else(|| Ok(Library::default()), Library::with_folder)?,
             // One more than a statement is planned for: beside one that computes without a pause there is a thread for the
             // clock that ends it, and for the next.
             runtime: Some(threads(options.threads + 1)?),
@@ -185,6 +204,11 @@ impl QueryEngine {
 
     fn runtime(&self) -> &Runtime {
         self.runtime.as_ref().expect("taken on drop only")
+    }
+
+    /// The statements that have a name.
+    pub fn library(&self) -> &Library {
+        &self.library
     }
 
     /// A session with the options as configured.
@@ -292,6 +316,12 @@ fn rules() -> Vec<Arc<dyn datafusion::optimizer::OptimizerRule + Send + Sync>> {
     let at = rules.iter().position(|rule| rule.name() == "push_down_filter").map_or(rules.len(), |at| at + 1);
     rules.insert(at, Arc::new(rollup::RollupRule));
     rules.insert(at + 1, Arc::new(distinct::DistinctRule));
+    rules
+}
+
+fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let mut rules = PhysicalOptimizer::new().rules;
+    rules.insert(0, Arc::new(grouping::GroupingSetsRule));
     rules
 }
 

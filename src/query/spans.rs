@@ -3,19 +3,14 @@
 //! A predicate becomes a set of half-open intervals of microseconds. It is *exact* when the predicate holds for just those
 //! instants, whatever else is in the row; otherwise it holds for no others, and must still be evaluated.
 
-use chrono::{DateTime, Datelike, Months, NaiveTime, Utc};
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::{BinaryExpr, Cast, Expr, Operator, TryCast};
 use datafusion::scalar::ScalarValue;
 
+use super::functions::unit::{DAY_US, Unit};
 use crate::event::MAX_TIMESTAMP_US;
 use crate::hour::{HOUR_US, Hour};
-
-const DAY_US: i64 = 24 * HOUR_US;
-
-/// Monday, 5 January 1970: weeks begin on Mondays (ISO 8601).
-const FIRST_MONDAY_US: i64 = 4 * DAY_US;
 
 /// One bit for each hour of the day.
 const ALL_HOURS_OF_DAY: u32 = (1 << 24) - 1;
@@ -189,20 +184,7 @@ impl Spans {
     }
 }
 
-/// How an expression divides time: into the intervals where it has one value, in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unit {
-    /// Intervals of `width` microseconds, one of which begins at `origin`.
-    Fixed { width: i64, origin: i64 },
-    /// Calendar months, so many at a time.
-    Months(u32),
-}
-
 impl Unit {
-    const fn of_width(width: i64) -> Unit {
-        Unit::Fixed { width, origin: 0 }
-    }
-
     /// The unit of an expression that rises with the timestamp and whose value is where its interval begins.
     pub fn of(expr: &Expr) -> Option<Unit> {
         match expr {
@@ -215,8 +197,11 @@ impl Unit {
                     DataType::Timestamp(_, Some(zone)) if !["UTC", "+00:00"].contains(&&**zone) => return None,
                     DataType::Timestamp(TimeUnit::Second, _) => 1_000_000,
                     DataType::Timestamp(TimeUnit::Millisecond, _) => 1_000,
-                    DataType::Timestamp(_, _) => 1,
-                    DataType::Date32 | DataType::Date64 => DAY_US,
+                    DataType::Timestamp(TimeUnit::Microsecond, _) => 1,
+                    DataType::Date32 => DAY_US,
+                    // IMPORTANT: milliseconds that Arrow does not cut to whole days.
+                    DataType::Date64 => 1_000,
+                    // Nanoseconds end in 2262: later times are null or an error.
                     _ => return None,
                 };
                 inner.coarser(Unit::of_width(width))
@@ -234,87 +219,6 @@ impl Unit {
                 _ => None,
             },
             _ => None,
-        }
-    }
-
-    fn named(name: &str) -> Option<Unit> {
-        Some(match name.to_ascii_lowercase().as_str() {
-            "microsecond" => Unit::of_width(1),
-            "millisecond" => Unit::of_width(1_000),
-            "second" => Unit::of_width(1_000_000),
-            "minute" => Unit::of_width(60_000_000),
-            "hour" => Unit::of_width(HOUR_US),
-            "day" => Unit::of_width(DAY_US),
-            "week" => Unit::Fixed { width: 7 * DAY_US, origin: FIRST_MONDAY_US },
-            "month" => Unit::Months(1),
-            "quarter" => Unit::Months(3),
-            "year" => Unit::Months(12),
-            _ => return None,
-        })
-    }
-
-    fn bin(width: &ScalarValue, origin: i64) -> Option<Unit> {
-        let ScalarValue::IntervalMonthDayNano(Some(interval)) = width else { return None };
-        let nanos = i64::from(interval.days).checked_mul(DAY_US * 1_000)?.checked_add(interval.nanoseconds)?;
-        match interval.months == 0 && nanos > 0 && nanos % 1_000 == 0 {
-            true => Some(Unit::Fixed { width: nanos / 1_000, origin: origin.rem_euclid(nanos / 1_000) }),
-            false => None,
-        }
-    }
-
-    /// `outer` applied to values of this unit, where one of the two contains the other's intervals whole.
-    fn coarser(self, outer: Unit) -> Option<Unit> {
-        match (self.divides(outer), outer.divides(self)) {
-            (true, _) => Some(outer),
-            (false, true) => Some(self),
-            (false, false) => None,
-        }
-    }
-
-    /// Whether every interval of `coarse` is made of whole intervals of this unit.
-    fn divides(self, coarse: Unit) -> bool {
-        match (self, coarse) {
-            (Unit::Fixed { width, origin }, Unit::Fixed { width: wide, origin: other }) => {
-                wide % width == 0 && (other - origin) % width == 0
-            }
-            (Unit::Fixed { width, origin }, Unit::Months(_)) => DAY_US % width == 0 && origin % width == 0,
-            (Unit::Months(months), Unit::Months(many)) => many % months == 0,
-            (Unit::Months(_), Unit::Fixed { .. }) => false,
-        }
-    }
-
-    /// Whether no interval begins within an hour.
-    pub fn is_hourly(self) -> bool {
-        match self {
-            Unit::Fixed { width, origin } => width % HOUR_US == 0 && origin % HOUR_US == 0,
-            Unit::Months(_) => true,
-        }
-    }
-
-    /// Whether every interval is one hour.
-    pub fn is_hour(self) -> bool {
-        self == Unit::of_width(HOUR_US)
-    }
-
-    /// Whether every interval is one day.
-    pub fn is_day(self) -> bool {
-        self == Unit::of_width(DAY_US)
-    }
-
-    /// The interval that holds an instant; nothing where the calendar ends.
-    fn interval(self, us: i64) -> Option<(i64, i64)> {
-        match self {
-            Unit::Fixed { width, origin } => {
-                let start = us.checked_sub(origin)?.div_euclid(width).checked_mul(width)?.checked_add(origin)?;
-                Some((start, start.checked_add(width)?))
-            }
-            Unit::Months(months) => {
-                let date = DateTime::<Utc>::from_timestamp_micros(us)?.date_naive();
-                let first = date.with_day(1)?.with_month0(date.month0() / months * months)?;
-                let next = first.checked_add_months(Months::new(months))?;
-                let start_of = |date: chrono::NaiveDate| date.and_time(NaiveTime::MIN).and_utc().timestamp_micros();
-                Some((start_of(first), start_of(next)))
-            }
         }
     }
 }
@@ -335,6 +239,10 @@ fn instant(value: &ScalarValue) -> Option<(i64, i64)> {
 
 /// The instants for which `column op value` holds, where it is about time alone.
 fn compare(column: &Expr, op: Operator, value: &ScalarValue) -> Option<Spans> {
+    // IMPORTANT: before a null makes it hold for nothing, for `IS DISTINCT FROM NULL` holds for all.
+    if !matches!(op, Operator::Eq | Operator::NotEq | Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq) {
+        return None;
+    }
     if let Some(unit) = Unit::of(column) {
         if value.is_null() {
             return Some(Spans::none());
@@ -497,27 +405,34 @@ mod tests {
     #[test]
     fn months_begin_where_the_calendar_says() {
         let day = |y, m, d| {
-            chrono::NaiveDate::from_ymd_opt(y, m, d).unwrap().and_time(NaiveTime::MIN).and_utc().timestamp_micros()
+            let date = chrono::NaiveDate::from_ymd_opt(y, m, d).unwrap();
+            date.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_micros()
         };
         let leap = day(2020, 2, 29) + 5;
-        assert_eq!(Unit::Months(1).interval(leap), Some((day(2020, 2, 1), day(2020, 3, 1))));
-        assert_eq!(Unit::Months(3).interval(leap), Some((day(2020, 1, 1), day(2020, 4, 1))));
-        assert_eq!(Unit::Months(12).interval(leap), Some((day(2020, 1, 1), day(2021, 1, 1))));
+        assert_eq!(Unit::named("month").unwrap().interval(leap), Some((day(2020, 2, 1), day(2020, 3, 1))));
+        assert_eq!(Unit::named("quarter").unwrap().interval(leap), Some((day(2020, 1, 1), day(2020, 4, 1))));
+        assert_eq!(Unit::named("year").unwrap().interval(leap), Some((day(2020, 1, 1), day(2021, 1, 1))));
         let week = Unit::named("week").unwrap().interval(leap);
         assert_eq!(week, Some((day(2020, 2, 24), day(2020, 3, 2))));
     }
 
     #[test]
     fn a_finer_literal_falls_between_two_values() {
-        let cast = Expr::Cast(Cast::new(
-            Box::new(col("timestamp")),
-            DataType::Timestamp(TimeUnit::Nanosecond, Some("UTC".into())),
-        ));
+        let cast = col("timestamp");
         let at_ns = |ns| lit(ScalarValue::TimestampNanosecond(Some(ns), Some("UTC".into())));
         let spans = |expr: Expr| Spans::of(&expr).intervals;
         assert_eq!(spans(cast.clone().lt(at_ns(1_500))), vec![(0, 2)]);
         assert_eq!(spans(cast.clone().lt_eq(at_ns(2_000))), vec![(0, 3)]);
         assert_eq!(spans(cast.eq(at_ns(1_500))), vec![]);
+    }
+
+    /// Bug: a Date64 was taken for a whole day. Consequence: `arrow_cast(timestamp, 'Date64') >= noon` lost the rows of the
+    /// afternoon by pruning. Cure: its unit is the millisecond.
+    #[test]
+    fn a_date_in_milliseconds_is_a_millisecond() {
+        let cast = Expr::Cast(Cast::new(Box::new(col("timestamp")), DataType::Date64));
+        let spans = Spans::of(&cast.gt_eq(lit(ScalarValue::Date64(Some(1_500)))));
+        assert_eq!(spans.intervals, vec![(1_500_000, MAX_TIMESTAMP_US + 1)]);
     }
 
     #[test]

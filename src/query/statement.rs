@@ -31,7 +31,7 @@ use tracing::Instrument;
 use super::courtesy;
 use super::history::Running;
 use super::receipt::Receipt;
-use super::{QueryEngine, SHOW_CHUNKS, size, window};
+use super::{QueryEngine, SHOW_CHUNKS, frames, size, syntax, window};
 use crate::error::{Bound, Error, Result};
 use crate::storage::Snapshot;
 
@@ -51,6 +51,9 @@ const BOUNDED: [(&str, u64); 2] =
 
 /// Options that statements are parsed before.
 const FIXED: [&str; 2] = ["datafusion.sql_parser.recursion_limit", "datafusion.sql_parser.dialect"];
+
+/// The zone of times without one, which is always that of the answers.
+const TIME_ZONE: &str = "datafusion.execution.time_zone";
 
 /// What outlives a statement: the options that `SET` changed.
 #[derive(Clone, Debug)]
@@ -92,14 +95,24 @@ impl Params {
     }
 }
 
+/// 2 to the power of 64.
+const TWO_TO_64: f64 = 18_446_744_073_709_551_616.0;
+
 fn scalar(value: &serde_json::Value) -> Result<ScalarValue> {
     Ok(match value {
         serde_json::Value::Null => ScalarValue::Null,
         serde_json::Value::Bool(value) => ScalarValue::Boolean(Some(*value)),
         serde_json::Value::String(value) => ScalarValue::Utf8(Some(value.clone())),
-        serde_json::Value::Number(value) => match (value.as_i64(), value.as_f64()) {
-            (Some(value), _) => ScalarValue::Int64(Some(value)),
-            (None, value) => ScalarValue::Float64(value),
+        serde_json::Value::Number(value) => match (value.as_i64(), value.as_u64(), value.as_f64()) {
+            (Some(value), ..) => ScalarValue::Int64(Some(value)),
+            (_, Some(value), _) => ScalarValue::UInt64(Some(value)),
+            // JSON is read as 64 bits, so that the last digits of a longer integer are gone already.
+            (.., Some(value)) if value.fract() == 0.0 && (TWO_TO_64..1e38).contains(&value.abs()) => {
+                let reason = "an integer parameter beyond 64 bits loses digits: give it as a string, and cast it in the \
+                              statement to DECIMAL(38, 0), or to DOUBLE";
+                return Err(Error::Invalid(reason.into()));
+            }
+            (.., value) => ScalarValue::Float64(value),
         },
         _ => return Err(Error::Invalid("a parameter must be a string, a number, a boolean or null".into())),
     })
@@ -107,6 +120,8 @@ fn scalar(value: &serde_json::Value) -> Result<ScalarValue> {
 
 /// Splits a text at its semicolons. A text without a statement is none.
 pub fn parse(sql: &str) -> Result<Vec<Parsed>> {
+    // Editors of Windows begin a text with a byte order mark.
+    let sql = sql.strip_prefix('\u{feff}').unwrap_or(sql);
     let tokens = Tokenizer::new(&GenericDialect {}, sql)
         .tokenize_with_location()
         .map_err(|error| DataFusionError::SQL(Box::new(error.into()), None))?;
@@ -117,13 +132,15 @@ pub fn parse(sql: &str) -> Result<Vec<Parsed>> {
         let (Some(first), Some(last)) = (tokens.iter().find(is_code), tokens.iter().rfind(is_code)) else { continue };
         let text = places.excerpt(first, last);
         size::check_tokens(tokens)?;
+        syntax::check_verb(tokens)?;
         let statement = size::with_stack(tokens.len(), || parse_one(tokens.to_vec()))?;
         statements.extend(statement.map(|statement| Parsed { statement, text }));
     }
     Ok(statements)
 }
 
-fn parse_one(tokens: Vec<TokenWithSpan>) -> Result<Option<Statement>> {
+fn parse_one(mut tokens: Vec<TokenWithSpan>) -> Result<Option<Statement>> {
+    syntax::read_table(&mut tokens);
     let mut parser =
         DFParserBuilder::new(tokens).with_dialect(&GenericDialect {}).with_recursion_limit(RECURSION_LIMIT).build()?;
     let mut statement = parser.parse_statements()?.pop_front();
@@ -132,6 +149,11 @@ fn parse_one(tokens: Vec<TokenWithSpan>) -> Result<Option<Statement>> {
     }
     if let Some(Statement::Statement(statement)) = &mut statement {
         let _ = statement.visit(&mut FromChunks);
+    }
+    if let Some(statement) = &mut statement {
+        syntax::prepare(statement)?;
+        // Some clauses are longer in other words.
+        size::check(statement)?;
     }
     Ok(statement)
 }
@@ -216,7 +238,7 @@ impl Answer {
         if self.ended {
             return None;
         }
-        let message = self.batches.recv().await.unwrap_or_else(|| Err(died()));
+        let message = self.batches.recv().await.unwrap_or(Err(Error::Panicked));
         self.ended = !matches!(message, Ok(Some(_)));
         message.transpose()
     }
@@ -251,13 +273,24 @@ impl Session {
             let families = SETTABLE.map(|prefix| format!("{prefix}*")).join(", ");
             return Err(Error::Invalid(format!("{name} cannot be set here; what can be set is {families}")));
         }
+        if name == TIME_ZONE && !["UTC", "+00:00", "Z", "ETC/UTC"].contains(&value.to_ascii_uppercase().as_str()) {
+            let reason = "times are answered in UTC: write timestamp AT TIME ZONE 'Europe/Berlin' where another zone's clock counts";
+            return Err(Error::Invalid(reason.into()));
+        }
+        let value = if name == TIME_ZONE { "UTC" } else { value };
         let limit = BOUNDED.iter().find(|(bounded, _)| *bounded == name);
         if let Some((_, limit)) = limit
             && !value.parse::<u64>().is_ok_and(|value| (1..=*limit).contains(&value))
         {
             return Err(Error::Invalid(format!("{name} must be between 1 and {limit}")));
         }
-        self.config.options_mut().set(name, value)?;
+        if let Err(error) = self.config.options_mut().set(name, value) {
+            let reason = Error::from(error).to_string();
+            return Err(Error::Invalid(match reason.contains("not found on") {
+                true => format!("there is no option {name}; SHOW ALL lists them"),
+                false => format!("{name} cannot be {value:?}: {reason}"),
+            }));
+        }
         self.changed.insert(name.to_string(), value.to_string());
         Ok(())
     }
@@ -276,7 +309,8 @@ impl QueryEngine {
     ///
     /// # Errors
     /// [`Error::Invalid`] or [`Error::Query`] when the statement is at fault, [`Error::Busy`] when as many statements run as
-    /// may, [`Error::Limit`] when it takes longer or needs more memory than statements may.
+    /// may, [`Error::Limit`] when it takes longer or needs more memory than statements may, [`Error::Panicked`] when its task
+    /// panicked.
     pub async fn run(
         self: &Arc<Self>,
         session: &mut Session,
@@ -302,7 +336,7 @@ impl QueryEngine {
         let task = self.runtime().spawn(task).abort_handle();
         // Who stops waiting for the plan cancels it.
         let guard = AbortOnDrop(Some(task));
-        let (schema, changed) = plan.await.map_err(|_| died())??;
+        let (schema, changed) = plan.await.map_err(|_| Error::Panicked)??;
         if let Some(changed) = changed {
             *session = changed;
         }
@@ -414,7 +448,9 @@ impl Job {
 
     async fn plan(&mut self, statement: Statement, params: Params) -> Result<Planning> {
         let state = self.engine.state(&self.session, &self.snapshot, self.running.receipt())?;
-        let mut plan = state.statement_to_plan(statement).await?;
+        syntax::check_calls(&statement, &state)?;
+        let mut plan =
+            state.statement_to_plan(statement).await.map_err(|error| syntax::suggest_table(error, &state))?;
         match &plan {
             LogicalPlan::Statement(StatementPlan::SetVariable(set)) => {
                 self.session.set(&set.variable.to_lowercase(), &set.value)?;
@@ -467,13 +503,15 @@ fn bind(plan: LogicalPlan, params: Params) -> Result<LogicalPlan> {
     }
     match names.is_empty() {
         true => Ok(plan),
-        false => Ok(plan.with_param_values(values)?),
+        false => Ok(syntax::bind_limits(plan, &values)?.with_param_values(values)?),
     }
 }
 
 async fn execute(state: &SessionState, plan: &LogicalPlan) -> Result<SendableRecordBatchStream> {
     size::check_plan(plan)?;
-    let physical = window::count(courtesy::give_way(state.create_physical_plan(plan).await?)?)?;
+    let physical = state.create_physical_plan(plan).await?;
+    frames::check(&physical)?;
+    let physical = window::count(courtesy::give_way(physical)?)?;
     Ok(aside(execute_stream(physical, state.task_ctx())?))
 }
 
@@ -491,11 +529,6 @@ fn aside(mut stream: SendableRecordBatchStream) -> SendableRecordBatchStream {
         Ok(())
     });
     receiver.build()
-}
-
-/// What is told where a statement's task ended without a word: it panicked, and the log has the trace.
-fn died() -> Error {
-    DataFusionError::Internal("the statement ended unexpectedly".into()).into()
 }
 
 async fn within<T>(deadline: Instant, timeout: Duration, work: impl Future<Output = T>) -> Result<T> {
@@ -522,6 +555,26 @@ mod tests {
     fn a_fault_says_where() {
         let error = parse("select 1;\nselect a b c").unwrap_err();
         assert_eq!(error.position(), Some((2, 12)), "{error}");
+    }
+
+    #[test]
+    fn the_time_zone_of_a_session_stays_utc() {
+        let mut session = Session::new(SessionConfig::new());
+        session.set(TIME_ZONE, "utc").unwrap();
+        let refusal = session.set(TIME_ZONE, "Europe/Berlin").unwrap_err().to_string();
+        assert!(refusal.contains("AT TIME ZONE"), "{refusal}");
+    }
+
+    /// Bug: an integer above i64 became a float. Consequence: its last digits were others. Cure: unsigned up to 64 bits, an error
+    /// beyond.
+    #[test]
+    fn an_integer_parameter_keeps_its_digits() {
+        let of = |json: &str| Params::from_json(&serde_json::from_str(json).unwrap());
+        assert!(matches!(&of("[18446744073709551615]").unwrap(), Params::Positional(values)
+            if values[..] == [ScalarValue::UInt64(Some(u64::MAX))]));
+        assert!(matches!(&of("[1.5, 1e300]").unwrap(), Params::Positional(values)
+            if values[..] == [ScalarValue::Float64(Some(1.5)), ScalarValue::Float64(Some(1e300))]));
+        assert!(of("[18446744073709551616]").is_err());
     }
 
     #[test]

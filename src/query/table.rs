@@ -13,19 +13,19 @@ use datafusion::common::Result;
 use datafusion::datasource::TableType;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
-use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
-use datafusion::physical_plan::union::UnionExec;
 use datafusion::scalar::ScalarValue;
 use object_store::ObjectMeta;
 
 use super::memory::MemtableExec;
 use super::receipt::Receipt;
+use super::scan::EventsSource;
 use super::spans::Spans;
 use crate::event;
 use crate::hour::Hour;
@@ -129,7 +129,7 @@ impl EventsTable {
         files: Vec<(Hour, Arc<DataFile>)>,
         projection: Option<&Vec<usize>>,
         limit: Option<usize>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
+    ) -> Result<FileScanConfig> {
         let table_schema =
             TableSchema::builder(event::file_schema()).with_table_partition_cols(partition_columns()).build();
         let options = state.config_options().execution.parquet.clone();
@@ -147,12 +147,11 @@ impl EventsTable {
             files.into_iter().map(partitioned_file).collect(),
             state.config_options().execution.target_partitions,
         );
-        let config = FileScanConfigBuilder::new(store_url(), Arc::new(source))
+        Ok(FileScanConfigBuilder::new(store_url(), Arc::new(source))
             .with_file_groups(groups)
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)
-            .build();
-        Ok(DataSourceExec::from_data_source(config))
+            .build())
     }
 }
 
@@ -200,24 +199,28 @@ impl TableProvider for EventsTable {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let spans = self.spans(filters);
-        let mut plans: Vec<Arc<dyn ExecutionPlan>> = Vec::new();
         let tables = if self.part == Part::Files { Vec::new() } else { self.tables(&spans) };
-        if !tables.is_empty() {
-            let partitions = state.config_options().execution.target_partitions;
-            plans.push(Arc::new(MemtableExec::new(&tables, self.part.schema(), projection, partitions)?));
-        }
         let files = if matches!(self.part, Part::All | Part::Files) { self.files(&spans) } else { Vec::new() };
         self.receipt.scanned(&self.snapshot, &tables, &files);
-        if !files.is_empty() {
-            plans.push(self.scan_files(state, files, projection, limit)?);
-        }
-        match plans.len() {
-            0 => {
-                let columns = projection.map_or_else(|| (0..schema().fields().len()).collect(), Vec::clone);
-                Ok(Arc::new(EmptyExec::new(Arc::new(self.part.schema().project(&columns)?))))
+        let memory = match tables.is_empty() {
+            true => None,
+            false => {
+                let partitions = state.config_options().execution.target_partitions;
+                Some(Arc::new(MemtableExec::new(&tables, self.part.schema(), projection, partitions)?))
             }
-            1 => Ok(plans.swap_remove(0)),
-            _ => UnionExec::try_new(plans),
-        }
+        };
+        let files = match files.is_empty() {
+            true => None,
+            false => Some(self.scan_files(state, files, projection, limit)?),
+        };
+        Ok(match (memory, files) {
+            (Some(memory), Some(files)) => DataSourceExec::from_data_source(EventsSource::new(memory, Arc::new(files))),
+            (Some(memory), None) => memory,
+            (None, Some(files)) => DataSourceExec::from_data_source(files),
+            (None, None) => {
+                let columns = projection.map_or_else(|| (0..schema().fields().len()).collect(), Vec::clone);
+                Arc::new(EmptyExec::new(Arc::new(self.part.schema().project(&columns)?)))
+            }
+        })
     }
 }

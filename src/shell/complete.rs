@@ -7,6 +7,7 @@ use super::lexer::{self, KEYWORDS, Kind, Token, is_word};
 use super::render::Format;
 use super::session::{Shell, qualified};
 use crate::query::Library;
+use crate::text::visible;
 
 /// The names that statements may use here.
 #[derive(Debug, Default)]
@@ -17,6 +18,7 @@ pub struct Vocabulary {
     functions: Vec<(String, String)>,
     /// Names with their values.
     options: Vec<(String, String)>,
+    library: Library,
 }
 
 /// One completion.
@@ -54,7 +56,8 @@ impl Vocabulary {
             rows("SELECT routine_name, max(syntax_example) FROM information_schema.routines GROUP BY 1 ORDER BY 1");
         let options = rows("SELECT name, value FROM information_schema.df_settings ORDER BY name");
         let pairs = |rows: Vec<Vec<String>>| rows.into_iter().map(|row| (row[0].clone(), row[1].clone())).collect();
-        Vocabulary { tables, functions: pairs(functions), options: pairs(options) }
+        let library = shell.target().library().unwrap_or_default();
+        Vocabulary { tables, functions: pairs(functions), options: pairs(options), library }
     }
 
     /// Where the word at the end of `before` begins, and what it may become; `after` is the text behind the cursor.
@@ -138,10 +141,10 @@ impl Vocabulary {
                 self.functions.iter().map(|(name, syntax)| candidate(name, syntax, false)).collect()
             }
             ("\\run" | ".run", []) => {
-                Library::all().iter().map(|named| candidate(named.name, &named.answers, true)).collect()
+                self.library.all().iter().map(|named| candidate(&named.name, visible(&named.answers), true)).collect()
             }
             ("\\run" | ".run", [name, ..]) => {
-                let parameters = Library::find(name).map_or(&[][..], |named| &named.parameters[..]);
+                let parameters = self.library.find(name).map_or(&[][..], |named| &named.parameters[..]);
                 let parameters = parameters.iter().map(|of| candidate(format!("{}=", of.name), &of.meaning, false));
                 parameters.filter(|of| !given.iter().any(|word| word.starts_with(&of.value))).collect()
             }

@@ -16,7 +16,7 @@ use super::notes::dim;
 use super::session::{Failed, Flow, Shell};
 use crate::console;
 use crate::error::{Error, Result};
-use crate::text::thousands;
+use crate::text::{thousands, visible};
 
 /// Lines that the history keeps.
 const HISTORY_LINES: usize = 10_000;
@@ -57,7 +57,7 @@ fn greet(shell: &mut Shell) -> Result<()> {
     let events =
         rows.into_iter().flatten().flatten().next().and_then(|count| count.parse().ok()).map_or("?".into(), thousands);
     let partitions = figures.map_or("?".into(), |figures| thousands(figures.partitions));
-    let name = shell.target().name();
+    let name = visible(&shell.target().name()).into_owned();
     let version = env!("CARGO_PKG_VERSION");
     console::announce(&format!("hourglass {version} · {name} · {events} events in {partitions} partitions"));
     let hint = "A statement ends with a semicolon; \\? lists the commands, Tab completes, Ctrl-D leaves.";

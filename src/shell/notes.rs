@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::client::Fault;
 use crate::query::Figures;
-use crate::text::{bytes, span, thousands};
+use crate::text::{bytes, span, thousands, visible};
 
 /// Characters of a statement's line that are shown around its fault.
 const EXCERPT: usize = 100;
@@ -48,11 +48,11 @@ pub struct Origin<'a> {
 /// A fault with the line of the statement and a caret below the place, where that is known.
 pub fn explain(fault: &Fault, origin: Origin, colour: bool) -> String {
     let (red, plain) = if colour { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
-    let mut text = format!("{red}error:{plain} {}\n", fault.error);
+    let mut text = format!("{red}error:{plain} {}\n", visible(&fault.error.to_string()));
     let at = fault.position.map(|(line, column)| (origin.line + line.saturating_sub(1), line, column));
     if let Some(file) = origin.file {
         let place = at.map_or(origin.line.to_string(), |(line, _, column)| format!("{line}:{column}"));
-        let _ = writeln!(text, "  --> {}:{place}", file.display());
+        let _ = writeln!(text, "  --> {}:{place}", visible(&file.display().to_string()));
     }
     let source = |line: u64| origin.text.lines().nth(line.checked_sub(1)? as usize);
     if let Some((number, line, column)) = at
@@ -60,10 +60,13 @@ pub fn explain(fault: &Fault, origin: Origin, colour: bool) -> String {
     {
         let column = (column.saturating_sub(1) as usize).min(source.chars().count());
         let from = column.saturating_sub(EXCERPT / 2);
-        let shown: String =
-            source.chars().skip(from).take(EXCERPT).map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let excerpt: String = source.chars().skip(from).take(EXCERPT).collect();
+        let shown = visible(&excerpt).replace('\t', " ");
+        // What is escaped before the place moves it.
+        let before: String = excerpt.chars().take(column - from).collect();
+        let column = visible(&before).chars().count();
         let gutter = format!("{number:>3} | ");
-        let indent = " ".repeat(gutter.len() + column - from);
+        let indent = " ".repeat(gutter.len() + column);
         let _ = writeln!(text, "{}\n{indent}{red}^{plain}", dim(&gutter, colour) + &shown);
     }
     text

@@ -9,8 +9,8 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, TableComponent, modi
 
 use super::commands::Expanded;
 use crate::error::Result;
-use crate::rows::{RowFormat, RowWriter, SharedBuffer};
-use crate::text::thousands;
+use crate::rows::{RowFormat, RowWriter, SharedBuffer, for_people, unique_names};
+use crate::text::{self, thousands};
 
 /// Rows that a table shows; it must hold them to know its widths.
 const PAGE_ROWS: usize = 10_000;
@@ -57,6 +57,8 @@ impl Format {
 /// What a table may use.
 #[derive(Clone, Copy, Debug)]
 pub struct Layout {
+    /// Whether a terminal shows it, which must not obey what visitors sent.
+    pub is_terminal: bool,
     /// Columns of the terminal, where there is one.
     pub width: Option<usize>,
     pub colour: bool,
@@ -65,7 +67,7 @@ pub struct Layout {
 
 /// Makes text, or bytes, of one answer: `push` each batch, and write out what [`Renderer::take`] gives in between.
 pub enum Renderer {
-    Rows { writer: Box<RowWriter<SharedBuffer>>, buffer: SharedBuffer, ends_line: bool },
+    Rows { writer: Box<RowWriter<SharedBuffer>>, buffer: SharedBuffer, ends_line: bool, is_shown: bool },
     Markdown(String),
     Page(Page, Layout),
 }
@@ -84,13 +86,17 @@ impl Renderer {
             Format::Ndjson => RowFormat::Ndjson,
             Format::Parquet => RowFormat::Parquet,
         };
-        Renderer::rows(rows, schema)
+        let mut renderer = Renderer::rows(rows, schema)?;
+        if let Renderer::Rows { is_shown, .. } = &mut renderer {
+            *is_shown = layout.is_terminal;
+        }
+        Ok(renderer)
     }
 
     pub fn rows(format: RowFormat, schema: &SchemaRef) -> Result<Renderer> {
         let buffer = SharedBuffer::default();
         let writer = Box::new(RowWriter::new(format, schema, buffer.clone())?);
-        Ok(Renderer::Rows { writer, buffer, ends_line: format == RowFormat::Json })
+        Ok(Renderer::Rows { writer, buffer, ends_line: format == RowFormat::Json, is_shown: false })
     }
 
     pub fn push(&mut self, batch: &RecordBatch) -> Result<()> {
@@ -114,7 +120,7 @@ impl Renderer {
     /// What can be written already.
     pub fn take(&mut self) -> Vec<u8> {
         match self {
-            Renderer::Rows { buffer, .. } => buffer.take(),
+            Renderer::Rows { buffer, is_shown, .. } => shown(buffer.take(), *is_shown),
             Renderer::Markdown(text) => std::mem::take(text).into_bytes(),
             Renderer::Page(..) => Vec::new(),
         }
@@ -123,14 +129,22 @@ impl Renderer {
     /// What is left to write.
     pub fn finish(self) -> Result<Vec<u8>> {
         match self {
-            Renderer::Rows { writer, ends_line, .. } => {
+            Renderer::Rows { writer, ends_line, is_shown, .. } => {
                 let mut bytes = writer.finish()?.take();
                 bytes.extend(ends_line.then_some(b'\n'));
-                Ok(bytes)
+                Ok(shown(bytes, is_shown))
             }
             Renderer::Markdown(text) => Ok(text.into_bytes()),
             Renderer::Page(page, layout) => Ok(page.show(layout).into_bytes()),
         }
+    }
+}
+
+/// What a program gets as it is, and a terminal without what it would obey.
+fn shown(bytes: Vec<u8>, is_shown: bool) -> Vec<u8> {
+    match is_shown {
+        true => text::visible(&String::from_utf8_lossy(&bytes)).into_owned().into_bytes(),
+        false => bytes,
     }
 }
 
@@ -142,7 +156,8 @@ pub fn cells(batch: &RecordBatch, rows: usize) -> Result<Cells> {
     let options = FormatOptions::default();
     let mut texts = vec![Vec::with_capacity(batch.num_columns()); rows.min(batch.num_rows())];
     for column in batch.columns() {
-        let (formatter, nulls) = (ArrayFormatter::try_new(column, &options)?, column.logical_nulls());
+        let column = for_people(&column.slice(0, texts.len()))?;
+        let (formatter, nulls) = (ArrayFormatter::try_new(&column, &options)?, column.logical_nulls());
         for (i, row) in texts.iter_mut().enumerate() {
             let is_null = nulls.as_ref().is_some_and(|nulls| nulls.is_null(i));
             row.push(if is_null { None } else { Some(formatter.value(i).try_to_string()?) });
@@ -157,24 +172,15 @@ fn numeric(schema: &SchemaRef) -> Vec<bool> {
 }
 
 fn markdown_head(schema: &SchemaRef) -> String {
-    let names: Vec<String> = schema.fields().iter().map(|field| field.name().replace('|', "\\|")).collect();
+    let name = |name: String| visible(&name).replace('|', "\\|").replace('\n', "<br>");
+    let names: Vec<String> = unique_names(schema, false).into_iter().map(name).collect();
     let rules: Vec<&str> = numeric(schema).iter().map(|numeric| if *numeric { "---:" } else { "---" }).collect();
     format!("| {} |\n| {} |\n", names.join(" | "), rules.join(" | "))
 }
 
-/// A text whose control characters do nothing to a terminal: what visitors send is shown, not obeyed. A plan
-/// loses its last line end.
+/// A text as a cell shows it: tabs are spaces, and a plan loses its last line end.
 fn visible(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.trim_end_matches('\n').chars() {
-        match c {
-            '\n' => shown.push(c),
-            '\t' => shown.push_str("    "),
-            c if c.is_control() => shown.extend(c.escape_default()),
-            c => shown.push(c),
-        }
-    }
-    shown
+    text::visible(text.trim_end_matches('\n')).replace('\t', "    ")
 }
 
 /// The characters that stand for a dim NULL while a table is laid out, so that a text that says NULL stays as it is.
@@ -190,7 +196,7 @@ pub struct Page {
 
 impl Page {
     fn new(schema: &SchemaRef) -> Page {
-        let names = schema.fields().iter().map(|field| visible(field.name())).collect();
+        let names = unique_names(schema, false).iter().map(|name| visible(name)).collect();
         Page { names, numeric: numeric(schema), rows: Vec::new(), more: 0 }
     }
 
@@ -290,7 +296,7 @@ mod tests {
     }
 
     fn shown(format: Format, width: Option<usize>, colour: bool) -> String {
-        let layout = Layout { width, colour, expanded: Expanded::Auto };
+        let layout = Layout { is_terminal: colour, width, colour, expanded: Expanded::Auto };
         let mut renderer = Renderer::new(format, &batch().schema(), layout).unwrap();
         renderer.push(&batch()).unwrap();
         let mut bytes = renderer.take();
@@ -347,7 +353,9 @@ mod tests {
     }
 
     #[test]
-    fn programs_get_the_rows_as_they_are() {
+    fn programs_get_the_rows_as_they_are_and_terminals_what_they_cannot_obey() {
+        assert!(shown(Format::Csv, None, false).contains("\u{1b}[31mred"));
+        assert!(shown(Format::Csv, None, true).contains("\\u{1b}[31mred"));
         assert!(shown(Format::Csv, None, true).starts_with("hour,clicks,user,share\n1970-01-01T00:00:00Z,12,\"a|b\n"));
         assert!(shown(Format::Json, None, true).ends_with("\"share\":12.5}]\n"));
     }
@@ -359,7 +367,7 @@ mod tests {
         let mut page = Page::new(&batch.schema());
         page.push(&batch).unwrap();
         page.push(&batch).unwrap();
-        let text = page.show(Layout { width: None, colour: false, expanded: Expanded::Auto });
+        let text = page.show(Layout { is_terminal: false, width: None, colour: false, expanded: Expanded::Auto });
         assert!(text.lines().last().unwrap().starts_with("… and 10,010 rows more: "), "{text}");
         assert_eq!(text.lines().count(), PAGE_ROWS + 5);
     }

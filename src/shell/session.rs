@@ -22,9 +22,9 @@ use super::target::{Question, Rows, Target};
 use crate::client::Fault;
 use crate::console::{self, STDOUT};
 use crate::error::{Error, Result};
-use crate::query::{Figures, Library};
+use crate::query::Figures;
 use crate::rows::RowFormat;
-use crate::text::{bytes, nearest, thousands};
+use crate::text::{bytes, nearest, thousands, visible};
 
 /// A statement that takes longer than this is shown to be running.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -127,10 +127,12 @@ impl Shell {
 
     fn run_lines(&mut self, lines: impl BufRead, file: Option<&Path>) -> Result<Flow, Failed> {
         let mut cutter = Cutter::default();
-        for line in lines.lines() {
-            let line = line
-                .map_err(|source| Fault::from(Error::io(file.unwrap_or(Path::new("standard input")), "read")(source)));
-            for piece in cutter.feed(&self.told(line, Origin::nowhere())?) {
+        for (number, line) in (1_u64..).zip(lines.lines()) {
+            let line = line.map_err(|source| unreadable(file.unwrap_or(Path::new("standard input")), number, source));
+            let line = self.told(line.map_err(Fault::from), Origin::nowhere())?;
+            // A byte order mark is no part of the text that it begins.
+            let line = line.strip_prefix('\u{feff}').filter(|_| number == 1).unwrap_or(&line);
+            for piece in cutter.feed(line) {
                 if self.run(&piece, file)? == Flow::Quit {
                     return Ok(Flow::Quit);
                 }
@@ -224,7 +226,7 @@ impl Shell {
     /// Says something that is no part of an answer, to a person.
     fn note(&self, text: &str) {
         if self.interrupts.is_some() {
-            console::tell(&dim(text, self.has_colour()));
+            console::tell(&dim(&visible(text), self.has_colour()));
         }
     }
 
@@ -235,7 +237,7 @@ impl Shell {
     fn layout(&self) -> Layout {
         let is_terminal = self.terminal.out && self.output.is_terminal();
         let width = terminal_size::terminal_size().filter(|_| is_terminal).map(|(width, _)| width.0.into());
-        Layout { width, colour: is_terminal && self.terminal.colour, expanded: self.expanded }
+        Layout { is_terminal, width, colour: is_terminal && self.terminal.colour, expanded: self.expanded }
     }
 
     /// Asks, and writes the answer where answers go.
@@ -311,13 +313,14 @@ impl Shell {
             };
             named.parameters.iter().map(parameter).collect::<Vec<_>>().join(" ")
         };
-        let column = |text: fn(&crate::query::Named) -> String| {
-            Arc::new(StringArray::from_iter_values(Library::all().iter().map(text))) as ArrayRef
+        let library = self.target.library()?;
+        let column = |text: &dyn Fn(&crate::query::Named) -> String| {
+            Arc::new(StringArray::from_iter_values(library.all().iter().map(text))) as ArrayRef
         };
         let batch = RecordBatch::try_from_iter([
-            ("query", column(|named| named.name.to_string())),
-            ("parameters", Arc::new(StringArray::from_iter_values(Library::all().iter().map(parameters))) as ArrayRef),
-            ("answers", column(|named| named.answers.clone())),
+            ("query", column(&|named| named.name.clone())),
+            ("parameters", column(&parameters)),
+            ("answers", column(&|named| named.answers.clone())),
         ]);
         let batch = batch.map_err(Error::from)?;
         self.output.admit(self.format, self.terminal.out)?;
@@ -417,6 +420,14 @@ impl Shell {
 impl Origin<'_> {
     fn nowhere() -> Origin<'static> {
         Origin { file: None, line: 1, text: "" }
+    }
+}
+
+/// A script that is not in UTF-8 is at fault itself, and not the disk.
+fn unreadable(path: &Path, line: u64, source: io::Error) -> Error {
+    match source.kind() {
+        io::ErrorKind::InvalidData => Error::Invalid(format!("{}: line {line} is not UTF-8", path.display())),
+        _ => Error::io(path, "read")(source),
     }
 }
 

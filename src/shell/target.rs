@@ -73,14 +73,15 @@ impl Rows {
 }
 
 impl Target {
-    /// The server at `url`, or else the store in `data_dir`, or in the one that is configured.
-    pub fn new(url: Option<&str>, data_dir: Option<&Path>) -> Result<Target> {
+    /// The server at `url`, or else the store in `data_dir`, or in the one that is configured, with the saved queries of the
+    /// folder `queries`.
+    pub fn new(url: Option<&str>, data_dir: Option<&Path>, queries: Option<&Path>) -> Result<Target> {
         match url {
             Some(url) => {
                 let (client, settings) = (SqlClient::new(url)?, BTreeMap::new());
                 Ok(Target::Server(Server { url: url.to_string(), client, settings }))
             }
-            None => Ok(Target::Store(Box::new(Store::new(data_dir)?))),
+            None => Ok(Target::Store(Box::new(Store::new(data_dir, queries)?))),
         }
     }
 
@@ -88,6 +89,14 @@ impl Target {
         match self {
             Target::Store(store) => store.data_dir.display().to_string(),
             Target::Server(server) => server.url.clone(),
+        }
+    }
+
+    /// The statements that have a name. Blocks its thread.
+    pub fn library(&self) -> Result<Library> {
+        match self {
+            Target::Store(store) => Ok(store.engine.library().clone()),
+            Target::Server(server) => server.client.library(),
         }
     }
 
@@ -123,9 +132,10 @@ pub struct Store {
 type Stamp = (PathBuf, u64, SystemTime);
 
 impl Store {
-    fn new(data_dir: Option<&Path>) -> Result<Store> {
-        let given = data_dir.map(|dir| ("data_dir", dir.display().to_string()));
-        let resolved = Flags { config: None, settings: given.into_iter().collect() }.load()?;
+    fn new(data_dir: Option<&Path>, queries: Option<&Path>) -> Result<Store> {
+        let given = [("data_dir", data_dir), ("queries", queries)];
+        let given = given.into_iter().filter_map(|(key, path)| Some((key, path?.display().to_string())));
+        let resolved = Flags { config: None, settings: given.collect() }.load()?;
         let options = QueryOptions { timeout: TIMEOUT, ..resolved.query_options() };
         let engine = Arc::new(QueryEngine::new(&options)?);
         let session = engine.new_session();
@@ -152,16 +162,17 @@ impl Store {
         let (sql, params) = match question {
             Question::Sql(sql) => (sql, Params::None),
             Question::Named(name, given) => {
-                let named = Library::find(name).ok_or_else(|| unknown(name))?;
-                (named.sql, named.params(given)?)
+                let library = self.engine.library();
+                let named = library.find(name).ok_or_else(|| unknown(name, library))?;
+                (named.sql.as_str(), named.params(given)?)
             }
         };
         self.engine.run_text(&mut self.session, snapshot, sql, params).await
     }
 }
 
-fn unknown(name: &str) -> Error {
-    let near = nearest(name, Library::all().iter().map(|named| named.name));
+fn unknown(name: &str, library: &Library) -> Error {
+    let near = nearest(name, library.all().iter().map(|named| named.name.as_str()));
     let hint = near.first().map(|near| format!("did you mean {near}? ")).unwrap_or_default();
     Error::Invalid(format!("there is no query {name} in the library; {hint}\\l lists them"))
 }

@@ -8,24 +8,30 @@
 //! DIR/keys/            the idempotency keys of flushed requests
 //! ```
 
+use std::any::Any;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot::error::RecvError;
 
+use super::directory;
 use super::distinct::DistinctUsers;
 use super::flusher::Flusher;
 use super::instruments::Instruments;
-use super::intake::Intake;
-use super::keys::{KeyFiles, KeyWindow};
+use super::intake::{Intake, Refusal};
+use super::key_files::KeyFiles;
+use super::keys::{KeyWindow, StoredKey};
 use super::lake::{FileIndex, Lake, LakeRuntime};
+use super::leftovers;
 use super::memtable::{Memtable, MemtableWriter};
 use super::object::VfsStore;
+use super::recurring::Recurring;
 use super::snapshot::{Snapshot, SnapshotCell};
-use super::vfs::{self, Disk, Lock, Vfs};
+use super::vfs::{Disk, Lock, Vfs};
 use super::wal::{self, WAL_DIR, Wal};
 use super::writer::Writer;
 use super::{EngineOptions, Lsn};
@@ -33,19 +39,6 @@ use crate::error::{Error, Result};
 use crate::event::{EventBatch, EventKind, Key, MAX_TIMESTAMP_US};
 use crate::hour::{Clock, SystemClock};
 use crate::threads;
-
-/// The version of the data directory's layout. A newer one is refused, an older one is opened and kept readable.
-const FORMAT_VERSION: u32 = 1;
-
-const META_FILE: &str = "hourglass.json";
-
-/// What a data directory says of itself.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct DirectoryMeta {
-    format: u32,
-    /// The application id of this directory's Delta transactions.
-    pub node: String,
-}
 
 /// A clonable handle on the one engine of a data directory.
 #[derive(Clone, Debug)]
@@ -99,8 +92,8 @@ impl Engine {
     ) -> Result<Engine> {
         let data_dir = std::path::absolute(data_dir).map_err(Error::io(data_dir, "find"))?;
         create_directory(&*vfs, &data_dir)?;
-        let lock = lock(&*vfs, &data_dir)?;
-        let meta = directory_meta(&*vfs, &data_dir, true)?;
+        let lock = directory::lock(&*vfs, &data_dir)?;
+        let meta = directory::meta(&*vfs, &data_dir, true)?;
         let store = VfsStore::new(vfs.clone(), &data_dir);
         let runtime = LakeRuntime::new()?;
         let (lake, files, flushed) = runtime.block_on(Lake::open(store.clone(), &meta.node, true))?;
@@ -110,15 +103,18 @@ impl Engine {
         let now_us = clock.now_us();
         let window_us = i64::try_from(options.idempotency_window_ms).unwrap_or(i64::MAX).saturating_mul(1_000);
         let mut keys = KeyWindow::new(window_us.min(MAX_TIMESTAMP_US));
-        let key_files = KeyFiles::open(vfs.clone(), &data_dir, &mut keys, now_us)?;
+        let key_files = KeyFiles::open(vfs.clone(), &data_dir, flushed, lake.key_files(), &mut keys, now_us)?;
         let replayed =
             replay_into(&*vfs, &wal_dir, flushed, &mut memtable, &snapshot, |logged| keys.insert(logged, now_us))?;
+        leftovers::remove(&*vfs, &data_dir, memtable.view().hours.keys());
+        // How old what is in the log is does not begin anew with a start: one that crashes again and again would look young.
+        let since_us = replayed.oldest_us(flushed).map_or(now_us, |oldest_us| oldest_us.min(now_us));
         if replayed.events > 0 {
             tracing::info!(events = replayed.events, "recovered from the write-ahead log");
         }
         wal::prepare_first(&*vfs, &wal_dir, options.wal_segment_bytes);
         let wal = Wal::open(vfs.clone(), &wal_dir, options.wal_segment_bytes, replayed)?;
-        memtable.begin(now_us);
+        memtable.begin(since_us);
         snapshot.active = memtable.view().clone();
         // The folders themselves: a log that is synced below a name that is not would be lost with the name.
         for dir in [Some(&*data_dir), data_dir.parent()].into_iter().flatten() {
@@ -141,6 +137,8 @@ impl Engine {
             clock: clock.clone(),
             retry,
             instruments: instruments.clone(),
+            trouble: Recurring::default(),
+            tidying: Recurring::default(),
         };
         let writer = Writer {
             options: options.clone(),
@@ -154,21 +152,41 @@ impl Engine {
             instruments: instruments.clone(),
             hour,
             poison: None,
-            warned_us: None,
+            lack: None,
+            trouble: Recurring::default(),
         };
-        let running = Mutex::new(vec![
-            spawn("hourglass-writer", move || {
-                threads::go_first();
-                writer.run()
-            }),
-            spawn("hourglass-flusher", move || {
-                // It writes for whole cores' time, and nobody waits for it.
-                threads::stand_back();
-                flusher.run(jobs)
-            }),
-        ]);
-        let shared = Shared { intake, cell, clock, options, instruments, threads: running, _lock: lock };
-        Ok(Engine { shared: Arc::new(shared) })
+        let threads = Mutex::default();
+        let shared = Shared { intake: intake.clone(), cell, clock, options, instruments, threads, _lock: lock };
+        let engine = Engine { shared: Arc::new(shared) };
+        // Where the second cannot be started the engine goes, and ends the first.
+        engine.run("writer", move || {
+            threads::go_first();
+            writer.run()
+        })?;
+        engine.run("flusher", move || {
+            // It writes for whole cores' time, and nobody waits for it.
+            threads::stand_back();
+            flusher.run(jobs)
+        })?;
+        Ok(engine)
+    }
+
+    /// Runs a thread of the engine. One that panics, or ends before it is told to, ends the engine: without it events would
+    /// wait for ever, or memory fill up.
+    fn run(&self, name: &'static str, work: impl FnOnce() + Send + 'static) -> Result<()> {
+        let intake = self.shared.intake.clone();
+        let thread = move || {
+            let how = match catch_unwind(AssertUnwindSafe(work)) {
+                Ok(()) if intake.is_closed() => return,
+                Ok(()) => "ended by itself".into(),
+                Err(panic) => format!("panicked: {}", panic_text(&*panic)),
+            };
+            intake.die(&format!("the {name} thread of the engine {how}"));
+        };
+        let spawned = thread::Builder::new().name(format!("hourglass-{name}")).spawn(thread);
+        let spawned = spawned.map_err(Error::io(format!("hourglass-{name}"), "start a thread"))?;
+        self.shared.threads.lock().expect("no panic under this lock").push(spawned);
+        Ok(())
     }
 
     /// Queues one event; the future resolves to its frame's last LSN once it is durable and visible. The arguments must
@@ -176,7 +194,8 @@ impl Engine {
     /// the answer is the same.
     ///
     /// # Errors
-    /// [`Error::Busy`] when a bound is reached, [`Error::Poisoned`] when the log has failed: nothing was stored.
+    /// [`Error::Busy`] when a bound is reached, [`Error::KeyReused`] when something else was stored under the key: nothing was
+    /// stored. [`Error::Poisoned`] when the log has failed, [`Error::Died`] when the engine has.
     pub fn append_event(
         &self,
         timestamp_us: i64,
@@ -185,7 +204,7 @@ impl Engine {
         key: Option<Key>,
     ) -> impl Future<Output = Result<Lsn>> + Send + use<> {
         let queued = self.shared.intake.push(timestamp_us, user, kind, key);
-        async move { Ok(queued?.await.map_err(|_| Error::Closed)??) }
+        async move { Ok(queued?.await.map_err(no_answer)??) }
     }
 
     /// Appends a batch: one frame, one sync, all or nothing. Errors as [`Engine::append_event`].
@@ -193,7 +212,7 @@ impl Engine {
         if batch.is_empty() {
             return Ok(self.snapshot().active.last_lsn);
         }
-        Ok(self.shared.intake.push_batch(batch)?.await.map_err(|_| Error::Closed)??)
+        Ok(self.shared.intake.push_batch(batch)?.await.map_err(no_answer)??)
     }
 
     /// Returns once everything acknowledged before is in Parquet and committed.
@@ -201,12 +220,23 @@ impl Engine {
     /// # Errors
     /// What stopped the flush. It is tried again by itself; memory and log keep the events.
     pub async fn flush(&self) -> Result<()> {
-        Ok(self.shared.intake.push_flush()?.await.map_err(|_| Error::Closed)??)
+        Ok(self.shared.intake.push_flush()?.await.map_err(no_answer)??)
     }
 
     /// What is visible now.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.shared.cell.load()
+    }
+
+    /// Why events are not taken now, where they are not: what passes, such as a full disk, or what does not.
+    pub fn refusal(&self) -> Option<Error> {
+        self.shared.intake.refusal().map(Error::from)
+    }
+
+    /// Waits until a thread of the engine has ended that should not, and tells how. The engine stores nothing more then: it is
+    /// to be closed.
+    pub async fn wait_for_death(&self) -> String {
+        self.shared.intake.wait_for_death().await.to_string()
     }
 
     /// Why no more events are accepted, when the log has failed.
@@ -237,10 +267,13 @@ impl Engine {
     }
 
     /// Writes what is queued and stops; later appends answer [`Error::Closed`]. Memory is not flushed: the log has it.
+    ///
+    /// # Errors
+    /// [`Error::Died`] when a thread of the engine did not end in order.
     pub fn close(&self) -> Result<()> {
         self.shared.intake.close();
         join(&self.shared.threads);
-        Ok(())
+        self.shared.intake.death().map_or(Ok(()), |why| Err(Refusal::Died(why).into()))
     }
 }
 
@@ -273,7 +306,7 @@ impl ReadOnly {
 
     fn try_open(data_dir: &Path, options: &EngineOptions, vfs: &Arc<dyn Vfs>) -> Result<ReadOnly> {
         let data_dir = std::path::absolute(data_dir).map_err(Error::io(data_dir, "find"))?;
-        let meta = directory_meta(&**vfs, &data_dir, false)?;
+        let meta = directory::meta(&**vfs, &data_dir, false)?;
         let store = VfsStore::new(vfs.clone(), &data_dir);
         let runtime = LakeRuntime::new()?;
         let (lake, files, flushed) = runtime.block_on(Lake::open(store.clone(), &meta.node, false))?;
@@ -285,7 +318,7 @@ impl ReadOnly {
         Ok(ReadOnly {
             snapshot: Arc::new(snapshot),
             flushed,
-            flushed_ms: lake.last_commit_ms().filter(|_| flushed > 0),
+            flushed_ms: lake.flushed_ms().filter(|_| flushed > 0),
             wal_segments: replayed.segments.len() as u64,
             wal_bytes,
         })
@@ -301,14 +334,22 @@ fn create_directory(vfs: &dyn Vfs, data_dir: &Path) -> Result<()> {
     })
 }
 
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
-    thread::Builder::new().name(name.into()).spawn(work).expect("the system can start a thread")
+/// The answer to a request whose answer does not come.
+fn no_answer(_: RecvError) -> Error {
+    Error::Died("a thread of the engine ended before it answered".into())
+}
+
+/// What a panic says.
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a word")
 }
 
 fn empty_snapshot(files: FileIndex, store: VfsStore, options: &EngineOptions) -> Snapshot {
     let distinct = Arc::new(DistinctUsers::new(options.users_cache_bytes));
-    let file_count = files.values().map(|hour| hour.files.len() as u64).sum();
-    Snapshot { active: Memtable::default(), sealed: Vec::new(), files, file_count, store, distinct }
+    let all = files.values().flat_map(|hour| &hour.files);
+    let (file_count, file_bytes) = all.fold((0, 0), |(count, bytes), file| (count + 1, bytes + file.bytes));
+    Snapshot { active: Memtable::default(), sealed: Vec::new(), files, file_count, file_bytes, store, distinct }
 }
 
 fn replay_into(
@@ -317,55 +358,12 @@ fn replay_into(
     flushed: Lsn,
     memtable: &mut MemtableWriter,
     snapshot: &Snapshot,
-    mut keys: impl FnMut(&mut dyn Iterator<Item = Key>),
+    mut keys: impl FnMut(&mut dyn Iterator<Item = StoredKey>),
 ) -> Result<wal::Replay> {
     wal::replay(vfs, wal_dir, flushed, |first_lsn, batch| {
         let last_lsn = first_lsn + batch.len() as u64 - 1;
-        keys(&mut batch.keyed().iter().map(|keyed| keyed.key));
+        keys(&mut batch.keyed().iter().map(StoredKey::from));
         memtable.apply(&batch, last_lsn, |hour| snapshot.files.contains_key(&hour));
         Ok(())
     })
-}
-
-/// Makes the directory ours until the lock is dropped.
-pub fn lock(vfs: &dyn Vfs, data_dir: &Path) -> Result<Box<dyn Lock>> {
-    let path = data_dir.join("lock");
-    vfs.lock(&path).map_err(|error| match error.kind() {
-        io::ErrorKind::WouldBlock => Error::Locked { path: data_dir.into() },
-        _ => Error::io(&path, "lock")(error),
-    })
-}
-
-/// What the directory says of itself; `create` writes it where there is nothing yet.
-pub fn directory_meta(vfs: &dyn Vfs, data_dir: &Path, create: bool) -> Result<DirectoryMeta> {
-    let path: PathBuf = data_dir.join(META_FILE);
-    let bytes = match vfs::read_all(vfs, &path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound && create => {
-            let meta = DirectoryMeta { format: FORMAT_VERSION, node: uuid::Uuid::new_v4().to_string() };
-            let text = serde_json::to_vec_pretty(&meta).expect("plain data");
-            vfs::write_atomically(vfs, &path, &text).map_err(Error::io(&path, "write"))?;
-            return Ok(meta);
-        }
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            let dir = data_dir.display();
-            return Err(Error::Missing(format!(
-                "{dir}: no hourglass store here; `hourglass generate` or `serve` makes one, and --data-dir names another"
-            )));
-        }
-        Err(error) => return Err(Error::io(&path, "read")(error)),
-    };
-    let meta: DirectoryMeta = serde_json::from_slice(&bytes).map_err(|error| Error::Damaged {
-        path: path.clone(),
-        offset: 0,
-        reason: error.to_string(),
-        advice: "Restore the file from a backup; its `node` is the appId of the txn actions in events/_delta_log",
-    })?;
-    match meta.format {
-        ..=FORMAT_VERSION => Ok(meta),
-        newer => Err(Error::Config(format!(
-            "{}: format {newer} is newer than this hourglass opens ({FORMAT_VERSION}); run the newer version",
-            data_dir.display()
-        ))),
-    }
 }

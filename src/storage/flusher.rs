@@ -12,12 +12,14 @@ use std::time::Duration;
 use super::data_file::{self, HourUsers};
 use super::instruments::{Instruments, since};
 use super::intake::{Intake, Refusal, Waiter};
-use super::keys::KeyFiles;
+use super::key_files::{KeyFileRecord, KeyFiles};
 use super::lake::{self, DataFile, Lake, LakeRuntime};
 use super::memtable::{HourTable, Memtable};
+use super::recurring::Recurring;
 use super::snapshot::SnapshotCell;
+use super::vfs;
 use super::wal::ClosedSegments;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::hour::{Clock, Hour};
 
 /// What the writer asks for, in order.
@@ -39,12 +41,15 @@ pub struct Flusher {
     pub clock: Arc<dyn Clock>,
     pub retry: Duration,
     pub instruments: Instruments,
+    pub trouble: Recurring,
+    /// As [`Flusher::trouble`], of what a flush leaves to do when its events are in the table.
+    pub tidying: Recurring,
 }
 
 impl Flusher {
     /// Runs until the writer is gone. A generation that could not be flushed by then is still in the log.
     pub fn run(mut self, jobs: Receiver<Job>) {
-        let mut failed: Option<Arc<str>> = None;
+        let mut failed: Option<Refusal> = None;
         loop {
             if let Err(error) = self.segments.prepare_spare() {
                 tracing::debug!(%error, "no spare log segment could be prepared");
@@ -58,14 +63,26 @@ impl Flusher {
                 Ok(Job::Report(waiters)) => waiters,
                 Err(RecvTimeoutError::Disconnected) => return,
             };
-            failed = self.flush_sealed().err().map(|error| {
-                self.instruments.flush_failures.inc();
-                tracing::warn!(%error, retry_ms = self.retry.as_millis(), "the flush failed and is tried again");
-                error.to_string().into()
-            });
-            for waiter in waiters {
-                let _ = waiter.send(failed.clone().map_or(Ok(()), |why| Err(Refusal::Failed(why))));
+            failed = self.flush_sealed().err().map(|error| self.failed(&error));
+            if failed.is_none() && self.trouble.has_passed() {
+                tracing::info!("the flush goes through again");
             }
+            for waiter in waiters {
+                let _ = waiter.send(failed.clone().map_or(Ok(()), Err));
+            }
+        }
+    }
+
+    /// Counts a failure and tells of it; answers what those are told who wait.
+    fn failed(&self, error: &Error) -> Refusal {
+        self.instruments.flush_failures.inc();
+        if self.trouble.is_due(self.clock.now_us()) {
+            let retry_ms = self.retry.as_millis();
+            tracing::warn!(%error, retry_ms, "the flush failed and is tried again, and this is said once a minute");
+        }
+        match vfs::bound_behind(error) {
+            Some(bound) => Refusal::Busy(bound),
+            None => Refusal::Failed(error.to_string().into()),
         }
     }
 
@@ -82,8 +99,8 @@ impl Flusher {
         // Only this thread changes the files, so what they are now they are until it publishes.
         let before = self.cell.load().files.clone();
         let files = self.write_files(sealed, &before)?;
-        self.keys.write(sealed.last_lsn, &sealed.keys, self.clock.now_us())?;
-        self.commit(&files, sealed.last_lsn)?;
+        let keys = self.keys.write(sealed.last_lsn, &sealed.keys, self.clock.now_us())?;
+        self.commit(&files, keys.as_ref(), sealed.last_lsn)?;
         let mut index = before;
         let (hours, mut bytes) = (files.len(), 0);
         for (hour, file, _) in files {
@@ -94,10 +111,10 @@ impl Flusher {
             snapshot.sealed.retain(|other| other.generation != sealed.generation);
             snapshot.files = index;
             snapshot.file_count += hours as u64;
+            snapshot.file_bytes += bytes;
         });
-        self.segments.release_through(sealed.last_lsn)?;
-        self.keys.expire(self.clock.now_us())?;
-        self.runtime.block_on(self.lake.checkpoint_if_due());
+        self.tidy(sealed.last_lsn);
+        self.runtime.block_on(self.lake.checkpoint_if_due(self.clock.now_us()));
         let took = since(&*self.clock, started);
         self.instruments.flush_duration.took(took);
         self.instruments.flushed_rows.inc_by(sealed.rows);
@@ -108,12 +125,24 @@ impl Flusher {
         Ok(())
     }
 
+    /// Lets go of what the table has. The events are there: what cannot be removed now is by the next flush, or the next start.
+    fn tidy(&mut self, last_lsn: super::Lsn) {
+        let now_us = self.clock.now_us();
+        match self.segments.release_through(last_lsn).and_then(|()| self.keys.expire(now_us)) {
+            Ok(()) => _ = self.tidying.has_passed(),
+            Err(error) if self.tidying.is_due(now_us) => {
+                tracing::warn!(%error, "what a flush leaves behind cannot be removed; the next makes up for it");
+            }
+            Err(_) => {}
+        }
+    }
+
     /// An error does not mean that the commit failed: its answer may have been lost. The table knows.
-    fn commit(&mut self, files: &[lake::CommitFile], last_lsn: super::Lsn) -> Result<()> {
+    fn commit(&mut self, files: &[lake::CommitFile], keys: Option<&KeyFileRecord>, last_lsn: super::Lsn) -> Result<()> {
         let now_us = self.clock.now_us();
         let Flusher { runtime, lake, .. } = self;
         runtime.block_on(async {
-            match lake.commit(files, last_lsn, now_us).await {
+            match lake.commit(files, keys, last_lsn, now_us).await {
                 Ok(()) => Ok(()),
                 Err(error) => match lake.refresh().await {
                     Ok(flushed) if flushed >= last_lsn => Ok(()),

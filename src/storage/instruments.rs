@@ -14,6 +14,7 @@ pub struct Instruments {
     pub commit_events: Histogram,
     pub commit_duration: Histogram,
     pub repeated_events: Counter,
+    pub reused_keys: Counter,
     pub flush_duration: Histogram,
     pub flush_failures: Counter,
     pub flushed_rows: Counter,
@@ -23,12 +24,13 @@ pub struct Instruments {
 
 impl Default for Instruments {
     fn default() -> Instruments {
-        let (repeated_events, flush_failures) = Default::default();
+        let (repeated_events, reused_keys, flush_failures) = Default::default();
         let (flushed_rows, flushed_files, flushed_bytes) = Default::default();
         Instruments {
             commit_events: Histogram::of_sizes(),
             commit_duration: Histogram::of_times(),
             repeated_events,
+            reused_keys,
             flush_duration: Histogram::of_times(),
             flush_failures,
             flushed_rows,
@@ -54,6 +56,11 @@ impl Instruments {
             "hourglass_repeated_events",
             "Events sent again under their idempotency key and not stored again",
             self.repeated_events.clone(),
+        );
+        registry.register(
+            "hourglass_reused_keys",
+            "Requests refused because their idempotency key came before with other content",
+            self.reused_keys.clone(),
         );
         registry.register(
             "hourglass_flush_duration_seconds",

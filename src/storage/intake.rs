@@ -8,11 +8,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::{EngineOptions, Lsn};
 use crate::error::{Bound, Error, Result};
-use crate::event::{EventBatch, EventKind, Key};
+use crate::event::{Content, Event, EventBatch, EventKind, Key};
 
 /// Who waits for an outcome; `Err` carries why nothing was stored.
 pub type Waiter<T> = oneshot::Sender<Result<T, Refusal>>;
@@ -23,7 +23,17 @@ pub enum Refusal {
     Busy(Bound),
     Poisoned(Arc<str>),
     Failed(Arc<str>),
+    KeyReused,
+    /// A thread of the engine has ended.
+    Died(Arc<str>),
     Closed,
+}
+
+impl Refusal {
+    /// Whether it is for good.
+    fn is_final(&self) -> bool {
+        matches!(self, Refusal::Poisoned(_) | Refusal::Died(_) | Refusal::Closed)
+    }
 }
 
 impl From<Refusal> for Error {
@@ -36,6 +46,8 @@ impl From<Refusal> for Error {
                 action: "flush",
                 source: std::io::Error::other(why.to_string()),
             },
+            Refusal::KeyReused => Error::KeyReused,
+            Refusal::Died(why) => Error::Died(why.to_string()),
             Refusal::Closed => Error::Closed,
         }
     }
@@ -46,6 +58,8 @@ impl From<Refusal> for Error {
 pub struct Taken {
     pub batch: EventBatch,
     pub waiters: Vec<Waiter<Lsn>>,
+    /// For each key of the batch, which of those who wait it is of.
+    pub askers: Vec<u32>,
     /// The runtime that those who wait belong to, where they do.
     pub runtime: Option<Handle>,
     /// Those who want everything before them flushed.
@@ -55,13 +69,16 @@ pub struct Taken {
 }
 
 impl Taken {
-    /// Tells all who wait what became of their events. Many are told by a task of their own runtime: waking a task from
-    /// inside is a push to a thread's own queue, from outside a lock and a system call.
-    pub fn tell(waiters: Vec<Waiter<Lsn>>, runtime: Option<Handle>, outcome: Result<Lsn, Refusal>) {
+    /// Tells all who wait what became of their events; those whose numbers are in `reused`, in order, that their key was used
+    /// before. Many are told by a task of their own runtime: waking a task from inside is a push to a thread's own queue, from
+    /// outside a lock and a system call.
+    pub fn tell(waiters: Vec<Waiter<Lsn>>, runtime: Option<Handle>, outcome: Result<Lsn, Refusal>, reused: Vec<u32>) {
         let tell = move || {
-            for waiter in waiters {
+            let mut reused = reused.into_iter().peekable();
+            for (number, waiter) in (0..).zip(waiters) {
+                let is_reused = reused.next_if_eq(&number).is_some();
                 // Who went away in the meantime has no need of the answer.
-                let _ = waiter.send(outcome.clone());
+                let _ = waiter.send(if is_reused { Err(Refusal::KeyReused) } else { outcome.clone() });
             }
         };
         match runtime {
@@ -76,6 +93,8 @@ struct Pending {
     taken: Taken,
     /// Set while appends are refused.
     refusal: Option<Refusal>,
+    /// What the log waits for, while what the writer takes is refused.
+    lack: Option<Bound>,
     /// Whether the writer sleeps and must be woken.
     idle: bool,
     nudged: bool,
@@ -91,11 +110,13 @@ pub struct Intake {
     /// A mutex, as every append must see the queue's length; held for a push or a take.
     pending: Mutex<Pending>,
     wake: Condvar,
+    /// Which thread of the engine has ended, and how.
+    died: watch::Sender<Option<Arc<str>>>,
 }
 
 impl Intake {
     pub fn new(options: &EngineOptions) -> Intake {
-        let (keys, pending, wake) = Default::default();
+        let (keys, pending, wake, died) = Default::default();
         let EngineOptions { queue_max_events, queue_max_bytes, idempotency_max_keys, .. } = *options;
         Intake {
             max_events: queue_max_events,
@@ -104,11 +125,29 @@ impl Intake {
             max_keys: idempotency_max_keys,
             pending,
             wake,
+            died,
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Pending> {
-        self.pending.lock().expect("no panic under this lock")
+        self.pending.lock().unwrap_or_else(|poisoned| {
+            // Who panicked may have left an event in part: nothing of the queue is used any more.
+            let mut pending = poisoned.into_inner();
+            self.end(&mut pending, "the queue before the write-ahead log broke".into());
+            pending
+        })
+    }
+
+    /// Refuses everything for good, and has the process end.
+    fn end(&self, pending: &mut Pending, why: Arc<str>) {
+        // Who waits learns that the answer does not come.
+        pending.taken = Taken { closed: true, ..Taken::default() };
+        self.died.send_if_modified(|died| {
+            let is_first = died.is_none();
+            let first = died.get_or_insert(why);
+            pending.refusal = Some(Refusal::Died(first.clone()));
+            is_first
+        });
     }
 
     /// Queues one event, which counts once under its key.
@@ -120,10 +159,11 @@ impl Intake {
         key: Option<Key>,
     ) -> Result<oneshot::Receiver<Result<Lsn, Refusal>>> {
         self.check_keys(key.is_some())?;
+        let key = key.map(|key| (key, Content::of([Event { timestamp_us, user, kind }])));
         self.add(1, user.len(), |batch| {
             batch.push(timestamp_us, user, kind);
-            if let Some(key) = key {
-                batch.key_from(batch.len() - 1, key);
+            if let Some((key, content)) = key {
+                batch.key_last(key, content);
             }
         })
     }
@@ -161,7 +201,9 @@ impl Intake {
         }
         push(batch);
         let (sender, receiver) = oneshot::channel();
-        pending.taken.waiters.push(sender);
+        let taken = &mut pending.taken;
+        taken.askers.resize(taken.batch.keyed().len(), taken.waiters.len() as u32);
+        taken.waiters.push(sender);
         if pending.taken.runtime.is_none() {
             pending.taken.runtime = Handle::try_current().ok();
         }
@@ -172,7 +214,7 @@ impl Intake {
     /// Asks that everything appended before be flushed.
     pub fn push_flush(&self) -> Result<oneshot::Receiver<Result<(), Refusal>>> {
         let mut pending = self.lock();
-        if let Some(refusal @ (Refusal::Closed | Refusal::Poisoned(_))) = &pending.refusal {
+        if let Some(refusal) = pending.refusal.as_ref().filter(|refusal| refusal.is_final()) {
             return Err(refusal.clone().into());
         }
         let (sender, receiver) = oneshot::channel();
@@ -216,17 +258,51 @@ impl Intake {
         pending.nudged = false;
         let closed = pending.taken.closed;
         let waiting = pending.taken.waiters.len();
-        let next =
-            Taken { batch: emptied, waiters: Vec::with_capacity(waiting), runtime: None, flushes: Vec::new(), closed };
+        let next = Taken { batch: emptied, waiters: Vec::with_capacity(waiting), closed, ..Taken::default() };
         std::mem::replace(&mut pending.taken, next)
     }
 
-    /// Refuses appends from now on, or accepts them again. Poison and close are final.
+    /// Refuses appends from now on, or accepts them again. Poison, death and close are final.
     pub fn refuse(&self, refusal: Option<Refusal>) {
         let mut pending = self.lock();
-        if !matches!(pending.refusal, Some(Refusal::Poisoned(_) | Refusal::Closed)) {
+        if !pending.refusal.as_ref().is_some_and(Refusal::is_final) {
             pending.refusal = refusal;
         }
+    }
+
+    /// Notes what the log waits for, or that it waits no more. Appends go on to the writer: each is a try.
+    pub fn set_lack(&self, lack: Option<Bound>) {
+        self.lock().lack = lack;
+    }
+
+    /// Why events are refused now.
+    pub fn refusal(&self) -> Option<Refusal> {
+        let pending = self.lock();
+        pending.refusal.clone().or(pending.lack.map(Refusal::Busy))
+    }
+
+    /// Whether the writer has been told to end.
+    pub fn is_closed(&self) -> bool {
+        self.lock().taken.closed
+    }
+
+    /// A thread of the engine has ended that should not: nothing more is taken, and the others end, too.
+    pub fn die(&self, why: &str) {
+        let mut pending = self.lock();
+        self.end(&mut pending, why.into());
+        self.wake_if_idle(pending);
+    }
+
+    /// How the first thread ended that should not have, when one has.
+    pub fn death(&self) -> Option<Arc<str>> {
+        self.died.borrow().clone()
+    }
+
+    /// Waits until a thread ends that should not.
+    pub async fn wait_for_death(&self) -> Arc<str> {
+        let mut died = self.died.subscribe();
+        let death = died.wait_for(Option::is_some).await.expect("the sender is here");
+        death.clone().expect("just seen")
     }
 
     /// Idempotency keys known; at their bound, requests with one are refused.
@@ -250,7 +326,7 @@ impl Intake {
     pub fn close(&self) {
         let mut pending = self.lock();
         pending.taken.closed = true;
-        if !matches!(pending.refusal, Some(Refusal::Poisoned(_))) {
+        if !pending.refusal.as_ref().is_some_and(Refusal::is_final) {
             pending.refusal = Some(Refusal::Closed);
         }
         self.wake_if_idle(pending);

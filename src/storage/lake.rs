@@ -24,7 +24,9 @@ use url::Url;
 
 use super::Lsn;
 use super::data_file::{self, Rollup};
+use super::key_files::KeyFileRecord;
 use super::object::VfsStore;
+use super::recurring::Recurring;
 use crate::error::{Error, Result};
 use crate::hour::Hour;
 
@@ -39,6 +41,9 @@ const ROLLUP_TAG: &str = "hourglass.rollup";
 
 /// The key of the CRC-32C of a file's bytes, in eight hexadecimal digits.
 const CHECKSUM_TAG: &str = "hourglass.crc32c";
+
+/// The key of the [`KeyFileRecord`] of a commit, among the tags of its first file.
+const KEYS_TAG: &str = "hourglass.keys";
 
 /// Commits between two checkpoints of the Delta log.
 const CHECKPOINT_INTERVAL: u64 = 50;
@@ -105,6 +110,11 @@ pub struct Lake {
     node: String,
     /// Files committed by this process since its last checkpoint.
     files_since_checkpoint: usize,
+    /// What the table says of key files, as it was loaded.
+    key_files: Vec<KeyFileRecord>,
+    /// When the last flush was committed as far as the table was loaded, milliseconds since the epoch.
+    flushed_ms: Option<i64>,
+    checkpoint_trouble: Recurring,
 }
 
 impl Lake {
@@ -131,7 +141,10 @@ impl Lake {
         }
         let snapshot = LogSnapshot::try_new(&*table.log_store(), None).await?;
         table.state = Some(state_without_files(&snapshot)?);
-        let mut lake = Lake { store, table, node: node.into(), files_since_checkpoint: 0 };
+        let (key_files, flushed_ms, checkpoint_trouble) = Default::default();
+        let node = node.into();
+        let mut lake =
+            Lake { store, table, node, files_since_checkpoint: 0, key_files, flushed_ms, checkpoint_trouble };
         let flushed = lake.flushed().await?;
         let index = lake.index(&snapshot).await?;
         Ok((lake, index, flushed))
@@ -161,13 +174,18 @@ impl Lake {
         Ok((state.version(), columns))
     }
 
-    /// When the last commit was made, milliseconds since the epoch.
-    pub fn last_commit_ms(&self) -> Option<i64> {
-        let state = self.table.snapshot().ok()?;
-        state.version_timestamp(state.version())
+    /// When the last flush was committed as far as the table was loaded, milliseconds since the epoch. Known from the files'
+    /// own entries: a checkpoint has these, and not the times of the commits that it stands for.
+    pub fn flushed_ms(&self) -> Option<i64> {
+        self.flushed_ms
     }
 
-    async fn index(&self, snapshot: &LogSnapshot) -> Result<FileIndex> {
+    /// What the table says of the files of idempotency keys, as it was loaded.
+    pub fn key_files(&self) -> &[KeyFileRecord] {
+        &self.key_files
+    }
+
+    async fn index(&mut self, snapshot: &LogSnapshot) -> Result<FileIndex> {
         let mut index = FileIndex::new();
         let log_store = self.table.log_store();
         let mut views = snapshot.file_views(&*log_store, None);
@@ -175,6 +193,10 @@ impl Lake {
             #[expect(deprecated, reason = "the arrays it points to leave out the tags")]
             let add = view.add_action();
             let (hour, file) = self.data_file(&add)?;
+            self.key_files.extend(key_file_of(&add));
+            if tag(&add, ROLLUP_TAG).is_some() {
+                self.flushed_ms = self.flushed_ms.max(Some(add.modification_time));
+            }
             add_to_index(&mut index, hour, Arc::new(file));
         }
         Ok(index)
@@ -208,9 +230,20 @@ impl Lake {
     }
 
     /// Makes the files durable, then commits them with the transaction `last_lsn`: durable too when it returns.
-    pub async fn commit(&mut self, files: &[CommitFile], last_lsn: Lsn, now_us: i64) -> Result<()> {
+    pub async fn commit(
+        &mut self,
+        files: &[CommitFile],
+        keys: Option<&KeyFileRecord>,
+        last_lsn: Lsn,
+        now_us: i64,
+    ) -> Result<()> {
         self.store.sync().map_err(Error::io(TABLE_DIR, "sync the data files"))?;
-        let actions = files.iter().map(|(hour, file, users)| Action::Add(add_action(*hour, file, users, now_us)));
+        let mut adds: Vec<Add> =
+            files.iter().map(|(hour, file, users)| add_action(*hour, file, users, now_us)).collect();
+        if let (Some(keys), Some(tags)) = (keys, adds.first_mut().and_then(|add| add.tags.as_mut())) {
+            let text = serde_json::to_string(keys).expect("a record is plain data");
+            tags.insert(KEYS_TAG.into(), Some(text));
+        }
         let transaction = Transaction::new_with_last_update(&self.node, last_lsn as i64, Some(now_us / 1_000));
         let properties =
             CommitProperties::default().with_application_transaction(transaction).with_create_checkpoint(false);
@@ -220,7 +253,7 @@ impl Lake {
             predicate: None,
         };
         let committed = CommitBuilder::from(properties)
-            .with_actions(actions.collect())
+            .with_actions(adds.into_iter().map(Action::Add).collect())
             .build(Some(self.table.snapshot()?), self.table.log_store(), operation)
             .await?;
         self.table.state = Some(committed.snapshot);
@@ -229,7 +262,7 @@ impl Lake {
     }
 
     /// Writes a checkpoint when one is due, so that opening stays quick. A failure costs only that.
-    pub async fn checkpoint_if_due(&mut self) {
+    pub async fn checkpoint_if_due(&mut self, now_us: i64) {
         let version = self.table.version().unwrap_or(0);
         let is_due = version.is_multiple_of(CHECKPOINT_INTERVAL) || self.files_since_checkpoint >= CHECKPOINT_FILES;
         if version == 0 || !is_due {
@@ -238,9 +271,13 @@ impl Lake {
         match deltalake_core::checkpoints::create_checkpoint(&self.table, None).await {
             Ok(()) => {
                 self.files_since_checkpoint = 0;
+                self.checkpoint_trouble.has_passed();
                 self.forget_files().await;
             }
-            Err(error) => tracing::warn!(%error, version, "the Delta checkpoint failed; the next one makes up for it"),
+            Err(error) if self.checkpoint_trouble.is_due(now_us) => {
+                tracing::warn!(%error, version, "the Delta checkpoint failed; the next one makes up for it");
+            }
+            Err(_) => {}
         }
     }
 
@@ -314,6 +351,11 @@ pub fn first_lsn(location: &Location, node: &str) -> Option<Lsn> {
 /// The rollup among a file's tags; a file of another engine has none.
 pub fn rollup_of(add: &Add) -> Option<Rollup> {
     serde_json::from_str(tag(add, ROLLUP_TAG)?).ok()
+}
+
+/// What the commit that added a file says of its key file, where this is the file that carries it.
+fn key_file_of(add: &Add) -> Option<KeyFileRecord> {
+    serde_json::from_str(tag(add, KEYS_TAG)?).ok()
 }
 
 /// The checksum among a file's tags.

@@ -14,8 +14,9 @@ use arrow::buffer::ScalarBuffer;
 use hashbrown::HashMap;
 
 use super::Lsn;
+use super::keys::StoredKey;
 use super::users::{USER_OVERHEAD, UserDict, UserIndex};
-use crate::event::{EventBatch, EventKind, Key};
+use crate::event::{EventBatch, EventKind};
 use crate::hour::Hour;
 
 /// A chunk of this many rows is merged no further.
@@ -108,8 +109,8 @@ pub struct Memtable {
     pub rows: u64,
     pub bytes: u64,
     /// The idempotency keys of its requests, once it is sealed.
-    pub keys: Arc<[Key]>,
-    /// When its first event came or was recovered, microseconds since the epoch.
+    pub keys: Arc<[StoredKey]>,
+    /// When its first event came, or was written to the log last before it was recovered, microseconds since the epoch.
     pub since_us: i64,
 }
 
@@ -159,7 +160,7 @@ impl HourWriter {
 #[derive(Debug)]
 pub struct MemtableWriter {
     hours: HashMap<Hour, HourWriter>,
-    keys: Vec<Key>,
+    keys: Vec<StoredKey>,
     view: Memtable,
 }
 
@@ -207,7 +208,7 @@ impl MemtableWriter {
         }
         self.view.rows += batch.len() as u64;
         self.view.bytes += batch.len() as u64 * ROW_BYTES + new_users;
-        self.keys.extend(batch.keyed().iter().map(|keyed| keyed.key));
+        self.keys.extend(batch.keyed().iter().map(StoredKey::from));
         self.view.last_lsn = last_lsn;
     }
 

@@ -1,23 +1,28 @@
 //! Storage: everything between an event and the disk, behind [`Engine`] and [`Snapshot`].
 //!
 //! Reading order: [`vfs`] and [`object`] reach the disk; [`wal`] makes events durable; [`users`] and [`memtable`] hold them
-//! in memory, [`keys`] the requests that must not count again; [`data_file`] and [`lake`] seal them; [`sources`],
-//! [`distinct`] and [`snapshot`] are what readers see; [`intake`], [`writer`] and [`flusher`] move events along; [`engine`]
-//! opens and recovers all of it; [`instruments`] and [`scrape`] tell how it fares; [`verify`] checks all of it.
+//! in memory, [`keys`] and [`key_files`] the requests that must not count again; [`data_file`] and [`lake`] seal them;
+//! [`sources`], [`distinct`] and [`snapshot`] are what readers see; [`intake`], [`writer`] and [`flusher`] move events along;
+//! [`directory`] is the folder that [`engine`] opens and recovers, without [`leftovers`]; [`instruments`], [`scrape`] and
+//! [`recurring`] tell how it fares; [`verify`] checks all of it.
 //!
 //! Nothing here knows HTTP or SQL, and nothing but [`vfs::Disk`] and [`crate::hour::SystemClock`] reaches the operating
 //! system's files or its time of day.
 
 mod data_file;
+mod directory;
 mod distinct;
 mod engine;
 mod flusher;
 mod instruments;
 mod intake;
+mod key_files;
 mod keys;
 mod lake;
+mod leftovers;
 mod memtable;
 mod object;
+mod recurring;
 mod scrape;
 mod snapshot;
 mod sources;
@@ -32,6 +37,7 @@ pub use self::engine::{Engine, ReadOnly};
 pub use self::lake::{DataFile, FileIndex, HourFiles};
 pub use self::memtable::{Chunk, HourTable, Memtable};
 pub use self::object::{Reads, VfsStore};
+pub use self::recurring::Recurring;
 pub use self::snapshot::Snapshot;
 pub use self::sources::{HourNumbers, HourSources};
 pub use self::users::{UserDict, UserIndex};

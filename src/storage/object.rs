@@ -171,13 +171,26 @@ impl Inner {
         let name = path.file_name().expect("an object has a name").to_string_lossy();
         let number = self.temporaries.fetch_add(1, Ordering::Relaxed);
         let temporary = folder.join(format!(".{name}.{}-{number}.tmp", std::process::id()));
-        let file = match self.vfs.create(&temporary) {
+        let written = self.write_temporary(&temporary, parts, durable).and_then(|()| match mode {
+            PutMode::Create => self.vfs.hard_link(&temporary, path),
+            _ => self.vfs.rename(&temporary, path),
+        });
+        if written.is_err() || matches!(mode, PutMode::Create) {
+            let _ = self.vfs.remove_file(&temporary);
+        }
+        written?;
+        if durable { self.vfs.sync_dir(folder) } else { Ok(()) }
+    }
+
+    fn write_temporary(&self, temporary: &Path, parts: &[&[u8]], durable: bool) -> io::Result<()> {
+        let file = match self.vfs.create(temporary) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let folder = temporary.parent().expect("an object lies below the root");
                 self.vfs.create_dir_all(folder)?;
                 if durable {
                     self.vfs.sync_dir(folder.parent().unwrap_or(folder))?;
                 }
-                self.vfs.create(&temporary)?
+                self.vfs.create(temporary)?
             }
             other => other?,
         };
@@ -186,18 +199,7 @@ impl Inner {
             file.write_all_at(part, offset)?;
             offset += part.len() as u64;
         }
-        if durable {
-            file.sync_data()?;
-        }
-        let placed = match mode {
-            PutMode::Create => self.vfs.hard_link(&temporary, path),
-            _ => self.vfs.rename(&temporary, path),
-        };
-        if placed.is_err() || matches!(mode, PutMode::Create) {
-            let _ = self.vfs.remove_file(&temporary);
-        }
-        placed?;
-        if durable { self.vfs.sync_dir(folder) } else { Ok(()) }
+        if durable { file.sync_data() } else { Ok(()) }
     }
 
     fn put(&self, location: &Location, payload: &PutPayload, mode: PutMode) -> Result<PutResult> {
@@ -268,8 +270,16 @@ fn error(location: &Location, source: io::Error) -> Error {
         io::ErrorKind::NotFound => Error::NotFound { path, source: source.into() },
         io::ErrorKind::AlreadyExists => Error::AlreadyExists { path, source: source.into() },
         io::ErrorKind::PermissionDenied => Error::PermissionDenied { path, source: source.into() },
-        kind => Error::Generic { store: NAME, source: io::Error::new(kind, format!("{path}: {source}")).into() },
+        kind => Error::Generic { store: NAME, source: io::Error::new(kind, AtPath { path, source }).into() },
     }
+}
+
+/// An error of the file system and the object it met.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {source}")]
+struct AtPath {
+    path: String,
+    source: io::Error,
 }
 
 #[async_trait]

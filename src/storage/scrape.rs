@@ -10,6 +10,7 @@ use prometheus_client::registry::Registry;
 use super::engine::Engine;
 use super::instruments::since;
 use super::memtable::Memtable;
+use super::recurring::Recurring;
 use super::snapshot::Snapshot;
 use crate::metrics::{family, gauge};
 
@@ -17,23 +18,26 @@ impl Engine {
     /// Registers everything that storage counts and knows. A scrape lists the log's folder: it may block.
     pub fn register(&self, registry: &mut Registry) {
         self.instruments().register(registry);
-        registry.register_collector(Box::new(State(self.clone())));
+        registry.register_collector(Box::new(State(self.clone(), Recurring::default())));
     }
 }
 
+/// The engine, and what of it cannot be told.
 #[derive(Debug)]
-struct State(Engine);
+struct State(Engine, Recurring);
 
 impl Collector for State {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let (encoder, snapshot) = (&mut encoder, self.0.snapshot());
         self.queue(encoder)?;
         self.wal(encoder, &snapshot)?;
+        self.room(encoder, &snapshot)?;
         self.memtables(encoder, &snapshot)?;
         gauge(encoder, "hourglass_idempotency_keys", "Idempotency keys remembered", self.0.keys() as u64)?;
         let limit = "Idempotency keys past which requests with one are refused";
         gauge(encoder, "hourglass_idempotency_max_keys", limit, self.0.options().idempotency_max_keys as u64)?;
         gauge(encoder, "hourglass_files", "Data files of the table", snapshot.file_count)?;
+        gauge(encoder, "hourglass_table_bytes", "Bytes of the table's data files", snapshot.file_bytes)?;
         gauge(encoder, "hourglass_hours", "Hours that have rows, in files or in memory", snapshot.partitions() as u64)
     }
 }
@@ -51,14 +55,19 @@ impl State {
     }
 
     fn wal(&self, encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt::Result {
+        let accepting = u32::from(self.0.refusal().is_none());
+        let help = "1 while events are taken, 0 while they are refused, as /readyz says";
+        gauge(encoder, "hourglass_accepting_events", help, accepting)?;
         let poisoned = u32::from(self.0.poisoned().is_some());
         gauge(encoder, "hourglass_poisoned", "1 once the write-ahead log has failed and events are refused", poisoned)?;
         let oldest = snapshot.memtables().find(|memtable| !memtable.is_empty());
         let age = oldest.map_or(0.0, |memtable| since(&**self.0.clock(), memtable.since_us).as_secs_f64());
-        let help = "How long the oldest event that is not in a data file has been in memory and in the write-ahead log";
+        let help =
+            "How long the oldest event that is not in a data file has been in the write-ahead log, across restarts";
         gauge(encoder, "hourglass_wal_age_seconds", help, age)?;
         match super::wal_segments(&snapshot.store) {
             Ok(segments) => {
+                self.1.has_passed();
                 let bytes: u64 = segments.iter().map(|segment| segment.bytes).sum();
                 let used = segments.iter().filter(|segment| segment.first_lsn.is_some()).count();
                 gauge(encoder, "hourglass_wal_bytes", "Bytes of the log's folder, preallocated ones too", bytes)?;
@@ -66,10 +75,24 @@ impl State {
             }
             // The other figures are worth having all the same.
             Err(error) => {
-                tracing::warn!(%error, "the size of the write-ahead log is missing from the metrics");
+                if self.1.is_due(self.0.clock().now_us()) {
+                    tracing::warn!(%error, "the size of the write-ahead log is missing from the metrics");
+                }
                 Ok(())
             }
         }
+    }
+
+    /// Left out where the system does not tell it.
+    fn room(&self, encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt::Result {
+        let (vfs, data_dir) = snapshot.store.vfs();
+        let Ok(room) = vfs.room(data_dir) else { return Ok(()) };
+        gauge(encoder, "hourglass_disk_free_bytes", "Bytes free on the data directory's file system", room.free_bytes)?;
+        gauge(encoder, "hourglass_disk_bytes", "Bytes of the data directory's file system", room.bytes)?;
+        let free = "Files that can still be made on the data directory's file system";
+        gauge(encoder, "hourglass_disk_free_inodes", free, room.free_inodes)?;
+        let help = "Files that there can be on it, 0 where it has no such bound";
+        gauge(encoder, "hourglass_disk_inodes", help, room.inodes)
     }
 
     fn memtables(&self, encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt::Result {

@@ -24,6 +24,8 @@ pub struct Snapshot {
     pub files: FileIndex,
     /// How many files the index has, over all hours.
     pub file_count: u64,
+    /// Their bytes.
+    pub file_bytes: u64,
     /// Where the files are.
     pub store: VfsStore,
     pub(super) distinct: Arc<DistinctUsers>,

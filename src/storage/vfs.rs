@@ -18,6 +18,8 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
+use crate::error::Bound;
+
 /// An open file. Positions are explicit, so one handle serves many threads.
 pub trait VfsFile: Send + Sync + Debug {
     /// Fills `buf` from `offset`; `UnexpectedEof` when the file ends before.
@@ -70,22 +72,50 @@ pub trait Vfs: Send + Sync + Debug {
     fn sync_filesystem(&self, path: &Path) -> io::Result<()>;
     /// Takes an exclusive lock on the file at `path`, creating it; `WouldBlock` when another process holds it.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>>;
+    /// What room there is on the file system that holds `path`, for this process.
+    fn room(&self, path: &Path) -> io::Result<Room>;
+}
+
+/// The room on a file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    pub free_bytes: u64,
+    pub bytes: u64,
+    /// Files and folders that can still be made; 0 of 0 where the file system has no such bound.
+    pub free_inodes: u64,
+    pub inodes: u64,
 }
 
 /// Writes `bytes` under `path` so that, at any instant, the name stands for the old file or the whole new one: a temporary
 /// file, its sync, the rename and the folder's sync in one step, since each alone is worth nothing.
 pub fn write_atomically(vfs: &dyn Vfs, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension("tmp");
-    let file = vfs.create(&temporary)?;
-    file.write_all_at(bytes, 0)?;
-    file.sync_data()?;
-    vfs.rename(&temporary, path)?;
+    let write = || {
+        let file = vfs.create(&temporary)?;
+        file.write_all_at(bytes, 0)?;
+        file.sync_data()?;
+        vfs.rename(&temporary, path)
+    };
+    if let Err(error) = write() {
+        // On a full disk what is left would take the room that the next try needs.
+        let _ = vfs.remove_file(&temporary);
+        return Err(error);
+    }
     vfs.sync_dir(path.parent().unwrap_or(Path::new(".")))
 }
 
-/// Whether no file could be opened because as many are as may, of this process or of the system.
-pub fn lacks_descriptors(error: &io::Error) -> bool {
-    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
+/// The bound that stands behind an error, if one does: what passes, or what an operator changes while the process runs.
+pub fn bound_behind(error: &(dyn std::error::Error + 'static)) -> Option<Bound> {
+    let bound = error.downcast_ref::<io::Error>().and_then(|error| match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(Bound::Disk),
+        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => Some(Bound::ReadOnly),
+        _ => match Errno::from_io_error(error) {
+            Some(Errno::MFILE | Errno::NFILE) => Some(Bound::OpenFiles),
+            // One that carries another: the library's object store wraps ours so.
+            _ => error.get_ref().and_then(|inner| bound_behind(inner)),
+        },
+    });
+    bound.or_else(|| bound_behind(error.source()?))
 }
 
 /// Reads a whole file.
@@ -201,5 +231,12 @@ impl Vfs for Disk {
             Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
             Err(TryLockError::Error(error)) => Err(error),
         }
+    }
+
+    fn room(&self, path: &Path) -> io::Result<Room> {
+        let stat = rustix::fs::statvfs(path)?;
+        let (free_bytes, bytes) =
+            (stat.f_bavail.saturating_mul(stat.f_frsize), stat.f_blocks.saturating_mul(stat.f_frsize));
+        Ok(Room { free_bytes, bytes, free_inodes: stat.f_favail, inodes: stat.f_files })
     }
 }

@@ -1,6 +1,5 @@
 //! The single writer: a thread that turns what waits into one log frame, one sync, one change of the snapshot.
 
-use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
@@ -8,8 +7,9 @@ use std::time::Duration;
 use super::flusher::Job;
 use super::instruments::{Instruments, since};
 use super::intake::{Intake, Refusal, Taken};
-use super::keys::KeyWindow;
+use super::keys::{KeyWindow, StoredKey};
 use super::memtable::{Memtable, MemtableWriter};
+use super::recurring::Recurring;
 use super::snapshot::SnapshotCell;
 use super::vfs;
 use super::wal::Wal;
@@ -20,9 +20,6 @@ use crate::hour::{Clock, HOUR_US, Hour};
 
 /// Generations that may wait for the flusher. With the active one full as well, appends are refused.
 const MAX_SEALED: usize = 2;
-
-/// How often a cause that passes is said again, microseconds.
-const WARN_EVERY_US: i64 = 60_000_000;
 
 /// How often an idle writer looks at the clock.
 const CLOCK_CHECK: Duration = Duration::from_millis(500);
@@ -41,8 +38,16 @@ pub struct Writer {
     pub hour: Hour,
     /// Why the log is written to no more. What was queued before that is known is refused like what comes after.
     pub poison: Option<Refusal>,
-    /// When it was last said that the log waits for what passes, microseconds since the epoch.
-    pub warned_us: Option<i64>,
+    /// What the log waits for, where the last events were refused for it.
+    pub lack: Option<Bound>,
+    pub trouble: Recurring,
+}
+
+/// What became of a batch, as those who wait are told.
+struct Outcome {
+    stored: Result<Lsn, Refusal>,
+    /// Which of its keys came before with other content.
+    reused: Vec<usize>,
 }
 
 impl Writer {
@@ -54,11 +59,16 @@ impl Writer {
             // Where the cores are busy, those with events to bring go first and share the next sync; on an idle machine
             // this returns at once.
             std::thread::yield_now();
-            let Taken { batch: taken, waiters, runtime, flushes, closed } = self.intake.take(batch, patience);
+            let Taken { batch: taken, waiters, askers, runtime, flushes, closed } = self.intake.take(batch, patience);
             batch = taken;
             if !batch.is_empty() {
-                let outcome = self.commit(&batch);
-                Taken::tell(waiters, runtime, outcome);
+                let Outcome { stored, reused } = self.commit(&batch);
+                let mut reused: Vec<u32> = reused.into_iter().map(|key| askers[key]).collect();
+                reused.dedup();
+                Taken::tell(waiters, runtime, stored, reused);
+            } else if self.lack.is_some() {
+                // Nobody may ask for as long as this is not ready: whether the cause has passed is found out all the same.
+                self.probe();
             }
             let asked = !flushes.is_empty();
             let sealed = self.seal_if_due(asked);
@@ -88,23 +98,39 @@ impl Writer {
 
     /// Log, memtable, snapshot: in this order, and only then is anyone told, so that what is acknowledged is durable and
     /// visible.
-    fn commit(&mut self, batch: &EventBatch) -> Result<Lsn, Refusal> {
+    fn commit(&mut self, batch: &EventBatch) -> Outcome {
+        let outcome = |stored| Outcome { stored, reused: Vec::new() };
         if let Some(poison) = &self.poison {
-            return Err(poison.clone());
+            return outcome(Err(poison.clone()));
         }
-        let Some(rest) = self.keys.without_repeats(batch) else { return self.store(batch) };
-        let last_lsn = match rest.is_empty() {
+        let Some(judged) = self.keys.judge(batch) else { return outcome(self.store(batch)) };
+        let stored = match judged.rest.is_empty() {
             // Everything was stored before, and is as durable and visible as it will be.
-            true => self.wal.next_lsn() - 1,
-            false => self.store(&rest)?,
+            true => Ok(self.wal.next_lsn() - 1),
+            false => self.store(&judged.rest),
         };
-        self.instruments.repeated_events.inc_by((batch.len() - rest.len()) as u64);
-        Ok(last_lsn)
+        if stored.is_err() {
+            // The first under a key may stand in this very batch, and was not stored.
+            return outcome(stored);
+        }
+        self.instruments.repeated_events.inc_by(judged.repeated);
+        self.instruments.reused_keys.inc_by(judged.reused.len() as u64);
+        Outcome { stored, reused: judged.reused }
     }
 
     fn store(&mut self, batch: &EventBatch) -> Result<Lsn, Refusal> {
         let (segment, began_us) = (self.wal.sequence(), self.clock.now_us());
-        let last_lsn = self.wal.append(batch).map_err(|error| self.refuse(error))?;
+        let last_lsn = match self.wal.append(batch) {
+            Ok(last_lsn) => last_lsn,
+            Err(error) => {
+                let refusal = self.refuse(error);
+                if let Refusal::Busy(bound) = refusal {
+                    self.set_lack(Some(bound));
+                }
+                return Err(refusal);
+            }
+        };
+        self.passed();
         if self.wal.sequence() != segment {
             // The segment begun took the spare: the flusher makes another before the next is due.
             let _ = self.flusher.send(Job::Flush);
@@ -126,7 +152,7 @@ impl Writer {
     /// Takes in keys just stored and forgets those past the window.
     fn remember_keys(&mut self, stored: &[Keyed]) {
         let now_us = self.clock.now_us();
-        self.keys.insert(stored.iter().map(|keyed| keyed.key), now_us);
+        self.keys.insert(stored.iter().map(StoredKey::from), now_us);
         self.keys.expire(now_us);
         self.intake.set_keys(self.keys.len());
     }
@@ -136,9 +162,7 @@ impl Writer {
     /// al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020).
     fn refuse(&mut self, error: Error) -> Refusal {
         if let Some(bound) = passing(&error) {
-            let now_us = self.clock.now_us();
-            if self.warned_us.is_none_or(|warned_us| (now_us - warned_us).abs() >= WARN_EVERY_US) {
-                self.warned_us = Some(now_us);
+            if self.trouble.is_due(self.clock.now_us()) {
                 tracing::warn!(%error, "{bound}: events are refused until that has passed, and this is said once a minute");
             }
             return Refusal::Busy(bound);
@@ -148,6 +172,36 @@ impl Writer {
         self.intake.refuse(Some(refusal.clone()));
         self.poison = Some(refusal.clone());
         refusal
+    }
+
+    fn set_lack(&mut self, lack: Option<Bound>) {
+        if self.lack != lack {
+            self.lack = lack;
+            self.intake.set_lack(lack);
+        }
+    }
+
+    /// The log can be written.
+    fn passed(&mut self) {
+        self.set_lack(None);
+        if self.trouble.has_passed() {
+            tracing::info!("events are taken again");
+        }
+    }
+
+    /// Tries whether the log can be written again.
+    fn probe(&mut self) {
+        if self.poison.is_some() {
+            return;
+        }
+        match self.wal.probe() {
+            Ok(()) => self.passed(),
+            // Nothing was acknowledged, nor even taken: what is wrong is for the next event to meet.
+            Err(error) if self.trouble.is_due(self.clock.now_us()) => {
+                tracing::warn!(%error, "events are still refused, and this is said once a minute");
+            }
+            Err(_) => {}
+        }
     }
 
     /// Seals the generation when the hour has turned, when it is full, or when asked; refuses appends while it is full and
@@ -208,12 +262,5 @@ impl Writer {
 /// The bound that an error of the log tells of, where its end is known all the same.
 fn passing(error: &Error) -> Option<Bound> {
     let Error::Io { action, source, .. } = error else { return None };
-    if *action == "sync" {
-        return None;
-    }
-    match source.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(Bound::Disk),
-        _ if vfs::lacks_descriptors(source) => Some(Bound::OpenFiles),
-        _ => None,
-    }
+    if matches!(*action, "sync" | "undo a write") { None } else { vfs::bound_behind(source) }
 }

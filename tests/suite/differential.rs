@@ -1,5 +1,5 @@
-//! Random data, random questions: with rollups, without, and by plain DataFusion over a table of the same rows, the answers
-//! are the same. `HOURGLASS_TEST_QUERIES=n` asks n questions, `HOURGLASS_TEST_SEED=n` begins at a seed.
+//! Random data, random questions, joins and unions among them: with default settings, with rollups and without, on one thread
+//! and on several, and by plain DataFusion over a table of the same rows, the answers are the same. `HOURGLASS_TEST_QUERIES=n` asks n questions, `HOURGLASS_TEST_SEED=n` begins at a seed.
 
 use std::sync::Arc;
 
@@ -80,7 +80,7 @@ fn plain(events: &EventBatch) -> SessionContext {
     let fields: Vec<Field> = columns.iter().map(|(name, of, _)| Field::new(*name, of.clone(), false)).collect();
     let schema = Arc::new(Schema::new(fields));
     let batch = RecordBatch::try_new(schema.clone(), columns.into_iter().map(|(.., column)| column).collect()).unwrap();
-    let mut config = SessionConfig::new().with_target_partitions(2);
+    let mut config = SessionConfig::new().with_target_partitions(1);
     config.options_mut().execution.time_zone = Some("UTC".into());
     let context = SessionContext::new_with_config(config);
     context.register_table("events", Arc::new(MemTable::try_new(schema, vec![vec![batch]]).unwrap())).unwrap();
@@ -187,17 +187,43 @@ fn question(seed: &mut u64) -> String {
     let places: Vec<String> = (1..=groups.len()).map(|i| i.to_string()).collect();
     let group = if places.is_empty() { String::new() } else { format!(" GROUP BY {}", places.join(", ")) };
     let having = if random(seed, 5) == 0 && !groups.is_empty() { " HAVING count(*) > 1" } else { "" };
-    let sql = match random(seed, 4) {
+    let sql = match random(seed, 6) {
         0 => format!("SELECT {select} FROM (SELECT * FROM events{filter}) AS e{group}{having}"),
         1 => format!(
             "WITH e AS (SELECT timestamp, user_id, event, date, hour FROM events{filter}) SELECT {select} FROM e{group}{having}"
         ),
+        2 => format!("SELECT {select} FROM {}{filter}{group}{having}", joined(seed)),
+        3 => {
+            let (others, and) = (others(seed), if filter.is_empty() { "WHERE" } else { "AND" });
+            let member = match random(seed, 4) {
+                0 => format!("user_id IN ({others})"),
+                1 => format!("user_id NOT IN ({others})"),
+                2 => format!("EXISTS (SELECT 1 FROM ({others}) AS o WHERE o.other = user_id)"),
+                _ => format!("NOT EXISTS (SELECT 1 FROM ({others}) AS o WHERE o.other = user_id)"),
+            };
+            format!("SELECT {select} FROM events{filter} {and} {member}{group}{having}")
+        }
         _ => format!("SELECT {select} FROM events{filter}{group}{having}"),
     };
-    match random(seed, 6) {
+    match random(seed, 8) {
         0 if !groups.is_empty() => format!("SELECT DISTINCT g0 FROM ({sql})"),
+        1 => {
+            let operator = pick(seed, &["UNION", "UNION ALL", "INTERSECT", "EXCEPT"]);
+            let with = |seed: &mut u64| format!("SELECT user_id, event FROM events WHERE {}", predicate(seed, 0));
+            format!("SELECT event, count(*) AS n FROM ({} {operator} {}) AS u GROUP BY event", with(seed), with(seed))
+        }
         _ => sql,
     }
+}
+
+/// Users by a name that does not clash, each once: joined with, they leave the number of rows in bounds.
+fn others(seed: &mut u64) -> String {
+    format!("SELECT DISTINCT user_id AS other FROM events WHERE {}", predicate(seed, 0))
+}
+
+fn joined(seed: &mut u64) -> String {
+    let kind = pick(seed, &["JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN"]);
+    format!("events {kind} ({}) AS o ON o.other = user_id", others(seed))
 }
 
 /// Rows as sorted lines: nothing here says in what order they come.
@@ -211,8 +237,10 @@ fn lines(schema: &arrow::datatypes::SchemaRef, batches: &[RecordBatch]) -> Vec<S
 }
 
 /// The ways of answering that must not differ.
-const WAYS: [&[(&str, &str)]; 5] = [
+const WAYS: [&[(&str, &str)]; 7] = [
     &[],
+    &[("datafusion.execution.target_partitions", "1")],
+    &[("datafusion.execution.target_partitions", "4")],
     &[("hourglass.rollups", "false")],
     &[("hourglass.rollups", "false"), ("hourglass.pruning", "false")],
     &[("hourglass.rollups", "false"), ("hourglass.distinct_users_in_memory", "0")],

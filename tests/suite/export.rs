@@ -77,6 +77,35 @@ fn a_late_event_brings_its_hour_again_and_no_other() {
 }
 
 #[test]
+fn a_range_may_be_of_dates() {
+    let (dir, _store) = store();
+    assert!(
+        said(&export(dir.path(), &["--from", "1970-01-01", "--to", "1970-01-01T02:00:00Z"])).starts_with("2 files, 20")
+    );
+    assert!(said(&export(dir.path(), &["--from", "1970-01-02"])).starts_with("0 files, 0 rows"));
+    assert!(said(&export(dir.path(), &["--to", "1970-01-02"])).starts_with("1 files, 10 rows"), "the rest is there");
+    let refused = export(dir.path(), &["--from", "1970-02-30"]);
+    assert!(
+        !refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("a date such as"),
+        "{refused:?}"
+    );
+}
+
+/// Two columns of one name in a Delta table, which compares names without their case.
+#[test]
+fn an_answer_with_a_name_twice_is_a_table_with_two_names() {
+    let (dir, _store) = store();
+    let sql = "SELECT a.event, b.event, 1 AS \"EVENT\" FROM events a JOIN events b USING (timestamp)";
+    for format in ["delta", "parquet"] {
+        let out = dir.path().join(format);
+        let mut command = hourglass();
+        command.args(["export", "--data-dir"]).arg(dir.path().join("store")).arg(&out);
+        let output = command.args(["--format", format, "--query", sql]).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+}
+
+#[test]
 fn a_range_is_of_whole_hours() {
     let (dir, _server) = store();
     let range = ["--from", "1970-01-01T01:00:00Z", "--to", "1970-01-01T02:00:00Z", "--format", "ndjson"];

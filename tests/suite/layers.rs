@@ -19,14 +19,14 @@ const FLOORS: &[&[&str]] = &[
 
 /// The same within `storage`.
 const STORAGE_FLOORS: &[&[&str]] = &[
-    &["vfs", "users", "instruments"],
-    &["object", "wal", "memtable"],
+    &["vfs", "users", "instruments", "keys", "recurring"],
+    &["object", "wal", "memtable", "directory", "key_files"],
     &["data_file"],
     &["lake"],
-    &["sources"],
+    &["sources", "leftovers"],
     &["distinct"],
     &["snapshot"],
-    &["intake", "keys"],
+    &["intake"],
     &["flusher"],
     &["writer"],
     &["engine"],

@@ -235,3 +235,80 @@ fn a_problem_leads_to_its_cause_in_the_log() {
     assert_eq!((refused.status, header.len(), &header), (400, 32, &member));
     assert_eq!(lines(&log, &member)[0]["reason"], "invalid-parameter");
 }
+
+/// The bug: a flush that failed warned every second, for days where nobody looked, and its end was not told.
+#[test]
+fn a_flush_that_fails_is_told_once_a_minute_and_so_is_its_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, data) = (dir.path().join("log"), dir.path().join("data"));
+    let server = Server::start_with_log(&data, &[], "info", Stdio::from(File::create(&log).unwrap()));
+    let mut client = server.connect();
+    assert_eq!(post(&mut client, "/analytics?timestamp=1&user=u&event=click"), 204);
+    fs::rename(data.join("events"), data.join("moved")).unwrap();
+    File::create(data.join("events")).unwrap();
+    let failures = |client: &mut Client| Scrape::of(client).value("hourglass_flush_failures_total");
+    while failures(&mut client) < 5.0 {
+        assert_eq!(post(&mut client, "/admin/flush"), 500);
+    }
+    fs::remove_file(data.join("events")).unwrap();
+    fs::rename(data.join("moved"), data.join("events")).unwrap();
+    while post(&mut client, "/admin/flush") != 204 {}
+    assert_eq!(server.stop(), Some(0));
+    let text = fs::read_to_string(log).unwrap();
+    let told = |what: &str| text.lines().filter(|line| line.contains(what)).count();
+    assert_eq!((told("the flush failed"), told("the flush goes through again")), (1, 1), "{text}");
+}
+
+/// The bug: the age began anew with each start, so that a server that ends again and again before it can flush never looked bad.
+#[test]
+fn the_age_of_the_log_goes_on_across_restarts() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), &[]);
+    assert_eq!(post(&mut server.connect(), "/analytics?timestamp=1&user=u&event=click"), 204);
+    server.kill();
+    // As if the server had been away for three hours.
+    for entry in fs::read_dir(dir.path().join("wal")).unwrap() {
+        let file = File::options().write(true).open(entry.unwrap().path()).unwrap();
+        file.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(3 * 3_600)).unwrap();
+    }
+    for _ in 0..2 {
+        let server = Server::start(dir.path(), &[]);
+        let age = Scrape::of(&mut server.connect()).value("hourglass_wal_age_seconds");
+        server.kill();
+        assert!(age >= 3.0 * 3_600.0, "{age}");
+        // The first start wrote the end of the log again.
+        let wal = fs::read_dir(dir.path().join("wal")).unwrap().map(|entry| entry.unwrap().path());
+        let oldest = wal.filter(|path| path.extension().is_some_and(|end| end == "wal")).min().unwrap();
+        let file = File::options().write(true).open(oldest).unwrap();
+        file.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(3 * 3_600)).unwrap();
+    }
+    let server = Server::start(dir.path(), &[]);
+    let mut client = server.connect();
+    assert_eq!(post(&mut client, "/admin/flush"), 204);
+    let after = Scrape::of(&mut client);
+    assert_eq!(after.value("hourglass_wal_age_seconds"), 0.0);
+    assert!(after.value("hourglass_table_bytes") > 0.0 && after.value("hourglass_disk_free_bytes") > 0.0);
+    assert!(after.value("hourglass_disk_bytes") > after.value("hourglass_disk_free_bytes"));
+    assert_eq!(after.value("hourglass_accepting_events"), 1.0);
+}
+
+/// The bug: `last flush never`, for one flush in fifty, when a checkpoint stood for the newest commit.
+#[test]
+fn status_knows_the_last_flush_when_a_checkpoint_is_the_newest_of_the_table() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), &[]);
+    let mut client = server.connect();
+    for n in 0..50 {
+        assert_eq!(post(&mut client, &format!("/analytics?timestamp={n}&user=u&event=click")), 204);
+        assert_eq!(post(&mut client, "/admin/flush"), 204);
+    }
+    let log = dir.path().join("events/_delta_log");
+    assert!(
+        log.join(format!("{:020}.checkpoint.parquet", 50)).exists() && !log.join(format!("{:020}.json", 51)).exists()
+    );
+    let output = crate::server::hourglass().args(["status", "--format", "json", "--data-dir"]).arg(dir.path()).output();
+    let status: Value = serde_json::from_slice(&output.unwrap().stdout).unwrap();
+    let at = status["last_flush"].as_str().unwrap_or_else(|| panic!("{status}"));
+    let age = chrono::Utc::now() - chrono::DateTime::parse_from_rfc3339(at).unwrap().to_utc();
+    assert!((0..3_600).contains(&age.num_seconds()), "{status}");
+}

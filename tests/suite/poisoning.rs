@@ -62,6 +62,16 @@ fn clicks(client: &mut Client) -> u64 {
     bodies.iter().map(clicks).sum()
 }
 
+/// The names of all files below `dir`.
+fn files(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
+    let below = |entry: fs::DirEntry| match entry.file_type().unwrap().is_dir() {
+        true => files(&entry.path()),
+        false => vec![entry.path().display().to_string()],
+    };
+    entries.flat_map(below).collect()
+}
+
 #[test]
 fn a_full_disk_refuses_posts_until_there_is_space_and_loses_nothing() {
     let Some(mount) = Mount::new(&["-t", "tmpfs", "-o", "size=2m"], Path::new("none")) else { return };
@@ -95,11 +105,29 @@ fn a_full_disk_refuses_posts_until_there_is_space_and_loses_nothing() {
     assert!(refused.body.contains("the disk is full"), "{}", refused.body);
     assert_eq!(clicks(&mut client), acknowledged, "reads go on");
 
+    // Who balances load, or runs the container, is told as well, and so is who asks for a flush.
+    let ready = client.get("/readyz");
+    assert_eq!((ready.status, ready.header("retry-after")), (503, Some("1")), "{}", ready.body);
+    assert!(ready.body.contains("the disk is full"), "{}", ready.body);
+    let health = hourglass().args(["healthcheck", "--url", &format!("http://{}", server.address)]).output().unwrap();
+    assert!(health.status.code() == Some(1) && text(&health.stderr).contains("the disk is full"), "{health:?}");
+    for _ in 0..3 {
+        let flush = client.post("/admin/flush").unwrap();
+        assert_eq!((flush.status, flush.header("retry-after")), (503, Some("1")), "{}", flush.body);
+        assert!(flush.body.contains("the disk is full"), "{}", flush.body);
+    }
+    let metrics = client.get("/metrics").body;
+    assert!(metrics.contains("\nhourglass_accepting_events 0\n") && metrics.contains("\nhourglass_disk_free_bytes "));
+    let left = files(&dir);
+    assert!(left.iter().all(|name| !name.ends_with(".tmp")), "{left:?}");
+    assert!(left.iter().filter(|name| name.ends_with(".spare")).count() <= 3, "{left:?}");
+
     fs::remove_file(&ballast).unwrap();
-    // Neither restart nor repair: the same process takes events again.
-    while post(&mut client, &mut acknowledged).status != 204 {
+    // Neither restart nor repair, nor a POST to try: the same process finds out by itself that there is room again.
+    while client.get("/readyz").status != 200 {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
+    assert_eq!(post(&mut client, &mut acknowledged).status, 204);
     for _ in 0..100 {
         assert_eq!(post(&mut client, &mut acknowledged).status, 204);
     }
@@ -234,7 +262,7 @@ fn a_clock_that_steps_back_and_forth_across_hours_loses_and_doubles_nothing() {
             assert_answers(&engine.snapshot(), &model).await;
             tokio::task::block_in_place(|| engine.close()).unwrap();
             let vfs: Arc<dyn Vfs> = Arc::new(Disk);
-            let report = verify::verify(dir.path(), &vfs, &|_, _| ()).unwrap();
+            let report = verify::verify(dir.path(), &vfs, &*clock, &|_, _| ()).unwrap();
             assert!(report.is_sound(), "{report:#?}");
         }
     });

@@ -163,6 +163,167 @@ fn a_copy_comes_back_through_its_reader() {
     assert!(!Path::new(&copied("n.csv")).exists() && !Path::new(&copied("n.csv.part")).exists());
 }
 
+/// Bug: the same error ended the shell in one way on a directory and in another through a server, and a data file that is
+/// missing looked like a statement at fault. Consequence: a script could not tell whom to call. Cure: one table of exit codes
+/// by the kind of error, and each kind has a problem of its own.
+#[test]
+fn an_error_ends_the_shell_alike_on_a_directory_and_through_a_server() {
+    let store = store();
+    let memory = ("HOURGLASS_QUERY_MEMORY_BYTES", "8MiB");
+    let server = Server::start(store.path(), &[memory]);
+    let url = format!("http://{}", server.address);
+    let missing = store.path().join("missing.sql").display().to_string();
+    let partition = fs::read_dir(store.path().join("events/date=2020-01-01/hour=00")).unwrap();
+    let files: Vec<_> =
+        partition.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some()).collect();
+    for (statement, code) in [
+        ("SELECT nothing FROM events", 65),
+        ("SELEC 1", 65),
+        ("DELETE FROM events", 65),
+        ("SELECT 1; SELECT 'open", 65),
+        ("SELECT * FROM nowhere", 65),
+        ("SELECT $1", 65),
+        ("SELECT CAST('x' AS INT)", 65),
+        ("SET datafusion.runtime.memory_limit = '1G'", 65),
+        ("SET hourglass.rollups = maybe", 65),
+        ("SELECT arrow_cast(9000000000000000, 'Timestamp(Second, None)') AS t", 65),
+        ("\\run nothing", 65),
+        ("\\run top_users start=0", 65),
+        ("\\run top_users start=yesterday end=0", 65),
+        ("\\nonsense", 65),
+        ("\\d nothing", 65),
+        (&format!("\\i {missing}"), 74),
+        ("SELECT array_agg(value) FROM generate_series(1, 3000000)", 75),
+        ("files gone", 66),
+    ] {
+        let mut statement = statement.to_string();
+        if statement == "files gone" {
+            files.iter().for_each(|file| fs::remove_file(file).unwrap());
+            statement = "SELECT max(user_id || 'x') FROM events WHERE hour = 0".to_string();
+        }
+        let store = store.path().to_str().unwrap();
+        let ask = |target: [&str; 2]| {
+            let mut command = hourglass();
+            command.arg("sql").args(target).args(["--format", "csv", "-c", &statement]).env(memory.0, memory.1);
+            command.output().unwrap()
+        };
+        let (here, there) = (ask(["--data-dir", store]), ask(["--url", &url]));
+        let said = format!("{statement}\n{}\n{}", text(&here.stderr), text(&there.stderr));
+        assert_eq!((here.status.code(), there.status.code()), (Some(code), Some(code)), "{said}");
+    }
+}
+
+/// Bug: a script that began with a byte order mark, as Windows writes it, was refused, or its first command was taken for a
+/// statement. Cure: the mark is no part of the text.
+#[test]
+fn a_script_may_begin_with_a_byte_order_mark() {
+    let store = store();
+    let file = store.path().join("a.sql");
+    for script in
+        ["\u{feff}SELECT 1 AS a;\r\n", "\u{feff}\\pset format csv\r\nSELECT 1 AS a", "\u{feff}-- x\nSELECT 1 AS a;\n"]
+    {
+        fs::write(&file, script).unwrap();
+        let file = file.to_str().unwrap();
+        assert_eq!(answer(&sql(store.path(), &["--format", "csv", "-f", file])), "a\n1\n");
+        assert_eq!(answer(&sql(store.path(), &["--format", "csv", "-c", &format!(".read {file}")])), "a\n1\n");
+        assert_eq!(answer(&piped(store.path(), script)), "a\n1\n");
+        assert_eq!(answer(&sql(store.path(), &["--format", "csv", "-c", script])), "a\n1\n");
+    }
+    fs::write(&file, b"SELECT 1;\nSELECT '\xff';\n").unwrap();
+    let refused = sql(store.path(), &["-f", file.to_str().unwrap()]);
+    assert_eq!(refused.status.code(), Some(65));
+    assert!(text(&refused.stderr).contains("a.sql: line 2 is not UTF-8"), "{}", text(&refused.stderr));
+}
+
+/// Bug: what cannot be seen in a user's name, a text's direction and a terminal's orders among it, reached the terminal as it
+/// was. Cure: what people read has it escaped, and what programs read is data.
+#[test]
+fn what_cannot_be_seen_is_escaped_for_people_and_stays_data_for_programs() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&dir.path().join("store"), &[]);
+    let mut client = server.connect();
+    let user = "a\u{202e}b\u{200b}c\u{1b}[31m\u{feff}d\u{9b}\u{e0041}";
+    let encoded: String = user.bytes().map(|byte| format!("%{byte:02x}")).collect();
+    assert_eq!(client.post(&format!("/analytics?timestamp=0&user={encoded}&event=click")).unwrap().status, 204);
+    let shown = |format: &str, statement: &str| {
+        let output = sql(&dir.path().join("store"), &["--format", format, "-c", statement]);
+        text(&output.stdout) + &text(&output.stderr)
+    };
+    let escaped = r"a\u{202e}b\u{200b}c\u{1b}[31m\u{feff}d\u{9b}\u{e0041}";
+    for format in ["table", "expanded", "markdown"] {
+        let text = shown(format, "SELECT user_id FROM events");
+        assert!(
+            text.contains(escaped) && !text.contains(|c: char| user.contains(c) && !c.is_ascii_graphic()),
+            "{text}"
+        );
+    }
+    let error = shown("table", &format!("SELECT \"{user}\" FROM events"));
+    assert!(error.contains(escaped) && !error.contains('\u{202e}') && !error.contains('\u{1b}'), "{error}");
+    assert_eq!(shown("csv", "SELECT user_id FROM events"), format!("user_id\n{user}\n"));
+    assert_eq!(shown("json", "SELECT user_id FROM events"), format!("{}\n", serde_json::json!([{ "user_id": user }])));
+}
+
+/// Bug: a CR at the end of the last field of a line of CSV was lost by `import`. Consequence: a copy was not what it was copied
+/// from. Cure: a field in quotes is what stands between them.
+#[test]
+fn a_copy_to_csv_is_imported_as_what_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = dir.path().join("store");
+    let users = [
+        "plain",
+        " led",
+        "trailed ",
+        "\ttab\t",
+        "com,ma",
+        "semi;colon",
+        "quo\"te",
+        "\"",
+        "\"\"",
+        "'",
+        "line\nend",
+        "cr\rlf\r\n",
+        "\n",
+        "\r",
+        "back\\slash",
+        "\\N",
+        "NULL",
+        "null",
+        "nul\0",
+        "Zoë 日本",
+        "\u{feff}mark",
+        "=1+1",
+        "#",
+        "1",
+        "-",
+        "a\tb",
+        " ",
+    ];
+    let server = Server::start(&store, &[]);
+    let mut client = server.connect();
+    let lines: String = users
+        .iter()
+        .zip(0..)
+        .map(|(user, i)| format!("{}\n", serde_json::json!({ "timestamp": i, "user": user, "event": "click" })))
+        .collect();
+    let headers = "content-type: application/x-ndjson\r\n";
+    assert_eq!(client.request("POST", "/events", headers, lines.as_bytes()).unwrap().status, 200);
+    for (columns, file) in [
+        ("timestamp, event, user_id", "last.csv"),
+        ("user_id, timestamp, event", "first.csv"),
+        ("timestamp, user_id, event", "x.ndjson"),
+    ] {
+        let copied = dir.path().join(file).display().to_string();
+        answer(&sql(&store, &["-c", &format!("\\copy (SELECT {columns} FROM events) to '{copied}'")]));
+        let again = dir.path().join(format!("{file}.store"));
+        let imported = hourglass().args(["import", &copied, "--data-dir"]).arg(&again).output().unwrap();
+        assert!(imported.status.success(), "{}", text(&imported.stderr));
+        let all = sql(&again, &["--format", "json", "-c", "SELECT user_id FROM events ORDER BY timestamp"]);
+        let read: Vec<serde_json::Value> = serde_json::from_str(&answer(&all)).unwrap();
+        let read: Vec<&str> = read.iter().map(|row| row["user_id"].as_str().unwrap()).collect();
+        assert_eq!(read, users, "{file}");
+    }
+}
+
 #[test]
 fn commands_answer_in_scripts_too() {
     let store = store();

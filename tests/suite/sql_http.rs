@@ -71,6 +71,120 @@ fn parameters_and_options_come_with_the_statement() {
     assert_eq!(get.body, r#"[{"user":"ana"}]"#);
 }
 
+/// Bug: the weights of `Accept` were ignored, and `q=0` too. Consequence: a client that refused a format got it. Cure: the
+/// weights count (RFC 9110, section 12.5.1), and 406 names the formats where all of them are refused.
+#[test]
+fn the_answer_has_the_format_that_is_wanted_most() {
+    let (_dir, _server, mut client) = start();
+    let mut kind = |target: &str, accept: &str| {
+        let answer = client.request("GET", target, &format!("accept: {accept}\r\n"), b"").unwrap();
+        (answer.status, answer.header("content-type").unwrap_or_default().to_string(), answer.body)
+    };
+    for target in ["/sql?q=SELECT+1+AS+a", "/queries/partition_sizes?limit=1"] {
+        for (accept, expected) in [
+            ("*/*", "application/json"),
+            ("application/json;q=0.5, text/csv", "text/csv"),
+            ("application/json;q=0, */*;q=0.1", "application/x-ndjson"),
+            ("text/csv;q=0, text/*", "text/tab-separated-values"),
+            ("image/png, text/csv;q=0.001", "text/csv"),
+        ] {
+            let (status, kind, _) = kind(target, accept);
+            assert_eq!((status, kind.as_str()), (200, expected), "{target} {accept}");
+        }
+        for accept in ["*/*;q=0", "text/csv;q=0", "image/png", "text/csv;q=1.5"] {
+            let (status, _, body) = kind(target, accept);
+            assert!(status == 406 && body.contains("application/vnd.apache.parquet"), "{target} {accept}: {body}");
+        }
+    }
+    // The three lines are for everybody who does not want JSON more.
+    let hour = "/analytics?timestamp=0";
+    for accept in
+        ["*/*", "*/*;q=0", "application/*", "application/json;q=0", "application/json;q=0.5, */*", "image/png"]
+    {
+        let (status, kind, body) = kind(hour, accept);
+        assert_eq!((status, kind.as_str()), (200, "text/plain; charset=utf-8"), "{accept}");
+        assert_eq!(body, "unique_users,1\nclicks,1\nimpressions,0\n");
+    }
+    for accept in ["application/json", "application/json, text/plain, */*", "text/plain;q=0.5,application/json;q=0.6"] {
+        assert_eq!(kind(hour, accept).1, "application/json", "{accept}");
+    }
+}
+
+#[test]
+fn a_url_alone_names_the_format() {
+    let (_dir, _server, mut client) = start();
+    let csv = "a\n1\n";
+    let mut ask = |method: &str, target: &str, headers: &str, body: &str| {
+        let answer = client.request(method, target, headers, body.as_bytes()).unwrap();
+        (answer.status, answer.body)
+    };
+    let json = "accept: application/json\r\n";
+    assert_eq!(ask("GET", "/sql?q=SELECT+1+AS+a&format=csv", json, ""), (200, csv.into()));
+    assert_eq!(ask("GET", "/sql?format=ndjson&q=SELECT+$a+AS+a&a=1", "", ""), (200, "{\"a\":\"1\"}\n".into()));
+    assert_eq!(ask("POST", "/sql?format=csv", json, "SELECT 1 AS a"), (200, csv.into()));
+    let body = r#"{"query": "SELECT 1 AS a", "format": "csv"}"#;
+    assert_eq!(ask("POST", "/sql", "content-type: application/json\r\n", body), (200, csv.into()));
+    let tsv =
+        ask("POST", "/sql?format=tsv", "content-type: application/json\r\n", &body.replace("1 AS a", "1 AS a, 2 AS b"));
+    assert_eq!(tsv, (200, "a\tb\n1\t2\n".into()));
+    let named = ask("GET", "/queries/top_users?start=0&end=1970-01-02&limit=1&format=csv", json, "");
+    assert!(named.1.starts_with("user_id,events,"), "{}", named.1);
+    for (method, target, body) in [
+        ("GET", "/sql?q=SELECT+1&format=xls", ""),
+        ("GET", "/sql?q=SELECT+1&format=", ""),
+        ("GET", "/queries/partition_sizes?format=CSVs", ""),
+        ("POST", "/sql?format=xls", "SELECT 1"),
+    ] {
+        let (status, problem) = ask(method, target, "", body);
+        assert!(
+            status == 400 && problem.contains("the formats are json, ndjson, csv, tsv, arrow, parquet"),
+            "{problem}"
+        );
+    }
+}
+
+/// A byte order mark, as Windows writes it, before a statement and before a body of JSON.
+#[test]
+fn a_byte_order_mark_is_no_part_of_a_statement() {
+    let (_dir, _server, mut client) = start();
+    for (kind, body) in
+        [("application/sql", "\u{feff}SELECT 1 AS a"), ("application/json", "\u{feff}{\"query\": \"SELECT 1 AS a\"}")]
+    {
+        let answer = client.request("POST", "/sql", &format!("content-type: {kind}\r\n"), body.as_bytes()).unwrap();
+        assert_eq!((answer.status, answer.body.as_str()), (200, r#"[{"a":1}]"#), "{kind}");
+    }
+}
+
+#[test]
+fn a_folder_of_ones_own_is_served_beside_the_library() {
+    let dir = tempfile::tempdir().unwrap();
+    let queries = dir.path().join("queries");
+    std::fs::create_dir(&queries).unwrap();
+    let text = "-- Events of a user.\n-- $user text: who\nSELECT count(*) AS n FROM events WHERE user_id = $user;\n";
+    std::fs::write(queries.join("of-user.sql"), text).unwrap();
+    let server = Server::start(&dir.path().join("store"), &[("HOURGLASS_QUERIES", queries.to_str().unwrap())]);
+    let mut client = server.connect();
+    client.post("/analytics?timestamp=0&user=ana&event=click").unwrap();
+    assert_eq!(client.get("/queries/of-user?user=ana&format=csv").body, "n\n1\n");
+    let list: serde_json::Value = serde_json::from_str(&client.get("/queries").body).unwrap();
+    assert!(list.as_array().unwrap().iter().any(|named| named["name"] == "of-user"), "{list}");
+    assert!(list.as_array().unwrap().iter().any(|named| named["name"] == "top_users"), "{list}");
+    // The shell of that server knows it, too.
+    let url = format!("http://{}", server.address);
+    let run = |args: &[&str]| crate::server::hourglass().args(["sql", "--format", "csv"]).args(args).output().unwrap();
+    let listed = run(&["--url", &url, "-c", "\\l"]);
+    assert!(String::from_utf8_lossy(&listed.stdout).contains("of-user,user=…,Events of a user."), "{listed:?}");
+    let store = dir.path().join("store");
+    let (store, queries) = (store.to_str().unwrap(), queries.to_str().unwrap());
+    let here = run(&["--data-dir", store, "--queries", queries, "-c", "\\run of-user user=ana"]);
+    let there = run(&["--url", &url, "-c", "\\run of-user user=ana"]);
+    assert_eq!((&here.stdout, &there.stdout), (&b"n\n1\n".to_vec(), &b"n\n1\n".to_vec()), "{here:?} {there:?}");
+    std::fs::write(std::path::Path::new(queries).join("bad.sql"), "SELECT FROM WHERE").unwrap();
+    let refused = run(&["--data-dir", store, "--queries", queries, "-c", "SELECT 1"]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("bad.sql: line 1, column "), "{refused:?}");
+    assert_eq!(refused.status.code(), Some(78));
+}
+
 #[test]
 fn a_fault_in_a_statement_is_a_problem_with_its_place() {
     let (_dir, _server, mut client) = start();

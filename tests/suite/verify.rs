@@ -122,7 +122,7 @@ fn disk() -> Arc<dyn Vfs> {
 }
 
 fn check(dir: &Path) -> Report {
-    verify::verify(dir, &disk(), &|_, _| ()).unwrap()
+    verify::verify(dir, &disk(), &*ManualClock::at(FIRST_HOUR * HOUR_US), &|_, _| ()).unwrap()
 }
 
 fn repair(dir: &Path) -> (Vec<String>, Report) {
@@ -407,9 +407,9 @@ fn a_flipped_bit_anywhere_is_reported_or_changes_no_answer() {
         damaged[at] ^= 1 << bit;
         fs::write(path, damaged).unwrap();
         let place = format!("{} byte {at} of {}, bit {bit}", path.display(), whole.len());
-        match verify::verify(dir, &disk(), &|_, _| ()) {
+        match verify::verify(dir, &disk(), &*ManualClock::at(FIRST_HOUR * HOUR_US), &|_, _| ()) {
             Ok(report) if report.is_sound() && report.notes.is_empty() => {
-                // The end of the log cannot be told from a write that a crash tore.
+                // The end of the log cannot be told from a write that did not end.
                 let is_tail = *path == segment && at >= last_frame(&segment);
                 let model = if is_tail { &built.before_last } else { &built.model };
                 let store = ReadOnly::open(dir, &EngineOptions::default(), &disk())

@@ -21,6 +21,7 @@ use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
 pub use self::totals::{Measure, RollupExec};
+use super::functions;
 use super::receipt::Receipt;
 use super::spans;
 use super::table::{self, EventsTable};

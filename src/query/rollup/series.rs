@@ -22,7 +22,7 @@ use datafusion::datasource::{TableType, provider_as_source};
 use datafusion::error::DataFusionError;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::functions::expr_fn::coalesce;
-use datafusion::functions_aggregate::expr_fn::{max, sum};
+use datafusion::functions_aggregate::expr_fn::max;
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{
@@ -37,7 +37,8 @@ use datafusion::scalar::ScalarValue;
 use futures::stream;
 
 use super::Below;
-use super::spans::{Spans, Split, Unit, is_hour_of_day};
+use super::functions::{self, unit::Unit};
+use super::spans::{Spans, Split, is_hour_of_day};
 use super::table::partition_values;
 use crate::event::{EventKind, timestamp_type};
 use crate::hour::Hour;
@@ -203,7 +204,7 @@ fn weigh(expr: &Expr, looks: &Looks, within_an_hour: bool, below: &Below) -> Res
             plain(coalesce(vec![filtered(sum(relation_column(WEIGHT)), counted)?, lit(0_i64)]))
         }
         ("sum", false) if is_hourly && argument.get_type(&*below.scan.projected_schema)? == DataType::Int64 => {
-            plain(filtered(sum(argument.clone() * relation_column(WEIGHT)), filter)?)
+            plain(filtered(sum(functions::product(argument, &relation_column(WEIGHT))), filter)?)
         }
         ("min", _) if column == "timestamp" && !own.event => {
             plain(filtered(datafusion::functions_aggregate::expr_fn::min(relation_column(FIRST)), filter)?)
@@ -212,6 +213,11 @@ fn weigh(expr: &Expr, looks: &Looks, within_an_hour: bool, below: &Below) -> Res
         ("min" | "max", _) | ("count", true) if is_hourly => plain(expr.clone()),
         _ => Ok(None),
     }
+}
+
+/// A sum that tells an overflow.
+fn sum(of: Expr) -> Expr {
+    functions::sum().call(vec![of])
 }
 
 fn relation_column(name: &str) -> Expr {

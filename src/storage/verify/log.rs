@@ -36,9 +36,10 @@ fn intact(replay: Replay, data_dir: &Path, flushed: Lsn) -> Log {
     if let Some(last) = replay.segments.last() {
         let path = below(&last.path);
         if last.torn {
-            let torn = Finding::new(&path, "the last frame is not whole: a crash tore it while it was written");
+            let torn =
+                Finding::new(&path, "the last frame is not whole: its write did not end, by a crash or on a full disk");
             let means =
-                "nothing, if there was a crash: it was not acknowledged. Without one, the last frame is damaged";
+                "nothing, if the write did not end: it was not acknowledged. If it did, the last frame is damaged";
             log.notes.push(torn.at(last.end).means(means).advice("The next start cuts it off"));
         }
         if last.last_lsn < flushed {

@@ -24,8 +24,9 @@ use serde::Serialize;
 
 use self::log::Log;
 use self::table::Table;
-use super::engine;
-use super::keys;
+use super::Lsn;
+use super::directory;
+use super::key_files;
 use super::lake;
 use super::object::VfsStore;
 use super::vfs::{Lock, Vfs};
@@ -146,13 +147,13 @@ pub struct TableTotals {
 ///
 /// # Errors
 /// Where there is no store, a newer version's, or one that cannot be read at all. Damage is no error: the report has it.
-pub fn verify(data_dir: &Path, vfs: &Arc<dyn Vfs>, progress: Progress<'_>) -> Result<Report> {
+pub fn verify(data_dir: &Path, vfs: &Arc<dyn Vfs>, clock: &dyn Clock, progress: Progress<'_>) -> Result<Report> {
     let in_use = |data_dir: &Path| {
         let path = data_dir.join("lock");
         // Taken for an instant only, and never created.
         vfs.metadata(&path).is_ok() && vfs.lock(&path).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     };
-    let mut report = check(data_dir, vfs, progress)?;
+    let mut report = check(data_dir, vfs, clock, progress)?;
     report.in_use = in_use(data_dir);
     if report.in_use {
         // What is being written looks like what a crash left.
@@ -167,10 +168,10 @@ pub fn verify_log(vfs: &dyn Vfs, dir: &Path) -> Result<Report> {
     Ok(Report { log: log.totals, damage: log.findings, notes: log.notes, ..Report::default() })
 }
 
-fn check(data_dir: &Path, vfs: &Arc<dyn Vfs>, progress: Progress<'_>) -> Result<Report> {
+fn check(data_dir: &Path, vfs: &Arc<dyn Vfs>, clock: &dyn Clock, progress: Progress<'_>) -> Result<Report> {
     let data_dir = std::path::absolute(data_dir).map_err(Error::io(data_dir, "find"))?;
     let mut report = Report::default();
-    let node = match engine::directory_meta(&**vfs, &data_dir, false) {
+    let node = match directory::meta(&**vfs, &data_dir, false) {
         Ok(meta) => meta.node,
         Err(error @ Error::Damaged { .. }) => {
             let unknown = "which events of the log are in the table cannot be told, so nothing else was checked";
@@ -186,10 +187,11 @@ fn check(data_dir: &Path, vfs: &Arc<dyn Vfs>, progress: Progress<'_>) -> Result<
     report.damage.extend(checked.findings);
     table.cross_check(&store, &node, &mut report);
     report.damage.extend(log.findings);
-    let (keys, damaged) = keys::check(&**vfs, &data_dir)?;
-    let affects = "no event: the server does not start, and without the file requests sent again may count twice";
-    report.damage.extend(damaged.into_iter().map(|error| Finding::of_error(error, &data_dir).means(affects)));
-    report.keys = keys;
+    let flushed = table.flushed.unwrap_or(Lsn::MAX);
+    let keys = key_files::check(&**vfs, &data_dir, flushed, &table.key_files, || clock.now_us())?;
+    let affects = "no event that is stored; without the file, requests that are sent again under its keys count twice";
+    report.damage.extend(keys.damaged.into_iter().map(|error| Finding::of_error(error, &data_dir).means(affects)));
+    report.keys = keys.keys;
     report.notes.extend(log.notes);
     if report.is_sound() {
         report.notes.extend(table.leftovers(&store, &node)?);
@@ -243,16 +245,16 @@ pub fn repair(
     progress: Progress<'_>,
 ) -> Result<(Vec<Moved>, Report)> {
     // First a look: where there is no store, no lock is left behind.
-    match engine::directory_meta(&**vfs, data_dir, false) {
+    match directory::meta(&**vfs, data_dir, false) {
         Ok(_) | Err(Error::Damaged { .. }) => {}
         Err(error) => return Err(error),
     }
-    let _lock: Box<dyn Lock> = engine::lock(&**vfs, data_dir)?;
+    let _lock: Box<dyn Lock> = directory::lock(&**vfs, data_dir)?;
     let started = chrono::DateTime::from_timestamp_micros(clock.now_us()).unwrap_or_default();
     let aside = PathBuf::from(ASIDE_DIR).join(started.format("%Y-%m-%dT%H-%M-%SZ").to_string());
     let mut moved = Vec::new();
     loop {
-        let report = check(data_dir, vfs, progress)?;
+        let report = check(data_dir, vfs, clock, progress)?;
         let findings = report.damage.iter().chain(&report.notes);
         let before = moved.len();
         for finding in findings.filter(|finding| finding.movable) {

@@ -14,7 +14,7 @@ use super::{Finding, MOVE, RESTORE, Report, TableTotals, files, first_line};
 use crate::error::{Error, Result};
 use crate::hour::Hour;
 use crate::storage::Lsn;
-use crate::storage::keys::KEYS_DIR;
+use crate::storage::key_files::{KEYS_DIR, KeyFileRecord};
 use crate::storage::lake::{self, DataFile, LOG_DIR, Lake, LakeRuntime, TABLE_DIR};
 use crate::storage::object::VfsStore;
 use crate::storage::vfs::Entry;
@@ -29,6 +29,8 @@ pub struct Table {
     pub files: Vec<Listed>,
     /// Data files of which the library and the commits do not say the same.
     pub disputed: Vec<Disputed>,
+    /// What the table says of the files of idempotency keys.
+    pub key_files: Vec<KeyFileRecord>,
     pub findings: Vec<Finding>,
     commits: Commits,
     /// The name of the newest checkpoint.
@@ -49,7 +51,7 @@ impl Table {
         let opened = runtime.block_on(async {
             let (lake, files, flushed) = Lake::open(store.clone(), node, false).await?;
             let (version, columns) = lake.version_and_columns()?;
-            Ok((version, columns, files, flushed))
+            Ok((version, columns, files, flushed, lake.key_files().to_vec()))
         });
         let (vfs, data_dir) = store.vfs();
         let entries = match vfs.list(&data_dir.join(LOG_DIR)) {
@@ -66,8 +68,9 @@ impl Table {
         (table.commits, table.findings) = Commits::read(store, node, &entries, through);
         table.look_at_checkpoints(store, &entries);
         match opened {
-            Ok((_, columns, files, flushed)) => {
+            Ok((_, columns, files, flushed, key_files)) => {
                 table.flushed = Some(flushed);
+                table.key_files = key_files;
                 let expected = ["timestamp", "user_id", "event", "date", "hour"];
                 if let Some(missing) = expected.iter().find(|name| !columns.iter().any(|column| column == *name)) {
                     let lacking = Finding::new(LOG_DIR, format!("the table's schema lacks the column {missing}"));
@@ -252,7 +255,8 @@ impl Table {
         (due != flushed + 1).then(|| finding(LOG_DIR, what))
     }
 
-    /// Files of a flush or a write that a crash cut short, in a store where nothing is missing.
+    /// Files of a flush or a write that did not end, in a store where nothing is missing. Whether it was a crash or a full disk
+    /// they do not tell.
     pub fn leftovers(&self, store: &VfsStore, node: &str) -> Result<Vec<Finding>> {
         let (vfs, data_dir) = store.vfs();
         let named: BTreeSet<&Location> = self.files.iter().map(|listed| &listed.file.location).collect();
@@ -272,7 +276,10 @@ impl Table {
                 if meta.is_dir && folder.as_ref().starts_with(TABLE_DIR) {
                     folders.push(location);
                 } else if name.ends_with(".tmp") {
-                    let left = Finding::new(location, "a temporary file that a crash left behind");
+                    let left = Finding::new(
+                        location,
+                        "a temporary file of a write that did not end, by a crash or on a full disk",
+                    );
                     leftovers.push(left.means("nothing").advice(MOVE).movable_if(true));
                 } else if is_orphan {
                     let left =

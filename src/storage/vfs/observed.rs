@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Entry, Lock, Meta, Vfs, VfsFile};
+use super::{Entry, Lock, Meta, Room, Vfs, VfsFile};
 
 /// What is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,6 +21,7 @@ pub enum CallKind {
     SyncDir,
     SyncFilesystem,
     Lock,
+    Room,
     Read,
     Write,
     SyncData,
@@ -175,5 +176,9 @@ impl<V: Vfs, O: Observer> Vfs for Observed<V, O> {
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
         self.call(CallKind::Lock, path, || self.inner.lock(path))
+    }
+
+    fn room(&self, path: &Path) -> io::Result<Room> {
+        self.call(CallKind::Room, path, || self.inner.room(path))
     }
 }

@@ -31,7 +31,7 @@
 //! What it deliberately lacks: compression (a frame lives until the next flush, seconds to an hour) and a footer (the next
 //! segment's base LSN says where this one had to end).
 
-use crate::event::{EVENT_BYTES, EventBatch, Key, Keyed};
+use crate::event::{Content, EVENT_BYTES, EventBatch, Key, Keyed};
 use crate::storage::Lsn;
 
 pub const SEGMENT_HEADER_LEN: usize = 64;
@@ -120,7 +120,7 @@ pub fn encode(buffer: &mut Vec<u8>, segment: &SegmentHeader, first_lsn: Lsn, bat
     batch.user_ends().iter().for_each(|end| buffer.extend_from_slice(&end.to_le_bytes()));
     buffer.extend_from_slice(batch.kinds());
     buffer.extend_from_slice(batch.users().as_bytes());
-    for Keyed { first, rows, key } in batch.keyed() {
+    for Keyed { first, rows, key, .. } in batch.keyed() {
         buffer.extend_from_slice(&first.to_le_bytes());
         buffer.extend_from_slice(&rows.to_le_bytes());
         buffer.extend_from_slice(&key.0);
@@ -181,7 +181,7 @@ impl<'a> Frame<'a> {
 fn keyed_events(bytes: &[u8]) -> Option<Vec<Keyed>> {
     let keyed = |bytes: &[u8]| {
         let key = Key(bytes[8..].try_into().expect("sixteen bytes"));
-        Keyed { first: u32_at(bytes, 0), rows: u32_at(bytes, 4), key }
+        Keyed { first: u32_at(bytes, 0), rows: u32_at(bytes, 4), key, content: Content::UNKNOWN }
     };
     bytes.len().is_multiple_of(KEYED_LEN).then(|| bytes.chunks_exact(KEYED_LEN).map(keyed).collect())
 }

@@ -31,6 +31,9 @@ pub const WAL_DIR: &str = "wal";
 /// Spare segments kept; more are removed.
 const SPARES: usize = 2;
 
+/// Bytes written to find out whether there is room again, at most.
+const PROBE_BYTES: usize = 1 << 20;
+
 /// The log's writing end. Owned by the writer thread alone.
 #[derive(Debug)]
 pub struct Wal {
@@ -44,7 +47,17 @@ pub struct Wal {
     next_lsn: Lsn,
     /// The frame being written; kept for its capacity.
     buffer: Vec<u8>,
+    /// What the last append that failed could not do.
+    failed: Step,
     closed: Arc<ClosedSegments>,
+}
+
+/// The steps of an append.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Rotate,
+    /// Of so many bytes.
+    Write(usize),
 }
 
 /// Segments no longer written to: shared between the writer, which closes them and takes spares, and the flusher, which
@@ -62,6 +75,8 @@ pub struct ClosedSegments {
 struct Lists {
     closed: VecDeque<Closed>,
     spares: Vec<PathBuf>,
+    /// Spares whose names are not durable yet.
+    recycled: Vec<PathBuf>,
     spares_made: u64,
 }
 
@@ -105,6 +120,7 @@ impl Wal {
             offset,
             next_lsn,
             buffer: Vec::new(),
+            failed: Step::Write(1),
             closed,
         })
     }
@@ -116,10 +132,12 @@ impl Wal {
     /// any other the log's end is unknown: the caller must not append again, nor retry the sync.
     pub fn append(&mut self, batch: &EventBatch) -> Result<Lsn> {
         if self.offset > SEGMENT_HEADER_LEN as u64 && self.offset + batch.byte_len() as u64 > self.segment_bytes {
+            self.failed = Step::Rotate;
             self.rotate()?;
         }
         let first = self.next_lsn;
         frame::encode(&mut self.buffer, &self.segment, first, batch);
+        self.failed = Step::Write(self.buffer.len());
         if let Err(cause) = self.file.write_all_at(&self.buffer, self.offset) {
             return Err(self.undo_write(cause));
         }
@@ -139,6 +157,16 @@ impl Wal {
             Ok(()) => Error::io(&self.path, "write")(cause),
             Err(error) => Error::io(&self.path, "undo a write")(io::Error::other(error)),
         }
+    }
+
+    /// Tries again the step at which the last append failed, without its events: the next segment is begun, or as many bytes are
+    /// written behind the log's end and cut off again. What a crash in between leaves there is no frame.
+    pub fn probe(&mut self) -> Result<()> {
+        let Step::Write(len) = self.failed else { return self.rotate() };
+        let zeros = vec![0; len.min(PROBE_BYTES)];
+        let written = self.file.write_all_at(&zeros, self.offset);
+        let cut = self.file.set_len(self.offset);
+        written.and(cut).map_err(Error::io(&self.path, "write"))
     }
 
     fn rotate(&mut self) -> Result<()> {
@@ -181,24 +209,27 @@ impl ClosedSegments {
     /// no hole.
     pub fn release_through(&self, flushed: Lsn) -> Result<()> {
         let mut lists = self.lock();
-        let mut recycled = Vec::new();
-        let mut changed = false;
-        while lists.closed.front().is_some_and(|segment| segment.last_lsn <= flushed) {
-            let path = lists.closed.pop_front().expect("just seen").path;
-            if lists.spares.len() + recycled.len() < SPARES {
+        let mut changed = !lists.recycled.is_empty();
+        while let Some(segment) = lists.closed.front().filter(|segment| segment.last_lsn <= flushed) {
+            let path = segment.path.clone();
+            if lists.spares.len() + lists.recycled.len() < SPARES {
                 lists.spares_made += 1;
                 let spare = self.spare_path(lists.spares_made);
-                self.vfs.rename(&path, &spare).map_err(Error::io(&path, "recycle"))?;
-                recycled.push(spare);
+                if is_there(self.vfs.rename(&path, &spare)).map_err(Error::io(&path, "recycle"))? {
+                    lists.recycled.push(spare);
+                }
             } else {
-                self.vfs.remove_file(&path).map_err(Error::io(&path, "remove"))?;
+                is_there(self.vfs.remove_file(&path)).map_err(Error::io(&path, "remove"))?;
             }
+            // Only where that has succeeded: else the next release finds it here again.
+            lists.closed.pop_front();
             changed = true;
         }
         if changed {
             self.vfs.sync_dir(&self.dir).map_err(Error::io(&self.dir, "sync"))?;
         }
         // Only now: written over before its new name is durable, a spare could come back as the segment it was.
+        let mut recycled = std::mem::take(&mut lists.recycled);
         lists.spares.append(&mut recycled);
         Ok(())
     }
@@ -223,6 +254,15 @@ impl ClosedSegments {
     }
 }
 
+/// Whether a file to be let go of was there: the answer to an earlier try may have been lost.
+fn is_there(gone: io::Result<()>) -> io::Result<bool> {
+    match gone {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// Gives a log that has no spare one for its first segment, so that the first syncs, too, are into blocks that exist: one that
 /// extends a file takes twice as long. Where the disk is too full for that, events are still taken.
 pub fn prepare_first(vfs: &dyn Vfs, dir: &Path, segment_bytes: u64) {
@@ -238,17 +278,20 @@ pub fn prepare_first(vfs: &dyn Vfs, dir: &Path, segment_bytes: u64) {
     }
 }
 
-/// Writes zeros.
+/// Writes zeros. Where that fails the file goes again: on a full disk it would take the room that events need.
 fn preallocate(vfs: &dyn Vfs, path: &Path, len: u64) -> Result<()> {
     let file = vfs.create(path).map_err(Error::io(path, "create"))?;
     let zeros = vec![0; len.min(1 << 20) as usize];
-    let mut offset = 0;
-    while offset < len {
-        let len = zeros.len().min((len - offset) as usize);
-        file.write_all_at(&zeros[..len], offset).map_err(Error::io(path, "preallocate"))?;
-        offset += len as u64;
-    }
-    file.sync_data().map_err(Error::io(path, "sync"))
+    let write = || -> Result<()> {
+        let mut offset = 0;
+        while offset < len {
+            let len = zeros.len().min((len - offset) as usize);
+            file.write_all_at(&zeros[..len], offset).map_err(Error::io(path, "preallocate"))?;
+            offset += len as u64;
+        }
+        file.sync_data().map_err(Error::io(path, "sync"))
+    };
+    write().inspect_err(|_| drop(vfs.remove_file(path)))
 }
 
 /// Spares of an earlier run, renumbered by their names; a name that cannot be read is left alone.
@@ -304,7 +347,7 @@ pub fn list_segments(vfs: &dyn Vfs, dir: &Path) -> Result<Vec<SegmentInfo>> {
 fn cut_tail(vfs: &dyn Vfs, segment: &replay::Segment) -> Result<()> {
     if segment.torn {
         let (path, offset, bytes) = (segment.path.display(), segment.end, segment.file_len - segment.end);
-        tracing::warn!(%path, offset, bytes, "the log's tail was torn by a crash and is cut; nothing acknowledged was in it");
+        tracing::warn!(%path, offset, bytes, "a write at the log's end did not end and is cut off; nothing acknowledged was in it");
     }
     if segment.end == 0 {
         // Born torn: with no header it would read as damage once a later segment follows.
@@ -335,7 +378,8 @@ fn start_segment(
     let start = || -> io::Result<Arc<dyn VfsFile>> {
         let file = match spare {
             Some(spare) => {
-                vfs.rename(&spare, &path)?;
+                // Not used, it stays a spare.
+                vfs.rename(&spare, &path).inspect_err(|_| closed.lock().spares.push(spare))?;
                 vfs.open_write(&path)?
             }
             None => vfs.create(&path)?,

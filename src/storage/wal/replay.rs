@@ -27,6 +27,8 @@ pub struct Segment {
     /// Where it begins; 0 when there is none.
     pub last_frame: u64,
     pub file_len: u64,
+    /// When it was written to last, microseconds since the epoch.
+    pub modified_us: i64,
     /// The last LSN in it, or its base less one.
     pub last_lsn: Lsn,
     pub frames: u64,
@@ -42,6 +44,14 @@ pub struct Replay {
     pub next_lsn: Lsn,
     /// Events handed to `apply`.
     pub events: u64,
+}
+
+impl Replay {
+    /// When the oldest segment with events above `flushed` was written to last, microseconds since the epoch.
+    pub fn oldest_us(&self, flushed: Lsn) -> Option<i64> {
+        let unflushed = |segment: &&Segment| segment.frames > 0 && segment.last_lsn > flushed;
+        self.segments.iter().find(unflushed).map(|segment| segment.modified_us)
+    }
 }
 
 pub fn segment_path(dir: &Path, sequence: u64) -> PathBuf {
@@ -82,12 +92,13 @@ pub fn replay(
     for (i, &sequence) in sequences.iter().enumerate() {
         let path = segment_path(dir, sequence);
         let bytes = vfs::read_all(vfs, &path).map_err(Error::io(&path, "read"))?;
+        let modified_us = vfs.metadata(&path).map_err(Error::io(&path, "read"))?.modified_us;
         let is_last = i + 1 == sequences.len();
         let Some(header) = header(&bytes, &path, sequence, is_last, flushed, &found)? else {
             found.segments.push(empty_segment(sequence, path, &bytes, found.next_lsn.max(flushed + 1)));
             continue;
         };
-        let segment = Segment { sequence, path, ..new_segment(header.base_lsn, &bytes) };
+        let segment = Segment { sequence, path, modified_us, ..new_segment(header.base_lsn, &bytes) };
         scan(&bytes, &header, segment, flushed, &mut found, &mut apply)?;
     }
     found.next_lsn = found.next_lsn.max(flushed + 1);
@@ -101,6 +112,7 @@ fn new_segment(base_lsn: Lsn, bytes: &[u8]) -> Segment {
         end: SEGMENT_HEADER_LEN as u64,
         last_frame: 0,
         file_len: bytes.len() as u64,
+        modified_us: 0,
         last_lsn: base_lsn - 1,
         frames: 0,
         torn: false,

@@ -12,7 +12,7 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use hourglass::storage::vfs::{Entry, Lock, Meta, Vfs, VfsFile};
+use hourglass::storage::vfs::{Entry, Lock, Meta, Room, Vfs, VfsFile};
 
 use crate::support::random;
 
@@ -411,5 +411,9 @@ impl Vfs for SimDisk {
             true => Ok(Box::new(SimLock(self.clone(), path.into()))),
             false => Err(io::ErrorKind::WouldBlock.into()),
         }
+    }
+
+    fn room(&self, _: &Path) -> io::Result<Room> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 }

@@ -1,10 +1,10 @@
 //! The judge: what was acknowledged, as a plain map, against every row that the store shows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use arrow::array::AsArray;
 use arrow::datatypes::TimestampMicrosecondType;
-use hourglass::event::{Event, EventBatch, EventKind};
+use hourglass::event::{Event, EventBatch, EventKind, Key};
 use hourglass::storage::Snapshot;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
@@ -27,21 +27,48 @@ pub struct Ledger {
     settled: Rows,
     /// Batches whose outcome nobody was told. The first event of each is nobody else's.
     open: Vec<EventBatch>,
+    /// What is settled under each key.
+    owners: HashMap<Key, EventBatch>,
+}
+
+fn key(batch: &EventBatch) -> Option<Key> {
+    batch.keyed().first().map(|keyed| keyed.key)
 }
 
 impl Ledger {
     /// A batch acknowledged again, under its key, counts once.
     pub fn acknowledge(&mut self, batch: &EventBatch) {
+        self.own(batch);
         if !self.is_settled(batch) {
             self.open.retain(|open| open.get(0) != batch.get(0));
             add(&mut self.settled, batch);
         }
     }
 
+    /// The batch's key is its own from now on, if it has one: what else came under it is not stored, and never will be.
+    fn own(&mut self, batch: &EventBatch) {
+        let Some(of) = key(batch) else { return };
+        let owner = self.owners.entry(of).or_insert_with(|| batch.clone());
+        assert!(owner == batch, "answered as stored, or stored, under the key of other events");
+        self.open.retain(|open| key(open) != Some(of) || open == batch);
+    }
+
     pub fn doubt(&mut self, batch: &EventBatch) {
-        if !self.is_settled(batch) && !self.open.contains(batch) {
+        if !self.is_settled(batch) && !self.open.contains(batch) && self.other_owner(batch).is_none() {
             self.open.push(batch.clone());
         }
+    }
+
+    /// A batch was refused because its key came before with other content.
+    pub fn refuse_reused(&mut self, batch: &EventBatch) {
+        let may_be = |open: &EventBatch| key(open) == key(batch) && open != batch;
+        let is_so = self.other_owner(batch).is_some() || self.open.iter().any(may_be);
+        assert!(is_so && !self.is_settled(batch), "refused for a key that holds nothing else");
+        self.open.retain(|open| open != batch);
+    }
+
+    fn other_owner(&self, batch: &EventBatch) -> Option<&EventBatch> {
+        self.owners.get(&key(batch)?).filter(|owner| *owner != batch)
     }
 
     fn is_settled(&self, batch: &EventBatch) -> bool {
@@ -53,6 +80,7 @@ impl Ledger {
         let seen = rows(snapshot);
         for batch in std::mem::take(&mut self.open) {
             if seen.contains_key(&row(batch.get(0))) {
+                self.own(&batch);
                 add(&mut self.settled, &batch);
             }
         }

@@ -1,0 +1,137 @@
+//! The three columns and the names that they go by in an input.
+
+use crate::event::shown;
+
+/// The columns, in the order that places of them are told.
+pub const COLUMNS: [&str; 3] = ["timestamp", "user", "event"];
+
+/// Names that an input's columns may have without being told, capitals or not.
+const DEFAULTS: [&[&str]; 3] = [&["timestamp"], &["user", "user_id"], &["event"]];
+
+/// Columns of an input that a message lists.
+const MAX_LISTED: usize = 12;
+
+/// What a caller may do about names.
+const ADVICE: &str = "name them as in --columns timestamp=NAME,user=NAME,event=NAME (over HTTP, the parameter \
+                      columns=\"timestamp=NAME,...\" of the content type)";
+
+/// The names of the three columns, where they are not the usual ones.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ColumnNames([Option<String>; 3]);
+
+impl ColumnNames {
+    /// Reads `timestamp=time,user=user_id,event=type`; those that are not told keep their names.
+    pub fn parse(text: &str) -> Result<ColumnNames, String> {
+        let mut names = ColumnNames::default();
+        for pair in text.split(',') {
+            let (column, name) = pair.split_once('=').unwrap_or((pair, ""));
+            let Some(column) = COLUMNS.iter().position(|known| *known == column.trim()) else {
+                return Err(format!("expected timestamp=NAME,user=NAME,event=NAME; found {}", shown(pair)));
+            };
+            if name.is_empty() || names.0[column].replace(name.to_owned()).is_some() {
+                return Err(format!("{} needs one name; found {}", COLUMNS[column], shown(text)));
+            }
+        }
+        Ok(names)
+    }
+
+    /// Which of the three columns a name means. A name that was told is matched as it is.
+    pub fn which(&self, name: &str) -> Option<usize> {
+        (0..COLUMNS.len()).find(|&column| match &self.0[column] {
+            Some(told) => told == name,
+            None => DEFAULTS[column].iter().any(|usual| usual.eq_ignore_ascii_case(name.trim())),
+        })
+    }
+
+    /// The name that a message calls a column by.
+    pub fn called(&self, column: usize) -> String {
+        match &self.0[column] {
+            Some(told) => told.clone(),
+            None => DEFAULTS[column].join(" or "),
+        }
+    }
+
+    /// Where the names of an input's columns put the three, or why not.
+    pub fn find<'n>(&self, names: impl Iterator<Item = &'n str> + Clone) -> Result<[usize; 3], String> {
+        let mut places = [None; 3];
+        for (place, name) in names.clone().enumerate() {
+            let Some(column) = self.which(name) else { continue };
+            if places[column].replace(place).is_some() {
+                return Err(format!("has the column {} twice; {ADVICE}", self.called(column)));
+            }
+        }
+        let find = |column: usize| places[column].ok_or_else(|| self.missing(column, names.clone()));
+        Ok([find(0)?, find(1)?, find(2)?])
+    }
+
+    /// That a column is not among the names.
+    pub fn missing<'n>(&self, column: usize, names: impl Iterator<Item = &'n str> + Clone) -> String {
+        let listed: Vec<String> = names.clone().take(MAX_LISTED).map(shown).collect();
+        let more = if names.count() > MAX_LISTED { " and more" } else { "" };
+        format!("has no column {}; found {}{more}; {ADVICE}", self.called(column), listed.join(", "))
+    }
+
+    /// Places of columns that have no names, counted from 1, among so many: the first three, or those that were told.
+    pub fn places(&self, count: usize) -> Result<[usize; 3], String> {
+        const ADVICE: &str = "without a header, say which are meant as in --columns timestamp=1,user=2,event=3";
+        if self.0.iter().all(Option::is_none) && count != COLUMNS.len() {
+            return Err(format!("has {count} columns, not 3; {ADVICE}"));
+        }
+        let place = |column: usize| {
+            let told = self.0[column].as_ref().map_or(Some(column + 1), |told| told.parse().ok());
+            told.filter(|place| (1..=count).contains(place)).map(|place| place - 1).ok_or_else(|| {
+                format!("has no column {} for {}, but {count}; {ADVICE}", self.called(column), COLUMNS[column])
+            })
+        };
+        Ok([place(0)?, place(1)?, place(2)?])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find(told: &str, names: &[&str]) -> Result<[usize; 3], String> {
+        let told = if told.is_empty() { ColumnNames::default() } else { ColumnNames::parse(told).unwrap() };
+        told.find(names.iter().copied())
+    }
+
+    #[test]
+    fn usual_names_are_found_with_capitals_and_told_ones_as_they_are() {
+        assert_eq!(find("", &["Event", " USER_ID ", "x", "Timestamp"]), Ok([3, 1, 0]));
+        assert_eq!(find("timestamp=time,event=type", &["time", "user", "type", "event"]), Ok([0, 1, 2]));
+        assert!(find("timestamp=time", &["Time", "user", "event"]).unwrap_err().starts_with("has no column time; "));
+        assert_eq!(find("user=user_id", &["timestamp", "user", "user_id", "event"]), Ok([0, 2, 3]));
+        let twice = find("", &["timestamp", "user", "User", "event"]).unwrap_err();
+        assert!(twice.starts_with("has the column user or user_id twice; "), "{twice}");
+    }
+
+    #[test]
+    fn what_is_missing_is_told_with_what_there_is() {
+        let error = find("", &["ts", "user_id", "event_type"]).unwrap_err();
+        let wanted =
+            r#"has no column timestamp; found "ts", "user_id", "event_type"; name them as in --columns timestamp=NAME"#;
+        assert!(error.starts_with(wanted), "{error}");
+        let many: Vec<String> = (0..100).map(|n| n.to_string()).collect();
+        let error = find("", &many.iter().map(String::as_str).collect::<Vec<_>>()).unwrap_err();
+        assert!(error.contains("\"11\" and more;"), "{error}");
+    }
+
+    #[test]
+    fn columns_without_names_are_counted_from_1() {
+        let places = |told: &str, count| ColumnNames::parse(told).unwrap().places(count);
+        assert_eq!(ColumnNames::default().places(3), Ok([0, 1, 2]));
+        assert!(ColumnNames::default().places(4).unwrap_err().starts_with("has 4 columns, not 3; "));
+        assert_eq!(places("timestamp=4,user=2,event=1", 4), Ok([3, 1, 0]));
+        for told in ["timestamp=0", "timestamp=5", "timestamp=time"] {
+            assert!(places(told, 4).unwrap_err().starts_with("has no column "), "{told}");
+        }
+    }
+
+    #[test]
+    fn a_misspelt_mapping_is_refused() {
+        for text in ["", "time", "time=timestamp", "timestamp=", "timestamp=a,timestamp=b", "timestamp=a,"] {
+            assert!(ColumnNames::parse(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Times as texts by a format, in chrono's letters.
+
+use std::fmt::Write;
+
+use arrow::array::timezone::Tz;
+use arrow::array::{Array, ArrayRef, AsArray, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, Time64NanosecondType, TimestampMicrosecondType};
+use arrow::util::display::{ArrayFormatter, DurationFormat, FormatOptions};
+use chrono::format::{Item, StrftimeItems};
+use chrono::{DateTime, NaiveTime, TimeZone};
+use datafusion::common::{Result, exec_datafusion_err, exec_err};
+
+/// Formats the values of one column.
+pub struct Formatter<'a> {
+    array: &'a ArrayRef,
+    zone: Option<Tz>,
+    /// The format last taken, as its items.
+    last: Option<(String, Vec<Item<'static>>)>,
+}
+
+impl<'a> Formatter<'a> {
+    pub fn new(array: &'a ArrayRef) -> Result<Formatter<'a>> {
+        let zone = match array.data_type() {
+            DataType::Timestamp(_, Some(zone)) => {
+                Some(zone.parse().map_err(|_| exec_datafusion_err!("'{zone}' is no time zone"))?)
+            }
+            _ => None,
+        };
+        Ok(Formatter { array, zone, last: None })
+    }
+
+    fn items(&mut self, format: &str) -> Result<&[Item<'static>]> {
+        if self.last.as_ref().is_none_or(|(last, _)| last != format) {
+            let items: Vec<Item> = StrftimeItems::new(format).map(Item::to_owned).collect();
+            if items.iter().any(|item| matches!(item, Item::Error)) {
+                return exec_err!(
+                    "'{format}' is no format: a percent sign and a letter stand for each part, as in %Y-%m-%d"
+                );
+            }
+            self.last = Some((format.to_string(), items));
+        }
+        Ok(&self.last.as_ref().expect("set above").1)
+    }
+
+    pub fn format(&mut self, row: usize, format: &str) -> Result<String> {
+        if let DataType::Duration(_) = self.array.data_type() {
+            let is_iso = format.eq_ignore_ascii_case("ISO8601");
+            let style = if is_iso { DurationFormat::ISO8601 } else { DurationFormat::Pretty };
+            let options = FormatOptions::new().with_duration_format(style);
+            return Ok(ArrayFormatter::try_new(self.array, &options)?.value(row).try_to_string()?);
+        }
+        let (array, zone) = (self.array, self.zone);
+        let items = self.items(format)?;
+        let mut text = String::new();
+        let written = match array.data_type() {
+            DataType::Time64(_) => {
+                let ns = array.as_primitive::<Time64NanosecondType>().value(row);
+                let (second, nano) = ((ns / 1_000_000_000) as u32, (ns % 1_000_000_000) as u32);
+                let clock = NaiveTime::from_num_seconds_from_midnight_opt(second, nano);
+                clock.map(|clock| write!(text, "{}", clock.format_with_items(items.iter())))
+            }
+            _ => {
+                let times: &TimestampMicrosecondArray = array.as_primitive::<TimestampMicrosecondType>();
+                let utc = DateTime::from_timestamp_micros(times.value(row));
+                utc.map(|utc| match zone {
+                    Some(zone) => {
+                        let local = zone.from_utc_datetime(&utc.naive_utc());
+                        write!(text, "{}", local.format_with_items(items.iter()))
+                    }
+                    None => write!(text, "{}", utc.naive_utc().format_with_items(items.iter())),
+                })
+            }
+        };
+        match written {
+            Some(Ok(())) => Ok(text),
+            Some(Err(_)) => exec_err!("'{format}' asks for what the value has not: a zone, or a date"),
+            None => exec_err!("a time lies beyond the calendar"),
+        }
+    }
+}

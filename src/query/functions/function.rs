@@ -1,0 +1,160 @@
+//! A scalar function told by its types and what it computes.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
+use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
+use datafusion::common::{Result, exec_err};
+use datafusion::logical_expr::sort_properties::{ExprProperties, SortProperties};
+use datafusion::logical_expr::{
+    ColumnarValue, DocSection, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility,
+};
+use datafusion::scalar::ScalarValue;
+
+/// The types that arguments are read as and the type of the answer, from the types of the arguments.
+pub type Types = fn(&[DataType]) -> Result<(Vec<DataType>, DataType)>;
+
+/// A scalar function that is null where one of its arguments is.
+#[derive(Debug)]
+pub struct Function {
+    pub name: &'static str,
+    pub types: Types,
+    /// Computes as many values as it is told.
+    pub call: fn(&[ColumnarValue], usize) -> Result<ArrayRef>,
+    aliases: Vec<String>,
+    signature: Signature,
+    documentation: Option<Documentation>,
+    /// The argument that the answer rises with, where all others are constant.
+    rises_with: Option<usize>,
+}
+
+impl Function {
+    pub fn new(name: &'static str, types: Types, call: fn(&[ColumnarValue], usize) -> Result<ArrayRef>) -> Function {
+        let signature = Signature::user_defined(Volatility::Immutable);
+        Function { name, types, call, aliases: Vec::new(), signature, documentation: None, rises_with: None }
+    }
+
+    pub fn or(mut self, alias: &str) -> Function {
+        self.aliases.push(alias.to_string());
+        self
+    }
+
+    /// Tells what the function answers, and how it is called.
+    pub fn told(mut self, answers: &str, syntax: &str) -> Function {
+        self.documentation = Some(documentation(answers, syntax));
+        self
+    }
+
+    /// Takes the documentation of a function that this one replaces.
+    pub fn in_place_of(mut self, other: &ScalarUDF) -> Function {
+        self.documentation = other.documentation().cloned();
+        self
+    }
+
+    pub fn rising_with(mut self, argument: usize) -> Function {
+        self.rises_with = Some(argument);
+        self
+    }
+
+    pub fn udf(self) -> Arc<ScalarUDF> {
+        Arc::new(ScalarUDF::new_from_impl(self))
+    }
+}
+
+impl PartialEq for Function {
+    fn eq(&self, other: &Function) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Function {}
+
+impl Hash for Function {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+    }
+}
+
+impl ScalarUDFImpl for Function {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn aliases(&self) -> &[String] {
+        &self.aliases
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        Ok((self.types)(types)?.0)
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        Ok((self.types)(types)?.1)
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
+        let types: Vec<DataType> = args.arg_fields.iter().map(|field| field.data_type().clone()).collect();
+        let is_nullable = args.arg_fields.iter().any(|field| field.is_nullable());
+        Ok(Arc::new(Field::new(self.name, self.return_type(&types)?, is_nullable)))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let is_constant = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
+        let rows = if is_constant { 1 } else { args.number_rows };
+        let answer = (self.call)(&args.args, rows)?;
+        match is_constant {
+            true => Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&answer, 0)?)),
+            false => Ok(ColumnarValue::Array(answer)),
+        }
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        self.documentation.as_ref()
+    }
+
+    fn output_ordering(&self, arguments: &[ExprProperties]) -> Result<SortProperties> {
+        let Some(rises_with) = self.rises_with else { return Ok(SortProperties::Unordered) };
+        let is_constant = |properties: &ExprProperties| properties.sort_properties == SortProperties::Singleton;
+        let others = arguments.iter().enumerate().filter(|(i, _)| *i != rises_with);
+        Ok(match others.map(|(_, properties)| properties).all(is_constant) {
+            true => arguments[rises_with].sort_properties,
+            false => SortProperties::Unordered,
+        })
+    }
+}
+
+pub fn documentation(answers: &str, syntax: &str) -> Documentation {
+    Documentation::builder(DocSection::default(), answers, syntax).build()
+}
+
+/// What an argument that is a time is read as: microseconds, in the zone that it has.
+pub fn time(of: &DataType) -> Option<DataType> {
+    match of {
+        DataType::Timestamp(_, zone) => Some(DataType::Timestamp(TimeUnit::Microsecond, zone.clone())),
+        DataType::Date32 | DataType::Date64 | DataType::Null => Some(DataType::Timestamp(TimeUnit::Microsecond, None)),
+        of if of.is_string() => Some(DataType::Timestamp(TimeUnit::Microsecond, None)),
+        _ => None,
+    }
+}
+
+/// Whether a value of this type may be read as a text.
+pub fn is_text(of: &DataType) -> bool {
+    of.is_string() || of.is_null()
+}
+
+/// A text argument that is the same for all rows.
+pub fn constant_text<'a>(arg: &'a ColumnarValue, of: &str) -> Result<&'a str> {
+    match arg {
+        ColumnarValue::Scalar(value) => match value.try_as_str().flatten() {
+            Some(text) => Ok(text),
+            None => exec_err!("{of} must be a text, not null"),
+        },
+        ColumnarValue::Array(_) => exec_err!("{of} must be the same for all rows: write it as a constant"),
+    }
+}

@@ -1,0 +1,91 @@
+//! Functions of SQL that are ours: over times in microseconds, integers that tell an overflow, intervals by their length, and
+//! those that other engines have.
+//!
+//! [`rule`] makes every statement compute so, [`function`] is what a function of ours is told by, [`unit`] the arithmetic of
+//! time and [`text`] how times are written. [`spelling`] are the functions that are other expressions.
+
+mod calendar;
+mod checked;
+mod counted;
+mod format;
+mod function;
+mod instant;
+mod interval;
+mod part;
+mod rule;
+mod series;
+mod spelling;
+mod sum;
+mod text;
+mod trunc;
+pub mod unit;
+mod unordered;
+mod zone;
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
+use datafusion::common::Result;
+use datafusion::execution::FunctionRegistry;
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::Expr;
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, TypePlanner};
+use datafusion::sql::sqlparser::ast::{DataType as SqlType, TimezoneInfo};
+
+pub use self::calendar::to_char_udf as to_char;
+pub use self::sum::udaf as sum;
+pub use self::trunc::date_trunc;
+
+/// The product of two integers, or an error where it overflows.
+pub fn product(left: &Expr, right: &Expr) -> Expr {
+    let op = datafusion::logical_expr::Operator::Multiply;
+    checked::arithmetic(left, op, right).expect("a product may overflow")
+}
+
+/// How SQL is planned: before DataFusion's own planners.
+pub fn plan(builder: SessionStateBuilder) -> SessionStateBuilder {
+    builder
+        .with_type_planner(Arc::new(Microseconds))
+        .with_expr_planners(vec![Arc::new(Microseconds)])
+        .with_analyzer_rule(Arc::new(rule::ComputeRule))
+}
+
+/// Registers the functions, some in the place of DataFusion's.
+pub fn register(state: &mut SessionState) -> Result<()> {
+    let of_time = [trunc::date_trunc(), trunc::date_bin(), part::udf()];
+    let others = [calendar::functions(), instant::functions(), spelling::functions()].concat();
+    for function in of_time.into_iter().chain(others) {
+        state.register_udf(function)?;
+    }
+    for aggregate in [spelling::aggregates(), counted::aggregates(), vec![sum::udaf()]].concat() {
+        state.register_udaf(aggregate)?;
+    }
+    for (name, includes_end) in [("generate_series", true), ("range", false)] {
+        if let Some(integers) = state.table_functions().get(name).cloned() {
+            let integers = integers.function().clone();
+            state.register_udtf(name, Arc::new(series::Series { name, includes_end, integers }));
+        }
+    }
+    state.register_function_rewrite(Arc::new(spelling::SpellingRewrite))
+}
+
+/// SQL's TIMESTAMP in microseconds, as the table's, and `extract` by our `date_part`.
+#[derive(Debug)]
+struct Microseconds;
+
+impl TypePlanner for Microseconds {
+    fn plan_type_field(&self, of: &SqlType) -> Result<Option<FieldRef>> {
+        let zone = match of {
+            SqlType::Timestamp(None | Some(6 | 9), TimezoneInfo::Tz | TimezoneInfo::WithTimeZone) => Some("UTC".into()),
+            SqlType::Timestamp(None | Some(6 | 9), _) | SqlType::Datetime(None | Some(6 | 9)) => None,
+            _ => return Ok(None),
+        };
+        Ok(Some(Arc::new(Field::new("", DataType::Timestamp(TimeUnit::Microsecond, zone), true))))
+    }
+}
+
+impl ExprPlanner for Microseconds {
+    fn plan_extract(&self, args: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {
+        Ok(PlannerResult::Planned(part::udf().call(args)))
+    }
+}

@@ -1,0 +1,247 @@
+//! `date_part` and `extract`: parts of a time, a date, a time of day or an interval, as PostgreSQL answers them.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array};
+use arrow::compute::{DatePart, cast, date_part};
+use arrow::datatypes::{
+    DataType, Date32Type, Field, FieldRef, Int32Type, Int64Type, IntervalMonthDayNanoType, IntervalUnit, TimeUnit,
+};
+use datafusion::common::{Result, exec_datafusion_err, exec_err, plan_err};
+use datafusion::logical_expr::preimage::PreimageResult;
+use datafusion::logical_expr::simplify::SimplifyContext;
+use datafusion::logical_expr::{
+    ColumnarValue, Documentation, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility,
+};
+use datafusion::scalar::ScalarValue;
+
+use super::function::is_text;
+
+pub fn udf() -> Arc<ScalarUDF> {
+    let documentation = datafusion::functions::datetime::date_part().documentation().cloned();
+    let signature = Signature::user_defined(Volatility::Immutable);
+    Arc::new(ScalarUDF::new_from_impl(Part { signature, aliases: vec!["datepart".into()], documentation }))
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Part {
+    signature: Signature,
+    aliases: Vec<String>,
+    documentation: Option<Documentation>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    /// What Arrow answers, a whole number.
+    Whole(DatePart),
+    /// Runs of years.
+    Years(i32),
+    Century(i32),
+    /// Seconds within the minute, with their fraction, in units of so many nanoseconds.
+    Seconds(f64),
+    Microseconds,
+    Nanoseconds,
+    /// Seconds since 1970, or of an interval.
+    Epoch,
+    /// Seconds that the zone is ahead of UTC.
+    Offset,
+}
+
+impl FromStr for Kind {
+    type Err = datafusion::error::DataFusionError;
+
+    fn from_str(name: &str) -> Result<Kind> {
+        let name = name.trim_matches(['\'', '"']).to_ascii_lowercase();
+        Ok(match name.as_str() {
+            "year" | "years" | "yr" | "yrs" | "y" => Kind::Whole(DatePart::Year),
+            "isoyear" => Kind::Whole(DatePart::YearISO),
+            "quarter" | "quarters" | "qtr" => Kind::Whole(DatePart::Quarter),
+            "month" | "months" | "mon" | "mons" => Kind::Whole(DatePart::Month),
+            "week" | "weeks" | "w" => Kind::Whole(DatePart::Week),
+            "day" | "days" | "d" => Kind::Whole(DatePart::Day),
+            "doy" => Kind::Whole(DatePart::DayOfYear),
+            "dow" => Kind::Whole(DatePart::DayOfWeekSunday0),
+            "isodow" => Kind::Whole(DatePart::DayOfWeekMonday1),
+            "hour" | "hours" | "hr" | "hrs" | "h" => Kind::Whole(DatePart::Hour),
+            "minute" | "minutes" | "min" | "mins" | "m" => Kind::Whole(DatePart::Minute),
+            "second" | "seconds" | "sec" | "secs" | "s" => Kind::Seconds(1e9),
+            "millisecond" | "milliseconds" | "ms" | "msec" | "msecs" => Kind::Seconds(1e6),
+            "microsecond" | "microseconds" | "us" | "usec" | "usecs" => Kind::Microseconds,
+            "nanosecond" | "nanoseconds" | "ns" | "nanos" => Kind::Nanoseconds,
+            "decade" | "decades" => Kind::Years(10),
+            "century" | "centuries" => Kind::Century(100),
+            "millennium" | "millennia" => Kind::Century(1_000),
+            "epoch" => Kind::Epoch,
+            "timezone" => Kind::Offset,
+            _ => {
+                return plan_err!(
+                    "'{name}' is no part of a time: year, quarter, month, week, day, dow, doy, hour, minute, second, \
+                     millisecond, microsecond and epoch are, and isoyear, isodow, decade, century and millennium"
+                );
+            }
+        })
+    }
+}
+
+impl Kind {
+    fn answers(self) -> DataType {
+        match self {
+            Kind::Whole(_) | Kind::Years(_) | Kind::Century(_) | Kind::Offset => DataType::Int32,
+            Kind::Seconds(_) | Kind::Epoch => DataType::Float64,
+            Kind::Microseconds | Kind::Nanoseconds => DataType::Int64,
+        }
+    }
+
+    fn of(self, array: &ArrayRef) -> Result<ArrayRef> {
+        let number = |part| Ok::<_, datafusion::error::DataFusionError>(date_part(array, part)?);
+        let years = |of: &dyn Fn(i32) -> i32| -> Result<ArrayRef> {
+            Ok(Arc::new(number(DatePart::Year)?.as_primitive::<Int32Type>().unary::<_, Int32Type>(of)))
+        };
+        Ok(match self {
+            Kind::Whole(part) => number(part)?,
+            Kind::Years(many) => years(&|year| year.div_euclid(many))?,
+            Kind::Century(many) => years(&|year| (year - 1).div_euclid(many) + 1)?,
+            Kind::Seconds(unit) => {
+                Arc::new(Float64Array::from_iter(nanos(array)?.iter().map(|n| Some(n? as f64 / unit))))
+            }
+            Kind::Microseconds => Arc::new(nanos(array)?.unary::<_, Int64Type>(|ns| ns / 1_000)),
+            Kind::Nanoseconds => Arc::new(nanos(array)?),
+            Kind::Epoch => Arc::new(epoch(array)?),
+            Kind::Offset => offset(array)?,
+        })
+    }
+}
+
+/// Nanoseconds within the minute.
+fn nanos(array: &ArrayRef) -> Result<Int64Array> {
+    const MINUTE: i64 = 60_000_000_000;
+    let within = |array: &ArrayRef, nanos: i64, of: DataType| -> Result<Int64Array> {
+        let whole = cast(&cast(array, &of)?, &DataType::Int64)?;
+        Ok(whole.as_primitive::<Int64Type>().unary(|n| n.rem_euclid(MINUTE / nanos) * nanos))
+    };
+    Ok(match array.data_type() {
+        DataType::Date32 | DataType::Date64 => {
+            let days = cast(array, &DataType::Date32)?;
+            days.as_primitive::<Date32Type>().unary(|_| 0)
+        }
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => within(array, 1, array.data_type().clone())?,
+        DataType::Timestamp(_, zone) => within(array, 1_000, DataType::Timestamp(TimeUnit::Microsecond, zone.clone()))?,
+        DataType::Time32(_) | DataType::Time64(_) => within(array, 1, DataType::Time64(TimeUnit::Nanosecond))?,
+        DataType::Interval(_) => {
+            let intervals = cast(array, &DataType::Interval(IntervalUnit::MonthDayNano))?;
+            intervals.as_primitive::<IntervalMonthDayNanoType>().unary(|interval| interval.nanoseconds % MINUTE)
+        }
+        DataType::Duration(TimeUnit::Nanosecond) => {
+            let whole = cast(array, &DataType::Int64)?;
+            whole.as_primitive::<Int64Type>().unary(|ns| ns % MINUTE)
+        }
+        DataType::Duration(_) => {
+            let whole = cast(&cast(array, &DataType::Duration(TimeUnit::Microsecond))?, &DataType::Int64)?;
+            whole.as_primitive::<Int64Type>().unary(|us| us % (MINUTE / 1_000) * 1_000)
+        }
+        other => return exec_err!("{other} has no seconds"),
+    })
+}
+
+fn epoch(array: &ArrayRef) -> Result<Float64Array> {
+    let seconds = |of: DataType, unit: f64| -> Result<Float64Array> {
+        let whole = cast(&cast(array, &of)?, &DataType::Int64)?;
+        Ok(Float64Array::from_iter(whole.as_primitive::<Int64Type>().iter().map(|n| Some(n? as f64 / unit))))
+    };
+    match array.data_type() {
+        DataType::Date32 => {
+            let days = array.as_primitive::<Date32Type>();
+            Ok(Float64Array::from_iter(days.iter().map(|day| Some(f64::from(day?) * 86_400.0))))
+        }
+        DataType::Date64 => seconds(DataType::Date64, 1e3),
+        of @ DataType::Timestamp(TimeUnit::Nanosecond, _) => seconds(of.clone(), 1e9),
+        DataType::Timestamp(_, zone) => seconds(DataType::Timestamp(TimeUnit::Microsecond, zone.clone()), 1e6),
+        DataType::Time32(_) | DataType::Time64(_) => seconds(DataType::Time64(TimeUnit::Nanosecond), 1e9),
+        DataType::Duration(TimeUnit::Nanosecond) => seconds(DataType::Duration(TimeUnit::Nanosecond), 1e9),
+        DataType::Duration(_) => seconds(DataType::Duration(TimeUnit::Microsecond), 1e6),
+        DataType::Interval(_) => {
+            let intervals = cast(array, &DataType::Interval(IntervalUnit::MonthDayNano))?;
+            // Years have 365.25 days and months 30, as in PostgreSQL.
+            Ok(Float64Array::from_iter(intervals.as_primitive::<IntervalMonthDayNanoType>().iter().map(|interval| {
+                let interval = interval?;
+                let days = f64::from(interval.months / 12) * 365.25
+                    + f64::from(interval.months % 12) * 30.0
+                    + f64::from(interval.days);
+                Some(days * 86_400.0 + interval.nanoseconds as f64 / 1e9)
+            })))
+        }
+        other => exec_err!("{other} has no epoch"),
+    }
+}
+
+fn offset(array: &ArrayRef) -> Result<ArrayRef> {
+    let DataType::Timestamp(_, zone) = array.data_type() else {
+        return exec_err!("{} has no time zone", array.data_type());
+    };
+    let zone = zone.as_deref().unwrap_or("UTC");
+    let tz = zone.parse().map_err(|_| exec_datafusion_err!("'{zone}' is no time zone"))?;
+    let times = super::trunc::micros(&ColumnarValue::Array(array.clone()), array.len())?;
+    let offset = |us| super::unit::offset_at(tz, us).map_or(0, |offset| (offset / 1_000_000) as i32);
+    Ok(Arc::new(times.unary::<_, Int32Type>(offset)))
+}
+
+impl ScalarUDFImpl for Part {
+    fn name(&self) -> &str {
+        "date_part"
+    }
+
+    fn aliases(&self) -> &[String] {
+        &self.aliases
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        match types {
+            [part, of] if is_text(part) => {
+                let of = match of {
+                    text if is_text(text) => DataType::Timestamp(TimeUnit::Microsecond, None),
+                    of if of.is_temporal() => of.clone(),
+                    _ => return plan_err!("date_part takes a part and a time: date_part('hour', timestamp)"),
+                };
+                Ok(vec![DataType::Utf8, of])
+            }
+            _ => plan_err!("date_part takes a part and a time: date_part('hour', timestamp)"),
+        }
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Int32)
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
+        let part = args.scalar_arguments.first().copied().flatten().and_then(|part| part.try_as_str().flatten());
+        let Some(part) = part else { return plan_err!("the part of date_part must be a constant: 'hour'") };
+        let answers = Kind::from_str(part)?.answers();
+        Ok(Arc::new(Field::new(self.name(), answers, args.arg_fields.iter().any(|field| field.is_nullable()))))
+    }
+
+    /// The times of which a year is the part.
+    fn preimage(&self, args: &[Expr], value: &Expr, info: &SimplifyContext) -> Result<PreimageResult> {
+        datafusion::functions::datetime::date_part().preimage(args, value, info)
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        self.documentation.as_ref()
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let part = Kind::from_str(super::function::constant_text(&args.args[0], "the part of date_part")?)?;
+        match &args.args[1] {
+            ColumnarValue::Array(array) => Ok(ColumnarValue::Array(part.of(array)?)),
+            ColumnarValue::Scalar(value) => {
+                let answer = part.of(&value.to_array()?)?;
+                Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&answer, 0)?))
+            }
+        }
+    }
+}

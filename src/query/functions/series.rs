@@ -1,0 +1,161 @@
+//! `generate_series` and `range` over times and dates: rows of microseconds, to the year 9999. Over integers they are
+//! DataFusion's.
+
+use std::sync::{Arc, LazyLock};
+
+use arrow::array::timezone::Tz;
+use arrow::array::{Array, ArrayRef, AsArray, TimestampMicrosecondArray};
+use arrow::datatypes::{
+    DataType, Field, Int64Type, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit, Schema, TimeUnit,
+    TimestampMicrosecondType,
+};
+use chrono::{DateTime, Months};
+use datafusion::catalog::{TableFunctionArgs, TableFunctionImpl, TableProvider};
+use datafusion::common::{Result, ScalarValue, exec_datafusion_err, internal_err, plan_err};
+use datafusion::datasource::{ViewTable, provider_as_source};
+use datafusion::functions_table::generate_series::{GenSeriesArgs, GenerateSeriesTable};
+use datafusion::logical_expr::{ColumnarValue, Expr, LogicalPlanBuilder, ScalarUDF};
+use datafusion::prelude::{col, lit};
+
+use super::function::Function;
+use super::unit::{DAY_US, instant_in, offset_at};
+
+const INTERVAL: DataType = DataType::Interval(IntervalUnit::MonthDayNano);
+
+static STEP: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Function::new("series_step", step_types, steps).udf());
+
+#[derive(Debug)]
+pub struct Series {
+    pub name: &'static str,
+    pub includes_end: bool,
+    /// What answers for integers.
+    pub integers: Arc<dyn TableFunctionImpl>,
+}
+
+impl TableFunctionImpl for Series {
+    fn call_with_args(&self, args: TableFunctionArgs) -> Result<Arc<dyn TableProvider>> {
+        let of = match args.exprs().first() {
+            Some(Expr::Literal(value, _)) => value.data_type(),
+            Some(Expr::Cast(cast)) => cast.field.data_type().clone(),
+            _ => DataType::Null,
+        };
+        match (&of, args.exprs()) {
+            (DataType::Timestamp(..) | DataType::Date32 | DataType::Date64, [start, end, step]) => {
+                let zone = match of {
+                    DataType::Timestamp(_, zone) => zone,
+                    _ => None,
+                };
+                self.times(start, end, step, zone)
+            }
+            (DataType::Timestamp(..) | DataType::Date32 | DataType::Date64, _) => {
+                plan_err!("{} of times takes two times and an interval", self.name)
+            }
+            _ => self.integers.call_with_args(args),
+        }
+    }
+}
+
+impl Series {
+    fn times(&self, start: &Expr, end: &Expr, step: &Expr, zone: Option<Arc<str>>) -> Result<Arc<dyn TableProvider>> {
+        let time = DataType::Timestamp(TimeUnit::Microsecond, zone.clone());
+        let first = constant(start, &time, self.name)?;
+        let last = constant(end, &time, self.name)?;
+        let step = constant(step, &INTERVAL, self.name)?;
+        let count = match (&first, &last, &step) {
+            (
+                ScalarValue::TimestampMicrosecond(Some(first), _),
+                ScalarValue::TimestampMicrosecond(Some(last), _),
+                ScalarValue::IntervalMonthDayNano(Some(step)),
+            ) => self.count(*first, *last, *step, zone.as_deref())?,
+            // A series with a null has no rows.
+            _ => 0,
+        };
+        let schema = Arc::new(Schema::new(vec![Field::new("value", DataType::Int64, false)]));
+        let integers = GenSeriesArgs::Int64Args { start: 0, end: count, step: 1, include_end: false, name: self.name };
+        let integers = Arc::new(GenerateSeriesTable::new(schema, integers));
+        let value = STEP.call(vec![lit(first), lit(step), col("value")]).alias("value");
+        let plan =
+            LogicalPlanBuilder::scan(self.name, provider_as_source(integers), None)?.project([value])?.build()?;
+        Ok(Arc::new(ViewTable::new(plan, None)))
+    }
+
+    /// How many steps are taken before the end is passed.
+    fn count(&self, first: i64, last: i64, step: IntervalMonthDayNano, zone: Option<&str>) -> Result<i64> {
+        let parts = [i64::from(step.months), i64::from(step.days), step.nanoseconds];
+        let is_forward = parts.iter().any(|part| *part > 0);
+        let is_backward = parts.iter().any(|part| *part < 0);
+        if is_forward == is_backward {
+            return plan_err!("the step of {} must go one way, and somewhere", self.name);
+        }
+        let zone = zone_of(zone)?;
+        let is_within = |index: i64| match step_at(first, step, index, zone) {
+            None => false,
+            Some(us) if us == last => self.includes_end,
+            Some(us) => (us < last) == is_forward,
+        };
+        let (mut within, mut beyond) = (-1_i64, 1_i64 << 62);
+        while within + 1 < beyond {
+            let middle = within + (beyond - within) / 2;
+            match is_within(middle) {
+                true => within = middle,
+                false => beyond = middle,
+            }
+        }
+        Ok(beyond)
+    }
+}
+
+fn constant(expr: &Expr, of: &DataType, name: &str) -> Result<ScalarValue> {
+    match expr {
+        Expr::Literal(value, _) => match (value.try_as_str().flatten(), of) {
+            (Some(text), DataType::Timestamp(_, zone)) => {
+                let us = super::text::parse_time(text, zone.as_deref());
+                Ok(ScalarValue::TimestampMicrosecond(Some(us.map_err(|e| exec_datafusion_err!("{e}"))?), zone.clone()))
+            }
+            _ => value.cast_to(of),
+        },
+        Expr::Cast(cast) => constant(&cast.expr, of, name),
+        _ => plan_err!("{name} takes constants"),
+    }
+}
+
+fn zone_of(name: Option<&str>) -> Result<Option<Tz>> {
+    name.map(|name| name.parse().map_err(|_| exec_datafusion_err!("'{name}' is no time zone"))).transpose()
+}
+
+/// `first` and so many times `step`: months first, then days, on the clocks of `zone`, then the time.
+fn step_at(first: i64, step: IntervalMonthDayNano, index: i64, zone: Option<Tz>) -> Option<i64> {
+    let offset = zone.map_or(Some(0), |zone| offset_at(zone, first))?;
+    let local = DateTime::from_timestamp_micros(first.checked_add(offset)?)?;
+    let months = i64::from(step.months).checked_mul(index)?;
+    let shift = Months::new(u32::try_from(months.unsigned_abs()).ok()?);
+    let local = if months < 0 { local.checked_sub_months(shift) } else { local.checked_add_months(shift) }?;
+    let days = i64::from(step.days).checked_mul(index)?.checked_mul(DAY_US)?;
+    let local = local.timestamp_micros().checked_add(days)?;
+    let instant = zone.map_or(Some(local), |zone| instant_in(zone, local, offset))?;
+    let rest = i64::try_from(i128::from(step.nanoseconds) * i128::from(index) / 1_000).ok()?;
+    instant.checked_add(rest).filter(|us| DateTime::from_timestamp_micros(*us).is_some())
+}
+
+fn step_types(types: &[DataType]) -> Result<(Vec<DataType>, DataType)> {
+    match types {
+        [time @ DataType::Timestamp(..), _, _] => Ok((types.to_vec(), time.clone())),
+        _ => internal_err!("series_step is of a time, an interval and a number"),
+    }
+}
+
+fn steps(args: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
+    let columns = args.iter().map(|arg| arg.to_array(rows)).collect::<Result<Vec<_>>>()?;
+    let first = columns[0].as_primitive::<TimestampMicrosecondType>();
+    let step = columns[1].as_primitive::<IntervalMonthDayNanoType>();
+    let index = columns[2].as_primitive::<Int64Type>();
+    let zone = zone_of(first.timezone())?;
+    let value = |row: usize| match first.is_null(row) || step.is_null(row) || index.is_null(row) {
+        true => Ok(None),
+        false => step_at(first.value(row), step.value(row), index.value(row), zone)
+            .map(Some)
+            .ok_or_else(|| exec_datafusion_err!("a series goes beyond the calendar")),
+    };
+    let values: TimestampMicrosecondArray = (0..rows).map(value).collect::<Result<_>>()?;
+    Ok(Arc::new(values.with_timezone_opt(first.timezone())))
+}

@@ -1,0 +1,51 @@
+//! LIKE with ESCAPE: DataFusion knows the backslash alone, so a pattern that is written out is written with it.
+
+use datafusion::sql::sqlparser::ast::{Expr, Value};
+
+/// Writes the pattern of a LIKE with another character of ESCAPE with backslashes.
+pub fn rewrite(expr: &mut Expr) {
+    let (Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. }) = expr else { return };
+    let (Some(escape), Expr::Value(value)) = (&*escape_char, &mut **pattern) else { return };
+    let (Some(escape), Value::SingleQuotedString(pattern)) = (escape.value.clone().into_string(), &mut value.value)
+    else {
+        return;
+    };
+    let mut characters = escape.chars();
+    let (escape, None) = (characters.next(), characters.next()) else { return };
+    if escape == Some('\\') {
+        return;
+    }
+    let mut escaped = String::with_capacity(pattern.len());
+    let mut characters = pattern.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            _ if Some(character) == escape => {
+                escaped.push('\\');
+                escaped.extend(characters.next());
+            }
+            '\\' => escaped.push_str("\\\\"),
+            _ => escaped.push(character),
+        }
+    }
+    *pattern = escaped;
+    *escape_char = None;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_escape_becomes_a_backslash() {
+        for (sql, expected) in [
+            ("a LIKE '10!%%' ESCAPE '!'", r"a LIKE '10\%%'"),
+            (r"a LIKE 'x\_!!' ESCAPE '!'", r"a LIKE 'x\\_\!'"),
+            (r"a ILIKE 'x\_' ESCAPE ''", r"a ILIKE 'x\\_'"),
+            (r"a LIKE 'x\_' ESCAPE '\'", r"a LIKE 'x\_' ESCAPE '\'"),
+        ] {
+            let mut expr = super::super::expression(sql).unwrap();
+            rewrite(&mut expr);
+            assert_eq!(expr.to_string(), expected);
+        }
+    }
+}

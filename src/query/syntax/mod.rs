@@ -1,0 +1,184 @@
+//! Statement syntax: what a statement says, before DataFusion plans it.
+//!
+//! sqlparser reads far more than DataFusion's planner does, and the planner passes over many of the fields that it does not
+//! know: `PREWHERE user_id = 'u1'` is parsed, and then every row is counted. So each statement goes through three steps.
+//! [`names`] gives the columns of the answer the names that they were written with, [`rewrite`] says in DataFusion's words what
+//! other dialects say in theirs, and [`clauses`], [`relations`], [`expressions`] and [`verbs`] refuse by name what is left that
+//! the planner would drop. They take the structs of the tree apart field by field, without `..`: a field that a later sqlparser
+//! adds does not compile until somebody has decided about it.
+//!
+//! What needs the names of functions is checked by [`calls`] when the session is known; what needs the plan is mended by
+//! [`plans`] and [`subqueries`].
+
+mod calls;
+mod clauses;
+mod expressions;
+mod like;
+mod limits;
+mod names;
+mod plans;
+mod quantified;
+mod relations;
+mod rewrite;
+mod similar;
+mod subqueries;
+mod tables;
+mod using;
+mod verbs;
+mod windows;
+
+use std::fmt::Display;
+use std::ops::ControlFlow;
+
+use datafusion::error::DataFusionError;
+use datafusion::sql::parser::Statement;
+use datafusion::sql::sqlparser::ast::{Expr, Ident, Query, Statement as Ast, VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+
+pub use self::calls::check_calls;
+pub use self::limits::bind_limits;
+pub use self::plans::{MultisetRule, NullAwareRule};
+pub use self::subqueries::CountedSubqueries;
+pub use self::tables::suggest_table;
+pub use self::verbs::{check_verb, read_table};
+use crate::error::{Error, Result};
+
+/// Names, rewrites and checks a statement that was parsed.
+///
+/// # Errors
+/// [`Error::Invalid`] that names the clause which is not answered and says what to write instead.
+pub fn prepare(statement: &mut Statement) -> Result<()> {
+    let inner = verbs::check(statement)?;
+    let Some(inner) = inner else { return Ok(()) };
+    names::name_columns(inner);
+    rewrite::rewrite(inner)?;
+    check(inner)
+}
+
+fn check(statement: &Ast) -> Result<()> {
+    use datafusion::sql::sqlparser::ast::Visit;
+    match statement.visit(&mut clauses::Check) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
+    }
+}
+
+/// The error for what is not answered, with what to write instead.
+fn refused(clause: impl Display, instead: impl Display) -> Error {
+    Error::Invalid(format!("{clause} is not answered here: {instead}"))
+}
+
+/// Bytes of text that a rewriting may copy: a window of thousands of values, used a thousand times, would be millions.
+const COPIED_BYTES: usize = 1 << 20;
+
+/// Counts what a rewriting copies.
+#[derive(Default)]
+struct Copies(usize);
+
+impl Copies {
+    fn add(&mut self, part: &impl Display) -> Result<()> {
+        self.0 = self.0.saturating_add(part.to_string().len());
+        match self.0 > COPIED_BYTES {
+            true => Err(Error::Limit("the statement is too large to plan once its short forms are written out".into())),
+            false => Ok(()),
+        }
+    }
+}
+
+/// A name as the planner reads it: what is not quoted is in small letters.
+fn normalized(ident: &Ident) -> String {
+    match ident.quote_style {
+        Some(_) => ident.value.clone(),
+        None => ident.value.to_lowercase(),
+    }
+}
+
+/// An expression from its text.
+fn expression(sql: &str) -> Result<Expr> {
+    let parsed = Parser::new(&GenericDialect {}).try_with_sql(sql).and_then(|mut parser| parser.parse_expr());
+    parsed.map_err(fault)
+}
+
+/// A query from its text.
+fn query(sql: &str) -> Result<Box<Query>> {
+    let parsed = Parser::new(&GenericDialect {}).try_with_sql(sql).and_then(|mut parser| parser.parse_query());
+    parsed.map_err(fault)
+}
+
+fn fault(error: ParserError) -> Error {
+    DataFusionError::SQL(Box::new(error), None).into()
+}
+
+/// Applies a function to the expressions of a part of a statement, after those within them, but not to those of queries within.
+struct OwnExpressions<F>(F, usize);
+
+impl<F: FnMut(&mut Expr) -> Result<()>> OwnExpressions<F> {
+    fn apply(part: &mut impl VisitMut, function: F) -> Result<()> {
+        match part.visit(&mut OwnExpressions(function, 0)) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(error) => Err(error),
+        }
+    }
+}
+
+impl<F: FnMut(&mut Expr) -> Result<()>> VisitorMut for OwnExpressions<F> {
+    type Break = Error;
+
+    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<Error> {
+        self.1 += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<Error> {
+        self.1 -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        match (self.1, &mut self.0) {
+            (0, function) => as_flow(function(expr)),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
+fn as_flow(result: Result<()>) -> ControlFlow<Error> {
+    match result {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => ControlFlow::Break(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::query::parse;
+
+    fn refusal(sql: &str) -> String {
+        match parse(sql) {
+            Ok(_) => panic!("{sql} is answered"),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn what_the_planner_would_drop_is_refused_by_name() {
+        for (sql, clause) in [
+            ("SELECT 1 FROM events GROUP BY hour WITH TOTALS", "WITH TOTALS"),
+            ("SELECT 1 FROM events TABLESAMPLE BERNOULLI (10)", "TABLESAMPLE"),
+            ("SELECT 1 FROM events FORMAT JSON", "FORMAT"),
+            ("SELECT 1 FROM events SETTINGS max_threads = 1", "SETTINGS"),
+            ("SELECT 1 FROM events FOR UPDATE", "FOR UPDATE"),
+            ("SELECT 1 FROM events FINAL", "FINAL"),
+            ("SELECT count(DISTINCT *) FROM events", "count(DISTINCT *)"),
+            ("SELECT 1 FROM events FETCH FIRST 3 ROWS WITH TIES", "WITH TIES"),
+            ("SELECT 1 FROM events FETCH FIRST 3 PERCENT ROWS ONLY", "PERCENT"),
+            ("SELECT quantile(0.5)(hour) FROM events", "quantile(0.5)"),
+            ("SELECT 1 FROM events a GLOBAL JOIN events b ON true", "GLOBAL"),
+            ("SELECT 1 INTO t FROM events", "INTO"),
+        ] {
+            let text = refusal(sql);
+            assert!(text.contains(clause) && text.contains("is not answered here"), "{sql}: {text}");
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Names of the answer's columns: an expression without a name is called as it is written.
+//!
+//! DataFusion names a column by the plan of its expression, `count(*) FILTER (WHERE events.event = Utf8("click"))`, and refuses
+//! two expressions of one name, `SELECT count(*), count(*)`. Here an expression without an alias gets its own text as its
+//! alias, as sqlparser prints it, with `_1`, `_2` where the text stands there already.
+
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    Expr, Ident, Query, Select, SelectItem, SetExpr, Statement as Ast, VisitMut, VisitorMut,
+};
+
+use super::normalized;
+
+/// Characters of a name; a longer text is cut.
+const LONGEST: usize = 120;
+
+/// Gives names to the columns without one.
+pub fn name_columns(statement: &mut Ast) {
+    let _ = statement.visit(&mut Names::default());
+}
+
+#[derive(Default)]
+struct Names {
+    /// How many queries are open.
+    depth: usize,
+    /// Queries within expressions, by their addresses: nobody reads the names of their columns.
+    unread: HashSet<usize>,
+}
+
+impl VisitorMut for Names {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        self.depth += 1;
+        if !self.unread.contains(&std::ptr::from_ref(query).addr()) {
+            name_body(&mut query.body, self.depth == 1);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        self.depth -= 1;
+        self.unread.remove(&std::ptr::from_ref(query).addr());
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if let Expr::Subquery(query) | Expr::Exists { subquery: query, .. } | Expr::InSubquery { subquery: query, .. } =
+            expr
+        {
+            self.unread.insert(std::ptr::from_ref(&**query).addr());
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn name_body(body: &mut SetExpr, is_answer: bool) {
+    match body {
+        SetExpr::Select(select) => name_items(select, is_answer),
+        SetExpr::SetOperation { left, right, .. } => {
+            name_body(left, is_answer);
+            name_body(right, is_answer);
+        }
+        _ => {}
+    }
+}
+
+fn name_items(select: &mut Select, is_answer: bool) {
+    let mut taken = HashSet::new();
+    // All columns are in `*` already.
+    let is_all = select.projection.iter().any(|item| matches!(item, SelectItem::Wildcard(_)));
+    // Columns that have been named, by their tables.
+    let mut columns: Vec<(String, Option<String>)> = Vec::new();
+    for item in &mut select.projection {
+        match item {
+            SelectItem::UnnamedExpr(expr) => match column(expr) {
+                Some((name, table)) => {
+                    let is_same = |other: &(String, Option<String>)| {
+                        other.0 == name && (other.1 == table || other.1.is_none() || table.is_none())
+                    };
+                    let is_there = is_all || columns.iter().any(is_same) || taken.contains(&name) && is_answer;
+                    columns.push((name.clone(), table));
+                    match is_there {
+                        true => *item = aliased(expr, free(&name, &mut taken, true)),
+                        false => drop(taken.insert(name)),
+                    }
+                }
+                None if !is_unnest(expr) => *item = aliased(expr, free(&text(expr), &mut taken, false)),
+                None => {}
+            },
+            SelectItem::ExprWithAlias { alias, .. } => {
+                let name = normalized(alias);
+                match taken.contains(&name) && is_answer {
+                    true => *alias = Ident::with_quote('"', free(&name, &mut taken, true)),
+                    false => drop(taken.insert(name)),
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn aliased(expr: &Expr, name: String) -> SelectItem {
+    SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::with_quote('"', name) }
+}
+
+/// A name that is not taken; `taken` has it from now on.
+fn free(name: &str, taken: &mut HashSet<String>, is_column: bool) -> String {
+    let plain = (!is_column && !taken.contains(name)).then(|| name.to_string());
+    let name = plain.unwrap_or_else(|| {
+        let numbered = (1..).map(|i: usize| format!("{name}_{i}"));
+        let mut free = numbered.filter(|name| !taken.contains(name));
+        free.next().unwrap_or_default()
+    });
+    taken.insert(name.clone());
+    name
+}
+
+/// The name and the table of a column.
+fn column(expr: &Expr) -> Option<(String, Option<String>)> {
+    match expr {
+        Expr::Identifier(name) => Some((normalized(name), None)),
+        Expr::CompoundIdentifier(parts) => {
+            let (name, table) = parts.split_last()?;
+            Some((normalized(name), table.last().map(normalized)))
+        }
+        Expr::Nested(inner) => column(inner),
+        _ => None,
+    }
+}
+
+/// Whether this may stand for several columns.
+fn is_unnest(expr: &Expr) -> bool {
+    matches!(expr, Expr::Function(call) if call.name.to_string().to_lowercase().starts_with("unnest"))
+}
+
+/// An expression in the spelling of sqlparser, names without quotation marks in small letters.
+fn text(expr: &Expr) -> String {
+    let mut expr = expr;
+    while let Expr::Nested(inner) = expr {
+        expr = inner;
+    }
+    let mut copy = expr.clone();
+    let _ = copy.visit(&mut SmallLetters);
+    let text = copy.to_string();
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+struct SmallLetters;
+
+impl VisitorMut for SmallLetters {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        let lower = |ident: &mut Ident| ident.value = normalized(ident);
+        match expr {
+            Expr::Identifier(name) => lower(name),
+            Expr::CompoundIdentifier(parts) => parts.iter_mut().for_each(lower),
+            Expr::Function(call) => {
+                for part in &mut call.name.0 {
+                    if let datafusion::sql::sqlparser::ast::ObjectNamePart::Identifier(name) = part {
+                        lower(name);
+                    }
+                }
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::sql::parser::Statement;
+
+    use super::*;
+
+    fn named(sql: &str) -> String {
+        let mut statements = datafusion::sql::parser::DFParser::parse_sql(sql).unwrap();
+        let Some(Statement::Statement(mut statement)) = statements.pop_front() else { panic!("{sql}") };
+        name_columns(&mut statement);
+        statement.to_string()
+    }
+
+    #[test]
+    fn expressions_are_called_as_they_are_written() {
+        for (sql, expected) in [
+            ("SELECT COUNT(*), Count(*)", r#"SELECT COUNT(*) AS "count(*)", Count(*) AS "count(*)_1""#),
+            ("SELECT a, b.a, a FROM b", r#"SELECT a, b.a AS "a_1", a AS "a_2" FROM b"#),
+            ("SELECT x.a, y.a FROM x, y", "SELECT x.a, y.a FROM x, y"),
+            ("SELECT *, a FROM b", r#"SELECT *, a AS "a_1" FROM b"#),
+            ("SELECT a, 1 AS a FROM b", r#"SELECT a, 1 AS "a_1" FROM b"#),
+            ("SELECT (1 + 2)", r#"SELECT (1 + 2) AS "1 + 2""#),
+            (
+                "SELECT max(A || 'B') FILTER (WHERE \"C\")",
+                "SELECT max(A || 'B') FILTER (WHERE \"C\") AS \"max(a || 'B') FILTER (WHERE \"\"C\"\")\"",
+            ),
+            ("SELECT a IN (SELECT 1 + 1)", r#"SELECT a IN (SELECT 1 + 1) AS "a IN (SELECT 1 + 1)""#),
+        ] {
+            assert_eq!(named(sql), expected);
+        }
+    }
+}

@@ -1,0 +1,409 @@
+//! What other dialects say, in DataFusion's words.
+//!
+//! `FROM events`, `TABLE events`, PREWHERE, TOP, FETCH FIRST, LIMIT BY, GROUP BY … WITH ROLLUP, ORDER BY ALL, SEMI JOIN, RLIKE and
+//! VALUES with subqueries mean what something does that DataFusion plans. What is rewritten here is gone when the check comes.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, Distinct, Expr, Fetch, GroupByExpr, GroupByWithModifier, Join, JoinOperator, LimitClause, Offset,
+    OrderBy, OrderByExpr, OrderByKind, OrderByOptions, Query, Select, SelectFlavor, SelectItem, SetExpr, SetOperator,
+    Statement as Ast, TableWithJoins, Top, TopQuantity, Value, ValueWithSpan, Values, Visit, VisitMut, Visitor,
+    VisitorMut, WildcardAdditionalOptions, WindowSpec, WindowType,
+};
+
+use super::{Copies, as_flow, expression, like, quantified, query, similar, using, windows};
+use crate::error::{Error, Result};
+
+/// Rewrites a whole statement.
+pub fn rewrite(statement: &mut Ast) -> Result<()> {
+    match statement.visit(&mut Rewrite::default()) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
+    }
+}
+
+#[derive(Default)]
+struct Rewrite {
+    /// Comparisons with ANY and ALL that are open.
+    quantified: usize,
+    /// Parameters `?` so far.
+    parameters: usize,
+}
+
+impl VisitorMut for Rewrite {
+    type Break = Error;
+
+    fn pre_visit_value(&mut self, value: &mut ValueWithSpan) -> ControlFlow<Error> {
+        match &mut value.value {
+            Value::Placeholder(name) if name == "?" => {
+                self.parameters += 1;
+                *name = format!("${}", self.parameters);
+            }
+            Value::Placeholder(name) => {
+                if let Some(bare) = name.strip_prefix(':') {
+                    *name = format!("${bare}");
+                }
+            }
+            Value::NationalStringLiteral(text) => value.value = Value::SingleQuotedString(std::mem::take(text)),
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
+        as_flow(rewrite_query(query))
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        self.quantified += usize::from(quantified::is_quantified(expr));
+        if self.quantified > 1 { ControlFlow::Break(quantified::nested()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        match expr {
+            Expr::SimilarTo { .. } => as_flow(similar::rewrite(expr)),
+            Expr::Like { .. } | Expr::ILike { .. } => {
+                like::rewrite(expr);
+                ControlFlow::Continue(())
+            }
+            Expr::RLike { negated, expr: text, pattern, regexp: _ } => {
+                let op = if *negated { BinaryOperator::PGRegexNotMatch } else { BinaryOperator::PGRegexMatch };
+                *expr = Expr::BinaryOp { left: text.clone(), op, right: pattern.clone() };
+                ControlFlow::Continue(())
+            }
+            Expr::AnyOp { .. } | Expr::AllOp { .. } => {
+                self.quantified -= usize::from(quantified::is_quantified(expr));
+                as_flow(quantified::rewrite(expr))
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
+fn rewrite_query(query: &mut Query) -> Result<()> {
+    rewrite_body(&mut query.body)?;
+    if let Some(with) = &mut query.with
+        && with.recursive
+    {
+        with.cte_tables.iter_mut().for_each(|cte| keep_whole(&cte.alias.name.value, &mut cte.query));
+    }
+    if let Some(Fetch { with_ties: false, percent: false, quantity }) = &query.fetch {
+        let quantity = quantity.clone().unwrap_or_else(|| number(1));
+        if set_limit(&mut query.limit_clause, quantity) {
+            query.fetch = None;
+        }
+    }
+    let Query { body, order_by, limit_clause, .. } = query;
+    sort_by_all(order_by, body);
+    let SetExpr::Select(select) = &mut **body else { return Ok(()) };
+    windows::write_out(select, order_by.as_mut())?;
+    sort_by_columns(select, order_by.as_mut());
+    using::merge(select, order_by.as_mut())?;
+    take_top(select, limit_clause);
+    limit_by(select, order_by.as_ref(), limit_clause)
+}
+
+/// Rewrites what stands for itself in each part of a union.
+fn rewrite_body(body: &mut SetExpr) -> Result<()> {
+    match body {
+        SetExpr::SetOperation { left, right, op, .. } => {
+            if *op == SetOperator::Minus {
+                *op = SetOperator::Except;
+            }
+            for side in [left, right] {
+                rewrite_body(side)?;
+                // Alone, the query around it does this, with its ORDER BY.
+                if let SetExpr::Select(select) = &mut **side {
+                    windows::write_out(select, None)?;
+                    using::merge(select, None)?;
+                }
+            }
+            Ok(())
+        }
+        SetExpr::Table(table) => {
+            let quoted = |name: &String| format!("\"{}\"", name.to_lowercase().replace('"', "\"\""));
+            let names: Vec<String> = table.schema_name.iter().chain(&table.table_name).map(quoted).collect();
+            *body = *query(&format!("SELECT * FROM {}", names.join(".")))?.body;
+            Ok(())
+        }
+        SetExpr::Values(values) if has_subquery(values) => {
+            let row = |row: &datafusion::sql::sqlparser::ast::Parens<Vec<Expr>>| {
+                let column = |(i, value): (usize, &Expr)| format!("{value} AS column{}", i + 1);
+                let columns: Vec<String> = row.content.iter().enumerate().map(column).collect();
+                format!("SELECT {}", columns.join(", "))
+            };
+            let rows: Vec<String> = values.rows.iter().map(row).collect();
+            *body = *query(&rows.join(" UNION ALL "))?.body;
+            Ok(())
+        }
+        SetExpr::Select(select) => rewrite_select(select),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a subquery stands in one of the values, which DataFusion plans nowhere but in a SELECT.
+fn has_subquery(values: &Values) -> bool {
+    struct Finder;
+    impl Visitor for Finder {
+        type Break = ();
+        fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+            ControlFlow::Break(())
+        }
+    }
+    values.visit(&mut Finder).is_break()
+}
+
+fn rewrite_select(select: &mut Select) -> Result<()> {
+    if select.flavor == SelectFlavor::FromFirstNoSelect && select.projection.is_empty() {
+        select.projection = vec![SelectItem::Wildcard(WildcardAdditionalOptions::default())];
+    }
+    select.flavor = SelectFlavor::Standard;
+    if let Some(condition) = select.prewhere.take() {
+        select.selection = Some(match select.selection.take() {
+            Some(other) => both(condition, other),
+            None => condition,
+        });
+    }
+    for table in &mut select.from {
+        name_joins(table);
+    }
+    write_grouping(select);
+    resolve_positions(select)
+}
+
+fn both(left: Expr, right: Expr) -> Expr {
+    let nested = |expr| Box::new(Expr::Nested(Box::new(expr)));
+    Expr::BinaryOp { left: nested(left), op: BinaryOperator::And, right: nested(right) }
+}
+
+/// SEMI and ANTI joins keep rows of the left table.
+fn name_joins(table: &mut TableWithJoins) {
+    for Join { relation, join_operator, .. } in &mut table.joins {
+        match join_operator {
+            JoinOperator::Semi(constraint) => *join_operator = JoinOperator::LeftSemi(constraint.clone()),
+            JoinOperator::Anti(constraint) => *join_operator = JoinOperator::LeftAnti(constraint.clone()),
+            _ => {}
+        }
+        if let datafusion::sql::sqlparser::ast::TableFactor::NestedJoin { table_with_joins, .. } = relation {
+            name_joins(table_with_joins);
+        }
+    }
+}
+
+/// `GROUP BY a, b WITH ROLLUP` is `GROUP BY ROLLUP (a, b)`.
+fn write_grouping(select: &mut Select) {
+    let GroupByExpr::Expressions(exprs, modifiers) = &mut select.group_by else { return };
+    let [modifier @ (GroupByWithModifier::Rollup | GroupByWithModifier::Cube)] = &modifiers[..] else { return };
+    let is_plain = |expr: &Expr| !matches!(expr, Expr::Rollup(_) | Expr::Cube(_) | Expr::GroupingSets(_));
+    if exprs.iter().all(is_plain) {
+        let sets = std::mem::take(exprs).into_iter().map(|expr| vec![expr]).collect();
+        let grouped = if *modifier == GroupByWithModifier::Rollup { Expr::Rollup(sets) } else { Expr::Cube(sets) };
+        *exprs = vec![grouped];
+        modifiers.clear();
+    }
+}
+
+/// Within ROLLUP, CUBE and GROUPING SETS the planner takes the number of a column for a constant.
+fn resolve_positions(select: &mut Select) -> Result<()> {
+    let projection = &select.projection;
+    let GroupByExpr::Expressions(exprs, _) = &mut select.group_by else { return Ok(()) };
+    let mut copies = Copies::default();
+    for expr in exprs {
+        let (Expr::Rollup(sets) | Expr::Cube(sets) | Expr::GroupingSets(sets)) = expr else { continue };
+        for expr in sets.iter_mut().flatten() {
+            if let Some(position) = position(expr) {
+                *expr = at(projection, position, &mut copies)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn position(expr: &Expr) -> Option<usize> {
+    match expr {
+        Expr::Value(value) => match &value.value {
+            Value::Number(digits, _) => digits.to_string().parse().ok(),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The expression of a column of the answer, counted from 1.
+fn at(projection: &[SelectItem], position: usize, copies: &mut Copies) -> Result<Expr> {
+    let is_counted = |item: &SelectItem| !matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(_, _));
+    let before = projection.get(..position).unwrap_or_default();
+    match before.last() {
+        Some(SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. })
+            if before.iter().all(is_counted) =>
+        {
+            copies.add(expr)?;
+            Ok(expr.clone())
+        }
+        _ => Err(Error::Invalid(format!("there is no column {position} in this SELECT: name the column"))),
+    }
+}
+
+fn number(value: u64) -> Expr {
+    Expr::value(Value::Number(value.to_string(), false))
+}
+
+/// Limits a query that has no limit yet; whether it could.
+fn set_limit(clause: &mut Option<LimitClause>, quantity: Expr) -> bool {
+    match clause {
+        None => {
+            *clause = Some(LimitClause::LimitOffset { limit: Some(quantity), offset: None, limit_by: Vec::new() });
+            true
+        }
+        Some(LimitClause::LimitOffset { limit: limit @ None, offset: _, limit_by }) if limit_by.is_empty() => {
+            *limit = Some(quantity);
+            true
+        }
+        Some(_) => false,
+    }
+}
+
+/// `SELECT TOP 3` is `LIMIT 3`.
+fn take_top(select: &mut Select, limit: &mut Option<LimitClause>) {
+    let Some(Top { with_ties: false, percent: false, quantity: Some(quantity) }) = &select.top else { return };
+    let quantity = match quantity {
+        TopQuantity::Expr(expr) => expr.clone(),
+        TopQuantity::Constant(value) => number(*value),
+    };
+    if set_limit(limit, quantity) {
+        select.top = None;
+    }
+}
+
+/// ORDER BY ALL over a union was dropped, and over a SELECT with an expression refused.
+fn sort_by_all(order_by: &mut Option<OrderBy>, body: &SetExpr) {
+    let Some(OrderBy { kind, .. }) = order_by else { return };
+    let options: OrderByOptions = match &*kind {
+        OrderByKind::All(options) => *options,
+        // In this dialect the word is read as a name.
+        OrderByKind::Expressions(sorts) => match &sorts[..] {
+            [OrderByExpr { expr: Expr::Identifier(name), options, with_fill: None }]
+                if name.quote_style.is_none() && name.value.eq_ignore_ascii_case("ALL") =>
+            {
+                *options
+            }
+            _ => return,
+        },
+    };
+    *kind = OrderByKind::All(options);
+    let Some(projection) = leftmost(body) else { return };
+    let is_counted = |item: &SelectItem| !matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(_, _));
+    if projection.iter().all(is_counted) {
+        let positions = 1..=projection.len() as u64;
+        let sort = |position| OrderByExpr { expr: number(position), options, with_fill: None };
+        *kind = OrderByKind::Expressions(positions.map(sort).collect());
+    }
+}
+
+/// After DISTINCT the planner knows an expression that is sorted by as a column of the answer only if it has no name.
+fn sort_by_columns(select: &Select, order_by: Option<&mut OrderBy>) {
+    let Some(OrderBy { kind: OrderByKind::Expressions(sorts), .. }) = order_by else { return };
+    if select.distinct != Some(Distinct::Distinct) {
+        return;
+    }
+    let is_counted = |item: &&SelectItem| matches!(item, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. });
+    let texts: Vec<String> = select.projection.iter().take_while(is_counted).map(written).collect();
+    for sort in sorts {
+        let text = sort.expr.to_string();
+        if let Some(at) = texts.iter().position(|column| *column == text)
+            && !matches!(sort.expr, Expr::Value(_) | Expr::Identifier(_))
+        {
+            sort.expr = number(at as u64 + 1);
+        }
+    }
+}
+
+/// The text of a column without its name.
+fn written(item: &SelectItem) -> String {
+    match item {
+        SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => expr.to_string(),
+        _ => String::new(),
+    }
+}
+
+fn leftmost(body: &SetExpr) -> Option<&[SelectItem]> {
+    match body {
+        SetExpr::Select(select) => Some(&select.projection),
+        SetExpr::Query(query) => leftmost(&query.body),
+        SetExpr::SetOperation { left, .. } => leftmost(left),
+        _ => None,
+    }
+}
+
+/// `LIMIT n BY a` keeps n rows for each value of a, those first in the order of the answer.
+fn limit_by(select: &mut Select, order_by: Option<&OrderBy>, clause: &mut Option<LimitClause>) -> Result<()> {
+    let Some(LimitClause::LimitOffset { limit: Some(limit), offset, limit_by }) = clause else { return Ok(()) };
+    if limit_by.is_empty() || select.distinct.is_some() {
+        return Ok(());
+    }
+    let mut partition_by = std::mem::take(limit_by);
+    let mut sorts = match order_by {
+        Some(OrderBy { kind: OrderByKind::Expressions(sorts), .. }) => sorts.clone(),
+        _ => Vec::new(),
+    };
+    let mut copies = Copies::default();
+    for expr in partition_by.iter_mut().chain(sorts.iter_mut().map(|sort| &mut sort.expr)) {
+        if let Some(position) = position(expr) {
+            *expr = at(&select.projection, position, &mut copies)?;
+        }
+    }
+    let mut row = expression("row_number() OVER ()")?;
+    if let Expr::Function(call) = &mut row {
+        let spec = WindowSpec { window_name: None, partition_by, order_by: sorts, window_frame: None };
+        call.over = Some(WindowType::WindowSpec(spec));
+    }
+    let after = offset.as_ref().map(|Offset { value, rows: _ }| value.clone());
+    let mut condition = expression(&format!("number <= ({limit})"))?;
+    if let Some(after) = after {
+        condition = expression(&format!("number > ({after}) AND number <= ({after}) + ({limit})"))?;
+    }
+    super::OwnExpressions::apply(&mut condition, |expr| {
+        if matches!(expr, Expr::Identifier(name) if name.value == "number") {
+            *expr = row.clone();
+        }
+        Ok(())
+    })?;
+    select.qualify = Some(match select.qualify.take() {
+        Some(other) => both(other, condition),
+        None => condition,
+    });
+    *clause = None;
+    Ok(())
+}
+
+/// Of a CTE in WITH RECURSIVE that is a union the planner reads the union alone: one that does not name itself is kept whole.
+fn keep_whole(name: &str, query: &mut Box<Query>) {
+    let is_bare =
+        query.with.is_none() && query.order_by.is_none() && query.limit_clause.is_none() && query.fetch.is_none();
+    if is_bare || !matches!(*query.body, SetExpr::SetOperation { .. }) || names(query, name) {
+        return;
+    }
+    let whole = SetExpr::Query(query.clone());
+    query.with = None;
+    query.order_by = None;
+    query.limit_clause = None;
+    query.fetch = None;
+    query.body = Box::new(whole);
+}
+
+/// Whether a query reads a table of this name.
+fn names(query: &Query, name: &str) -> bool {
+    struct Finder<'a>(&'a str);
+    impl Visitor for Finder<'_> {
+        type Break = ();
+        fn pre_visit_relation(&mut self, relation: &datafusion::sql::sqlparser::ast::ObjectName) -> ControlFlow<()> {
+            let last = relation.0.last().and_then(|part| part.as_ident());
+            match last.is_some_and(|last| last.value.eq_ignore_ascii_case(self.0)) {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        }
+    }
+    query.visit(&mut Finder(name)).is_break()
+}

@@ -1,0 +1,150 @@
+//! EXISTS and IN with a subquery as values: in the columns of an answer, in CASE, in FILTER.
+//!
+//! DataFusion plans them as conditions of WHERE alone. Elsewhere they are counted: `EXISTS (…)` is `(SELECT count(*) > 0 …)`,
+//! which it plans where the tie to the rows around it is an equality, and `x IN (SELECT c …)` is such an EXISTS with `c = x`.
+
+use std::sync::Arc;
+
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Column, DFSchema, ExprSchema, Result, Spans};
+use datafusion::functions_aggregate::expr_fn::count;
+use datafusion::logical_expr::expr::{Exists, InSubquery};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Subquery, lit, when};
+use datafusion::optimizer::AnalyzerRule;
+use datafusion::scalar::ScalarValue;
+
+/// Counts the rows of EXISTS and IN outside conditions.
+#[derive(Debug)]
+pub struct CountedSubqueries;
+
+impl AnalyzerRule for CountedSubqueries {
+    fn name(&self) -> &str {
+        "counted_subqueries"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        let mut names = 0;
+        Ok(plan.transform_up_with_subqueries(|plan| count_rows(plan, &mut names))?.data)
+    }
+}
+
+fn count_rows(plan: LogicalPlan, names: &mut usize) -> Result<Transformed<LogicalPlan>> {
+    match plan {
+        LogicalPlan::Projection(_) => in_place(plan, names),
+        LogicalPlan::Aggregate(_) | LogicalPlan::Window(_) | LogicalPlan::Sort(_) => below(plan, names),
+        other => Ok(Transformed::no(other)),
+    }
+}
+
+fn in_place(plan: LogicalPlan, names: &mut usize) -> Result<Transformed<LogicalPlan>> {
+    let Some(outer) = plan.inputs().first().map(|input| Arc::clone(input.schema())) else {
+        return Ok(Transformed::no(plan));
+    };
+    let preserver = NamePreserver::new(&plan);
+    let counted = plan.map_expressions(|expr| {
+        let name = preserver.save(&expr);
+        let counted = expr.transform_up(|expr| match value(&expr, &outer, names)? {
+            Some(value) => Ok(Transformed::yes(value)),
+            None => Ok(Transformed::no(expr)),
+        })?;
+        Ok(counted.update_data(|expr| name.restore(expr)))
+    })?;
+    if counted.transformed { counted.map_data(LogicalPlan::recompute_schema) } else { Ok(counted) }
+}
+
+/// Puts the values into columns of a projection below a node that cannot have them itself.
+fn below(plan: LogicalPlan, names: &mut usize) -> Result<Transformed<LogicalPlan>> {
+    let [input] = plan.inputs()[..] else { return Ok(Transformed::no(plan)) };
+    let input = input.clone();
+    let mut columns: Vec<Expr> = input.schema().iter().map(Expr::from).collect();
+    let own = columns.len();
+    let preserver = NamePreserver::new(&plan);
+    let replaced = plan.map_expressions(|expr| {
+        let name = preserver.save(&expr);
+        let replaced = expr.transform_up(|expr| match value(&expr, input.schema(), names)? {
+            Some(value) => {
+                let column = format!("subquery_{}", columns.len() - own + 1);
+                columns.push(value.alias(&column));
+                Ok(Transformed::yes(Expr::Column(Column::from_name(column))))
+            }
+            None => Ok(Transformed::no(expr)),
+        })?;
+        Ok(replaced.update_data(|expr| name.restore(expr)))
+    })?;
+    if !replaced.transformed {
+        return Ok(replaced);
+    }
+    let input = LogicalPlanBuilder::from(input).project(columns)?.build()?;
+    replaced.map_data(|plan| plan.with_new_exprs(plan.expressions(), vec![input]))
+}
+
+/// What stands for an EXISTS or IN, where that is known.
+fn value(expr: &Expr, outer: &DFSchema, names: &mut usize) -> Result<Option<Expr>> {
+    match expr {
+        Expr::Exists(Exists { subquery, negated }) => {
+            let rows = LogicalPlan::clone(&subquery.subquery);
+            let exists = counted(rows, count(lit(1_i64)).gt(lit(0_i64)))?;
+            Ok(Some(if *negated { Expr::Not(Box::new(exists)) } else { exists }))
+        }
+        Expr::InSubquery(in_subquery) if in_subquery.subquery.outer_ref_columns.is_empty() => {
+            *names += 1;
+            let is_in = is_in(in_subquery, outer, *names)?;
+            Ok(Some(if in_subquery.negated { Expr::Not(Box::new(is_in)) } else { is_in }))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Whether a value is among the rows of a subquery: unknown where it is not found and it or one of them is null.
+fn is_in(in_subquery: &InSubquery, outer: &DFSchema, name: usize) -> Result<Expr> {
+    let InSubquery { expr, subquery, negated: _ } = in_subquery;
+    // A name of its own keeps its columns apart from those of the tables around it.
+    let rows = LogicalPlanBuilder::from(LogicalPlan::clone(&subquery.subquery)).alias(format!("in_{name}"))?.build()?;
+    let Some((qualifier, field)) = rows.schema().iter().next() else {
+        return datafusion::common::plan_err!("a subquery has no columns");
+    };
+    let column = Expr::from((qualifier, field));
+    let outside = expr.as_ref().clone().transform_up(|expr| match expr {
+        Expr::Column(column) => {
+            let field = Arc::clone(outer.field_from_column(&column)?);
+            Ok(Transformed::yes(Expr::OuterReferenceColumn(field, column)))
+        }
+        other => Ok(Transformed::no(other)),
+    })?;
+    let is_nullable = field.is_nullable() || expr.nullable(outer)?;
+    let equal = LogicalPlanBuilder::from(rows.clone()).filter(column.clone().eq(outside.data))?.build()?;
+    let found = counted(equal, count(lit(1_i64)).gt(lit(0_i64)))?;
+    if !is_nullable {
+        return Ok(found);
+    }
+    let is_empty = counted(rows.clone(), count(lit(1_i64)).eq(lit(0_i64)))?;
+    let has_nulls = counted(rows, count(lit(1_i64)).gt(count(column)))?;
+    let unknown = Expr::Literal(ScalarValue::Boolean(None), None);
+    when(found, lit(true))
+        .when(is_empty, lit(false))
+        .when(expr.as_ref().clone().is_null().or(has_nulls), unknown)
+        .otherwise(lit(false))
+}
+
+/// An aggregate over the rows of a subquery, as a value.
+fn counted(rows: LogicalPlan, value: Expr) -> Result<Expr> {
+    let mut aggregates = Vec::new();
+    value.apply(|expr| {
+        if matches!(expr, Expr::AggregateFunction(_)) && !aggregates.contains(expr) {
+            aggregates.push(expr.clone());
+        }
+        Ok(datafusion::common::tree_node::TreeNodeRecursion::Continue)
+    })?;
+    let over = |expr: Expr| match expr {
+        Expr::AggregateFunction(_) => {
+            Ok(Transformed::yes(Expr::Column(Column::from_name(expr.schema_name().to_string()))))
+        }
+        other => Ok(Transformed::no(other)),
+    };
+    let value = value.transform_down(over)?.data;
+    let rows = LogicalPlanBuilder::from(rows).aggregate(Vec::<Expr>::new(), aggregates)?.project([value])?.build()?;
+    let outer_ref_columns = rows.all_out_ref_exprs();
+    Ok(Expr::ScalarSubquery(Subquery { subquery: Arc::new(rows), outer_ref_columns, spans: Spans::new() }))
+}

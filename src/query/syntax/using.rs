@@ -1,0 +1,199 @@
+//! RIGHT and FULL joins with USING, whose column is that of either side.
+//!
+//! DataFusion takes the column of the left table, which is null for rows that the right one alone has. Where the column is named
+//! without a table it is written as `coalesce(a.k, b.k)`, in `*` too.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    Expr, Ident, Join, JoinConstraint, JoinOperator, OrderBy, OrderByKind, Query, ReplaceSelectElement,
+    ReplaceSelectItem, Select, SelectItem, TableFactor, TableWithJoins, Visit, Visitor,
+};
+
+use super::{OwnExpressions, expression, normalized, refused};
+use crate::error::{Error, Result};
+
+/// A column of USING and what stands for it.
+struct Merged {
+    column: String,
+    value: Expr,
+}
+
+/// Writes out the columns of USING in a SELECT and in the ORDER BY after it.
+pub fn merge(select: &mut Select, order_by: Option<&mut OrderBy>) -> Result<()> {
+    let mut merged = Vec::new();
+    for table in &select.from {
+        merged.extend(columns(table)?);
+    }
+    if merged.is_empty() {
+        return Ok(());
+    }
+    check_subqueries(select, &merged)?;
+    let answered: Vec<String> = select.projection.iter().filter_map(name).collect();
+    for item in &mut select.projection {
+        name_item(item, &merged)?;
+    }
+    OwnExpressions::apply(&mut select.projection, |expr| replace(expr, &merged))?;
+    OwnExpressions::apply(&mut select.selection, |expr| replace(expr, &merged))?;
+    OwnExpressions::apply(&mut select.group_by, |expr| replace(expr, &merged))?;
+    OwnExpressions::apply(&mut select.having, |expr| replace(expr, &merged))?;
+    OwnExpressions::apply(&mut select.qualify, |expr| replace(expr, &merged))?;
+    let is_all = select.projection.iter().any(|item| matches!(item, SelectItem::Wildcard(_)));
+    if let Some(OrderBy { kind: OrderByKind::Expressions(sorts), .. }) = order_by {
+        for sort in sorts {
+            // A name of the answer's is sorted by as it is.
+            let is_answered = |name: &Ident| is_all || answered.contains(&normalized(name));
+            if !matches!(&sort.expr, Expr::Identifier(name) if is_answered(name)) {
+                OwnExpressions::apply(&mut sort.expr, |expr| replace(expr, &merged))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The columns that a table and its joins merge otherwise than DataFusion does.
+fn columns(table: &TableWithJoins) -> Result<Vec<Merged>> {
+    let mut merged: Vec<Merged> = Vec::new();
+    for (i, join) in table.joins.iter().enumerate() {
+        let (constraint, is_full) = match &join.join_operator {
+            JoinOperator::FullOuter(constraint) => (constraint, Some(true)),
+            JoinOperator::Right(constraint) | JoinOperator::RightOuter(constraint) => (constraint, Some(false)),
+            JoinOperator::Join(constraint)
+            | JoinOperator::Inner(constraint)
+            | JoinOperator::Left(constraint)
+            | JoinOperator::LeftOuter(constraint) => (constraint, None),
+            _ => continue,
+        };
+        let names = match constraint {
+            JoinConstraint::Using(names) => names,
+            JoinConstraint::Natural if is_full.is_some() || !merged.is_empty() => return Err(not_here(join)),
+            _ => continue,
+        };
+        let names: Vec<&Ident> = names.iter().filter_map(|name| name.0.last()?.as_ident()).collect();
+        let is_again = |name: &&&Ident| merged.iter().any(|merged| merged.column == normalized(name));
+        if names.iter().any(|name| is_again(&name)) {
+            return Err(not_here(join));
+        }
+        let Some(is_full) = is_full else { continue };
+        // Which of several tables has the column on the left is not known yet.
+        let (Some(left), Some(right), 0) = (qualifier(&table.relation), qualifier(&join.relation), i) else {
+            return Err(not_here(join));
+        };
+        for name in names {
+            let value = match is_full {
+                true => format!("coalesce({left}.{name}, {right}.{name})"),
+                false => format!("{right}.{name}"),
+            };
+            merged.push(Merged { column: normalized(name), value: expression(&value)? });
+        }
+    }
+    Ok(merged)
+}
+
+fn not_here(join: &Join) -> Error {
+    refused(
+        format!("{}", join.to_string().trim()),
+        "write ON a.k = b.k, name the tables, and write coalesce(a.k, b.k) for the column of both",
+    )
+}
+
+/// What the columns of a table are qualified by.
+fn qualifier(table: &TableFactor) -> Option<String> {
+    match table {
+        TableFactor::Table { alias: Some(alias), .. } | TableFactor::Derived { alias: Some(alias), .. } => {
+            Some(alias.name.to_string())
+        }
+        TableFactor::Table { name, alias: None, args: None, .. } => Some(name.to_string()),
+        _ => None,
+    }
+}
+
+/// The name of an item of the answer.
+fn name(item: &SelectItem) -> Option<String> {
+    match item {
+        SelectItem::UnnamedExpr(Expr::Identifier(name)) | SelectItem::ExprWithAlias { alias: name, .. } => {
+            Some(normalized(name))
+        }
+        _ => None,
+    }
+}
+
+/// Keeps the name of a merged column of the answer, and writes its value in the place of the left column in `*`.
+fn name_item(item: &mut SelectItem, merged: &[Merged]) -> Result<()> {
+    match item {
+        SelectItem::UnnamedExpr(Expr::Identifier(name)) if find(merged, name).is_some() => {
+            let alias = Ident::with_quote('"', normalized(name));
+            *item = SelectItem::ExprWithAlias { expr: Expr::Identifier(name.clone()), alias };
+        }
+        SelectItem::Wildcard(options) => {
+            if options.opt_replace.is_some() || options.opt_exclude.is_some() || options.opt_except.is_some() {
+                return Err(refused("* with a RIGHT or FULL JOIN … USING and exceptions", "write the columns"));
+            }
+            let element = |merged: &Merged| {
+                let column_name = Ident::with_quote('"', &merged.column);
+                Box::new(ReplaceSelectElement { expr: merged.value.clone(), column_name, as_keyword: true })
+            };
+            options.opt_replace = Some(ReplaceSelectItem { items: merged.iter().map(element).collect() });
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn find<'a>(merged: &'a [Merged], name: &Ident) -> Option<&'a Merged> {
+    merged.iter().find(|merged| merged.column == normalized(name))
+}
+
+fn replace(expr: &mut Expr, merged: &[Merged]) -> Result<()> {
+    if let Expr::Identifier(name) = expr
+        && let Some(merged) = find(merged, name)
+    {
+        *expr = merged.value.clone();
+    }
+    Ok(())
+}
+
+/// Refuses a subquery of an expression that names such a column without its table: whose it is depends on the tables there.
+fn check_subqueries(select: &Select, merged: &[Merged]) -> Result<()> {
+    let mut within = Within { merged, depth: 0 };
+    let outcome = [
+        select.projection.visit(&mut within),
+        select.selection.visit(&mut within),
+        select.having.visit(&mut within),
+        select.qualify.visit(&mut within),
+    ];
+    match outcome.into_iter().find_map(|outcome| outcome.break_value()) {
+        None => Ok(()),
+        Some(column) => {
+            Err(Error::Invalid(format!("{column} is of two tables: name the table of {column} in the subquery")))
+        }
+    }
+}
+
+struct Within<'a> {
+    merged: &'a [Merged],
+    depth: usize,
+}
+
+impl Visitor for Within<'_> {
+    type Break = String;
+
+    fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<String> {
+        self.depth += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &Query) -> ControlFlow<String> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<String> {
+        match expr {
+            Expr::Identifier(name) if self.depth > 0 && find(self.merged, name).is_some() => {
+                ControlFlow::Break(name.to_string())
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}

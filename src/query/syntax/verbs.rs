@@ -1,0 +1,128 @@
+//! Kinds of statements: those that read are answered.
+
+use datafusion::sql::parser::Statement;
+use datafusion::sql::sqlparser::ast::{DescribeAlias, Statement as Ast};
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
+
+use super::refused;
+use crate::error::{Error, Result};
+
+/// First words of statements that write, or that are about what does not exist here.
+const WRITING: [&str; 35] = [
+    "INSERT",
+    "UPDATE",
+    "DELETE",
+    "MERGE",
+    "UPSERT",
+    "REPLACE",
+    "CREATE",
+    "DROP",
+    "ALTER",
+    "TRUNCATE",
+    "RENAME",
+    "COPY",
+    "LOAD",
+    "IMPORT",
+    "GRANT",
+    "REVOKE",
+    "VACUUM",
+    "OPTIMIZE",
+    "ATTACH",
+    "DETACH",
+    "INSTALL",
+    "BEGIN",
+    "START",
+    "COMMIT",
+    "ROLLBACK",
+    "SAVEPOINT",
+    "LOCK",
+    "CALL",
+    "PREPARE",
+    "EXECUTE",
+    "DEALLOCATE",
+    "REFRESH",
+    "REINDEX",
+    "COMMENT",
+    "PRAGMA",
+];
+
+/// Refuses a statement by its first word, before it is parsed: one that writes is told so, however it goes on.
+pub fn check_verb(tokens: &[TokenWithSpan]) -> Result<()> {
+    let first = tokens.iter().find(|token| !matches!(token.token, Token::Whitespace(_)));
+    match first.map(|first| &first.token) {
+        Some(Token::Word(word)) if WRITING.contains(&&*word.value.to_uppercase()) => Err(not_read(&word.value)),
+        _ => Ok(()),
+    }
+}
+
+/// The error for a statement that does not read.
+fn not_read(verb: &str) -> Error {
+    Error::Invalid(format!(
+        "{}: this store is read through SQL and written through events (POST /analytics, POST /events, hourglass import): \
+         SELECT, WITH, FROM, TABLE, VALUES, EXPLAIN, SHOW, DESCRIBE and SET are answered",
+        verb.to_uppercase()
+    ))
+}
+
+/// Refuses a statement that does not read; what is within the others has still to be checked.
+pub fn check(statement: &mut Statement) -> Result<Option<&mut Ast>> {
+    match statement {
+        Statement::Statement(statement) => check_kind(statement).map(|()| Some(&mut **statement)),
+        Statement::Explain(explain) => check(&mut explain.statement),
+        Statement::CopyTo(_) => Err(not_read("COPY")),
+        Statement::CreateExternalTable(_) => Err(not_read("CREATE")),
+        Statement::Reset(_) => Ok(None),
+    }
+}
+
+fn check_kind(statement: &Ast) -> Result<()> {
+    match statement {
+        Ast::Query(_) | Ast::Set(_) | Ast::ShowVariable { .. } | Ast::ShowTables { .. } | Ast::ShowColumns { .. } => {
+            Ok(())
+        }
+        Ast::ShowFunctions { .. } | Ast::ShowCreate { .. } => Ok(()),
+        Ast::ExplainTable { describe_alias, hive_format, has_table_keyword: _, table_name } => match describe_alias {
+            _ if hive_format.is_some() => {
+                Err(refused("DESCRIBE EXTENDED and FORMATTED", "write DESCRIBE and the table"))
+            }
+            DescribeAlias::Explain => Err(refused(format!("EXPLAIN {table_name}"), "write DESCRIBE for a table")),
+            DescribeAlias::Describe | DescribeAlias::Desc => Ok(()),
+        },
+        Ast::Explain {
+            describe_alias: _,
+            analyze: _,
+            verbose: _,
+            query_plan,
+            estimate,
+            statement,
+            format: _,
+            options,
+        } => match (query_plan, estimate, options) {
+            (false, false, None) => check_kind(statement),
+            _ => Err(refused("this form of EXPLAIN", "write EXPLAIN or EXPLAIN ANALYZE and the statement")),
+        },
+        other => {
+            let text = other.to_string();
+            let mut words = text.split_whitespace();
+            match (words.next().unwrap_or_default(), words.next()) {
+                ("SHOW", Some(what)) => Err(refused(
+                    format!("SHOW {what}"),
+                    "SHOW TABLES, SHOW COLUMNS FROM a table, SHOW FUNCTIONS and SHOW of an option are",
+                )),
+                (verb, _) => Err(not_read(verb)),
+            }
+        }
+    }
+}
+
+/// `TABLE events` is `SELECT * FROM events`, which the parser knows within a statement alone.
+pub fn read_table(tokens: &mut Vec<TokenWithSpan>) {
+    let Some(at) = tokens.iter().position(|token| !matches!(token.token, Token::Whitespace(_))) else { return };
+    let span = tokens[at].span;
+    if !matches!(&tokens[at].token, Token::Word(word) if word.keyword == Keyword::TABLE && word.quote_style.is_none()) {
+        return;
+    }
+    let words = [Token::make_keyword("SELECT"), Token::Mul, Token::make_keyword("FROM")];
+    tokens.splice(at..=at, words.map(|token| TokenWithSpan { token, span }));
+}

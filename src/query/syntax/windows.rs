@@ -1,0 +1,78 @@
+//! Windows that a WINDOW clause names, written out where they are used.
+//!
+//! The planner reads the clause for the columns of the answer alone: in ORDER BY and QUALIFY `sum(x) OVER w` became the
+//! aggregate `sum(x)`, and of `OVER (w ROWS …)` the window `w` was dropped.
+
+use std::collections::HashMap;
+
+use datafusion::sql::sqlparser::ast::{
+    Expr, Ident, NamedWindowDefinition, NamedWindowExpr, OrderBy, Select, WindowSpec, WindowType,
+};
+
+use super::{Copies, OwnExpressions, normalized};
+use crate::error::{Error, Result};
+
+type Named = HashMap<String, WindowSpec>;
+
+/// Writes out the windows of a SELECT and of the ORDER BY after it.
+pub fn write_out(select: &mut Select, order_by: Option<&mut OrderBy>) -> Result<()> {
+    let mut named = Named::new();
+    let mut copies = Copies::default();
+    for NamedWindowDefinition(name, definition) in std::mem::take(&mut select.named_window) {
+        let spec = match definition {
+            NamedWindowExpr::NamedWindow(other) => copied(&named, &other, &mut copies)?,
+            NamedWindowExpr::WindowSpec(mut spec) => {
+                complete(&mut spec, &named, &mut copies)?;
+                spec
+            }
+        };
+        if named.insert(normalized(&name), spec).is_some() {
+            return Err(Error::Invalid(format!("the window {name} is defined twice")));
+        }
+    }
+    OwnExpressions::apply(select, |expr| replace(expr, &named, &mut copies))?;
+    order_by.map_or(Ok(()), |order_by| OwnExpressions::apply(order_by, |expr| replace(expr, &named, &mut copies)))
+}
+
+/// The window of a name, which the statement has once more from now on.
+fn copied(named: &Named, name: &Ident, copies: &mut Copies) -> Result<WindowSpec> {
+    let spec = named.get(&normalized(name)).ok_or_else(|| {
+        Error::Invalid(format!("there is no window {name}: define it, WINDOW {name} AS (…), after the conditions"))
+    })?;
+    copies.add(spec)?;
+    Ok(spec.clone())
+}
+
+fn replace(expr: &mut Expr, named: &Named, copies: &mut Copies) -> Result<()> {
+    let Expr::Function(call) = expr else { return Ok(()) };
+    match &mut call.over {
+        Some(WindowType::NamedWindow(name)) => {
+            call.over = Some(WindowType::WindowSpec(copied(named, name, copies)?));
+            Ok(())
+        }
+        Some(WindowType::WindowSpec(spec)) => complete(spec, named, copies),
+        None => Ok(()),
+    }
+}
+
+/// Takes from the window that a specification begins with what it does not say itself.
+fn complete(spec: &mut WindowSpec, named: &Named, copies: &mut Copies) -> Result<()> {
+    let Some(name) = spec.window_name.take() else { return Ok(()) };
+    let base = copied(named, &name, copies)?;
+    let again = match base {
+        _ if !spec.partition_by.is_empty() => Some("PARTITION BY"),
+        _ if !spec.order_by.is_empty() && !base.order_by.is_empty() => Some("ORDER BY"),
+        _ if base.window_frame.is_some() => Some("a frame"),
+        _ => None,
+    };
+    if let Some(again) = again {
+        return Err(Error::Invalid(format!(
+            "the window {name} has {again} already: write OVER {name}, or write it out"
+        )));
+    }
+    spec.partition_by = base.partition_by;
+    if spec.order_by.is_empty() {
+        spec.order_by = base.order_by;
+    }
+    Ok(())
+}
