@@ -17,7 +17,7 @@ Examples:
   hourglass sql -c 'SELECT * FROM hours' --format csv > hours.csv
   hourglass sql -c \"\\copy hours to 'hours.parquet'\"       a command of the shell
   hourglass sql -c '\\run day_by_hour day=2020-01-01'     a query of the library
-  hourglass sql --queries reports -c '\run weekly'        one of a folder of one's own: reports/weekly.sql
+  hourglass sql --queries reports -c '\\run weekly'       one of a folder of one's own: reports/weekly.sql
   hourglass sql -f report.sql --format markdown          statements apart by semicolons
   echo 'SELECT 1;' | hourglass sql                       from standard input
 
