@@ -329,7 +329,7 @@ mod tests {
             assert_eq!(duration.show(), shown);
             assert_eq!(Duration::parse(&duration.show()), Some(duration));
         }
-        for text in ["none", "3600s"] {
+        for text in ["none", "1h"] {
             assert_eq!(Reach::parse(text).unwrap().show(), text);
         }
         for text in ["*", "https://example.com", "none"] {
