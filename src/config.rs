@@ -20,9 +20,9 @@ mod flags;
 mod resolve;
 mod value;
 
-pub use flags::Flags;
+pub use flags::{Flags, unknown_variables};
 pub use resolve::{Resolved, Source, resolve};
-pub use value::{ByteSize, CorsOrigin, Count, Folder, LogFilter, LogFormat, Reach, Value};
+pub use value::{ByteSize, CorsOrigin, Count, FileSize, Folder, LogFilter, LogFormat, Reach, Threads, Value};
 
 /// The prefix of every environment variable.
 pub const ENV_PREFIX: &str = "HOURGLASS_";
@@ -114,9 +114,9 @@ settings! {
     data_dir: PathBuf = PathBuf::from("data/store");
     /// Address and port to serve HTTP on; port 0 takes a free one.
     listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 8080));
-    /// Log lines for people (human) or machines (json); auto is human on a terminal and json elsewhere.
+    /// The log on standard error, and the line that says the server is ready, for people (human) or machines (json); auto is human on a terminal and json elsewhere.
     log_format: LogFormat = LogFormat::Auto;
-    /// Which log lines are written.
+    /// Which log lines are written: a level for ours, where libraries are heard from warn on, or directives such as info,datafusion=debug.
     log: LogFilter = LogFilter("info".to_owned());
     /// Origin whose pages may read answers: *, one origin, or none.
     cors_origin: CorsOrigin = CorsOrigin(Some(axum::http::HeaderValue::from_static("*")));
@@ -139,7 +139,7 @@ settings! {
     /// How far ahead of the server's clock it may lie; none for as far as 9999.
     event_max_ahead: Reach = Reach(None);
     /// Threads that serve requests; one a core by default.
-    worker_threads: Count = Count(std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64));
+    worker_threads: Threads = Threads(std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64));
     /// Answer aggregates over whole hours from exact per-hour rollups.
     rollups: bool = true;
     /// Memory all queries together may use.
@@ -151,11 +151,11 @@ settings! {
     /// Queries that may run at once; past it the answer is 503.
     query_concurrency: Count = Count(QueryOptions::default().concurrency as u64);
     /// Threads that a query works on; by default one a core but one, which is left to requests.
-    query_threads: Count = Count((QueryOptions::default().threads as u64 - 1).max(1));
+    query_threads: Threads = Threads((QueryOptions::default().threads as u64 - 1).max(1));
     /// Folder of saved queries of one's own, beside the bundled ones: NAME.sql, headed as in queries/. Read at the start.
     queries: Folder = Folder(None);
     /// Size at which a segment of the write-ahead log is closed and the next begun.
-    wal_segment_bytes: ByteSize = ByteSize(EngineOptions::default().wal_segment_bytes);
+    wal_segment_bytes: FileSize = FileSize(EngineOptions::default().wal_segment_bytes);
     /// Rows in memory at which they are written to data files.
     memtable_max_rows: Count = Count(EngineOptions::default().memtable_max_rows);
     /// Bytes in memory at which they are written to data files.

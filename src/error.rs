@@ -4,10 +4,12 @@ mod blame;
 mod fault;
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 pub use self::fault::is_near;
 use crate::event::Rejection;
+use crate::text::without_backtrace;
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -58,12 +60,20 @@ pub enum Error {
     #[error("{path}: {action}: {source}", path = path.display())]
     Io { path: PathBuf, action: &'static str, source: std::io::Error },
 
+    /// The operator named a place where there is nothing to read.
+    #[error("{0}")]
+    Missing(String),
+
+    /// The operator's machine does not let us listen there.
+    #[error("{}", listen_text(.address, .source))]
+    Listen { address: SocketAddr, source: std::io::Error },
+
     /// The operator's table refused: the Delta log or its object store.
-    #[error("delta table: {0}")]
+    #[error("delta table: {}", without_backtrace(&.0.to_string()))]
     Delta(#[from] Box<deltalake_core::DeltaTableError>),
 
     /// The operator's object store refused.
-    #[error("object store: {0}")]
+    #[error("object store: {}", without_backtrace(&.0.to_string()))]
     Store(#[from] object_store::Error),
 
     /// The caller's query failed, or one of ours.
@@ -171,16 +181,45 @@ impl Error {
     /// The process's exit code, as sysexits.h numbers them: a script tells a damaged store from a full disk. What a server
     /// answers becomes an error of the same kind ([`crate::client`]), and so ends in the same code.
     pub fn exit_code(&self) -> u8 {
+        use std::io::ErrorKind::{
+            AddrInUse, AddrNotAvailable, IsADirectory, NotADirectory, NotFound, PermissionDenied,
+        };
         match self {
             Error::Invalid(_) | Error::Rejected(_) | Error::KeyReused => 65, // EX_DATAERR
             Error::Query(_) if self.is_callers() => 65,
-            Error::Damaged { .. } | Error::DataFile(_) => 66, // EX_NOINPUT
-            Error::Panicked | Error::Died(_) => 70,           // EX_SOFTWARE
-            Error::Poisoned(_) | Error::Io { .. } | Error::Delta(_) | Error::Store(_) | Error::Query(_) => 74, // EX_IOERR
-            Error::Busy(_) | Error::Limit(_) | Error::Locked { .. } | Error::Closed => 75, // EX_TEMPFAIL
-            Error::Config(_) => 78,                                                        // EX_CONFIG
+            Error::Damaged { .. } | Error::DataFile(_) | Error::Missing(_) => 66, // EX_NOINPUT
+            Error::Panicked | Error::Died(_) => 70,                               // EX_SOFTWARE
+            Error::Io { source, .. } | Error::Listen { source, .. } => match source.kind() {
+                NotFound | NotADirectory | IsADirectory => 66,
+                AddrInUse => 75,
+                PermissionDenied => 77, // EX_NOPERM
+                AddrNotAvailable => 78,
+                _ => 74,
+            },
+            Error::Poisoned(_) | Error::Delta(_) | Error::Store(_) | Error::Query(_) => 74, // EX_IOERR
+            Error::Busy(_) | Error::Limit(_) | Error::Locked { .. } | Error::Closed => 75,  // EX_TEMPFAIL
+            Error::Config(_) => 78,                                                         // EX_CONFIG
         }
     }
+}
+
+/// Why an address cannot be listened on, and what to do.
+fn listen_text(address: &SocketAddr, source: &std::io::Error) -> String {
+    use std::io::ErrorKind;
+    let port = address.port();
+    let advice = match source.kind() {
+        ErrorKind::AddrInUse => {
+            "another process listens there; stop it, or give another address with --listen (port 0 takes a free one)"
+        }
+        ErrorKind::PermissionDenied if port < 1_024 => {
+            "ports below 1024 take the capability CAP_NET_BIND_SERVICE; give it, or take a higher port with --listen"
+        }
+        ErrorKind::AddrNotAvailable => {
+            "no network interface of this machine has the address; --listen 0.0.0.0:PORT takes all of them"
+        }
+        _ => return format!("listen: {address} cannot be listened on: {source}"),
+    };
+    format!("listen: {address} cannot be listened on: {advice}")
 }
 
 impl From<deltalake_core::DeltaTableError> for Error {

@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn the_default_is_one_event_a_minute_for_six_months() {
+    fn the_default_is_one_event_a_minute_for_152_days() {
         let workload = Workload::default();
         let rows = rows(&workload);
         assert_eq!((rows.len(), workload.count()), (218_881, 218_881));

@@ -46,7 +46,7 @@
 //! # Modules, from the ground up
 //!
 //! [`event`], [`hour`], [`error`] are the nouns; [`metrics`] counts, [`threads`] says which threads go first, [`text`]
-//! what is said to people. [`storage`] is everything between an event and the disk and knows no HTTP and no SQL.
+//! what is said to people, [`console`] says it. [`storage`] is everything between an event and the disk and knows no HTTP and no SQL.
 //! [`query`] is DataFusion and knows snapshots, never the engine. [`decode`] and [`encode`] speak CSV, NDJSON, Arrow
 //! and Parquet with the world, [`rows`] writes the answers of statements, [`export`] files for a lake; [`generate`]
 //! makes workloads, [`http`] is the server, [`client`] its client, [`config`] every setting, [`shell`] the SQL shell,
@@ -60,6 +60,8 @@ pub mod threads;
 
 pub mod error;
 pub mod hour;
+
+pub mod console;
 
 pub mod storage;
 

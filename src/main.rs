@@ -2,19 +2,13 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use hourglass::cli::Cli;
-use hourglass::text::visible;
+use hourglass::{cli, console};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    match Cli::parse().run() {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("hourglass: {}", visible(&error.to_string()));
-            ExitCode::from(error.exit_code())
-        }
-    }
+    let code = cli::main();
+    console::finish();
+    code
 }

@@ -44,6 +44,17 @@ pub fn span(span: Duration) -> String {
     }
 }
 
+/// An error's text without the backtraces that libraries write into it where `RUST_BACKTRACE` is set.
+pub fn without_backtrace(text: &str) -> String {
+    let is_frame = |line: &&str| {
+        let line = line.trim_start();
+        let number = line.bytes().take_while(u8::is_ascii_digit).count();
+        line.starts_with("at ") || (number > 0 && line[number..].starts_with(": "))
+    };
+    let kept = text.lines().filter(|line| !line.starts_with(' ') || !is_frame(line));
+    kept.collect::<Vec<_>>().join("\n").trim_end().to_string()
+}
+
 /// A text that a terminal shows and does not obey: what cannot be seen (control characters, zero widths, overrides of the
 /// direction, characters that Unicode has not assigned) is escaped as Rust writes it, `\u{202e}`. Line ends and tabs stay.
 pub fn visible(text: &str) -> Cow<'_, str> {
@@ -120,6 +131,14 @@ mod tests {
         );
         let spans = [400, 12_340, 1_520_000, 200_000_000].map(|us| span(Duration::from_micros(us)));
         assert_eq!(spans, ["0.4 ms", "12.3 ms", "1.52 s", "3 min 20 s"]);
+    }
+
+    #[test]
+    fn an_error_loses_its_backtrace_and_nothing_else() {
+        let text = "no commit 3\n   0: std::backtrace::capture\n             at /rustc/x/lib.rs:331:13\n  10: main\nlook at it";
+        assert_eq!(without_backtrace(text), "no commit 3\nlook at it");
+        let text = "at 10: it is\n  - at noon\n1: one";
+        assert_eq!(without_backtrace(text), text);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The serving path: `GET` and `POST /analytics` as a share of what a bare axum handler does, and latencies at fixed loads.
 //!
-//! The current hour holds millions of events of a million users, the store the six months of `generate`. The servers run in
+//! The current hour holds millions of events of a million users, the store the 152 days of `generate`. The servers run in
 //! this process on threads of their own; the load comes from one more. Turns are short and alternate between the bare handler
 //! and hourglass, and a ratio is that of two turns side by side, so that a noisy machine disturbs both.
 

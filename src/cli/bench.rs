@@ -1,10 +1,10 @@
 //! `hourglass bench`: the speed claims, measured on this machine.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use crate::bench::{self, Bench, Options};
-use crate::error::{Error, Result};
+use crate::console;
+use crate::error::Result;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -15,7 +15,7 @@ Examples:
   hourglass bench distinct --out report --peers clickhouse.json
                                              other engines' results beside ours; see tests/peers
 
-Every answer is compared with an independent computation before it is timed. Stores are made in a scratch folder below
+Every answer is compared with an independent computation before it is timed. Stores are made in a scratch folder below \
 --dir, whose disk is what is measured, and removed. Ratios within one run mean something; times of two machines do not.")]
 pub struct Args {
     /// What to measure; all of it when left out
@@ -67,7 +67,7 @@ pub fn run(args: Args) -> Result<()> {
         Some(Name::Overload) => vec![Bench::Overload],
     };
     if cfg!(debug_assertions) {
-        eprintln!("warning: this is a debug build; build with --release for figures that mean something");
+        console::tell("warning: this is a debug build; build with --release for figures that mean something");
     }
     let words: Vec<String> = std::env::args().skip(1).collect();
     let options = Options {
@@ -78,13 +78,12 @@ pub fn run(args: Args) -> Result<()> {
         peers: args.peers,
         command: format!("hourglass {}", words.join(" ")),
     };
-    let mut stdout = std::io::stdout().lock();
     for bench in benches {
         let report = bench::run(bench, &options)?;
-        let told = writeln!(stdout, "hourglass bench {}\n\n{}", bench.name(), report.text());
-        told.map_err(Error::io("standard output", "write"))?;
+        console::print(&format!("hourglass bench {}\n\n{}\n", bench.name(), report.text()))?;
         if let Some(out) = &options.out {
-            eprintln!("the report is {}", out.join(format!("{}.html", bench.name())).display());
+            let page = out.join(format!("{}.html", bench.name()));
+            console::tell(&format!("the report is {}", page.display()));
         }
     }
     Ok(())

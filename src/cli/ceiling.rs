@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::serve::{listen, runtime};
+use crate::console;
 use crate::error::{Error, Result};
 use crate::http;
 
@@ -18,7 +19,7 @@ pub struct Args {
 pub fn run(args: Args) -> Result<()> {
     runtime(args.worker_threads)?.block_on(async {
         let (listener, address) = listen(args.listen)?;
-        println!("the bare handler is ready on http://{address}");
+        console::announce(&format!("the bare handler is ready on http://{address}"));
         let serving = tokio::spawn(http::ceiling(listener));
         serving.await.expect("the accept loop does not panic").map_err(Error::io("listen", "accept connections"))
     })

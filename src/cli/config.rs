@@ -1,11 +1,12 @@
 //! `hourglass config`: the effective settings, as a table for people or as a file for `--config`.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 
 use comfy_table::{ContentArrangement, Table, presets};
 
 use crate::config::{Flags, Resolved};
-use crate::error::{Error, Result};
+use crate::console;
+use crate::error::Result;
 
 #[derive(clap::Args)]
 #[command(after_help = "\
@@ -30,15 +31,10 @@ enum Format {
 
 pub fn run(args: Args) -> Result<()> {
     let resolved = args.flags.load()?;
-    let text = match args.format {
+    console::print(&match args.format {
         Format::Table => table(&resolved, std::io::stdout().is_terminal()),
         Format::Toml => toml(&resolved),
-    };
-    match std::io::stdout().lock().write_all(text.as_bytes()) {
-        // `hourglass config | head` closes the pipe early and means no harm.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.map_err(Error::io("standard output", "write")),
-    }
+    })
 }
 
 /// Aligned columns; on a terminal with a line under the header, elsewhere without any decoration and never wrapped.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::console;
 use crate::error::{Error, Result};
 use crate::event::parse_time;
 use crate::export::{Exporter, Format, Summary};
@@ -18,15 +19,20 @@ use crate::text::thousands;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  hourglass export lake/                                     every hour as Parquet: lake/date=2020-01-01/hour=00/events.parquet
-  hourglass export lake/ --from 2020-01-01 --to 2020-02-01   the hours of January
+  hourglass export lake/
+      every hour as Parquet: lake/date=2020-01-01/hour=00/events.parquet
+  hourglass export lake/ --from 2020-01-01 --to 2020-02-01
+      the hours of January
   hourglass export csv/ --format csv
-  hourglass export copy/ --format delta                      a Delta table in copy/events
-  hourglass export answer/ --query 'SELECT * FROM hours'     one file, answer/rows.parquet
-  hourglass export answer/ --query 'SELECT * FROM hours' --format delta   a Delta table in answer/, each time with what it says now
+  hourglass export copy/ --format delta
+      a Delta table in copy/events
+  hourglass export answer/ --query 'SELECT * FROM hours'
+      one file, answer/rows.parquet
+  hourglass export answer/ --query 'SELECT * FROM hours' --format delta
+      a Delta table in answer/, each time with what it says now
 
-Events still in memory are exported too, and a server may be running on the directory. _receipt.ndjson names every file with its
-rows, bytes and SHA-256; run again after an interruption, and what it names is not written again.")]
+Events still in memory are exported too, and a server may be running on the directory. _receipt.ndjson names every file \
+with its rows, bytes and SHA-256; run again after an interruption, and what it names is not written again.")]
 pub struct Args {
     /// Directory to write to; it is created where there is none
     #[arg(value_name = "DIR")]
@@ -108,7 +114,8 @@ pub fn run(args: Args) -> Result<()> {
     let Summary { files, rows, bytes, skipped } = summary?;
     let skipped = if skipped > 0 { format!(", {} already there", thousands(skipped)) } else { String::new() };
     let (files, rows, bytes) = (thousands(files), thousands(rows), thousands(bytes));
-    eprintln!("{files} files, {rows} rows, {bytes} bytes in {}{skipped}", args.output.display());
+    let output = args.output.display();
+    console::tell(&format!("{files} files, {rows} rows, {bytes} bytes in {output}{skipped}"));
     Ok(())
 }
 

@@ -16,7 +16,7 @@ use crate::text::visible;
 const EXAMPLES: &str = "\
 Examples:
   hourglass generate
-      one event a minute for six months, 218,881 events in 3,649 hours
+      one event a minute for 152 days, 218,881 events in 3,649 hours
   hourglass generate --interval 131ms --users 1000000 --skew 1.0
       about 100 million events of a million users, a few of them very busy
   hourglass generate --late 0.05 --url http://localhost:8080

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::config::Flags;
+use crate::console;
 use crate::error::Result;
 
 /// Container runtimes give a probe more than this.
@@ -34,7 +35,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     match ask(&url) {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(reason) => {
-            eprintln!("hourglass: {url}: {reason}");
+            console::tell(&format!("hourglass: {url}: {reason}"));
             Ok(ExitCode::FAILURE)
         }
     }

@@ -1,6 +1,5 @@
 //! What `generate` and `import` share: where events go, how they get there, and what is told of it.
 
-use std::io::Write;
 use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -11,6 +10,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 
 use crate::client::Client;
+use crate::console;
 use crate::error::{Error, Result};
 use crate::event::EventBatch;
 use crate::storage::{Engine, EngineOptions};
@@ -169,8 +169,8 @@ pub fn progress_bar(total: u64) -> ProgressBar {
 
 /// Prints the last line of a load: `10,000,000 events in 6.2 s: 1,612,903 events/s`.
 pub fn print_summary(events: u64, started: Instant) {
-    let line = summary(events, started.elapsed());
-    let _ = writeln!(std::io::stdout(), "{line}"); // A reader that has gone does not undo the load.
+    // A summary that nobody can read does not undo the load.
+    console::announce(&summary(events, started.elapsed()));
 }
 
 fn summary(events: u64, elapsed: Duration) -> String {

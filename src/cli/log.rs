@@ -1,28 +1,148 @@
 //! Log lines on standard error: for people on a terminal, as JSON for machines.
+//!
+//! A log that nobody can read ends nothing: lines are written by a thread of their own (see [`crate::console`]), and what
+//! cannot be written is dropped and counted.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::IsTerminal;
+use std::panic::PanicHookInfo;
+use std::sync::OnceLock;
 
+use chrono::{SecondsFormat, Utc};
+use serde_json::{Value, json};
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, LogFormat};
+use crate::console;
+use crate::error::Error;
+use crate::text::visible;
 
-/// Libraries that tell every step of theirs at `info`. Directives of the setting come after and override these.
-const QUIET: &str = "deltalake=warn,deltalake_core=warn,delta_kernel=warn,buoyant_kernel=warn,datafusion=warn,object_store=warn,\
-                     parquet=warn,hyper=warn,hyper_util=warn,h2=warn";
+/// Whether lines are JSON, once logging has started.
+static JSON: OnceLock<bool> = OnceLock::new();
 
 /// Starts logging for the rest of the process; a second start is ignored.
 pub fn start(config: &Config) {
     let terminal = std::io::stderr().is_terminal();
-    let json = match config.log_format {
-        LogFormat::Auto => !terminal,
-        LogFormat::Human => false,
-        LogFormat::Json => true,
-    };
+    let json = is_json(config.log_format, terminal);
     let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let filter = EnvFilter::new(format!("{QUIET},{}", config.log.0));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let _ = JSON.set(json);
+    console::in_background(lines_lost);
+    std::panic::set_hook(Box::new(panicked));
+    let filter = EnvFilter::new(directives(&config.log.0));
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| console::Stderr);
+    // The library would tell of a line that it cannot write by `eprintln!`, which panics.
+    let lines = lines.log_internal_errors(false);
     let _ = match json {
         true => lines.json().flatten_event(true).with_span_list(false).try_init(),
         false => lines.with_ansi(colour).try_init(),
     };
+}
+
+fn is_json(format: LogFormat, terminal: bool) -> bool {
+    match format {
+        LogFormat::Auto => !terminal,
+        LogFormat::Human => false,
+        LogFormat::Json => true,
+    }
+}
+
+/// The library that reads the Delta log tells each error once for every function it passes through, with a backtrace where
+/// `RUST_BACKTRACE` is set; the error comes back to us, and we tell it.
+const UNHEARD: &str = "buoyant_kernel=off,delta_kernel=off";
+
+/// The filter that the setting means: a level is for lines of this program. Libraries tell their steps at levels of their
+/// own, and are heard from `warn` on unless a directive names them.
+fn directives(setting: &str) -> String {
+    let ours = |directive: &str| match directive.trim().parse::<LevelFilter>() {
+        Ok(level) => format!("{},{}={level}", level.min(LevelFilter::WARN), env!("CARGO_CRATE_NAME")),
+        Err(_) => directive.to_string(),
+    };
+    let directives: Vec<String> = setting.split(',').map(ours).collect();
+    format!("{UNHEARD},{}", directives.join(","))
+}
+
+/// Says on standard output that the server is ready: a sentence for people, a line like those of the log for machines.
+pub fn ready(format: LogFormat, sentence: &str, fields: Value) {
+    match is_json(format, std::io::stdout().is_terminal()) {
+        true => console::announce(&json_line("INFO", sentence, fields)),
+        false => console::announce(sentence),
+    }
+}
+
+/// Says why the command ends: as a line of the log where that is JSON, otherwise as a sentence.
+pub fn fatal(error: &Error) {
+    match JSON.get() {
+        Some(true) => {
+            console::tell(&json_line("ERROR", &error.to_string(), json!({ "exit_code": error.exit_code() })));
+        }
+        _ => console::tell(&format!("hourglass: {}", visible(&error.to_string()))),
+    }
+}
+
+/// The panic hook: one line, by the thread that writes the log. It must not panic, and so it uses nothing that could.
+fn panicked(info: &PanicHookInfo<'_>) {
+    let thread = std::thread::current().name().unwrap_or("unnamed").to_string();
+    let place = info.location().map(ToString::to_string).unwrap_or_default();
+    let said = info.payload_as_str().unwrap_or("no message");
+    let backtrace = Backtrace::capture();
+    let backtrace = matches!(backtrace.status(), BacktraceStatus::Captured).then(|| backtrace.to_string());
+    let line = match JSON.get() {
+        Some(true) => {
+            let fields = json!({ "thread": thread, "place": place, "panic": said, "backtrace": backtrace });
+            json_line("ERROR", "a thread panicked: this is a fault of hourglass", fields)
+        }
+        _ => {
+            let backtrace = backtrace.map(|trace| format!("\n{trace}")).unwrap_or_default();
+            format!("hourglass: the thread {thread} panicked at {place}: {said}{backtrace}")
+        }
+    };
+    console::tell(&line);
+}
+
+fn lines_lost(lines: u64) -> String {
+    let sentence = "lines of the log were lost: standard error could not be written, or nobody read it";
+    match JSON.get() {
+        Some(true) => json_line("WARN", sentence, json!({ "lines": lines })),
+        _ => format!("hourglass: {lines} {sentence}"),
+    }
+}
+
+/// A line as the JSON log has them.
+fn json_line(level: &str, message: &str, fields: Value) -> String {
+    let timestamp = Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true);
+    let mut line = json!({ "timestamp": timestamp, "level": level, "message": message });
+    if let (Value::Object(line), Value::Object(fields)) = (&mut line, fields) {
+        line.extend(fields.into_iter().filter(|(_, value)| !value.is_null()));
+        line.insert("target".into(), env!("CARGO_CRATE_NAME").into());
+    }
+    line.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_is_for_our_own_lines_and_libraries_are_heard_from_warn_on() {
+        for (setting, meant) in [
+            ("info", "warn,hourglass=info"),
+            ("debug", "warn,hourglass=debug"),
+            ("error", "error,hourglass=error"),
+            ("off", "off,hourglass=off"),
+            ("info,sqlparser=debug", "warn,hourglass=info,sqlparser=debug"),
+            ("hourglass=trace", "hourglass=trace"),
+        ] {
+            assert_eq!(directives(setting), format!("{UNHEARD},{meant}"));
+        }
+    }
+
+    #[test]
+    fn a_line_of_ours_looks_like_one_of_the_log() {
+        let line = json_line("INFO", "ready \"here\"", json!({ "address": "127.0.0.1:1", "backtrace": null }));
+        let line: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(line["message"], "ready \"here\"");
+        assert_eq!((&line["address"], &line["target"]), (&"127.0.0.1:1".into(), &"hourglass".into()));
+        assert!(line["timestamp"].as_str().unwrap().ends_with('Z') && line.get("backtrace").is_none());
+    }
 }

@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::error::Result;
+use crate::config::unknown_variables;
+use crate::console;
+use crate::error::{Error, Result};
 
 mod bench;
 mod ceiling;
@@ -23,7 +25,7 @@ mod verify;
 #[derive(Parser)]
 #[command(
     name = "hourglass",
-    version,
+    version = env!("HOURGLASS_VERSION"),
     about,
     disable_help_subcommand = true,
     after_help = "\
@@ -33,7 +35,19 @@ Examples:
   curl 'http://127.0.0.1:8080/analytics?timestamp=10032342000'
 
   hourglass config                 every setting, its value and where it comes from
-  hourglass serve --help           every setting with its flag, variable and default"
+  hourglass serve --help           every setting with its flag, variable and default
+
+Exit codes, as sysexits.h numbers them:
+  0   done
+  1   `verify` found damage, or `healthcheck` a server that is not ready
+  2   an argument that there is not, or that cannot be read
+  65  a statement or a row at fault
+  66  a store or a file that is not there, or is damaged
+  70  a fault of hourglass itself
+  74  a disk or a server that fails
+  75  busy: another process has the directory or the port, or a limit is reached; try again
+  77  no permission
+  78  a setting at fault"
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -66,9 +80,36 @@ enum Command {
     Ceiling(ceiling::Args),
 }
 
+/// The whole command: arguments, run, and what is said of a failure.
+pub fn main() -> ExitCode {
+    let done = match Cli::try_parse() {
+        Ok(cli) => cli.run(),
+        Err(usage) => show(&usage),
+    };
+    done.unwrap_or_else(|error| {
+        log::fatal(&error);
+        ExitCode::from(error.exit_code())
+    })
+}
+
+/// Help and version on standard output, or what is wrong with the arguments on standard error.
+fn show(usage: &clap::Error) -> Result<ExitCode> {
+    let code = ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(2));
+    match usage.print() {
+        Err(error) if !usage.use_stderr() && error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Error::io(console::STDOUT, "write")(error))
+        }
+        _ => Ok(code),
+    }
+}
+
 impl Cli {
     /// Runs the subcommand. An error has not been printed yet.
-    pub fn run(self) -> Result<ExitCode> {
+    fn run(self) -> Result<ExitCode> {
+        // The server says it in its log; a probe that asks every few seconds need not.
+        if !matches!(self.command, Command::Serve(_) | Command::Healthcheck(_)) {
+            unknown_variables().iter().for_each(|unknown| console::tell(&format!("warning: {unknown}")));
+        }
         match self.command {
             Command::Serve(args) => serve::run(args)?,
             Command::Generate(args) => generate::run(args)?,

@@ -4,11 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde_json::json;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Runtime;
 
 use super::log;
-use crate::config::Flags;
+use crate::config::{Flags, unknown_variables};
 use crate::error::{Error, Result};
 use crate::http::{self, App};
 use crate::query::QueryEngine;
@@ -26,7 +27,8 @@ Examples:
   HOURGLASS_LOG=debug hourglass serve                     every setting is a variable, too
   hourglass serve --config hourglass.toml                 and a key of a file
 
-SIGTERM or SIGINT lets requests in flight finish; a second one does not. Nothing acknowledged is lost either way.")]
+SIGTERM or SIGINT lets requests in flight finish; a second one does not. SIGHUP ends it at once, as SIGKILL does: there is \
+no file to read again. Nothing acknowledged is lost in any of these ways. Exit codes: `hourglass --help`.")]
 pub struct Args {
     #[command(flatten)]
     flags: Flags,
@@ -37,6 +39,7 @@ pub fn run(args: Args) -> Result<()> {
     let query_options = resolved.query_options();
     let config = resolved.config;
     log::start(&config);
+    unknown_variables().iter().for_each(|unknown| tracing::warn!("{unknown}"));
     let runtime = runtime(config.worker_threads.0)?;
     // The engine is opened, and closed, outside of the runtime's tasks: both block.
     let _context = runtime.enter();
@@ -48,7 +51,9 @@ pub fn run(args: Args) -> Result<()> {
     let app = Arc::new(App::new(engine.clone(), query, options));
     let served = runtime.block_on(async {
         let (listener, address) = listen(config.listen)?;
-        println!("hourglass is ready on http://{address} (data in {})", config.data_dir.display());
+        let data_dir = config.data_dir.display().to_string();
+        let sentence = format!("hourglass is ready on http://{address} (data in {data_dir})");
+        log::ready(config.log_format, &sentence, json!({ "address": address.to_string(), "data_dir": data_dir }));
         // A task of its own runs on a worker thread, beside the connections it accepts.
         let serving = tokio::spawn(http::serve(listener, app));
         let served = serving.await.map_err(|panic| Error::Died(format!("the accept loop panicked: {panic}")))?;
@@ -85,7 +90,7 @@ pub(super) fn runtime(worker_threads: u64) -> Result<Runtime> {
 
 /// Listens, and tells the address that was taken: the port is chosen by the system where it was given as 0.
 pub(super) fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
-    let refused = |cause| Error::Config(format!("listen: {address} cannot be listened on: {cause}"));
+    let refused = |source| Error::Listen { address, source };
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(refused)?;
     // A server that starts again takes its port from connections that have not quite ended.
     socket.set_reuseaddr(true).and_then(|()| socket.bind(address)).map_err(refused)?;

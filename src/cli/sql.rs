@@ -10,23 +10,23 @@ use crate::shell::{Failed, Flow, Format, Shell, Target, interact};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  hourglass sql                                          a shell on data/store; \\? lists its commands
-  hourglass sql --data-dir /var/lib/hourglass            on another store, with or without a server running on it
-  hourglass sql --url http://localhost:8080              through a server
+  hourglass sql                                  a shell on data/store; \\? lists its commands
+  hourglass sql --data-dir /var/lib/hourglass    on another store, also beside a running server
+  hourglass sql --url http://localhost:8080      through a server
   hourglass sql -c 'SELECT count(DISTINCT user_id) FROM events'
   hourglass sql -c 'SELECT * FROM hours' --format csv > hours.csv
-  hourglass sql -c \"\\copy hours to 'hours.parquet'\"     a command of the shell
+  hourglass sql -c \"\\copy hours to 'hours.parquet'\"       a command of the shell
   hourglass sql -c '\\run day_by_hour day=2020-01-01'     a query of the library
-  hourglass sql --queries reports -c '\run weekly'        one of a folder of one's own: reports/weekly.sql
+  hourglass sql --queries reports -c '\\run weekly'       one of a folder of one's own: reports/weekly.sql
   hourglass sql -f report.sql --format markdown          statements apart by semicolons
   echo 'SELECT 1;' | hourglass sql                       from standard input
 
-The tables are events (timestamp, user_id, event, date, hour), hours (hour, unique_users, clicks, impressions)
+The tables are events (timestamp, user_id, event, date, hour), hours (hour, unique_users, clicks, impressions) \
 and those of the schema system: partitions, files, wal, settings, queries.
 
-A script ends at its first failure. Exit codes, of a directory and through a server alike: 0; 65 a statement at
-fault; 66 a data file missing or damaged; 70 the query engine failed; 74 a disk or a server that fails; 75 a limit
-reached; 78 no store, or a setting at fault.")]
+A script ends at its first failure. Exit codes, of a directory and through a server alike: 0; 65 a statement at fault; \
+66 no store there, or a file missing or damaged; 70 the query engine failed; 74 a disk or a server that fails; \
+75 a limit reached; 77 no permission; 78 a setting at fault.")]
 pub struct Args {
     /// The data directory to read; nothing in it is changed [default: data/store] [env: HOURGLASS_DATA_DIR]
     #[arg(long, value_name = "DIR")]

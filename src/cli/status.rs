@@ -6,6 +6,7 @@ use std::sync::Arc;
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::json;
 
+use crate::console;
 use crate::error::Result;
 use crate::storage::vfs::{Disk, Vfs};
 use crate::storage::{EngineOptions, ReadOnly};
@@ -32,11 +33,10 @@ enum Format {
 pub fn run(args: Args) -> Result<()> {
     let vfs: Arc<dyn Vfs> = Arc::new(Disk);
     let store = ReadOnly::open(&args.data_dir, &EngineOptions::default(), &vfs)?;
-    match args.format {
-        Format::Table => println!("{}", table(&store)),
-        Format::Json => println!("{:#}", json(&store)),
-    }
-    Ok(())
+    console::print(&match args.format {
+        Format::Table => format!("{}\n", table(&store)),
+        Format::Json => format!("{:#}\n", json(&store)),
+    })
 }
 
 /// Figures of the files: how many, their rows and bytes.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
+use crate::console;
 use crate::error::Result;
 use crate::hour::SystemClock;
 use crate::storage::verify::{self, Finding, Moved, Report};
@@ -16,19 +17,19 @@ use crate::text::{bytes, thousands};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  hourglass verify                                        nothing is changed, and a server may be running on the directory
+  hourglass verify             nothing is changed, and a server may be running on the directory
   hourglass verify --data-dir /var/lib/hourglass --format json
-  hourglass verify --repair                               stop the server first
+  hourglass verify --repair    stop the server first
 
-It reads every frame of the write-ahead log, every commit and checkpoint of the Delta log, and every byte and row of the data
-files, and compares them: checksums, counters, hours, log sequence numbers (LSN). What is damaged is told with its place,
-the events it touches, and what to do.
+It reads every frame of the write-ahead log, every commit and checkpoint of the Delta log, and every byte and row of the \
+data files, and compares them: checksums, counters, hours, log sequence numbers (LSN). What is damaged is told with its \
+place, the events it touches, and what to do.
 
---repair moves aside what is damaged or left over and that no acknowledged event depends on: a checkpoint whose commits are all
-there, a log segment whose events are all in the table, files of a flush that did not end. They go to DIR/aside/TIME,
-under the same names. Nothing is ever deleted, and nothing else is changed.
+--repair moves aside what is damaged or left over and that no acknowledged event depends on: a checkpoint whose commits \
+are all there, a log segment whose events are all in the table, files of a flush that did not end. They go to \
+DIR/aside/TIME, under the same names. Nothing is ever deleted, and nothing else is changed.
 
-Exit code: 0 all is sound, 1 something is damaged, 75 a repair while a server runs.")]
+Exit code: 0 all is sound, 1 something is damaged, 66 no store there, 75 a repair while a server runs.")]
 pub struct Args {
     /// The data directory to check
     #[arg(long, env = "HOURGLASS_DATA_DIR", default_value = "data/store", value_name = "DIR")]
@@ -62,10 +63,10 @@ pub fn run(args: Args) -> Result<ExitCode> {
     };
     bar.finish_and_clear();
     let (moved, report) = checked?;
-    match args.format {
-        Format::Text => print!("{}", text(&args, &moved, &report)),
-        Format::Json => println!("{:#}", json(&moved, &report)),
-    }
+    console::print(&match args.format {
+        Format::Text => text(&args, &moved, &report),
+        Format::Json => format!("{:#}\n", json(&moved, &report)),
+    })?;
     Ok(if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

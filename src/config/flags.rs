@@ -15,6 +15,12 @@ pub struct Flags {
     pub settings: BTreeMap<&'static str, String>,
 }
 
+/// What is to be said of each variable of this process that is named as a setting is and is none.
+pub fn unknown_variables() -> Vec<String> {
+    let set = std::env::vars_os().filter(|(_, text)| !text.is_empty());
+    resolve::unknown(&set.filter_map(|(name, _)| name.into_string().ok()).collect())
+}
+
 impl Flags {
     /// The effective settings of this process: these flags, its environment, and the file either of them names.
     pub fn load(&self) -> Result<Resolved> {

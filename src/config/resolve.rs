@@ -1,10 +1,10 @@
 //! Flags, environment and file made into one [`Config`], as a pure function.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::{Config, SETTINGS, Setting, Value, env_name};
+use super::{Config, ENV_PREFIX, SETTINGS, Setting, Value, env_name};
 use crate::error::{Error, Result};
 use crate::query::{self, QueryOptions};
 use crate::text::edits;
@@ -93,6 +93,36 @@ pub fn resolve(
     Ok(Resolved { config, sources })
 }
 
+/// What is to be said of each of these variables that begins as ours do and is none of ours: most likely it is misspelt, and
+/// the setting that was meant has another value. It is a warning and no refusal, because a platform sets variables for its own ends:
+/// Kubernetes sets `HOURGLASS_PORT` and the like in every pod beside a service of this name, and those are passed over.
+pub(super) fn unknown(variables: &BTreeSet<String>) -> Vec<String> {
+    let known: Vec<String> = SETTINGS.iter().map(Setting::env).chain([env_name("config")]).collect();
+    let services: Vec<&str> = variables.iter().filter_map(|name| name.strip_suffix("_SERVICE_HOST")).collect();
+    let is_platforms = |name: &str| {
+        let of_service = |rest: &str| rest.starts_with("_SERVICE_") || rest == "_PORT" || rest.starts_with("_PORT_");
+        services.iter().any(|service| name.strip_prefix(service).is_some_and(of_service))
+    };
+    let unknown =
+        variables.iter().filter(|name| name.starts_with(ENV_PREFIX) && !known.contains(*name) && !is_platforms(name));
+    unknown
+        .map(|name| {
+            let meant = nearest_name(&name[ENV_PREFIX.len()..], known.iter().map(|known| &known[ENV_PREFIX.len()..]));
+            let hint = meant.map_or("`hourglass config` lists the settings".into(), |meant| {
+                format!("did you mean {ENV_PREFIX}{meant}?")
+            });
+            format!("{name} is the variable of no setting; {hint}")
+        })
+        .collect()
+}
+
+/// The one name that is a few edits away.
+fn nearest_name<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let name = name.to_ascii_uppercase();
+    let near = names.map(|known| (edits(&name, known), known)).min()?;
+    (near.0 <= near.1.len().div_ceil(3)).then_some(near.1)
+}
+
 pub(super) fn parse<T: Value>(key: &str, text: &str, source: &Source) -> Result<T> {
     T::parse(text).ok_or_else(|| {
         Error::Config(format!("{key}: {text:?} (from {source}) is not accepted; expected {}", T::ACCEPTS))
@@ -171,6 +201,25 @@ mod tests {
         assert_eq!(source(&resolved, "listen"), Source::Default);
     }
 
+    /// A misspelt variable left the default in force, and nobody was told. Whoever starts a command is warned now.
+    #[test]
+    fn an_unknown_variable_is_told_with_the_nearest_one() {
+        let told = |names: &[&str]| unknown(&names.iter().map(|name| name.to_string()).collect());
+        let known = ["HOURGLASS_LISTEN", "HOURGLASS_CONFIG", "HOURGLASS_DATA_DIR", "HOME", "HOURGLASSES"];
+        assert_eq!(told(&known), Vec::<String>::new());
+        let misspelt = told(&["HOURGLASS_DATADIR", "HOURGLASS_listen", "HOURGLASS_FAVOURITE_COLOUR"]);
+        let expected = [
+            "HOURGLASS_DATADIR is the variable of no setting; did you mean HOURGLASS_DATA_DIR?",
+            "HOURGLASS_FAVOURITE_COLOUR is the variable of no setting; `hourglass config` lists the settings",
+            "HOURGLASS_listen is the variable of no setting; did you mean HOURGLASS_LISTEN?",
+        ];
+        assert_eq!(misspelt, expected);
+        let kubernetes =
+            ["HOURGLASS_SERVICE_HOST", "HOURGLASS_SERVICE_PORT", "HOURGLASS_PORT", "HOURGLASS_PORT_8080_TCP_ADDR"];
+        assert_eq!(told(&kubernetes), Vec::<String>::new());
+        assert_eq!(told(&["HOURGLASS_PORT"]).len(), 1);
+    }
+
     #[test]
     fn an_unknown_key_is_answered_with_the_nearest_one() {
         let message = message(given(&[], &[], "max-body-byte = 5"));
@@ -180,7 +229,7 @@ mod tests {
     #[test]
     fn a_bad_value_is_answered_with_its_option_source_and_what_is_accepted() {
         let env = message(given(&[], &[("HOURGLASS_HEADER_TIMEOUT", "10")], ""));
-        let expected = r#"header_timeout: "10" (from HOURGLASS_HEADER_TIMEOUT) is not accepted; expected a duration such as 500ms, 30s or 5m"#;
+        let expected = r#"header_timeout: "10" (from HOURGLASS_HEADER_TIMEOUT) is not accepted; expected a duration such as 500ms, 30s, 5m, 24h or 7d"#;
         assert_eq!(env, expected);
         assert!(message(given(&[("listen", "8080")], &[], "")).contains("(from --listen)"));
         assert!(message(given(&[], &[], "listen = 8080")).contains("(from h.toml)"));

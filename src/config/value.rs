@@ -57,21 +57,24 @@ impl Value for ByteSize {
     }
 }
 
+/// Shortest first, and `ms` before the `s` and the `m` that it holds.
+const TIME_UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+
 impl Value for Duration {
-    const ACCEPTS: &'static str = "a duration such as 500ms, 30s or 5m";
+    const ACCEPTS: &'static str = "a duration such as 500ms, 30s, 5m, 24h or 7d";
     const PLACEHOLDER: &'static str = "DURATION";
 
     fn parse(text: &str) -> Option<Duration> {
-        let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
-        let (digits, factor_ms) = units.iter().find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, *factor)))?;
+        let (digits, factor_ms) =
+            TIME_UNITS.iter().find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, *factor)))?;
         parse_digits(digits.trim_end())?.checked_mul(factor_ms).map(Duration::from_millis)
     }
 
     fn show(&self) -> String {
-        match self.as_millis() {
-            ms if ms % 1_000 == 0 => format!("{}s", ms / 1_000),
-            ms => format!("{ms}ms"),
-        }
+        let ms = self.as_millis();
+        let fits = |(_, factor): &&(&str, u64)| ms > 0 && ms.is_multiple_of(u128::from(*factor));
+        let (unit, factor) = TIME_UNITS.iter().rev().find(fits).unwrap_or(&("s", 1_000));
+        format!("{}{unit}", ms / u128::from(*factor))
     }
 }
 
@@ -114,6 +117,40 @@ impl Value for Count {
 
     fn show(&self) -> String {
         self.0.to_string()
+    }
+}
+
+/// A number of threads. More than the most would start for minutes and take all memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Threads(pub u64);
+
+impl Value for Threads {
+    const ACCEPTS: &'static str = "a whole number from 1 to 1024";
+    const PLACEHOLDER: &'static str = "N";
+
+    fn parse(text: &str) -> Option<Threads> {
+        Count::parse(text).filter(|n| n.0 <= 1_024).map(|n| Threads(n.0))
+    }
+
+    fn show(&self) -> String {
+        self.0.to_string()
+    }
+}
+
+/// The bytes of a file that is written in full length before it is used: a slip of the unit must not fill the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileSize(pub u64);
+
+impl Value for FileSize {
+    const ACCEPTS: &'static str = "a size of at most 4GiB, such as 32MiB";
+    const PLACEHOLDER: &'static str = "SIZE";
+
+    fn parse(text: &str) -> Option<FileSize> {
+        ByteSize::parse(text).filter(|size| size.0 <= 4 << 30).map(|size| FileSize(size.0))
+    }
+
+    fn show(&self) -> String {
+        ByteSize(self.0).show()
     }
 }
 
@@ -213,7 +250,7 @@ pub struct LogFilter(pub String);
 
 impl Value for LogFilter {
     const ACCEPTS: &'static str =
-        "a level (error, warn, info, debug, trace, off) or directives such as info,hourglass=debug";
+        "a level (error, warn, info, debug, trace, off) or directives such as info,datafusion=debug";
     const PLACEHOLDER: &'static str = "FILTER";
 
     /// A lone word that is no level would be taken for the name of a module and silence everything: a misspelt level.
@@ -285,16 +322,30 @@ mod tests {
         for bytes in [0, 1, 1000, 1 << 10, 3 << 20, 1 << 40, u64::MAX] {
             assert_eq!(ByteSize::parse(&ByteSize(bytes).show()), Some(ByteSize(bytes)));
         }
-        for ms in [0, 1, 1500, 60_000] {
+        for (ms, shown) in
+            [(0, "0s"), (1, "1ms"), (1500, "1500ms"), (90_000, "90s"), (60_000, "1m"), (86_400_000, "1d")]
+        {
             let duration = Duration::from_millis(ms);
+            assert_eq!(duration.show(), shown);
             assert_eq!(Duration::parse(&duration.show()), Some(duration));
         }
-        for text in ["none", "3600s"] {
+        for text in ["none", "1h"] {
             assert_eq!(Reach::parse(text).unwrap().show(), text);
         }
         for text in ["*", "https://example.com", "none"] {
             assert_eq!(CorsOrigin::parse(text).unwrap().show(), text);
         }
+    }
+
+    /// Files of 16 EiB filled the disk before the server was ready, and 100,000 threads took minutes to start.
+    #[test]
+    fn threads_and_files_made_in_advance_have_a_bound() {
+        assert_eq!(
+            [Threads::parse("1024"), Threads::parse("1025"), Threads::parse("0")],
+            [Some(Threads(1024)), None, None]
+        );
+        assert_eq!(FileSize::parse("4GiB").map(|size| size.show()), Some("4GiB".to_owned()));
+        assert_eq!([FileSize::parse("5GiB"), FileSize::parse("32TiB")], [None, None]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use rustix::process::{Resource, getrlimit};
 
+use crate::console;
 use crate::metrics::{family, gauge};
 
 /// The unit of times in `/proc`: what the kernel shows to programs is hundredths of a second (proc_pid_stat(5)).
@@ -34,6 +35,13 @@ impl Collector for Process {
         if let Ok(open) = fs::read_dir("/proc/self/fd") {
             gauge(encoder, "process_open_fds", "Open file descriptors", open.count() as u64)?;
         }
+        let mut lost = family(
+            encoder,
+            "hourglass_log_lines_lost",
+            "Lines of the log that could not be written, or that nobody read",
+            MetricType::Counter,
+        )?;
+        lost.encode_counter::<NoLabelSet, _, u64>(&console::lost(), None)?;
         let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         gauge(encoder, "process_max_fds", "File descriptors that may be open", limit)
     }

@@ -14,6 +14,7 @@ use super::complete::Vocabulary;
 use super::lexer::{self, Cutter, Kind};
 use super::notes::dim;
 use super::session::{Failed, Flow, Shell};
+use crate::console;
 use crate::error::{Error, Result};
 use crate::text::{thousands, visible};
 
@@ -57,9 +58,10 @@ fn greet(shell: &mut Shell) -> Result<()> {
         rows.into_iter().flatten().flatten().next().and_then(|count| count.parse().ok()).map_or("?".into(), thousands);
     let partitions = figures.map_or("?".into(), |figures| thousands(figures.partitions));
     let name = visible(&shell.target().name()).into_owned();
-    println!("hourglass {} · {name} · {events} events in {partitions} partitions", env!("CARGO_PKG_VERSION"));
+    let version = env!("CARGO_PKG_VERSION");
+    console::announce(&format!("hourglass {version} · {name} · {events} events in {partitions} partitions"));
     let hint = "A statement ends with a semicolon; \\? lists the commands, Tab completes, Ctrl-D leaves.";
-    println!("{}", dim(hint, shell.has_colour()));
+    console::announce(&dim(hint, shell.has_colour()));
     Ok(())
 }
 

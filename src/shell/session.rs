@@ -20,6 +20,7 @@ use super::notes::{Origin, dim, explain, receipt};
 use super::render::{Cells, Format, Layout, Renderer, cells};
 use super::target::{Question, Rows, Target};
 use crate::client::Fault;
+use crate::console::{self, STDOUT};
 use crate::error::{Error, Result};
 use crate::query::Figures;
 use crate::rows::RowFormat;
@@ -216,7 +217,7 @@ impl Shell {
                 Failed(0)
             }
             error => {
-                eprint!("{}", explain(&fault, origin, self.has_colour()));
+                console::tell(explain(&fault, origin, self.has_colour()).trim_end_matches('\n'));
                 Failed(error.exit_code())
             }
         })
@@ -225,7 +226,7 @@ impl Shell {
     /// Says something that is no part of an answer, to a person.
     fn note(&self, text: &str) {
         if self.interrupts.is_some() {
-            eprintln!("{}", dim(&visible(text), self.has_colour()));
+            console::tell(&dim(&visible(text), self.has_colour()));
         }
     }
 
@@ -265,7 +266,7 @@ impl Shell {
     }
 
     fn tell_cost(&self, rows: u64, figures: Option<Figures>, started: Instant) {
-        eprintln!("{}", dim(&receipt(rows, figures.as_ref(), started.elapsed()), self.has_colour()));
+        console::tell(&dim(&receipt(rows, figures.as_ref(), started.elapsed()), self.has_colour()));
     }
 
     /// The rows of a question of the shell's own, as text.
@@ -499,8 +500,6 @@ fn help(entry: Option<&Entry>) -> String {
         }
     }
 }
-
-const STDOUT: &str = "standard output";
 
 /// Where answers go.
 #[derive(Debug)]

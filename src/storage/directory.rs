@@ -50,10 +50,10 @@ pub fn meta(vfs: &dyn Vfs, data_dir: &Path, create: bool) -> Result<DirectoryMet
             write_meta(vfs, &path, &meta)?;
             return Ok(meta);
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             let dir = data_dir.display();
-            return Err(Error::Config(format!(
-                "{dir}: no hourglass store here; `hourglass generate` or `serve` makes one"
+            return Err(Error::Missing(format!(
+                "{dir}: no hourglass store here; `hourglass generate` or `serve` makes one, and --data-dir names another"
             )));
         }
         Err(error) => return Err(Error::io(&path, "read")(error)),

@@ -91,7 +91,7 @@ impl Engine {
         clock: Arc<dyn Clock>,
     ) -> Result<Engine> {
         let data_dir = std::path::absolute(data_dir).map_err(Error::io(data_dir, "find"))?;
-        vfs.create_dir_all(&data_dir).map_err(Error::io(&data_dir, "create the data directory"))?;
+        create_directory(&*vfs, &data_dir)?;
         let lock = directory::lock(&*vfs, &data_dir)?;
         let meta = directory::meta(&*vfs, &data_dir, true)?;
         let store = VfsStore::new(vfs.clone(), &data_dir);
@@ -326,6 +326,15 @@ impl ReadOnly {
             wal_bytes,
         })
     }
+}
+
+fn create_directory(vfs: &dyn Vfs, data_dir: &Path) -> Result<()> {
+    vfs.create_dir_all(data_dir).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+            Error::Config(format!("data_dir: {} is no directory, or lies below a file", data_dir.display()))
+        }
+        _ => Error::io(data_dir, "create the data directory")(error),
+    })
 }
 
 /// The answer to a request whose answer does not come.

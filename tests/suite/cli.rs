@@ -1,8 +1,9 @@
 //! The commands as a person or a script meets them: output, exit codes, files.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 use crate::server::{Server, hourglass};
 
@@ -15,7 +16,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn the_six_months_are_218881_events_in_3649_hours() {
+fn the_152_days_are_218881_events_in_3649_hours() {
     let dir = tempfile::tempdir().unwrap();
     let generated = run(dir.path(), &["generate"]);
     assert!(text(&generated.stdout).starts_with("218,881 events in "), "{}", text(&generated.stderr));
@@ -147,4 +148,147 @@ fn every_setting_tells_where_it_comes_from() {
     let refused = hourglass().args(["config", "--config", file.to_str().unwrap()]).output().unwrap();
     assert_eq!(refused.status.code(), Some(78));
     assert!(text(&refused.stderr).contains("rolups") && text(&refused.stderr).contains("rollups"));
+}
+
+/// The first line on standard output of a server started with these arguments.
+fn ready_line(data_dir: &Path, args: &[&str]) -> String {
+    let mut command = hourglass();
+    command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data_dir).args(args);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    line
+}
+
+/// The line was a sentence beside a log in JSON, and whoever reads both streams of a container could not parse it.
+#[test]
+fn the_ready_line_is_json_where_the_log_is_and_a_sentence_for_people() {
+    let dir = tempfile::tempdir().unwrap();
+    for args in [&["--log-format", "json"][..], &[]] {
+        let line: serde_json::Value = serde_json::from_str(&ready_line(dir.path(), args)).unwrap();
+        let address = line["address"].as_str().unwrap();
+        let sentence = format!("hourglass is ready on http://{address} (data in {})", dir.path().display());
+        assert_eq!((&line["message"], &line["level"]), (&sentence.into(), &"INFO".into()));
+    }
+    let line = ready_line(dir.path(), &["--log-format", "human"]);
+    assert!(line.starts_with("hourglass is ready on http://127.0.0.1:"), "{line}");
+}
+
+#[test]
+fn an_address_that_cannot_be_listened_on_tells_why_and_ends_by_who_must_act() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&dir.path().join("first"), &[]);
+    let store = dir.path().join("second");
+    let taken = run(&store, &["serve", "--listen", &server.address]);
+    let message = text(&taken.stderr);
+    assert_eq!(taken.status.code(), Some(75), "{message}");
+    assert!(message.contains("another process listens there") && message.contains("--listen"), "{message}");
+    // An address for documentation (RFC 5737), which no machine has.
+    let strange = run(&store, &["serve", "--listen", "192.0.2.1:0"]);
+    let message = text(&strange.stderr);
+    assert_eq!(strange.status.code(), Some(78), "{message}");
+    assert!(message.contains("no network interface of this machine has the address"), "{message}");
+}
+
+#[test]
+fn a_misspelt_variable_is_warned_of_by_every_command() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(run(dir.path(), &["generate", "--end", "2020-01-01T00:00:00Z"]).status.success());
+    let warning = "HOURGLASS_LISTN is the variable of no setting; did you mean HOURGLASS_LISTEN?";
+    for args in [&["status"][..], &["verify"], &["config"], &["sql", "-c", "SELECT 1"]] {
+        let mut command = hourglass();
+        command.args(args).env("HOURGLASS_DATA_DIR", dir.path()).env("HOURGLASS_LISTN", "127.0.0.1:1");
+        let warned = command.output().unwrap();
+        assert_eq!(text(&warned.stderr), format!("warning: {warning}\n"), "{args:?}");
+        assert!(warned.status.success(), "{args:?}");
+    }
+    let log = dir.path().join("log");
+    let stderr = Stdio::from(fs::File::create(&log).unwrap());
+    let env = [("HOURGLASS_LISTN", "127.0.0.1:1")];
+    assert_eq!(Server::start_with_log(dir.path(), &env, "warn", stderr).stop(), Some(0));
+    let lines = fs::read_to_string(&log).unwrap();
+    let line = lines.lines().find(|line| line.contains("HOURGLASS_LISTN")).unwrap();
+    let line: serde_json::Value = serde_json::from_str(line).unwrap();
+    assert_eq!((&line["level"], &line["message"]), (&"WARN".into(), &warning.into()));
+}
+
+/// At `debug` the lines of the parser and of other libraries drowned ours.
+#[test]
+fn debug_is_for_our_own_lines() {
+    let dir = tempfile::tempdir().unwrap();
+    let logged = |level: &str| {
+        let log = dir.path().join("log");
+        let stderr = Stdio::from(fs::File::create(&log).unwrap());
+        let server = Server::start_with_log(dir.path(), &[], level, stderr);
+        let mut client = server.connect();
+        assert_eq!(client.post("/analytics?timestamp=1&user=u&event=click").unwrap().status, 204);
+        assert_eq!(client.get("/sql?q=SELECT+count(*)+FROM+events").status, 200);
+        assert_eq!(client.get("/sql?q=nonsense").status, 400);
+        assert_eq!(client.post("/admin/flush").unwrap().status, 204);
+        assert_eq!(server.stop(), Some(0));
+        let lines = fs::read_to_string(&log).unwrap();
+        let target = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["target"].clone();
+        lines.lines().map(|line| target(line).as_str().unwrap().to_string()).collect::<Vec<_>>()
+    };
+    let ours = logged("debug");
+    assert!(!ours.is_empty() && ours.iter().all(|target| target.starts_with("hourglass")), "{ours:?}");
+    let named = logged("info,sqlparser=debug");
+    assert!(named.iter().any(|target| target.starts_with("sqlparser")), "{named:?}");
+}
+
+/// With `RUST_BACKTRACE` the Delta library writes a backtrace into its error, and the sentence came after a screen of frames.
+#[test]
+fn an_error_has_no_backtrace_whatever_the_environment_says() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(run(dir.path(), &["generate", "--end", "2020-01-01T03:00:00Z"]).status.success());
+    let log = dir.path().join("events/_delta_log");
+    let commit = fs::read_dir(&log).unwrap().map(|entry| entry.unwrap().path());
+    let commit = commit.filter(|path| path.extension().is_some_and(|extension| extension == "json")).max().unwrap();
+    fs::write(&commit, "{\"add\": nonsense\n").unwrap();
+    for args in [&["serve", "--listen", "127.0.0.1:0"][..], &["status"], &["sql", "-c", "SELECT 1"], &["verify"]] {
+        let mut command = hourglass();
+        command.args(args).arg("--data-dir").arg(dir.path()).env("RUST_BACKTRACE", "full");
+        let refused = command.output().unwrap();
+        let said = text(&refused.stderr) + &text(&refused.stdout);
+        assert!(
+            !refused.status.success() && !said.contains("backtrace") && !said.contains("rustc"),
+            "{args:?}: {said}"
+        );
+        assert!(said.lines().count() < 12, "{args:?}: {said}");
+    }
+}
+
+/// Every command that reads a store tells alike that there is none: exit code 66 (EX_NOINPUT).
+#[test]
+fn where_there_is_no_store_every_command_says_so_alike() {
+    let dir = tempfile::tempdir().unwrap();
+    let (nowhere, empty, file) = (dir.path().join("nowhere"), dir.path().join("empty"), dir.path().join("file"));
+    fs::create_dir(&empty).unwrap();
+    fs::write(&file, "no store").unwrap();
+    for place in [&nowhere, &empty, &file, &file.join("below")] {
+        for args in
+            [&["status"][..], &["verify"], &["verify", "--repair"], &["sql", "-c", "SELECT 1"], &["export", "out"]]
+        {
+            let refused = hourglass().args(args).arg("--data-dir").arg(place).current_dir(dir.path()).output().unwrap();
+            let message = text(&refused.stderr);
+            assert_eq!(refused.status.code(), Some(66), "{args:?} on {}: {message}", place.display());
+            assert!(message.contains("no hourglass store here"), "{args:?} on {}: {message}", place.display());
+            assert!(message.contains(&place.display().to_string()), "{message}");
+        }
+    }
+    assert!(!nowhere.exists() && fs::read_dir(&empty).unwrap().next().is_none(), "nothing was made");
+    for place in [&file, &file.join("below")] {
+        let refused = run(place, &["serve", "--listen", "127.0.0.1:0"]);
+        let message = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(78), "{message}");
+        assert!(message.contains("is no directory"), "{message}");
+    }
+}
+
+#[test]
+fn the_version_is_that_of_the_manifest() {
+    let version = text(&hourglass().arg("--version").output().unwrap().stdout);
+    assert!(version.starts_with(concat!("hourglass ", env!("CARGO_PKG_VERSION"))), "{version}");
 }

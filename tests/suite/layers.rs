@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[&[&str]] = &[
     &["event", "metrics", "text", "threads"],
     &["error", "hour"],
+    &["console"],
     &["storage"],
     &["decode", "query"],
     &["encode", "generate", "rows"],
@@ -92,6 +93,29 @@ fn every_module_has_its_floor() {
             assert!(is_root || floor(floors, &name).is_some(), "{name} has no floor");
         }
     }
+}
+
+/// Standard output on a full disk ended `println!` with a panic, and standard error ended threads of the server.
+#[test]
+fn only_the_console_prints() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut wrong = Vec::new();
+    for path in sources(&src) {
+        let text = fs::read_to_string(&path).unwrap();
+        let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+        for (number, line) in code.lines().enumerate() {
+            let line = line.split("//").next().unwrap();
+            // Answers of the shell go to standard output as they come, and end with whoever read them.
+            let may_write = path.ends_with("console.rs") || path.ends_with("shell/session.rs");
+            let asks = line.contains("is_terminal()");
+            let prints = ["print!(", "println!(", "dbg!("].iter().any(|name| line.contains(name));
+            let writes = ["::stdout()", "::stderr()"].iter().any(|name| line.contains(name));
+            if prints || (writes && !asks && !may_write) {
+                wrong.push(format!("{}:{}: {}", path.display(), number + 1, line.trim()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]

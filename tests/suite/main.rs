@@ -1,7 +1,14 @@
 //! The behaviour of hourglass through its public doors, in one binary.
 
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test that prints ends with its panic, and nothing else does"
+)]
+
 mod bench;
 mod cli;
+mod console;
 mod dialects;
 mod differential;
 mod engine;

@@ -116,9 +116,9 @@ fn exit_codes_tell_faults_apart() {
     let code = |args: &[&str]| sql(store.path(), args).status.code();
     assert_eq!(code(&["-c", "DELETE FROM events"]), Some(65));
     assert_eq!(code(&["-c", "\\nonsense"]), Some(65));
-    assert_eq!(code(&["-f", "no/such/file.sql"]), Some(74));
+    assert_eq!(code(&["-f", "no/such/file.sql"]), Some(66));
     let nowhere = sql(&store.path().join("nowhere"), &["-c", "SELECT 1"]);
-    assert_eq!(nowhere.status.code(), Some(78));
+    assert_eq!(nowhere.status.code(), Some(66));
     assert!(text(&nowhere.stderr).contains("no hourglass store here"), "{}", text(&nowhere.stderr));
     let unreachable = hourglass().args(["sql", "--url", "http://127.0.0.1:1", "-c", "SELECT 1"]).output().unwrap();
     assert_eq!(unreachable.status.code(), Some(74), "{}", text(&unreachable.stderr));

@@ -447,7 +447,7 @@ fn the_command_prints_a_verdict_for_people_and_machines() {
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!((code, &json["sound"], &json["damage"][0]["path"]), (Some(1), &false.into(), &name.into()));
     let (code, text) = run(&dir.join("nothing"), &["verify"]);
-    assert!(code == Some(78) && text.contains("no hourglass store here"), "{text}");
+    assert!(code == Some(66) && text.contains("no hourglass store here"), "{text}");
 }
 
 #[test]
