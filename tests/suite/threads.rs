@@ -156,6 +156,8 @@ fn http_options() -> HttpOptions {
         shutdown_timeout: 10 * second,
         max_connections: 100,
         batch_slots: 4,
+        event_max_age: None,
+        event_max_ahead: None,
     }
 }
 
