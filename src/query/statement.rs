@@ -551,6 +551,14 @@ mod tests {
         assert!(texts(" ; -- nothing\n").is_empty());
     }
 
+    /// A script that an editor of Windows wrote was refused for its first, invisible character.
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_a_statement() {
+        let parsed = parse("\u{feff}select 1; select 2").unwrap();
+        assert_eq!(parsed.into_iter().map(|parsed| parsed.text).collect::<Vec<_>>(), ["select 1", "select 2"]);
+        assert_eq!(parse("\u{feff}select 1 2").unwrap_err().position(), Some((1, 10)));
+    }
+
     #[test]
     fn a_fault_says_where() {
         let error = parse("select 1;\nselect a b c").unwrap_err();

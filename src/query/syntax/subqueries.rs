@@ -25,17 +25,29 @@ impl AnalyzerRule for CountedSubqueries {
     }
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        let mut names = 0;
-        Ok(plan.transform_up_with_subqueries(|plan| count_rows(plan, &mut names))?.data)
+        let mut seen = Seen::default();
+        Ok(plan.transform_up_with_subqueries(|plan| count_rows(plan, &mut seen))?.data)
     }
 }
 
-fn count_rows(plan: LogicalPlan, names: &mut usize) -> Result<Transformed<LogicalPlan>> {
-    match plan {
-        LogicalPlan::Projection(_) => in_place(plan, names),
-        LogicalPlan::Aggregate(_) | LogicalPlan::Window(_) | LogicalPlan::Sort(_) => below(plan, names),
+/// What has been written so far.
+#[derive(Default)]
+struct Seen {
+    /// Subqueries that have got a name.
+    names: usize,
+    /// Whether any value stands in the place of a subquery: plans around it may be null where they were not.
+    any: bool,
+}
+
+fn count_rows(plan: LogicalPlan, seen: &mut Seen) -> Result<Transformed<LogicalPlan>> {
+    let plan = if seen.any { plan.recompute_schema()? } else { plan };
+    let counted = match plan {
+        LogicalPlan::Projection(_) => in_place(plan, &mut seen.names),
+        LogicalPlan::Aggregate(_) | LogicalPlan::Window(_) | LogicalPlan::Sort(_) => below(plan, &mut seen.names),
         other => Ok(Transformed::no(other)),
-    }
+    }?;
+    seen.any |= counted.transformed;
+    Ok(counted)
 }
 
 fn in_place(plan: LogicalPlan, names: &mut usize) -> Result<Transformed<LogicalPlan>> {
@@ -60,6 +72,8 @@ fn below(plan: LogicalPlan, names: &mut usize) -> Result<Transformed<LogicalPlan
     let input = input.clone();
     let mut columns: Vec<Expr> = input.schema().iter().map(Expr::from).collect();
     let own = columns.len();
+    let answer: Vec<Expr> = plan.schema().iter().map(Expr::from).collect();
+    let is_wider = !matches!(plan, LogicalPlan::Aggregate(_));
     let preserver = NamePreserver::new(&plan);
     let replaced = plan.map_expressions(|expr| {
         let name = preserver.save(&expr);
@@ -77,7 +91,10 @@ fn below(plan: LogicalPlan, names: &mut usize) -> Result<Transformed<LogicalPlan
         return Ok(replaced);
     }
     let input = LogicalPlanBuilder::from(input).project(columns)?.build()?;
-    replaced.map_data(|plan| plan.with_new_exprs(plan.expressions(), vec![input]))
+    let plan = replaced.data.with_new_exprs(replaced.data.expressions(), vec![input])?;
+    // A window or a sort would hand the new columns on.
+    let plan = if is_wider { LogicalPlanBuilder::from(plan).project(answer)?.build()? } else { plan };
+    Ok(Transformed::yes(plan))
 }
 
 /// What stands for an EXISTS or IN, where that is known.

@@ -54,6 +54,15 @@ pub fn merge(select: &mut Select, order_by: Option<&mut OrderBy>) -> Result<()> 
 /// The columns that a table and its joins merge otherwise than DataFusion does.
 fn columns(table: &TableWithJoins) -> Result<Vec<Merged>> {
     let mut merged: Vec<Merged> = Vec::new();
+    let relations = std::iter::once(&table.relation).chain(table.joins.iter().map(|join| &join.relation));
+    for relation in relations {
+        if let TableFactor::NestedJoin { table_with_joins, .. } = relation
+            && !columns(table_with_joins)?.is_empty()
+            && let Some(join) = table_with_joins.joins.first()
+        {
+            return Err(not_here(join));
+        }
+    }
     for (i, join) in table.joins.iter().enumerate() {
         let (constraint, is_full) = match &join.join_operator {
             JoinOperator::FullOuter(constraint) => (constraint, Some(true)),

@@ -7,9 +7,6 @@ FROM events SELECT event, count(*) GROUP BY event ORDER BY event
 -- TABLE
 TABLE hours ORDER BY hour LIMIT 2
 
--- a text that begins with a byte order mark
-﻿SELECT 1
-
 -- names are as they are written
 SELECT COUNT(*), count(*), count(*) FILTER (WHERE event = 'click'), user_id = 'ana', user_id, user_id FROM events WHERE user_id = 'ana' GROUP BY user_id
 
@@ -74,7 +71,7 @@ SELECT user_id, EXISTS (SELECT 1 FROM events f WHERE f.user_id = e.user_id AND f
 SELECT a, a IN (SELECT b FROM (VALUES (1), (NULL)) t(b)) AS with_null, a NOT IN (SELECT b FROM (VALUES (1)) t(b)) AS without FROM (VALUES (1), (2), (NULL)) s(a) ORDER BY a
 
 -- IN with a subquery in FILTER
-SELECT count(*) FILTER (WHERE a IN (SELECT b FROM (VALUES (1), (2)) t(b))) AS n, count(*) AS all FROM (VALUES (1), (2), (3)) s(a)
+SELECT count(*) FILTER (WHERE a IN (SELECT b FROM (VALUES (1), (2)) t(b))) AS n, count(*) AS total FROM (VALUES (1), (2), (3)) s(a)
 
 -- a subquery that is tied by more than an equality
 SELECT d, (SELECT count(DISTINCT user_id) FROM events e WHERE e.date > d.d - 7 AND e.date <= d.d) FROM (SELECT DISTINCT date AS d FROM events) d

@@ -467,7 +467,7 @@ SELECT round(2.5) AS half, round(-2.5) AS negative, round(1.2345, 2) AS places, 
 SELECT sqrt(16) AS root, power(2, 10) AS power, ln(1) AS ln, log10(1000) AS log10, round(exp(1), 5) AS e, round(pi(), 5) AS pi, gcd(12, 18) AS gcd, lcm(4, 6) AS lcm, factorial(5) AS factorial
 
 -- bits
-SELECT 12 & 10 AS a, 12 | 10 AS o, 12 ^ 10 AS x, 1 << 4 AS l, 256 >> 2 AS r
+SELECT 12 & 10 AS a, 12 | 10 AS o, 1 << 4 AS l, 256 >> 2 AS r
 
 -- what is not a number
 SELECT 'NaN'::double AS nan, 'NaN'::double = 'NaN'::double AS same, isnan('NaN'::double) AS is_nan, 'inf'::double AS inf, nanvl('NaN'::double, 1.0) AS instead
