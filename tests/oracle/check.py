@@ -11,6 +11,7 @@ from dialect import OURS, THEIRS, render
 THREADS = "datafusion.execution.target_partitions"
 ROLLUPS = "hourglass.rollups"
 PRUNING = "hourglass.pruning"
+BATCH = "datafusion.execution.batch_size"
 
 # Outcomes, from what is fine to what is worst: a statement has the worst of all ways it was asked.
 AGREED, BOTH_REFUSED, REFUSED, ONLY_WE, DISAGREES, FAILED, LATE = (
@@ -66,8 +67,8 @@ def general(reason):
 def ways(number, every=False):
     """The settings under which a statement is asked: the defaults, and two of all others in turn."""
     others = [
-        {THREADS: threads, ROLLUPS: rollups, PRUNING: pruning}
-        for threads, rollups, pruning in itertools.product("124", ("false", "true"), ("true", "false"))
+        {THREADS: threads, ROLLUPS: rollups, PRUNING: pruning, BATCH: batch}
+        for threads, rollups, pruning, batch in itertools.product("124", ("false", "true"), ("true", "false"), ("8192", "7"))
     ]
     if every:
         return [{}] + others

@@ -3,7 +3,7 @@
 import datetime
 import json
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 UTC = datetime.timezone.utc
 
@@ -23,6 +23,9 @@ CLUSTERS = [
     ("1999-12-31T22:00", 4),
 ]
 
+# What nanoseconds of 64 bits cannot count, and the edge of it.
+FAR = [("2262-04-11T22:00", 4), ("9000-06-15T00:00", 30), ("2025-03-29T21:00", 8)]
+
 # Offsets within an hour, in microseconds: its edges, whole minutes, and fractions of each size.
 EDGES = [0, 0, 3_599_999_999, 1_800_000_000, 1, 500, 60_000_000, 1_234_567, 900_000_000, 59_999_999]
 
@@ -35,9 +38,10 @@ class Layout:
     rows: int
     # For each part, whether it is flushed.
     parts: list
+    clusters: list = field(default_factory=lambda: CLUSTERS)
 
     def events(self, seed):
-        return random_events(random.Random(f"{seed}/{self.name}"), self.rows)
+        return random_events(random.Random(f"{seed}/{self.name}"), self.rows, self.clusters)
 
 
 LAYOUTS = [
@@ -46,17 +50,18 @@ LAYOUTS = [
     Layout("memory", 90, [False]),
     Layout("files", 120, [True]),
     Layout("empty", 0, []),
+    Layout("far", 60, [True, True, False], FAR),
 ]
 
 # Which layout a statement is asked of, by its number: an empty store says little, and is asked seldom.
-TURNS = [0, 1, 0, 2, 1, 3, 0, 1, 2, 3, 0, 4]
+TURNS = [0, 1, 0, 2, 1, 3, 0, 1, 5, 2, 3, 0, 4]
 
 
-def random_events(rng, count):
+def random_events(rng, count, clusters):
     """Events as (timestamp, user, event), some of them twice."""
     rows = []
     while len(rows) < count:
-        start, hours = rng.choice(CLUSTERS[: rng.choice([2, 7, 9])])
+        start, hours = rng.choice(clusters[: rng.choice([2, 7, 9])])
         base = datetime.datetime.fromisoformat(start).replace(tzinfo=UTC) + datetime.timedelta(hours=rng.randrange(hours))
         offset = rng.choice(EDGES) if rng.random() < 0.6 else rng.randrange(3_600) * 1_000_000
         user = rng.choice(USERS[: rng.choice([3, 6, len(USERS)])])

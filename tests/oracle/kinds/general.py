@@ -37,6 +37,33 @@ def ordered_groups(g):
 
 
 @kind
+def limit_counted(g):
+    """How many rows a LIMIT lets through, whichever they are."""
+    query = g.query(2)
+    return f"SELECT count(*) AS n FROM ({query.text}{'' if query.ordered else g.limit()}) AS q"
+
+
+@kind
+def sorted_again(g):
+    """An order above another: what is sorted already must not pass for what is asked."""
+    events = g.events("e")
+    inner = f"SELECT e.timestamp, e.user_id, e.event, e.hour FROM events e{g.where(events)} ORDER BY {g.whole_order(events)}"
+    key = g.pick([
+        "user_id", "date_trunc('day', timestamp)", "CAST(timestamp AT TIME ZONE 'UTC' AS TIME)", "timestamp DESC", "- hour",
+        "date_trunc('hour', timestamp AT TIME ZONE 'Europe/Berlin')", "extract(minute FROM timestamp)", "length(user_id)",
+    ])  # fmt: skip
+    text = f"SELECT timestamp, user_id, event FROM ({inner}{g.pick(['', g.limit()])}) AS q ORDER BY {key}, timestamp, user_id, event"
+    return Query(text + g.pick(["", g.limit()]), ordered=True)
+
+
+@kind
+def distinct_ordered(g):
+    """DISTINCT, then an order and the first rows."""
+    query = g.distinct_query(1)
+    return Query(query.text + g.order([name for name, _ in query.columns]) + g.pick(["", g.limit()]), query.columns, True)
+
+
+@kind
 def expressions(g):
     """Functions, deeper than elsewhere."""
     events = g.events()

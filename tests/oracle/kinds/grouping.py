@@ -66,7 +66,7 @@ def lists(g):
     """Lists of a group's values."""
     events = g.events()
     of = g.pick(["text", "int", "date"])
-    a = g.expr(of, events, 1)
+    a = g.pick([g.pick(events.of(of)), f"nullif({g.pick(events.of(of))}, {g.literal(of)})"])
     call = g.pick([f"array_agg({a} ORDER BY {a})", f"array_agg(DISTINCT {a} ORDER BY {a})", f"array_agg({a} ORDER BY {a} DESC)"])
     return f"SELECT {g.key('text', events)} AS k, {call} AS l FROM {events.text}{g.where(events)} GROUP BY 1"
 

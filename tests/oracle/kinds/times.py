@@ -118,6 +118,14 @@ def ranges_of_time(g):
         f"e.date >= '{g.literal('date')[6:-1]}'",
         f"CASE WHEN e.hour > 12 THEN e.timestamp > {a} ELSE e.timestamp < {b} END",
         f"coalesce(e.timestamp >= {a}, false)",
+        f"e.timestamp {g.pick(['>=', '<', '=', '<>'])} {g.literal('date')}",
+        f"e.date {g.pick(['>=', '<', '=', '<>', '>', '<='])} TIMESTAMP '{g.pick(INSTANTS)[:-1]}'",
+        f"e.hour {g.pick(['=', '<', '>='])} {g.below(24)}.5",
+        f"{g.literal('date')} {g.pick(['>=', '<', '='])} e.timestamp",
+        f"e.timestamp < '9999-12-31'",
+        f"e.timestamp BETWEEN '{g.pick(INSTANTS)}' AND '9999-12-31'",
+        f"CAST(e.timestamp AS VARCHAR) IS NOT NULL AND e.date IN ({g.literal('date')}, {g.literal('date')})",
+        f"e.date + INTERVAL '1 day' {g.pick(['>', '<=', '='])} {g.literal('naive')}",
     ])  # fmt: skip
     more = g.pick(["", f" AND {g.condition(events, 0)}", f" OR {g.condition(events, 0)}"])
     if g.chance(3):
