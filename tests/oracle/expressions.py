@@ -38,12 +38,18 @@ class Expressions:
             "text": lambda: quoted(self.pick(USERS + ["click", "impression", ""])),
             "int": lambda: str(self.pick([0, 1, 2, 3, 7, 23, 100, -1])),
             "float": lambda: self.pick(["0.5", "1.25", "2.0", "-3.75", "100.125"]),
-            "ts": lambda: f"{either('TIMESTAMP', 'TIMESTAMPTZ')} '{self.pick(INSTANTS)}'",
+            "ts": lambda: f"TIMESTAMPTZ '{self.pick(INSTANTS)}'",
             "date": lambda: f"DATE '{self.pick(DAYS)}'",
             "bool": lambda: self.pick(["true", "false"]),
             "naive": lambda: f"TIMESTAMP '{self.pick(INSTANTS)[:-1]}'",
         }
         return makers[of]()
+
+    def bound_literal(self, of):
+        """A literal to compare with: an instant may be written without its zone, or as a text."""
+        if of != "ts":
+            return self.literal(of)
+        return f"{self.pick(['TIMESTAMPTZ ', 'TIMESTAMP ', ''])}'{self.pick(INSTANTS)}'"
 
     # One method for each type; each alternative is a line, the simplest first.
 
@@ -213,13 +219,15 @@ class Expressions:
         return self.pick([
             lambda: f"{a} = {b}",
             lambda: f"{a} {self.pick(['<', '>=', '<>', '>', '<='])} {b}",
+            lambda: f"{a} {self.pick(['<', '>=', '<>', '=', '<='])} {self.bound_literal(of)}",
+            lambda: f"{a} BETWEEN {self.bound_literal(of)} AND {self.bound_literal(of)}",
             lambda: f"{a} BETWEEN {b} AND {self.literal(of)}",
             lambda: f"{a} IN ({b}, {self.literal(of)})",
             lambda: f"{a} NOT IN ({self.literal(of)}, {self.literal(of)})",
             lambda: f"{a} IS {self.pick(['NOT NULL', 'NULL'])}",
             lambda: f"{a} IS {self.pick(['NOT DISTINCT', 'DISTINCT'])} FROM {b}",
             lambda: self.match(relation, depth),
-            lambda: f"{a} >= {self.literal(of)} AND {a} < {self.literal(of)}",
+            lambda: f"{a} >= {self.bound_literal(of)} AND {a} < {self.bound_literal(of)}",
             lambda: f"({a} = {b}) IS {self.pick(['TRUE', 'NOT TRUE', 'FALSE', 'UNKNOWN', 'NOT UNKNOWN'])}",
         ])()  # fmt: skip
 

@@ -59,6 +59,12 @@ class Grammar(Expressions):
         alias = alias or self.name("e")
         return Relation(f"events {alias}", [Column(f"{alias}.{name}", of) for name, of in EVENTS])
 
+    def distinct_events(self):
+        """Events that differ: two windows of one statement may number rows that are alike each in its own way."""
+        events = self.events()
+        alias = events.text.split()[1]
+        return Relation(f"(SELECT DISTINCT * FROM events) AS {alias}", events.columns)
+
     def relation(self, depth=1):
         """Something to stand in FROM."""
         makers = [self.events, self.events, self.events, self.hours, self.values, self.series]

@@ -34,7 +34,7 @@ def sessions(g):
     events = g.events("e")
     marked = (
         f"SELECT e.user_id, e.timestamp, e.event, CASE WHEN e.timestamp - lag(e.timestamp) OVER w <= INTERVAL '{pause}' THEN 0 ELSE 1 END AS starts "
-        f"FROM events e{g.where(events)} WINDOW w AS (PARTITION BY e.user_id ORDER BY e.timestamp, e.event)"
+        f"FROM (SELECT DISTINCT * FROM events) e{g.where(events)} WINDOW w AS (PARTITION BY e.user_id ORDER BY e.timestamp, e.event)"
     )
     numbered = (
         "SELECT user_id, timestamp, event, sum(starts) OVER (PARTITION BY user_id ORDER BY timestamp, event "

@@ -14,7 +14,7 @@ def window_call(g):
 
 @kind
 def several_windows(g):
-    events = g.events()
+    events = g.distinct_events()
     calls = [f"{g.window(g.pick(['int', 'text', 'ts']), events)} AS w{i}" for i in range(g.between(2, 3))]
     return f"SELECT {', '.join(calls)} FROM {events.text}{g.where(events)}"
 
