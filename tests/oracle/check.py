@@ -59,7 +59,7 @@ def general(reason):
     """A reason without what is of one statement: quoted texts, names with numbers, and all but its first line."""
     lines = reason.strip().splitlines()
     text = lines[0] if lines else ""
-    text = re.sub(r"'[^']*'|\"[^\"]*\"|`[^`]*`", "…", text)
+    text = re.sub(r"(?<!function )'[^']*'|\"[^\"]*\"|`[^`]*`", "…", text)
     text = re.sub(r"\b[\w.]*\d[\w.]*\b", "n", text)
     return re.sub(r"\s+", " ", text)[:110]
 

@@ -46,6 +46,8 @@ def same_row(ours, theirs):
 
 def same(ours, theirs):
     """Whether our value, as JSON has it, is DuckDB's."""
+    if isinstance(theirs, float) and not math.isfinite(theirs):
+        return ours is None  # JSON has no NaN and no infinity.
     if ours is None or theirs is None:
         return ours is None and theirs is None
     if isinstance(theirs, bool) or isinstance(ours, bool):
@@ -62,8 +64,6 @@ def same(ours, theirs):
 def same_number(ours, theirs):
     if isinstance(ours, int) and isinstance(theirs, int):
         return ours == theirs
-    if isinstance(theirs, float) and not math.isfinite(theirs):
-        return False
     ours, theirs = float(ours), float(theirs)
     return math.isclose(ours, theirs, rel_tol=RELATIVE, abs_tol=1e-9)
 

@@ -37,6 +37,8 @@ class Hourglass:
         command += ["--query-timeout", f"{limit}s", "--log", "warn"]
         command += ["--query-threads", str(threads)] if threads else []
         self.log = open(pathlib.Path(folder) / f"{layout.name}.log", "wb")
+        # One connection for all statements, opened again after a failure.
+        self.connection = None
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
         self.wait_until_ready()
         for part, flushed in stores.parts(layout, rows):
@@ -56,13 +58,20 @@ class Hourglass:
         raise SystemExit(f"the server did not start; its log is {self.log.name}")
 
     def request(self, method, path, body=None, headers=()):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.limit + 10)
+        # A connection that was kept may have been closed for its silence; one that is new may not.
+        is_kept = self.connection is not None
+        if not is_kept:
+            self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.limit + 10)
         try:
-            connection.request(method, path, body, dict(headers))
-            response = connection.getresponse()
+            self.connection.request(method, path, body, dict(headers))
+            response = self.connection.getresponse()
             return response.status, response.read()
-        finally:
-            connection.close()
+        except (OSError, http.client.HTTPException) as error:
+            self.connection.close()
+            self.connection = None
+            if is_kept and not isinstance(error, TimeoutError):
+                return self.request(method, path, body, headers)
+            raise
 
     def call(self, method, path, body=None, headers=()):
         status, text = self.request(method, path, body, headers)
