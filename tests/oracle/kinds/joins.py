@@ -130,3 +130,42 @@ def join_of_groups(g):
     both = Relation(text, columns)
     items = ", ".join(f"{column.name} AS c{i}" for i, column in enumerate(columns))
     return Query(f"SELECT {items} FROM {text}{g.where(both)}")
+
+
+def across(g, a, b):
+    """A predicate over columns of one name on two sides."""
+    name = g.pick(["event", "user_id", "hour", "timestamp", "date"])
+    x, y = f"{a}.{name}", f"{b}.{name}"
+    return g.pick([
+        f"{x} {g.pick(['=', '<>', '<', '>='])} {y}",
+        f"{x} IS {g.pick(['', 'NOT '])}DISTINCT FROM {y}",
+        f"coalesce({x} = {y}, {g.pick(['true', 'false'])})",
+        f"({x} = {y}) IS {g.pick(['NULL', 'NOT TRUE', 'NOT FALSE'])}",
+        f"concat({a}.event, {b}.event) {g.pick(['=', '<>'])} 'clickimpression'",
+        f"{a}.hour + {b}.hour {g.pick(['IS NULL', '> 20', '= 3'])}",
+        f"{a}.event || {b}.event {g.pick(['IS NULL', '< ' + chr(39) + 'd' + chr(39)])}",
+        f"{x} IS NULL OR {y} IS NULL",
+        f"CASE WHEN {b}.event = 'click' THEN {x} = {y} ELSE {a}.hour > 3 END",
+    ])  # fmt: skip
+
+
+@kind
+def self_join_filtered(g):
+    """A self join whose WHERE compares one side with the other: names alone do not tell the sides apart."""
+    how = g.pick(["LEFT JOIN", "RIGHT JOIN", "FULL JOIN", "JOIN"])
+    key = g.pick(["user_id", "timestamp", "hour"])
+    on = f"a.{key} = b.{key}" + ("" if how == "FULL JOIN" else g.pick(["", " AND a.timestamp < b.timestamp", f" AND {across(g, 'a', 'b')}"]))
+    where = f" WHERE {across(g, 'a', 'b')}" + g.pick(["", f" AND {across(g, 'b', 'a')}"])
+    items, by = g.pick([("count(*) AS n", ""), ("a.event AS x, b.event AS y, count(*) AS n", " GROUP BY 1, 2"), ("a.user_id AS x, b.timestamp AS y", "")])
+    return f"SELECT {items} FROM events a {how} events b ON {on}{where}{by}"
+
+
+@kind
+def self_join_of_three(g):
+    """Three times the same table, each pair joined by a column of its own."""
+    first, second = g.pick(["user_id", "date", "timestamp"]), g.pick(["timestamp", "user_id", "hour"])
+    hows = [g.pick(["JOIN", "LEFT JOIN", "RIGHT JOIN"]) for _ in range(2)]
+    near = g.pick(["a", "b"])
+    limit = f" AND a.hour = {g.below(24)}" if first != "timestamp" else ""
+    where = g.pick(["", f" WHERE {across(g, 'a', 'b')}", f" WHERE {across(g, 'b', 'c')}", f" WHERE c.event = 'click' AND {across(g, 'a', 'c')}"])
+    return f"SELECT count(*) AS n, count(a.hour) AS na, count(b.hour) AS nb, count(DISTINCT c.user_id) AS nc FROM events a {hows[0]} events b ON a.{first} = b.{first}{limit} {hows[1]} events c ON {near}.{second} = c.{second} AND c.event <> {near}.event{where}"
