@@ -60,7 +60,8 @@ def general(reason):
     lines = reason.strip().splitlines()
     text = lines[0] if lines else ""
     text = re.sub(r"(?<!function )'[^']*'|\"[^\"]*\"|`[^`]*`", "…", text)
-    text = re.sub(r"\b[\w.]*\d[\w.]*\b", "n", text)
+    text = re.sub(r"^\d{3} ", "", text)
+    text = re.sub(r"(?<!function )\b[\w.]*\d[\w.]*\b", "n", text)
     return re.sub(r"\s+", " ", text)[:110]
 
 
