@@ -5,6 +5,7 @@ import argparse
 import os
 import pathlib
 import re
+import signal
 import sys
 import tempfile
 import time
@@ -112,6 +113,8 @@ def statements(oracle, options):
 def main():
     options = arguments()
     kinds.load()
+    # Told to stop, it stops as after Ctrl-C: with the report of what was run.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="hourglass-oracle-") as folder:
         oracle = Oracle(options, pathlib.Path(folder))

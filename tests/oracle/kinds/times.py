@@ -139,7 +139,12 @@ def parts_of_time(g):
     events = g.events("e")
     part = g.pick(PARTS + ["second", "millisecond", "microsecond", "epoch", "isoyear", "decade", "century"])
     at = g.pick(["e.timestamp", "e.timestamp", f"e.timestamp AT TIME ZONE '{g.pick(ZONES)}'"])
-    return f"SELECT e.timestamp, extract({part} FROM {at}) AS x, date_part('{part}', {at}) AS y FROM events e{g.where(events)}"
+    x, y = f"extract({part} FROM {at})", f"date_part('{part}', {at})"
+    if part in ("second", "millisecond"):
+        # With its fraction here, as in PostgreSQL; DuckDB cuts it.
+        whole = f"CAST(date_part('microsecond', {at}) AS DOUBLE) / {1_000_000 if part == 'second' else 1_000}"
+        x, y = either(x, whole), either(y, whole)
+    return f"SELECT e.timestamp, {x} AS x, {y} AS y FROM events e{g.where(events)}"
 
 
 @kind
