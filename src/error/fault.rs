@@ -6,7 +6,7 @@ use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::parser::ParserError;
 
 /// What DataFusion says of something that is not planned, and how it is told here. The first that is found counts.
-const TOLD: [(&str, &str); 18] = [
+const TOLD: [(&str, &str); 19] = [
     (
         "logical expression WindowFunction",
         "a window function cannot stand in WHERE, GROUP BY or HAVING: write QUALIFY, or WHERE around a subquery that has it",
@@ -37,6 +37,7 @@ const TOLD: [(&str, &str); 18] = [
     ),
     ("SHOW TABLES ", "SHOW TABLES stands alone: write SELECT table_name FROM information_schema.tables WHERE …"),
     ("Expected: MATCH_CONDITION", ASOF),
+    ("found: MATERIALIZED", "MATERIALIZED is not answered here: leave it out, it changes no answer"),
     ("GetFieldAccess not supported", "parts of arrays and structs are not answered here"),
 ];
 
@@ -149,7 +150,7 @@ fn ungrouped(text: &str) -> Option<String> {
     let (clause, rest) =
         text.split_once(" must be in GROUP BY or an aggregate function: While expanding wildcard, column \"")?;
     let (column, _) = rest.split_once("\" must appear in the GROUP BY clause")?;
-    let clause = clause.rsplit(' ').next().unwrap_or_default();
+    let clause = clause.rsplit("Column in ").next().unwrap_or_default();
     Some(format!("the column {column} in {clause} must be in GROUP BY too, or in an aggregate such as max({column})"))
 }
 

@@ -6,7 +6,8 @@ use std::ops::ControlFlow;
 use datafusion::execution::session_state::SessionState;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{
-    DuplicateTreatment, Expr, Function, FunctionArgumentClause, FunctionArguments, Visit, Visitor,
+    DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments, Visit,
+    Visitor,
 };
 
 use super::{as_flow, normalized, refused};
@@ -43,6 +44,10 @@ impl Calls<'_> {
         let is_scalar = self.0.scalar_functions().contains_key(&name);
         let is_aggregate = self.0.aggregate_functions().contains_key(&name);
         let is_window = self.0.window_functions().contains_key(&name);
+        let is_known = is_scalar || is_aggregate || is_window;
+        if is_known && name != "count" && has_wildcard(call) {
+            return Err(refused(format!("{name}(*)"), "write a column"));
+        }
         let clause = match (is_scalar, is_aggregate, is_window) {
             (true, _, _) => clause(call),
             (_, true, _) => None,
@@ -60,6 +65,11 @@ impl Calls<'_> {
             (Some(clause), false) => Err(refused(format!("{clause} with {name}"), "write a subquery with WHERE")),
         }
     }
+}
+
+fn has_wildcard(call: &Function) -> bool {
+    let FunctionArguments::List(list) = &call.args else { return false };
+    list.args.iter().any(|arg| matches!(arg, FunctionArg::Unnamed(FunctionArgExpr::Wildcard)))
 }
 
 /// The clause of a call that only an aggregate or a window function reads.

@@ -176,7 +176,8 @@ fn check_arguments(name: &str, list: &FunctionArgumentList) -> Result<()> {
         };
         match value {
             FunctionArgExpr::Expr(_) => {}
-            FunctionArgExpr::Wildcard if !is_distinct && name.eq_ignore_ascii_case("count") => {}
+            // Whose function this is, is known with the session.
+            FunctionArgExpr::Wildcard if !is_distinct => {}
             FunctionArgExpr::Wildcard | FunctionArgExpr::QualifiedWildcard(_) if name.eq_ignore_ascii_case("count") => {
                 let instead = match is_distinct {
                     true => "write SELECT count(*) FROM (SELECT DISTINCT * FROM …)",

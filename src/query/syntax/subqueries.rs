@@ -11,7 +11,9 @@ use datafusion::common::{Column, DFSchema, ExprSchema, Result, Spans};
 use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::logical_expr::expr::{Exists, InSubquery};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Subquery, lit, when};
+use datafusion::logical_expr::{
+    BinaryExpr, Expr, ExprSchemable, Filter, LogicalPlan, LogicalPlanBuilder, Operator, Subquery, lit, when,
+};
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::scalar::ScalarValue;
 
@@ -43,11 +45,71 @@ fn count_rows(plan: LogicalPlan, seen: &mut Seen) -> Result<Transformed<LogicalP
     let plan = if seen.any { plan.recompute_schema()? } else { plan };
     let counted = match plan {
         LogicalPlan::Projection(_) => in_place(plan, &mut seen.names),
+        LogicalPlan::Filter(Filter { predicate, input, .. }) => {
+            let condition = as_condition(predicate, input.schema(), true, &mut seen.names)?;
+            condition.map_data(|predicate| Ok(LogicalPlan::Filter(Filter::try_new(predicate, input)?)))
+        }
         LogicalPlan::Aggregate(_) | LogicalPlan::Window(_) | LogicalPlan::Sort(_) => below(plan, &mut seen.names),
         other => Ok(Transformed::no(other)),
     }?;
     seen.any |= counted.transformed;
     Ok(counted)
+}
+
+/// Writes out what DataFusion's joins answer wrongly in a condition. They pass over nulls, which makes no difference where a
+/// row stays if the condition is true and goes otherwise, and where IN is not negated within an OR.
+fn as_condition(expr: Expr, outer: &DFSchema, is_alone: bool, names: &mut usize) -> Result<Transformed<Expr>> {
+    match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::And | Operator::Or), right }) => {
+            let is_alone = is_alone && op == Operator::And;
+            let left = as_condition(*left, outer, is_alone, names)?;
+            let right = as_condition(*right, outer, is_alone, names)?;
+            let changed = left.transformed || right.transformed;
+            let whole = Expr::BinaryExpr(BinaryExpr::new(Box::new(left.data), op, Box::new(right.data)));
+            Ok(if changed { Transformed::yes(whole) } else { Transformed::no(whole) })
+        }
+        Expr::Not(inner) if is_alone && matches!(*inner, Expr::InSubquery(_) | Expr::Exists(_)) => {
+            let inner = counts(*inner)?;
+            Ok(inner.update_data(|inner| Expr::Not(Box::new(inner))))
+        }
+        Expr::InSubquery(ref in_subquery) if is_alone || !in_subquery.negated => counts(expr),
+        Expr::Exists(_) => counts(expr),
+        other => other.transform_up(|expr| match (counts(expr)?, &mut *names) {
+            (counted, _) if counted.transformed => Ok(counted),
+            (expr, names) if matches!(expr.data, Expr::InSubquery(_)) => {
+                let value = value(&expr.data, outer, names)?;
+                Ok(value.map_or(expr, Transformed::yes))
+            }
+            (expr, _) => Ok(expr),
+        }),
+    }
+}
+
+/// EXISTS and IN of a subquery that has one row whatever it finds, such as `SELECT count(*)`: a join would find none.
+fn counts(expr: Expr) -> Result<Transformed<Expr>> {
+    match expr {
+        Expr::Exists(Exists { subquery, negated }) if has_one_row(&subquery.subquery) => {
+            Ok(Transformed::yes(lit(!negated)))
+        }
+        Expr::InSubquery(InSubquery { expr, subquery, negated })
+            if has_one_row(&subquery.subquery) && !subquery.outer_ref_columns.is_empty() =>
+        {
+            let op = if negated { Operator::NotEq } else { Operator::Eq };
+            let right = Box::new(Expr::ScalarSubquery(subquery));
+            Ok(Transformed::yes(Expr::BinaryExpr(BinaryExpr::new(expr, op, right))))
+        }
+        other => Ok(Transformed::no(other)),
+    }
+}
+
+fn has_one_row(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Projection(projection) => has_one_row(&projection.input),
+        LogicalPlan::SubqueryAlias(alias) => has_one_row(&alias.input),
+        LogicalPlan::Sort(sort) => sort.fetch.is_none() && has_one_row(&sort.input),
+        LogicalPlan::Aggregate(aggregate) => aggregate.group_expr.is_empty(),
+        _ => false,
+    }
 }
 
 fn in_place(plan: LogicalPlan, names: &mut usize) -> Result<Transformed<LogicalPlan>> {
@@ -100,6 +162,7 @@ fn below(plan: LogicalPlan, names: &mut usize) -> Result<Transformed<LogicalPlan
 /// What stands for an EXISTS or IN, where that is known.
 fn value(expr: &Expr, outer: &DFSchema, names: &mut usize) -> Result<Option<Expr>> {
     match expr {
+        Expr::Exists(Exists { subquery, negated }) if has_one_row(&subquery.subquery) => Ok(Some(lit(!negated))),
         Expr::Exists(Exists { subquery, negated }) => {
             let rows = LogicalPlan::clone(&subquery.subquery);
             let exists = counted(rows, count(lit(1_i64)).gt(lit(0_i64)))?;

@@ -120,3 +120,15 @@ SELECT count(*) FROM events, events
 
 -- types that there are not
 SELECT CAST(1 AS UUID)
+
+-- EXISTS of an aggregate is true whatever it counts
+SELECT a FROM (VALUES (1), (2)) s(a) WHERE EXISTS (SELECT count(*) FROM (VALUES (1)) t(b) WHERE b = a) ORDER BY a
+
+-- and IN compares with what it counts
+SELECT a FROM (VALUES (1), (2)) s(a) WHERE 0 IN (SELECT count(*) FROM (VALUES (1)) t(b) WHERE b = a)
+
+-- IN with nulls below another condition
+SELECT a FROM (VALUES (1), (2), (NULL)) s(a) WHERE (a IN (SELECT b FROM (VALUES (1), (NULL)) t(b))) IS NULL ORDER BY a
+
+-- NOT IN with nulls in an OR
+SELECT a FROM (VALUES (1), (2), (NULL)) s(a) WHERE a NOT IN (SELECT b FROM (VALUES (1), (NULL)) t(b)) OR a = 1
