@@ -70,6 +70,11 @@ impl ExecutionPlan for GivingWay {
         Ok(self)
     }
 
+    /// IMPORTANT: a scan shares a queue of its files. A recursive query runs it once for each step, and each needs all files.
+    fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(Arc::new(GivingWay(self.0.clone().reset_state()?)))
+    }
+
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let batches = self.0.execute(partition, context)?.inspect(|_| std::thread::yield_now());
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches)))

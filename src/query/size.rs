@@ -393,7 +393,7 @@ mod tests {
         assert!(refused(&format!("SELECT CAST(1 AS {}INT{})", "ARRAY<".repeat(n), ">".repeat(n))));
         assert!(refused(&format!("{}SELECT 1", "EXPLAIN ".repeat(n))));
         assert!(refused(&format!("VALUES (1){}", " UNION ALL VALUES (1)".repeat(n))));
-        assert!(refused(&format!("COPY (SELECT 1{}) TO 'x'", " + 1".repeat(n))));
+        assert!(super::super::parse(&format!("COPY (SELECT 1{}) TO 'x'", " + 1".repeat(n))).is_err());
     }
 
     #[test]

@@ -119,6 +119,13 @@ const SELF_JOINS: [(&str, &str); 5] = [
     ("SELECT CAST(hour AS BIGINT) AS hour FROM events EXCEPT ALL SELECT 1 ORDER BY hour LIMIT 1", "0"),
 ];
 
+/// Bug: a scan gave its files to the first step of a recursive query alone. Consequence: the recursion ended early, silently.
+const RECURSION: [(&str, &str); 1] = [(
+    "WITH RECURSIVE chain AS (SELECT hour AS h FROM events WHERE hour = 0 UNION SELECT e.hour + c.h + 1 FROM chain c JOIN \
+     events e ON e.hour < 1 AND c.h < 4) SELECT h FROM chain ORDER BY h",
+    "0 1 2 3 4",
+)];
+
 /// Bug: a sort key named twice in an aggregate's ORDER BY, or in that of DISTINCT ON, ended the statement with a panic. Cure:
 /// see `query::syntax::sort_keys`.
 const REPEATED_KEYS: [(&str, &str); 2] = [
@@ -136,8 +143,13 @@ fn joins_and_unions_over_files_and_memory_are_answered_on_any_number_of_threads(
         let snapshot = store(dir.path()).await;
         for threads in [1, 2, 4] {
             let engine = engine(threads);
-            for (sql, expected) in
-                JOINS.into_iter().chain(UNIONS).chain(GROUPING_SETS).chain(REPEATED_KEYS).chain(SELF_JOINS)
+            for (sql, expected) in JOINS
+                .into_iter()
+                .chain(UNIONS)
+                .chain(GROUPING_SETS)
+                .chain(REPEATED_KEYS)
+                .chain(SELF_JOINS)
+                .chain(RECURSION)
             {
                 assert_eq!(csv(&engine, &snapshot, sql).await, expected, "{threads} threads: {sql}");
             }

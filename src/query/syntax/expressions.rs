@@ -23,7 +23,7 @@ pub fn check_expr(expr: &Expr) -> Result<()> {
         Expr::CompoundFieldAccess { root: _, access_chain: _ } => Ok(()),
         Expr::IsFalse(_) | Expr::IsNotFalse(_) | Expr::IsTrue(_) | Expr::IsNotTrue(_) => Ok(()),
         Expr::IsNull(_) | Expr::IsNotNull(_) | Expr::IsUnknown(_) | Expr::IsNotUnknown(_) => Ok(()),
-        Expr::IsDistinctFrom(_, _) | Expr::IsNotDistinctFrom(_, _) => Ok(()),
+        Expr::IsDistinctFrom(_, right) | Expr::IsNotDistinctFrom(_, right) => check_distinct(right),
         Expr::InList { expr: _, list: _, negated: _ } | Expr::InSubquery { expr: _, subquery: _, negated: _ } => Ok(()),
         Expr::Between { expr: _, negated: _, low: _, high: _ } => Ok(()),
         Expr::BinaryOp { left: _, op, right: _ } => check_operator(op),
@@ -50,6 +50,17 @@ pub fn check_expr(expr: &Expr) -> Result<()> {
         Expr::Interval(interval) => check_interval(interval),
         Expr::Function(call) => check_call(call),
         _ => check_special(expr),
+    }
+}
+
+/// sqlparser reads `a IS DISTINCT FROM b AND c` as `a IS DISTINCT FROM (b AND c)`, which nobody means.
+fn check_distinct(right: &Expr) -> Result<()> {
+    match right {
+        Expr::BinaryOp { left: _, op: BinaryOperator::And | BinaryOperator::Or | BinaryOperator::Xor, right: _ } => {
+            let instead = "write parentheses around the comparison, (a IS DISTINCT FROM b) AND …";
+            Err(refused("IS DISTINCT FROM before AND or OR", instead))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -192,7 +192,7 @@ mod tests {
         for (sql, expected) in [
             ("SELECT COUNT(*), Count(*)", r#"SELECT COUNT(*) AS "count(*)", Count(*) AS "count(*)_1""#),
             ("SELECT a, b.a, a FROM b", r#"SELECT a, b.a AS "a_1", a AS "a_2" FROM b"#),
-            ("SELECT x.a, y.a FROM x, y", "SELECT x.a, y.a FROM x, y"),
+            ("SELECT x.a, y.a FROM x, y", r#"SELECT x.a, y.a AS "a_1" FROM x, y"#),
             ("SELECT *, a FROM b", r#"SELECT *, a AS "a_1" FROM b"#),
             ("SELECT a, 1 AS a FROM b", r#"SELECT a, 1 AS "a_1" FROM b"#),
             ("SELECT (1 + 2)", r#"SELECT (1 + 2) AS "1 + 2""#),

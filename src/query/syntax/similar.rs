@@ -49,7 +49,7 @@ fn regular_expression(pattern: &str, escape: Option<char>) -> Result<String> {
             }
             '%' => out.push_str(".*"),
             '_' => out.push('.'),
-            '|' | '*' | '+' | '?' | '{' | '}' | '(' | ')' => out.push(character),
+            '|' | '*' | '+' | '?' | '{' | '}' | ',' | '(' | ')' => out.push(character),
             '[' => {
                 out.push('[');
                 push_set(&mut out, &mut characters, escape).ok_or_else(|| ends_early(pattern, "a [ without its ]"))?;

@@ -114,3 +114,9 @@ SELECT hour FROM hours ORDER BY hour LIMIT 1, 2
 
 -- pivots
 SELECT * FROM events PIVOT (count(*) FOR event IN ('click'))
+
+-- read by the parser as IS DISTINCT FROM (hour AND …)
+SELECT count(*) FROM events WHERE hour IS DISTINCT FROM 3 AND event = 'click'
+
+-- as it is meant
+SELECT count(*) FROM events WHERE (hour IS DISTINCT FROM 3) AND event = 'click'
