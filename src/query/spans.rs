@@ -4,10 +4,12 @@
 //! instants, whatever else is in the row; otherwise it holds for no others, and must still be evaluated.
 
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::{BinaryExpr, Cast, Expr, Operator, TryCast};
 use datafusion::scalar::ScalarValue;
 
+use super::functions::CLOCK;
 use super::functions::unit::{DAY_US, Unit};
 use crate::event::MAX_TIMESTAMP_US;
 use crate::hour::{HOUR_US, Hour};
@@ -255,6 +257,9 @@ fn compare(column: &Expr, op: Operator, value: &ScalarValue) -> Option<Spans> {
             false => between(op, end),
         };
     }
+    if let Some(unit) = unit_of_clock(column) {
+        return (!value.is_null()).then(|| compare_clock(unit, op, value)).flatten();
+    }
     let hour: i64 = match (is_hour_of_day(column), value) {
         (true, ScalarValue::Int32(Some(hour))) => (*hour).into(),
         (true, ScalarValue::Int64(Some(hour))) => *hour,
@@ -277,6 +282,32 @@ fn compare(column: &Expr, op: Operator, value: &ScalarValue) -> Option<Spans> {
         0 => Spans::none(),
         _ => Spans { hours_of_day, ..Spans::all() },
     })
+}
+
+/// The unit of an expression over what the clocks of some zone show, as if it were over the timestamp.
+fn unit_of_clock(expr: &Expr) -> Option<Unit> {
+    let over_timestamp = expr.clone().transform_up(|expr| {
+        Ok(match expr {
+            Expr::ScalarFunction(mut function) if function.func.name() == CLOCK && !function.args.is_empty() => {
+                Transformed::yes(function.args.swap_remove(0))
+            }
+            other => Transformed::no(other),
+        })
+    });
+    let over_timestamp = over_timestamp.ok()?;
+    if over_timestamp.transformed { Unit::of(&over_timestamp.data) } else { None }
+}
+
+/// The instants at which clocks may show what compares so: no clock is a day ahead of UTC, or behind.
+fn compare_clock(unit: Unit, op: Operator, value: &ScalarValue) -> Option<Spans> {
+    let (start, end) = unit.interval(instant(value)?.0)?;
+    let (first, last) = match op {
+        Operator::Eq => (start, end),
+        Operator::Lt | Operator::LtEq => (i64::MIN, end),
+        Operator::Gt | Operator::GtEq => (start, i64::MAX),
+        _ => return None,
+    };
+    Some(Spans { exact: false, ..Spans::one(first.saturating_sub(DAY_US), last.saturating_add(DAY_US)) })
 }
 
 /// Whether the expression is the hour of the day, 0 to 23.
@@ -424,6 +455,30 @@ mod tests {
         assert_eq!(spans(cast.clone().lt(at_ns(1_500))), vec![(0, 2)]);
         assert_eq!(spans(cast.clone().lt_eq(at_ns(2_000))), vec![(0, 3)]);
         assert_eq!(spans(cast.eq(at_ns(1_500))), vec![]);
+    }
+
+    /// What a zone's clock shows prunes, but the predicate must still be evaluated; before 1970 as well.
+    #[test]
+    fn what_clocks_show_prunes_by_a_day_more() {
+        let zone = Box::new(col("timestamp"));
+        let cast = Expr::Cast(Cast::new(zone, DataType::Timestamp(TimeUnit::Nanosecond, Some("Asia/Tokyo".into()))));
+        let Expr::Cast(Cast { expr, field }) = cast else { unreachable!() };
+        let of = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+        let schema = datafusion::arrow::datatypes::Schema::new(vec![datafusion::arrow::datatypes::Field::new(
+            "timestamp",
+            of,
+            false,
+        )]);
+        let schema = datafusion::common::DFSchema::try_from(schema).unwrap();
+        let clock = crate::query::functions::at_time_zone(*expr, field, &schema).data;
+        let at = |hour: i64| lit(ScalarValue::TimestampMicrosecond(Some(hour * HOUR_US), None));
+        let spans = |expr: Expr| {
+            let spans = Spans::of(&expr);
+            (spans.intervals, spans.exact)
+        };
+        let (late, early) = (clock.clone().gt_eq(at(100)), clock.lt(at(-3)));
+        assert_eq!(spans(late), (vec![(76 * HOUR_US, MAX_TIMESTAMP_US + 1)], false));
+        assert_eq!(spans(early), (vec![(0, 21 * HOUR_US + 1)], false));
     }
 
     /// Bug: a Date64 was taken for a whole day. Consequence: `arrow_cast(timestamp, 'Date64') >= noon` lost the rows of the

@@ -133,7 +133,7 @@ fn predicate(seed: &mut u64, depth: u64) -> String {
 }
 
 const GROUPS: [&str; 15] = [
-    "date_trunc('day', timestamp AT TIME ZONE 'Asia/Kolkata')",
+    "date_trunc('day', to_local_time(timestamp AT TIME ZONE 'Asia/Kolkata'))",
     "date_trunc('hour', timestamp)",
     "date_trunc('hour', timestamp)",
     "date_trunc('day', timestamp)",

@@ -168,7 +168,7 @@ fn every_function_of_time_answers_for_all_years() {
                 for (expr, expected) in cases {
                     let sql = match expr.starts_with("SELECT") {
                         true => expr.to_string(),
-                        false => format!("SELECT {expr} FROM events ORDER BY timestamp"),
+                        false => format!("SELECT {expr} AS value FROM events ORDER BY timestamp"),
                     };
                     let answer = rows(&query, &engine.snapshot(), &sql).await.map_or_else(|e| e, |rows| rows.join(";"));
                     if answer != expected {
@@ -438,13 +438,8 @@ fn datafusion_alone_still_answers_wrong() {
         ("SELECT sum(x) FROM (VALUES (9223372036854775807), (1)) t(x)", "-9223372036854775808", "functions/sum.rs"),
         ("SELECT TIMESTAMP '2025-01-03' - TIMESTAMP '2025-01-01' > INTERVAL '1 day'", "false", "functions/interval.rs"),
         (
-            "SELECT CAST(t AS TIME) AS c FROM (SELECT * FROM (VALUES (TIMESTAMP '2025-01-02 01:00'), (TIMESTAMP '2025-01-01 02:00')) v(t) ORDER BY t LIMIT 9) ORDER BY c",
-            "02:00:00;01:00:00",
-            "functions/unordered.rs",
-        ),
-        (
-            "SELECT extract(epoch FROM b - a) FROM (VALUES (TIMESTAMP '2025-01-01', TIMESTAMP '2025-01-01 00:00:01.5')) t(a, b)",
-            "1.0",
+            "SELECT extract(epoch FROM b - a) FROM (VALUES (TIMESTAMP '2025-01-01', TIMESTAMP '2025-01-01 00:00:10.5')) t(a, b)",
+            "10.0",
             "functions/part.rs",
         ),
         (

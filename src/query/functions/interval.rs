@@ -6,9 +6,9 @@ use std::sync::{Arc, LazyLock};
 use arrow::array::{ArrayRef, AsArray, Decimal128Array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, IntervalMonthDayNanoType, IntervalUnit, TimeUnit};
-use datafusion::common::{Result, internal_err};
+use datafusion::common::{DFSchema, Result, internal_err};
 use datafusion::logical_expr::expr::Cast;
-use datafusion::logical_expr::{ColumnarValue, Expr, ScalarUDF};
+use datafusion::logical_expr::{ColumnarValue, Expr, ExprSchemable, ScalarUDF};
 
 use super::function::Function;
 
@@ -22,16 +22,13 @@ pub fn is_interval(of: &DataType) -> bool {
 }
 
 /// The length of an interval, in nanoseconds.
-pub fn length_of(interval: Expr) -> Expr {
-    // A difference of times in its own unit: as an interval it may be too long.
+pub fn length_of(interval: Expr, schema: &DFSchema) -> Result<Expr> {
+    // A difference of times is taken in its own unit: as an interval it may be too long.
     let of = match interval {
-        Expr::Cast(Cast { expr, field }) if is_interval(field.data_type()) => match *expr {
-            inner @ (Expr::Column(_) | Expr::BinaryExpr(_) | Expr::AggregateFunction(_)) => inner,
-            other => Expr::Cast(Cast { expr: Box::new(other), field }),
-        },
+        Expr::Cast(Cast { expr, .. }) if matches!(expr.get_type(schema)?, DataType::Duration(_)) => *expr,
         other => other,
     };
-    INTERVAL_LENGTH.call(vec![of])
+    Ok(INTERVAL_LENGTH.call(vec![of]))
 }
 
 fn types(types: &[DataType]) -> Result<(Vec<DataType>, DataType)> {

@@ -35,6 +35,9 @@ use datafusion::sql::sqlparser::ast::{DataType as SqlType, TimezoneInfo};
 pub use self::calendar::to_char_udf as to_char;
 pub use self::sum::udaf as sum;
 pub use self::trunc::date_trunc;
+pub use self::zone::CLOCK;
+#[cfg(test)]
+pub use self::zone::at_time_zone;
 
 /// The product of two integers, or an error where it overflows.
 pub fn product(left: &Expr, right: &Expr) -> Expr {

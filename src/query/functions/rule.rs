@@ -10,7 +10,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, DFSchema, Result, ScalarValue, plan_datafusion_err, plan_err};
+use datafusion::common::{Column, DFSchema, DataFusionError, Result, ScalarValue, plan_datafusion_err, plan_err};
 use datafusion::logical_expr::expr::{Between, Cast, InList, Sort, TryCast};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
@@ -55,7 +55,7 @@ fn sorted_by_length(plan: LogicalPlan, schema: &DFSchema) -> Result<LogicalPlan>
     let LogicalPlan::Sort(mut sort) = plan else { return Ok(plan) };
     for Sort { expr, .. } in &mut sort.expr {
         if interval::is_interval(&expr.get_type(schema)?) {
-            *expr = interval::length_of(expr.clone());
+            *expr = interval::length_of(expr.clone(), schema)?;
         }
     }
     Ok(LogicalPlan::Sort(sort))
@@ -134,17 +134,21 @@ fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         },
         Expr::BinaryExpr(binary) => rewrite_binary(binary, schema)?,
         Expr::Between(between) if interval::is_interval(&between.expr.get_type(schema)?) => {
-            let length = |expr: Box<Expr>| Box::new(interval::length_of(*expr));
+            let length = |expr: Box<Expr>| Ok::<_, DataFusionError>(Box::new(interval::length_of(*expr, schema)?));
             Transformed::yes(Expr::Between(Between {
-                expr: length(between.expr),
+                expr: length(between.expr)?,
                 negated: between.negated,
-                low: length(between.low),
-                high: length(between.high),
+                low: length(between.low)?,
+                high: length(between.high)?,
             }))
         }
         Expr::InList(InList { expr, list, negated }) if interval::is_interval(&expr.get_type(schema)?) => {
-            let list = list.into_iter().map(interval::length_of).collect();
-            Transformed::yes(Expr::InList(InList { expr: Box::new(interval::length_of(*expr)), list, negated }))
+            let list = list.into_iter().map(|value| interval::length_of(value, schema)).collect::<Result<_>>()?;
+            Transformed::yes(Expr::InList(InList {
+                expr: Box::new(interval::length_of(*expr, schema)?),
+                list,
+                negated,
+            }))
         }
         Expr::ScalarFunction(function) => {
             let of = Expr::ScalarFunction(function.clone()).get_type(schema)?;
@@ -173,8 +177,8 @@ fn rewrite_binary(binary: BinaryExpr, schema: &DFSchema) -> Result<Transformed<E
         });
     }
     if is_comparison && (interval::is_interval(&left_type) || interval::is_interval(&right_type)) {
-        let length = |expr: &Expr| Box::new(interval::length_of(expr.clone()));
-        let (left, right) = (length(left), length(right));
+        let length = |expr: &Expr| Ok::<_, DataFusionError>(Box::new(interval::length_of(expr.clone(), schema)?));
+        let (left, right) = (length(left)?, length(right)?);
         return Ok(Transformed::yes(Expr::BinaryExpr(BinaryExpr { left, op: *op, right })));
     }
     Ok(Transformed::no(Expr::BinaryExpr(binary)))

@@ -44,6 +44,11 @@ impl FunctionRewrite for SpellingRewrite {
                 if func.name() == "age" && args.len() == 1 {
                     return Ok(Transformed::yes(age_since_midnight(only(args)?)));
                 }
+                if let ("arrow_cast" | "arrow_try_cast", [of, _]) = (func.name(), &args[..])
+                    && !of.get_type(schema).is_ok_and(|of| of.is_numeric())
+                {
+                    return Ok(Transformed::yes(func.call(args.into_iter().map(in_micros).collect())));
+                }
                 match (func.inner().as_ref() as &dyn Any).downcast_ref::<Spelling>() {
                     Some(spelling) => Ok(Transformed::yes((spelling.expand)(args)?)),
                     None => Ok(Transformed::no(Expr::ScalarFunction(ScalarFunction { func, args }))),
@@ -80,6 +85,18 @@ impl FunctionRewrite for SpellingRewrite {
             }
             other => Ok(Transformed::no(other)),
         }
+    }
+}
+
+/// The name of a type with microseconds where it has nanoseconds.
+fn in_micros(arg: Expr) -> Expr {
+    let name = match &arg {
+        Expr::Literal(value, _) => value.try_as_str().flatten().unwrap_or_default(),
+        _ => "",
+    };
+    match name.trim_start().starts_with("Timestamp(") {
+        true => lit(name.replacen("Nanosecond", "Microsecond", 1).replacen("(ns", "(µs", 1)),
+        false => arg,
     }
 }
 

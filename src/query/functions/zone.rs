@@ -16,6 +16,9 @@ use super::function::{Function, constant_text, is_text, time};
 use super::trunc::micros;
 use super::unit::{instant_in, offset_at};
 
+/// The name of the function from an instant to what clocks show.
+pub const CLOCK: &str = "clock_at";
+
 const NAIVE: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
 
 fn utc() -> DataType {
@@ -34,9 +37,9 @@ pub fn at_time_zone(expr: Expr, field: FieldRef, schema: &DFSchema) -> Transform
         Ok(DataType::Timestamp(_, None) | DataType::Date32 | DataType::Date64) => {
             Function::new("instant_at", instant_types, instants)
         }
-        Ok(DataType::Timestamp(..)) => Function::new("clock_at", clock_types, clocks),
+        Ok(DataType::Timestamp(..)) => Function::new(CLOCK, clock_types, clocks),
         // A text is an instant.
-        Ok(text) if is_text(&text) => Function::new("clock_at", clock_types, clocks),
+        Ok(text) if is_text(&text) => Function::new(CLOCK, clock_types, clocks),
         _ => return Transformed::no(Expr::Cast(Cast { expr: Box::new(expr), field })),
     };
     Transformed::yes(function.udf().call(vec![expr, lit(zone)]))

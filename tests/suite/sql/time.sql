@@ -56,11 +56,11 @@ SELECT count(*) FROM events WHERE timestamp IS DISTINCT FROM NULL
 SELECT sum(CAST('9223372036854775807' AS BIGINT)) FROM events
 
 -- another zone for the session is refused
-SET TIME ZONE 'Europe/Berlin';
+SET datafusion.execution.time_zone = 'Europe/Berlin';
 SELECT 1
 
 -- UTC is not
-SET TIME ZONE 'UTC';
+SET datafusion.execution.time_zone = 'UTC';
 SELECT 1 AS one
 
 -- the ends of visits, the last of each user
