@@ -19,7 +19,7 @@ fn main() {
         None if release => version.to_string(),
         None => format!("{version} (debug build)"),
     };
-    println!("cargo:rustc-env=HOURGLASS_VERSION={built}");
+    println!("cargo:rustc-env=BUILD_VERSION={built}");
 }
 
 /// The commit and its day, `2c369631e2f0 2026-11-24`, marked where the sources differ from it. Nothing where git is missing, and

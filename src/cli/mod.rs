@@ -25,7 +25,7 @@ mod verify;
 #[derive(Parser)]
 #[command(
     name = "hourglass",
-    version = env!("HOURGLASS_VERSION"),
+    version = env!("BUILD_VERSION"),
     about,
     disable_help_subcommand = true,
     after_help = "\

@@ -40,6 +40,6 @@ fn a_peers_file_that_is_none_is_refused_before_anything_is_measured() {
         .arg(dir.path().join("none.json"))
         .output()
         .unwrap();
-    assert_eq!(run.status.code(), Some(74), "{run:?}");
+    assert_eq!(run.status.code(), Some(66), "{run:?}");
     assert!(String::from_utf8_lossy(&run.stderr).contains("none.json"), "{run:?}");
 }

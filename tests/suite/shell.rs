@@ -191,7 +191,7 @@ fn an_error_ends_the_shell_alike_on_a_directory_and_through_a_server() {
         ("\\run top_users start=yesterday end=0", 65),
         ("\\nonsense", 65),
         ("\\d nothing", 65),
-        (&format!("\\i {missing}"), 74),
+        (&format!("\\i {missing}"), 66),
         ("SELECT array_agg(value) FROM generate_series(1, 3000000)", 75),
         ("files gone", 66),
     ] {

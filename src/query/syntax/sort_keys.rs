@@ -5,6 +5,7 @@ use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::logical_expr::expr::{AggregateFunction, Sort};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Distinct, Expr, LogicalPlan};
 use datafusion::optimizer::AnalyzerRule;
 
@@ -26,7 +27,12 @@ impl AnalyzerRule for SortKeysRule {
                 }
                 other => other,
             };
-            plan.map_expressions(|expr| expr.transform_up(|expr| Ok(of_aggregate(expr))))
+            let names = NamePreserver::new(&plan);
+            plan.map_expressions(|expr| {
+                let name = names.save(&expr);
+                let expr = expr.transform_up(|expr| Ok(of_aggregate(expr)))?;
+                Ok(expr.update_data(|expr| name.restore(expr)))
+            })
         });
         Ok(rewritten?.data)
     }
@@ -35,8 +41,10 @@ impl AnalyzerRule for SortKeysRule {
 fn of_aggregate(expr: Expr) -> Transformed<Expr> {
     match expr {
         Expr::AggregateFunction(AggregateFunction { func, mut params }) if params.order_by.len() > 1 => {
+            let keys = params.order_by.len();
             drop_repeated(&mut params.order_by);
-            Transformed::yes(Expr::AggregateFunction(AggregateFunction { func, params }))
+            let is_shorter = params.order_by.len() < keys;
+            Transformed::new_transformed(Expr::AggregateFunction(AggregateFunction { func, params }), is_shorter)
         }
         other => Transformed::no(other),
     }
