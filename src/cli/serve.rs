@@ -51,13 +51,13 @@ pub fn run(args: Args) -> Result<()> {
     let app = Arc::new(App::new(engine.clone(), query, options));
     let served = runtime.block_on(async {
         let (listener, address) = listen(config.listen)?;
+        let stop = http::Stop::on_signals().map_err(Error::io("signals", "install a handler"))?;
         let data_dir = config.data_dir.display().to_string();
         let sentence = format!("hourglass is ready on http://{address} (data in {data_dir})");
         log::ready(config.log_format, &sentence, json!({ "address": address.to_string(), "data_dir": data_dir }));
         // A task of its own runs on a worker thread, beside the connections it accepts.
-        let serving = tokio::spawn(http::serve(listener, app));
-        let served = serving.await.map_err(|panic| Error::Died(format!("the accept loop panicked: {panic}")))?;
-        served.map_err(Error::io("signals", "install a handler"))
+        let serving = tokio::spawn(http::serve(listener, app, stop));
+        serving.await.map_err(|panic| Error::Died(format!("the accept loop panicked: {panic}")))
     });
     engine.close()?;
     served

@@ -63,7 +63,7 @@ mod sql;
 mod times;
 
 pub use ceiling::ceiling;
-pub use serve::serve;
+pub use serve::{Stop, serve};
 
 /// The bounds of the HTTP door.
 #[derive(Clone, Debug)]

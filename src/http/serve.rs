@@ -40,14 +40,10 @@ const LINGER: Duration = Duration::from_secs(1);
 /// Room in a connection's buffer for header lines, beside the request's target.
 const HEADER_BYTES: usize = 32 << 10;
 
-/// Serves connections until the process is told to stop (SIGTERM or SIGINT); then accepts no more, lets requests in
-/// flight finish for up to `shutdown_timeout` or until it is told again, and returns. Does the same a little after a thread of
-/// the engine has died. Does not close the engine.
-///
-/// # Errors
-/// When the signal handlers cannot be installed.
-pub async fn serve(listener: TcpListener, app: Arc<App>) -> std::io::Result<()> {
-    let mut stop = Stop { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? };
+/// Serves connections until the process is told to stop; then accepts no more, lets requests in flight finish for up to
+/// `shutdown_timeout` or until it is told again, and returns. Does the same a little after a thread of the engine has died. Does
+/// not close the engine.
+pub async fn serve(listener: TcpListener, app: Arc<App>, mut stop: Stop) {
     let connections = GracefulShutdown::new();
     // Semaphores that nobody waits on: without a permit the connection is refused, or closed.
     let slots = Arc::new(Semaphore::new(app.options.max_connections.min(Semaphore::MAX_PERMITS)));
@@ -75,7 +71,6 @@ pub async fn serve(listener: TcpListener, app: Arc<App>) -> std::io::Result<()> 
         () = tokio::time::sleep(app.options.shutdown_timeout) => tracing::warn!("requests in flight did not finish in time"),
         () = stop.recv() => tracing::warn!("told to stop again: requests in flight are cut off"),
     }
-    Ok(())
 }
 
 /// Waits for a thread of the engine to die, and then for what others still ask.
@@ -85,12 +80,23 @@ async fn death(app: &App) {
     tokio::time::sleep(LAST_WORDS).await;
 }
 
-struct Stop {
+/// The signals that tell the process to stop: SIGTERM and SIGINT.
+#[derive(Debug)]
+pub struct Stop {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Stop {
+    /// Installs the handlers, to be called before anybody is told that the server is ready: a signal that comes without them ends
+    /// the process at once.
+    ///
+    /// # Errors
+    /// When the system refuses a handler.
+    pub fn on_signals() -> std::io::Result<Stop> {
+        Ok(Stop { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
     async fn recv(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}

@@ -170,7 +170,7 @@ fn a_server_whose_engine_died_says_so_and_ends_by_itself() {
             let app = Arc::new(App::new(engine.clone(), Arc::new(query_engine(true)), http_options()));
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap().to_string();
-            let serving = tokio::spawn(http::serve(listener, app));
+            let serving = tokio::spawn(http::serve(listener, app, http::Stop::on_signals().unwrap()));
             let asked = tokio::task::spawn_blocking(move || {
                 let mut client = Client::connect(&address).unwrap();
                 let event = "/analytics?timestamp=1&user=u&event=click";
@@ -190,7 +190,7 @@ fn a_server_whose_engine_died_says_so_and_ends_by_itself() {
                 assert!(numbers.status == 200 && numbers.body.starts_with("unique_users,1\n"), "{}", numbers.body);
             });
             asked.await.unwrap();
-            tokio::time::timeout(Duration::from_secs(20), serving).await.expect("it ends").unwrap().unwrap();
+            tokio::time::timeout(Duration::from_secs(20), serving).await.expect("it ends").unwrap();
             assert!(tokio::task::block_in_place(|| engine.close()).is_err());
         });
     }
