@@ -6,7 +6,9 @@ use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::parser::ParserError;
 
 /// What DataFusion says of something that is not planned, and how it is told here. The first that is found counts.
-const TOLD: [(&str, &str); 19] = [
+const TOLD: [(&str, &str); 21] = [
+    ("MAP not supported", "maps are not answered here: write a column for each value"),
+    ("Unsupported LIMIT expression", "LIMIT and OFFSET take a number or a parameter, not an expression of rows"),
     (
         "logical expression WindowFunction",
         "a window function cannot stand in WHERE, GROUP BY or HAVING: write QUALIFY, or WHERE around a subquery that has it",

@@ -44,7 +44,7 @@ const PART_BYTES: usize = 64 << 10;
 
 /// A statement as JSON.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with query, and params, settings and format where they are wanted")]
 struct Question {
     query: String,
     #[serde(default)]

@@ -107,7 +107,9 @@ fn scalar(value: &serde_json::Value) -> Result<ScalarValue> {
             (Some(value), ..) => ScalarValue::Int64(Some(value)),
             (_, Some(value), _) => ScalarValue::UInt64(Some(value)),
             // JSON is read as 64 bits, so that the last digits of a longer integer are gone already.
-            (.., Some(value)) if value.fract() == 0.0 && (TWO_TO_64..1e38).contains(&value.abs()) => {
+            (.., Some(value))
+                if value.fract() == 0.0 && value.abs() < 1e38 && (value >= TWO_TO_64 || value <= -TWO_TO_64 / 2.0) =>
+            {
                 let reason = "an integer parameter beyond 64 bits loses digits: give it as a string, and cast it in the \
                               statement to DECIMAL(38, 0), or to DOUBLE";
                 return Err(Error::Invalid(reason.into()));

@@ -71,7 +71,7 @@ const JOINS: [(&str, &str); 14] = [
     ("SELECT user_id FROM events EXCEPT SELECT user_id FROM events WHERE hour = 1 ORDER BY 1", "ana ben cleo"),
     ("SELECT user_id FROM events UNION SELECT user_id FROM events ORDER BY 1", "ana ben cleo dora"),
     ("SELECT count(*) FROM (SELECT user_id FROM events UNION ALL SELECT user_id FROM events)", "10"),
-    ("SELECT max(n) FROM (SELECT user_id, count(*) AS n FROM events GROUP BY 1) AS t JOIN events USING (user_id)", "2"),
+    ("SELECT max(n) FROM (SELECT user_id, count(*) AS n FROM events GROUP BY 1) JOIN events USING (user_id)", "2"),
 ];
 
 const UNIONS: [(&str, &str); 5] = [

@@ -1,4 +1,4 @@
-//! Times as texts by a format, in chrono's letters.
+//! Times as texts by a format, in chrono's letters or in the templates of PostgreSQL.
 
 use std::fmt::Write;
 
@@ -31,7 +31,8 @@ impl<'a> Formatter<'a> {
 
     fn items(&mut self, format: &str) -> Result<&[Item<'static>]> {
         if self.last.as_ref().is_none_or(|(last, _)| last != format) {
-            let items: Vec<Item> = StrftimeItems::new(format).map(Item::to_owned).collect();
+            let letters = if format.contains('%') { format.to_string() } else { from_templates(format)? };
+            let items: Vec<Item> = StrftimeItems::new(&letters).map(Item::to_owned).collect();
             if items.iter().any(|item| matches!(item, Item::Error)) {
                 return exec_err!(
                     "'{format}' is no format: a percent sign and a letter stand for each part, as in %Y-%m-%d"
@@ -76,5 +77,83 @@ impl<'a> Formatter<'a> {
             Some(Err(_)) => exec_err!("'{format}' asks for what the value has not: a zone, or a date"),
             None => exec_err!("a time lies beyond the calendar"),
         }
+    }
+}
+
+/// Templates of PostgreSQL and what they are in chrono's letters; those of numbers in small letters, too.
+const TEMPLATES: [(&str, &str); 23] = [
+    ("HH24", "%H"),
+    ("HH12", "%I"),
+    ("IYYY", "%G"),
+    ("YYYY", "%Y"),
+    ("Month", "%B"),
+    ("Mon", "%b"),
+    ("Day", "%A"),
+    ("DDD", "%j"),
+    ("Dy", "%a"),
+    ("IW", "%V"),
+    ("ID", "%u"),
+    ("HH", "%I"),
+    ("MI", "%M"),
+    ("SS", "%S"),
+    ("MS", "%3f"),
+    ("US", "%6f"),
+    ("MM", "%m"),
+    ("DD", "%d"),
+    ("YY", "%y"),
+    ("AM", "%p"),
+    ("PM", "%p"),
+    ("TZ", "%Z"),
+    ("FM", ""),
+];
+
+/// A format of PostgreSQL, `YYYY-MM-DD HH24:MI`, in chrono's letters. What stands in double quotes is itself.
+fn from_templates(format: &str) -> Result<String> {
+    let mut letters = String::new();
+    let mut rest = format;
+    while let Some(first) = rest.chars().next() {
+        if let Some((quoted, after)) = rest.strip_prefix('"').and_then(|rest| rest.split_once('"')) {
+            letters.push_str(quoted);
+            rest = after;
+            continue;
+        }
+        let is_number = |template: &str| template.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit());
+        let found = TEMPLATES.iter().find(|(template, _)| match rest.get(..template.len()) {
+            Some(text) if is_number(template) => text == *template || text == template.to_lowercase(),
+            text => text == Some(*template),
+        });
+        if let Some((template, letter)) = found {
+            letters.push_str(letter);
+            rest = &rest[template.len()..];
+        } else if first.is_ascii_alphabetic() && !matches!(first, 'T' | 'Z') {
+            return exec_err!(
+                "'{format}' is no format: each part is a percent sign and a letter, as in %Y-%m-%d %H:%M, or a template of \
+                 PostgreSQL, as in YYYY-MM-DD HH24:MI"
+            );
+        } else {
+            letters.push(first);
+            rest = &rest[first.len_utf8()..];
+        }
+    }
+    Ok(letters)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn templates_of_postgresql_are_formats() {
+        for (format, letters) in [
+            ("YYYY-MM-DD HH24:MI:SS.US", "%Y-%m-%d %H:%M:%S.%6f"),
+            ("yyyy-mm", "%Y-%m"),
+            ("DD Mon YY, HH12 AM", "%d %b %y, %I %p"),
+            ("YYYY-MM-DDTHH24", "%Y-%m-%dT%H"),
+            ("YYYY\"-W\"IW", "%Y-W%V"),
+            ("12.", "12."),
+        ] {
+            assert_eq!(from_templates(format).unwrap(), letters);
+        }
+        assert!(from_templates("hello").unwrap_err().to_string().contains("HH24"));
     }
 }

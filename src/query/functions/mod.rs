@@ -13,6 +13,7 @@ mod instant;
 mod interval;
 mod part;
 mod rule;
+mod scale;
 mod series;
 mod spelling;
 mod sum;
@@ -25,11 +26,11 @@ mod zone;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
-use datafusion::common::Result;
+use datafusion::common::{DFSchema, Result};
 use datafusion::execution::FunctionRegistry;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::Expr;
-use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, TypePlanner};
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr, TypePlanner};
 use datafusion::sql::sqlparser::ast::{DataType as SqlType, TimezoneInfo};
 
 pub use self::calendar::to_char_udf as to_char;
@@ -43,6 +44,14 @@ pub use self::zone::at_time_zone;
 pub fn product(left: &Expr, right: &Expr) -> Expr {
     let op = datafusion::logical_expr::Operator::Multiply;
     checked::arithmetic(left, op, right).expect("a product may overflow")
+}
+
+/// A time as DataFusion's own reader takes it; nothing for what is no time, or no year of four digits.
+pub fn written_out(time: &str, is_instant: bool) -> Option<String> {
+    let us = text::parse_time(time, is_instant.then_some("UTC")).ok()?;
+    let time = chrono::DateTime::from_timestamp_micros(us)
+        .filter(|time| (0..=9999).contains(&chrono::Datelike::year(time)))?;
+    Some(format!("{}{}", time.format("%Y-%m-%dT%H:%M:%S%.6f"), if is_instant { "Z" } else { "" }))
 }
 
 /// How SQL is planned: before DataFusion's own planners.
@@ -88,6 +97,10 @@ impl TypePlanner for Microseconds {
 }
 
 impl ExprPlanner for Microseconds {
+    fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
+        scale::plan(expr, schema)
+    }
+
     fn plan_extract(&self, args: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {
         Ok(PlannerResult::Planned(part::udf().call(args)))
     }

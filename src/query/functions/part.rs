@@ -6,7 +6,8 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array};
 use arrow::compute::{DatePart, cast, date_part};
 use arrow::datatypes::{
-    DataType, Date32Type, Field, FieldRef, Int32Type, Int64Type, IntervalMonthDayNanoType, IntervalUnit, TimeUnit,
+    DataType, Date32Type, Field, FieldRef, Int32Type, Int64Type, IntervalMonthDayNano, IntervalMonthDayNanoType,
+    IntervalUnit, TimeUnit,
 };
 use datafusion::common::{Result, exec_datafusion_err, exec_err, plan_err};
 use datafusion::logical_expr::preimage::PreimageResult;
@@ -95,7 +96,12 @@ impl Kind {
     }
 
     fn of(self, array: &ArrayRef) -> Result<ArrayRef> {
-        let number = |part| Ok::<_, datafusion::error::DataFusionError>(date_part(array, part)?);
+        // A difference of times has days, and a time of less than one beside them.
+        let whole = match (self, array.data_type()) {
+            (Kind::Whole(_) | Kind::Years(_) | Kind::Century(_), DataType::Duration(_)) => days_and_time(array)?,
+            _ => array.clone(),
+        };
+        let number = |part| Ok::<_, datafusion::error::DataFusionError>(date_part(&whole, part)?);
         let years = |of: &dyn Fn(i32) -> i32| -> Result<ArrayRef> {
             Ok(Arc::new(number(DatePart::Year)?.as_primitive::<Int32Type>().unary::<_, Int32Type>(of)))
         };
@@ -112,6 +118,20 @@ impl Kind {
             Kind::Offset => offset(array)?,
         })
     }
+}
+
+fn days_and_time(differences: &ArrayRef) -> Result<ArrayRef> {
+    const DAY_NS: i128 = 86_400_000_000_000;
+    let (differences, scale): (_, i128) = match differences.data_type() {
+        DataType::Duration(TimeUnit::Nanosecond) => (differences.clone(), 1),
+        _ => (cast(differences, &DataType::Duration(TimeUnit::Microsecond))?, 1_000),
+    };
+    let whole = cast(&differences, &DataType::Int64)?;
+    let split = |n: i64| {
+        let ns = i128::from(n) * scale;
+        IntervalMonthDayNano::new(0, (ns / DAY_NS) as i32, (ns % DAY_NS) as i64)
+    };
+    Ok(Arc::new(whole.as_primitive::<Int64Type>().unary::<_, IntervalMonthDayNanoType>(split)))
 }
 
 /// Nanoseconds within the minute.

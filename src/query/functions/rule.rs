@@ -222,9 +222,9 @@ fn of_text(expr: &Expr, to: &DataType, or_null: bool) -> Result<Option<Expr>> {
             TimeUnit::Millisecond => ScalarValue::TimestampMillisecond(Some(us.div_euclid(1_000)), zone.clone()),
             _ => ScalarValue::TimestampMicrosecond(Some(us), zone.clone()),
         }),
-        DataType::Date32 => text::parse_date(written).and_then(|date| {
+        DataType::Date32 => text::parse_date(written).map(|date| {
             use arrow::datatypes::Date32Type;
-            Ok(ScalarValue::Date32(Some(Date32Type::from_naive_date(date))))
+            ScalarValue::Date32(Some(Date32Type::from_naive_date(date)))
         }),
         _ => return Ok(None),
     };

@@ -204,5 +204,5 @@ pub fn local_micros(arg: &ColumnarValue, rows: usize) -> Result<TimestampMicrose
     let times = micros(arg, rows)?;
     let Some(zone) = zone_of(times.timezone())? else { return Ok(times.with_timezone_opt(None::<Arc<str>>)) };
     let local = |us: i64| super::unit::offset_at(zone, us).and_then(|offset| us.checked_add(offset)).ok_or_else(beyond);
-    Ok(times.with_timezone_opt(None::<Arc<str>>).try_unary(local)?)
+    times.with_timezone_opt(None::<Arc<str>>).try_unary(local)
 }

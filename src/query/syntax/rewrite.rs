@@ -6,20 +6,41 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Distinct, Expr, Fetch, GroupByExpr, GroupByWithModifier, Join, JoinOperator, LimitClause, Offset,
-    OrderBy, OrderByExpr, OrderByKind, OrderByOptions, Query, Select, SelectFlavor, SelectItem, SetExpr, SetOperator,
-    Statement as Ast, TableWithJoins, Top, TopQuantity, Value, ValueWithSpan, Values, Visit, VisitMut, Visitor,
-    VisitorMut, WildcardAdditionalOptions, WindowSpec, WindowType,
+    BinaryOperator, DataType as SqlType, Distinct, Expr, Fetch, GroupByExpr, GroupByWithModifier, Ident, Join,
+    JoinOperator, LimitClause, Offset, OrderBy, OrderByExpr, OrderByKind, OrderByOptions, Query, Select, SelectFlavor,
+    SelectItem, SetExpr, SetOperator, Statement as Ast, TableAlias, TableFactor, TableWithJoins, TimezoneInfo, Top,
+    TopQuantity, TypedString, Value, ValueWithSpan, Values, Visit, VisitMut, Visitor, VisitorMut,
+    WildcardAdditionalOptions, WindowSpec, WindowType,
 };
 
+use super::super::functions::written_out;
 use super::{Copies, as_flow, expression, like, quantified, query, similar, using, windows};
 use crate::error::{Error, Result};
 
 /// Rewrites a whole statement.
 pub fn rewrite(statement: &mut Ast) -> Result<()> {
+    let _ = statement.visit(&mut NameSubqueries(0));
     match statement.visit(&mut Rewrite::default()) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
+    }
+}
+
+/// Gives a name to each subquery in FROM without one, which PostgreSQL and DuckDB do not ask for. DataFusion takes the columns of
+/// such a subquery for those of the tables in it, which may stand beside it.
+struct NameSubqueries(usize);
+
+impl VisitorMut for NameSubqueries {
+    type Break = ();
+
+    fn pre_visit_table_factor(&mut self, table: &mut TableFactor) -> ControlFlow<()> {
+        if let TableFactor::Derived { alias: alias @ None, .. } = table {
+            self.0 += 1;
+            let number = if self.0 == 1 { String::new() } else { self.0.to_string() };
+            let name = Ident::new(format!("unnamed_subquery{number}"));
+            *alias = Some(TableAlias { explicit: true, name, columns: Vec::new(), at: None });
+        }
+        ControlFlow::Continue(())
     }
 }
 
@@ -72,12 +93,33 @@ impl VisitorMut for Rewrite {
                 *expr = Expr::BinaryOp { left: text.clone(), op, right: pattern.clone() };
                 ControlFlow::Continue(())
             }
+            Expr::TypedString(TypedString { data_type: SqlType::Timestamp(_, zone), value, .. }) => {
+                write_out(zone, value);
+                ControlFlow::Continue(())
+            }
+            Expr::Cast { data_type: SqlType::Timestamp(_, zone), expr, .. } => {
+                if let Expr::Value(value) = &mut **expr {
+                    write_out(zone, value);
+                }
+                ControlFlow::Continue(())
+            }
             Expr::AnyOp { .. } | Expr::AllOp { .. } => {
                 self.quantified -= usize::from(quantified::is_quantified(expr));
                 as_flow(quantified::rewrite(expr))
             }
             _ => ControlFlow::Continue(()),
         }
+    }
+}
+
+/// Writes a time out in full: DataFusion's reader, which reads the arguments of table functions before any rule of ours, knows no
+/// time without seconds.
+fn write_out(zone: &TimezoneInfo, value: &mut ValueWithSpan) {
+    let is_instant = matches!(zone, TimezoneInfo::Tz | TimezoneInfo::WithTimeZone);
+    if let Value::SingleQuotedString(time) = &mut value.value
+        && let Some(written) = written_out(time, is_instant)
+    {
+        *time = written;
     }
 }
 
@@ -389,7 +431,7 @@ fn keep_whole(name: &str, query: &mut Box<Query>) {
     query.order_by = None;
     query.limit_clause = None;
     query.fetch = None;
-    query.body = Box::new(whole);
+    *query.body = whole;
 }
 
 /// Whether a query reads a table of this name.

@@ -101,7 +101,7 @@ fn columns(table: &TableWithJoins) -> Result<Vec<Merged>> {
 
 fn not_here(join: &Join) -> Error {
     refused(
-        format!("{}", join.to_string().trim()),
+        join.to_string().trim().to_string(),
         "write ON a.k = b.k, name the tables, and write coalesce(a.k, b.k) for the column of both",
     )
 }

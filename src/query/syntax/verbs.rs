@@ -1,7 +1,7 @@
 //! Kinds of statements: those that read are answered.
 
 use datafusion::sql::parser::Statement;
-use datafusion::sql::sqlparser::ast::{DescribeAlias, Statement as Ast};
+use datafusion::sql::sqlparser::ast::{DescribeAlias, Set, Statement as Ast};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
@@ -76,11 +76,22 @@ pub fn check(statement: &mut Statement) -> Result<Option<&mut Ast>> {
     }
 }
 
+/// One option and its value is what SET changes.
+fn check_set(set: &Set) -> Result<()> {
+    match set {
+        Set::SingleAssignment { scope: None, hivevar: false, variable: _, values: _ } => Ok(()),
+        Set::SetTimeZone { local: _, value } => Err(refused(
+            format!("SET TIME ZONE {value}"),
+            "times are answered in UTC, write timestamp AT TIME ZONE 'Europe/Berlin'",
+        )),
+        other => Err(refused(other.to_string(), "write SET name = value; SHOW ALL lists the options")),
+    }
+}
+
 fn check_kind(statement: &Ast) -> Result<()> {
     match statement {
-        Ast::Query(_) | Ast::Set(_) | Ast::ShowVariable { .. } | Ast::ShowTables { .. } | Ast::ShowColumns { .. } => {
-            Ok(())
-        }
+        Ast::Set(set) => check_set(set),
+        Ast::Query(_) | Ast::ShowVariable { .. } | Ast::ShowTables { .. } | Ast::ShowColumns { .. } => Ok(()),
         Ast::ShowFunctions { .. } | Ast::ShowCreate { .. } => Ok(()),
         Ast::ExplainTable { describe_alias, hive_format, has_table_keyword: _, table_name } => match describe_alias {
             _ if hive_format.is_some() => {

@@ -132,3 +132,9 @@ SELECT a FROM (VALUES (1), (2), (NULL)) s(a) WHERE (a IN (SELECT b FROM (VALUES 
 
 -- NOT IN with nulls in an OR
 SELECT a FROM (VALUES (1), (2), (NULL)) s(a) WHERE a NOT IN (SELECT b FROM (VALUES (1), (NULL)) t(b)) OR a = 1
+
+-- subqueries without a name
+SELECT count(*) FROM (SELECT 1 AS a) JOIN (SELECT 1 AS a) USING (a) CROSS JOIN (SELECT user_id FROM events LIMIT 2)
+
+-- another zone for all of a session
+SET TIME ZONE 'Europe/Berlin'
