@@ -44,7 +44,7 @@ const PART_BYTES: usize = 64 << 10;
 
 /// A statement as JSON.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "an object with query, and params, settings and format where they are wanted")]
+#[serde(deny_unknown_fields)]
 struct Question {
     query: String,
     #[serde(default)]
@@ -116,6 +116,10 @@ fn question(headers: &HeaderMap, body: Bytes) -> Result<Question, Problem> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").map_or(body.clone(), |text| body.slice_ref(text));
     let named = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("application/sql");
     match named.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+        // An array would be taken for the members in their order.
+        "application/json" if body.trim_ascii_start().first() != Some(&b'{') => {
+            Err(Problem::invalid("the body is not an object: {\"query\": \"SELECT …\", \"params\": …}"))
+        }
         "application/json" => serde_json::from_slice(&body)
             .map_err(|error| Problem::invalid(format!("the body is not {{\"query\", \"params\"}}: {error}"))),
         // What curl sends by itself holds a statement as well.

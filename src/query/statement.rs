@@ -135,6 +135,7 @@ pub fn parse(sql: &str) -> Result<Vec<Parsed>> {
         let text = places.excerpt(first, last);
         size::check_tokens(tokens)?;
         syntax::check_verb(tokens)?;
+        syntax::check_numbers(tokens)?;
         let statement = size::with_stack(tokens.len(), || parse_one(tokens.to_vec()))?;
         statements.extend(statement.map(|statement| Parsed { statement, text }));
     }
@@ -298,7 +299,9 @@ impl Session {
     }
 
     fn reset(&mut self, name: &str, defaults: &ConfigOptions) -> Result<()> {
-        let entry = defaults.entries().into_iter().find(|entry| entry.key == name);
+        // Options of extensions are told without the name of the extension.
+        let is_named = |key: &str| key == name || name.strip_prefix("hourglass.") == Some(key);
+        let entry = defaults.entries().into_iter().find(|entry| is_named(&entry.key));
         let entry = entry.ok_or_else(|| Error::Invalid(format!("there is no option {name}")))?;
         self.set(name, &entry.value.unwrap_or_default())?;
         self.changed.remove(name);

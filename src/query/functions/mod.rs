@@ -8,6 +8,7 @@ mod calendar;
 mod checked;
 mod counted;
 mod format;
+mod from_text;
 mod function;
 mod instant;
 mod interval;

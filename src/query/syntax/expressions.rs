@@ -13,9 +13,9 @@ use crate::error::Result;
 pub fn check_expr(expr: &Expr) -> Result<()> {
     match expr {
         Expr::Value(value) => match &value.value {
-            Value::SingleQuotedByteStringLiteral(_) | Value::DoubleQuotedByteStringLiteral(_) => {
-                Err(refused(format!("the literal {value}"), "write a string or a number"))
-            }
+            Value::SingleQuotedByteStringLiteral(_)
+            | Value::DoubleQuotedByteStringLiteral(_)
+            | Value::HexStringLiteral(_) => Err(refused(format!("the literal {value}"), "write a string or a number")),
             _ => Ok(()),
         },
         Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Wildcard(_) => Ok(()),

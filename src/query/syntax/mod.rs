@@ -43,7 +43,7 @@ pub use self::plans::{MultisetRule, NullAwareRule};
 pub use self::sort_keys::SortKeysRule;
 pub use self::subqueries::CountedSubqueries;
 pub use self::tables::suggest_table;
-pub use self::verbs::{check_verb, read_table};
+pub use self::verbs::{check_numbers, check_verb, read_table};
 use crate::error::{Error, Result};
 
 /// Names, rewrites and checks a statement that was parsed.

@@ -93,6 +93,7 @@ impl VisitorMut for Rewrite {
                 *expr = Expr::BinaryOp { left: text.clone(), op, right: pattern.clone() };
                 ControlFlow::Continue(())
             }
+            Expr::Value(value) => as_flow(exact(value).map(|exact| exact.into_iter().for_each(|exact| *expr = exact))),
             Expr::TypedString(TypedString { data_type: SqlType::Timestamp(_, zone), value, .. }) => {
                 write_out(zone, value);
                 ControlFlow::Continue(())
@@ -109,6 +110,19 @@ impl VisitorMut for Rewrite {
             }
             _ => ControlFlow::Continue(()),
         }
+    }
+}
+
+/// An integer beyond 64 bits as a decimal: DataFusion reads it as a float, and its last digits are gone.
+fn exact(value: &ValueWithSpan) -> Result<Option<Expr>> {
+    let Value::Number(number, _) = &value.value else { return Ok(None) };
+    let digits = number.to_string();
+    if !digits.bytes().all(|byte| byte.is_ascii_digit()) || digits.parse::<u64>().is_ok() {
+        return Ok(None);
+    }
+    match digits.len() {
+        ..=38 => expression(&format!("CAST('{digits}' AS DECIMAL(38, 0))")).map(Some),
+        _ => Err(Error::Invalid(format!("{digits} has more than 38 digits: write it as a float, {digits}e0"))),
     }
 }
 

@@ -1,4 +1,4 @@
-//! RIGHT and FULL joins with USING, whose column is that of either side.
+//! Joins with USING, whose column is that of either side.
 //!
 //! DataFusion takes the column of the left table, which is null for rows that the right one alone has. Where the column is named
 //! without a table it is written as `coalesce(a.k, b.k)`, in `*` too.
@@ -23,7 +23,12 @@ struct Merged {
 pub fn merge(select: &mut Select, order_by: Option<&mut OrderBy>) -> Result<()> {
     let mut merged = Vec::new();
     for table in &select.from {
-        merged.extend(columns(table)?);
+        let of_table = columns(table)?;
+        if of_table.is_empty() {
+            let left = left_columns(table)?;
+            OwnExpressions::apply(&mut select.selection, |expr| replace(expr, &left))?;
+        }
+        merged.extend(of_table);
     }
     if merged.is_empty() {
         return Ok(());
@@ -97,6 +102,27 @@ fn columns(table: &TableWithJoins) -> Result<Vec<Merged>> {
         }
     }
     Ok(merged)
+}
+
+/// The columns of inner and left joins with USING, which are the left table's. DataFusion knows that everywhere but in WHERE.
+fn left_columns(table: &TableWithJoins) -> Result<Vec<Merged>> {
+    let mut columns: Vec<Merged> = Vec::new();
+    let left = qualifier(&table.relation);
+    for (i, join) in table.joins.iter().enumerate() {
+        let (JoinOperator::Join(JoinConstraint::Using(names))
+        | JoinOperator::Inner(JoinConstraint::Using(names))
+        | JoinOperator::Left(JoinConstraint::Using(names))
+        | JoinOperator::LeftOuter(JoinConstraint::Using(names))) = &join.join_operator
+        else {
+            continue;
+        };
+        // Of a later join another table may have the column.
+        let Some(left) = left.as_ref().filter(|_| i == 0) else { continue };
+        for name in names.iter().filter_map(|name| name.0.last()?.as_ident()) {
+            columns.push(Merged { column: normalized(name), value: expression(&format!("{left}.{name}"))? });
+        }
+    }
+    Ok(columns)
 }
 
 fn not_here(join: &Join) -> Error {

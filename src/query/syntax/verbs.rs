@@ -56,6 +56,18 @@ pub fn check_verb(tokens: &[TokenWithSpan]) -> Result<()> {
     }
 }
 
+/// Refuses a number that a word follows without a space between: `1_000` would be 1, called `_000`.
+pub fn check_numbers(tokens: &[TokenWithSpan]) -> Result<()> {
+    let joined = tokens.windows(2).find_map(|pair| match (&pair[0].token, &pair[1].token) {
+        (Token::Number(number, _), Token::Word(word)) => Some(format!("{number}{word}")),
+        _ => None,
+    });
+    match joined {
+        Some(joined) => Err(Error::Invalid(format!("{joined} is no number: write its digits alone, as in 1000"))),
+        None => Ok(()),
+    }
+}
+
 /// The error for a statement that does not read.
 fn not_read(verb: &str) -> Error {
     Error::Invalid(format!(

@@ -138,3 +138,36 @@ SELECT count(*) FROM (SELECT 1 AS a) JOIN (SELECT 1 AS a) USING (a) CROSS JOIN (
 
 -- another zone for all of a session
 SET TIME ZONE 'Europe/Berlin'
+
+-- the key of USING in WHERE
+SELECT count(*) FROM events a JOIN events b USING (user_id) WHERE user_id = 'ana'
+
+-- templates of PostgreSQL
+SELECT to_char(timestamp, 'YYYY-MM-DD HH24:MI') AS t, to_char(timestamp, 'DD Mon YY') AS d FROM events ORDER BY timestamp, user_id LIMIT 1
+
+-- letters that stand for nothing
+SELECT to_char(timestamp, 'hello') FROM events
+
+-- parts of a difference
+SELECT extract(day FROM d) AS d, extract(hour FROM d) AS h, extract(minute FROM d) AS m FROM (SELECT TIMESTAMP '2020-01-04 15:20' - TIMESTAMP '2020-01-01 03:00' AS d)
+
+-- times without seconds in a table function
+SELECT count(*) FROM generate_series(TIMESTAMP '2020-01-01', '2020-01-01 03:00'::timestamp, INTERVAL '1 hour')
+
+-- intervals times a number
+SELECT 3 * INTERVAL '1 hour' AS a, INTERVAL '1 day' / 2 AS b, hour * INTERVAL '1 minute' AS c FROM events ORDER BY c LIMIT 1
+
+-- digits apart by underscores
+SELECT 1_000
+
+-- an integer beyond 64 bits
+SELECT 99999999999999999999999999 AS n
+
+-- bytes in hexadecimal digits
+SELECT 0x1F
+
+-- texts in columns are read as constants are
+SELECT CAST(x AS TIMESTAMP) AS t, try_cast(y AS DATE) AS d FROM (VALUES ('2020-01-03 03:00', '2020-1-6'), ('2020-01-03', 'never')) v(x, y)
+
+-- an option of ours back to its default
+RESET hourglass.rollups
