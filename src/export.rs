@@ -25,7 +25,7 @@ use crate::rows::{RowFormat, RowWriter};
 use crate::storage::{Engine, EngineOptions, Snapshot};
 
 /// Leading underscores hide a file from lake engines.
-const RECEIPT: &str = "_receipt.ndjson";
+pub const RECEIPT: &str = "_receipt.ndjson";
 
 /// An hour's rows in an order of their own, so that the same rows make the same file.
 const ROWS_OF_HOUR: &str =
@@ -89,6 +89,9 @@ impl Exporter {
     pub fn open(query: Arc<QueryEngine>, snapshot: Arc<Snapshot>, output: &Path) -> Result<Exporter> {
         fs::create_dir_all(output).map_err(Error::io(output, "create"))?;
         let receipt = Receipt::open(output)?;
+        // The file says of a folder that it is an export, whatever is in it.
+        let mark = OpenOptions::new().create(true).append(true).open(&receipt.path);
+        mark.map_err(Error::io(&receipt.path, "create"))?;
         Ok(Exporter { query, snapshot, output: output.to_path_buf(), receipt })
     }
 

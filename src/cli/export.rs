@@ -1,6 +1,6 @@
 //! `hourglass export`: hours, or the answer of a statement, as files for a data lake.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::console;
 use crate::error::{Error, Result};
 use crate::event::parse_time;
-use crate::export::{Exporter, Format, Summary};
+use crate::export::{Exporter, Format, RECEIPT, Summary};
 use crate::hour::{HOUR_US, Hour};
 use crate::query::{QueryEngine, QueryOptions};
 use crate::storage::vfs::{Disk, Vfs};
-use crate::storage::{EngineOptions, ReadOnly};
+use crate::storage::{EngineOptions, META_FILE, ReadOnly};
 use crate::text::thousands;
 
 #[derive(Debug, clap::Args)]
@@ -92,6 +92,7 @@ pub fn run(args: Args) -> Result<()> {
     // Writing files is what takes the time here, not a statement that never ends.
     let options = QueryOptions { timeout: Duration::from_secs(24 * 3_600), ..QueryOptions::default() };
     let query = Arc::new(QueryEngine::new(&options)?);
+    refuse_stores(&args.data_dir, &args.output)?;
     let mut exporter = Exporter::open(query, store.snapshot, &args.output)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(Error::io("", "start threads"))?;
@@ -116,6 +117,20 @@ pub fn run(args: Args) -> Result<()> {
     let (files, rows, bytes) = (thousands(files), thousands(rows), thousands(bytes));
     let output = args.output.display();
     console::tell(&format!("{files} files, {rows} rows, {bytes} bytes in {output}{skipped}"));
+    Ok(())
+}
+
+/// Refuses a directory whose files an export would mix with others: the store itself, one within it, or another store.
+fn refuse_stores(data_dir: &Path, output: &Path) -> Result<()> {
+    let told = output.display();
+    let real = output.canonicalize().ok().zip(data_dir.canonicalize().ok());
+    if real.is_some_and(|(output, data_dir)| output.starts_with(data_dir)) {
+        return Err(Error::Config(format!("{told} lies in the store that is exported: give a directory of its own")));
+    }
+    // An export of hours as Delta is a store as well, which its receipt tells from others.
+    if output.join(META_FILE).exists() && !output.join(RECEIPT).exists() {
+        return Err(Error::Config(format!("{told} is a store already: give a directory of its own")));
+    }
     Ok(())
 }
 

@@ -41,7 +41,7 @@ pub struct Args {
     queries: Option<PathBuf>,
 
     /// Run these statements or commands, and leave; may be given several times
-    #[arg(short, long, value_name = "SQL")]
+    #[arg(short, long, value_name = "SQL", allow_hyphen_values = true)]
     command: Vec<String>,
 
     /// Run the statements and commands of this file, and leave; - is standard input. After those of --command

@@ -83,7 +83,11 @@ impl ColumnNames {
                 format!("has no column {} for {}, but {count}; {ADVICE}", self.called(column), COLUMNS[column])
             })
         };
-        Ok([place(0)?, place(1)?, place(2)?])
+        let places = [place(0)?, place(1)?, place(2)?];
+        if places[0] == places[1] || places[0] == places[2] || places[1] == places[2] {
+            return Err(format!("would have one column for two of timestamp, user and event; {ADVICE}"));
+        }
+        Ok(places)
     }
 }
 

@@ -3,8 +3,7 @@
 //! [`QueryEngine`] holds what is made once: functions, rules, the memory pool, the threads, and the plan of
 //! `queries/hour_stats.sql`, which every `GET /analytics` runs. [`statement`] takes a statement from its text to its rows;
 //! [`syntax`] refuses clauses that would be dropped, [`size`] a statement too large to plan; [`catalog`] is what it finds by
-//! name, [`table`] the `events` table, [`functions`] are ours, [`bounded`] those that would answer without bound, [`grouping`]
-//! mends grouping sets, [`frames`] refuses windows that cannot be, [`window`] counts what they hold, [`spans`] is what a
+//! name, [`table`] the `events` table, [`functions`] are ours, [`bounded`] those that would answer without bound, [`barrier`] hides what plans claim wrongly, [`frames`] refuses windows that cannot be, [`window`] counts what they hold, [`spans`] is what a
 //! predicate says about time, [`scan`] reads files and memory as one, [`memory`] what is in memory, [`pushdown`] what is pushed to files, [`rollup`] the aggregates
 //! answered without a scan, [`distinct`] the distinct users of the others, [`courtesy`] what keeps a statement from being felt
 //! by requests. [`receipt`] and [`history`]
@@ -12,13 +11,13 @@
 //!
 //! This module knows snapshots, never the engine: a query cannot change what it reads.
 
+mod barrier;
 mod bounded;
 mod catalog;
 mod courtesy;
 mod distinct;
 mod frames;
 mod functions;
-mod grouping;
 mod history;
 mod instruments;
 mod library;
@@ -323,7 +322,7 @@ fn rules() -> Vec<Arc<dyn datafusion::optimizer::OptimizerRule + Send + Sync>> {
 
 fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = pushdown::replace_in(PhysicalOptimizer::new().rules);
-    rules.insert(0, Arc::new(grouping::GroupingSetsRule));
+    rules.insert(0, Arc::new(barrier::BarrierRule));
     rules
 }
 

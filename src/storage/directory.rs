@@ -16,7 +16,8 @@ use crate::error::{Error, Result};
 /// | 2 | key files of version 2, which a binary before them takes for damaged |
 const FORMAT_VERSION: u32 = 2;
 
-const META_FILE: &str = "hourglass.json";
+/// The file that makes a directory a store.
+pub const META_FILE: &str = "hourglass.json";
 
 /// What a data directory says of itself.
 #[derive(Debug, Serialize, Deserialize)]

@@ -33,6 +33,7 @@ mod wal;
 mod writer;
 
 pub use self::data_file::Rollup;
+pub use self::directory::META_FILE;
 pub use self::engine::{Engine, ReadOnly};
 pub use self::lake::{DataFile, FileIndex, HourFiles};
 pub use self::memtable::{Chunk, HourTable, Memtable};

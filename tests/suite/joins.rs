@@ -86,7 +86,7 @@ const UNIONS: [(&str, &str); 5] = [
 ];
 
 /// Bug: a group key with one value was taken for the same in every grouping set. Consequence: one group in several parts, out
-/// of order. Cure: see `query::grouping`.
+/// of order. Cure: see `query::barrier`.
 const GROUPING_SETS: [(&str, &str); 2] = [
     (
         "SELECT k, n, count(*) FROM (SELECT user_id AS k, 0 AS n FROM events) AS q GROUP BY ROLLUP (k, n) ORDER BY 1, 2",
@@ -117,6 +117,21 @@ const SELF_JOINS: [(&str, &str); 5] = [
     ),
     ("SELECT -hour AS hour, count(*) FROM events GROUP BY 1 ORDER BY 1 LIMIT 1", "-1,1"),
     ("SELECT CAST(hour AS BIGINT) AS hour FROM events EXCEPT ALL SELECT 1 ORDER BY hour LIMIT 1", "0"),
+];
+
+/// Bug: the inputs of a union shared one bound of ORDER BY with LIMIT, though a column that only differs between them was not in it.
+/// Consequence: rows of one input cut off better ones of another. Cure: see `query::barrier`.
+const TOP_OF_UNIONS: [(&str, &str); 2] = [
+    (
+        "SELECT * FROM (SELECT 1 AS k, value AS n FROM generate_series(1, 20000) UNION ALL SELECT 2, value + 30000 FROM \
+         generate_series(1, 20000)) ORDER BY k DESC, n LIMIT 3",
+        "2,30001 2,30002 2,30003",
+    ),
+    (
+        "SELECT user_id, hour FROM events WHERE user_id = 'ana' UNION ALL SELECT user_id, hour FROM events WHERE user_id = 'dora' \
+         ORDER BY user_id DESC, hour LIMIT 1",
+        "dora,1",
+    ),
 ];
 
 /// Bug: a scan gave its files to the first step of a recursive query alone. Consequence: the recursion ended early, silently.
@@ -150,6 +165,7 @@ fn joins_and_unions_over_files_and_memory_are_answered_on_any_number_of_threads(
                 .chain(REPEATED_KEYS)
                 .chain(SELF_JOINS)
                 .chain(RECURSION)
+                .chain(TOP_OF_UNIONS)
             {
                 assert_eq!(csv(&engine, &snapshot, sql).await, expected, "{threads} threads: {sql}");
             }

@@ -7,9 +7,9 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, DataType as SqlType, Distinct, Expr, Fetch, GroupByExpr, GroupByWithModifier, Ident, Join,
-    JoinOperator, LimitClause, Offset, OrderBy, OrderByExpr, OrderByKind, OrderByOptions, Query, Select, SelectFlavor,
-    SelectItem, SetExpr, SetOperator, Statement as Ast, TableAlias, TableFactor, TableWithJoins, TimezoneInfo, Top,
-    TopQuantity, TypedString, Value, ValueWithSpan, Values, Visit, VisitMut, Visitor, VisitorMut,
+    JoinOperator, LimitClause, ObjectName, Offset, OrderBy, OrderByExpr, OrderByKind, OrderByOptions, Query, Select,
+    SelectFlavor, SelectItem, Set, SetExpr, SetOperator, Statement as Ast, TableAlias, TableFactor, TableWithJoins,
+    TimezoneInfo, Top, TopQuantity, TypedString, Value, ValueWithSpan, Values, Visit, VisitMut, Visitor, VisitorMut,
     WildcardAdditionalOptions, WindowSpec, WindowType,
 };
 
@@ -19,6 +19,12 @@ use crate::error::{Error, Result};
 
 /// Rewrites a whole statement.
 pub fn rewrite(statement: &mut Ast) -> Result<()> {
+    // The other zones have been refused.
+    if let Ast::Set(Set::SetTimeZone { .. }) = statement {
+        let (variable, values) = (ObjectName::from(vec![Ident::new("timezone")]), vec![expression("'UTC'")?]);
+        *statement = Ast::Set(Set::SingleAssignment { scope: None, hivevar: false, variable, values });
+        return Ok(());
+    }
     let _ = statement.visit(&mut NameSubqueries(0));
     match statement.visit(&mut Rewrite::default()) {
         ControlFlow::Continue(()) => Ok(()),

@@ -1,7 +1,7 @@
 //! Kinds of statements: those that read are answered.
 
 use datafusion::sql::parser::Statement;
-use datafusion::sql::sqlparser::ast::{DescribeAlias, Set, Statement as Ast};
+use datafusion::sql::sqlparser::ast::{DescribeAlias, Expr, Set, Statement as Ast};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
@@ -88,10 +88,16 @@ pub fn check(statement: &mut Statement) -> Result<Option<&mut Ast>> {
     }
 }
 
+/// Whether this names the zone that all times have.
+fn is_utc(zone: &Expr) -> bool {
+    ["'utc'", "'etc/utc'", "'+00:00'", "'gmt'", "utc"].contains(&&*zone.to_string().to_lowercase())
+}
+
 /// One option and its value is what SET changes.
 fn check_set(set: &Set) -> Result<()> {
     match set {
         Set::SingleAssignment { scope: None, hivevar: false, variable: _, values: _ } => Ok(()),
+        Set::SetTimeZone { local: false, value } if is_utc(value) => Ok(()),
         Set::SetTimeZone { local: _, value } => Err(refused(
             format!("SET TIME ZONE {value}"),
             "times are answered in UTC, write timestamp AT TIME ZONE 'Europe/Berlin'",

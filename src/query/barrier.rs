@@ -1,8 +1,9 @@
-//! Grouping sets over columns that have one value.
+//! Properties that DataFusion's plans claim and do not have, or draw wrong conclusions from. A barrier hides them.
 //!
-//! DataFusion takes a group key that is constant, or ordered, in the rows of a `ROLLUP`, `CUBE` or `GROUPING SETS` to be so
-//! in its groups as well, where it is null in every set without it: groups came out in several parts and unsorted. The rule
-//! hides such properties above each aggregate of grouping sets.
+//! - A group key that is constant, or ordered, in the rows of a `ROLLUP`, `CUBE` or `GROUPING SETS` is taken to be so in its
+//!   groups as well, where it is null in every set without it: groups came out in several parts and unsorted.
+//! - A column that is constant in each input of a union, with another value in each, is left out of the sort of each input; but
+//!   `ORDER BY … LIMIT` shares one bound among the inputs, and the rows of one cut off those of the other.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,20 +15,22 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::aggregates::AggregateExec;
+use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 
 use super::courtesy::only_child;
 
 /// The physical optimizer rule. It must run before those that look at properties.
 #[derive(Debug)]
-pub struct GroupingSetsRule;
+pub struct BarrierRule;
 
-impl PhysicalOptimizerRule for GroupingSetsRule {
+impl PhysicalOptimizerRule for BarrierRule {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
         plan.transform_up(|plan| {
             let aggregate = plan.downcast_ref::<AggregateExec>();
-            match aggregate.is_some_and(|aggregate| !aggregate.group_expr().is_single()) {
-                true => Ok(Transformed::yes(Arc::new(GroupsExec::new(plan)) as Arc<dyn ExecutionPlan>)),
+            let has_sets = aggregate.is_some_and(|aggregate| !aggregate.group_expr().is_single());
+            match has_sets || plan.is::<UnionExec>() {
+                true => Ok(Transformed::yes(Arc::new(BarrierExec::new(plan)) as Arc<dyn ExecutionPlan>)),
                 false => Ok(Transformed::no(plan)),
             }
         })
@@ -35,7 +38,7 @@ impl PhysicalOptimizerRule for GroupingSetsRule {
     }
 
     fn name(&self) -> &str {
-        "hourglass_grouping_sets"
+        "hourglass_barriers"
     }
 
     fn schema_check(&self) -> bool {
@@ -45,28 +48,28 @@ impl PhysicalOptimizerRule for GroupingSetsRule {
 
 /// The rows of its input, of whose order and constants nothing is known.
 #[derive(Debug)]
-struct GroupsExec {
+struct BarrierExec {
     input: Arc<dyn ExecutionPlan>,
     properties: Arc<PlanProperties>,
 }
 
-impl GroupsExec {
-    fn new(input: Arc<dyn ExecutionPlan>) -> GroupsExec {
+impl BarrierExec {
+    fn new(input: Arc<dyn ExecutionPlan>) -> BarrierExec {
         let unknown = EquivalenceProperties::new(input.schema());
         let properties = PlanProperties::clone(input.properties()).with_eq_properties(unknown);
-        GroupsExec { input, properties: Arc::new(properties) }
+        BarrierExec { input, properties: Arc::new(properties) }
     }
 }
 
-impl DisplayAs for GroupsExec {
+impl DisplayAs for BarrierExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "GroupsExec")
+        write!(f, "BarrierExec")
     }
 }
 
-impl ExecutionPlan for GroupsExec {
+impl ExecutionPlan for BarrierExec {
     fn name(&self) -> &str {
-        "GroupsExec"
+        "BarrierExec"
     }
 
     fn properties(&self) -> &Arc<PlanProperties> {
@@ -93,7 +96,7 @@ impl ExecutionPlan for GroupsExec {
     }
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(GroupsExec::new(only_child(children)?)))
+        Ok(Arc::new(BarrierExec::new(only_child(children)?)))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
