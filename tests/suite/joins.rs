@@ -134,6 +134,21 @@ const TOP_OF_UNIONS: [(&str, &str); 2] = [
     ),
 ];
 
+/// Bug: the cast of a derived table's key was taken for the key. Consequence: one group in several parts. Cure: see
+/// `query::syntax::casts`.
+const CASTS_OF_KEYS: [(&str, &str); 3] = [
+    ("SELECT CAST(h.hour AS DATE) AS d, sum(DISTINCT h.clicks) AS n FROM hours h GROUP BY 1", "1970-01-01,5"),
+    (
+        "SELECT hour::date AS d, count(DISTINCT unique_users), sum(clicks) FROM hours GROUP BY hour::date ORDER BY hour::date",
+        "1970-01-01,2,5",
+    ),
+    (
+        "WITH q AS (SELECT user_id, count(*) AS n FROM events GROUP BY 1) SELECT sum(DISTINCT n) FROM q GROUP BY \
+         CAST(user_id AS VARCHAR) = '' OR true",
+        "3",
+    ),
+];
+
 /// Bug: a scan gave its files to the first step of a recursive query alone. Consequence: the recursion ended early, silently.
 const RECURSION: [(&str, &str); 1] = [(
     "WITH RECURSIVE chain AS (SELECT hour AS h FROM events WHERE hour = 0 UNION SELECT e.hour + c.h + 1 FROM chain c JOIN \
@@ -166,6 +181,7 @@ fn joins_and_unions_over_files_and_memory_are_answered_on_any_number_of_threads(
                 .chain(SELF_JOINS)
                 .chain(RECURSION)
                 .chain(TOP_OF_UNIONS)
+                .chain(CASTS_OF_KEYS)
             {
                 assert_eq!(csv(&engine, &snapshot, sql).await, expected, "{threads} threads: {sql}");
             }

@@ -30,8 +30,8 @@ use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 use datafusion::common::{DFSchema, Result};
 use datafusion::execution::FunctionRegistry;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
-use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr, TypePlanner};
+use datafusion::logical_expr::{Expr, ScalarUDF};
 use datafusion::sql::sqlparser::ast::{DataType as SqlType, TimezoneInfo};
 
 pub use self::calendar::to_char_udf as to_char;
@@ -45,6 +45,17 @@ pub use self::zone::at_time_zone;
 pub fn product(left: &Expr, right: &Expr) -> Expr {
     let op = datafusion::logical_expr::Operator::Multiply;
     checked::arithmetic(left, op, right).expect("a product may overflow")
+}
+
+/// The function whose value is its argument's.
+pub const VALUE_OF: &str = "value_of";
+
+fn value_of() -> Arc<ScalarUDF> {
+    let types = |types: &[DataType]| match types {
+        [of] => Ok((vec![of.clone()], of.clone())),
+        _ => datafusion::common::plan_err!("value_of takes one value"),
+    };
+    function::Function::new(VALUE_OF, types, |args, rows| args[0].to_array(rows)).udf()
 }
 
 /// A time as DataFusion's own reader takes it; nothing for what is no time, or no year of four digits.
@@ -66,7 +77,7 @@ pub fn plan(builder: SessionStateBuilder) -> SessionStateBuilder {
 /// Registers the functions, some in the place of DataFusion's.
 pub fn register(state: &mut SessionState) -> Result<()> {
     let of_time = [trunc::date_trunc(), trunc::date_bin(), part::udf()];
-    let others = [calendar::functions(), instant::functions(), spelling::functions()].concat();
+    let others = [vec![value_of()], calendar::functions(), instant::functions(), spelling::functions()].concat();
     for function in of_time.into_iter().chain(others) {
         state.register_udf(function)?;
     }

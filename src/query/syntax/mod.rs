@@ -11,6 +11,7 @@
 //! [`plans`], [`sort_keys`] and [`subqueries`].
 
 mod calls;
+mod casts;
 mod clauses;
 mod expressions;
 mod like;

@@ -14,7 +14,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::super::functions::written_out;
-use super::{Copies, as_flow, expression, like, quantified, query, similar, using, windows};
+use super::{Copies, as_flow, casts, expression, like, quantified, query, similar, using, windows};
 use crate::error::{Error, Result};
 
 /// Rewrites a whole statement.
@@ -162,6 +162,7 @@ fn rewrite_query(query: &mut Query) -> Result<()> {
     windows::write_out(select, order_by.as_mut())?;
     sort_by_columns(select, order_by.as_mut());
     using::merge(select, order_by.as_mut())?;
+    casts::name(select, order_by.as_mut())?;
     take_top(select, limit_clause);
     limit_by(select, order_by.as_ref(), limit_clause)
 }
@@ -179,6 +180,7 @@ fn rewrite_body(body: &mut SetExpr) -> Result<()> {
                 if let SetExpr::Select(select) = &mut **side {
                     windows::write_out(select, None)?;
                     using::merge(select, None)?;
+                    casts::name(select, None)?;
                 }
             }
             Ok(())

@@ -1,0 +1,52 @@
+//! Casts of columns as group keys of a derived table.
+//!
+//! DataFusion calls `CAST(hour AS DATE)` by the name of its column, and where that column is the key of an aggregate below, as in
+//! the view `hours`, it takes the cast for the key: columns that depend on the key become group keys too, and a group comes out
+//! in several parts. A function around the cast gives it a name of its own.
+
+use datafusion::sql::sqlparser::ast::{
+    Expr, GroupByExpr, ObjectNamePart, OrderBy, OrderByKind, Select, TableFactor, TableWithJoins,
+};
+
+use super::{OwnExpressions, expression};
+use crate::error::Result;
+use crate::query::functions::VALUE_OF;
+
+/// Gives the casts of a SELECT with GROUP BY, and of the ORDER BY after it, names of their own.
+pub fn name(select: &mut Select, order_by: Option<&mut OrderBy>) -> Result<()> {
+    let is_grouped = match &select.group_by {
+        GroupByExpr::All(_) => true,
+        GroupByExpr::Expressions(keys, _) => !keys.is_empty(),
+    };
+    if !is_grouped || !select.from.iter().any(is_derived) {
+        return Ok(());
+    }
+    OwnExpressions::apply(&mut select.projection, wrap)?;
+    OwnExpressions::apply(&mut select.group_by, wrap)?;
+    OwnExpressions::apply(&mut select.having, wrap)?;
+    OwnExpressions::apply(&mut select.qualify, wrap)?;
+    if let Some(OrderBy { kind: OrderByKind::Expressions(sorts), .. }) = order_by {
+        sorts.iter_mut().try_for_each(|sort| OwnExpressions::apply(&mut sort.expr, wrap))?;
+    }
+    Ok(())
+}
+
+/// Whether rows come from anything else than a table that holds them.
+fn is_derived(table: &TableWithJoins) -> bool {
+    let is_stored = |factor: &TableFactor| match factor {
+        TableFactor::Table { name, args: None, .. } => {
+            let last = name.0.last().and_then(ObjectNamePart::as_ident);
+            last.is_some_and(|name| name.value.eq_ignore_ascii_case("events"))
+        }
+        _ => false,
+    };
+    !is_stored(&table.relation) || table.joins.iter().any(|join| !is_stored(&join.relation))
+}
+
+fn wrap(expr: &mut Expr) -> Result<()> {
+    let Expr::Cast { expr: of, .. } = expr else { return Ok(()) };
+    if matches!(**of, Expr::Identifier(_) | Expr::CompoundIdentifier(_)) {
+        *expr = expression(&format!("{VALUE_OF}({expr})"))?;
+    }
+    Ok(())
+}
