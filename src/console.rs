@@ -2,7 +2,7 @@
 //!
 //! `println!` and `eprintln!` panic where the disk behind them is full or the reader of a pipe has gone, and a service must
 //! not end because nobody reads its log; the lints of Cargo.toml forbid them everywhere. What a command was asked for goes
-//! through [`print`], whose failure is the command's. Everything else is best effort, through [`tell`] and [`announce`].
+//! through [`print()`], whose failure is the command's. Everything else is best effort, through [`tell`] and [`announce`].
 //!
 //! A pipe whose reader lives and does not read blocks whoever writes to it. A service calls [`in_background`] first: then a
 //! thread of its own writes, the others only queue lines, and lines past [`MAX_QUEUED_LINES`] are counted and dropped.

@@ -1,7 +1,7 @@
 //! Functions of SQL that are ours: over times in microseconds, integers that tell an overflow, intervals by their length, and
 //! those that other engines have.
 //!
-//! [`rule`] makes every statement compute so, [`function`] is what a function of ours is told by, [`unit`] the arithmetic of
+//! [`rule`] makes every statement compute so, [`function`] is what a function of ours is told by, [`mod@unit`] the arithmetic of
 //! time and [`text`] how times are written. [`spelling`] are the functions that are other expressions.
 
 mod calendar;
