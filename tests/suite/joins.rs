@@ -149,6 +149,13 @@ const CASTS_OF_KEYS: [(&str, &str); 3] = [
     ),
 ];
 
+/// Bug: NOT IN of a constant passed over the nulls of its subquery. Consequence: rows that are not known to differ came through.
+const CONSTANTS_NOT_IN: [(&str, &str); 3] = [
+    ("SELECT count(*) FROM events WHERE 2 NOT IN (SELECT nullif(hour, 0) FROM events)", "0"),
+    ("SELECT count(*) FROM events WHERE 2 NOT IN (SELECT max(hour) FROM events WHERE user_id = 'nobody')", "0"),
+    ("SELECT count(*) FROM events WHERE 2 NOT IN (SELECT hour FROM events)", "5"),
+];
+
 /// Bug: a scan gave its files to the first step of a recursive query alone. Consequence: the recursion ended early, silently.
 const RECURSION: [(&str, &str); 1] = [(
     "WITH RECURSIVE chain AS (SELECT hour AS h FROM events WHERE hour = 0 UNION SELECT e.hour + c.h + 1 FROM chain c JOIN \
@@ -182,6 +189,7 @@ fn joins_and_unions_over_files_and_memory_are_answered_on_any_number_of_threads(
                 .chain(RECURSION)
                 .chain(TOP_OF_UNIONS)
                 .chain(CASTS_OF_KEYS)
+                .chain(CONSTANTS_NOT_IN)
             {
                 assert_eq!(csv(&engine, &snapshot, sql).await, expected, "{threads} threads: {sql}");
             }

@@ -116,12 +116,13 @@ fn needs_nulls(not_in: &InSubquery, plan: &LogicalPlan) -> Result<bool> {
     is_unknown_possible(not_in, input.schema())
 }
 
-/// Whether this depends on the rows around it and may be unknown.
+/// Whether this may be unknown, and DataFusion's own join that knows nulls does not serve: that takes a column of the rows around
+/// it, and a subquery that names none.
 fn is_unknown_possible(in_subquery: &InSubquery, outer: &DFSchema) -> Result<bool> {
     let InSubquery { expr, subquery, negated: _ } = in_subquery;
     let is_nullable =
         expr.nullable(outer)? || subquery.subquery.schema().fields().iter().any(|field| field.is_nullable());
-    Ok(is_nullable && !subquery.outer_ref_columns.is_empty())
+    Ok(is_nullable && (!subquery.outer_ref_columns.is_empty() || expr.column_refs().is_empty()))
 }
 
 /// Rewrites what must be true for a row to stay: there unknown is as good as false.
@@ -146,6 +147,7 @@ fn as_condition(expr: Expr, outer: &DFSchema) -> Result<Expr> {
 /// That the subquery has no row which is equal or unknown.
 fn not_exists(not_in: InSubquery, outer: &DFSchema) -> Result<Expr> {
     let InSubquery { expr, subquery, negated: _ } = not_in;
+    let is_correlated = !subquery.outer_ref_columns.is_empty();
     let rows = Arc::unwrap_or_clone(subquery.subquery);
     let Some(column) = rows.schema().iter().next().map(Expr::from) else {
         return plan_err!("a subquery has no columns");
@@ -154,7 +156,7 @@ fn not_exists(not_in: InSubquery, outer: &DFSchema) -> Result<Expr> {
     let is_counted = rows.exists(|plan| {
         Ok(matches!(plan, LogicalPlan::Aggregate(_) | LogicalPlan::Limit(_) | LogicalPlan::Window(_)))
     })?;
-    if is_counted || expr.exists(|part| Ok(*part == column))? {
+    if is_counted && is_correlated || expr.exists(|part| Ok(*part == column))? {
         return plan_err!("NOT IN with such a subquery of columns around it is not answered here: write NOT EXISTS");
     }
     let value = expr.transform_up(|expr| match expr {
