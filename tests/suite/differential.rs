@@ -269,7 +269,7 @@ async fn theirs(context: &SessionContext, sql: &str) -> Result<Vec<String>, Stri
 
 #[test]
 fn rollups_scans_and_plain_datafusion_agree() {
-    let questions = number_from("HOURGLASS_TEST_QUERIES", 2_000);
+    let questions = number_from("HOURGLASS_TEST_QUERIES", 500);
     let first_seed = number_from("HOURGLASS_TEST_SEED", 1);
     let engine = Arc::new(query_engine(true));
     block_on(async {
