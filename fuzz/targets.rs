@@ -56,7 +56,7 @@ fn with_checksums(mut bytes: Vec<u8>) -> Vec<u8> {
     }
     bytes[..8].copy_from_slice(b"HGLASWAL");
     bytes[16..24].copy_from_slice(&1_u64.to_le_bytes());
-    let mark: [u8; 4] = if bytes[8] < 3 { *b"HGFR" } else { bytes[12..16].try_into().expect("four bytes") };
+    let salt: [u8; 4] = if bytes[8] < 3 { *b"HGFR" } else { bytes[12..16].try_into().expect("four bytes") };
     let header = crc32c::crc32c(&bytes[..32]);
     bytes[32..36].copy_from_slice(&header.to_le_bytes());
     let mut rest = &mut bytes[64..];
@@ -64,7 +64,7 @@ fn with_checksums(mut bytes: Vec<u8>) -> Vec<u8> {
         let most = rest.len() - 24;
         let length = u32::from_le_bytes(rest[4..8].try_into().expect("four bytes")) as usize % (most + 1);
         let (frame, after) = rest.split_at_mut(24 + length);
-        frame[..4].copy_from_slice(&mark);
+        frame[..4].copy_from_slice(&salt);
         frame[4..8].copy_from_slice(&(length as u32).to_le_bytes());
         let crc = crc32c::crc32c_append(crc32c::crc32c(&1_u64.to_le_bytes()), &frame[12..]);
         frame[8..12].copy_from_slice(&crc.to_le_bytes());

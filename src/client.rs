@@ -12,7 +12,7 @@ use ureq::Agent;
 use ureq::http::{Response, StatusCode, header};
 
 use crate::encode::arrow_stream;
-use crate::error::{Bound, Error, Result};
+use crate::error::{Error, Limit, Result};
 use crate::event::EventBatch;
 
 pub use self::sql::{Fault, Reply, SqlClient};
@@ -67,7 +67,7 @@ impl Client {
                 }
             }
         }
-        Err(Error::Busy(Bound::Server))
+        Err(Error::Busy(Limit::Server))
     }
 
     fn refused(&self, status: StatusCode, body: &str) -> Error {
@@ -132,7 +132,7 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
-    use crate::decode::{Format, decode};
+    use crate::decode::{InputFormat, decode};
     use crate::event::EventKind;
 
     #[test]
@@ -180,7 +180,7 @@ mod tests {
         let (url, bodies) = server(vec![busy, busy, stored]);
         Client::new(&url).unwrap().post_events(&events).unwrap();
         for body in bodies.join().unwrap() {
-            assert_eq!(decode(Format::ArrowStream, &body).unwrap(), events);
+            assert_eq!(decode(InputFormat::ArrowStream, &body).unwrap(), events);
         }
     }
 

@@ -145,7 +145,7 @@ fn write_json(out: &mut impl Write, event: Event<'_>) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decode::{self, Format};
+    use crate::decode::{self, InputFormat};
     use crate::event::EventKind;
 
     fn some_events() -> EventBatch {
@@ -181,6 +181,6 @@ mod tests {
     #[test]
     fn a_stream_decodes_to_what_was_encoded() {
         let stream = arrow_stream(&some_events()).unwrap();
-        assert_eq!(decode::decode(Format::ArrowStream, &stream).unwrap(), some_events());
+        assert_eq!(decode::decode(InputFormat::ArrowStream, &stream).unwrap(), some_events());
     }
 }

@@ -190,14 +190,14 @@ impl Content {
 
 /// The events of one request that came with a key: `rows` of a batch from `first` on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Keyed {
+pub struct IdempotencyRange {
     pub first: u32,
     pub rows: u32,
     pub key: Key,
     pub content: Content,
 }
 
-impl Keyed {
+impl IdempotencyRange {
     pub fn range(&self) -> std::ops::Range<usize> {
         self.first as usize..self.first as usize + self.rows as usize
     }
@@ -216,7 +216,7 @@ pub struct EventBatch {
     user_ends: Vec<u32>,
     users: String,
     /// In order, and apart.
-    keyed: Vec<Keyed>,
+    keyed: Vec<IdempotencyRange>,
 }
 
 impl EventBatch {
@@ -251,22 +251,22 @@ impl EventBatch {
         for event in other.iter() {
             self.push(event.timestamp_us, event.user, event.kind);
         }
-        self.keyed.extend(other.keyed.iter().map(|keyed| Keyed { first: keyed.first + before, ..*keyed }));
+        self.keyed.extend(other.keyed.iter().map(|keyed| IdempotencyRange { first: keyed.first + before, ..*keyed }));
     }
 
     /// Puts all events from the `first` on under one key.
     pub fn key_from(&mut self, first: usize, key: Key) {
         let content = Content::of((first..self.len()).map(|i| self.get(i)));
-        self.keyed.push(Keyed { first: first as u32, rows: (self.len() - first) as u32, key, content });
+        self.keyed.push(IdempotencyRange { first: first as u32, rows: (self.len() - first) as u32, key, content });
     }
 
     /// Puts the last event under a key; `content` is that of this event alone.
     pub fn key_last(&mut self, key: Key, content: Content) {
-        self.keyed.push(Keyed { first: self.len() as u32 - 1, rows: 1, key, content });
+        self.keyed.push(IdempotencyRange { first: self.len() as u32 - 1, rows: 1, key, content });
     }
 
     /// The events but for those under keys that `is_kept` refuses; it is asked for each in order.
-    pub fn retain_keyed(&self, mut is_kept: impl FnMut(&Keyed) -> bool) -> EventBatch {
+    pub fn retain_keyed(&self, mut is_kept: impl FnMut(&IdempotencyRange) -> bool) -> EventBatch {
         let mut kept = EventBatch::new();
         let mut row = 0;
         let take = |kept: &mut EventBatch, rows: std::ops::Range<usize>| {
@@ -279,7 +279,7 @@ impl EventBatch {
             if is_kept(keyed) {
                 let first = kept.len() as u32;
                 take(&mut kept, range);
-                kept.keyed.push(Keyed { first, ..*keyed });
+                kept.keyed.push(IdempotencyRange { first, ..*keyed });
             }
         }
         take(&mut kept, row..self.len());
@@ -292,7 +292,7 @@ impl EventBatch {
         kinds: Vec<u8>,
         user_ends: Vec<u32>,
         users: String,
-        keyed: Vec<Keyed>,
+        keyed: Vec<IdempotencyRange>,
     ) -> Result<EventBatch, Rejection> {
         let mut batch = EventBatch { timestamps_us, kinds, user_ends, users, keyed };
         let mut start = 0;
@@ -307,7 +307,7 @@ impl EventBatch {
             return Err(Rejection::new("user", "has bytes left over"));
         }
         let mut row = 0;
-        for Keyed { first, rows, .. } in &batch.keyed {
+        for IdempotencyRange { first, rows, .. } in &batch.keyed {
             match first.checked_add(*rows) {
                 Some(end) if *first >= row && end as usize <= batch.len() => row = end,
                 _ => return Err(Rejection::new("id", "is of events that are not there")),
@@ -369,7 +369,7 @@ impl EventBatch {
         &self.users
     }
 
-    pub fn keyed(&self) -> &[Keyed] {
+    pub fn keyed(&self) -> &[IdempotencyRange] {
         &self.keyed
     }
 }
@@ -469,7 +469,8 @@ mod tests {
         let content = |users: &[&str]| {
             Content::of(users.iter().map(|user| Event { timestamp_us: 1, user, kind: EventKind::Click }))
         };
-        let keyed = |first, rows, id, users: &[&str]| Keyed { first, rows, key: key(id), content: content(users) };
+        let keyed =
+            |first, rows, id, users: &[&str]| IdempotencyRange { first, rows, key: key(id), content: content(users) };
         assert_eq!(kept.keyed(), [keyed(2, 2, "2", &["e", "f"]), keyed(4, 1, "3", &["g"])]);
         let mut twice = kept.clone();
         twice.extend(&kept);

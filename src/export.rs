@@ -6,6 +6,9 @@
 //! the store has now are not written again, for rows are only ever added to an hour.
 
 mod delta;
+mod file;
+
+pub use self::file::ExportedFile;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -14,13 +17,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::decode;
 use crate::error::{Error, Result};
 use crate::hour::{Clock, Hour, SystemClock};
-use crate::query::{Answer, Params, QueryEngine};
+use crate::query::{Params, QueryEngine, ResultStream};
 use crate::rows::{RowFormat, RowWriter};
 use crate::storage::{Engine, EngineOptions, Snapshot};
 
@@ -33,7 +35,7 @@ const ROWS_OF_HOUR: &str =
 
 /// How exported files are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum ExportFormat {
     Parquet,
     /// Hours: a store of its own, whose `events` folder is the Delta table. An answer: a Delta table in the folder itself.
     Delta,
@@ -41,29 +43,14 @@ pub enum Format {
     Ndjson,
 }
 
-impl Format {
+impl ExportFormat {
     fn rows(self) -> (RowFormat, &'static str) {
         match self {
-            Format::Parquet | Format::Delta => (RowFormat::Parquet, "parquet"),
-            Format::Csv => (RowFormat::Csv, "csv"),
-            Format::Ndjson => (RowFormat::Ndjson, "ndjson"),
+            ExportFormat::Parquet | ExportFormat::Delta => (RowFormat::Parquet, "parquet"),
+            ExportFormat::Csv => (RowFormat::Csv, "csv"),
+            ExportFormat::Ndjson => (RowFormat::Ndjson, "ndjson"),
         }
     }
-}
-
-/// A line of the receipt.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ExportedFile {
-    /// Below the folder.
-    pub path: String,
-    pub rows: u64,
-    pub bytes: u64,
-    pub sha256: String,
-    /// The statement, where it is the answer of one, and the store's last LSN then.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub query: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lsn: Option<u64>,
 }
 
 /// What an export did.
@@ -100,13 +87,13 @@ impl Exporter {
         &mut self,
         first: Hour,
         last: Hour,
-        format: Format,
+        format: ExportFormat,
         mut progress: impl FnMut(u64, u64),
     ) -> Result<Summary> {
         let hours = self.snapshot.hours_within(first, last);
         let mut summary = Summary::default();
         let delta = match format {
-            Format::Delta => Some(Engine::open(&self.output, EngineOptions::default())?),
+            ExportFormat::Delta => Some(Engine::open(&self.output, EngineOptions::default())?),
             _ => None,
         };
         for (done, &hour) in (1..).zip(&hours) {
@@ -126,7 +113,7 @@ impl Exporter {
         Ok(summary)
     }
 
-    async fn hour_to_file(&mut self, hour: Hour, format: Format, summary: &mut Summary) -> Result<()> {
+    async fn hour_to_file(&mut self, hour: Hour, format: ExportFormat, summary: &mut Summary) -> Result<()> {
         let (rows_format, extension) = format.rows();
         let path = format!("{}/events.{extension}", hour.partition_path());
         let rows = self.snapshot.counts(hour, hour).events();
@@ -167,12 +154,12 @@ impl Exporter {
     }
 
     /// Exports the answer of a statement as one file.
-    pub async fn answer(&mut self, sql: &str, format: Format) -> Result<Summary> {
+    pub async fn answer(&mut self, sql: &str, format: ExportFormat) -> Result<Summary> {
         let (rows_format, extension) = format.rows();
         let lsn = self.snapshot.active.last_lsn;
         // A file of a Delta table never changes under its name.
         let path = match format {
-            Format::Delta => format!("rows-{}.{extension}", answer_name(sql, lsn)),
+            ExportFormat::Delta => format!("rows-{}.{extension}", answer_name(sql, lsn)),
             _ => format!("rows.{extension}"),
         };
         let mut summary = Summary::default();
@@ -184,7 +171,7 @@ impl Exporter {
         let answer = self.query.run_text(&mut session, &self.snapshot, sql, Params::None).await?;
         let (file, schema) = self.write(answer, &path, rows_format).await?;
         let file = ExportedFile { query: Some(sql.to_string()), lsn: Some(lsn), ..file };
-        if format == Format::Delta {
+        if format == ExportFormat::Delta {
             delta::replace(&self.output, &schema, &file, SystemClock.now_us() / 1_000).await?;
         }
         summary.add(&file);
@@ -192,7 +179,7 @@ impl Exporter {
         Ok(summary)
     }
 
-    async fn rows_of(&self, hour: Hour) -> Result<Answer> {
+    async fn rows_of(&self, hour: Hour) -> Result<ResultStream> {
         let instant = |us: i64| datafusion::scalar::ScalarValue::TimestampMicrosecond(Some(us), Some("UTC".into()));
         let bounds = [("start", hour.start_us()), ("end", hour.end_us())];
         let params = Params::Named(bounds.map(|(name, us)| (name.to_string(), instant(us))).into());
@@ -200,7 +187,12 @@ impl Exporter {
     }
 
     /// Writes a file whole under a temporary name, syncs it and gives it its own; tells its columns, too.
-    async fn write(&self, mut answer: Answer, path: &str, format: RowFormat) -> Result<(ExportedFile, SchemaRef)> {
+    async fn write(
+        &self,
+        mut answer: ResultStream,
+        path: &str,
+        format: RowFormat,
+    ) -> Result<(ExportedFile, SchemaRef)> {
         let target = self.output.join(path);
         let folder = target.parent().expect("a file lies in a folder");
         fs::create_dir_all(folder).map_err(Error::io(folder, "create"))?;

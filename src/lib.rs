@@ -28,7 +28,7 @@
 //!    flushed or appended meanwhile, the statement sees one state.
 //! 2. It is parsed, refused unless it only reads, and planned by DataFusion on threads of its own. Hours are chosen from the
 //!    file index in memory; what whole hours' counters answer exactly becomes a rollup, distinct users a merge of runs.
-//! 3. Rows stream to who asked; [`query::Receipt`] counts partitions, files, bytes and time. Dropping the answer cancels it.
+//! 3. Rows stream to who asked; [`query::StatsRecorder`] counts partitions, files, bytes and time. Dropping the answer cancels it.
 //!
 //! # Invariants
 //!

@@ -77,7 +77,7 @@ impl Histogram {
     }
 
     /// Observes a time.
-    pub fn took(&self, time: Duration) {
+    pub fn observe_duration(&self, time: Duration) {
         self.observe(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
     }
 
@@ -129,9 +129,9 @@ mod tests {
         let histogram = Histogram::of_times();
         let mut registry = Registry::default();
         registry.register("took_seconds", "Time", histogram.clone());
-        histogram.took(Duration::from_micros(250));
-        histogram.took(Duration::from_micros(251));
-        histogram.took(Duration::from_secs(100));
+        histogram.observe_duration(Duration::from_micros(250));
+        histogram.observe_duration(Duration::from_micros(251));
+        histogram.observe_duration(Duration::from_secs(100));
         let mut text = String::new();
         encode(&mut text, &registry).unwrap();
         let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));

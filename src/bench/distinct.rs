@@ -9,9 +9,10 @@ use arrow::array::RecordBatch;
 use datafusion::prelude::SessionContext;
 
 use super::data::{self, Tallies, roomy};
+use super::harness::{Options, Steps, check, wait};
+use super::plain;
 use super::report::{Cell, Plot, Report, Section};
 use super::stats::Samples;
-use super::{Options, Steps, check, plain, wait};
 use crate::error::{Error, Result};
 use crate::hour::Hour;
 use crate::query::{Params, QueryEngine, QueryOptions};

@@ -1,6 +1,7 @@
 //! A report as one page of HTML that needs nothing else: tables, and plots as SVG.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use plotters::coord::Shift;
 use plotters::coord::ranged1d::{AsRangedCoord, Ranged, ValueFormatter};
@@ -33,9 +34,20 @@ svg{max-width:100%;height:auto;background:#fff;margin:.7rem 0}
 code{font-size:.9em}
 .scroll{overflow-x:auto}";
 
+/// Writes the report as JSON and as a page to `dir`, named after the benchmark.
+pub(super) fn write(report: &Report, dir: &Path) -> Result<()> {
+    std::fs::create_dir_all(dir).map_err(Error::io(dir, "create"))?;
+    let json = serde_json::to_vec_pretty(report).expect("a report is plain data");
+    for (extension, bytes) in [("json", json), ("html", page(report)?.into_bytes())] {
+        let path = dir.join(format!("{}.{extension}", report.bench));
+        std::fs::write(&path, bytes).map_err(Error::io(&path, "write"))?;
+    }
+    Ok(())
+}
+
 /// # Errors
 /// When a plot cannot be drawn.
-pub fn page(report: &Report) -> Result<String> {
+fn page(report: &Report) -> Result<String> {
     let title = format!("hourglass bench {}", escape(&report.bench));
     let mut page = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \

@@ -14,12 +14,12 @@ use rand_chacha::rand_core::SeedableRng;
 
 use super::data::{self, Tallies};
 use super::disk::Written;
+use super::harness::{Options, Steps, check, wait};
 use super::load::{self, Outcome, Span};
 use super::report::{Cell, Plot, Report, Section, Sign, digits};
 use super::server::{Hourglass, Server};
 use super::stats::Samples;
 use super::visitors::{self, GET, POST, Traffic, USERS, Visitors, tally};
-use super::{Options, Steps, check, wait};
 use crate::error::Result;
 use crate::generate::Workload;
 use crate::hour::{Clock, Hour, SystemClock};
@@ -70,7 +70,7 @@ impl Plan {
 struct Session {
     plan: Plan,
     hourglass: Hourglass,
-    ceiling: Server,
+    baseline: Server,
     hot: Hour,
     past: Vec<Hour>,
     /// Everything stored and acknowledged.
@@ -117,8 +117,8 @@ impl Session {
         let hot = SystemClock.hour();
         let current = data::workload(hot, 1, plan.hot_events, USERS, seed);
         wait(data::load(&hourglass.engine, &current, |batch| expected.add(batch)))??;
-        let (ceiling, random) = (Server::ceiling()?, ChaCha8Rng::seed_from_u64(seed));
-        let session = Session { plan, hourglass, ceiling, hot, past, expected, random, unanswered: 0 };
+        let (baseline, random) = (Server::baseline()?, ChaCha8Rng::seed_from_u64(seed));
+        let session = Session { plan, hourglass, baseline, hot, past, expected, random, unanswered: 0 };
         steps.next("comparing every hour");
         session.check()?;
         Ok(session)
@@ -139,7 +139,7 @@ impl Session {
     /// One turn of closed loop: on the bare handler, or on hourglass, whose acknowledged events are then expected.
     fn turn(&mut self, bare: bool, traffic: Traffic, connections: usize) -> Result<(Outcome, Written)> {
         let before = self.hourglass.disk.written();
-        let server = if bare { self.ceiling.address } else { self.hourglass.server.address };
+        let server = if bare { self.baseline.address } else { self.hourglass.server.address };
         let acknowledged = Vec::with_capacity(1 << 20);
         let mut visitors =
             Visitors { traffic, random: &mut self.random, hot: self.hot, past: &self.past, acknowledged };

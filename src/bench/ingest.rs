@@ -8,10 +8,11 @@ use futures::stream::{FuturesUnordered, StreamExt};
 
 use super::data::{self, Tallies, roomy};
 use super::disk::{Counters, Written, forget_pages};
+use super::harness::{Options, Steps, check, wait};
 use super::process::{self, Served};
 use super::report::{Cell, Report, Section, Sign, digits};
 use super::stats::Samples;
-use super::{Options, Steps, check, visitors, wait};
+use super::visitors;
 use crate::decode::BATCH_EVENTS;
 use crate::encode::FileWriter;
 use crate::error::{Error, Result};

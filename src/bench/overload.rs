@@ -12,12 +12,13 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use super::data::Tallies;
+use super::harness::{Options, Steps};
 use super::load::{self, Outcome, Span};
 use super::process::Served;
 use super::report::{Cell, Report, Section, Sign, digits};
 use super::stats::Samples;
+use super::visitors;
 use super::visitors::{POST, Traffic, Visitors, tally};
-use super::{Options, Steps, visitors};
 use crate::error::{Error, Result};
 use crate::hour::{Clock, Hour, SystemClock};
 use crate::text::thousands;

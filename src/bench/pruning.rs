@@ -11,10 +11,11 @@ use datafusion::prelude::SessionContext;
 
 use super::data::{self, Tallies};
 use super::disk::forget_pages;
+use super::harness::{Options, Steps, check, wait};
+use super::plain;
 use super::process::Served;
 use super::report::{Cell, Plot, Report, Section, Sign};
 use super::stats::Samples;
-use super::{Options, Steps, check, plain, wait};
 use crate::error::{Error, Result};
 use crate::generate::Workload;
 use crate::hour::Hour;
@@ -202,7 +203,7 @@ fn goals(report: &mut Report, way: Way, shape: Shape, asked: &Asked) {
 struct Store {
     dir: PathBuf,
     /// How long one question is asked again and again.
-    patience: Duration,
+    timeout: Duration,
     shape: Shape,
     hour: [i64; 3],
     day: [i64; 3],
@@ -210,7 +211,7 @@ struct Store {
 
 impl Store {
     fn write(shape: Shape, options: &Options, dir: &Path) -> Result<Store> {
-        let (seed, patience) = (options.seed, Duration::from_millis(if options.quick { 300 } else { 3_000 }));
+        let (seed, timeout) = (options.seed, Duration::from_millis(if options.quick { 300 } else { 3_000 }));
         let engine = Engine::open(dir, data::roomy())?;
         let events = shape.hours * EVENTS_AN_HOUR;
         let whole = data::workload(FIRST, shape.hours, events, USERS, seed);
@@ -234,7 +235,7 @@ impl Store {
             let numbers = tallies.total(first, last).numbers();
             [numbers.unique_users, numbers.clicks, numbers.impressions].map(|n| n as i64)
         };
-        Ok(Store { dir: dir.into(), patience, shape, hour: numbers(HOUR, HOUR), day: numbers(DAY.0, DAY.1) })
+        Ok(Store { dir: dir.into(), timeout, shape, hour: numbers(HOUR, HOUR), day: numbers(DAY.0, DAY.1) })
     }
 
     fn open(&self, cold: bool) -> Result<(Arc<Snapshot>, f64)> {
@@ -265,14 +266,14 @@ impl Store {
         Ok((cells, snapshot.file_count, memory))
     }
 
-    /// Asks cold, checks the answer, then asks warm as often as patience allows.
+    /// Asks cold, checks the answer, then asks warm as often as timeout allows.
     fn ask(&self, way: Way, first: Hour, last: Hour) -> Result<Asked> {
         let sql = question(way, first, last);
         let expected = if first == last { self.hour } else { self.day };
         let mut cold = Samples::default();
         let begun = Instant::now();
         let (mut asker, mut cost) = (None, Cost::default());
-        while cold.len() < 3 && (cold.len() == 0 || begun.elapsed() < self.patience) {
+        while cold.len() < 3 && (cold.len() == 0 || begun.elapsed() < self.timeout) {
             let asked = Asker::new(way, self.open(true)?.0)?;
             let (ms, answer, counted) = asked.ask(&sql)?;
             check(&format!("{} of {} partitions", way.name(), self.shape.name()), &answer, &expected)?;
@@ -281,7 +282,7 @@ impl Store {
         }
         let asker = asker.expect("asked at least once");
         let (mut warm, begun) = (Samples::default(), Instant::now());
-        while warm.len() < MOST_QUESTIONS && (warm.len() == 0 || begun.elapsed() < self.patience) {
+        while warm.len() < MOST_QUESTIONS && (warm.len() == 0 || begun.elapsed() < self.timeout) {
             let (ms, answer, _) = asker.ask(&sql)?;
             check("the same question again", &answer, &expected)?;
             warm.push(ms);
@@ -343,16 +344,16 @@ impl Asker {
                 let mut session = engine.new_session();
                 settings.iter().try_for_each(|(name, value)| session.set(name, value))?;
                 let started = Instant::now();
-                let (receipt, batches) = wait(async {
+                let (recorder, batches) = wait(async {
                     let answer = engine.run_text(&mut session, snapshot, sql, Params::None).await?;
-                    let receipt = answer.receipt.clone();
-                    Ok::<_, Error>((receipt, answer.collect().await?))
+                    let recorder = answer.recorder.clone();
+                    Ok::<_, Error>((recorder, answer.collect().await?))
                 })??;
                 let ms = ms_since(started);
-                let figures = receipt.figures();
+                let figures = recorder.stats();
                 let considered = Some(if figures.rollup { 0 } else { figures.files_chosen });
                 let (opened, bytes, listings) =
-                    (receipt.reads.files(), receipt.reads.bytes(), receipt.reads.listings());
+                    (recorder.reads.files(), recorder.reads.bytes(), recorder.reads.listings());
                 Ok((ms, plain::numbers(&batches)?, Cost { considered, opened, bytes, listings }))
             }
             Asker::Plain { context, reads, runtime } => {

@@ -1,16 +1,16 @@
 //! What a run says: sections of tables and plots, for the terminal, as JSON, and as a page ([`super::html`]).
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use comfy_table::{CellAlignment, Table, TableComponent, presets};
 use serde::{Deserialize, Serialize};
 
+use super::harness::Options;
 use super::machine::Machine;
 use super::stats::Samples;
-use super::{Options, html};
 use crate::error::{Error, Result};
 use crate::text;
 
@@ -205,16 +205,6 @@ impl Report {
 
     pub(super) fn ended(&mut self) {
         self.seconds = self.clock.elapsed().as_secs_f64();
-    }
-
-    pub(super) fn write(&self, dir: &Path) -> Result<()> {
-        std::fs::create_dir_all(dir).map_err(Error::io(dir, "create"))?;
-        let json = serde_json::to_vec_pretty(self).expect("a report is plain data");
-        for (extension, bytes) in [("json", json), ("html", html::page(self)?.into_bytes())] {
-            let path = dir.join(format!("{}.{extension}", self.bench));
-            std::fs::write(&path, bytes).map_err(Error::io(&path, "write"))?;
-        }
-        Ok(())
     }
 
     /// The report as text for a terminal or a pipe.

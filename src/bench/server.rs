@@ -51,8 +51,8 @@ impl Server {
     }
 
     /// The bare handler.
-    pub fn ceiling() -> Result<Server> {
-        Server::start(http::ceiling)
+    pub fn baseline() -> Result<Server> {
+        Server::start(http::baseline)
     }
 }
 

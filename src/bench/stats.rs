@@ -1,4 +1,4 @@
-//! Figures of repeated measurements: the median and the quartiles around it, which one slow round does not move.
+//! QueryStats of repeated measurements: the median and the quartiles around it, which one slow round does not move.
 
 /// Measurements of one thing, in the order of their size.
 #[derive(Clone, Debug, Default)]

@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::RngCore;
 
-use super::check;
 use super::data::{self, Tallies};
+use super::harness::check;
 use super::load::{self, Requests};
 use crate::error::Result;
 use crate::event::EventKind;

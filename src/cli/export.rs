@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::console;
 use crate::error::{Error, Result};
 use crate::event::parse_time;
-use crate::export::{Exporter, Format, RECEIPT, Summary};
+use crate::export::{ExportFormat, Exporter, RECEIPT, Summary};
 use crate::hour::{HOUR_US, Hour};
 use crate::query::{QueryEngine, QueryOptions};
 use crate::storage::vfs::{Disk, Vfs};
@@ -67,13 +67,13 @@ enum FormatArg {
     Ndjson,
 }
 
-impl From<FormatArg> for Format {
-    fn from(format: FormatArg) -> Format {
+impl From<FormatArg> for ExportFormat {
+    fn from(format: FormatArg) -> ExportFormat {
         match format {
-            FormatArg::Parquet => Format::Parquet,
-            FormatArg::Delta => Format::Delta,
-            FormatArg::Csv => Format::Csv,
-            FormatArg::Ndjson => Format::Ndjson,
+            FormatArg::Parquet => ExportFormat::Parquet,
+            FormatArg::Delta => ExportFormat::Delta,
+            FormatArg::Csv => ExportFormat::Csv,
+            FormatArg::Ndjson => ExportFormat::Ndjson,
         }
     }
 }

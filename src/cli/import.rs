@@ -9,7 +9,7 @@ use futures::stream::{self, Stream, StreamExt};
 use indicatif::ProgressBar;
 
 use super::load::{Sink, SinkArgs, ahead, print_summary, progress_bar, runtime};
-use crate::decode::{ColumnNames, DecodeError, Format, Options, parse_delimiter, read_file};
+use crate::decode::{ColumnNames, DecodeError, InputFormat, Options, parse_delimiter, read_file};
 use crate::error::{Error, Result};
 use crate::event::{EventBatch, TimestampUnit};
 use crate::text::visible;
@@ -102,13 +102,13 @@ fn parse_unit(text: &str) -> Result<TimestampUnit, String> {
 }
 
 impl ReadArgs {
-    fn format(&self) -> Option<Format> {
+    fn format(&self) -> Option<InputFormat> {
         self.format.map(|format| match format {
-            FileFormat::Csv => Format::Csv,
-            FileFormat::Tsv | FileFormat::Text => Format::Tsv,
-            FileFormat::Ndjson => Format::Ndjson,
-            FileFormat::Arrow => Format::ArrowStream,
-            FileFormat::Parquet => Format::Parquet,
+            FileFormat::Csv => InputFormat::Csv,
+            FileFormat::Tsv | FileFormat::Text => InputFormat::Tsv,
+            FileFormat::Ndjson => InputFormat::Ndjson,
+            FileFormat::Arrow => InputFormat::ArrowStream,
+            FileFormat::Parquet => InputFormat::Parquet,
         })
     }
 

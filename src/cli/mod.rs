@@ -8,8 +8,8 @@ use crate::config::unknown_variables;
 use crate::console;
 use crate::error::{Error, Result};
 
+mod baseline;
 mod bench;
-mod ceiling;
 mod config;
 mod export;
 mod generate;
@@ -77,7 +77,7 @@ enum Command {
     /// Ask a running server whether it is ready: exit code 0 or 1.
     Healthcheck(healthcheck::Args),
     #[command(hide = true)]
-    Ceiling(ceiling::Args),
+    Baseline(baseline::Args),
 }
 
 /// The whole command: arguments, run, and what is said of a failure.
@@ -121,7 +121,7 @@ impl Cli {
             Command::Bench(args) => bench::run(args)?,
             Command::Config(args) => config::run(args)?,
             Command::Healthcheck(args) => return healthcheck::run(args),
-            Command::Ceiling(args) => ceiling::run(args)?,
+            Command::Baseline(args) => baseline::run(args)?,
         }
         Ok(ExitCode::SUCCESS)
     }

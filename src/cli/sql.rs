@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::error::Result;
-use crate::shell::{Failed, Flow, Format, Shell, Target, interact};
+use crate::shell::{DisplayFormat, Failed, Flow, Shell, Target, interact};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -49,8 +49,8 @@ pub struct Args {
     file: Vec<PathBuf>,
 
     /// How to show answers
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = DisplayFormat::Table)]
+    format: DisplayFormat,
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {

@@ -39,7 +39,7 @@ pub fn run(args: Args) -> Result<()> {
     })
 }
 
-/// Figures of the files: how many, their rows and bytes.
+/// QueryStats of the files: how many, their rows and bytes.
 fn files(store: &ReadOnly) -> (u64, u64, u64) {
     let files = store.snapshot.files.values().flat_map(|hour| &hour.files);
     files.fold((0, 0, 0), |(n, rows, bytes), file| (n + 1, rows + file.rollup.rows(), bytes + file.bytes))

@@ -25,9 +25,9 @@ It reads every frame of the write-ahead log, every commit and checkpoint of the 
 data files, and compares them: checksums, counters, hours, log sequence numbers (LSN). What is damaged is told with its \
 place, the events it touches, and what to do.
 
---repair moves aside what is damaged or left over and that no acknowledged event depends on: a checkpoint whose commits \
+--repair moves to quarantine what is damaged or left over and that no acknowledged event depends on: a checkpoint whose commits \
 are all there, a log segment whose events are all in the table, files of a flush that did not end. They go to \
-DIR/aside/TIME, under the same names. Nothing is ever deleted, and nothing else is changed.
+DIR/quarantine/TIME, under the same names. Nothing is ever deleted, and nothing else is changed.
 
 Exit code: 0 all is sound, 1 something is damaged, 66 no store there, 75 a repair while a server runs.")]
 pub struct Args {
@@ -35,7 +35,7 @@ pub struct Args {
     #[arg(long, env = "HOURGLASS_DATA_DIR", default_value = "data/store", value_name = "DIR")]
     data_dir: PathBuf,
 
-    /// Move aside what is damaged or left over and not needed
+    /// Move to quarantine what is damaged or left over and not needed
     #[arg(long)]
     repair: bool,
 

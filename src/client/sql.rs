@@ -17,7 +17,7 @@ use ureq::http::{HeaderMap, Response, StatusCode};
 
 use super::{CONNECT_TIMEOUT, Problem, base_url};
 use crate::error::{Error, Result};
-use crate::query::{Figures, Library};
+use crate::query::{QueryStats, SavedQueries};
 
 /// Batches that are read ahead of who takes them.
 const BATCHES_AHEAD: usize = 2;
@@ -48,7 +48,7 @@ pub struct Reply {
     pub schema: SchemaRef,
     /// What the statement cost, where the answer was short enough for the server to know before it sent it. A longer one
     /// has it in trailers, which this client cannot see.
-    pub figures: Option<Figures>,
+    pub figures: Option<QueryStats>,
     batches: mpsc::Receiver<Result<RecordBatch>>,
     _line: HangUp,
 }
@@ -70,7 +70,7 @@ impl Drop for HangUp {
     }
 }
 
-type Head = Result<(SchemaRef, Option<Figures>), Fault>;
+type Head = Result<(SchemaRef, Option<QueryStats>), Fault>;
 
 impl SqlClient {
     /// A client of the server at `url`, such as `http://localhost:8080`. Connects to nothing yet.
@@ -104,7 +104,7 @@ impl SqlClient {
     }
 
     /// The server's library of statements. Blocks its thread.
-    pub fn library(&self) -> Result<Library> {
+    pub fn library(&self) -> Result<SavedQueries> {
         let url = format!("{}/queries", self.base_url);
         let config = Agent::config_builder().http_status_as_error(false).timeout_global(Some(CONNECT_TIMEOUT));
         let answered = config.build().new_agent().get(&url).call();
@@ -152,7 +152,7 @@ const JSON: &str = "application/json";
 
 type Reader = StreamReader<BufReader<ureq::BodyReader<'static>>>;
 
-fn open(url: &str, mut response: Response<ureq::Body>) -> Result<(Option<Figures>, Reader), Fault> {
+fn open(url: &str, mut response: Response<ureq::Body>) -> Result<(Option<QueryStats>, Reader), Fault> {
     if !response.status().is_success() {
         let text = response.body_mut().read_to_string().unwrap_or_default();
         return Err(refused(url, response.status(), &text));
@@ -188,7 +188,7 @@ fn cut_off(url: &str, error: arrow::error::ArrowError) -> Error {
 }
 
 /// The receipt in the headers, where it is there.
-fn figures(headers: &HeaderMap) -> Option<Figures> {
+fn figures(headers: &HeaderMap) -> Option<QueryStats> {
     let item = |header: &str, key: &str| {
         let value = headers.get(header)?.to_str().ok()?;
         value.split([',', ';']).find_map(|item| item.trim().strip_prefix(key)?.strip_prefix('='))?.parse::<f64>().ok()
@@ -201,7 +201,7 @@ fn figures(headers: &HeaderMap) -> Option<Figures> {
     };
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let files = count("hourglass-files", "considered")?;
-    Some(Figures {
+    Some(QueryStats {
         partitions: count("hourglass-partitions", "considered")?,
         partitions_read: count("hourglass-partitions", "read")?,
         files,

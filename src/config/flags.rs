@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgMatches, Command, FromArgMatches, value_parser};
 
-use super::{ENV_PREFIX, Resolved, SETTINGS, resolve};
+use super::resolve::{self, Resolved, resolve};
+use super::settings::{ENV_PREFIX, SETTINGS, env_name};
 use crate::error::{Error, Result};
 
 /// What the command line says: `--config FILE`, and the text of each setting that was given.
@@ -28,7 +29,7 @@ impl Flags {
             .filter_map(|(name, text)| Some((name.into_string().ok()?, text.to_string_lossy().into_owned())))
             .filter(|(name, _)| name.starts_with(ENV_PREFIX))
             .collect();
-        let named = env.get(&super::env_name("config")).filter(|path| !path.is_empty());
+        let named = env.get(&env_name("config")).filter(|path| !path.is_empty());
         let path = self.config.clone().or(named.map(PathBuf::from));
         let text = match &path {
             Some(path) => Some(std::fs::read_to_string(path).map_err(|cause| {

@@ -1,35 +1,13 @@
 //! Flags, environment and file made into one [`Config`], as a pure function.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::{Config, ENV_PREFIX, SETTINGS, Setting, Value, env_name};
+use super::settings::{Config, ENV_PREFIX, SETTINGS, Setting, env_name};
+use super::source::Source;
 use crate::error::{Error, Result};
 use crate::query::{self, QueryOptions};
 use crate::text::edits;
-
-/// Where the value of a setting came from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// `--listen`
-    Flag(String),
-    /// `HOURGLASS_LISTEN`
-    Env(String),
-    File(PathBuf),
-    Default,
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Source::Flag(flag) => f.write_str(flag),
-            Source::Env(name) => f.write_str(name),
-            Source::File(path) => path.display().fmt(f),
-            Source::Default => f.write_str("default"),
-        }
-    }
-}
 
 /// The settings and where each came from.
 #[derive(Clone, Debug)]
@@ -125,12 +103,6 @@ fn nearest_name<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<
     let name = name.to_ascii_uppercase();
     let near = names.map(|known| (edits(&name, known), known)).min()?;
     (near.0 <= near.1.len().div_ceil(3)).then_some(near.1)
-}
-
-pub(super) fn parse<T: Value>(key: &str, text: &str, source: &Source) -> Result<T> {
-    T::parse(text).ok_or_else(|| {
-        Error::Config(format!("{key}: {text:?} (from {source}) is not accepted; expected {}", T::ACCEPTS))
-    })
 }
 
 /// The file's keys with their values as the text a flag would carry.

@@ -12,8 +12,8 @@ use arrow::datatypes::{
 use uuid::Uuid;
 
 use super::columns::COLUMNS;
+use super::format::{BATCH_EVENTS, DecodeError};
 use super::options::Options;
-use super::{BATCH_EVENTS, DecodeError};
 use crate::event::{
     EventBatch, EventKind, MAX_USER_BYTES, Rejection, TimestampRules, check_event, check_user, shown_bytes,
 };

@@ -3,9 +3,9 @@
 use std::io::BufRead;
 
 use super::columns::COLUMNS;
+use super::format::{BATCH_EVENTS, DecodeError, next_batch};
 use super::options::Options;
 use super::records::{Dialect, Records};
-use super::{BATCH_EVENTS, DecodeError, next_batch};
 use crate::event::{EventBatch, EventKind, Rejection, TimestampRules, check_event, check_user, shown_bytes};
 
 /// What may stand between the fields of a CSV whose header says so. A comma comes first.

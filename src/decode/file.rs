@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{DecodeError, Encoding, Format, Options, csv, ndjson, parquet, stream};
+use super::format::{DecodeError, Encoding, InputFormat};
+use super::{Options, csv, ndjson, parquet, stream};
 use crate::error::{Error, Result};
 use crate::event::EventBatch;
 
@@ -65,22 +66,22 @@ impl Iterator for FileReader {
 /// Opens a file of the format that is told or that its extensions name: `.csv`, `.tsv`, `.ndjson`, `.jsonl`, `.json`,
 /// `.arrow`, `.arrows` and `.feather`, each plain or with `.gz` or `.zst` behind it, and `.parquet`. Reads the header and checks
 /// its columns, and no row.
-pub fn read_file(path: &Path, told: Option<Format>, options: &Options) -> Result<FileReader> {
+pub fn read_file(path: &Path, told: Option<InputFormat>, options: &Options) -> Result<FileReader> {
     let unknown = || {
         let known =
             ".csv, .tsv, .ndjson, .jsonl, .json, .arrow, .arrows, .feather (each also with .gz or .zst) or .parquet";
         Error::Invalid(format!("{}: the name must end in {known}, or --format must say what it is", path.display()))
     };
-    let format = told.or_else(|| Format::from_path(path)).ok_or_else(unknown)?;
+    let format = told.or_else(|| InputFormat::from_path(path)).ok_or_else(unknown)?;
     let is_plain = options.header && options.delimiter.is_none();
-    if !is_plain && !matches!(format, Format::Csv | Format::Tsv) {
+    if !is_plain && !matches!(format, InputFormat::Csv | InputFormat::Tsv) {
         return Err(Error::Invalid(format!("{}: --no-header and --delimiter are for CSV and TSV", path.display())));
     }
     let encoding = Encoding::from_path(path);
     let file = File::open(path).map_err(Error::io(path, "open"))?;
     let opened = match (format, encoding) {
-        (Format::Parquet, Encoding::Identity) => open_parquet(file, options),
-        (Format::Parquet, _) => return Err(unknown()),
+        (InputFormat::Parquet, Encoding::Identity) => open_parquet(file, options),
+        (InputFormat::Parquet, _) => return Err(unknown()),
         _ => open_bytes(file, format, encoding, options),
     };
     opened.map_err(|error| error.in_file(path))
@@ -95,7 +96,12 @@ fn open_parquet(file: File, options: &Options) -> Result<FileReader, DecodeError
     Ok(FileReader { batches: Box::new(batches), progress, failed: false })
 }
 
-fn open_bytes(file: File, format: Format, encoding: Encoding, options: &Options) -> Result<FileReader, DecodeError> {
+fn open_bytes(
+    file: File,
+    format: InputFormat,
+    encoding: Encoding,
+    options: &Options,
+) -> Result<FileReader, DecodeError> {
     let progress = Progress::new(file.metadata().map_err(DecodeError::Io)?.len());
     let counted = BufReader::with_capacity(256 << 10, Counted { input: file, progress: progress.clone() });
     let bytes: Box<dyn BufRead + Send> = match encoding {
@@ -107,11 +113,11 @@ fn open_bytes(file: File, format: Format, encoding: Encoding, options: &Options)
         }
     };
     let batches: Box<dyn Iterator<Item = Result<EventBatch, DecodeError>> + Send> = match format {
-        Format::Ndjson => Box::new(ndjson::Reader::new(bytes, options)),
-        Format::Csv => Box::new(csv::Reader::csv(bytes, options)?),
-        Format::Tsv => Box::new(csv::Reader::tsv(bytes, options)?),
-        Format::ArrowStream => Box::new(stream::Reader::new(bytes, options)?),
-        Format::Parquet => unreachable!("Parquet is read by its footer, not as a stream"),
+        InputFormat::Ndjson => Box::new(ndjson::Reader::new(bytes, options)),
+        InputFormat::Csv => Box::new(csv::Reader::csv(bytes, options)?),
+        InputFormat::Tsv => Box::new(csv::Reader::tsv(bytes, options)?),
+        InputFormat::ArrowStream => Box::new(stream::Reader::new(bytes, options)?),
+        InputFormat::Parquet => unreachable!("Parquet is read by its footer, not as a stream"),
     };
     Ok(FileReader { batches, progress, failed: false })
 }

@@ -11,7 +11,7 @@
 
 use arrow::ipc::{MessageHeader, RecordBatch, root_as_message};
 
-use super::DecodeError;
+use super::format::DecodeError;
 
 const CONTINUATION: i32 = -1;
 
@@ -87,7 +87,7 @@ mod tests {
     use arrow::ipc::writer::{IpcWriteOptions, StreamWriter};
 
     use super::*;
-    use crate::decode::{Format, decode};
+    use crate::decode::{InputFormat, decode};
     use crate::encode::record_batch;
     use crate::event::{EventBatch, EventKind};
 
@@ -110,7 +110,7 @@ mod tests {
         assert!(check_sizes(&stream, 1 << 20).is_ok());
         let error = check_sizes(&stream, 900_000).unwrap_err();
         assert!(matches!(error, DecodeError::TooLarge { limit: 900_000 }));
-        assert_eq!(decode(Format::ArrowStream, &stream).unwrap(), events);
+        assert_eq!(decode(InputFormat::ArrowStream, &stream).unwrap(), events);
     }
 
     /// Bug: 2 GiB were allocated for a body of 20 bytes. Consequence: where that much is not to be had, the process
@@ -134,10 +134,10 @@ mod tests {
         for compression in [None, Some(CompressionType::LZ4_FRAME)] {
             let (_, stream) = stream_of(20, compression);
             for cut in (0..stream.len()).step_by(97) {
-                let _ = decode(Format::ArrowStream, &stream[..cut]);
+                let _ = decode(InputFormat::ArrowStream, &stream[..cut]);
                 let mut flipped = stream.clone();
                 flipped[cut] ^= 0x55;
-                let _ = decode(Format::ArrowStream, &flipped);
+                let _ = decode(InputFormat::ArrowStream, &flipped);
             }
         }
     }

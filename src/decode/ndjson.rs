@@ -10,8 +10,8 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Vis
 use serde_json::error::Category;
 
 use super::columns::COLUMNS;
+use super::format::{BATCH_EVENTS, BYTE_ORDER_MARK, DecodeError, check_text, next_batch};
 use super::options::Options;
-use super::{BATCH_EVENTS, BYTE_ORDER_MARK, DecodeError, check_text, next_batch};
 use crate::event::{EventBatch, EventKind, TimestampRules, check_event, check_user};
 
 /// The longest line, so that a file without line ends is refused instead of read into memory.

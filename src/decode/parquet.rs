@@ -15,8 +15,8 @@ use parquet::file::reader::ChunkReader;
 use parquet::schema::types::Type;
 
 use super::arrow::{Columns, append_limited, to_events};
+use super::format::{BATCH_EVENTS, DecodeError};
 use super::options::Options;
-use super::{BATCH_EVENTS, DecodeError};
 use crate::event::EventBatch;
 
 /// The rows of a Parquet file, a record batch at a time.

@@ -13,7 +13,7 @@
 use std::io::{BufRead, Read};
 use std::ops::Range;
 
-use super::{BYTE_ORDER_MARK, DecodeError, check_text};
+use super::format::{BYTE_ORDER_MARK, DecodeError, check_text};
 
 /// The longest record, so that a quote that nobody closes is refused instead of read into memory.
 const MAX_RECORD_BYTES: usize = 1 << 20;

@@ -12,8 +12,9 @@ use arrow::ipc::reader::StreamReader;
 use arrow::ipc::root_as_footer;
 
 use super::arrow::{Columns, append_limited, to_events};
+use super::format::{BATCH_EVENTS, DecodeError};
+use super::ipc;
 use super::options::Options;
-use super::{BATCH_EVENTS, DecodeError, ipc};
 use crate::event::EventBatch;
 
 /// What a file begins with, padded by zeros to eight bytes or a multiple of them, and ends with.

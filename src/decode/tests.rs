@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use std::io::Write;
 
 use super::*;
@@ -12,11 +14,11 @@ fn events(rows: &[(i64, &str, EventKind)]) -> EventBatch {
 }
 
 fn ndjson(text: &str) -> Result<EventBatch, String> {
-    decode(Format::Ndjson, text.as_bytes()).map_err(|error| error.to_string())
+    decode(InputFormat::Ndjson, text.as_bytes()).map_err(|error| error.to_string())
 }
 
 fn csv(text: &str) -> Result<EventBatch, String> {
-    decode(Format::Csv, text.as_bytes()).map_err(|error| error.to_string())
+    decode(InputFormat::Csv, text.as_bytes()).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -97,7 +99,7 @@ fn ndjson_takes_numbers_as_json_writes_them_and_users_that_are_whole_numbers() {
 
 #[test]
 fn a_text_of_another_encoding_is_told() {
-    for format in [Format::Csv, Format::Tsv, Format::Ndjson] {
+    for format in [InputFormat::Csv, InputFormat::Tsv, InputFormat::Ndjson] {
         for bytes in [&b"\xff\xfet\0i\0"[..], b"\xfe\xff\0t", b"t\0i\0m\0", b"\0t\0i", b"\xff\xfe\0\0t\0\0\0"] {
             let error = decode(format, bytes).unwrap_err().to_string();
             assert_eq!(error, "is UTF-16 or UTF-32; send UTF-8 (iconv converts it)", "{format:?} {bytes:?}");
@@ -154,7 +156,7 @@ fn a_csv_header_must_name_each_column_once() {
     assert!(twice.starts_with("line 3: timestamp: must be ") && twice.ends_with("; found \"timestamp\""), "{twice}");
 }
 
-fn told(format: Format, content_type: &str, text: &str) -> Result<EventBatch, String> {
+fn told(format: InputFormat, content_type: &str, text: &str) -> Result<EventBatch, String> {
     let options = Options::from_content_type(&format!("x/x; {content_type}")).unwrap();
     decode_with(format, text.as_bytes(), &options).map_err(|error| error.to_string())
 }
@@ -166,20 +168,20 @@ fn a_header_tells_its_delimiter_and_may_have_capitals() {
         let lines = ["Timestamp,User,\"Event\"", "1,\"a\",click", ""].map(|line| line.replace(',', delimiter));
         assert_eq!(csv(&lines.join(newline)), wanted, "{delimiter:?}");
     }
-    assert_eq!(told(Format::Csv, "delimiter=\";\"", "timestamp;user;event\n1;a;click\n"), wanted);
-    assert_eq!(told(Format::Csv, "header=absent;delimiter=tab", "1\t\"a\"\tclick\n"), wanted);
+    assert_eq!(told(InputFormat::Csv, "delimiter=\";\"", "timestamp;user;event\n1;a;click\n"), wanted);
+    assert_eq!(told(InputFormat::Csv, "header=absent;delimiter=tab", "1\t\"a\"\tclick\n"), wanted);
 }
 
 #[test]
 fn without_a_header_the_first_record_counts_the_columns() {
     let wanted = Ok(events(&[(1_000, "a\nb", EventKind::Click), (2_000, "c", EventKind::Impression)]));
-    assert_eq!(told(Format::Csv, "header=absent", "1,\"a\nb\",click\n\n2,c,impression"), wanted);
+    assert_eq!(told(InputFormat::Csv, "header=absent", "1,\"a\nb\",click\n\n2,c,impression"), wanted);
     let columns = "header=absent; columns=\"timestamp=4,user=2,event=1\"; timestamp-unit=us";
-    assert_eq!(told(Format::Csv, columns, "click,\"a\nb\",x,1000\nimpression,c,y,2000\n"), wanted);
-    assert_eq!(told(Format::Csv, "header=absent", ""), Ok(events(&[])));
-    let four = told(Format::Csv, "header=absent", "1,a,click,x\n").unwrap_err();
+    assert_eq!(told(InputFormat::Csv, columns, "click,\"a\nb\",x,1000\nimpression,c,y,2000\n"), wanted);
+    assert_eq!(told(InputFormat::Csv, "header=absent", ""), Ok(events(&[])));
+    let four = told(InputFormat::Csv, "header=absent", "1,a,click,x\n").unwrap_err();
     assert!(four.starts_with("line 1: has 4 columns, not 3; "), "{four}");
-    let short = told(Format::Csv, "header=absent", "1,a,click\n2,b\n").unwrap_err();
+    let short = told(InputFormat::Csv, "header=absent", "1,a,click\n2,b\n").unwrap_err();
     assert_eq!(short, "line 2: has 2 columns where the first line has 3");
 }
 
@@ -187,13 +189,13 @@ fn without_a_header_the_first_record_counts_the_columns() {
 fn tabs_without_a_dialect_take_no_quote_and_no_backslash() {
     let row = |user: &str| format!("timestamp\tuser\tevent\n1\t{user}\tclick\n");
     let wanted = |user| Ok(events(&[(1_000, user, EventKind::Click)]));
-    assert_eq!(told(Format::Tsv, "", &row("a \"b\"")), wanted("a \"b\""));
-    assert_eq!(told(Format::Tsv, "escape=backslash", &row("\"a\\tb\"")), wanted("\"a\tb\""));
+    assert_eq!(told(InputFormat::Tsv, "", &row("a \"b\"")), wanted("a \"b\""));
+    assert_eq!(told(InputFormat::Tsv, "escape=backslash", &row("\"a\\tb\"")), wanted("\"a\tb\""));
     for user in ["\"a\"", "DOMAIN\\nina", "\\N"] {
-        let error = told(Format::Tsv, "", &row(user)).unwrap_err();
+        let error = told(InputFormat::Tsv, "", &row(user)).unwrap_err();
         assert!(error.starts_with("line 2: user: has a quote or a backslash"), "{error}");
     }
-    let null = told(Format::Tsv, "escape=backslash", &row("\\N")).unwrap_err();
+    let null = told(InputFormat::Tsv, "escape=backslash", &row("\\N")).unwrap_err();
     assert_eq!(null, "line 2: user: must not be null; found \\N");
 }
 
@@ -212,13 +214,13 @@ proptest::proptest! {
             let mut writer = RowWriter::new(format, &written.schema(), Vec::new()).unwrap();
             writer.write(&written).unwrap();
             let text = String::from_utf8(writer.finish().unwrap()).unwrap();
-            proptest::prop_assert_eq!(told(Format::Csv, content_type, &text), Ok(batch.clone()), "{:?}", text);
+            proptest::prop_assert_eq!(told(InputFormat::Csv, content_type, &text), Ok(batch.clone()), "{:?}", text);
         }
         let mut csv = ::csv::WriterBuilder::new().terminator(::csv::Terminator::CRLF).from_writer(Vec::new());
         csv.write_record(["timestamp", "event", "user"]).unwrap();
         users.iter().for_each(|user| csv.write_record(["1", "click", user]).unwrap());
         let text = String::from_utf8(csv.into_inner().unwrap()).unwrap();
-        proptest::prop_assert_eq!(told(Format::Csv, "", &text), Ok(batch.clone()), "{:?}", text);
+        proptest::prop_assert_eq!(told(InputFormat::Csv, "", &text), Ok(batch.clone()), "{:?}", text);
     }
 }
 
@@ -270,7 +272,7 @@ fn members_of_a_compressed_input_are_all_read_and_nothing_else_may_follow() {
         let read: Vec<_> = read_file(&path, None, &Options::default()).unwrap().map(Result::unwrap).collect();
         assert_eq!(read, [events(&[(1_000, "a", EventKind::Click); 2])], "{encoding:?}");
         let plain = encoding.decompress(&whole, 1_000).unwrap();
-        assert_eq!(decode(Format::Csv, &plain).unwrap(), read[0], "{encoding:?}");
+        assert_eq!(decode(InputFormat::Csv, &plain).unwrap(), read[0], "{encoding:?}");
         for behind in [&b"garbage that follows"[..], b"x", &packed(encoding, row)[..5]] {
             let bytes = [&whole[..], behind].concat();
             assert!(
@@ -297,9 +299,9 @@ fn nothing_may_follow_an_arrow_stream_or_file_or_parquet() {
     let parquet = parquet.into_inner().unwrap();
     let directory = tempfile::tempdir().unwrap();
     for (format, bytes, name) in [
-        (Format::ArrowStream, stream, "a.arrows"),
-        (Format::ArrowStream, file, "a.arrow"),
-        (Format::Parquet, parquet, "a.parquet"),
+        (InputFormat::ArrowStream, stream, "a.arrows"),
+        (InputFormat::ArrowStream, file, "a.arrow"),
+        (InputFormat::Parquet, parquet, "a.parquet"),
     ] {
         assert_eq!(decode(format, &bytes).unwrap(), batch, "{name}");
         let path = directory.path().join(name);
@@ -320,19 +322,19 @@ fn nothing_may_follow_an_arrow_stream_or_file_or_parquet() {
 
 #[test]
 fn formats_and_encodings_are_told_by_headers_and_names() {
-    let media = |value| Format::from_content_type(value);
-    assert_eq!(media("text/csv; charset=utf-8"), Some(Format::Csv));
-    assert_eq!(media("Application/X-NDJSON"), Some(Format::Ndjson));
-    assert_eq!(media("application/vnd.apache.arrow.stream"), Some(Format::ArrowStream));
-    assert_eq!(media("text/tab-separated-values"), Some(Format::Tsv));
+    let media = |value| InputFormat::from_content_type(value);
+    assert_eq!(media("text/csv; charset=utf-8"), Some(InputFormat::Csv));
+    assert_eq!(media("Application/X-NDJSON"), Some(InputFormat::Ndjson));
+    assert_eq!(media("application/vnd.apache.arrow.stream"), Some(InputFormat::ArrowStream));
+    assert_eq!(media("text/tab-separated-values"), Some(InputFormat::Tsv));
     assert_eq!(media("application/json"), None);
     assert_eq!(Encoding::from_header(Some("GZIP")), Some(Encoding::Gzip));
     assert_eq!(Encoding::from_header(None), Some(Encoding::Identity));
     assert_eq!(Encoding::from_header(Some("gzip, zstd")), None);
-    let named = |name: &str| (Format::from_path(Path::new(name)), Encoding::from_path(Path::new(name)));
-    assert_eq!(named("a/b.csv.gz"), (Some(Format::Csv), Encoding::Gzip));
-    assert_eq!(named("b.JSONL.zst"), (Some(Format::Ndjson), Encoding::Zstd));
-    assert_eq!(named("b.parquet"), (Some(Format::Parquet), Encoding::Identity));
+    let named = |name: &str| (InputFormat::from_path(Path::new(name)), Encoding::from_path(Path::new(name)));
+    assert_eq!(named("a/b.csv.gz"), (Some(InputFormat::Csv), Encoding::Gzip));
+    assert_eq!(named("b.JSONL.zst"), (Some(InputFormat::Ndjson), Encoding::Zstd));
+    assert_eq!(named("b.parquet"), (Some(InputFormat::Parquet), Encoding::Identity));
     assert_eq!(named("csv"), (None, Encoding::Identity));
 }
 

@@ -4,16 +4,14 @@
 //! object store and the decoders of files are the operator's to look at; nearly everything else is what somebody asked for: a
 //! statement sees one immutable snapshot, so what fails for it fails in the same way each time until it is written otherwise.
 
-use std::borrow::Cow;
 use std::error::Error as StdError;
 
 use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 use parquet::errors::ParquetError;
 
-/// What DataFusion writes before the error of a predicate that it evaluated while it read a file; the error itself is lost
-/// but for its `Debug` text.
-const PUSHED_DOWN: &str = "Error evaluating filter predicate: ";
+use super::kinds::Error;
+use super::pushed_down::{chain, pushed_down};
 
 /// Whether the statement is at fault, and not what runs it.
 pub fn is_statements(fault: &DataFusionError) -> bool {
@@ -30,11 +28,6 @@ pub fn is_data_file(fault: &DataFusionError) -> bool {
     pushed_down(fault).is_none() && chain(fault).any(is_file)
 }
 
-/// The errors from the outermost to the one met first.
-fn chain(fault: &DataFusionError) -> impl Iterator<Item = &(dyn StdError + 'static)> {
-    std::iter::successors(Some(fault as &(dyn StdError + 'static)), |error| StdError::source(*error))
-}
-
 /// Whether an error of this kind tells of a disk, a file or a task of ours.
 fn is_stores(error: &(dyn StdError + 'static)) -> bool {
     if let Some(error) = error.downcast_ref::<DataFusionError>() {
@@ -48,36 +41,43 @@ fn is_stores(error: &(dyn StdError + 'static)) -> bool {
     if let Some(error) = error.downcast_ref::<ParquetError>() {
         return !matches!(error, ParquetError::External(_));
     }
-    if let Some(error) = error.downcast_ref::<super::Error>() {
+    if let Some(error) = error.downcast_ref::<Error>() {
         return !error.is_callers();
     }
     error.is::<std::io::Error>() || error.is::<object_store::Error>()
 }
 
-/// The reason why a predicate failed that was evaluated while a file was read.
-pub fn pushed_down(fault: &DataFusionError) -> Option<Cow<'static, str>> {
-    let bottom = chain(fault).last()?.to_string();
-    let (_, debug) = bottom.split_once(PUSHED_DOWN)?;
-    Some(match quoted(debug) {
-        _ if debug.contains("DivideByZero") => Cow::Borrowed("Divide by zero error"),
-        Some(reason) => Cow::Owned(reason),
-        None => Cow::Owned(debug.to_string()),
-    })
-}
+impl Error {
+    /// Whether the caller is at fault, and not what runs the request.
+    pub fn is_callers(&self) -> bool {
+        match self {
+            Error::Invalid(_) | Error::Rejected(_) | Error::Limit(_) | Error::KeyReused => true,
+            Error::Query(fault) => is_statements(fault),
+            _ => false,
+        }
+    }
 
-/// The first string in a `Debug` text, as it was before it was written there.
-fn quoted(debug: &str) -> Option<String> {
-    let mut chars = debug.split_once('"')?.1.chars();
-    let mut text = String::new();
-    loop {
-        match chars.next()? {
-            '"' => return Some(text),
-            '\\' => match chars.next()? {
-                'n' => text.push('\n'),
-                't' => text.push('\t'),
-                other => text.push(other),
+    /// The process's exit code, as sysexits.h numbers them: a script tells a damaged store from a full disk. What a server
+    /// answers becomes an error of the same kind ([`crate::client`]), and so ends in the same code.
+    pub fn exit_code(&self) -> u8 {
+        use std::io::ErrorKind::{
+            AddrInUse, AddrNotAvailable, IsADirectory, NotADirectory, NotFound, PermissionDenied,
+        };
+        match self {
+            Error::Invalid(_) | Error::Rejected(_) | Error::KeyReused => 65, // EX_DATAERR
+            Error::Query(_) if self.is_callers() => 65,
+            Error::Damaged { .. } | Error::DataFile(_) | Error::Missing(_) => 66, // EX_NOINPUT
+            Error::Panicked | Error::Died(_) => 70,                               // EX_SOFTWARE
+            Error::Io { source, .. } | Error::Listen { source, .. } => match source.kind() {
+                NotFound | NotADirectory | IsADirectory => 66,
+                AddrInUse => 75,
+                PermissionDenied => 77, // EX_NOPERM
+                AddrNotAvailable => 78,
+                _ => 74,
             },
-            other => text.push(other),
+            Error::Poisoned(_) | Error::Delta(_) | Error::Store(_) | Error::Query(_) => 74, // EX_IOERR
+            Error::Busy(_) | Error::Limit(_) | Error::Locked { .. } | Error::Closed => 75,  // EX_TEMPFAIL
+            Error::Config(_) => 78,                                                         // EX_CONFIG
         }
     }
 }
@@ -85,6 +85,7 @@ fn quoted(debug: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::pushed_down::PUSHED_DOWN;
 
     fn wrapped(error: ArrowError) -> DataFusionError {
         DataFusionError::from(ParquetError::from(error))
@@ -110,7 +111,7 @@ mod tests {
         let gone = DataFusionError::from(ParquetError::from(gone));
         assert!(!is_statements(&gone) && is_data_file(&gone));
         assert!(!is_statements(&DataFusionError::IoError(std::io::Error::other("disk"))));
-        let damaged = super::super::Error::Damaged { path: "a".into(), offset: 0, reason: "x".into(), advice: "" };
+        let damaged = Error::Damaged { path: "a".into(), offset: 0, reason: "x".into(), advice: "" };
         assert!(!is_statements(&DataFusionError::External(Box::new(damaged)).context("reading")));
     }
 

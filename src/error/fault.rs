@@ -5,6 +5,8 @@ use datafusion::common::utils::datafusion_strsim::levenshtein;
 use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::parser::ParserError;
 
+use super::pushed_down::pushed_down;
+
 /// What DataFusion says of something that is not planned, and how it is told here. The first that is found counts.
 const TOLD: [(&str, &str); 21] = [
     ("MAP not supported", "maps are not answered here: write a column for each value"),
@@ -103,7 +105,7 @@ const ELSEWHERE: [(&str, &str); 45] = [
 
 /// What is wrong with a statement.
 pub fn text(fault: &DataFusionError) -> String {
-    if let Some(reason) = super::blame::pushed_down(fault) {
+    if let Some(reason) = pushed_down(fault) {
         return tell(&reason);
     }
     let text = match fault.find_root() {

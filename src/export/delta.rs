@@ -14,7 +14,7 @@ use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use deltalake_core::{DeltaTable, DeltaTableBuilder};
 use url::Url;
 
-use super::ExportedFile;
+use super::file::ExportedFile;
 use crate::error::{Error, Result};
 use crate::storage::VfsStore;
 use crate::storage::vfs::Disk;

@@ -9,8 +9,10 @@ use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use axum::response::Response;
 
 use super::accept::{Closeness, wish};
+use super::app::App;
 use super::problem::Problem;
-use super::{App, body, empty, params, preflight};
+use super::responses::{empty, preflight};
+use super::{body, params};
 use crate::hour::Hour;
 use crate::storage::HourNumbers;
 

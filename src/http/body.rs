@@ -6,18 +6,17 @@ use axum::body::{Body, Bytes, HttpBody};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_LENGTH;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use tokio::time::timeout;
 
-use super::HttpOptions;
+use super::app::HttpOptions;
 use super::problem::Problem;
 
 /// Reads a whole body of up to `limit` bytes. One whose `Content-Length` passes it is refused before a byte of it is read.
-pub async fn read(headers: &HeaderMap, body: Body, limit: usize, patience: Duration) -> Result<Bytes, Problem> {
+pub async fn read(headers: &HeaderMap, body: Body, limit: usize, timeout: Duration) -> Result<Bytes, Problem> {
     let declared = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|length| length > limit as u64) {
         return Err(Problem::body_too_large(limit));
     }
-    let collected = timeout(patience, Limited::new(body, limit).collect()).await;
+    let collected = tokio::time::timeout(timeout, Limited::new(body, limit).collect()).await;
     match collected.map_err(|_| Problem::body_too_slow())? {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) => Err(unread(&*error, limit)),
@@ -31,7 +30,7 @@ pub async fn discard(body: Body, options: &HttpOptions) -> Result<(), Problem> {
         return Ok(());
     }
     let mut body = Limited::new(body, options.max_body_bytes);
-    let drained = timeout(options.body_timeout, async {
+    let drained = tokio::time::timeout(options.body_timeout, async {
         while let Some(frame) = body.frame().await {
             frame.map_err(|error| unread(&*error, options.max_body_bytes))?;
         }

@@ -52,12 +52,12 @@ impl Connection {
         }
     }
 
-    /// Returns once `patience` to twice that has passed without a request that began or was being answered: a client that
+    /// Returns once `timeout` to twice that has passed without a request that began or was being answered: a client that
     /// sends its head a byte at a time, or nothing. `others` are the owners of an idle connection.
-    pub async fn idle(self: Arc<Self>, patience: Duration, others: usize) {
+    pub async fn idle(self: Arc<Self>, timeout: Duration, others: usize) {
         let mut before = None;
         loop {
-            tokio::time::sleep(patience).await;
+            tokio::time::sleep(timeout).await;
             let now = Some(self.requests.load(Ordering::Relaxed));
             if now == before && Arc::strong_count(&self) <= others + 1 {
                 return;

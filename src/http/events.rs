@@ -7,10 +7,12 @@ use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, Method, Request};
 use axum::response::Response;
 
+use super::app::App;
 use super::problem::Problem;
-use super::{App, body, params, preflight};
-use crate::decode::{self, DecodeError, Encoding, Format, Options};
-use crate::error::{Bound, Error};
+use super::responses::preflight;
+use super::{body, params};
+use crate::decode::{self, DecodeError, Encoding, InputFormat, Options};
+use crate::error::{Error, Limit};
 use crate::event::EventBatch;
 
 const METHODS: &str = "POST, OPTIONS";
@@ -39,7 +41,7 @@ async fn post(app: &App, request: Request<Body>) -> Result<Response, Problem> {
     let key = params::key(&head.headers, None)?;
     // IMPORTANT: the permit moves into the decoder's thread. A caller who goes away drops this future, not that thread,
     // and the body stays in memory until the thread is done with it.
-    let permit = Arc::clone(&app.batch_slots).try_acquire_owned().map_err(|_| Error::Busy(Bound::Batches))?;
+    let permit = Arc::clone(&app.batch_slots).try_acquire_owned().map_err(|_| Error::Busy(Limit::Batches))?;
     let limit = app.options.max_body_bytes;
     let bytes = body::read(&head.headers, body, limit, app.options.body_timeout).await?;
     let decode = move || {
@@ -65,10 +67,10 @@ async fn post(app: &App, request: Request<Body>) -> Result<Response, Problem> {
 }
 
 /// What the content type says of the body: its format, and how it is read.
-fn format(headers: &HeaderMap) -> Result<(Format, Options), Problem> {
+fn format(headers: &HeaderMap) -> Result<(InputFormat, Options), Problem> {
     let named = headers.get(CONTENT_TYPE).and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
     let named = named.unwrap_or_default();
-    let format = Format::from_content_type(named).ok_or_else(|| {
+    let format = InputFormat::from_content_type(named).ok_or_else(|| {
         let detail = format!("the content types taken here are {FORMATS}");
         Problem::unsupported(detail, ACCEPT_POST, FORMATS)
     })?;
@@ -84,7 +86,7 @@ fn encoding(headers: &HeaderMap) -> Result<Encoding, Problem> {
 }
 
 fn decoded(
-    format: Format,
+    format: InputFormat,
     options: &Options,
     encoding: Encoding,
     bytes: Bytes,

@@ -21,9 +21,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-use super::preflight;
 use super::problem::Problem;
 use super::process::Process;
+use super::responses::preflight;
 use crate::metrics::{Histogram, family};
 use crate::query::QueryEngine;
 use crate::storage::Engine;
@@ -91,7 +91,7 @@ impl Metrics {
     pub fn end(&self, asked: Asked, status: StatusCode) {
         let series = &self.requests.0[asked.series];
         series.answers[position(&STATUSES, status.as_str())].fetch_add(1, Ordering::Relaxed);
-        series.duration.took(asked.began.elapsed());
+        series.duration.observe_duration(asked.began.elapsed());
     }
 
     pub fn rejected(&self, reason: &'static str) {

@@ -10,12 +10,12 @@ use axum::response::Response;
 use serde::Serialize;
 
 use super::request_id::{RequestId, X_REQUEST_ID};
-use crate::error::{Bound, Error};
+use crate::error::{Error, Limit};
 use crate::event::Rejection;
 
 /// A kind of problem: what every problem of the kind has in common.
 #[derive(Debug, Serialize)]
-struct Kind {
+struct ProblemKind {
     /// Identifies the kind; stable, for programs to compare.
     #[serde(rename = "type")]
     urn: &'static str,
@@ -25,12 +25,12 @@ struct Kind {
 
 /// The kinds, named as their identifiers end.
 mod kind {
-    use super::Kind;
+    use super::ProblemKind;
 
     macro_rules! kinds {
         ($($name:ident: $status:literal $urn:literal $title:literal;)*) => {
-            $(pub(super) static $name: Kind =
-                Kind { urn: concat!("urn:hourglass:problem:", $urn), title: $title, status: $status };)*
+            $(pub(super) static $name: ProblemKind =
+                ProblemKind { urn: concat!("urn:hourglass:problem:", $urn), title: $title, status: $status };)*
         };
     }
 
@@ -61,7 +61,7 @@ mod kind {
 #[derive(Debug, Serialize)]
 pub struct Problem {
     #[serde(flatten)]
-    kind: &'static Kind,
+    kind: &'static ProblemKind,
     detail: Cow<'static, str>,
     /// The query parameter at fault.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -81,7 +81,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    fn new(kind: &'static Kind, detail: impl Into<Cow<'static, str>>) -> Problem {
+    fn new(kind: &'static ProblemKind, detail: impl Into<Cow<'static, str>>) -> Problem {
         let (detail, reason) = (detail.into(), kind.urn.rsplit(':').next().unwrap_or_default());
         Problem { kind, detail, parameter: None, line: None, column: None, reason, header: None }
     }
@@ -145,7 +145,7 @@ impl Problem {
     }
 
     /// A bound is reached and nothing was stored; a second later it may be different.
-    fn busy(detail: String, bound: Bound) -> Problem {
+    fn busy(detail: String, bound: Limit) -> Problem {
         let problem = Problem::new(&kind::BUSY, detail).with_header("retry-after", "1");
         Problem { reason: bound.reason(), ..problem }
     }
@@ -172,7 +172,7 @@ impl Problem {
         Problem::ours(&kind::INTERNAL, cause)
     }
 
-    fn ours(kind: &'static Kind, cause: &dyn std::fmt::Display) -> Problem {
+    fn ours(kind: &'static ProblemKind, cause: &dyn std::fmt::Display) -> Problem {
         tracing::error!(%cause, "a request failed");
         Problem::new(kind, "the server's log names the cause beside this request's id")
     }
@@ -272,7 +272,7 @@ mod tests {
 
     #[test]
     fn a_bound_that_is_reached_says_when_to_retry() {
-        let response = Problem::from(Error::Busy(Bound::Queue)).answer(RequestId::new());
+        let response = Problem::from(Error::Busy(Limit::Queue)).answer(RequestId::new());
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(response.headers()[RETRY_AFTER], "1");
         let response = Problem::from(Error::Closed).answer(RequestId::new());

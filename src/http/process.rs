@@ -1,4 +1,4 @@
-//! Figures of the process itself, by the names that Prometheus's own clients use, as Linux tells them. Where it tells none
+//! QueryStats of the process itself, by the names that Prometheus's own clients use, as Linux tells them. Where it tells none
 //! they are left out.
 
 use std::fmt;

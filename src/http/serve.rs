@@ -18,11 +18,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::app::{App, HttpOptions};
 use super::connection::{Connection, Stream};
 use super::problem::Problem;
 use super::request_id::RequestId;
-use super::{App, HttpOptions};
-use crate::error::{Bound, Error};
+use crate::error::{Error, Limit};
 use crate::storage::Recurring;
 
 /// How long the loop rests when accepting failed: out of descriptors, another try at once would spin.
@@ -134,7 +134,7 @@ fn connect(
         return;
     }
     let (app, connection) = (Arc::clone(app), Connection::new(stream));
-    let patience = app.options.header_timeout;
+    let timeout = app.options.header_timeout;
     let (stream, watched, lingering) =
         (Stream(Arc::clone(&connection)), Arc::clone(&connection), Arc::clone(&connection));
     let service = service_fn(move |request: Request<Incoming>| {
@@ -152,7 +152,7 @@ fn connect(
                 let _ = tokio::time::timeout(LINGER, lingering.linger()).await;
             }
             // Its stream, its service and this task own it, too.
-            () = watched.idle(patience, 3) => tracing::debug!("a connection without a whole request in time is closed"),
+            () = watched.idle(timeout, 3) => tracing::debug!("a connection without a whole request in time is closed"),
         }
     });
 }
@@ -160,7 +160,7 @@ fn connect(
 /// Answers 503 to whatever a connection past the bound asks, and closes it. In the backlog it would wait without being told, and
 /// those who can go elsewhere would not. Where many are being told, it is closed without a word.
 fn refuse(stream: TcpStream, refusals: &Arc<Semaphore>, app: &App) {
-    let problem = Problem::from(Error::Busy(Bound::Connections));
+    let problem = Problem::from(Error::Busy(Limit::Connections));
     app.metrics.rejected(problem.reason());
     let Ok(refusal) = Arc::clone(refusals).try_acquire_owned() else { return };
     let connection = Connection::new(stream);

@@ -20,12 +20,14 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
+use super::app::App;
 use super::connection::Connection;
 use super::problem::Problem;
-use super::{App, accept, body, params, preflight};
+use super::responses::preflight;
+use super::{accept, body, params};
 use crate::error::Error;
 use crate::event::Rejection;
-use crate::query::{Answer, Figures, Params, Session};
+use crate::query::{Params, QueryStats, ResultStream, Session};
 use crate::rows::{RowFormat, RowWriter, SharedBuffer};
 
 const SQL_METHODS: &str = "GET, POST, OPTIONS";
@@ -185,7 +187,7 @@ fn accepted(headers: &HeaderMap) -> Result<RowFormat, Problem> {
 
 /// An answer being written.
 struct Writing {
-    answer: Answer,
+    answer: ResultStream,
     buffer: SharedBuffer,
     /// Nothing once the last row is written.
     writer: Option<RowWriter<SharedBuffer>>,
@@ -210,24 +212,24 @@ impl Writing {
         self.fill(PART_BYTES).await?;
         let part = self.buffer.take();
         match part.is_empty() && self.writer.is_none() {
-            true => Ok(Frame::trailers(receipt(&self.answer.receipt.figures()).collect())),
+            true => Ok(Frame::trailers(receipt(&self.answer.recorder.stats()).collect())),
             false => Ok(Frame::data(part.into())),
         }
     }
 }
 
 async fn rows(
-    answer: Answer,
+    answer: ResultStream,
     format: RowFormat,
     connection: &Arc<Connection>,
-    patience: Duration,
+    timeout: Duration,
 ) -> Result<Response, Problem> {
     let buffer = SharedBuffer::default();
     let writer = RowWriter::new(format, &answer.schema, buffer.clone())?;
     let mut writing = Writing { answer, buffer, writer: Some(writer) };
     writing.fill(HELD_BYTES).await?;
     let first = writing.buffer.take();
-    let figures = writing.answer.receipt.figures();
+    let figures = writing.answer.recorder.stats();
     let mut response = match writing.writer {
         None => {
             let mut response = Response::new(Body::from(first));
@@ -235,7 +237,7 @@ async fn rows(
             response
         }
         Some(_) => {
-            let mut response = Response::new(Body::new(StreamBody::new(parts(writing, first, connection, patience))));
+            let mut response = Response::new(Body::new(StreamBody::new(parts(writing, first, connection, timeout))));
             let names: Vec<&str> = RECEIPT.to_vec();
             let trailer = HeaderValue::from_str(&names.join(", ")).expect("names of headers");
             response.headers_mut().insert(TRAILER, trailer);
@@ -250,13 +252,13 @@ async fn rows(
 
 /// The rest of a long answer, and its receipt. An error on the way cuts the answer off: the client sees that it is not whole.
 ///
-/// A task of its own writes it, and gives up on a client that takes no part for `patience`: what such a client leaves unread is
+/// A task of its own writes it, and gives up on a client that takes no part for `timeout`: what such a client leaves unread is
 /// not asked for either, and a body that nobody polls cannot watch the time. With the task the answer lets go of the connection.
 fn parts(
     mut writing: Writing,
     first: Vec<u8>,
     connection: &Arc<Connection>,
-    patience: Duration,
+    timeout: Duration,
 ) -> impl futures::Stream<Item = Result<Frame<Bytes>, Error>> + Send + use<> {
     let is_part = |next: &Result<Frame<Bytes>, Error>| matches!(next, Ok(frame) if frame.is_data());
     let (sender, receiver) = mpsc::channel(1);
@@ -268,7 +270,7 @@ fn parts(
                 tracing::debug!(%error, "an answer was cut off");
             }
             let is_last = !is_part(&next);
-            let sent = tokio::time::timeout(patience, sender.send(next)).await;
+            let sent = tokio::time::timeout(timeout, sender.send(next)).await;
             if is_last || !matches!(sent, Ok(Ok(()))) {
                 return;
             }
@@ -294,7 +296,7 @@ const RECEIPT: [&str; 5] =
     ["hourglass-partitions", "hourglass-files", "hourglass-bytes-read", "hourglass-rollup", "server-timing"];
 
 /// Dictionaries are written as structured fields (RFC 9651), times as Server-Timing (W3C), in milliseconds.
-fn receipt(figures: &Figures) -> impl Iterator<Item = (HeaderName, HeaderValue)> + use<> {
+fn receipt(figures: &QueryStats) -> impl Iterator<Item = (HeaderName, HeaderValue)> + use<> {
     let pruned = figures.partitions.saturating_sub(figures.partitions_read);
     let files_pruned = figures.files.saturating_sub(figures.files_chosen);
     let values = [

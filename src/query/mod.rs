@@ -1,336 +1,40 @@
-//! Questions: SQL over one [`Snapshot`], by DataFusion.
+//! Query layer: runs SQL over one [`Snapshot`](crate::storage::Snapshot) with DataFusion.
 //!
-//! [`QueryEngine`] holds what is made once: functions, rules, the memory pool, the threads, and the plan of
-//! `queries/hour_stats.sql`, which every `GET /analytics` runs. [`statement`] takes a statement from its text to its rows;
-//! [`syntax`] refuses clauses that would be dropped, [`size`] a statement too large to plan; [`catalog`] is what it finds by
-//! name, [`table`] the `events` table, [`functions`] are ours, [`bounded`] those that would answer without bound, [`barrier`] hides what plans claim wrongly, [`frames`] refuses windows that cannot be, [`window`] counts what they hold, [`spans`] is what a
-//! predicate says about time, [`scan`] reads files and memory as one, [`memory`] what is in memory, [`pushdown`] what is pushed to files, [`rollup`] the aggregates
-//! answered without a scan, [`distinct`] the distinct users of the others, [`courtesy`] what keeps a statement from being felt
-//! by requests. [`receipt`] and [`history`]
-//! tell what it cost, [`instruments`] what all of them did.
+//! - [`engine`] holds what is made once: functions, rules, the memory pool, the threads, and the plan of
+//!   `queries/hour_stats.sql`, which every `GET /analytics` runs.
+//! - [`mod@parse`] makes statements of a text: [`syntax`] refuses clauses that the planner would drop, [`limits`] what is too large to
+//!   plan. [`params`] are the values that a statement leaves open, a [`session`] the options that `SET` changed.
+//! - [`catalog`] is what a statement finds by name, [`schema`] its columns, [`functions`] are ours.
+//! - [`optimizer`] has our rules, [`time_ranges`] what a predicate says about time, [`exec`] our plan nodes.
+//! - [`statement`] runs one within its limits; its rows come as a [`result_stream`].
+//! - [`stats`] says what it cost, [`scrape`] tells `/metrics`.
 //!
-//! This module knows snapshots, never the engine: a query cannot change what it reads.
+//! This module knows snapshots, never the engine of [`crate::storage`]: a query cannot change what it reads.
 
-mod barrier;
-mod bounded;
 mod catalog;
-mod courtesy;
-mod distinct;
-mod frames;
+mod engine;
+mod exec;
 mod functions;
-mod history;
-mod instruments;
-mod library;
-mod memory;
-mod pushdown;
-mod receipt;
-mod rollup;
-mod scan;
-mod size;
-mod spans;
+mod limits;
+mod optimizer;
+mod params;
+mod parse;
+mod result_stream;
+mod schema;
+mod scrape;
+mod session;
 mod statement;
+mod stats;
 mod syntax;
-mod table;
-mod window;
+mod time_ranges;
 
-use std::any::Any;
-use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
-
-use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::Int64Type;
-use datafusion::catalog::{CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList};
-use datafusion::common::ParamValues;
-use datafusion::common::format::ExplainFormat;
-use datafusion::execution::memory_pool::FairSpillPool;
-use datafusion::execution::object_store::{DefaultObjectStoreRegistry, ObjectStoreRegistry};
-use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
-use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
-use datafusion::execution::{FunctionRegistry, TaskContext};
-use datafusion::optimizer::Optimizer;
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
-use datafusion::physical_plan::{ExecutionPlan, collect};
-use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
-use datafusion::scalar::ScalarValue;
-use futures::StreamExt;
-
-use tokio::runtime::Runtime;
-use tokio::sync::Semaphore;
-
-use self::catalog::{PublicSchema, ShowChunks, Sources, SystemSchema};
-use self::history::History;
-pub use self::library::{Kind, Library, Named, Parameter};
-pub use self::receipt::{Figures, Receipt};
-pub use self::rollup::{HourglassOptions, Measure, RollupExec};
-pub use self::statement::{Answer, Params, Parsed, Session, parse};
-pub use self::table::EventsTable;
-use crate::error::{Error, Result};
-use crate::hour::Hour;
-use crate::storage::{HourNumbers, Snapshot};
-
-/// The statement behind `GET /analytics`.
-pub const HOUR_STATS: &str = include_str!("../../queries/hour_stats.sql");
-
-const CATALOG: &str = "hourglass";
-const SCHEMA: &str = "public";
-const SYSTEM_SCHEMA: &str = "system";
-const EVENTS: &str = "events";
-const HOURS: &str = "hours";
-const SHOW_CHUNKS: &str = "show_chunks";
-
-#[derive(Clone, Debug)]
-pub struct QueryOptions {
-    /// Memory the queries together may use; past it they write to temporary files where they can.
-    pub memory_bytes: u64,
-    /// Bytes of those temporary files.
-    pub spill_bytes: u64,
-    /// Whether aggregates over whole hours are answered from rollups.
-    pub rollups: bool,
-    /// How long one statement may take.
-    pub timeout: Duration,
-    /// Statements that may run at once.
-    pub concurrency: usize,
-    /// Threads that one works on.
-    pub threads: usize,
-    /// What `system.settings` shows.
-    pub settings: Vec<Setting>,
-    /// A folder of statements beside the bundled ones.
-    pub queries: Option<PathBuf>,
-}
-
-/// One row of `system.settings`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Setting {
-    pub name: String,
-    pub value: String,
-    /// Where the value comes from.
-    pub source: String,
-    pub help: String,
-}
-
-impl Default for QueryOptions {
-    fn default() -> QueryOptions {
-        QueryOptions {
-            memory_bytes: 1 << 30,
-            spill_bytes: 10 << 30,
-            rollups: true,
-            timeout: Duration::from_secs(60),
-            concurrency: 8,
-            threads: std::thread::available_parallelism().map_or(1, |cores| cores.get()),
-            settings: Vec::new(),
-            queries: None,
-        }
-    }
-}
-
-/// DataFusion, set up once.
-#[derive(Debug)]
-pub struct QueryEngine {
-    options: QueryOptions,
-    /// A session without tables; each statement's session is a copy with the tables of its snapshot.
-    base: SessionState,
-    context: Arc<TaskContext>,
-    /// The plan of [`HOUR_STATS`], when rollups answer it: made for one hour, run for every one.
-    hour_stats: OnceLock<RollupExec>,
-    /// Permits of statements that may run. A semaphore that nobody waits on: without a permit the answer is an error.
-    slots: Arc<Semaphore>,
-    history: Arc<History>,
-    settings: Arc<[Setting]>,
-    library: Library,
-    /// The threads of statements; taken when the engine goes.
-    runtime: Option<Runtime>,
-}
-
-impl Drop for QueryEngine {
-    /// A runtime waits for its threads when it goes, which a thread of another runtime must not.
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
-
-impl QueryEngine {
-    pub fn new(options: &QueryOptions) -> Result<QueryEngine> {
-        let mut config = SessionConfig::new()
-            .with_default_catalog_and_schema(CATALOG, SCHEMA)
-            .with_create_default_catalog_and_schema(false)
-            .with_target_partitions(options.threads)
-            .with_information_schema(true);
-        let set = config.options_mut();
-        set.execution.parquet.pushdown_filters = true;
-        set.execution.parquet.reorder_filters = true;
-        set.execution.time_zone = Some("UTC".into());
-        set.sql_parser.collect_spans = true;
-        set.explain.format = ExplainFormat::Indent;
-        set.extensions.insert(HourglassOptions { rollups: options.rollups, ..HourglassOptions::default() });
-        let runtime = RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::new(FairSpillPool::new(options.memory_bytes as usize)))
-            .with_max_temp_directory_size(options.spill_bytes)
-            .build_arc()?;
-        let mut base = functions::plan(SessionStateBuilder::new())
-            .with_config(config)
-            .with_runtime_env(runtime)
-            .with_default_features()
-            .with_analyzer_rule(Arc::new(syntax::MultisetRule))
-            .with_analyzer_rule(Arc::new(syntax::CountedSubqueries))
-            .with_analyzer_rule(Arc::new(syntax::NullAwareRule))
-            .with_analyzer_rule(Arc::new(syntax::SortKeysRule))
-            .with_optimizer_rules(rules())
-            .with_physical_optimizer_rules(physical_rules())
-            .build();
-        functions::register(&mut base)?;
-        for function in bounded::functions() {
-            base.register_udf(function)?;
-        }
-        base.register_function_rewrite(Arc::new(bounded::ConcatenationRewrite::default()))?;
-        let context = base.task_ctx();
-        let concurrency = options.concurrency.clamp(1, Semaphore::MAX_PERMITS);
-        Ok(QueryEngine {
-            base,
-            context,
-            hour_stats: OnceLock::new(),
-            slots: Arc::new(Semaphore::new(concurrency)),
-            history: Arc::default(),
-            settings: options.settings.clone().into(),
-            library: options.queries.as_deref().map_or_else(|| Ok(Library::default()), Library::with_folder)?,
-            // One more than a statement is planned for: beside one that computes without a pause there is a thread for the
-            // clock that ends it, and for the next.
-            runtime: Some(threads(options.threads + 1)?),
-            options: QueryOptions { concurrency, ..options.clone() },
-        })
-    }
-
-    fn runtime(&self) -> &Runtime {
-        self.runtime.as_ref().expect("taken on drop only")
-    }
-
-    /// The statements that have a name.
-    pub fn library(&self) -> &Library {
-        &self.library
-    }
-
-    /// A session with the options as configured.
-    pub fn new_session(&self) -> Session {
-        Session::new(self.base.config().clone())
-    }
-
-    /// DataFusion's state for one statement: it sees `snapshot` and nothing else, and `receipt` counts what it reads.
-    fn state(&self, session: &Session, snapshot: &Arc<Snapshot>, receipt: &Arc<Receipt>) -> Result<SessionState> {
-        let options = session.config().options().extensions.get::<HourglassOptions>();
-        let sources = Sources {
-            snapshot: snapshot.clone(),
-            receipt: receipt.clone(),
-            history: self.history.clone(),
-            settings: self.settings.clone(),
-            pruning: options.is_none_or(|options| options.pruning),
-        };
-        let catalog = MemoryCatalogProvider::new();
-        catalog.register_schema(SCHEMA, Arc::new(PublicSchema(sources.clone())))?;
-        catalog.register_schema(SYSTEM_SCHEMA, Arc::new(SystemSchema(sources.clone())))?;
-        let catalogs = MemoryCatalogProviderList::new();
-        catalogs.register_catalog(CATALOG.into(), Arc::new(catalog));
-        let registry = DefaultObjectStoreRegistry::new();
-        registry.register_store(table::store_url().as_ref(), Arc::new(snapshot.store.counting(receipt.reads.clone())));
-        let runtime =
-            RuntimeEnv { object_store_registry: Arc::new(registry), ..RuntimeEnv::clone(self.base.runtime_env()) };
-        let mut state = SessionStateBuilder::new_from_existing(self.base.clone())
-            .with_config(session.config().clone())
-            .with_runtime_env(Arc::new(runtime))
-            .with_catalog_list(Arc::new(catalogs))
-            .build();
-        // The time of `now()`, and names of its own for what the optimizer adds.
-        state.mark_start_execution();
-        state.register_udtf(SHOW_CHUNKS, Arc::new(ShowChunks(sources)));
-        Ok(state)
-    }
-
-    /// A session that sees `snapshot` and nothing else.
-    pub fn session(&self, snapshot: &Arc<Snapshot>) -> Result<SessionContext> {
-        let state = self.state(&self.new_session(), snapshot, &Arc::default())?;
-        Ok(SessionContext::new_with_state(state))
-    }
-
-    /// The numbers of one hour: [`HOUR_STATS`] over `snapshot`.
-    pub async fn hour_numbers(&self, snapshot: &Arc<Snapshot>, hour: Hour) -> Result<HourNumbers> {
-        if let Some(plan) = self.hour_stats.get() {
-            let mut batches = plan.rebind(snapshot.clone(), hour).execute(0, self.context.clone())?;
-            let batch = batches.next().await.ok_or(Error::Closed)??;
-            return numbers(&batch);
-        }
-        let plan = self.plan_hour_stats(snapshot, hour).await?;
-        if let Some(rollup) = (plan.as_ref() as &dyn Any).downcast_ref::<RollupExec>() {
-            // Whoever came first made the same plan.
-            let _ = self.hour_stats.set(rollup.clone());
-        }
-        let context = self.session(snapshot)?.task_ctx();
-        let batches = collect(plan, context).await?;
-        numbers(&arrow::compute::concat_batches(&batches[0].schema(), &batches)?)
-    }
-
-    /// The same at once, where the plan is made and reads no file.
-    pub fn hour_numbers_now(&self, snapshot: &Arc<Snapshot>, hour: Hour) -> Option<HourNumbers> {
-        let batch = self.hour_stats.get()?.rebind(snapshot.clone(), hour).answer_now()?;
-        numbers(&batch.ok()?).ok()
-    }
-
-    /// Makes the plan of [`HOUR_STATS`], so that the first questions need not.
-    pub async fn warm_up(&self, snapshot: &Arc<Snapshot>) -> Result<()> {
-        self.hour_numbers(snapshot, Hour::FIRST).await.map(drop)
-    }
-
-    /// The physical plan of [`HOUR_STATS`] for one hour.
-    pub async fn plan_hour_stats(&self, snapshot: &Arc<Snapshot>, hour: Hour) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(self.hour_stats_frame(snapshot, hour).await?.create_physical_plan().await?)
-    }
-
-    /// [`HOUR_STATS`] for one hour, not yet planned.
-    pub async fn hour_stats_frame(&self, snapshot: &Arc<Snapshot>, hour: Hour) -> Result<DataFrame> {
-        let instant = |us| ScalarValue::TimestampMicrosecond(Some(us), Some("UTC".into()));
-        let params = vec![("start", instant(hour.start_us())), ("end", instant(hour.end_us()))];
-        let frame = self.session(snapshot)?.sql(HOUR_STATS).await?;
-        Ok(frame.with_param_values(ParamValues::from(params))?)
-    }
-}
-
-/// Bytes of the stack of a query thread: the largest statement that [`size`] lets through takes 8 MB in a build without
-/// optimisation.
-const STACK_BYTES: usize = 32 << 20;
-
-/// Threads of their own, so that a heavy statement takes no turn from a request, and gentle ones.
-fn threads(count: usize) -> Result<Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(count.max(1))
-        .thread_name("query")
-        .thread_stack_size(STACK_BYTES)
-        .on_thread_start(crate::threads::stand_back)
-        .enable_all()
-        .build()
-        .map_err(|cause| Error::Config(format!("query_threads: {count} threads cannot be started: {cause}")))
-}
-
-/// DataFusion's rules with ours where predicates have been pushed down and distinct aggregates are still whole.
-fn rules() -> Vec<Arc<dyn datafusion::optimizer::OptimizerRule + Send + Sync>> {
-    let mut rules = Optimizer::new().rules;
-    let at = rules.iter().position(|rule| rule.name() == "push_down_filter").map_or(rules.len(), |at| at + 1);
-    rules.insert(at, Arc::new(rollup::RollupRule));
-    rules.insert(at + 1, Arc::new(distinct::DistinctRule));
-    rules
-}
-
-fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-    let mut rules = pushdown::replace_in(PhysicalOptimizer::new().rules);
-    rules.insert(0, Arc::new(barrier::BarrierRule));
-    rules
-}
-
-/// The one row of [`HOUR_STATS`].
-fn numbers(row: &RecordBatch) -> Result<HourNumbers> {
-    if row.num_rows() != 1 {
-        return Err(Error::Invalid("hour_stats.sql must answer one row".into()));
-    }
-    let value = |column: usize| row.column(column).as_primitive::<Int64Type>().value(0) as u64;
-    Ok(HourNumbers { unique_users: value(0), clicks: value(1), impressions: value(2) })
-}
+pub use self::catalog::Setting;
+pub use self::catalog::events::EventsTable;
+pub use self::catalog::saved_queries::{Parameter, ParameterType, SavedQueries, SavedQuery};
+pub use self::engine::{HOUR_STATS, QueryEngine, QueryOptions};
+pub use self::optimizer::rollup::{HourglassOptions, Measure, RollupExec};
+pub use self::params::Params;
+pub use self::parse::{Parsed, parse};
+pub use self::result_stream::ResultStream;
+pub use self::session::Session;
+pub use self::stats::recorder::{QueryStats, StatsRecorder};

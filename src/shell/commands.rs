@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
-use super::render::Format;
+use super::render::{DisplayFormat, Expanded};
 use crate::error::{Error, Result};
 use crate::rows::RowFormat;
 use crate::text::nearest;
@@ -21,7 +21,7 @@ pub enum Command {
     Describe(String),
     /// The functions whose names hold the text.
     Functions(String),
-    Library,
+    SavedQueries,
     Run {
         name: String,
         given: BTreeMap<String, String>,
@@ -34,7 +34,7 @@ pub enum Command {
     /// Nothing flips the switch.
     Timing(Option<bool>),
     Expanded(Option<Expanded>),
-    Format(Format),
+    DisplayFormat(DisplayFormat),
     /// No file is the terminal again.
     Output(Option<PathBuf>),
     Include(PathBuf),
@@ -45,15 +45,6 @@ pub enum Command {
     },
     Help(Option<&'static Entry>),
     Quit,
-}
-
-/// Whether a table is shown as one block a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expanded {
-    Off,
-    On,
-    /// Where the table is wider than the terminal.
-    Auto,
 }
 
 /// A command as the help tells it.
@@ -91,7 +82,7 @@ pub static COMMANDS: &[Entry] = &[
     entry(&["\\df", ".functions"], "[TEXT]", "list the functions whose names hold the text", |args| {
         Ok(Command::Functions(optional(args)?.unwrap_or_default()))
     }),
-    entry(&["\\l", ".queries"], "", "list the library of queries", |args| none(args, Command::Library)),
+    entry(&["\\l", ".queries"], "", "list the library of queries", |args| none(args, Command::SavedQueries)),
     entry(&["\\run", ".run"], "NAME [PARAM=VALUE …]", "run a query of the library", run),
     entry(
         &["\\copy", ".copy"],
@@ -234,8 +225,8 @@ fn format(args: &str) -> Result<Command> {
         "jsonlines" | "jsonl" => "ndjson",
         _ => &name,
     };
-    Format::from_str(alias, true).map(Command::Format).map_err(|_| {
-        let known = Format::value_variants().iter().map(|format| format.name());
+    DisplayFormat::from_str(alias, true).map(Command::DisplayFormat).map_err(|_| {
+        let known = DisplayFormat::value_variants().iter().map(|format| format.name());
         let hint = nearest(&name, known.clone()).first().map(|near| format!("; did you mean {near}?"));
         let known = known.collect::<Vec<_>>().join(", ");
         invalid(format!("there is no format {name}{}: the formats are {known}", hint.unwrap_or_default()))
@@ -304,7 +295,7 @@ mod tests {
         assert_eq!(parse("\\d events;"), parse(".schema events"));
         assert_eq!(parse("\\dt"), parse(".tables"));
         assert_eq!(parse("\\pset format csv"), parse(".mode csv"));
-        assert_eq!(parse("\\pset format aligned"), Command::Format(Format::Table));
+        assert_eq!(parse("\\pset format aligned"), Command::DisplayFormat(DisplayFormat::Table));
         assert_eq!(parse("\\timing on"), parse(".timer on"));
         assert_eq!(parse("\\i a.sql"), parse(".read 'a.sql'"));
         assert_eq!(parse("\\o"), Command::Output(None));

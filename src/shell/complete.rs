@@ -3,10 +3,10 @@
 use clap::ValueEnum;
 
 use super::commands::COMMANDS;
-use super::lexer::{self, KEYWORDS, Kind, Token, is_word};
-use super::render::Format;
+use super::lexer::{self, KEYWORDS, Token, TokenKind, is_word};
+use super::render::DisplayFormat;
 use super::session::{Shell, qualified};
-use crate::query::Library;
+use crate::query::SavedQueries;
 use crate::text::visible;
 
 /// The names that statements may use here.
@@ -18,7 +18,7 @@ pub struct Vocabulary {
     functions: Vec<(String, String)>,
     /// Names with their values.
     options: Vec<(String, String)>,
-    library: Library,
+    library: SavedQueries,
 }
 
 /// One completion.
@@ -67,7 +67,8 @@ impl Vocabulary {
             return self.command(before);
         }
         let tokens = lexer::tokens(before);
-        let open = |token: &Token| !token.closed || (token.kind == Kind::Comment && token.range.end == before.len());
+        let open =
+            |token: &Token| !token.closed || (token.kind == TokenKind::Comment && token.range.end == before.len());
         if tokens.last().is_some_and(open) {
             return (before.len(), Vec::new());
         }
@@ -79,9 +80,9 @@ impl Vocabulary {
 
     fn words(&self, before: &str, word: &str, after: &str) -> Vec<Candidate> {
         let tokens = lexer::tokens(before);
-        let last = tokens.iter().rfind(|token| !matches!(token.kind, Kind::Space | Kind::Comment));
+        let last = tokens.iter().rfind(|token| !matches!(token.kind, TokenKind::Space | TokenKind::Comment));
         let last = last.map_or(String::new(), |token| before[token.range.clone()].to_ascii_uppercase());
-        let keyword = tokens.iter().rfind(|token| token.kind == Kind::Keyword);
+        let keyword = tokens.iter().rfind(|token| token.kind == TokenKind::Keyword);
         let keyword = keyword.map_or(String::new(), |token| before[token.range.clone()].to_ascii_uppercase());
         let tables = || {
             self.tables.iter().map(|(name, columns)| {
@@ -101,7 +102,7 @@ impl Vocabulary {
         let text = format!("{before} {after}");
         let mentioned = |name: &str| {
             lexer::tokens(&text).iter().any(|token| {
-                token.kind == Kind::Name
+                token.kind == TokenKind::Name
                     && text[token.range.clone()].eq_ignore_ascii_case(name.rsplit('.').next().unwrap_or(name))
             })
         };
@@ -150,7 +151,7 @@ impl Vocabulary {
             }
             ("\\pset", []) => vec![candidate("format", "how answers are shown", true)],
             ("\\pset", ["format"]) | (".mode", []) => {
-                Format::value_variants().iter().map(|format| candidate(format.name(), "", false)).collect()
+                DisplayFormat::value_variants().iter().map(|format| candidate(format.name(), "", false)).collect()
             }
             ("\\timing" | ".timer", []) => switch(&["on", "off"]),
             ("\\x" | ".expanded", []) => switch(&["on", "off", "auto"]),
@@ -197,7 +198,7 @@ mod tests {
                 ("upper".into(), String::new()),
             ],
             options: vec![("hourglass.rollups".into(), "true".into())],
-            library: Library::default(),
+            library: SavedQueries::default(),
         }
     }
 

@@ -11,7 +11,7 @@ use reedline::{
 };
 
 use super::complete::Vocabulary;
-use super::lexer::{self, Cutter, Kind};
+use super::lexer::{self, Cutter, TokenKind};
 use super::notes::dim;
 use super::session::{Failed, Flow, Shell};
 use crate::console;
@@ -168,11 +168,13 @@ impl Highlighter for Colours {
         }
         for token in lexer::tokens(text) {
             let style = match token.kind {
-                Kind::Keyword => Color::Blue.bold(),
-                Kind::String => Color::Green.normal(),
-                Kind::Number | Kind::Parameter => Color::Cyan.normal(),
-                Kind::Comment => Color::DarkGray.normal(),
-                Kind::Name | Kind::Space | Kind::Semicolon | Kind::Symbol => Color::Default.normal(),
+                TokenKind::Keyword => Color::Blue.bold(),
+                TokenKind::String => Color::Green.normal(),
+                TokenKind::Number | TokenKind::Parameter => Color::Cyan.normal(),
+                TokenKind::Comment => Color::DarkGray.normal(),
+                TokenKind::Name | TokenKind::Space | TokenKind::Semicolon | TokenKind::Symbol => {
+                    Color::Default.normal()
+                }
             };
             styled.push((style, text[token.range].to_string()));
         }

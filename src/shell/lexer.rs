@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum TokenKind {
     Keyword,
     Name,
     Number,
@@ -20,7 +20,7 @@ pub enum Kind {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
-    pub kind: Kind,
+    pub kind: TokenKind,
     /// Bytes of the text.
     pub range: Range<usize>,
     /// Whether a string, a quoted name or a comment has its end.
@@ -125,26 +125,26 @@ pub fn tokens(text: &str) -> Vec<Token> {
 }
 
 /// The kind and the bytes of the token that `rest` begins with.
-fn token(rest: &str, first: char) -> (Kind, usize, bool) {
+fn token(rest: &str, first: char) -> (TokenKind, usize, bool) {
     let second = rest[first.len_utf8()..].chars().next();
     let run = |of: fn(char) -> bool| rest.find(|c| !of(c)).unwrap_or(rest.len());
     match (first, second) {
-        (';', _) => (Kind::Semicolon, 1, true),
-        ('-', Some('-')) => (Kind::Comment, rest.find('\n').unwrap_or(rest.len()), true),
+        (';', _) => (TokenKind::Semicolon, 1, true),
+        ('-', Some('-')) => (TokenKind::Comment, rest.find('\n').unwrap_or(rest.len()), true),
         ('/', Some('*')) => block_comment(rest),
-        ('\'', _) => quoted(rest, 0, Kind::String, false),
-        ('e' | 'E', Some('\'')) => quoted(rest, 1, Kind::String, true),
-        ('"' | '`', _) => quoted(rest, 0, Kind::Name, false),
+        ('\'', _) => quoted(rest, 0, TokenKind::String, false),
+        ('e' | 'E', Some('\'')) => quoted(rest, 1, TokenKind::String, true),
+        ('"' | '`', _) => quoted(rest, 0, TokenKind::Name, false),
         ('$', _) => dollar(rest),
-        (c, _) if c.is_whitespace() => (Kind::Space, run(char::is_whitespace), true),
+        (c, _) if c.is_whitespace() => (TokenKind::Space, run(char::is_whitespace), true),
         (c, _) if c.is_ascii_digit() => {
-            (Kind::Number, run(|c| c.is_ascii_alphanumeric() || c == '.' || c == '_'), true)
+            (TokenKind::Number, run(|c| c.is_ascii_alphanumeric() || c == '.' || c == '_'), true)
         }
         (c, _) if is_word(c) => {
             let length = run(is_word);
-            (if is_keyword(&rest[..length]) { Kind::Keyword } else { Kind::Name }, length, true)
+            (if is_keyword(&rest[..length]) { TokenKind::Keyword } else { TokenKind::Name }, length, true)
         }
-        (c, _) => (Kind::Symbol, c.len_utf8(), true),
+        (c, _) => (TokenKind::Symbol, c.len_utf8(), true),
     }
 }
 
@@ -153,7 +153,7 @@ pub fn is_word(c: char) -> bool {
 }
 
 /// From the quote at byte `at` to its like; a doubled one is content, and so is one behind a backslash where they escape.
-fn quoted(rest: &str, at: usize, kind: Kind, escapes: bool) -> (Kind, usize, bool) {
+fn quoted(rest: &str, at: usize, kind: TokenKind, escapes: bool) -> (TokenKind, usize, bool) {
     let quote = rest.as_bytes()[at];
     let bytes = rest.as_bytes();
     let mut i = at + 1;
@@ -168,31 +168,31 @@ fn quoted(rest: &str, at: usize, kind: Kind, escapes: bool) -> (Kind, usize, boo
     (kind, rest.len(), false)
 }
 
-fn block_comment(rest: &str) -> (Kind, usize, bool) {
+fn block_comment(rest: &str) -> (TokenKind, usize, bool) {
     let bytes = rest.as_bytes();
     let (mut depth, mut i) = (0, 0);
     while i + 1 < bytes.len() {
         match &bytes[i..i + 2] {
             b"/*" => (depth, i) = (depth + 1, i + 2),
-            b"*/" if depth == 1 => return (Kind::Comment, i + 2, true),
+            b"*/" if depth == 1 => return (TokenKind::Comment, i + 2, true),
             b"*/" => (depth, i) = (depth - 1, i + 2),
             _ => i += 1,
         }
     }
-    (Kind::Comment, rest.len(), false)
+    (TokenKind::Comment, rest.len(), false)
 }
 
 /// `$1` and `$name` are parameters; `$$…$$` and `$tag$…$tag$` are strings.
-fn dollar(rest: &str) -> (Kind, usize, bool) {
+fn dollar(rest: &str) -> (TokenKind, usize, bool) {
     let word = rest[1..].find(|c| !is_word(c)).map_or(rest.len(), |length| length + 1);
     if rest[word..].starts_with('$') && !rest[1..].starts_with(|c: char| c.is_ascii_digit()) {
         let (tag, content) = rest.split_at(word + 1);
         return match content.find(tag) {
-            Some(end) => (Kind::String, tag.len() + end + tag.len(), true),
-            None => (Kind::String, rest.len(), false),
+            Some(end) => (TokenKind::String, tag.len() + end + tag.len(), true),
+            None => (TokenKind::String, rest.len(), false),
         };
     }
-    (Kind::Parameter, word, true)
+    (TokenKind::Parameter, word, true)
 }
 
 /// Where the statements of a text are, without the comments before and the semicolon after them; and where one begins
@@ -201,9 +201,9 @@ pub fn split(text: &str) -> (Vec<Range<usize>>, Option<usize>) {
     let (mut statements, mut open) = (Vec::new(), None::<Range<usize>>);
     for Token { kind, range, closed } in tokens(text) {
         match kind {
-            Kind::Semicolon => statements.extend(open.take()),
-            Kind::Space => {}
-            Kind::Comment if closed => {}
+            TokenKind::Semicolon => statements.extend(open.take()),
+            TokenKind::Space => {}
+            TokenKind::Comment if closed => {}
             _ => open = Some(open.map_or(range.start, |open| open.start)..range.end),
         }
     }
@@ -343,9 +343,9 @@ mod tests {
         assert_eq!(tokens.iter().map(|token| &text[token.range.clone()]).collect::<String>(), text);
         let of =
             |kind| tokens.iter().filter(|token| token.kind == kind).map(|t| &text[t.range.clone()]).collect::<Vec<_>>();
-        assert_eq!(of(Kind::Keyword), ["SELECT", "FROM", "WHERE", "AND"]);
-        assert_eq!(of(Kind::Number), ["1.5e3"]);
-        assert_eq!(of(Kind::Parameter), ["$start"]);
-        assert_eq!(of(Kind::Comment), ["-- x"]);
+        assert_eq!(of(TokenKind::Keyword), ["SELECT", "FROM", "WHERE", "AND"]);
+        assert_eq!(of(TokenKind::Number), ["1.5e3"]);
+        assert_eq!(of(TokenKind::Parameter), ["$start"]);
+        assert_eq!(of(TokenKind::Comment), ["-- x"]);
     }
 }

@@ -14,6 +14,6 @@ mod session;
 mod target;
 
 pub use self::editor::interact;
-pub use self::render::Format;
+pub use self::render::DisplayFormat;
 pub use self::session::{Failed, Flow, Shell};
 pub use self::target::Target;

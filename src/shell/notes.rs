@@ -5,14 +5,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::client::Fault;
-use crate::query::Figures;
+use crate::query::QueryStats;
 use crate::text::{bytes, span, thousands, visible};
 
 /// Characters of a statement's line that are shown around its fault.
 const EXCERPT: usize = 100;
 
 /// What a statement cost, in a line; the time is the shell's where nothing else is known.
-pub fn receipt(rows: u64, figures: Option<&Figures>, elapsed: Duration) -> String {
+pub fn receipt(rows: u64, figures: Option<&QueryStats>, elapsed: Duration) -> String {
     let mut text = format!("{} {} · ", thousands(rows), if rows == 1 { "row" } else { "rows" });
     let Some(figures) = figures else { return text + &span(elapsed) };
     if figures.partitions > 0 {
@@ -81,20 +81,20 @@ mod tests {
 
     #[test]
     fn a_receipt_tells_what_was_read_and_how_long_it_took() {
-        let figures = Figures {
+        let figures = QueryStats {
             partitions: 3_649,
             partitions_read: 3,
             files_read: 2,
             bytes_read: 41_234,
             planning_ms: 1.1,
             running_ms: 1.0,
-            ..Figures::default()
+            ..QueryStats::default()
         };
         let all = receipt(24, Some(&figures), Duration::ZERO);
         assert_eq!(all, "24 rows · 3 of 3,649 partitions, 2 files, 41 KB, 2.1 ms");
-        let rollup = Figures { rollup: true, files_read: 0, ..figures };
+        let rollup = QueryStats { rollup: true, files_read: 0, ..figures };
         assert_eq!(receipt(1, Some(&rollup), Duration::ZERO), "1 row · 3 of 3,649 partitions by rollup, 2.1 ms");
-        assert_eq!(receipt(0, Some(&Figures::default()), Duration::ZERO), "0 rows · 0.0 ms");
+        assert_eq!(receipt(0, Some(&QueryStats::default()), Duration::ZERO), "0 rows · 0.0 ms");
         assert_eq!(receipt(5, None, Duration::from_millis(7)), "5 rows · 7.0 ms");
     }
 

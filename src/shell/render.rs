@@ -7,7 +7,6 @@ use arrow::datatypes::SchemaRef;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use comfy_table::{CellAlignment, ContentArrangement, Table, TableComponent, modifiers, presets};
 
-use super::commands::Expanded;
 use crate::error::Result;
 use crate::rows::{RowFormat, RowWriter, SharedBuffer, for_people, unique_names};
 use crate::text::{self, thousands};
@@ -20,7 +19,7 @@ const LEAST_WRAPPED: usize = 24;
 
 /// How answers are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
+pub enum DisplayFormat {
     /// Aligned columns
     Table,
     /// A block of lines a row
@@ -39,17 +38,26 @@ pub enum Format {
     Parquet,
 }
 
-impl Format {
+/// Whether a table is shown as one block a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expanded {
+    Off,
+    On,
+    /// Where the table is wider than the terminal.
+    Auto,
+}
+
+impl DisplayFormat {
     pub fn name(self) -> &'static str {
         match self {
-            Format::Table => "table",
-            Format::Expanded => "expanded",
-            Format::Csv => "csv",
-            Format::Tsv => "tsv",
-            Format::Json => "json",
-            Format::Ndjson => "ndjson",
-            Format::Markdown => "markdown",
-            Format::Parquet => "parquet",
+            DisplayFormat::Table => "table",
+            DisplayFormat::Expanded => "expanded",
+            DisplayFormat::Csv => "csv",
+            DisplayFormat::Tsv => "tsv",
+            DisplayFormat::Json => "json",
+            DisplayFormat::Ndjson => "ndjson",
+            DisplayFormat::Markdown => "markdown",
+            DisplayFormat::Parquet => "parquet",
         }
     }
 }
@@ -73,18 +81,18 @@ pub enum Renderer {
 }
 
 impl Renderer {
-    pub fn new(format: Format, schema: &SchemaRef, layout: Layout) -> Result<Renderer> {
+    pub fn new(format: DisplayFormat, schema: &SchemaRef, layout: Layout) -> Result<Renderer> {
         let rows = match format {
-            Format::Table => return Ok(Renderer::Page(Page::new(schema), layout)),
-            Format::Expanded => {
+            DisplayFormat::Table => return Ok(Renderer::Page(Page::new(schema), layout)),
+            DisplayFormat::Expanded => {
                 return Ok(Renderer::Page(Page::new(schema), Layout { expanded: Expanded::On, ..layout }));
             }
-            Format::Markdown => return Ok(Renderer::Markdown(markdown_head(schema))),
-            Format::Csv => RowFormat::Csv,
-            Format::Tsv => RowFormat::Tsv,
-            Format::Json => RowFormat::Json,
-            Format::Ndjson => RowFormat::Ndjson,
-            Format::Parquet => RowFormat::Parquet,
+            DisplayFormat::Markdown => return Ok(Renderer::Markdown(markdown_head(schema))),
+            DisplayFormat::Csv => RowFormat::Csv,
+            DisplayFormat::Tsv => RowFormat::Tsv,
+            DisplayFormat::Json => RowFormat::Json,
+            DisplayFormat::Ndjson => RowFormat::Ndjson,
+            DisplayFormat::Parquet => RowFormat::Parquet,
         };
         let mut renderer = Renderer::rows(rows, schema)?;
         if let Renderer::Rows { is_shown, .. } = &mut renderer {
@@ -295,7 +303,7 @@ mod tests {
         RecordBatch::try_from_iter_with_nullable(columns.map(|(name, column)| (name, column, true))).unwrap()
     }
 
-    fn shown(format: Format, width: Option<usize>, colour: bool) -> String {
+    fn shown(format: DisplayFormat, width: Option<usize>, colour: bool) -> String {
         let layout = Layout { is_terminal: colour, width, colour, expanded: Expanded::Auto };
         let mut renderer = Renderer::new(format, &batch().schema(), layout).unwrap();
         renderer.push(&batch()).unwrap();
@@ -306,7 +314,7 @@ mod tests {
 
     #[test]
     fn a_table_aligns_and_obeys_nothing_in_its_cells() {
-        assert_snapshot!(shown(Format::Table, None, false), @r"
+        assert_snapshot!(shown(DisplayFormat::Table, None, false), @r"
         ╭──────────────────────┬────────┬───────────────┬───────╮
         │ hour                 │ clicks │ user          │ share │
         ╞══════════════════════╪════════╪═══════════════╪═══════╡
@@ -319,15 +327,15 @@ mod tests {
 
     #[test]
     fn a_null_is_dim_and_a_text_that_says_null_is_not() {
-        let text = shown(Format::Table, None, true);
+        let text = shown(DisplayFormat::Table, None, true);
         assert_eq!((text.matches("\x1b[2mNULL\x1b[0m").count(), text.matches("NULL").count()), (1, 2));
     }
 
     #[test]
     fn a_table_wraps_while_it_can_and_becomes_blocks_when_it_cannot() {
-        assert_eq!(shown(Format::Table, Some(120), false), shown(Format::Table, None, false));
-        assert_eq!(shown(Format::Table, Some(40), false), shown(Format::Expanded, Some(40), false));
-        assert_snapshot!(shown(Format::Expanded, None, false), @r"
+        assert_eq!(shown(DisplayFormat::Table, Some(120), false), shown(DisplayFormat::Table, None, false));
+        assert_eq!(shown(DisplayFormat::Table, Some(40), false), shown(DisplayFormat::Expanded, Some(40), false));
+        assert_snapshot!(shown(DisplayFormat::Expanded, None, false), @r"
         ─[ row 1 ]────────────────────
         hour   │ 1970-01-01T00:00:00Z
         clicks │ 12
@@ -344,7 +352,7 @@ mod tests {
 
     #[test]
     fn markdown_says_which_columns_are_numbers() {
-        assert_snapshot!(shown(Format::Markdown, None, false), @r"
+        assert_snapshot!(shown(DisplayFormat::Markdown, None, false), @r"
         | hour | clicks | user | share |
         | --- | ---: | --- | ---: |
         | 1970-01-01T00:00:00Z | 12 | a\|b<br>\u{1b}[31mred | 0.25 |
@@ -354,10 +362,13 @@ mod tests {
 
     #[test]
     fn programs_get_the_rows_as_they_are_and_terminals_what_they_cannot_obey() {
-        assert!(shown(Format::Csv, None, false).contains("\u{1b}[31mred"));
-        assert!(shown(Format::Csv, None, true).contains("\\u{1b}[31mred"));
-        assert!(shown(Format::Csv, None, true).starts_with("hour,clicks,user,share\n1970-01-01T00:00:00Z,12,\"a|b\n"));
-        assert!(shown(Format::Json, None, true).ends_with("\"share\":12.5}]\n"));
+        assert!(shown(DisplayFormat::Csv, None, false).contains("\u{1b}[31mred"));
+        assert!(shown(DisplayFormat::Csv, None, true).contains("\\u{1b}[31mred"));
+        assert!(
+            shown(DisplayFormat::Csv, None, true)
+                .starts_with("hour,clicks,user,share\n1970-01-01T00:00:00Z,12,\"a|b\n")
+        );
+        assert!(shown(DisplayFormat::Json, None, true).ends_with("\"share\":12.5}]\n"));
     }
 
     #[test]

@@ -14,15 +14,15 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::commands::{COMMANDS, Command, Entry, Expanded};
+use super::commands::{COMMANDS, Command, Entry};
 use super::lexer::{Cutter, Piece};
 use super::notes::{Origin, dim, explain, receipt};
-use super::render::{Cells, Format, Layout, Renderer, cells};
+use super::render::{Cells, DisplayFormat, Expanded, Layout, Renderer, cells};
 use super::target::{Question, Rows, Target};
 use crate::client::Fault;
 use crate::console::{self, STDOUT};
 use crate::error::{Error, Result};
-use crate::query::Figures;
+use crate::query::QueryStats;
 use crate::rows::RowFormat;
 use crate::text::{bytes, nearest, thousands, visible};
 
@@ -63,7 +63,7 @@ pub struct Shell {
     terminal: Terminal,
     /// Ctrl-C, where a person types: it ends what runs and not the shell.
     interrupts: Option<Signal>,
-    format: Format,
+    format: DisplayFormat,
     expanded: Expanded,
     timing: bool,
     output: Output,
@@ -75,7 +75,7 @@ pub struct Shell {
 impl Shell {
     /// # Errors
     /// [`Error::Config`] when the format cannot go where answers go.
-    pub fn new(target: Target, format: Format) -> Result<Shell> {
+    pub fn new(target: Target, format: DisplayFormat) -> Result<Shell> {
         let runtime = Builder::new_current_thread().enable_all().build();
         let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let terminal = Terminal { out: io::stdout().is_terminal(), err: io::stderr().is_terminal(), colour };
@@ -184,7 +184,7 @@ impl Shell {
             Command::Tables(part) => self.show(Question::Sql(&tables(&part))),
             Command::Describe(table) => self.describe(&table),
             Command::Functions(part) => self.show(Question::Sql(&functions(&part))),
-            Command::Library => self.library(),
+            Command::SavedQueries => self.library(),
             Command::Run { name, given } => self.show(Question::Named(&name, &given)),
             Command::Timing(on) => {
                 self.timing = on.unwrap_or(!self.timing);
@@ -197,7 +197,7 @@ impl Shell {
                 self.note(&format!("expanded is {}", format!("{:?}", self.expanded).to_lowercase()));
                 Ok(())
             }
-            Command::Format(format) => {
+            Command::DisplayFormat(format) => {
                 self.format = format;
                 self.note(&format!("format is {}", format.name()));
                 Ok(())
@@ -265,12 +265,12 @@ impl Shell {
         Ok(())
     }
 
-    fn tell_cost(&self, rows: u64, figures: Option<Figures>, started: Instant) {
+    fn tell_cost(&self, rows: u64, figures: Option<QueryStats>, started: Instant) {
         console::tell(&dim(&receipt(rows, figures.as_ref(), started.elapsed()), self.has_colour()));
     }
 
     /// The rows of a question of the shell's own, as text.
-    pub fn texts(&mut self, sql: &str) -> Result<(Cells, Option<Figures>), Fault> {
+    pub fn texts(&mut self, sql: &str) -> Result<(Cells, Option<QueryStats>), Fault> {
         self.target.refresh()?;
         let Shell { target, runtime, interrupts, .. } = self;
         runtime.block_on(async {
@@ -306,7 +306,7 @@ impl Shell {
     }
 
     fn library(&mut self) -> Result<(), Fault> {
-        let parameters = |named: &crate::query::Named| {
+        let parameters = |named: &crate::query::SavedQuery| {
             let parameter = |parameter: &crate::query::Parameter| match &parameter.default {
                 Some(default) => format!("[{}={default}]", parameter.name),
                 None => format!("{}=…", parameter.name),
@@ -314,7 +314,7 @@ impl Shell {
             named.parameters.iter().map(parameter).collect::<Vec<_>>().join(" ")
         };
         let library = self.target.library()?;
-        let column = |text: &dyn Fn(&crate::query::Named) -> String| {
+        let column = |text: &dyn Fn(&crate::query::SavedQuery) -> String| {
             Arc::new(StringArray::from_iter_values(library.all().iter().map(text))) as ArrayRef
         };
         let batch = RecordBatch::try_from_iter([
@@ -525,11 +525,11 @@ impl Output {
     }
 
     /// Takes note of an answer to come.
-    fn admit(&mut self, format: Format, out_is_terminal: bool) -> Result<()> {
+    fn admit(&mut self, format: DisplayFormat, out_is_terminal: bool) -> Result<()> {
         self.answers += 1;
         let refusal = match format {
-            Format::Parquet if self.is_terminal() && out_is_terminal => "Parquet is not for a terminal",
-            Format::Parquet if self.answers > 1 => "a Parquet file holds one answer",
+            DisplayFormat::Parquet if self.is_terminal() && out_is_terminal => "Parquet is not for a terminal",
+            DisplayFormat::Parquet if self.answers > 1 => "a Parquet file holds one answer",
             _ => return Ok(()),
         };
         Err(Error::Invalid(format!("{refusal}; \\copy (…) to 'FILE.parquet' writes one")))

@@ -10,11 +10,11 @@ use std::time::{Duration, SystemTime};
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
-use super::lexer::{self, Kind};
+use super::lexer::{self, TokenKind};
 use crate::client::{Fault, Reply, SqlClient};
 use crate::config::Flags;
 use crate::error::{Error, Result};
-use crate::query::{Answer, Figures, Library, Params, QueryEngine, QueryOptions, Session};
+use crate::query::{Params, QueryEngine, QueryOptions, QueryStats, ResultStream, SavedQueries, Session};
 use crate::storage::vfs::{Disk, Vfs};
 use crate::storage::{EngineOptions, ReadOnly, Snapshot};
 use crate::text::nearest;
@@ -43,7 +43,7 @@ pub enum Question<'a> {
 /// The rows of an answer, as they come. Dropping it cancels the statement.
 #[derive(Debug)]
 pub enum Rows {
-    Here(Answer),
+    Here(ResultStream),
     There(Reply),
 }
 
@@ -64,9 +64,9 @@ impl Rows {
     }
 
     /// What it cost, where that is known.
-    pub fn figures(&self) -> Option<Figures> {
+    pub fn figures(&self) -> Option<QueryStats> {
         match self {
-            Rows::Here(answer) => Some(answer.receipt.figures()),
+            Rows::Here(answer) => Some(answer.recorder.stats()),
             Rows::There(reply) => reply.figures.clone(),
         }
     }
@@ -93,7 +93,7 @@ impl Target {
     }
 
     /// The statements that have a name. Blocks its thread.
-    pub fn library(&self) -> Result<Library> {
+    pub fn library(&self) -> Result<SavedQueries> {
         match self {
             Target::Store(store) => Ok(store.engine.library().clone()),
             Target::Server(server) => server.client.library(),
@@ -157,7 +157,7 @@ impl Store {
         Ok(())
     }
 
-    async fn ask(&mut self, question: Question<'_>) -> Result<Answer> {
+    async fn ask(&mut self, question: Question<'_>) -> Result<ResultStream> {
         let (_, snapshot) = self.seen.as_ref().ok_or(Error::Closed)?;
         let (sql, params) = match question {
             Question::Sql(sql) => (sql, Params::None),
@@ -171,7 +171,7 @@ impl Store {
     }
 }
 
-fn unknown(name: &str, library: &Library) -> Error {
+fn unknown(name: &str, library: &SavedQueries) -> Error {
     let near = nearest(name, library.all().iter().map(|named| named.name.as_str()));
     let hint = near.first().map(|near| format!("did you mean {near}? ")).unwrap_or_default();
     Error::Invalid(format!("there is no query {name} in the library; {hint}\\l lists them"))
@@ -215,7 +215,7 @@ impl Server {
 /// What `SET name = value` or `SET name TO value` sets, and `RESET name` unsets.
 fn assignment(sql: &str) -> Option<(String, Option<String>)> {
     let mut tokens = lexer::tokens(sql);
-    tokens.retain(|token| !matches!(token.kind, Kind::Space | Kind::Comment));
+    tokens.retain(|token| !matches!(token.kind, TokenKind::Space | TokenKind::Comment));
     let text = |at: usize| tokens.get(at).map_or("", |token| &sql[token.range.clone()]);
     let is = |at: usize, word: &str| text(at).eq_ignore_ascii_case(word);
     let end = (1..tokens.len()).find(|at| is(*at, "=") || is(*at, "to")).unwrap_or(tokens.len());

@@ -18,23 +18,24 @@ use std::time::Duration;
 
 use tokio::sync::oneshot::error::RecvError;
 
+use super::commit_queue::{CommitQueue, Refusal};
 use super::directory;
-use super::distinct::DistinctUsers;
 use super::flusher::Flusher;
-use super::instruments::Instruments;
-use super::intake::{Intake, Refusal};
-use super::key_files::KeyFiles;
-use super::keys::{KeyWindow, StoredKey};
-use super::lake::{FileIndex, Lake, LakeRuntime};
-use super::leftovers;
-use super::memtable::{Memtable, MemtableWriter};
-use super::object::VfsStore;
+use super::idempotency::files::KeyFiles;
+use super::idempotency::window::{KeyWindow, StoredKey};
+use super::lake::leftovers;
+use super::lake::table::{FileIndex, Lake, LakeRuntime};
+use super::memory::memtable::{Memtable, MemtableWriter};
+use super::metrics::Metrics;
+use super::options::EngineOptions;
 use super::recurring::Recurring;
+use super::snapshot::distinct::DistinctUsers;
 use super::snapshot::{Snapshot, SnapshotCell};
+use super::store::VfsStore;
 use super::vfs::{Disk, Lock, Vfs};
+use super::wal::Lsn;
 use super::wal::{self, WAL_DIR, Wal};
 use super::writer::Writer;
-use super::{EngineOptions, Lsn};
 use crate::error::{Error, Result};
 use crate::event::{EventBatch, EventKind, Key, MAX_TIMESTAMP_US};
 use crate::hour::{Clock, SystemClock};
@@ -48,11 +49,11 @@ pub struct Engine {
 
 #[derive(Debug)]
 struct Shared {
-    intake: Arc<Intake>,
+    queue: Arc<CommitQueue>,
     cell: Arc<SnapshotCell>,
     clock: Arc<dyn Clock>,
     options: EngineOptions,
-    instruments: Instruments,
+    metrics: Metrics,
     /// Held to be joined by the first `close`.
     threads: Mutex<Vec<JoinHandle<()>>>,
     /// The directory is ours until the last handle goes.
@@ -61,7 +62,7 @@ struct Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        self.intake.close();
+        self.queue.close();
         join(&self.threads);
     }
 }
@@ -121,43 +122,43 @@ impl Engine {
             vfs.sync_dir(dir).map_err(Error::io(dir, "sync"))?;
         }
 
-        let intake = Arc::new(Intake::new(&options));
+        let queue = Arc::new(CommitQueue::new(&options));
         let cell = Arc::new(SnapshotCell::new(snapshot));
         let (sender, jobs) = mpsc::channel();
         let retry = Duration::from_millis(options.flush_retry_ms);
         let (segments, hour) = (wal.closed_segments(), clock.hour());
-        let instruments = Instruments::default();
+        let metrics = Metrics::default();
         let mut flusher = Flusher {
             runtime,
             lake,
             cell: cell.clone(),
             segments,
             keys: key_files,
-            intake: intake.clone(),
+            queue: queue.clone(),
             clock: clock.clone(),
             retry,
-            instruments: instruments.clone(),
+            metrics: metrics.clone(),
             trouble: Recurring::default(),
             tidying: Recurring::default(),
         };
         let mut writer = Writer {
             options: options.clone(),
             clock: clock.clone(),
-            intake: intake.clone(),
+            queue: queue.clone(),
             wal,
             memtable,
             keys,
             cell: cell.clone(),
             flusher: sender,
-            instruments: instruments.clone(),
+            metrics: metrics.clone(),
             hour,
             poison: None,
-            lack: None,
+            limit_reached: None,
             trouble: Recurring::default(),
             sealing: Recurring::default(),
         };
         let threads = Mutex::default();
-        let shared = Shared { intake: intake.clone(), cell, clock, options, instruments, threads, _lock: lock };
+        let shared = Shared { queue: queue.clone(), cell, clock, options, metrics, threads, _lock: lock };
         let engine = Engine { shared: Arc::new(shared) };
         // Where the second cannot be started the engine goes, and ends the first.
         engine.run("writer", move || {
@@ -175,16 +176,16 @@ impl Engine {
     /// Runs a thread of the engine. One that panics, or ends before it is told to, ends the engine: without it events would
     /// wait for ever, or memory fill up.
     fn run(&self, name: &'static str, mut work: impl FnMut() + Send + 'static) -> Result<()> {
-        let intake = self.shared.intake.clone();
+        let queue = self.shared.queue.clone();
         let thread = move || {
             // IMPORTANT: what the thread owns is dropped only after its death is told. The other thread ends by that, and those who
             // wait learn of it.
             let how = match catch_unwind(AssertUnwindSafe(&mut work)) {
-                Ok(()) if intake.is_closed() => return,
+                Ok(()) if queue.is_closed() => return,
                 Ok(()) => "ended by itself".into(),
                 Err(panic) => format!("panicked: {}", panic_text(&*panic)),
             };
-            intake.die(&format!("the {name} thread of the engine {how}"));
+            queue.die(&format!("the {name} thread of the engine {how}"));
         };
         let spawned = thread::Builder::new().name(format!("hourglass-{name}")).spawn(thread);
         let spawned = spawned.map_err(Error::io(format!("hourglass-{name}"), "start a thread"))?;
@@ -206,7 +207,7 @@ impl Engine {
         kind: EventKind,
         key: Option<Key>,
     ) -> impl Future<Output = Result<Lsn>> + Send + use<> {
-        let queued = self.shared.intake.push(timestamp_us, user, kind, key);
+        let queued = self.shared.queue.push(timestamp_us, user, kind, key);
         async move { Ok(queued?.await.map_err(no_answer)??) }
     }
 
@@ -215,7 +216,7 @@ impl Engine {
         if batch.is_empty() {
             return Ok(self.snapshot().active.last_lsn);
         }
-        Ok(self.shared.intake.push_batch(batch)?.await.map_err(no_answer)??)
+        Ok(self.shared.queue.push_batch(batch)?.await.map_err(no_answer)??)
     }
 
     /// Returns once everything acknowledged before is in Parquet and committed.
@@ -223,7 +224,7 @@ impl Engine {
     /// # Errors
     /// What stopped the flush. It is tried again by itself; memory and log keep the events.
     pub async fn flush(&self) -> Result<()> {
-        Ok(self.shared.intake.push_flush()?.await.map_err(no_answer)??)
+        Ok(self.shared.queue.push_flush()?.await.map_err(no_answer)??)
     }
 
     /// What is visible now.
@@ -233,36 +234,36 @@ impl Engine {
 
     /// Why events are not taken now, where they are not: what passes, such as a full disk, or what does not.
     pub fn refusal(&self) -> Option<Error> {
-        self.shared.intake.refusal().map(Error::from)
+        self.shared.queue.refusal().map(Error::from)
     }
 
     /// Waits until a thread of the engine has ended that should not, and tells how. The engine stores nothing more then: it is
     /// to be closed.
     pub async fn wait_for_death(&self) -> String {
-        self.shared.intake.wait_for_death().await.to_string()
+        self.shared.queue.wait_for_death().await.to_string()
     }
 
     /// Why no more events are accepted, when the log has failed.
     pub fn poisoned(&self) -> Option<String> {
-        self.shared.intake.poisoned()
+        self.shared.queue.poisoned()
     }
 
     /// Events and bytes that wait for the writer.
     pub fn queued(&self) -> (usize, usize) {
-        self.shared.intake.queued()
+        self.shared.queue.queued()
     }
 
     /// Idempotency keys remembered.
     pub fn keys(&self) -> usize {
-        self.shared.intake.keys()
+        self.shared.queue.keys()
     }
 
     pub(super) fn options(&self) -> &EngineOptions {
         &self.shared.options
     }
 
-    pub(super) fn instruments(&self) -> &Instruments {
-        &self.shared.instruments
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
     }
 
     pub fn clock(&self) -> &Arc<dyn Clock> {
@@ -274,9 +275,9 @@ impl Engine {
     /// # Errors
     /// [`Error::Died`] when a thread of the engine did not end in order.
     pub fn close(&self) -> Result<()> {
-        self.shared.intake.close();
+        self.shared.queue.close();
         join(&self.shared.threads);
-        self.shared.intake.death().map_or(Ok(()), |why| Err(Refusal::Died(why).into()))
+        self.shared.queue.death().map_or(Ok(()), |why| Err(Refusal::Died(why).into()))
     }
 }
 

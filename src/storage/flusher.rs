@@ -9,12 +9,12 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use super::data_file::{self, HourUsers};
-use super::instruments::{Instruments, since};
-use super::intake::{Intake, Refusal, Waiter};
-use super::key_files::{KeyFileRecord, KeyFiles};
-use super::lake::{self, DataFile, Lake, LakeRuntime};
-use super::memtable::{HourTable, Memtable};
+use super::commit_queue::{CommitQueue, Refusal, Waiter};
+use super::idempotency::files::{KeyFileRecord, KeyFiles};
+use super::lake::data_file::{self, HourUsers};
+use super::lake::table::{self as lake, DataFile, Lake, LakeRuntime};
+use super::memory::memtable::{HourTable, Memtable};
+use super::metrics::{Metrics, since};
 use super::recurring::Recurring;
 use super::snapshot::SnapshotCell;
 use super::vfs;
@@ -37,10 +37,10 @@ pub struct Flusher {
     pub cell: Arc<SnapshotCell>,
     pub segments: Arc<ClosedSegments>,
     pub keys: KeyFiles,
-    pub intake: Arc<Intake>,
+    pub queue: Arc<CommitQueue>,
     pub clock: Arc<dyn Clock>,
     pub retry: Duration,
-    pub instruments: Instruments,
+    pub metrics: Metrics,
     pub trouble: Recurring,
     /// As [`Flusher::trouble`], of what a flush leaves to do when its events are in the table.
     pub tidying: Recurring,
@@ -75,12 +75,12 @@ impl Flusher {
 
     /// Counts a failure and tells of it; answers what those are told who wait.
     fn failed(&self, error: &Error) -> Refusal {
-        self.instruments.flush_failures.inc();
+        self.metrics.flush_failures.inc();
         if self.trouble.is_due(self.clock.now_us()) {
             let retry_ms = self.retry.as_millis();
             tracing::warn!(%error, retry_ms, "the flush failed and is tried again, and this is said once a minute");
         }
-        match vfs::bound_behind(error) {
+        match vfs::limit_behind(error) {
             Some(bound) => Refusal::Busy(bound),
             None => Refusal::Failed(error.to_string().into()),
         }
@@ -89,7 +89,7 @@ impl Flusher {
     fn flush_sealed(&mut self) -> Result<()> {
         while let Some(sealed) = self.cell.load().sealed.first().cloned() {
             self.flush(&sealed)?;
-            self.intake.nudge();
+            self.queue.nudge();
         }
         Ok(())
     }
@@ -116,17 +116,17 @@ impl Flusher {
         self.tidy(sealed.last_lsn);
         self.runtime.block_on(self.lake.checkpoint_if_due(self.clock.now_us()));
         let took = since(&*self.clock, started);
-        self.instruments.flush_duration.took(took);
-        self.instruments.flushed_rows.inc_by(sealed.rows);
-        self.instruments.flushed_files.inc_by(hours as u64);
-        self.instruments.flushed_bytes.inc_by(bytes);
+        self.metrics.flush_duration.observe_duration(took);
+        self.metrics.flushed_rows.inc_by(sealed.rows);
+        self.metrics.flushed_files.inc_by(hours as u64);
+        self.metrics.flushed_bytes.inc_by(bytes);
         let ms = took.as_millis() as u64;
         tracing::info!(hours, rows = sealed.rows, bytes, ms, "flushed to Parquet");
         Ok(())
     }
 
     /// Lets go of what the table has. The events are there: what cannot be removed now is by the next flush, or the next start.
-    fn tidy(&mut self, last_lsn: super::Lsn) {
+    fn tidy(&mut self, last_lsn: super::wal::Lsn) {
         let now_us = self.clock.now_us();
         match self.segments.release_through(last_lsn).and_then(|()| self.keys.expire(now_us)) {
             Ok(()) => _ = self.tidying.has_passed(),
@@ -138,7 +138,12 @@ impl Flusher {
     }
 
     /// An error does not mean that the commit failed: its answer may have been lost. The table knows.
-    fn commit(&mut self, files: &[lake::CommitFile], keys: Option<&KeyFileRecord>, last_lsn: super::Lsn) -> Result<()> {
+    fn commit(
+        &mut self,
+        files: &[lake::CommitFile],
+        keys: Option<&KeyFileRecord>,
+        last_lsn: super::wal::Lsn,
+    ) -> Result<()> {
         let now_us = self.clock.now_us();
         let Flusher { runtime, lake, .. } = self;
         runtime.block_on(async {

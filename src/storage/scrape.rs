@@ -8,8 +8,8 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use super::engine::Engine;
-use super::instruments::since;
-use super::memtable::Memtable;
+use super::memory::memtable::Memtable;
+use super::metrics::since;
 use super::recurring::Recurring;
 use super::snapshot::Snapshot;
 use crate::metrics::{family, gauge};
@@ -17,7 +17,7 @@ use crate::metrics::{family, gauge};
 impl Engine {
     /// Registers everything that storage counts and knows. A scrape lists the log's folder: it may block.
     pub fn register(&self, registry: &mut Registry) {
-        self.instruments().register(registry);
+        self.metrics().register(registry);
         registry.register_collector(Box::new(State(self.clone(), Recurring::default())));
     }
 }
@@ -65,7 +65,7 @@ impl State {
         let help =
             "How long the oldest event that is not in a data file has been in the write-ahead log, across restarts";
         gauge(encoder, "hourglass_wal_age_seconds", help, age)?;
-        match super::wal_segments(&snapshot.store) {
+        match snapshot.log_segments() {
             Ok(segments) => {
                 self.1.has_passed();
                 let bytes: u64 = segments.iter().map(|segment| segment.bytes).sum();

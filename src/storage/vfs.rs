@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use crate::error::Bound;
+use crate::error::Limit;
 
 /// An open file. Positions are explicit, so one handle serves many threads.
 pub trait VfsFile: Send + Sync + Debug {
@@ -105,17 +105,17 @@ pub fn write_atomically(vfs: &dyn Vfs, path: &Path, bytes: &[u8]) -> io::Result<
 }
 
 /// The bound that stands behind an error, if one does: what passes, or what an operator changes while the process runs.
-pub fn bound_behind(error: &(dyn std::error::Error + 'static)) -> Option<Bound> {
+pub fn limit_behind(error: &(dyn std::error::Error + 'static)) -> Option<Limit> {
     let bound = error.downcast_ref::<io::Error>().and_then(|error| match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(Bound::Disk),
-        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => Some(Bound::ReadOnly),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(Limit::Disk),
+        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => Some(Limit::ReadOnly),
         _ => match Errno::from_io_error(error) {
-            Some(Errno::MFILE | Errno::NFILE) => Some(Bound::OpenFiles),
+            Some(Errno::MFILE | Errno::NFILE) => Some(Limit::OpenFiles),
             // One that carries another: the library's object store wraps ours so.
-            _ => error.get_ref().and_then(|inner| bound_behind(inner)),
+            _ => error.get_ref().and_then(|inner| limit_behind(inner)),
         },
     });
-    bound.or_else(|| bound_behind(error.source()?))
+    bound.or_else(|| limit_behind(error.source()?))
 }
 
 /// Reads a whole file.

@@ -4,18 +4,19 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
+use super::commit_queue::{CommitQueue, Refusal, Taken};
 use super::flusher::Job;
-use super::instruments::{Instruments, since};
-use super::intake::{Intake, Refusal, Taken};
-use super::keys::{KeyWindow, StoredKey};
-use super::memtable::{Memtable, MemtableWriter};
+use super::idempotency::window::{KeyWindow, StoredKey};
+use super::memory::memtable::{Memtable, MemtableWriter};
+use super::metrics::{Metrics, since};
+use super::options::EngineOptions;
 use super::recurring::Recurring;
 use super::snapshot::SnapshotCell;
 use super::vfs;
+use super::wal::Lsn;
 use super::wal::Wal;
-use super::{EngineOptions, Lsn};
-use crate::error::{Bound, Error};
-use crate::event::{EventBatch, Keyed};
+use crate::error::{Error, Limit};
+use crate::event::{EventBatch, IdempotencyRange};
 use crate::hour::{Clock, HOUR_US, Hour};
 
 /// Generations that may wait for the flusher. With the active one full as well, appends are refused.
@@ -27,19 +28,19 @@ const CLOCK_CHECK: Duration = Duration::from_millis(500);
 pub struct Writer {
     pub options: EngineOptions,
     pub clock: Arc<dyn Clock>,
-    pub intake: Arc<Intake>,
+    pub queue: Arc<CommitQueue>,
     pub wal: Wal,
     pub memtable: MemtableWriter,
     pub keys: KeyWindow,
     pub cell: Arc<SnapshotCell>,
     pub flusher: Sender<Job>,
-    pub instruments: Instruments,
+    pub metrics: Metrics,
     /// The wall-clock hour that the active generation belongs to.
     pub hour: Hour,
     /// Why the log is written to no more. What was queued before that is known is refused like what comes after.
     pub poison: Option<Refusal>,
     /// What the log waits for, where the last events were refused for it.
-    pub lack: Option<Bound>,
+    pub limit_reached: Option<Limit>,
     pub trouble: Recurring,
     /// As [`Writer::trouble`], of sealing: events may still be taken then.
     pub sealing: Recurring,
@@ -53,22 +54,22 @@ struct Outcome {
 }
 
 impl Writer {
-    /// Runs until the intake is closed and drained. Everything acknowledged is in the log then; nothing more is flushed.
+    /// Runs until the queue is closed and drained. Everything acknowledged is in the log then; nothing more is flushed.
     pub fn run(&mut self) {
         let mut batch = EventBatch::new();
         loop {
-            let patience = Duration::from_micros(self.until_next_hour_us()).min(CLOCK_CHECK);
+            let timeout = Duration::from_micros(self.until_next_hour_us()).min(CLOCK_CHECK);
             // Where the cores are busy, those with events to bring go first and share the next sync; on an idle machine
             // this returns at once.
             std::thread::yield_now();
-            let Taken { batch: taken, waiters, askers, runtime, flushes, closed } = self.intake.take(batch, patience);
+            let Taken { batch: taken, waiters, askers, runtime, flushes, closed } = self.queue.take(batch, timeout);
             batch = taken;
             if !batch.is_empty() {
                 let Outcome { stored, reused } = self.commit(&batch);
                 let mut reused: Vec<u32> = reused.into_iter().map(|key| askers[key]).collect();
                 reused.dedup();
                 Taken::tell(waiters, runtime, stored, reused);
-            } else if self.lack.is_some() {
+            } else if self.limit_reached.is_some() {
                 // Nobody may ask for as long as this is not ready: whether the cause has passed is found out all the same.
                 self.probe();
             }
@@ -115,8 +116,8 @@ impl Writer {
             // The first under a key may stand in this very batch, and was not stored.
             return outcome(stored);
         }
-        self.instruments.repeated_events.inc_by(judged.repeated);
-        self.instruments.reused_keys.inc_by(judged.reused.len() as u64);
+        self.metrics.repeated_events.inc_by(judged.repeated);
+        self.metrics.reused_keys.inc_by(judged.reused.len() as u64);
         Outcome { stored, reused: judged.reused }
     }
 
@@ -127,7 +128,7 @@ impl Writer {
             Err(error) => {
                 let refusal = self.refuse(error);
                 if let Refusal::Busy(bound) = refusal {
-                    self.set_lack(Some(bound));
+                    self.set_limit_reached(Some(bound));
                 }
                 return Err(refusal);
             }
@@ -137,8 +138,8 @@ impl Writer {
             // The segment begun took the spare: the flusher makes another before the next is due.
             let _ = self.flusher.send(Job::Flush);
         }
-        self.instruments.commit_events.observe(batch.len() as u64);
-        self.instruments.commit_duration.took(since(&*self.clock, began_us));
+        self.metrics.commit_events.observe(batch.len() as u64);
+        self.metrics.commit_duration.observe_duration(since(&*self.clock, began_us));
         self.remember_keys(batch.keyed());
         if self.memtable.view().is_empty() {
             self.memtable.begin(began_us);
@@ -152,14 +153,14 @@ impl Writer {
     }
 
     /// Takes in keys just stored and forgets those past the window.
-    fn remember_keys(&mut self, stored: &[Keyed]) {
+    fn remember_keys(&mut self, stored: &[IdempotencyRange]) {
         let now_us = self.clock.now_us();
         self.keys.insert(stored.iter().map(StoredKey::from), now_us);
         self.keys.expire(now_us);
-        self.intake.set_keys(self.keys.len());
+        self.queue.set_keys(self.keys.len());
     }
 
-    /// A full disk passes, and so does a lack of descriptors; anything else leaves the log's end in doubt, and a failed sync must
+    /// A full disk passes, and so does a limit_reached of descriptors; anything else leaves the log's end in doubt, and a failed sync must
     /// never be tried again: the kernel may have dropped the pages, and a second sync would report success for them (Rebello et
     /// al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020).
     fn refuse(&mut self, error: Error) -> Refusal {
@@ -171,7 +172,7 @@ impl Writer {
         }
         tracing::error!(%error, "the write-ahead log failed: no more events are accepted");
         let refusal = Refusal::Poisoned(error.to_string().into());
-        self.intake.refuse(Some(refusal.clone()));
+        self.queue.refuse(Some(refusal.clone()));
         self.poison = Some(refusal.clone());
         refusal
     }
@@ -185,16 +186,16 @@ impl Writer {
         Refusal::Busy(bound)
     }
 
-    fn set_lack(&mut self, lack: Option<Bound>) {
-        if self.lack != lack {
-            self.lack = lack;
-            self.intake.set_lack(lack);
+    fn set_limit_reached(&mut self, limit_reached: Option<Limit>) {
+        if self.limit_reached != limit_reached {
+            self.limit_reached = limit_reached;
+            self.queue.set_limit_reached(limit_reached);
         }
     }
 
     /// The log can be written.
     fn passed(&mut self) {
-        self.set_lack(None);
+        self.set_limit_reached(None);
         if self.trouble.has_passed() {
             tracing::info!("events are taken again");
         }
@@ -229,7 +230,7 @@ impl Writer {
         let all_full = self.fill(snapshot.sealed.iter().chain([view]), MAX_SEALED as u64 + 1);
         drop(snapshot);
         let refused = full && !may_seal || all_full && !has_room;
-        self.intake.refuse(refused.then_some(Refusal::Busy(Bound::Memory)));
+        self.queue.refuse(refused.then_some(Refusal::Busy(Limit::Memory)));
         if turned && view.is_empty() {
             // Users carried over for the hour that has passed are of no more use.
             let view = self.drop_carried();
@@ -272,7 +273,7 @@ impl Writer {
 }
 
 /// The bound that an error of the log tells of, where its end is known all the same.
-fn passing(error: &Error) -> Option<Bound> {
+fn passing(error: &Error) -> Option<Limit> {
     let Error::Io { action, source, .. } = error else { return None };
-    if matches!(*action, "sync" | "undo a write") { None } else { vfs::bound_behind(source) }
+    if matches!(*action, "sync" | "undo a write") { None } else { vfs::limit_behind(source) }
 }

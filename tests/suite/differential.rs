@@ -256,9 +256,9 @@ async fn ours(
     let mut session = engine.new_session();
     way.iter().for_each(|(name, value)| session.set(name, value).unwrap());
     let answer = engine.run_text(&mut session, snapshot, sql, Params::None).await.map_err(|error| error.to_string())?;
-    let (schema, receipt) = (answer.schema.clone(), answer.receipt.clone());
+    let (schema, recorder) = (answer.schema.clone(), answer.recorder.clone());
     let batches = answer.collect().await.map_err(|error| error.to_string())?;
-    Ok((lines(&schema, &batches), receipt.figures().rollup))
+    Ok((lines(&schema, &batches), recorder.stats().rollup))
 }
 
 async fn theirs(context: &SessionContext, sql: &str) -> Result<Vec<String>, String> {

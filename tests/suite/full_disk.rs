@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hourglass::error::{Bound, Error};
+use hourglass::error::{Error, Limit};
 use hourglass::event::{EventBatch, EventKind, Key};
 use hourglass::hour::{HOUR_US, Hour};
 use hourglass::storage::vfs::observed::{Call, CallKind, Observed, Observer, Verdict};
@@ -107,12 +107,12 @@ fn spares(dir: &Path) -> usize {
     names.filter(|name| name.to_string_lossy().ends_with(".spare")).count()
 }
 
-const LACKS: [(Errno, Bound); 5] = [
-    (Errno::NOSPC, Bound::Disk),
-    (Errno::DQUOT, Bound::Disk),
-    (Errno::ROFS, Bound::ReadOnly),
-    (Errno::ACCESS, Bound::ReadOnly),
-    (Errno::MFILE, Bound::OpenFiles),
+const LACKS: [(Errno, Limit); 5] = [
+    (Errno::NOSPC, Limit::Disk),
+    (Errno::DQUOT, Limit::Disk),
+    (Errno::ROFS, Limit::ReadOnly),
+    (Errno::ACCESS, Limit::ReadOnly),
+    (Errno::MFILE, Limit::OpenFiles),
 ];
 
 #[test]

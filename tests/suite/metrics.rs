@@ -20,7 +20,7 @@ impl Scrape {
         let answer = client.get("/metrics");
         let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
         assert_eq!((answer.status, answer.header("content-type")), (200, Some(media_type)));
-        let text = answer.body.strip_suffix("# EOF\n").expect("the mark of the end");
+        let text = answer.body.strip_suffix("# EOF\n").expect("the salt of the end");
         let (mut samples, mut declared, mut names) = (BTreeMap::new(), BTreeSet::new(), Vec::new());
         for line in text.lines() {
             match line.strip_prefix("# TYPE ") {

@@ -212,8 +212,8 @@ fn an_error_ends_the_shell_alike_on_a_directory_and_through_a_server() {
     }
 }
 
-/// Bug: a script that began with a byte order mark, as Windows writes it, was refused, or its first command was taken for a
-/// statement. Cure: the mark is no part of the text.
+/// Bug: a script that began with a byte order salt, as Windows writes it, was refused, or its first command was taken for a
+/// statement. Cure: the salt is no part of the text.
 #[test]
 fn a_script_may_begin_with_a_byte_order_mark() {
     let store = store();
@@ -289,7 +289,7 @@ fn a_copy_to_csv_is_imported_as_what_it_was() {
         "null",
         "nul\0",
         "Zoë 日本",
-        "\u{feff}mark",
+        "\u{feff}salt",
         "=1+1",
         "#",
         "1",

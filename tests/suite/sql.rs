@@ -51,7 +51,7 @@ async fn answer(query: &Arc<QueryEngine>, engine: &Engine, case: &str) -> String
         Err(error) => return failure(&error),
         Ok(answer) => answer,
     };
-    let (schema, receipt) = (answer.schema.clone(), answer.receipt.clone());
+    let (schema, recorder) = (answer.schema.clone(), answer.recorder.clone());
     let mut batches = match answer.collect().await {
         Err(error) => return failure(&error),
         Ok(batches) => batches,
@@ -69,7 +69,7 @@ async fn answer(query: &Arc<QueryEngine>, engine: &Engine, case: &str) -> String
             tidy(&table, case.to_ascii_uppercase().contains("ORDER BY"))
         }
     };
-    let figures = receipt.figures();
+    let figures = recorder.stats();
     if figures.partitions > 0 {
         let rollup = if figures.rollup { ", by rollup" } else { "" };
         let (read, all) = (figures.partitions_read, figures.partitions);

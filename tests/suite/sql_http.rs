@@ -143,7 +143,7 @@ fn a_url_alone_names_the_format() {
     }
 }
 
-/// A byte order mark, as Windows writes it, before a statement and before a body of JSON.
+/// A byte order salt, as Windows writes it, before a statement and before a body of JSON.
 #[test]
 fn a_byte_order_mark_is_no_part_of_a_statement() {
     let (_dir, _server, mut client) = start();

@@ -7,7 +7,7 @@ use ::arrow::compute::cast;
 use ::arrow::datatypes::{DataType, Field, Int32Type, Schema, TimeUnit};
 
 use super::events;
-use crate::decode::{BATCH_EVENTS, DecodeError, Format, decode};
+use crate::decode::{BATCH_EVENTS, DecodeError, InputFormat, decode};
 use crate::event::{EventBatch, EventKind};
 
 /// A record batch with the columns, in a stream.
@@ -23,7 +23,7 @@ fn stream(columns: &[(&str, ArrayRef)]) -> Vec<u8> {
 
 fn three(timestamp: ArrayRef, user: ArrayRef, event: ArrayRef) -> Result<EventBatch, String> {
     let bytes = stream(&[("event", event), ("timestamp", timestamp), ("user_id", user)]);
-    decode(Format::ArrowStream, &bytes).map_err(|error| error.to_string())
+    decode(InputFormat::ArrowStream, &bytes).map_err(|error| error.to_string())
 }
 
 fn text(values: &[&str]) -> ArrayRef {
@@ -168,7 +168,7 @@ fn int96_of_any_year_is_its_own_time_or_refused() {
         writer.into_inner().unwrap()
     };
     let read = |day, nanoseconds| {
-        decode(Format::Parquet, &file(day, nanoseconds))
+        decode(InputFormat::Parquet, &file(day, nanoseconds))
             .map(|batch| batch.get(0).timestamp_us)
             .map_err(|error| error.to_string())
     };
@@ -214,7 +214,7 @@ fn a_column_of_another_type_or_none_is_refused() {
     assert_eq!(three(day.clone(), text(&["a"]), text(&["click"])), Err(wanted.into()));
     let user = "keeps the column user as Date32; it must be text";
     assert_eq!(three(whole(&[1], &DataType::Int64), day, text(&["click"])), Err(user.into()));
-    let missing = decode(Format::ArrowStream, &stream(&[("user", text(&["a"]))])).unwrap_err();
+    let missing = decode(InputFormat::ArrowStream, &stream(&[("user", text(&["a"]))])).unwrap_err();
     assert!(missing.to_string().starts_with("has no column timestamp; found \"user\"; "), "{missing}");
 }
 
@@ -228,12 +228,12 @@ fn rows_are_counted_through_all_batches_of_a_stream() {
     let bad = three(whole(all.timestamps_us(), &DataType::Int64), Arc::new(users), Arc::new(kinds));
     assert_eq!(bad, Err(format!("row {rows}: event: must be click or impression; found \"buy\"")));
     let bytes = crate::encode::arrow_stream(&all).unwrap();
-    assert_eq!(decode(Format::ArrowStream, &bytes).unwrap(), all);
+    assert_eq!(decode(InputFormat::ArrowStream, &bytes).unwrap(), all);
 }
 
 #[test]
 fn what_is_not_the_format_is_malformed_and_never_a_panic() {
-    for format in [Format::ArrowStream, Format::Parquet] {
+    for format in [InputFormat::ArrowStream, InputFormat::Parquet] {
         for bytes in [&b""[..], b"timestamp,user,event\n", b"\xff\xff\xff\xff\xff\xff\xff\x7f0000", b"PAR1PAR1PAR1"] {
             assert!(matches!(decode(format, bytes), Err(DecodeError::Malformed(_))), "{format:?} {bytes:?}");
         }
@@ -254,8 +254,8 @@ fn damaged_parquet_is_refused_and_never_a_panic() {
         for at in 0..file.len() {
             let mut flipped = file.clone();
             flipped[at] ^= 0x55;
-            let _ = decode(Format::Parquet, &flipped);
-            let _ = decode(Format::Parquet, &file[..at]);
+            let _ = decode(InputFormat::Parquet, &flipped);
+            let _ = decode(InputFormat::Parquet, &file[..at]);
         }
     }
 }

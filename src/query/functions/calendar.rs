@@ -12,8 +12,8 @@ use datafusion::functions::datetime;
 use datafusion::logical_expr::{ColumnarValue, ScalarUDF};
 
 use super::function::{Function, constant_text, is_text, time};
+use super::time_bucket::{DAY_US, SECOND_US, TimeBucket};
 use super::trunc::{local_micros, micros};
-use super::unit::{DAY_US, SECOND_US, Unit};
 
 /// Bytes of the texts of one batch.
 const MAX_BYTES: usize = 32 << 20;
@@ -67,7 +67,7 @@ fn diff_types(types: &[DataType]) -> Result<(Vec<DataType>, DataType)> {
 /// How many times a unit begins between two times.
 fn diff(args: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
     let name = constant_text(&args[0], "the unit of date_diff")?;
-    let unit = Unit::named(name).ok_or_else(|| exec_datafusion_err!("'{name}' is no unit of date_diff"))?;
+    let unit = TimeBucket::named(name).ok_or_else(|| exec_datafusion_err!("'{name}' is no unit of date_diff"))?;
     let (from, to) = (local_micros(&args[1], rows)?, local_micros(&args[2], rows)?);
     let diff = |a, b| Some(unit.index(b)? - unit.index(a)?);
     Ok(Arc::new(Int64Array::from_iter(from.iter().zip(&to).map(|(a, b)| diff(a?, b?)))))

@@ -1,9 +1,10 @@
 //! Functions of SQL that are ours: over times in microseconds, integers that tell an overflow, intervals by their length, and
 //! those that other engines have.
 //!
-//! [`rule`] makes every statement compute so, [`function`] is what a function of ours is told by, [`mod@unit`] the arithmetic of
+//! [`rule`] makes every statement compute so, [`function`] is what a function of ours is told by, [`mod@time_bucket`] the arithmetic of
 //! time and [`text`] how times are written. [`spelling`] are the functions that are other expressions.
 
+pub mod bounded;
 mod calendar;
 mod checked;
 mod counted;
@@ -19,8 +20,8 @@ mod series;
 mod spelling;
 mod sum;
 mod text;
+pub mod time_bucket;
 mod trunc;
-pub mod unit;
 mod unordered;
 mod zone;
 

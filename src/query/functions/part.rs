@@ -34,7 +34,7 @@ struct Part {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Kind {
+enum PartKind {
     /// What Arrow answers, a whole number.
     Whole(DatePart),
     /// Runs of years.
@@ -50,32 +50,32 @@ enum Kind {
     Offset,
 }
 
-impl FromStr for Kind {
+impl FromStr for PartKind {
     type Err = datafusion::error::DataFusionError;
 
-    fn from_str(name: &str) -> Result<Kind> {
+    fn from_str(name: &str) -> Result<PartKind> {
         let name = name.trim_matches(['\'', '"']).to_ascii_lowercase();
         Ok(match name.as_str() {
-            "year" | "years" | "yr" | "yrs" | "y" => Kind::Whole(DatePart::Year),
-            "isoyear" => Kind::Whole(DatePart::YearISO),
-            "quarter" | "quarters" | "qtr" => Kind::Whole(DatePart::Quarter),
-            "month" | "months" | "mon" | "mons" => Kind::Whole(DatePart::Month),
-            "week" | "weeks" | "w" => Kind::Whole(DatePart::Week),
-            "day" | "days" | "d" => Kind::Whole(DatePart::Day),
-            "doy" => Kind::Whole(DatePart::DayOfYear),
-            "dow" => Kind::Whole(DatePart::DayOfWeekSunday0),
-            "isodow" => Kind::Whole(DatePart::DayOfWeekMonday1),
-            "hour" | "hours" | "hr" | "hrs" | "h" => Kind::Whole(DatePart::Hour),
-            "minute" | "minutes" | "min" | "mins" | "m" => Kind::Whole(DatePart::Minute),
-            "second" | "seconds" | "sec" | "secs" | "s" => Kind::Seconds(1e9),
-            "millisecond" | "milliseconds" | "ms" | "msec" | "msecs" => Kind::Seconds(1e6),
-            "microsecond" | "microseconds" | "us" | "usec" | "usecs" => Kind::Microseconds,
-            "nanosecond" | "nanoseconds" | "ns" | "nanos" => Kind::Nanoseconds,
-            "decade" | "decades" => Kind::Years(10),
-            "century" | "centuries" => Kind::Century(100),
-            "millennium" | "millennia" => Kind::Century(1_000),
-            "epoch" => Kind::Epoch,
-            "timezone" => Kind::Offset,
+            "year" | "years" | "yr" | "yrs" | "y" => PartKind::Whole(DatePart::Year),
+            "isoyear" => PartKind::Whole(DatePart::YearISO),
+            "quarter" | "quarters" | "qtr" => PartKind::Whole(DatePart::Quarter),
+            "month" | "months" | "mon" | "mons" => PartKind::Whole(DatePart::Month),
+            "week" | "weeks" | "w" => PartKind::Whole(DatePart::Week),
+            "day" | "days" | "d" => PartKind::Whole(DatePart::Day),
+            "doy" => PartKind::Whole(DatePart::DayOfYear),
+            "dow" => PartKind::Whole(DatePart::DayOfWeekSunday0),
+            "isodow" => PartKind::Whole(DatePart::DayOfWeekMonday1),
+            "hour" | "hours" | "hr" | "hrs" | "h" => PartKind::Whole(DatePart::Hour),
+            "minute" | "minutes" | "min" | "mins" | "m" => PartKind::Whole(DatePart::Minute),
+            "second" | "seconds" | "sec" | "secs" | "s" => PartKind::Seconds(1e9),
+            "millisecond" | "milliseconds" | "ms" | "msec" | "msecs" => PartKind::Seconds(1e6),
+            "microsecond" | "microseconds" | "us" | "usec" | "usecs" => PartKind::Microseconds,
+            "nanosecond" | "nanoseconds" | "ns" | "nanos" => PartKind::Nanoseconds,
+            "decade" | "decades" => PartKind::Years(10),
+            "century" | "centuries" => PartKind::Century(100),
+            "millennium" | "millennia" => PartKind::Century(1_000),
+            "epoch" => PartKind::Epoch,
+            "timezone" => PartKind::Offset,
             _ => {
                 return plan_err!(
                     "'{name}' is no part of a time: year, quarter, month, week, day, dow, doy, hour, minute, second, \
@@ -86,19 +86,21 @@ impl FromStr for Kind {
     }
 }
 
-impl Kind {
+impl PartKind {
     fn answers(self) -> DataType {
         match self {
-            Kind::Whole(_) | Kind::Years(_) | Kind::Century(_) | Kind::Offset => DataType::Int32,
-            Kind::Seconds(_) | Kind::Epoch => DataType::Float64,
-            Kind::Microseconds | Kind::Nanoseconds => DataType::Int64,
+            PartKind::Whole(_) | PartKind::Years(_) | PartKind::Century(_) | PartKind::Offset => DataType::Int32,
+            PartKind::Seconds(_) | PartKind::Epoch => DataType::Float64,
+            PartKind::Microseconds | PartKind::Nanoseconds => DataType::Int64,
         }
     }
 
     fn of(self, array: &ArrayRef) -> Result<ArrayRef> {
         // A difference of times has days, and a time of less than one beside them.
         let whole = match (self, array.data_type()) {
-            (Kind::Whole(_) | Kind::Years(_) | Kind::Century(_), DataType::Duration(_)) => days_and_time(array)?,
+            (PartKind::Whole(_) | PartKind::Years(_) | PartKind::Century(_), DataType::Duration(_)) => {
+                days_and_time(array)?
+            }
             _ => array.clone(),
         };
         let number = |part| Ok::<_, datafusion::error::DataFusionError>(date_part(&whole, part)?);
@@ -106,16 +108,16 @@ impl Kind {
             Ok(Arc::new(number(DatePart::Year)?.as_primitive::<Int32Type>().unary::<_, Int32Type>(of)))
         };
         Ok(match self {
-            Kind::Whole(part) => number(part)?,
-            Kind::Years(many) => years(&|year| year.div_euclid(many))?,
-            Kind::Century(many) => years(&|year| (year - 1).div_euclid(many) + 1)?,
-            Kind::Seconds(unit) => {
+            PartKind::Whole(part) => number(part)?,
+            PartKind::Years(many) => years(&|year| year.div_euclid(many))?,
+            PartKind::Century(many) => years(&|year| (year - 1).div_euclid(many) + 1)?,
+            PartKind::Seconds(unit) => {
                 Arc::new(Float64Array::from_iter(nanos(array)?.iter().map(|n| Some(n? as f64 / unit))))
             }
-            Kind::Microseconds => Arc::new(nanos(array)?.unary::<_, Int64Type>(|ns| ns / 1_000)),
-            Kind::Nanoseconds => Arc::new(nanos(array)?),
-            Kind::Epoch => Arc::new(epoch(array)?),
-            Kind::Offset => offset(array)?,
+            PartKind::Microseconds => Arc::new(nanos(array)?.unary::<_, Int64Type>(|ns| ns / 1_000)),
+            PartKind::Nanoseconds => Arc::new(nanos(array)?),
+            PartKind::Epoch => Arc::new(epoch(array)?),
+            PartKind::Offset => offset(array)?,
         })
     }
 }
@@ -203,7 +205,7 @@ fn offset(array: &ArrayRef) -> Result<ArrayRef> {
     let zone = zone.as_deref().unwrap_or("UTC");
     let tz = zone.parse().map_err(|_| exec_datafusion_err!("'{zone}' is no time zone"))?;
     let times = super::trunc::micros(&ColumnarValue::Array(array.clone()), array.len())?;
-    let offset = |us| super::unit::offset_at(tz, us).map_or(0, |offset| (offset / 1_000_000) as i32);
+    let offset = |us| super::time_bucket::offset_at(tz, us).map_or(0, |offset| (offset / 1_000_000) as i32);
     Ok(Arc::new(times.unary::<_, Int32Type>(offset)))
 }
 
@@ -241,7 +243,7 @@ impl ScalarUDFImpl for Part {
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
         let part = args.scalar_arguments.first().copied().flatten().and_then(|part| part.try_as_str().flatten());
         let Some(part) = part else { return plan_err!("the part of date_part must be a constant: 'hour'") };
-        let answers = Kind::from_str(part)?.answers();
+        let answers = PartKind::from_str(part)?.answers();
         Ok(Arc::new(Field::new(self.name(), answers, args.arg_fields.iter().any(|field| field.is_nullable()))))
     }
 
@@ -255,7 +257,7 @@ impl ScalarUDFImpl for Part {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let part = Kind::from_str(super::function::constant_text(&args.args[0], "the part of date_part")?)?;
+        let part = PartKind::from_str(super::function::constant_text(&args.args[0], "the part of date_part")?)?;
         match &args.args[1] {
             ColumnarValue::Array(array) => Ok(ColumnarValue::Array(part.of(array)?)),
             ColumnarValue::Scalar(value) => {

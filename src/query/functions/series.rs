@@ -18,7 +18,7 @@ use datafusion::logical_expr::{ColumnarValue, Expr, LogicalPlanBuilder, ScalarUD
 use datafusion::prelude::{col, lit};
 
 use super::function::Function;
-use super::unit::{DAY_US, instant_in, offset_at};
+use super::time_bucket::{DAY_US, instant_in, offset_at};
 
 const INTERVAL: DataType = DataType::Interval(IntervalUnit::MonthDayNano);
 

@@ -348,7 +348,7 @@ fn time_bucket(args: Vec<Expr>) -> Result<Expr> {
         match &arg {
             Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(interval)), _) if interval.months == 0 => {
                 offset = Some(arg.clone());
-                let us = i64::from(interval.days) * super::unit::DAY_US + interval.nanoseconds / 1_000;
+                let us = i64::from(interval.days) * super::time_bucket::DAY_US + interval.nanoseconds / 1_000;
                 origin = lit(ScalarValue::TimestampMicrosecond(Some(first + us), None));
             }
             Expr::Literal(value, _) if value.try_as_str().flatten().is_some() && offset.is_none() => {

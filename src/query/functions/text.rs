@@ -3,7 +3,7 @@
 use arrow::array::timezone::Tz;
 use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
 
-use super::unit::instant_in;
+use super::time_bucket::instant_in;
 
 /// The day of a text: a date, or a time of which the date counts.
 pub fn parse_date(text: &str) -> Result<NaiveDate, String> {

@@ -14,7 +14,7 @@ use datafusion::logical_expr::{ColumnarValue, ScalarUDF};
 use datafusion::scalar::ScalarValue;
 
 use super::function::{Function, constant_text, is_text, time};
-use super::unit::{DAY_US, Unit};
+use super::time_bucket::{DAY_US, TimeBucket};
 use crate::hour::HOUR_US;
 
 const INTERVAL: DataType = DataType::Interval(IntervalUnit::MonthDayNano);
@@ -51,7 +51,7 @@ fn trunc_types(types: &[DataType]) -> Result<(Vec<DataType>, DataType)> {
 
 fn trunc(args: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
     let name = constant_text(&args[0], "the unit of date_trunc")?;
-    let unit = Unit::named(name).ok_or_else(|| {
+    let unit = TimeBucket::named(name).ok_or_else(|| {
         exec_datafusion_err!(
             "'{name}' is no unit of date_trunc: microsecond, millisecond, second, minute, hour, day, week, month, quarter, \
              year, decade, century and millennium are"
@@ -60,7 +60,7 @@ fn trunc(args: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
     let zone = args.get(2).map(|zone| constant_text(zone, "the zone of date_trunc")).transpose()?;
     let array = args[1].to_array(rows)?;
     match (array.data_type(), unit) {
-        (DataType::Time64(_), Unit::Fixed { width, .. }) if width <= HOUR_US => clock(&array, width * 1_000, 0),
+        (DataType::Time64(_), TimeBucket::Fixed { width, .. }) if width <= HOUR_US => clock(&array, width * 1_000, 0),
         (DataType::Time64(_), _) => exec_err!("a time of day has no '{name}'"),
         _ => starts(&array, zone, |us, zone| match zone {
             None => unit.start(us),
@@ -138,7 +138,7 @@ fn bin(args: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
     }
     let zone = args.get(3).map(|zone| constant_text(zone, "the zone of date_bin")).transpose()?;
     if let (DataType::Time64(_), origin) = (array.data_type(), origin) {
-        let Some(Unit::Fixed { width: width @ 1..DAY_US, .. }) = Unit::bin(width, 0) else {
+        let Some(TimeBucket::Fixed { width: width @ 1..DAY_US, .. }) = TimeBucket::bin(width, 0) else {
             return exec_err!(
                 "the interval of date_bin over a time of day must be of whole microseconds and within a day"
             );
@@ -150,7 +150,7 @@ fn bin(args: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
         Some(ScalarValue::TimestampMicrosecond(Some(us), _)) => *us,
         _ => 0,
     };
-    let unit = Unit::bin(width, origin);
+    let unit = TimeBucket::bin(width, origin);
     let months = i64::from(interval.months);
     if unit.is_none() && months <= 0 {
         return exec_err!("the interval of date_bin must be longer than nothing, and of whole microseconds");
@@ -163,15 +163,15 @@ fn bin(args: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
     starts(&array, zone.or(utc), |us, zone| match zone {
         None => start(us),
         Some(zone) => {
-            let offset = super::unit::offset_at(zone, us)?;
-            super::unit::instant_in(zone, start(us.checked_add(offset)?)?, offset)
+            let offset = super::time_bucket::offset_at(zone, us)?;
+            super::time_bucket::instant_in(zone, start(us.checked_add(offset)?)?, offset)
         }
     })
 }
 
 /// Where months counted from an origin within one begin, the origin's day or the last before it.
 fn start_of_months(us: i64, width: i64, origin: i64) -> Option<i64> {
-    let unit = Unit::bin(&interval_of_months(width)?, Unit::named("month")?.start(origin)?)?;
+    let unit = TimeBucket::bin(&interval_of_months(width)?, TimeBucket::named("month")?.start(origin)?)?;
     let from = DateTime::from_timestamp_micros(origin)?;
     let begins = |index: i64| -> Option<i64> {
         let months = index.checked_mul(width)?;
@@ -203,6 +203,7 @@ pub fn micros(arg: &ColumnarValue, rows: usize) -> Result<TimestampMicrosecondAr
 pub fn local_micros(arg: &ColumnarValue, rows: usize) -> Result<TimestampMicrosecondArray> {
     let times = micros(arg, rows)?;
     let Some(zone) = zone_of(times.timezone())? else { return Ok(times.with_timezone_opt(None::<Arc<str>>)) };
-    let local = |us: i64| super::unit::offset_at(zone, us).and_then(|offset| us.checked_add(offset)).ok_or_else(beyond);
+    let local =
+        |us: i64| super::time_bucket::offset_at(zone, us).and_then(|offset| us.checked_add(offset)).ok_or_else(beyond);
     times.with_timezone_opt(None::<Arc<str>>).try_unary(local)
 }

@@ -13,8 +13,8 @@ use datafusion::logical_expr::{ColumnarValue, Expr, ExprSchemable};
 use datafusion::prelude::lit;
 
 use super::function::{Function, constant_text, is_text, time};
+use super::time_bucket::{instant_in, offset_at};
 use super::trunc::micros;
-use super::unit::{instant_in, offset_at};
 
 /// The name of the function from an instant to what clocks show.
 pub const CLOCK: &str = "clock_at";
@@ -82,7 +82,7 @@ fn clocks(args: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
 fn instants(args: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
     let zone = zone(&args[1])?;
     let instant = |local: i64| -> Option<i64> {
-        let standard = offset_at(zone, local.checked_add(super::unit::DAY_US)?)?;
+        let standard = offset_at(zone, local.checked_add(super::time_bucket::DAY_US)?)?;
         instant_in(zone, local, standard)
     };
     let instants: TimestampMicrosecondArray =

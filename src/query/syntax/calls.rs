@@ -10,7 +10,7 @@ use datafusion::sql::sqlparser::ast::{
     Visitor,
 };
 
-use super::{as_flow, normalized, refused};
+use super::tree::{as_flow, normalized, refused};
 use crate::error::{Error, Result};
 
 /// Refuses clauses in calls of functions that do not read them.

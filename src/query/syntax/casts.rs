@@ -8,7 +8,7 @@ use datafusion::sql::sqlparser::ast::{
     Expr, GroupByExpr, ObjectNamePart, OrderBy, OrderByKind, Select, TableFactor, TableWithJoins,
 };
 
-use super::{OwnExpressions, expression};
+use super::tree::{OwnExpressions, expression};
 use crate::error::Result;
 use crate::query::functions::VALUE_OF;
 

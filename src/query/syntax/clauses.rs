@@ -4,12 +4,12 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     Cte, Distinct, Expr, ExprWithAliasAndOrderBy, Fetch, GroupByExpr, GroupByWithModifier, LimitClause, Offset,
-    OrderBy, OrderByExpr, OrderByKind, OrderByOptions, PipeOperator, Query, Select, SelectItem,
-    SelectItemQualifiedWildcardKind, SetExpr, SetOperator, SetQuantifier, TableFactor, Values, Visitor,
-    WildcardAdditionalOptions, With,
+    OrderBy, OrderByKind, OrderByOptions, PipeOperator, Query, Select, SelectItem, SelectItemQualifiedWildcardKind,
+    SetExpr, SetOperator, SetQuantifier, TableFactor, Values, Visitor, WildcardAdditionalOptions, With,
 };
 
-use super::{as_flow, expressions, refused, relations};
+use super::tree::{as_flow, refused};
+use super::{expressions, relations};
 use crate::error::{Error, Result};
 
 /// Visits the whole statement; the first clause that is not read ends it.
@@ -229,26 +229,16 @@ fn check_group_by(group_by: &GroupByExpr) -> Result<()> {
 fn check_order_by(order_by: &OrderBy, body: &SetExpr) -> Result<()> {
     let OrderBy { kind, interpolate } = order_by;
     if interpolate.is_some() {
-        return Err(fill());
+        return Err(expressions::fill());
     }
     match kind {
-        OrderByKind::Expressions(exprs) => exprs.iter().try_for_each(check_sort),
+        OrderByKind::Expressions(exprs) => exprs.iter().try_for_each(expressions::check_sort),
         // Those of a plain SELECT are read where the columns are known.
         OrderByKind::All(OrderByOptions { asc: _, nulls_first: _ }) => match body {
             SetExpr::Select(_) => Ok(()),
             _ => Err(refused("ORDER BY ALL here", "write ORDER BY 1, 2 and so on")),
         },
     }
-}
-
-/// Checks one expression of an ORDER BY, wherever it stands.
-pub fn check_sort(sort: &OrderByExpr) -> Result<()> {
-    let OrderByExpr { expr: _, options: OrderByOptions { asc: _, nulls_first: _ }, with_fill } = sort;
-    if with_fill.is_some() { Err(fill()) } else { Ok(()) }
-}
-
-fn fill() -> Error {
-    refused("WITH FILL or INTERPOLATE", "join the rows to generate_series(…), whose rows have no gaps")
 }
 
 fn check_limit(limit: &LimitClause) -> Result<()> {
@@ -275,7 +265,7 @@ fn check_pipe(operator: &PipeOperator) -> Result<()> {
     match operator {
         PipeOperator::Where { expr: _ } | PipeOperator::As { alias: _ } => Ok(()),
         PipeOperator::Limit { expr: _, offset: _ } => Ok(()),
-        PipeOperator::OrderBy { exprs } => exprs.iter().try_for_each(check_sort),
+        PipeOperator::OrderBy { exprs } => exprs.iter().try_for_each(expressions::check_sort),
         PipeOperator::Select { exprs } | PipeOperator::Extend { exprs } => exprs.iter().try_for_each(check_item),
         PipeOperator::Union { set_quantifier: _, queries: _ } => Ok(()),
         PipeOperator::Intersect { set_quantifier: _, queries: _ } => Ok(()),

@@ -2,12 +2,12 @@
 
 use datafusion::sql::sqlparser::ast::{
     Array, BinaryOperator, CaseWhen, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Interval, JsonPath, NullTreatment, TypedString,
-    UnaryOperator, Value, WindowFrame, WindowSpec, WindowType,
+    FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Interval, JsonPath, NullTreatment, OrderByExpr,
+    OrderByOptions, TypedString, UnaryOperator, Value, WindowFrame, WindowSpec, WindowType,
 };
 
-use super::{clauses, refused};
-use crate::error::Result;
+use super::tree::refused;
+use crate::error::{Error, Result};
 
 /// Checks one expression; those within it are checked by themselves.
 pub fn check_expr(expr: &Expr) -> Result<()> {
@@ -153,7 +153,7 @@ fn check_call(call: &Function) -> Result<()> {
         let instead = "write all arguments in one list, for instance percentile_cont(0.5) WITHIN GROUP (ORDER BY …)";
         return Err(refused(format!("{name}({list})(…)"), instead));
     }
-    within_group.iter().try_for_each(clauses::check_sort)?;
+    within_group.iter().try_for_each(check_sort)?;
     match over {
         Some(WindowType::WindowSpec(spec)) => check_window(spec)?,
         Some(WindowType::NamedWindow(_)) | None => {}
@@ -174,7 +174,7 @@ fn check_window(spec: &WindowSpec) -> Result<()> {
         return Err(refused(format!("OVER ({name} …) here"), "write the window out"));
     }
     if let Some(WindowFrame { units: _, start_bound: _, end_bound: _ }) = window_frame {}
-    order_by.iter().try_for_each(clauses::check_sort)
+    order_by.iter().try_for_each(check_sort)
 }
 
 fn check_arguments(name: &str, list: &FunctionArgumentList) -> Result<()> {
@@ -203,7 +203,7 @@ fn check_arguments(name: &str, list: &FunctionArgumentList) -> Result<()> {
     for option in options {
         let instead = match option {
             FunctionArgumentClause::OrderBy(sorts) => {
-                sorts.iter().try_for_each(clauses::check_sort)?;
+                sorts.iter().try_for_each(check_sort)?;
                 continue;
             }
             FunctionArgumentClause::IgnoreOrRespectNulls(NullTreatment::IgnoreNulls | NullTreatment::RespectNulls) => {
@@ -219,4 +219,14 @@ fn check_arguments(name: &str, list: &FunctionArgumentList) -> Result<()> {
         return Err(refused(format!("{option} in {name}"), instead));
     }
     Ok(())
+}
+
+/// Checks one expression of an ORDER BY, wherever it stands.
+pub fn check_sort(sort: &OrderByExpr) -> Result<()> {
+    let OrderByExpr { expr: _, options: OrderByOptions { asc: _, nulls_first: _ }, with_fill } = sort;
+    if with_fill.is_some() { Err(fill()) } else { Ok(()) }
+}
+
+pub fn fill() -> Error {
+    refused("WITH FILL or INTERPOLATE", "join the rows to generate_series(…), whose rows have no gaps")
 }

@@ -43,7 +43,7 @@ mod tests {
             (r"a ILIKE 'x\_' ESCAPE ''", r"a ILIKE 'x\\_'"),
             (r"a LIKE 'x\_' ESCAPE '\'", r"a LIKE 'x\_' ESCAPE '\'"),
         ] {
-            let mut expr = super::super::expression(sql).unwrap();
+            let mut expr = super::super::tree::expression(sql).unwrap();
             rewrite(&mut expr);
             assert_eq!(expr.to_string(), expected);
         }

@@ -25,18 +25,15 @@ mod similar;
 mod sort_keys;
 mod subqueries;
 mod tables;
+mod tree;
 mod using;
 mod verbs;
 mod windows;
 
-use std::fmt::Display;
 use std::ops::ControlFlow;
 
-use datafusion::error::DataFusionError;
 use datafusion::sql::parser::Statement;
-use datafusion::sql::sqlparser::ast::{Expr, Ident, Query, Statement as Ast, VisitMut, VisitorMut};
-use datafusion::sql::sqlparser::dialect::GenericDialect;
-use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::ast::Statement as Ast;
 
 pub use self::calls::check_calls;
 pub use self::limits::bind_limits;
@@ -45,12 +42,12 @@ pub use self::sort_keys::SortKeysRule;
 pub use self::subqueries::CountedSubqueries;
 pub use self::tables::suggest_table;
 pub use self::verbs::{check_numbers, check_verb, read_table};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// Names, rewrites and checks a statement that was parsed.
 ///
 /// # Errors
-/// [`Error::Invalid`] that names the clause which is not answered and says what to write instead.
+/// [`Error::Invalid`](crate::error::Error::Invalid) that names the clause which is not answered and says what to write instead.
 pub fn prepare(statement: &mut Statement) -> Result<()> {
     let inner = verbs::check(statement)?;
     let Some(inner) = inner else { return Ok(()) };
@@ -64,92 +61,6 @@ fn check(statement: &Ast) -> Result<()> {
     match statement.visit(&mut clauses::Check) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
-    }
-}
-
-/// The error for what is not answered, with what to write instead.
-fn refused(clause: impl Display, instead: impl Display) -> Error {
-    Error::Invalid(format!("{clause} is not answered here: {instead}"))
-}
-
-/// Bytes of text that a rewriting may copy: a window of thousands of values, used a thousand times, would be millions.
-const COPIED_BYTES: usize = 1 << 20;
-
-/// Counts what a rewriting copies.
-#[derive(Default)]
-struct Copies(usize);
-
-impl Copies {
-    fn add(&mut self, part: &impl Display) -> Result<()> {
-        self.0 = self.0.saturating_add(part.to_string().len());
-        match self.0 > COPIED_BYTES {
-            true => Err(Error::Limit("the statement is too large to plan once its short forms are written out".into())),
-            false => Ok(()),
-        }
-    }
-}
-
-/// A name as the planner reads it: what is not quoted is in small letters.
-fn normalized(ident: &Ident) -> String {
-    match ident.quote_style {
-        Some(_) => ident.value.clone(),
-        None => ident.value.to_lowercase(),
-    }
-}
-
-/// An expression from its text.
-fn expression(sql: &str) -> Result<Expr> {
-    let parsed = Parser::new(&GenericDialect {}).try_with_sql(sql).and_then(|mut parser| parser.parse_expr());
-    parsed.map_err(fault)
-}
-
-/// A query from its text.
-fn query(sql: &str) -> Result<Box<Query>> {
-    let parsed = Parser::new(&GenericDialect {}).try_with_sql(sql).and_then(|mut parser| parser.parse_query());
-    parsed.map_err(fault)
-}
-
-fn fault(error: ParserError) -> Error {
-    DataFusionError::SQL(Box::new(error), None).into()
-}
-
-/// Applies a function to the expressions of a part of a statement, after those within them, but not to those of queries within.
-struct OwnExpressions<F>(F, usize);
-
-impl<F: FnMut(&mut Expr) -> Result<()>> OwnExpressions<F> {
-    fn apply(part: &mut impl VisitMut, function: F) -> Result<()> {
-        match part.visit(&mut OwnExpressions(function, 0)) {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(error) => Err(error),
-        }
-    }
-}
-
-impl<F: FnMut(&mut Expr) -> Result<()>> VisitorMut for OwnExpressions<F> {
-    type Break = Error;
-
-    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<Error> {
-        self.1 += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<Error> {
-        self.1 -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
-        match (self.1, &mut self.0) {
-            (0, function) => as_flow(function(expr)),
-            _ => ControlFlow::Continue(()),
-        }
-    }
-}
-
-fn as_flow(result: Result<()>) -> ControlFlow<Error> {
-    match result {
-        Ok(()) => ControlFlow::Continue(()),
-        Err(error) => ControlFlow::Break(error),
     }
 }
 

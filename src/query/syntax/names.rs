@@ -11,7 +11,7 @@ use datafusion::sql::sqlparser::ast::{
     Expr, Ident, Query, Select, SelectItem, SetExpr, Statement as Ast, VisitMut, VisitorMut,
 };
 
-use super::normalized;
+use super::tree::normalized;
 
 /// Characters of a name; a longer text is cut.
 const LONGEST: usize = 120;

@@ -6,7 +6,7 @@
 
 use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Query};
 
-use super::{Copies, expression};
+use super::tree::{Copies, expression};
 use crate::error::{Error, Result};
 
 /// Whether this is such a comparison.

@@ -5,7 +5,7 @@ use datafusion::sql::sqlparser::ast::{
     TableFactor, TableFunctionArgs, TableSampleKind, TableWithJoins,
 };
 
-use super::refused;
+use super::tree::refused;
 use crate::error::Result;
 
 /// Words of other dialects that would be read as the name of the table before them, and what to do without them.

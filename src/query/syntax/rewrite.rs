@@ -14,7 +14,8 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::super::functions::written_out;
-use super::{Copies, as_flow, casts, expression, like, quantified, query, similar, using, windows};
+use super::tree::{Copies, OwnExpressions, as_flow, expression, query};
+use super::{casts, like, quantified, similar, using, windows};
 use crate::error::{Error, Result};
 
 /// Rewrites a whole statement.
@@ -427,7 +428,7 @@ fn limit_by(select: &mut Select, order_by: Option<&OrderBy>, clause: &mut Option
     if let Some(after) = after {
         condition = expression(&format!("number > ({after}) AND number <= ({after}) + ({limit})"))?;
     }
-    super::OwnExpressions::apply(&mut condition, |expr| {
+    OwnExpressions::apply(&mut condition, |expr| {
         if matches!(expr, Expr::Identifier(name) if name.value == "number") {
             *expr = row.clone();
         }

@@ -3,7 +3,7 @@
 
 use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Value};
 
-use super::expression;
+use super::tree::expression;
 use crate::error::{Error, Result};
 
 /// Reads `x SIMILAR TO 'pattern'` as `x ~ 'regular expression'`.

@@ -10,7 +10,7 @@ use datafusion::sql::sqlparser::ast::{
     ReplaceSelectItem, Select, SelectItem, TableFactor, TableWithJoins, Visit, Visitor,
 };
 
-use super::{OwnExpressions, expression, normalized, refused};
+use super::tree::{OwnExpressions, expression, normalized, refused};
 use crate::error::{Error, Result};
 
 /// A column of USING and what stands for it.

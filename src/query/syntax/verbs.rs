@@ -5,7 +5,7 @@ use datafusion::sql::sqlparser::ast::{DescribeAlias, Expr, Set, Statement as Ast
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
-use super::refused;
+use super::tree::refused;
 use crate::error::{Error, Result};
 
 /// First words of statements that write, or that are about what does not exist here.

@@ -9,7 +9,7 @@ use datafusion::sql::sqlparser::ast::{
     Expr, Ident, NamedWindowDefinition, NamedWindowExpr, OrderBy, Select, WindowSpec, WindowType,
 };
 
-use super::{Copies, OwnExpressions, normalized};
+use super::tree::{Copies, OwnExpressions, normalized};
 use crate::error::{Error, Result};
 
 type Named = HashMap<String, WindowSpec>;

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use deltalake_core::kernel::{Action, Add};
 use object_store::path::Path as Location;
 
-use super::{Finding, RESTORE};
+use super::finding::{Finding, RESTORE};
 use crate::error::{Error, Result};
 use crate::hour::Hour;
-use crate::storage::Lsn;
-use crate::storage::lake::{self, DataFile, LOG_DIR, TABLE_DIR};
-use crate::storage::object::VfsStore;
+use crate::storage::lake::table::{self as lake, DataFile, LOG_DIR, TABLE_DIR};
+use crate::storage::store::VfsStore;
 use crate::storage::vfs::Entry;
+use crate::storage::wal::Lsn;
 
 /// A data file that the table names.
 #[derive(Clone, Debug)]

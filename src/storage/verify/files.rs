@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 
 use super::commits::Listed;
-use super::{Finding, Progress, RESTORE};
-use crate::storage::data_file::{self, Contents, Rollup};
-use crate::storage::object::VfsStore;
-use crate::storage::users::UserIndex;
+use super::finding::{Finding, Progress, RESTORE};
+use crate::storage::lake::data_file::{self, Contents, Rollup};
+use crate::storage::memory::users::UserIndex;
+use crate::storage::store::VfsStore;
 use crate::text::thousands;
 
 #[derive(Debug, Default)]

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::{Finding, LogTotals, MOVE};
+use super::finding::{Finding, LogTotals, MOVE};
 use crate::error::{Error, Result};
-use crate::storage::Lsn;
 use crate::storage::vfs::Vfs;
+use crate::storage::wal::Lsn;
 use crate::storage::wal::{self, Replay, Run};
 use crate::text::thousands;
 

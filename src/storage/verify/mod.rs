@@ -2,7 +2,7 @@
 //! checkpoint of the Delta log, every byte and row of every data file, the idempotency keys, each against what the others say of it.
 //!
 //! [`verify`] writes nothing and needs no lock, so it may run beside a server. [`repair`] owns the directory while it runs
-//! and only ever moves files aside, and only those that no acknowledged event depends on. What it does not do: bring back
+//! and only ever moves files to `quarantine/`, and only those that no acknowledged event depends on. What it does not do: bring back
 //! events, or leave out damaged ones; that takes a backup, or a person's decision.
 //!
 //! [`log`] has the checks of the write-ahead log, [`table`] those of the Delta log, of which [`commits`] reads the commits, and
@@ -10,10 +10,12 @@
 
 mod commits;
 mod files;
+mod finding;
 mod log;
 mod table;
 
-use std::fmt;
+pub use self::finding::{Finding, LogTotals, Progress, Report, TableTotals};
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,122 +28,18 @@ use self::log::Log;
 use self::table::Table;
 use super::Lsn;
 use super::directory;
-use super::key_files;
-use super::lake;
-use super::object::VfsStore;
+use super::idempotency::files as key_files;
+use super::store::VfsStore;
 use super::vfs::{Lock, Vfs};
 use super::wal::WAL_DIR;
 use crate::error::{Error, Result};
 use crate::hour::Clock;
 
 /// Where repairs put what they move, below the data directory.
-const ASIDE_DIR: &str = "aside";
+const QUARANTINE_DIR: &str = "quarantine";
 
 /// Looks taken at what a running server may be changing, before it counts as damage.
 const LOOKS: usize = 5;
-
-const RESTORE: &str = "Restore the file from a backup";
-const MOVE: &str = "`hourglass verify --repair` moves it aside";
-
-/// Called with the files checked so far, and how many there are.
-pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);
-
-/// Something that is not as it was written, or not needed.
-#[derive(Clone, Debug, Serialize)]
-pub struct Finding {
-    /// Below the data directory.
-    pub path: String,
-    /// The byte at which it begins, where that is known.
-    pub offset: Option<u64>,
-    pub what: String,
-    /// Which acknowledged events it touches.
-    pub means: String,
-    /// What to do about it.
-    pub advice: String,
-    /// Whether a repair moves the file aside: nothing depends on it.
-    pub movable: bool,
-}
-
-impl Finding {
-    fn new(path: impl fmt::Display, what: impl Into<String>) -> Finding {
-        let (means, advice) = Default::default();
-        Finding { path: path.to_string(), offset: None, what: what.into(), means, advice, movable: false }
-    }
-
-    fn at(self, offset: u64) -> Finding {
-        Finding { offset: Some(offset), ..self }
-    }
-
-    fn means(self, means: impl Into<String>) -> Finding {
-        Finding { means: means.into(), ..self }
-    }
-
-    fn advice(self, advice: impl Into<String>) -> Finding {
-        Finding { advice: advice.into(), ..self }
-    }
-
-    fn movable_if(self, movable: bool) -> Finding {
-        Finding { movable, ..self }
-    }
-
-    /// What stopped a check, with its path below the data directory where it has one.
-    fn of_error(error: Error, data_dir: &Path) -> Finding {
-        let below = |path: &Path| path.strip_prefix(data_dir).unwrap_or(path).display().to_string();
-        match error {
-            Error::Damaged { path, offset, reason, advice } => {
-                Finding::new(below(&path), reason).at(offset).advice(advice)
-            }
-            Error::Io { path, action, source } => Finding::new(below(&path), format!("{action}: {source}")),
-            other => Finding::new(lake::LOG_DIR, first_line(&other)),
-        }
-    }
-}
-
-/// The Delta library adds a backtrace to its errors where the environment asks for one.
-fn first_line(error: &Error) -> String {
-    error.to_string().lines().next().unwrap_or_default().into()
-}
-
-/// What a look at everything found.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Report {
-    /// Whether a server runs on the directory: what it was writing is no damage.
-    pub in_use: bool,
-    pub log: LogTotals,
-    pub table: TableTotals,
-    /// Idempotency keys of flushed requests.
-    pub keys: u64,
-    pub damage: Vec<Finding>,
-    /// What is harmless, but worth a word.
-    pub notes: Vec<Finding>,
-}
-
-impl Report {
-    pub fn is_sound(&self) -> bool {
-        self.damage.is_empty()
-    }
-}
-
-/// What the write-ahead log holds.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
-pub struct LogTotals {
-    pub segments: u64,
-    pub frames: u64,
-    /// Intact events that are not in the table yet.
-    pub events: u64,
-    pub bytes: u64,
-}
-
-/// What the table holds; rows are those that were read.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
-pub struct TableTotals {
-    pub commits: u64,
-    pub flushed_lsn: u64,
-    pub hours: u64,
-    pub files: u64,
-    pub rows: u64,
-    pub bytes: u64,
-}
 
 /// Checks everything below `data_dir`.
 ///
@@ -233,7 +131,7 @@ pub struct Moved {
     pub why: String,
 }
 
-/// Moves aside what is damaged or left over and needed by nobody, and checks again. Leftovers stay where anything else is
+/// Moves to quarantine what is damaged or left over and needed by nobody, and checks again. Leftovers stay where anything else is
 /// damaged: they may be what is missing.
 ///
 /// # Errors
@@ -251,14 +149,14 @@ pub fn repair(
     }
     let _lock: Box<dyn Lock> = directory::lock(&**vfs, data_dir)?;
     let started = chrono::DateTime::from_timestamp_micros(clock.now_us()).unwrap_or_default();
-    let aside = PathBuf::from(ASIDE_DIR).join(started.format("%Y-%m-%dT%H-%M-%SZ").to_string());
+    let folder = PathBuf::from(QUARANTINE_DIR).join(started.format("%Y-%m-%dT%H-%M-%SZ").to_string());
     let mut moved = Vec::new();
     loop {
         let report = check(data_dir, vfs, clock, progress)?;
         let findings = report.damage.iter().chain(&report.notes);
         let before = moved.len();
         for finding in findings.filter(|finding| finding.movable) {
-            moved.push(move_aside(&**vfs, data_dir, &aside, finding)?);
+            moved.push(quarantine(&**vfs, data_dir, &folder, finding)?);
         }
         if moved.len() == before {
             return Ok((moved, report));
@@ -266,13 +164,13 @@ pub fn repair(
     }
 }
 
-/// Renames a file into `aside`, under the same relative path.
-fn move_aside(vfs: &dyn Vfs, data_dir: &Path, aside: &Path, finding: &Finding) -> Result<Moved> {
-    let to = aside.join(&finding.path);
+/// Renames a file into `folder`, under the same relative path.
+fn quarantine(vfs: &dyn Vfs, data_dir: &Path, folder: &Path, finding: &Finding) -> Result<Moved> {
+    let to = folder.join(&finding.path);
     let (source, target) = (data_dir.join(&finding.path), data_dir.join(&to));
     let folder = target.parent().expect("it lies below the data directory");
     vfs.create_dir_all(folder).map_err(Error::io(folder, "create"))?;
-    vfs.rename(&source, &target).map_err(Error::io(&source, "move aside"))?;
+    vfs.rename(&source, &target).map_err(Error::io(&source, "move to quarantine"))?;
     let new_folders = folder.ancestors().take_while(|folder| *folder != data_dir);
     for folder in new_folders.chain([data_dir, source.parent().unwrap_or(data_dir)]) {
         vfs.sync_dir(folder).map_err(Error::io(folder, "sync"))?;

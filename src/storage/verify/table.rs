@@ -10,14 +10,15 @@ use std::sync::Arc;
 use object_store::path::Path as Location;
 
 use super::commits::{Commits, Listed, commit_name, version_of};
-use super::{Finding, MOVE, RESTORE, Report, TableTotals, files, first_line};
+use super::files;
+use super::finding::{Finding, MOVE, RESTORE, Report, TableTotals, first_line};
 use crate::error::{Error, Result};
 use crate::hour::Hour;
-use crate::storage::Lsn;
-use crate::storage::key_files::{KEYS_DIR, KeyFileRecord};
-use crate::storage::lake::{self, DataFile, LOG_DIR, Lake, LakeRuntime, TABLE_DIR};
-use crate::storage::object::VfsStore;
+use crate::storage::idempotency::files::{KEYS_DIR, KeyFileRecord};
+use crate::storage::lake::table::{self as lake, DataFile, LOG_DIR, Lake, LakeRuntime, TABLE_DIR};
+use crate::storage::store::VfsStore;
 use crate::storage::vfs::Entry;
+use crate::storage::wal::Lsn;
 use crate::text::thousands;
 
 /// The table as it answers, and what is wrong with how it is told.

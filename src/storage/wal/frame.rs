@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! segment header, 64 bytes          frame
-//!   0  magic  "HGLASWAL"              0  mark       the segment's
+//!   0  magic  "HGLASWAL"              0  salt       the segment's
 //!   8  format version   u32 = 3       4  length     u32, bytes of payload
-//!  12  mark             4 bytes       8  crc32c     u32
+//!  12  salt             4 bytes       8  crc32c     u32
 //!  16  sequence         u64          12  count      u32, events
 //!  24  base lsn         u64          16  first lsn  u64
 //!  32  crc32c of 0..32  u32          24  payload
@@ -19,10 +19,10 @@
 //!                                        16 bytes  the key
 //! ```
 //!
-//! The mark is drawn at random for each segment. What visitors send stands in the payload: were it known, a user's name could
+//! The salt is drawn at random for each segment. What visitors send stands in the payload: were it known, a user's name could
 //! be made to look like a frame, and a torn write that ends after it like damage.
 //!
-//! Version 2 has no mark: its frames begin with "HGFR". Version 1 has no keys either. Both are read the same; the version keeps
+//! Version 2 has no salt: its frames begin with "HGFR". Version 1 has no keys either. Both are read the same; the version keeps
 //! a reader that does not know them away.
 //!
 //! A frame's checksum covers the segment's sequence number, then everything after the checksum, so that a frame left over
@@ -31,14 +31,14 @@
 //! What it deliberately lacks: compression (a frame lives until the next flush, seconds to an hour) and a footer (the next
 //! segment's base LSN says where this one had to end).
 
-use crate::event::{Content, EVENT_BYTES, EventBatch, Key, Keyed};
-use crate::storage::Lsn;
+use super::Lsn;
+use crate::event::{Content, EVENT_BYTES, EventBatch, IdempotencyRange, Key};
 
 pub const SEGMENT_HEADER_LEN: usize = 64;
 pub const FRAME_HEADER_LEN: usize = 24;
 pub const FORMAT_VERSION: u32 = 3;
-/// The first version whose segments have marks of their own.
-const MARKS: u32 = 3;
+/// The first version whose segments have salts of their own.
+const SALTS: u32 = 3;
 
 const KEYED_LEN: usize = 4 + 4 + 16;
 
@@ -46,17 +46,17 @@ const SEGMENT_MAGIC: &[u8; 8] = b"HGLASWAL";
 /// Events that may lie in the log and not in the table: memory would not hold them.
 const MOST_UNFLUSHED: u64 = 1 << 32;
 
-/// Bytes summed up in search of a frame whose mark is unknown; some seconds.
+/// Bytes summed up in search of a frame whose salt is unknown; some seconds.
 const RECOVERY_BYTES: u64 = 32 << 30;
 
-/// The mark of every segment before [`MARKS`].
-const FORMER_MARK: [u8; 4] = *b"HGFR";
+/// The salt of every segment before [`SALTS`].
+const FORMER_SALT: [u8; 4] = *b"HGFR";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SegmentHeader {
     pub version: u32,
     /// What its frames begin with.
-    pub mark: [u8; 4],
+    pub salt: [u8; 4],
     pub sequence: u64,
     /// The LSN of the first event the segment may hold; the first of all is 1.
     pub base_lsn: Lsn,
@@ -66,16 +66,16 @@ impl SegmentHeader {
     /// The header of a new segment.
     pub fn new(sequence: u64, base_lsn: Lsn) -> SegmentHeader {
         let random = *uuid::Uuid::new_v4().as_bytes();
-        // Odd, so that zeros are no mark: a segment goes on with millions of them.
-        let mark = [random[0] | 1, random[1], random[2], random[3]];
-        SegmentHeader { version: FORMAT_VERSION, mark, sequence, base_lsn }
+        // Odd, so that zeros are no salt: a segment goes on with millions of them.
+        let salt = [random[0] | 1, random[1], random[2], random[3]];
+        SegmentHeader { version: FORMAT_VERSION, salt, sequence, base_lsn }
     }
 
     pub fn encode(&self) -> [u8; SEGMENT_HEADER_LEN] {
         let mut bytes = [0; SEGMENT_HEADER_LEN];
         bytes[..8].copy_from_slice(SEGMENT_MAGIC);
         bytes[8..12].copy_from_slice(&self.version.to_le_bytes());
-        bytes[12..16].copy_from_slice(&self.mark);
+        bytes[12..16].copy_from_slice(&self.salt);
         bytes[16..24].copy_from_slice(&self.sequence.to_le_bytes());
         bytes[24..32].copy_from_slice(&self.base_lsn.to_le_bytes());
         let crc = crc32c::crc32c(&bytes[..32]);
@@ -88,9 +88,9 @@ impl SegmentHeader {
         let bytes = bytes.get(..SEGMENT_HEADER_LEN)?;
         let intact = &bytes[..8] == SEGMENT_MAGIC && u32_at(bytes, 32) == crc32c::crc32c(&bytes[..32]);
         let version = u32_at(bytes, 8);
-        let mark = if version < MARKS { FORMER_MARK } else { bytes[12..16].try_into().expect("four bytes") };
+        let salt = if version < SALTS { FORMER_SALT } else { bytes[12..16].try_into().expect("four bytes") };
         let (sequence, base_lsn) = (u64_at(bytes, 16), u64_at(bytes, 24));
-        (intact && base_lsn > 0).then_some(SegmentHeader { version, mark, sequence, base_lsn })
+        (intact && base_lsn > 0).then_some(SegmentHeader { version, salt, sequence, base_lsn })
     }
 }
 
@@ -111,7 +111,7 @@ pub fn encode(buffer: &mut Vec<u8>, segment: &SegmentHeader, first_lsn: Lsn, bat
     let length = batch.byte_len();
     buffer.clear();
     buffer.reserve(FRAME_HEADER_LEN + length);
-    buffer.extend_from_slice(&segment.mark);
+    buffer.extend_from_slice(&segment.salt);
     buffer.extend_from_slice(&u32::try_from(length).expect("a batch is under 4 GiB").to_le_bytes());
     buffer.extend_from_slice(&[0; 4]);
     buffer.extend_from_slice(&(batch.len() as u32).to_le_bytes());
@@ -120,7 +120,7 @@ pub fn encode(buffer: &mut Vec<u8>, segment: &SegmentHeader, first_lsn: Lsn, bat
     batch.user_ends().iter().for_each(|end| buffer.extend_from_slice(&end.to_le_bytes()));
     buffer.extend_from_slice(batch.kinds());
     buffer.extend_from_slice(batch.users().as_bytes());
-    for Keyed { first, rows, key, .. } in batch.keyed() {
+    for IdempotencyRange { first, rows, key, .. } in batch.keyed() {
         buffer.extend_from_slice(&first.to_le_bytes());
         buffer.extend_from_slice(&rows.to_le_bytes());
         buffer.extend_from_slice(&key.0);
@@ -141,7 +141,7 @@ impl<'a> Frame<'a> {
     /// The frame at the start of `bytes`, or nothing when there is no intact one of `segment`.
     pub fn decode(bytes: &'a [u8], segment: &SegmentHeader) -> Option<Frame<'a>> {
         let header = bytes.get(..FRAME_HEADER_LEN)?;
-        if header[..4] != segment.mark {
+        if header[..4] != segment.salt {
             return None;
         }
         let end = FRAME_HEADER_LEN.checked_add(u32_at(header, 4) as usize)?;
@@ -178,24 +178,24 @@ impl<'a> Frame<'a> {
     }
 }
 
-fn keyed_events(bytes: &[u8]) -> Option<Vec<Keyed>> {
+fn keyed_events(bytes: &[u8]) -> Option<Vec<IdempotencyRange>> {
     let keyed = |bytes: &[u8]| {
         let key = Key(bytes[8..].try_into().expect("sixteen bytes"));
-        Keyed { first: u32_at(bytes, 0), rows: u32_at(bytes, 4), key, content: Content::UNKNOWN }
+        IdempotencyRange { first: u32_at(bytes, 0), rows: u32_at(bytes, 4), key, content: Content::UNKNOWN }
     };
     bytes.len().is_multiple_of(KEYED_LEN).then(|| bytes.chunks_exact(KEYED_LEN).map(keyed).collect())
 }
 
 /// Whether the bytes begin as the frame of `first_lsn` does, intact or not.
 pub fn begins(bytes: &[u8], segment: &SegmentHeader, first_lsn: Lsn) -> bool {
-    bytes.starts_with(&segment.mark) && bytes.len() >= FRAME_HEADER_LEN && u64_at(bytes, 16) == first_lsn
+    bytes.starts_with(&segment.salt) && bytes.len() >= FRAME_HEADER_LEN && u64_at(bytes, 16) == first_lsn
 }
 
 /// Where the next intact frame of `segment` with an LSN of at least `from_lsn` begins, at or after `offset`.
 pub fn find_next(bytes: &[u8], offset: usize, segment: &SegmentHeader, from_lsn: Lsn) -> Option<usize> {
     let is_frame = |at: &usize| {
         let frame = &bytes[*at..];
-        frame.starts_with(&segment.mark)
+        frame.starts_with(&segment.salt)
             && frame.len() >= FRAME_HEADER_LEN
             && u64_at(frame, 16) >= from_lsn
             && Frame::decode(frame, segment).is_some()
@@ -204,7 +204,7 @@ pub fn find_next(bytes: &[u8], offset: usize, segment: &SegmentHeader, from_lsn:
 }
 
 /// The header that a segment without an intact one must have had, by its first intact frame of an LSN of at least `from_lsn`:
-/// the mark is unknown, so every place is tried that could be a frame's by its lengths and LSN. `Err` where so many could that
+/// the salt is unknown, so every place is tried that could be a frame's by its lengths and LSN. `Err` where so many could that
 /// it would take minutes.
 pub fn recover_header(bytes: &[u8], sequence: u64, from_lsn: Lsn) -> Result<Option<SegmentHeader>, String> {
     let lsns = from_lsn..from_lsn.saturating_add(MOST_UNFLUSHED);
@@ -217,8 +217,8 @@ pub fn recover_header(bytes: &[u8], sequence: u64, from_lsn: Lsn) -> Result<Opti
         if !fits || !lsns.contains(&base_lsn) {
             continue;
         }
-        let mark = frame[..4].try_into().expect("four bytes");
-        let header = SegmentHeader { version: FORMAT_VERSION, mark, sequence, base_lsn };
+        let salt = frame[..4].try_into().expect("four bytes");
+        let header = SegmentHeader { version: FORMAT_VERSION, salt, sequence, base_lsn };
         if Frame::decode(frame, &header).is_some() {
             return Ok(Some(header));
         }
@@ -233,7 +233,7 @@ mod tests {
     use crate::event::EventKind;
 
     const SEGMENT: SegmentHeader =
-        SegmentHeader { version: FORMAT_VERSION, mark: *b"mark", sequence: 3, base_lsn: 100 };
+        SegmentHeader { version: FORMAT_VERSION, salt: *b"salt", sequence: 3, base_lsn: 100 };
 
     fn encoded() -> (EventBatch, Vec<u8>) {
         let mut batch = EventBatch::new();
@@ -257,7 +257,7 @@ mod tests {
     fn a_frame_of_another_segment_is_none_of_this() {
         let (_, bytes) = encoded();
         assert_eq!(Frame::decode(&bytes, &SegmentHeader { sequence: 4, ..SEGMENT }), None);
-        assert_eq!(Frame::decode(&bytes, &SegmentHeader { mark: *b"kram", ..SEGMENT }), None);
+        assert_eq!(Frame::decode(&bytes, &SegmentHeader { salt: *b"kram", ..SEGMENT }), None);
     }
 
     #[test]

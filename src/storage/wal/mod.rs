@@ -22,8 +22,10 @@ pub use self::replay::{Replay, replay};
 pub use self::survey::{Run, lost, survey};
 use crate::error::{Error, Result};
 use crate::event::EventBatch;
-use crate::storage::Lsn;
 use crate::storage::vfs::{Entry, Vfs, VfsFile};
+
+/// The position of an event in the write-ahead log; the first is 1.
+pub type Lsn = u64;
 
 /// The log's folder below the data directory.
 pub const WAL_DIR: &str = "wal";

@@ -7,10 +7,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::Lsn;
 use super::frame::{self, FORMAT_VERSION, Frame, SEGMENT_HEADER_LEN, SegmentHeader};
 use crate::error::{Error, Result};
 use crate::event::EventBatch;
-use crate::storage::Lsn;
 use crate::storage::vfs::{self, Vfs};
 
 const ADVICE: &str = "`hourglass verify` tells which events are affected and what can be done";

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use super::Lsn;
 use super::frame::{self, Frame, SEGMENT_HEADER_LEN, SegmentHeader};
 use super::replay::{segment_path, sequences};
 use crate::error::{Error, Result};
-use crate::storage::Lsn;
 use crate::storage::vfs::{self, Vfs};
 
 /// Intact frames of one segment whose LSNs follow each other; the header alone is a run without frames.

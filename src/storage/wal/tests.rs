@@ -4,11 +4,11 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::Lsn;
 use super::frame::{self, SegmentHeader};
 use super::{Wal, replay};
 use crate::error::{Error, Result};
 use crate::event::{EventBatch, EventKind};
-use crate::storage::Lsn;
 use crate::storage::vfs::Disk;
 
 const FRAMES: u64 = 6;
@@ -116,7 +116,7 @@ fn a_log_damaged_at_any_byte_gives_back_a_prefix_or_refuses() {
 fn a_user_named_like_a_frame_does_not_make_a_torn_write_look_like_damage() {
     let dir = tempfile::tempdir().unwrap();
     let (mut wal, _) = open(dir.path(), 1 << 20, 0).unwrap();
-    let guessed = SegmentHeader { mark: *b"HGFR", ..SegmentHeader::new(1, 1) };
+    let guessed = SegmentHeader { salt: *b"HGFR", ..SegmentHeader::new(1, 1) };
     let name = (0..100).find_map(|timestamp| {
         let (mut event, mut bytes) = (EventBatch::new(), Vec::new());
         event.push(timestamp, "u", EventKind::Click);

@@ -1,0 +1,34 @@
+//! Where the value of a setting came from, and a text read as one.
+
+use super::value::Value;
+use crate::error::{Error, Result};
+use std::fmt;
+use std::path::PathBuf;
+
+/// Where the value of a setting came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// `--listen`
+    Flag(String),
+    /// `HOURGLASS_LISTEN`
+    Env(String),
+    File(PathBuf),
+    Default,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Flag(flag) => f.write_str(flag),
+            Source::Env(name) => f.write_str(name),
+            Source::File(path) => path.display().fmt(f),
+            Source::Default => f.write_str("default"),
+        }
+    }
+}
+
+pub(super) fn parse<T: Value>(key: &str, text: &str, source: &Source) -> Result<T> {
+    T::parse(text).ok_or_else(|| {
+        Error::Config(format!("{key}: {text:?} (from {source}) is not accepted; expected {}", T::ACCEPTS))
+    })
+}

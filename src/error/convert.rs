@@ -1,0 +1,55 @@
+//! Errors of libraries as ours.
+
+use super::kinds::Error;
+use super::{blame, fault};
+
+impl From<deltalake_core::DeltaTableError> for Error {
+    fn from(error: deltalake_core::DeltaTableError) -> Error {
+        Error::Delta(Box::new(error))
+    }
+}
+
+impl From<datafusion::error::DataFusionError> for Error {
+    fn from(error: datafusion::error::DataFusionError) -> Error {
+        use datafusion::error::DataFusionError as Fault;
+        let error = match error {
+            // What came from below DataFusion passes through it as it was.
+            Fault::External(inner) => match inner.downcast::<Error>() {
+                Ok(ours) => return *ours,
+                Err(inner) => Fault::External(inner),
+            },
+            other => other,
+        };
+        match error.find_root() {
+            // DataFusion has no kind of its own for this bound.
+            fault if fault.message().contains("max_temp_directory_size") => Error::Limit(
+                "the query needs more temporary files than query_spill_bytes allows: ask for fewer hours, or raise it"
+                    .into(),
+            ),
+            Fault::ResourcesExhausted(_) => Error::Limit(
+                "the query needs more memory than is left of query_memory: ask for fewer hours, or raise it".into(),
+            ),
+            _ if blame::is_data_file(&error) => Error::DataFile(format!(
+                "a data file is missing or damaged ({}); hourglass verify names all of them",
+                fault::text(&error)
+            )),
+            _ => Error::Query(Box::new(error)),
+        }
+    }
+}
+
+/// Of a file that is being written: those of the store are read by DataFusion.
+impl From<parquet::errors::ParquetError> for Error {
+    fn from(error: parquet::errors::ParquetError) -> Error {
+        Error::Query(Box::new(datafusion::error::DataFusionError::from(error)))
+    }
+}
+
+impl From<arrow::error::ArrowError> for Error {
+    fn from(error: arrow::error::ArrowError) -> Error {
+        if let arrow::error::ArrowError::IoError(_, source) = error {
+            return Error::Io { path: "rows".into(), action: "write", source };
+        }
+        Error::from(datafusion::error::DataFusionError::from(error))
+    }
+}

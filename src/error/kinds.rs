@@ -1,0 +1,187 @@
+//! The error of this crate, its variants named by who must act: the caller, the operator, or us.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use super::fault;
+use crate::event::Rejection;
+use crate::text::without_backtrace;
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The caller sent something that cannot be stored or run, and can correct it.
+    #[error("{0}")]
+    Invalid(String),
+
+    /// The caller sent an event that cannot be stored.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+
+    /// The caller may try again later: a bound is reached, nothing was stored.
+    #[error("{0}; try again in a moment")]
+    Busy(Limit),
+
+    /// The caller asked for more than one query may take: time or memory.
+    #[error("{0}")]
+    Limit(String),
+
+    /// The operator must look at the disk: a write or sync of the log failed, so nothing more is acknowledged.
+    #[error(
+        "the write-ahead log failed ({0}); reads go on, writes stay off until the disk is repaired and the process restarted"
+    )]
+    Poisoned(String),
+
+    /// The operator must start the process again: a thread of the engine has ended, which is a fault of ours.
+    #[error("{0}; nothing more is stored, and the process ends: start it again")]
+    Died(String),
+
+    /// The caller uses an idempotency key for two requests, and can correct it.
+    #[error("the idempotency key came before with other content; nothing was stored")]
+    KeyReused,
+
+    /// The operator must repair or restore: what is on the disk is not what was written there.
+    #[error("{path}: damaged at byte {offset}: {reason}. {advice}", path = path.display())]
+    Damaged { path: PathBuf, offset: u64, reason: String, advice: &'static str },
+
+    /// The operator runs two processes on one directory.
+    #[error(
+        "{path}: another hourglass process owns this data directory; stop it, or use its address with --url",
+        path = path.display()
+    )]
+    Locked { path: PathBuf },
+
+    /// The operator's machine refused: a file, a directory, the disk's space.
+    #[error("{path}: {action}: {source}", path = path.display())]
+    Io { path: PathBuf, action: &'static str, source: std::io::Error },
+
+    /// The operator named a place where there is nothing to read.
+    #[error("{0}")]
+    Missing(String),
+
+    /// The operator's machine does not let us listen there.
+    #[error("{}", listen_text(.address, .source))]
+    Listen { address: SocketAddr, source: std::io::Error },
+
+    /// The operator's table refused: the Delta log or its object store.
+    #[error("delta table: {}", without_backtrace(&.0.to_string()))]
+    Delta(#[from] Box<deltalake_core::DeltaTableError>),
+
+    /// The operator's object store refused.
+    #[error("object store: {}", without_backtrace(&.0.to_string()))]
+    Store(#[from] object_store::Error),
+
+    /// The caller's query failed, or one of ours.
+    #[error("{}", fault::text(.0))]
+    Query(#[source] Box<datafusion::error::DataFusionError>),
+
+    /// The operator must repair or restore: a statement read a data file that is missing, or not what was written.
+    #[error("{0}")]
+    DataFile(String),
+
+    /// The operator's configuration does not fit.
+    #[error("{0}")]
+    Config(String),
+
+    /// We must look: a statement made the query engine panic. The log has the place.
+    #[error("the query engine failed on this statement; that is a fault of ours, and the server goes on")]
+    Panicked,
+
+    /// The engine has been closed.
+    #[error("the engine is shutting down")]
+    Closed,
+}
+
+/// What there may be only so much of at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    Queue,
+    Memory,
+    Disk,
+    OpenFiles,
+    /// The file system lets nobody write, or not us.
+    ReadOnly,
+    Keys,
+    Queries,
+    Batches,
+    Connections,
+    /// Any of these, at a server that was asked.
+    Server,
+}
+
+impl Limit {
+    /// The name in metrics and logs.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Limit::Queue => "queue-full",
+            Limit::Memory => "memory-full",
+            Limit::Disk => "disk-full",
+            Limit::OpenFiles => "too-many-open-files",
+            Limit::ReadOnly => "not-writable",
+            Limit::Keys => "too-many-keys",
+            Limit::Queries => "too-many-queries",
+            Limit::Batches => "too-many-batches",
+            Limit::Connections => "too-many-connections",
+            Limit::Server => "server-busy",
+        }
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Limit::Queue => "the queue before the write-ahead log is full",
+            Limit::Memory => "memory is full and cannot be flushed yet",
+            Limit::Disk => "the disk is full",
+            Limit::OpenFiles => "as many files are open as may",
+            Limit::ReadOnly => "the data directory cannot be written to",
+            Limit::Keys => "as many idempotency keys are remembered as may (idempotency_max_keys)",
+            Limit::Queries => "as many queries run as may",
+            Limit::Batches => "as many batches as fit are being read",
+            Limit::Connections => "as many connections are open as may (max_connections)",
+            Limit::Server => "the server stays busy",
+        })
+    }
+}
+
+impl Error {
+    pub fn io(path: impl AsRef<Path>, action: &'static str) -> impl FnOnce(std::io::Error) -> Error {
+        let path = path.as_ref().to_path_buf();
+        move |source| Error::Io { path, action, source }
+    }
+
+    /// Where a statement is at fault: line and column, counted from 1.
+    pub fn position(&self) -> Option<(u64, u64)> {
+        let Error::Query(error) = self else { return None };
+        if let Some(span) = error.diagnostic().and_then(|diagnostic| diagnostic.span) {
+            return Some((span.start.line, span.start.column));
+        }
+        // The parser tells its place in words alone, at the end.
+        let text = error.find_root().to_string();
+        let (_, place) = text.rsplit_once("at Line: ")?;
+        let (line, column) = place.split_once(", Column: ")?;
+        let column: String = column.chars().take_while(char::is_ascii_digit).collect();
+        Some((line.parse().ok()?, column.parse().ok()?))
+    }
+}
+
+/// Why an address cannot be listened on, and what to do.
+fn listen_text(address: &SocketAddr, source: &std::io::Error) -> String {
+    use std::io::ErrorKind;
+    let port = address.port();
+    let advice = match source.kind() {
+        ErrorKind::AddrInUse => {
+            "another process listens there; stop it, or give another address with --listen (port 0 takes a free one)"
+        }
+        ErrorKind::PermissionDenied if port < 1_024 => {
+            "ports below 1024 take the capability CAP_NET_BIND_SERVICE; give it, or take a higher port with --listen"
+        }
+        ErrorKind::AddrNotAvailable => {
+            "no network interface of this machine has the address; --listen 0.0.0.0:PORT takes all of them"
+        }
+        _ => return format!("listen: {address} cannot be listened on: {source}"),
+    };
+    format!("listen: {address} cannot be listened on: {advice}")
+}

@@ -1,0 +1,62 @@
+//! The measuring stick: bare axum handlers behind `axum::serve`, which parse what the real ones parse and answer what
+//! they answer, and neither store nor count. No engine in this process can serve faster than this.
+
+use axum::Router;
+use axum::extract::FromRequestParts;
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::routing::get;
+use tokio::net::TcpListener;
+
+use super::params;
+use crate::event::{EventKind, Rejection};
+
+/// Serves until the process ends.
+///
+/// # Errors
+/// Those of `axum::serve`.
+pub async fn baseline(listener: TcpListener) -> std::io::Result<()> {
+    let router = Router::new().route("/analytics", get(hour).post(event));
+    axum::serve(listener, router).await
+}
+
+/// The instant of a GET, in microseconds.
+struct Instant(#[allow(dead_code, reason = "parsing it is the point")] i64);
+
+impl<S: Sync> FromRequestParts<S> for Instant {
+    type Rejection = (StatusCode, String);
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Instant, Self::Rejection> {
+        params::timestamp(parts.uri.query().unwrap_or_default()).map(Instant).map_err(refuse)
+    }
+}
+
+/// The event of a POST, owned as axum's `Query` extractor owns what it reads.
+#[allow(dead_code, reason = "parsing it is the point")]
+struct Event {
+    timestamp_us: i64,
+    user: String,
+    kind: EventKind,
+}
+
+impl<S: Sync> FromRequestParts<S> for Event {
+    type Rejection = (StatusCode, String);
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Event, Self::Rejection> {
+        let params = params::event(parts.uri.query().unwrap_or_default()).map_err(refuse)?;
+        Ok(Event { timestamp_us: params.timestamp_us, user: params.user.into_owned(), kind: params.kind })
+    }
+}
+
+fn refuse(rejection: Rejection) -> (StatusCode, String) {
+    (StatusCode::BAD_REQUEST, rejection.to_string())
+}
+
+/// As long as the answer about an hour of a thousand events.
+async fn hour(_: Instant) -> &'static str {
+    "unique_users,1\nclicks,1000\nimpressions,0\n"
+}
+
+async fn event(_: Event) -> StatusCode {
+    StatusCode::NO_CONTENT
+}

@@ -1,0 +1,109 @@
+//! Routes: which handler answers a request.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderValue, Method, Request, StatusCode};
+use axum::response::{IntoResponse, Response};
+use futures::future::{BoxFuture, Either, Ready, ready};
+use tracing::Instrument;
+
+use super::connection::Connection;
+use super::metrics::Asked;
+use super::problem::Problem;
+use super::request_id::RequestId;
+use crate::error::Error;
+
+use super::app::App;
+use super::responses::{empty, preflight};
+use super::{analytics, events, sql};
+
+/// An answer that is there, or comes.
+pub type Answer = Either<Ready<Response>, BoxFuture<'static, Response>>;
+
+impl App {
+    /// Answers one request: the hot paths in the call itself, the others in a future. Hyper moves a connection's future for
+    /// each request, so what it moves is kept to a response or a pointer. An answer to come holds the connection, and so tells
+    /// that it is to come.
+    pub fn respond(self: &Arc<App>, request: Request<Body>, connection: &Arc<Connection>) -> Answer {
+        let asked = self.metrics.begin(&request);
+        if let Some(response) = analytics::get_now(self, &request) {
+            self.metrics.end(asked, response.status());
+            return Answer::Left(ready(self.allow_origin(response)));
+        }
+        let (app, connection) = (Arc::clone(self), Arc::clone(connection));
+        let sent = RequestId::sent(request.headers());
+        if let Some(queued) = analytics::post_now(self, &request) {
+            return Answer::Right(Box::pin(async move {
+                let _connection = connection;
+                app.finish(queued.await, asked, sent)
+            }));
+        }
+        let id = sent.unwrap_or_else(RequestId::new);
+        // A span of the highest level is there whatever the log leaves out.
+        let span = tracing::error_span!("request", request_id = id.as_str());
+        Answer::Right(Box::pin(async move {
+            let outcome = app.route(request, &connection).instrument(span).await;
+            app.finish(outcome, asked, Some(id))
+        }))
+    }
+
+    fn finish(&self, outcome: Result<Response, Problem>, asked: Asked, id: Option<RequestId>) -> Response {
+        let response = outcome.unwrap_or_else(|problem| {
+            self.metrics.rejected(problem.reason());
+            problem.answer(id.unwrap_or_else(RequestId::new))
+        });
+        self.metrics.end(asked, response.status());
+        self.allow_origin(response)
+    }
+
+    async fn route(&self, request: Request<Body>, connection: &Arc<Connection>) -> Result<Response, Problem> {
+        let target = request.uri().path_and_query().map_or("", |target| target.as_str());
+        if target.len() > self.options.max_uri_bytes {
+            return Err(Problem::uri_too_long(self.options.max_uri_bytes));
+        }
+        match request.uri().path() {
+            "/analytics" => analytics::respond(self, request).await,
+            "/events" => events::respond(self, request).await,
+            "/sql" => sql::respond(self, request, connection).await,
+            "/queries" => sql::respond_queries(self, None, request, connection).await,
+            path if path.starts_with("/queries/") => {
+                let name = path["/queries/".len()..].to_string();
+                sql::respond_queries(self, Some(&name), request, connection).await
+            }
+            "/admin/flush" => self.flush(request.method()).await,
+            "/metrics" => self.metrics.respond(request.method()).await,
+            "/healthz" => probe(request.method(), None),
+            "/readyz" => probe(request.method(), self.engine.refusal()),
+            _ => Err(Problem::not_found()),
+        }
+    }
+
+    async fn flush(&self, method: &Method) -> Result<Response, Problem> {
+        const METHODS: &str = "POST, OPTIONS";
+        match *method {
+            Method::POST => {
+                self.engine.flush().await?;
+                Ok(empty(StatusCode::NO_CONTENT))
+            }
+            Method::OPTIONS => Ok(preflight(METHODS)),
+            _ => Err(Problem::method_not_allowed(METHODS)),
+        }
+    }
+}
+
+/// The answer of a health probe: `ok`, or 503 with what is wrong.
+fn probe(method: &Method, fault: Option<Error>) -> Result<Response, Problem> {
+    const METHODS: &str = "GET, HEAD, OPTIONS";
+    match *method {
+        Method::GET | Method::HEAD => match fault {
+            None => {
+                Ok(([(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"))], "ok\n").into_response())
+            }
+            Some(error) => Err(Problem::from(error)),
+        },
+        Method::OPTIONS => Ok(preflight(METHODS)),
+        _ => Err(Problem::method_not_allowed(METHODS)),
+    }
+}

@@ -1,0 +1,227 @@
+//! The `events` table over one [`Snapshot`]: the hours that a predicate leaves, from memory and from files, as one.
+//!
+//! Pruning happens here, before anything is opened: by hour, then by each file's first and last timestamp, from the
+//! predicate's bounds ([`TimeRanges`]) and the file index in memory. Within the files, DataFusion goes on with the statistics of
+//! row groups, page index and bloom filters.
+
+use std::sync::{Arc, LazyLock};
+
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::{DFSchema, Result};
+use datafusion::datasource::TableType;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::datasource::table_schema::TableSchema;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::physical_expr::{PhysicalExpr, conjunction_opt};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+use object_store::ObjectMeta;
+
+use crate::event;
+use crate::hour::Hour;
+use crate::query::exec::memory::MemtableExec;
+use crate::query::exec::scan::EventsSource;
+use crate::query::schema::{partition_columns, partition_values, schema};
+use crate::query::stats::recorder::StatsRecorder;
+use crate::query::time_ranges::TimeRanges;
+use crate::storage::{DataFile, HourTable, Snapshot};
+
+/// Under this URL DataFusion finds the snapshot's object store.
+pub fn store_url() -> ObjectStoreUrl {
+    ObjectStoreUrl::parse("hourglass://store").expect("a valid URL")
+}
+
+impl Part {
+    fn schema(self) -> SchemaRef {
+        static CODES: LazyLock<SchemaRef> = LazyLock::new(|| {
+            let coded = |field: &FieldRef| match field.name().as_str() {
+                "user_id" => {
+                    let codes = DataType::Dictionary(DataType::UInt32.into(), DataType::Utf8View.into());
+                    Arc::new(Field::new("user_id", codes, false))
+                }
+                _ => field.clone(),
+            };
+            Arc::new(Schema::new(schema().fields().iter().map(coded).collect::<Vec<_>>()))
+        });
+        match self {
+            Part::MemoryCodes => CODES.clone(),
+            _ => schema(),
+        }
+    }
+}
+
+/// Which of the rows a scan gives, and how it gives the users.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    All,
+    Files,
+    Memory,
+    /// Those in memory, `user_id` as a dictionary: the codes that the store has for the users of each hour.
+    MemoryCodes,
+}
+
+/// The table as one snapshot has it.
+#[derive(Clone, Debug)]
+pub struct EventsTable {
+    pub snapshot: Arc<Snapshot>,
+    pub part: Part,
+    pub recorder: Arc<StatsRecorder>,
+    /// Whether predicates choose among the hours; every hour is read otherwise.
+    pub pruning: bool,
+}
+
+impl EventsTable {
+    /// What the predicates leave of time.
+    fn spans(&self, predicates: &[Expr]) -> TimeRanges {
+        TimeRanges::of_all(predicates.iter().filter(|_| self.pruning))
+    }
+
+    /// The files of the hours that the spans touch, but for those whose timestamps all lie outside.
+    pub fn files(&self, spans: &TimeRanges) -> Vec<(Hour, Arc<DataFile>)> {
+        let hours = spans.hours().flat_map(|(first, last)| self.snapshot.files.range(first..=last));
+        let hours = hours.filter(|(hour, _)| spans.touches(**hour));
+        let meets = |file: &&Arc<DataFile>| spans.meets(file.rollup.min_us, file.rollup.max_us);
+        hours.flat_map(|(hour, files)| files.files.iter().filter(meets).map(|file| (*hour, file.clone()))).collect()
+    }
+
+    /// The same of the hours in memory.
+    pub fn tables(&self, spans: &TimeRanges) -> Vec<(Hour, Arc<HourTable>)> {
+        let mut tables = Vec::new();
+        for (first, last) in spans.hours() {
+            for memtable in self.snapshot.memtables() {
+                let hours = memtable.hours.range(first..=last);
+                let meets = |table: &HourTable| table.rows() > 0 && spans.meets(table.min_us, table.max_us);
+                let hours = hours.filter(|(hour, table)| spans.touches(**hour) && meets(table));
+                tables.extend(hours.map(|(hour, table)| (*hour, table.clone())));
+            }
+        }
+        tables
+    }
+
+    /// The predicates skip row groups, pages and rows of the files; above the scan they are evaluated again.
+    fn scan_files(
+        &self,
+        state: &dyn Session,
+        files: Vec<(Hour, Arc<DataFile>)>,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<FileScanConfig> {
+        let table_schema =
+            TableSchema::builder(event::file_schema()).with_table_partition_cols(partition_columns()).build();
+        let options = state.config_options().execution.parquet.clone();
+        let runtime = state.runtime_env();
+        // Footers are kept from one statement to the next, in bounded memory: a data file never changes under its name.
+        let footers = runtime.cache_manager.get_file_metadata_cache();
+        let readers = CachedParquetFileReaderFactory::new(runtime.object_store(store_url())?, footers);
+        let mut source = ParquetSource::new(table_schema)
+            .with_table_parquet_options(datafusion::config::TableParquetOptions {
+                global: options,
+                ..Default::default()
+            })
+            .with_parquet_file_reader_factory(Arc::new(readers));
+        if let Some(predicate) = self.predicate(state, filters)? {
+            source = source.with_predicate(predicate);
+        }
+        let groups = spread(
+            files.into_iter().map(partitioned_file).collect(),
+            state.config_options().execution.target_partitions,
+        );
+        Ok(FileScanConfigBuilder::new(store_url(), Arc::new(source))
+            .with_file_groups(groups)
+            .with_projection_indices(projection.cloned())?
+            .with_limit(limit)
+            .build())
+    }
+}
+
+impl EventsTable {
+    /// What the files are asked to leave out, beyond whole hours. What has no physical form by itself, a subquery for one, is left
+    /// to the filter above the scan.
+    fn predicate(&self, state: &dyn Session, filters: &[Expr]) -> Result<Option<Arc<dyn PhysicalExpr>>> {
+        let schema = DFSchema::try_from(schema())?;
+        let within_hours = filters.iter().filter(|filter| !self.is_answered_by_hours(filter));
+        let physical = within_hours.filter_map(|filter| state.create_physical_expr(filter.clone(), &schema).ok());
+        Ok(conjunction_opt(physical))
+    }
+
+    /// What bounds whole hours holds for every row of the hours it leaves, and for no other: no row need be looked at.
+    fn is_answered_by_hours(&self, filter: &Expr) -> bool {
+        self.pruning && TimeRanges::of(filter).is_whole()
+    }
+}
+
+fn partitioned_file((hour, file): (Hour, Arc<DataFile>)) -> PartitionedFile {
+    let meta = ObjectMeta {
+        location: file.location.clone(),
+        last_modified: Default::default(),
+        size: file.bytes,
+        e_tag: None,
+        version: None,
+    };
+    PartitionedFile::new_from_meta(meta).with_partition_values(partition_values(hour).to_vec())
+}
+
+/// Deals the files out to `partitions` groups, a run of neighbours each.
+fn spread(files: Vec<PartitionedFile>, partitions: usize) -> Vec<FileGroup> {
+    let each = files.len().div_ceil(partitions.max(1)).max(1);
+    files.chunks(each).map(|files| FileGroup::new(files.to_vec())).collect()
+}
+
+#[async_trait]
+impl TableProvider for EventsTable {
+    fn schema(&self) -> SchemaRef {
+        self.part.schema()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        let support = |filter: &&Expr| match self.is_answered_by_hours(filter) {
+            true => TableProviderFilterPushDown::Exact,
+            false => TableProviderFilterPushDown::Inexact,
+        };
+        Ok(filters.iter().map(support).collect())
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let spans = self.spans(filters);
+        let tables = if self.part == Part::Files { Vec::new() } else { self.tables(&spans) };
+        let files = if matches!(self.part, Part::All | Part::Files) { self.files(&spans) } else { Vec::new() };
+        self.recorder.scanned(&self.snapshot, &tables, &files);
+        let memory = match tables.is_empty() {
+            true => None,
+            false => {
+                let partitions = state.config_options().execution.target_partitions;
+                Some(Arc::new(MemtableExec::new(&tables, self.part.schema(), projection, partitions)?))
+            }
+        };
+        let files = match files.is_empty() {
+            true => None,
+            false => Some(self.scan_files(state, files, projection, filters, limit)?),
+        };
+        Ok(match (memory, files) {
+            (Some(memory), Some(files)) => DataSourceExec::from_data_source(EventsSource::new(memory, Arc::new(files))),
+            (Some(memory), None) => memory,
+            (None, Some(files)) => DataSourceExec::from_data_source(files),
+            (None, None) => {
+                let columns = projection.map_or_else(|| (0..schema().fields().len()).collect(), Vec::clone);
+                Arc::new(EmptyExec::new(Arc::new(self.part.schema().project(&columns)?)))
+            }
+        })
+    }
+}

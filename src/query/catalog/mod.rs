@@ -1,0 +1,379 @@
+//! What a statement finds by name: the table `events`, the view `hours`, and the tables of the schema `system`.
+//!
+//! Everything is over one snapshot and made when it is named: a statement pays for what it uses.
+
+pub mod events;
+pub mod saved_queries;
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BooleanArray, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array,
+};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{
+    MemTable, SchemaProvider, Session as PlanningSession, TableFunctionArgs, TableFunctionImpl, TableProvider,
+};
+use datafusion::common::{Result, plan_err};
+use datafusion::datasource::{TableType, ViewTable, provider_as_source};
+use datafusion::error::DataFusionError;
+use datafusion::functions_aggregate::expr_fn::{count, count_distinct};
+use datafusion::logical_expr::{Expr, ExprFunctionExt, LogicalPlanBuilder};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::prelude::{col, lit};
+
+use super::catalog::events::{EventsTable, Part};
+use super::functions::date_trunc;
+use super::stats::history::History;
+use super::stats::recorder::StatsRecorder;
+use crate::event::{EventKind, timestamp_type};
+use crate::hour::Hour;
+use crate::query::schema::{EVENTS, HOURS, SHOW_CHUNKS};
+use crate::query::stats::metrics::State;
+use crate::storage::{HourNumbers, Snapshot};
+
+/// One row of `system.settings`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    pub name: String,
+    pub value: String,
+    /// Where the value comes from.
+    pub source: String,
+    pub help: String,
+}
+
+/// What a statement's tables are made from.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    pub snapshot: Arc<Snapshot>,
+    pub recorder: Arc<StatsRecorder>,
+    pub history: Arc<History>,
+    pub settings: Arc<[Setting]>,
+    /// Whether hours are chosen from the index.
+    pub pruning: bool,
+}
+
+impl Sources {
+    pub fn events(&self) -> Arc<dyn TableProvider> {
+        let (snapshot, recorder) = (self.snapshot.clone(), self.recorder.clone());
+        Arc::new(EventsTable { snapshot, part: Part::All, recorder, pruning: self.pruning })
+    }
+
+    /// The hours that have rows and their numbers, as a view: rollups answer it, a scan would answer the same.
+    fn hours(&self) -> Result<Arc<dyn TableProvider>> {
+        let of = |kind: EventKind| count(lit(1_i64)).filter(col("event").eq(lit(kind.as_str()))).build();
+        let hour = date_trunc().call(vec![lit("hour"), col("timestamp")]).alias("hour");
+        let measures = [
+            count_distinct(col("user_id")).alias("unique_users"),
+            of(EventKind::Click)?.alias("clicks"),
+            of(EventKind::Impression)?.alias("impressions"),
+        ];
+        let plan = LogicalPlanBuilder::scan(EVENTS, provider_as_source(self.events()), None)?
+            .aggregate([hour], measures)?
+            .build()?;
+        let text = "SELECT date_trunc('hour', timestamp) AS hour, count(DISTINCT user_id) AS unique_users, \
+                    count(*) FILTER (WHERE event = 'click') AS clicks, \
+                    count(*) FILTER (WHERE event = 'impression') AS impressions FROM events GROUP BY 1";
+        Ok(Arc::new(ViewTable::new(plan, Some(text.into()))))
+    }
+}
+
+/// The schema `public`.
+#[derive(Debug)]
+pub struct PublicSchema(pub Sources);
+
+#[async_trait]
+impl SchemaProvider for PublicSchema {
+    fn table_names(&self) -> Vec<String> {
+        vec![EVENTS.into(), HOURS.into()]
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        Ok(match name {
+            EVENTS => Some(self.0.events()),
+            HOURS => Some(self.0.hours()?),
+            _ => None,
+        })
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        [EVENTS, HOURS].contains(&name)
+    }
+}
+
+/// The schema `system`.
+#[derive(Debug)]
+pub struct SystemSchema(pub Sources);
+
+#[async_trait]
+impl SchemaProvider for SystemSchema {
+    fn table_names(&self) -> Vec<String> {
+        SystemTable::ALL.iter().map(|(name, _)| (*name).to_string()).collect()
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
+        let kind = SystemTable::ALL.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind);
+        Ok(kind.map(|kind| Arc::new(SystemProvider { kind, sources: self.0.clone() }) as Arc<dyn TableProvider>))
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        SystemTable::ALL.iter().any(|(known, _)| *known == name)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum SystemTable {
+    Partitions,
+    Files,
+    Wal,
+    Settings,
+    Queries,
+    Chunks,
+}
+
+/// A column's name, type and whether it may be null.
+type ColumnOf = (&'static str, DataType, bool);
+
+impl SystemTable {
+    const ALL: [(&'static str, SystemTable); 5] = [
+        ("partitions", SystemTable::Partitions),
+        ("files", SystemTable::Files),
+        ("wal", SystemTable::Wal),
+        ("settings", SystemTable::Settings),
+        ("queries", SystemTable::Queries),
+    ];
+
+    fn schema(self) -> SchemaRef {
+        let (time, text, number) = (timestamp_type, || DataType::Utf8, || DataType::UInt64);
+        let columns: Vec<ColumnOf> = match self {
+            SystemTable::Partitions => vec![
+                ("hour", time(), false),
+                ("state", text(), false),
+                ("files", number(), false),
+                ("rows", number(), false),
+                ("bytes", number(), false),
+                ("min_timestamp", time(), false),
+                ("max_timestamp", time(), false),
+                ("unique_users", number(), false),
+                ("clicks", number(), false),
+                ("impressions", number(), false),
+            ],
+            SystemTable::Files => vec![
+                ("path", text(), false),
+                ("hour", time(), false),
+                ("rows", number(), false),
+                ("bytes", number(), false),
+                ("min_timestamp", time(), false),
+                ("max_timestamp", time(), false),
+                ("unique_users", number(), false),
+                ("clicks", number(), false),
+                ("impressions", number(), false),
+            ],
+            SystemTable::Wal => vec![
+                ("segment", text(), false),
+                ("state", text(), false),
+                ("first_lsn", number(), true),
+                ("bytes", number(), false),
+                ("modified", time(), false),
+            ],
+            SystemTable::Settings => {
+                vec![
+                    ("name", text(), false),
+                    ("value", text(), false),
+                    ("source", text(), false),
+                    ("help", text(), false),
+                ]
+            }
+            SystemTable::Queries => vec![
+                ("id", number(), false),
+                ("query", text(), false),
+                ("started", time(), false),
+                ("state", text(), false),
+                ("error", text(), true),
+                ("rows", number(), false),
+                ("planning_ms", DataType::Float64, false),
+                ("running_ms", DataType::Float64, false),
+                ("partitions", number(), false),
+                ("partitions_read", number(), false),
+                ("files_read", number(), false),
+                ("bytes_read", number(), false),
+                ("rollup", DataType::Boolean, false),
+            ],
+            SystemTable::Chunks => vec![(SHOW_CHUNKS, text(), false)],
+        };
+        let field = |(name, of, nullable): ColumnOf| Field::new(name, of, nullable);
+        Arc::new(Schema::new(columns.into_iter().map(field).collect::<Vec<_>>()))
+    }
+
+    async fn columns(self, sources: &Sources) -> crate::error::Result<Vec<ArrayRef>> {
+        match self {
+            SystemTable::Partitions => partitions(&sources.snapshot).await,
+            SystemTable::Files => Ok(files(&sources.snapshot)),
+            SystemTable::Wal => wal(&sources.snapshot),
+            SystemTable::Settings => {
+                let column = |of: fn(&Setting) -> &String| text(sources.settings.iter().map(of));
+                Ok(vec![column(|s| &s.name), column(|s| &s.value), column(|s| &s.source), column(|s| &s.help)])
+            }
+            SystemTable::Queries => Ok(queries(&sources.history)),
+            SystemTable::Chunks => {
+                let path = |hour: &Hour| format!("{EVENTS}/{}", hour.partition_path());
+                Ok(vec![text(sources.snapshot.hours().iter().map(path))])
+            }
+        }
+    }
+}
+
+fn text<T: AsRef<str>>(values: impl Iterator<Item = T>) -> ArrayRef {
+    // Arrow takes iterators that know their length.
+    Arc::new(StringArray::from_iter_values(values.collect::<Vec<_>>()))
+}
+
+fn number(values: impl Iterator<Item = u64>) -> ArrayRef {
+    Arc::new(UInt64Array::from(values.collect::<Vec<_>>()))
+}
+
+fn time(values: impl Iterator<Item = i64>) -> ArrayRef {
+    Arc::new(TimestampMicrosecondArray::from(values.collect::<Vec<_>>()).with_timezone("UTC"))
+}
+
+/// One row of `system.partitions`.
+struct Partition {
+    hour: Hour,
+    state: &'static str,
+    files: u64,
+    bytes: u64,
+    min_us: i64,
+    max_us: i64,
+    numbers: HourNumbers,
+}
+
+async fn partitions(snapshot: &Arc<Snapshot>) -> crate::error::Result<Vec<ArrayRef>> {
+    let mut rows = Vec::new();
+    for hour in snapshot.hours() {
+        let sources = snapshot.sources(hour);
+        let files = sources.files.iter().flat_map(|files| &files.files);
+        let tables: Vec<_> = sources.tables.iter().filter(|(_, table)| table.rows() > 0).collect();
+        let (min_us, max_us) = snapshot.bounds(hour).unwrap_or_default();
+        let state = match (sources.files.is_some(), tables.is_empty()) {
+            (true, true) => "files",
+            (true, false) => "files and memory",
+            (false, _) => "memory",
+        };
+        rows.push(Partition {
+            hour,
+            state,
+            files: files.clone().count() as u64,
+            bytes: files.map(|file| file.bytes).sum(),
+            min_us,
+            max_us,
+            numbers: snapshot.numbers(hour).await?,
+        });
+    }
+    let rows = &rows;
+    Ok(vec![
+        time(rows.iter().map(|row| row.hour.start_us())),
+        text(rows.iter().map(|row| row.state)),
+        number(rows.iter().map(|row| row.files)),
+        number(rows.iter().map(|row| row.numbers.events())),
+        number(rows.iter().map(|row| row.bytes)),
+        time(rows.iter().map(|row| row.min_us)),
+        time(rows.iter().map(|row| row.max_us)),
+        number(rows.iter().map(|row| row.numbers.unique_users)),
+        number(rows.iter().map(|row| row.numbers.clicks)),
+        number(rows.iter().map(|row| row.numbers.impressions)),
+    ])
+}
+
+fn files(snapshot: &Snapshot) -> Vec<ArrayRef> {
+    let files = || snapshot.files.iter().flat_map(|(hour, files)| files.files.iter().map(move |file| (*hour, file)));
+    vec![
+        text(files().map(|(_, file)| file.location.as_ref().to_string())),
+        time(files().map(|(hour, _)| hour.start_us())),
+        number(files().map(|(_, file)| file.rollup.rows())),
+        number(files().map(|(_, file)| file.bytes)),
+        time(files().map(|(_, file)| file.rollup.min_us)),
+        time(files().map(|(_, file)| file.rollup.max_us)),
+        number(files().map(|(_, file)| file.rollup.unique_users)),
+        number(files().map(|(_, file)| file.rollup.clicks)),
+        number(files().map(|(_, file)| file.rollup.impressions)),
+    ]
+}
+
+fn wal(snapshot: &Snapshot) -> crate::error::Result<Vec<ArrayRef>> {
+    let segments = snapshot.log_segments()?;
+    Ok(vec![
+        text(segments.iter().map(|segment| &segment.name)),
+        text(segments.iter().map(|segment| if segment.first_lsn.is_some() { "log" } else { "spare" })),
+        Arc::new(UInt64Array::from_iter(segments.iter().map(|segment| segment.first_lsn))),
+        number(segments.iter().map(|segment| segment.bytes)),
+        time(segments.iter().map(|segment| segment.modified_us)),
+    ])
+}
+
+fn queries(history: &History) -> Vec<ArrayRef> {
+    let entries: Vec<_> = history.entries().into_iter().map(|entry| (entry.recorder.stats(), entry)).collect();
+    vec![
+        number(entries.iter().map(|(_, entry)| entry.id)),
+        text(entries.iter().map(|(_, entry)| &entry.text)),
+        time(entries.iter().map(|(_, entry)| entry.started.timestamp_micros())),
+        text(entries.iter().map(|(_, entry)| State::as_str(entry.state))),
+        Arc::new(StringArray::from_iter(entries.iter().map(|(_, entry)| entry.error.as_ref()))),
+        number(entries.iter().map(|(stats, _)| stats.rows)),
+        Arc::new(Float64Array::from_iter_values(entries.iter().map(|(stats, _)| stats.planning_ms))),
+        Arc::new(Float64Array::from_iter_values(entries.iter().map(|(stats, _)| stats.running_ms))),
+        number(entries.iter().map(|(stats, _)| stats.partitions)),
+        number(entries.iter().map(|(stats, _)| stats.partitions_read)),
+        number(entries.iter().map(|(stats, _)| stats.files_read)),
+        number(entries.iter().map(|(stats, _)| stats.bytes_read)),
+        Arc::new(BooleanArray::from_iter(entries.iter().map(|(stats, _)| Some(stats.rollup)))),
+    ]
+}
+
+/// A table whose rows are made when it is scanned.
+#[derive(Debug)]
+struct SystemProvider {
+    kind: SystemTable,
+    sources: Sources,
+}
+
+#[async_trait]
+impl TableProvider for SystemProvider {
+    fn schema(&self) -> SchemaRef {
+        self.kind.schema()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::View
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn PlanningSession,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let columns = self.kind.columns(&self.sources).await;
+        let columns = columns.map_err(|error| DataFusionError::External(error.into()))?;
+        let batch = RecordBatch::try_new(self.schema(), columns)?;
+        MemTable::try_new(self.schema(), vec![vec![batch]])?.scan(state, projection, filters, limit).await
+    }
+}
+
+/// `show_chunks('events')`: one row a partition, as people of TimescaleDB know it.
+#[derive(Debug)]
+pub struct ShowChunks(pub Sources);
+
+impl TableFunctionImpl for ShowChunks {
+    fn call_with_args(&self, args: TableFunctionArgs) -> Result<Arc<dyn TableProvider>> {
+        let table = match args.exprs() {
+            [Expr::Literal(name, _)] => name.try_as_str().flatten(),
+            _ => None,
+        };
+        match table {
+            Some(EVENTS) => Ok(Arc::new(SystemProvider { kind: SystemTable::Chunks, sources: self.0.clone() })),
+            _ => plan_err!("show_chunks takes the name of the one table with partitions: show_chunks('{EVENTS}')"),
+        }
+    }
+}

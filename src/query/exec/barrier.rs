@@ -1,0 +1,105 @@
+//! Properties that DataFusion's plans claim and do not have, or draw wrong conclusions from. A barrier hides them.
+//!
+//! - A group key that is constant, or ordered, in the rows of a `ROLLUP`, `CUBE` or `GROUPING SETS` is taken to be so in its
+//!   groups as well, where it is null in every set without it: groups came out in several parts and unsorted.
+//! - A column that is constant in each input of a union, with another value in each, is left out of the sort of each input; but
+//!   `ORDER BY … LIMIT` shares one bound among the inputs, and the rows of one cut off those of the other.
+
+use std::fmt;
+use std::sync::Arc;
+
+use datafusion::common::Result;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::aggregates::AggregateExec;
+use datafusion::physical_plan::union::UnionExec;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+
+use super::scheduling::only_child;
+
+/// The physical optimizer rule. It must run before those that look at properties.
+#[derive(Debug)]
+pub struct BarrierRule;
+
+impl PhysicalOptimizerRule for BarrierRule {
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        plan.transform_up(|plan| {
+            let aggregate = plan.downcast_ref::<AggregateExec>();
+            let has_sets = aggregate.is_some_and(|aggregate| !aggregate.group_expr().is_single());
+            match has_sets || plan.is::<UnionExec>() {
+                true => Ok(Transformed::yes(Arc::new(BarrierExec::new(plan)) as Arc<dyn ExecutionPlan>)),
+                false => Ok(Transformed::no(plan)),
+            }
+        })
+        .data()
+    }
+
+    fn name(&self) -> &str {
+        "hourglass_barriers"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+/// The rows of its input, of whose order and constants nothing is known.
+#[derive(Debug)]
+struct BarrierExec {
+    input: Arc<dyn ExecutionPlan>,
+    properties: Arc<PlanProperties>,
+}
+
+impl BarrierExec {
+    fn new(input: Arc<dyn ExecutionPlan>) -> BarrierExec {
+        let unknown = EquivalenceProperties::new(input.schema());
+        let properties = PlanProperties::clone(input.properties()).with_eq_properties(unknown);
+        BarrierExec { input, properties: Arc::new(properties) }
+    }
+}
+
+impl DisplayAs for BarrierExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "BarrierExec")
+    }
+}
+
+impl ExecutionPlan for BarrierExec {
+    fn name(&self) -> &str {
+        "BarrierExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![false]
+    }
+
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        vec![false]
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(Arc::new(BarrierExec::new(only_child(children)?)))
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        self.input.execute(partition, context)
+    }
+}

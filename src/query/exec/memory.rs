@@ -1,0 +1,169 @@
+//! The scan of the hours in memory: columns become Arrow batches as they are asked for.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use arrow::array::{
+    ArrayRef, DictionaryArray, RecordBatch, RecordBatchOptions, StringViewArray, TimestampMicrosecondArray, UInt8Array,
+    UInt32Array,
+};
+use arrow::compute::take;
+use arrow::datatypes::{DataType, FieldRef, SchemaRef};
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{Result, internal_err};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+use futures::stream;
+
+use crate::event::EventKind;
+use crate::hour::Hour;
+use crate::query::schema::partition_values;
+use crate::storage::{Chunk, HourTable};
+
+/// Rows of a batch.
+const BATCH_ROWS: usize = 8_192;
+
+/// An hour to scan, and its users' names as an array, made once for all partitions.
+#[derive(Debug)]
+struct Scan {
+    hour: Hour,
+    table: Arc<HourTable>,
+    names: OnceLock<ArrayRef>,
+}
+
+/// A run of rows of one chunk.
+#[derive(Clone, Debug)]
+struct Piece {
+    scan: Arc<Scan>,
+    chunk: Arc<Chunk>,
+    start: usize,
+    len: usize,
+}
+
+/// Scans hours in memory. Each partition takes every n-th run of rows.
+#[derive(Debug)]
+pub struct MemtableExec {
+    hours: usize,
+    rows: u64,
+    columns: Vec<usize>,
+    partitions: Vec<Vec<Piece>>,
+    properties: Arc<PlanProperties>,
+}
+
+impl MemtableExec {
+    pub fn new(
+        tables: &[(Hour, Arc<HourTable>)],
+        schema: SchemaRef,
+        projection: Option<&Vec<usize>>,
+        partitions: usize,
+    ) -> Result<MemtableExec> {
+        let columns = projection.map_or_else(|| (0..schema.fields().len()).collect(), Vec::clone);
+        let (hours, rows) = (tables.len(), tables.iter().map(|(_, table)| table.rows()).sum());
+        let mut pieces = Vec::new();
+        for (hour, table) in tables {
+            let scan = Arc::new(Scan { hour: *hour, table: table.clone(), names: OnceLock::new() });
+            for chunk in table.chunks() {
+                for start in (0..chunk.rows()).step_by(BATCH_ROWS) {
+                    let len = BATCH_ROWS.min(chunk.rows() - start);
+                    pieces.push(Piece { scan: scan.clone(), chunk: chunk.clone(), start, len });
+                }
+            }
+        }
+        let mut dealt = vec![Vec::new(); partitions.clamp(1, pieces.len().max(1))];
+        let count = dealt.len();
+        pieces.into_iter().enumerate().for_each(|(i, piece)| dealt[i % count].push(piece));
+        let projected: SchemaRef = Arc::new(schema.project(&columns)?);
+        let properties = Arc::new(PlanProperties::new(
+            EquivalenceProperties::new(projected),
+            Partitioning::UnknownPartitioning(count),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        ));
+        Ok(MemtableExec { hours, rows, columns, partitions: dealt, properties })
+    }
+
+    pub fn hours(&self) -> usize {
+        self.hours
+    }
+
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+}
+
+impl Piece {
+    fn to_batch(&self, schema: SchemaRef, columns: &[usize]) -> Result<RecordBatch> {
+        let column = |(column, field): (&usize, &FieldRef)| self.column(*column, field.data_type());
+        let arrays = columns.iter().zip(schema.fields()).map(column).collect::<Result<Vec<_>>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(self.len));
+        Ok(RecordBatch::try_new_with_options(schema, arrays, &options)?)
+    }
+
+    fn column(&self, column: usize, as_type: &DataType) -> Result<ArrayRef> {
+        let (start, len) = (self.start, self.len);
+        match column {
+            0 => {
+                let timestamps = self.chunk.timestamps_us.slice(start, len);
+                Ok(Arc::new(TimestampMicrosecondArray::new(timestamps, None).with_timezone("UTC")))
+            }
+            1 => {
+                let names = self.scan.names.get_or_init(|| Arc::new(self.scan.table.users.to_array()));
+                let codes = UInt32Array::new(self.chunk.users.slice(start, len), None);
+                match as_type {
+                    DataType::Dictionary(..) => Ok(Arc::new(DictionaryArray::try_new(codes, names.clone())?)),
+                    _ => Ok(take(names, &codes, None)?),
+                }
+            }
+            2 => {
+                let kinds = StringViewArray::from_iter_values(EventKind::ALL.map(EventKind::as_str));
+                Ok(take(&kinds, &UInt8Array::new(self.chunk.kinds.slice(start, len), None), None)?)
+            }
+            partition => partition_values(self.scan.hour)[partition - 3].to_array_of_size(len),
+        }
+    }
+}
+
+impl DisplayAs for MemtableExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "MemtableExec: hours={}, rows={}", self.hours, self.rows)
+    }
+}
+
+impl ExecutionPlan for MemtableExec {
+    fn name(&self) -> &str {
+        "MemtableExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        match children.is_empty() {
+            true => Ok(self),
+            false => internal_err!("MemtableExec has no children"),
+        }
+    }
+
+    fn execute(&self, partition: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let (schema, columns) = (self.schema(), self.columns.clone());
+        let pieces = self.partitions[partition].clone();
+        let to = schema.clone();
+        let batches = pieces.into_iter().map(move |piece| piece.to_batch(to.clone(), &columns));
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream::iter(batches))))
+    }
+}

@@ -1,0 +1,411 @@
+//! How large a statement may be.
+//!
+//! Parser, planner and optimizer recurse over a statement and never pause, so neither the memory pool nor the clock stops them:
+//! ten thousand operators in a row overflow the stack, which ends the process, and thirty CTEs that each name the one before
+//! twice are a plan of a billion nodes. A statement is therefore measured before it is planned, and refused where it calls what
+//! would hold memory that nothing counts. SQLite bounds the depth of expressions (1,000) and the tables of a join (64) for the
+//! same reason.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+use datafusion::common::Column;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlan};
+use datafusion::sql::parser::{CopyToSource, Statement};
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
+    FunctionArguments, NullTreatment, ObjectName, Query, Select, SetExpr, TableFactor, Visit, Visitor,
+};
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::parser::ParserError;
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
+
+use super::exec::window::UNCOUNTED_ROWS;
+use crate::error::{Error, Result};
+
+/// What a statement may weigh. A literal or a name weighs 1: lists of tens of thousands of values are answered.
+const BUDGET: u64 = 200_000;
+/// Up to a thousand operators and calls, of which each may hold all before it.
+const OPERATOR: u64 = BUDGET / 1_000;
+/// Up to two hundred tables or parts of a union; what planning them takes grows with their square.
+const RELATION: u64 = BUDGET / 200;
+
+/// Up to sixty-four calls of what makes large answers of small ones: each may hold [`super::functions::bounded`]'s bytes at once.
+const LARGE_CALL: u64 = BUDGET / 64;
+
+/// Bytes of what `string_agg` puts between its strings: it adds as much for every row before it counts what it holds.
+const DELIMITER_BYTES: usize = 1 << 10;
+
+/// Nodes of all expressions of a plan, those that columns of subqueries stand for in the place of the columns.
+const WRITTEN_OUT: u64 = 250_000;
+
+/// Brackets may nest this deep, whatever stands in them.
+const BRACKETS: usize = 100;
+
+/// Stack that a token may take while the statement is parsed, measured and dropped: parsed in a loop, a chain of operators is as
+/// deep a tree as it is long.
+const STACK_PER_TOKEN: usize = 4 << 10;
+const MAX_STACK: usize = 256 << 20;
+
+/// Refuses what would make the parser recurse where it does not count by itself: brackets in types, symbols such as the `<` of
+/// `ARRAY<ARRAY<…`, and `EXPLAIN EXPLAIN …`.
+pub fn check_tokens(tokens: &[TokenWithSpan]) -> Result<()> {
+    let (mut depth, mut symbols, mut explains): (usize, u64, u64) = (0, 0, 0);
+    for token in tokens {
+        match &token.token {
+            Token::LParen | Token::LBracket | Token::LBrace => depth += 1,
+            Token::RParen | Token::RBracket | Token::RBrace => depth = depth.saturating_sub(1),
+            Token::Lt | Token::Gt | Token::ShiftLeft | Token::ShiftRight => symbols += 1,
+            Token::Word(word) if word.keyword == Keyword::EXPLAIN => explains += 1,
+            _ => {}
+        }
+        symbols += u64::from(token.token == Token::LBracket);
+        if depth > BRACKETS || explains > 2 {
+            return Err(DataFusionError::SQL(Box::new(ParserError::RecursionLimitExceeded), None).into());
+        }
+        // Two of them make one operator at most.
+        if symbols > 2 * BUDGET / OPERATOR {
+            return Err(too_large());
+        }
+    }
+    Ok(())
+}
+
+/// Runs `work` with a stack deep enough for the tree that so many tokens may become.
+pub fn with_stack<T>(tokens: usize, work: impl FnOnce() -> T) -> T {
+    let stack = tokens.saturating_mul(STACK_PER_TOKEN).min(MAX_STACK);
+    stacker::maybe_grow(stack, stack, work)
+}
+
+/// Refuses a statement that is too large to plan.
+pub fn check(statement: &Statement) -> Result<()> {
+    let mut size = Size::default();
+    let outcome = match statement {
+        Statement::Statement(statement) => statement.visit(&mut size),
+        Statement::Explain(explain) => return check(&explain.statement),
+        Statement::CopyTo(copy) => match &copy.source {
+            CopyToSource::Query(query) => query.visit(&mut size),
+            CopyToSource::Relation(_) => ControlFlow::Continue(()),
+        },
+        Statement::CreateExternalTable(_) | Statement::Reset(_) => ControlFlow::Continue(()),
+    };
+    match outcome {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(error),
+    }
+}
+
+fn too_large() -> Error {
+    Error::Limit(format!(
+        "the statement is too large to plan: up to {} operators, or {} tables, or {} calls that may make long strings, \
+         those of a CTE counted at each use; ask in parts, or name values in an IN list",
+        BUDGET / OPERATOR,
+        BUDGET / RELATION,
+        BUDGET / LARGE_CALL
+    ))
+}
+
+/// What has been seen so far, and what each CTE weighs wherever it is named.
+#[derive(Default)]
+struct Size {
+    weight: u64,
+    ctes: HashMap<String, u64>,
+    /// Names of the CTEs that are to come, by the addresses of their queries.
+    named: HashMap<usize, String>,
+    /// The weight when each query that is open began.
+    begun: Vec<u64>,
+}
+
+impl Size {
+    fn add(&mut self, weight: u64) -> ControlFlow<Error> {
+        self.weight = self.weight.saturating_add(weight);
+        match self.weight > BUDGET {
+            true => ControlFlow::Break(too_large()),
+            false => ControlFlow::Continue(()),
+        }
+    }
+}
+
+/// Each pattern of a column would be kept, compiled, until its batch is done.
+fn no_pattern(name: &str) -> Error {
+    Error::Limit(format!("{name} takes its pattern as a string, not from a column"))
+}
+
+/// What an operator weighs, or why it cannot be used.
+fn weigh_operator(operator: &BinaryOperator, right: &Expr) -> Result<u64> {
+    use BinaryOperator::{PGRegexIMatch, PGRegexMatch, PGRegexNotIMatch, PGRegexNotMatch, StringConcat};
+    match operator {
+        // What is written out here and now makes nothing long.
+        StringConcat if matches!(right, Expr::Value(_)) => Ok(OPERATOR),
+        StringConcat => Ok(LARGE_CALL),
+        PGRegexMatch | PGRegexIMatch | PGRegexNotMatch | PGRegexNotIMatch if !is_written_out(right) => {
+            Err(no_pattern(&operator.to_string()))
+        }
+        _ => Ok(OPERATOR),
+    }
+}
+
+fn within_parentheses(expr: &Expr) -> &Expr {
+    if let Expr::Nested(inner) = expr { within_parentheses(inner) } else { expr }
+}
+
+fn is_written_out(expr: &Expr) -> bool {
+    matches!(within_parentheses(expr), Expr::Value(_))
+}
+
+/// Whether this is a number of rows that a window may hold without their being counted.
+fn is_near(rows: &Expr) -> bool {
+    match rows {
+        Expr::Value(value) => value.value.to_string().parse().is_ok_and(|rows: i64| rows <= UNCOUNTED_ROWS),
+        Expr::UnaryOp { expr, .. } => is_near(expr),
+        _ => false,
+    }
+}
+
+/// What a call weighs, or why it cannot be made: some functions take memory that nobody counts.
+fn weigh_call(call: &Function) -> Result<u64> {
+    let name = bare(&call.name);
+    let list = if let FunctionArguments::List(list) = &call.args { Some(list) } else { None };
+    let second = match list.and_then(|list| list.args.get(1)) {
+        Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(second))) => Some(within_parentheses(second)),
+        _ => None,
+    };
+    let constant = second.and_then(|second| if let Expr::Value(value) = second { Some(&value.value) } else { None });
+    let is_distinct = list.is_some_and(|list| list.duplicate_treatment == Some(DuplicateTreatment::Distinct));
+    let ignore = FunctionArgumentClause::IgnoreOrRespectNulls(NullTreatment::IgnoreNulls);
+    let ignores_nulls = call.null_treatment == Some(NullTreatment::IgnoreNulls)
+        || list.is_some_and(|list| list.clauses.contains(&ignore));
+    let text = constant.and_then(|value| value.clone().into_string());
+    match &*name {
+        "array_agg" | "string_agg" | "median" | "percentile_cont" | "quantile_cont" if call.over.is_some() => {
+            Err(Error::Limit(format!("{name} cannot have OVER: it would hold all rows so far for each row")))
+        }
+        _ if call.over.is_some() && is_distinct => {
+            Err(Error::Limit(format!("{name}(DISTINCT …) cannot have OVER: it would hold all values so far")))
+        }
+        _ if call.over.is_some() && ignores_nulls => Err(Error::Limit(format!(
+            "{name} cannot have IGNORE NULLS and OVER: it would go through all rows so far for each row"
+        ))),
+        "lag" | "lead" | "nth_value" if second.is_some_and(|rows| !is_near(rows)) => {
+            Err(Error::Limit(format!("{name} takes a number of rows, written out, up to {UNCOUNTED_ROWS}")))
+        }
+        "string_agg" if text.as_ref().is_none_or(|delimiter| delimiter.len() > DELIMITER_BYTES) => Err(Error::Limit(
+            format!("string_agg takes a string, written out, of up to {DELIMITER_BYTES} bytes as its delimiter"),
+        )),
+        "arrow_cast" | "arrow_try_cast" if text.as_ref().is_none_or(|to| to.contains("FixedSize")) => {
+            Err(Error::Limit(format!("{name} takes the name of a type as a string, and none of a fixed size")))
+        }
+        _ if name.starts_with("regexp_") && constant.is_none() => Err(no_pattern(&name)),
+        "to_char" | "date_format" if text.as_ref().is_some_and(|format| format.len() <= 64) => Ok(OPERATOR),
+        _ if super::functions::bounded::is_bounded(&name) => Ok(LARGE_CALL),
+        _ => Ok(OPERATOR),
+    }
+}
+
+/// The last part of a name, without its quotes, in one case.
+fn bare(name: &ObjectName) -> String {
+    let last = name.0.last().and_then(|part| part.as_ident());
+    last.map_or_else(String::new, |last| last.value.to_lowercase())
+}
+
+fn address(query: &Query) -> usize {
+    std::ptr::from_ref(query).addr()
+}
+
+/// Operators between the parts of a union; what stands in parentheses is a query of its own.
+fn set_operators(body: &SetExpr) -> u64 {
+    match body {
+        SetExpr::SetOperation { left, right, .. } => 1 + set_operators(left) + set_operators(right),
+        _ => 0,
+    }
+}
+
+impl Visitor for Size {
+    type Break = Error;
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Error> {
+        for cte in query.with.iter().flat_map(|with| &with.cte_tables) {
+            self.named.insert(address(&cte.query), cte.alias.name.value.to_lowercase());
+        }
+        self.begun.push(self.weight);
+        self.add(set_operators(&query.body).saturating_mul(RELATION / 2))
+    }
+
+    fn post_visit_query(&mut self, query: &Query) -> ControlFlow<Error> {
+        let begun = self.begun.pop().unwrap_or_default();
+        if let Some(name) = self.named.remove(&address(query)) {
+            // Where scopes use a name twice, the heavier counts.
+            let weight = self.ctes.entry(name).or_default();
+            *weight = (*weight).max(self.weight - begun);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, _: &Select) -> ControlFlow<Error> {
+        self.add(RELATION / 2)
+    }
+
+    fn pre_visit_table_factor(&mut self, table: &TableFactor) -> ControlFlow<Error> {
+        let cte = match table {
+            TableFactor::Table { name, .. } => self.ctes.get(&bare(name)).copied(),
+            _ => None,
+        };
+        self.add(RELATION.saturating_add(cte.unwrap_or_default()))
+    }
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Error> {
+        let weight = match expr {
+            Expr::Value(_) | Expr::TypedString(_) | Expr::Identifier(_) | Expr::CompoundIdentifier(_) => Ok(1),
+            Expr::BinaryOp { op, right, .. } => weigh_operator(op, right),
+            Expr::SimilarTo { pattern, .. } | Expr::RLike { pattern, .. } if !is_written_out(pattern) => {
+                Err(no_pattern("this operator"))
+            }
+            Expr::Overlay { .. } => Ok(LARGE_CALL),
+            Expr::Function(call) => weigh_call(call),
+            _ => Ok(OPERATOR),
+        };
+        match weight {
+            Ok(weight) => self.add(weight),
+            Err(error) => ControlFlow::Break(error),
+        }
+    }
+}
+
+/// Refuses a plan whose expressions are too large once the optimizer has put what the columns of subqueries stand for in their
+/// place: of twenty subqueries that each name a column of the one before twice, it makes a million.
+pub fn check_plan(plan: &LogicalPlan) -> Result<()> {
+    let mut all = 0;
+    written_out(plan, &mut all)?;
+    match all > WRITTEN_OUT {
+        true => Err(Error::Limit(format!(
+            "the statement is too large to plan: with the columns of subqueries put in the place of their names it has more \
+             than {WRITTEN_OUT} parts"
+        ))),
+        false => Ok(()),
+    }
+}
+
+/// Nodes of each column's expression, written out; `all` adds up those of all expressions.
+fn written_out(plan: &LogicalPlan, all: &mut u64) -> datafusion::common::Result<Vec<u64>> {
+    let inputs = plan.inputs();
+    let columns = inputs.iter().map(|input| written_out(input, all)).collect::<Result<Vec<_>, _>>()?;
+    let of_column = |column: &Column| {
+        let of = |(input, columns): (&&LogicalPlan, &Vec<u64>)| {
+            columns.get(input.schema().maybe_index_of_column(column)?).copied()
+        };
+        inputs.iter().zip(&columns).find_map(of).unwrap_or(1)
+    };
+    let mut expressions = Vec::new();
+    plan.apply_expressions(|expression| {
+        let mut nodes = 0_u64;
+        expression.apply(|node| {
+            let column = if let PlanExpr::Column(column) = node { of_column(column) } else { 1 };
+            nodes = nodes.saturating_add(column);
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        expressions.push(nodes);
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    *all = expressions.iter().fold(*all, |all, nodes| all.saturating_add(*nodes));
+    plan.apply_subqueries(|subquery| written_out(subquery, all).map(|_| TreeNodeRecursion::Continue))?;
+    let output = plan.schema();
+    let widest = || expressions.iter().chain(columns.iter().flatten()).max().copied().unwrap_or(1);
+    Ok(match (plan, &*columns) {
+        (LogicalPlan::Projection(_) | LogicalPlan::Aggregate(_), _) if expressions.len() == output.fields().len() => {
+            expressions
+        }
+        // Grouping sets.
+        (LogicalPlan::Aggregate(_), _) => vec![widest(); output.fields().len()],
+        (LogicalPlan::Window(_), [input]) => [&input[..], &expressions].concat(),
+        (LogicalPlan::Union(_), _) => {
+            let widest = |i: usize| columns.iter().filter_map(|columns| columns.get(i)).max().copied().unwrap_or(1);
+            (0..output.fields().len()).map(widest).collect()
+        }
+        (_, [input]) if input.len() == output.fields().len() => input.clone(),
+        _ => output.columns().iter().map(of_column).collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::query::parse;
+
+    fn refused(sql: &str) -> bool {
+        let refused = parse(sql).map(drop).map_err(|error| error.to_string());
+        refused.is_err_and(|text| text.contains("too large to plan") || text.contains("nested too deeply"))
+    }
+
+    #[test]
+    fn statements_that_people_write_are_small_enough() {
+        let values = vec!["'u'"; 50_000].join(", ");
+        let cases = (0..150).map(|i| format!("sum(CASE WHEN date_part('hour', timestamp) = {i} THEN 1 END) AS h{i}"));
+        let unions = vec!["SELECT 1"; 150].join(" UNION ALL ");
+        for sql in [
+            format!("SELECT count(*) FROM events WHERE user_id IN ({values})"),
+            format!("SELECT {} FROM events", cases.collect::<Vec<_>>().join(", ")),
+            format!("SELECT 1 WHERE {}", vec!["1 = 1"; 450].join(" OR ")),
+            unions,
+            "SELECT user_id || ',' || event || ',' || to_char(timestamp, '%Y') FROM events".into(),
+            format!("SELECT {}", vec!["sum(CASE WHEN to_char(timestamp, '%Y-%m') = '2020-01' THEN 1 END)"; 120].join(", ")),
+            "SELECT string_agg(DISTINCT user_id, ', ' ORDER BY user_id) FROM events WHERE regexp_like(user_id, $1)".into(),
+            "SELECT lag(n) OVER (ORDER BY h), lead(n, 7) OVER (ORDER BY h), sum(n) OVER (ORDER BY h ROWS BETWEEN 6 PRECEDING AND \
+             CURRENT ROW), last_value(n) OVER (ORDER BY h), nth_value(n, (2)) OVER (ORDER BY h) FROM hours"
+                .into(),
+        ] {
+            assert!(!refused(&sql), "{}", &sql[..70]);
+        }
+    }
+
+    #[test]
+    fn every_chain_is_refused_before_it_overflows_the_stack() {
+        let n = 60_000;
+        for (first, link) in [
+            ("1", " + 1"),
+            ("1", " OR 1"),
+            ("1", "::int"),
+            ("a", "[1]"),
+            ("a", ".a"),
+            ("1", " IS NULL"),
+            ("1::int", "[]"),
+            ("1", " UNION ALL SELECT 1"),
+            ("1", " FROM a, b UNION SELECT 1"),
+            ("1 FROM a", ", a"),
+            ("1 FROM a", " JOIN a ON 1"),
+        ] {
+            assert!(refused(&format!("SELECT {first}{}", link.repeat(n))), "{first}{link}");
+        }
+        for (opening, closing) in [
+            ("(", ")"),
+            ("- ", ""),
+            ("NOT(", ")"),
+            ("CASE WHEN ", " END"),
+            ("CAST(1 AS ARRAY<", ">)"),
+            ("f(", ")"),
+            ("EXISTS (SELECT ", ")"),
+        ] {
+            let nested = format!("SELECT {}1{}", opening.repeat(n), closing.repeat(n));
+            assert!(crate::query::parse(&nested).is_err(), "{opening}");
+        }
+        let (types, end) = ("Nullable(".repeat(n), ")".repeat(n));
+        assert!(refused(&format!("SELECT CAST(1 AS {types}INT{end})")));
+        assert!(refused(&format!("SELECT CAST(1 AS {}INT{})", "ARRAY<".repeat(n), ">".repeat(n))));
+        assert!(refused(&format!("{}SELECT 1", "EXPLAIN ".repeat(n))));
+        assert!(refused(&format!("VALUES (1){}", " UNION ALL VALUES (1)".repeat(n))));
+        assert!(crate::query::parse(&format!("COPY (SELECT 1{}) TO 'x'", " + 1".repeat(n))).is_err());
+    }
+
+    #[test]
+    fn a_cte_counts_wherever_it_is_named() {
+        let chain = |length: usize, next: &str| {
+            let ctes = (1..length).map(|i| format!(", t{i} AS ({})", next.replace("LAST", &format!("t{}", i - 1))));
+            format!("WITH t0 AS (SELECT 1 AS a){} SELECT count(*) FROM t{}", ctes.collect::<String>(), length - 1)
+        };
+        assert!(!refused(&chain(10, "SELECT a FROM LAST")));
+        assert!(!refused(&chain(4, "SELECT x.a FROM LAST x, LAST y")));
+        assert!(refused(&chain(30, "SELECT x.a FROM LAST x, LAST y")));
+        assert!(refused(&chain(30, "SELECT x.a FROM \"LAST\" x, LAST y")));
+        assert!(refused(&chain(30, "SELECT x.a FROM \"LAST\" x, \"LAST\" y")));
+    }
+}

@@ -1,0 +1,78 @@
+//! What lies below an aggregate, and the options of our rules.
+
+use crate::query::catalog::events::EventsTable;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Column, Result};
+use datafusion::logical_expr::utils::split_conjunction_owned;
+use datafusion::logical_expr::{Expr, LogicalPlan, TableScan};
+use std::any::Any;
+use std::collections::HashMap;
+
+/// What lies below an aggregate: one scan of `events`, the predicates on it, and the aggregate's input columns in terms of
+/// the scan's.
+pub struct AggregateInput<'a> {
+    pub scan: &'a TableScan,
+    pub events: &'a EventsTable,
+    pub predicates: Vec<Expr>,
+    columns: HashMap<Column, Expr>,
+}
+
+impl<'a> AggregateInput<'a> {
+    /// Nothing when there is anything else than filters, projections and names between the aggregate and the scan.
+    pub fn of(plan: &'a LogicalPlan) -> Result<Option<AggregateInput<'a>>> {
+        Ok(match plan {
+            LogicalPlan::TableScan(scan) if scan.fetch.is_none() => {
+                let Some(events) = events_of(scan)? else { return Ok(None) };
+                let same = |column: Column| (column.clone(), Expr::Column(column));
+                let columns = scan.projected_schema.columns().into_iter().map(same).collect();
+                Some(AggregateInput { scan, events, predicates: scan.filters.clone(), columns })
+            }
+            LogicalPlan::Filter(filter) => {
+                let Some(mut below) = AggregateInput::of(&filter.input)? else { return Ok(None) };
+                let predicate = below.inline(&filter.predicate)?;
+                below.predicates.extend(split_conjunction_owned(predicate));
+                Some(below)
+            }
+            LogicalPlan::Projection(projection) => {
+                let Some(mut below) = AggregateInput::of(&projection.input)? else { return Ok(None) };
+                let inlined = below.inline_all(&projection.expr)?;
+                below.columns = projection.schema.columns().into_iter().zip(inlined).collect();
+                Some(below)
+            }
+            LogicalPlan::SubqueryAlias(alias) => {
+                let Some(mut below) = AggregateInput::of(&alias.input)? else { return Ok(None) };
+                let inner = alias.input.schema().columns();
+                let inlined = inner.into_iter().map(|column| below.inline(&Expr::Column(column)));
+                below.columns = alias.schema.columns().into_iter().zip(inlined.collect::<Result<Vec<_>>>()?).collect();
+                Some(below)
+            }
+            _ => None,
+        })
+    }
+
+    /// An expression over the aggregate's input as one over the scan, without aliases.
+    fn inline(&self, expr: &Expr) -> Result<Expr> {
+        let inlined = expr.clone().transform(|expr| {
+            Ok(match &expr {
+                Expr::Column(column) => match self.columns.get(column) {
+                    Some(over_scan) if *over_scan != expr => Transformed::yes(over_scan.clone()),
+                    _ => Transformed::no(expr),
+                },
+                _ => Transformed::no(expr),
+            })
+        })?;
+        Ok(inlined.data.unalias_nested().data)
+    }
+
+    pub fn inline_all(&self, exprs: &[Expr]) -> Result<Vec<Expr>> {
+        exprs.iter().map(|expr| self.inline(expr)).collect()
+    }
+}
+
+pub fn events_of(scan: &TableScan) -> Result<Option<&EventsTable>> {
+    let Some(source) = (scan.source.as_ref() as &dyn Any).downcast_ref::<datafusion::datasource::DefaultTableSource>()
+    else {
+        return Ok(None);
+    };
+    Ok((source.table_provider.as_ref() as &dyn Any).downcast_ref::<EventsTable>())
+}

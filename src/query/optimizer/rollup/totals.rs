@@ -1,0 +1,265 @@
+//! The totals of a run of whole hours as one row, from counters: what every `GET /analytics` asks.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{Result, internal_err};
+use datafusion::datasource::{TableType, provider_as_source};
+use datafusion::error::DataFusionError;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::{Aggregate, BinaryExpr, Expr, LogicalPlan, LogicalPlanBuilder, Operator};
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, SchedulingType};
+use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+use datafusion::prelude::ident;
+use futures::stream;
+
+use super::input::AggregateInput;
+use crate::event::EventKind;
+use crate::hour::Hour;
+use crate::query::stats::recorder::StatsRecorder;
+use crate::query::time_ranges::TimeRanges;
+use crate::storage::{HourNumbers, Snapshot};
+
+/// What the store keeps exactly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measure {
+    Events,
+    Of(EventKind),
+    UniqueUsers,
+}
+
+impl Measure {
+    fn name(self) -> &'static str {
+        match self {
+            Measure::Events => "events",
+            Measure::Of(EventKind::Click) => "clicks",
+            Measure::Of(EventKind::Impression) => "impressions",
+            Measure::UniqueUsers => "unique_users",
+        }
+    }
+
+    fn of(self, numbers: HourNumbers) -> i64 {
+        let count = match self {
+            Measure::Events => numbers.clicks + numbers.impressions,
+            Measure::Of(EventKind::Click) => numbers.clicks,
+            Measure::Of(EventKind::Impression) => numbers.impressions,
+            Measure::UniqueUsers => numbers.unique_users,
+        };
+        count as i64
+    }
+
+    /// The measure that an aggregate over unfiltered rows is, where it is one.
+    fn of_aggregate(expr: &Expr) -> Option<Measure> {
+        let expr = expr.clone().unalias_nested().data;
+        let Expr::AggregateFunction(function) = &expr else { return None };
+        let params = &function.params;
+        if function.func.name() != "count" || !params.order_by.is_empty() || params.null_treatment.is_some() {
+            return None;
+        }
+        let [argument] = &params.args[..] else { return None };
+        match (argument, params.distinct, &params.filter) {
+            (Expr::Column(column), true, None) if column.name == "user_id" => Some(Measure::UniqueUsers),
+            (_, true, _) => None,
+            // No column of the table is ever null.
+            (Expr::Column(_), false, filter) => Measure::of_filter(filter.as_deref()),
+            (Expr::Literal(value, _), false, filter) if !value.is_null() => Measure::of_filter(filter.as_deref()),
+            _ => None,
+        }
+    }
+
+    fn of_filter(filter: Option<&Expr>) -> Option<Measure> {
+        let Some(filter) = filter else { return Some(Measure::Events) };
+        let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = filter else { return None };
+        let ((Expr::Column(column), Expr::Literal(value, _)) | (Expr::Literal(value, _), Expr::Column(column))) =
+            (&**left, &**right)
+        else {
+            return None;
+        };
+        let kind = value.try_as_str().flatten().and_then(EventKind::parse);
+        kind.filter(|_| column.name == "event").map(Measure::Of)
+    }
+}
+
+/// The aggregate as one row of measures, where it has no groups and asks for whole hours only.
+pub fn answer(aggregate: &Aggregate, below: &AggregateInput) -> Result<Option<LogicalPlan>> {
+    if !aggregate.group_expr.is_empty() {
+        return Ok(None);
+    }
+    let Some((first, last)) = TimeRanges::of_all(&below.predicates).whole_hours() else { return Ok(None) };
+    let aggregates = below.inline_all(&aggregate.aggr_expr)?;
+    let measures: Option<Vec<Measure>> = aggregates.iter().map(Measure::of_aggregate).collect();
+    let Some(measures) = measures else { return Ok(None) };
+    if first != last && measures.contains(&Measure::UniqueUsers) {
+        return Ok(None);
+    }
+    let (snapshot, recorder) = (below.events.snapshot.clone(), below.events.recorder.clone());
+    let table = RollupTable { snapshot, recorder, first, last, measures };
+    let fields = table.schema();
+    let names = aggregate.schema.fields().iter().zip(fields.fields());
+    let columns: Vec<Expr> = names.map(|(name, field)| ident(field.name()).alias(name.name())).collect();
+    let scan = LogicalPlanBuilder::scan("rollups", provider_as_source(Arc::new(table)), None)?;
+    Ok(Some(scan.project(columns)?.build()?))
+}
+
+/// One row: measures of the hours `first..=last`.
+#[derive(Debug)]
+struct RollupTable {
+    snapshot: Arc<Snapshot>,
+    recorder: Arc<StatsRecorder>,
+    first: Hour,
+    last: Hour,
+    measures: Vec<Measure>,
+}
+
+#[async_trait]
+impl TableProvider for RollupTable {
+    fn schema(&self) -> SchemaRef {
+        // A measure asked for twice keeps its place in the name.
+        let field = |(i, measure): (usize, &Measure)| {
+            let repeated = self.measures[..i].contains(measure);
+            let name = if repeated { format!("{}_{i}", measure.name()) } else { measure.name().to_string() };
+            Field::new(name, DataType::Int64, false)
+        };
+        Arc::new(Schema::new(self.measures.iter().enumerate().map(field).collect::<Vec<_>>()))
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::View
+    }
+
+    async fn scan(
+        &self,
+        _: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _: &[Expr],
+        _: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let hours = self.snapshot.hours_within(self.first, self.last);
+        self.recorder.rolled_up(&self.snapshot, hours);
+        let columns = projection.map_or_else(|| (0..self.measures.len()).collect(), Vec::clone);
+        let schema = Arc::new(self.schema().project(&columns)?);
+        let measures = columns.iter().map(|&column| self.measures[column]).collect();
+        Ok(Arc::new(RollupExec::new(self.snapshot.clone(), self.first, self.last, measures, schema)))
+    }
+}
+
+/// Answers one row from the counters of the hours `first..=last`.
+#[derive(Clone, Debug)]
+pub struct RollupExec {
+    snapshot: Arc<Snapshot>,
+    first: Hour,
+    last: Hour,
+    measures: Arc<[Measure]>,
+    properties: Arc<PlanProperties>,
+}
+
+impl RollupExec {
+    fn new(
+        snapshot: Arc<Snapshot>,
+        first: Hour,
+        last: Hour,
+        measures: Arc<[Measure]>,
+        schema: SchemaRef,
+    ) -> RollupExec {
+        let properties = PlanProperties::new(
+            EquivalenceProperties::new(schema),
+            Partitioning::UnknownPartitioning(1),
+            EmissionType::Incremental,
+            Boundedness::Bounded,
+        );
+        // One row, at once: there is nothing to yield in between.
+        let properties = Arc::new(properties.with_scheduling_type(SchedulingType::Cooperative));
+        RollupExec { snapshot, first, last, measures, properties }
+    }
+
+    /// The same measures of another hour of another snapshot: how a plan made once answers every hour.
+    pub fn rebind(&self, snapshot: Arc<Snapshot>, hour: Hour) -> RollupExec {
+        let (measures, properties) = (self.measures.clone(), self.properties.clone());
+        RollupExec { snapshot, first: hour, last: hour, measures, properties }
+    }
+
+    /// The answer, where no file need be read for it.
+    pub fn answer_now(&self) -> Option<Result<RecordBatch>> {
+        let numbers = match self.first == self.last {
+            true => self.snapshot.numbers_now(self.first)?,
+            false => self.snapshot.counts(self.first, self.last),
+        };
+        Some(self.batch(numbers))
+    }
+
+    fn batch(&self, numbers: HourNumbers) -> Result<RecordBatch> {
+        let column = |measure: &Measure| Arc::new(Int64Array::from_value(measure.of(numbers), 1)) as ArrayRef;
+        Ok(RecordBatch::try_new(self.schema(), self.measures.iter().map(column).collect())?)
+    }
+}
+
+impl DisplayAs for RollupExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
+        let measures: Vec<&str> = self.measures.iter().map(|measure| measure.name()).collect();
+        match self.first == self.last {
+            true => write!(f, "RollupExec: hour={}", self.first)?,
+            false => write!(f, "RollupExec: hours={}..={}", self.first, self.last)?,
+        }
+        write!(f, ", measures=[{}]", measures.join(", "))
+    }
+}
+
+impl ExecutionPlan for RollupExec {
+    fn name(&self) -> &str {
+        "RollupExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        Vec::new()
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        match children.is_empty() {
+            true => Ok(self),
+            false => internal_err!("RollupExec has no children"),
+        }
+    }
+
+    /// Takes over a projection that only picks and renames, so that the whole plan is this one node.
+    fn try_swapping_with_projection(&self, projection: &ProjectionExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        let column = |expr: &Arc<dyn PhysicalExpr>| Some((expr.as_ref() as &dyn Any).downcast_ref::<Column>()?.index());
+        let columns: Option<Vec<usize>> = projection.expr().iter().map(|expr| column(&expr.expr)).collect();
+        let Some(columns) = columns else { return Ok(None) };
+        let measures = columns.iter().map(|&column| self.measures[column]).collect();
+        let (snapshot, schema) = (self.snapshot.clone(), projection.schema());
+        Ok(Some(Arc::new(RollupExec::new(snapshot, self.first, self.last, measures, schema))))
+    }
+
+    fn execute(&self, _: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        if let Some(answer) = self.answer_now() {
+            return Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), stream::iter([answer]))));
+        }
+        let this = self.clone();
+        let answer = async move {
+            let numbers = this.snapshot.numbers(this.first).await;
+            this.batch(numbers.map_err(|error| DataFusionError::External(error.into()))?)
+        };
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), stream::once(answer))))
+    }
+}

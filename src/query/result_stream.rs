@@ -1,0 +1,51 @@
+//! The rows of a statement, as they come from its task.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+use super::stats::recorder::StatsRecorder;
+use crate::error::{Error, Result};
+
+/// The rows of a statement, as they come. Dropping it cancels the statement.
+#[derive(Debug)]
+pub struct ResultStream {
+    pub schema: SchemaRef,
+    pub recorder: Arc<StatsRecorder>,
+    pub(super) batches: mpsc::Receiver<Message>,
+    pub(super) ended: bool,
+    pub(super) task: AbortHandle,
+}
+
+/// A batch, or nothing at the end: a channel that closes without a word is a statement that died.
+pub(super) type Message = Result<Option<RecordBatch>>;
+
+impl Drop for ResultStream {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl ResultStream {
+    /// The next batch, `None` at the end. After an error nothing more comes.
+    pub async fn next(&mut self) -> Option<Result<RecordBatch>> {
+        if self.ended {
+            return None;
+        }
+        let message = self.batches.recv().await.unwrap_or(Err(Error::Panicked));
+        self.ended = !matches!(message, Ok(Some(_)));
+        message.transpose()
+    }
+
+    /// All of them.
+    pub async fn collect(mut self) -> Result<Vec<RecordBatch>> {
+        let mut batches = Vec::new();
+        while let Some(batch) = self.next().await {
+            batches.push(batch?);
+        }
+        Ok(batches)
+    }
+}

@@ -1,0 +1,105 @@
+//! Sessions: the options that `SET` changes, and which of them it may.
+
+use std::collections::BTreeMap;
+
+use datafusion::config::ConfigOptions;
+use datafusion::prelude::SessionConfig;
+
+use crate::error::{Error, Result};
+
+/// Options that `SET` may change; the others would change the process or open doors.
+const SETTABLE: [&str; 5] =
+    ["hourglass.", "datafusion.execution.", "datafusion.explain.", "datafusion.optimizer.", "datafusion.sql_parser."];
+
+/// The largest values of options that memory hangs on.
+const BOUNDED: [(&str, u64); 2] =
+    [("datafusion.execution.target_partitions", 64), ("datafusion.execution.batch_size", 65_536)];
+
+/// Options that statements are parsed before.
+const FIXED: [&str; 2] = ["datafusion.sql_parser.recursion_limit", "datafusion.sql_parser.dialect"];
+
+/// The zone of times without one, which is always that of the answers.
+const TIME_ZONE: &str = "datafusion.execution.time_zone";
+
+/// What outlives a statement: the options that `SET` changed.
+#[derive(Clone, Debug)]
+pub struct Session {
+    config: SessionConfig,
+    /// Those changed, by name.
+    changed: BTreeMap<String, String>,
+}
+
+impl Session {
+    pub(super) fn new(config: SessionConfig) -> Session {
+        Session { config, changed: BTreeMap::new() }
+    }
+
+    pub(super) fn config(&self) -> &SessionConfig {
+        &self.config
+    }
+
+    /// The options changed so far, by name.
+    pub fn changed(&self) -> &BTreeMap<String, String> {
+        &self.changed
+    }
+
+    /// Sets an option, as `SET` does.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
+        if !SETTABLE.iter().any(|prefix| name.starts_with(prefix)) || FIXED.contains(&name) {
+            let families = SETTABLE.map(|prefix| format!("{prefix}*")).join(", ");
+            return Err(Error::Invalid(format!("{name} cannot be set here; what can be set is {families}")));
+        }
+        if name == TIME_ZONE && !["UTC", "+00:00", "Z", "ETC/UTC"].contains(&value.to_ascii_uppercase().as_str()) {
+            let reason = "times are answered in UTC: write timestamp AT TIME ZONE 'Europe/Berlin' where another zone's clock counts";
+            return Err(Error::Invalid(reason.into()));
+        }
+        let value = if name == TIME_ZONE { "UTC" } else { value };
+        let limit = BOUNDED.iter().find(|(bounded, _)| *bounded == name);
+        if let Some((_, limit)) = limit
+            && !value.parse::<u64>().is_ok_and(|value| (1..=*limit).contains(&value))
+        {
+            return Err(Error::Invalid(format!("{name} must be between 1 and {limit}")));
+        }
+        if let Err(error) = self.config.options_mut().set(name, value) {
+            let reason = Error::from(error).to_string();
+            return Err(Error::Invalid(match reason.contains("not found on") {
+                true => format!("there is no option {name}; SHOW ALL lists them"),
+                false => format!("{name} cannot be {value:?}: {reason}"),
+            }));
+        }
+        self.changed.insert(name.to_string(), value.to_string());
+        Ok(())
+    }
+
+    pub(super) fn reset(&mut self, name: &str, defaults: &ConfigOptions) -> Result<()> {
+        // Options of extensions are told without the name of the extension.
+        let is_named = |key: &str| key == name || name.strip_prefix("hourglass.") == Some(key);
+        let entry = defaults.entries().into_iter().find(|entry| is_named(&entry.key));
+        let entry = entry.ok_or_else(|| Error::Invalid(format!("there is no option {name}")))?;
+        self.set(name, &entry.value.unwrap_or_default())?;
+        self.changed.remove(name);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_zone_of_a_session_stays_utc() {
+        let mut session = Session::new(SessionConfig::new());
+        session.set(TIME_ZONE, "utc").unwrap();
+        let refusal = session.set(TIME_ZONE, "Europe/Berlin").unwrap_err().to_string();
+        assert!(refusal.contains("AT TIME ZONE"), "{refusal}");
+    }
+
+    #[test]
+    fn options_that_reach_beyond_the_session_stay() {
+        let mut session = Session::new(SessionConfig::new());
+        assert!(session.set("datafusion.runtime.memory_limit", "1G").is_err());
+        assert!(session.set("datafusion.execution.target_partitions", "100000").is_err());
+        session.set("datafusion.execution.target_partitions", "3").unwrap();
+        assert_eq!(session.config().options().execution.target_partitions, 3);
+    }
+}

@@ -1,0 +1,135 @@
+//! The statements that run and those that ran last, as `system.queries` shows them.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use chrono::{DateTime, Utc};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::metrics::{Metrics, State};
+use super::recorder::{QueryStats, StatsRecorder};
+use crate::error::Error;
+
+/// Statements remembered, the running ones beside them.
+const REMEMBERED: usize = 100;
+
+/// Characters of a statement's text that are remembered.
+const TEXT_CHARS: usize = 1_000;
+
+/// A statement that took this many milliseconds is told of in the log.
+const SLOW_MS: f64 = 1_000.0;
+
+#[derive(Debug, Default)]
+pub struct History {
+    pub metrics: Metrics,
+    /// A mutex held for a push or a copy.
+    entries: Mutex<VecDeque<Entry>>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub id: u64,
+    pub text: String,
+    pub started: DateTime<Utc>,
+    pub state: State,
+    pub error: Option<String>,
+    pub recorder: Arc<StatsRecorder>,
+}
+
+/// A statement that runs; dropped before its end, it was cancelled.
+#[derive(Debug)]
+pub struct Running {
+    history: Arc<History>,
+    recorder: Arc<StatsRecorder>,
+    id: u64,
+    /// Given back before the end is told: who asks one statement after another needs one slot.
+    slot: Option<OwnedSemaphorePermit>,
+}
+
+impl History {
+    pub fn begin(self: &Arc<Self>, text: &str, recorder: &Arc<StatsRecorder>, slot: OwnedSemaphorePermit) -> Running {
+        let mut entries = self.entries.lock().expect("no panic under this lock");
+        let id = entries.back().map_or(1, |last| last.id + 1);
+        let finished = |entry: &Entry| entry.state != State::Running;
+        if entries.iter().filter(|entry| finished(entry)).count() >= REMEMBERED
+            && let Some(oldest) = entries.iter().position(finished)
+        {
+            entries.remove(oldest);
+        }
+        let text = text.chars().take(TEXT_CHARS).collect();
+        let (started, state) = (Utc::now(), State::Running);
+        entries.push_back(Entry { id, text, started, state, error: None, recorder: recorder.clone() });
+        Running { history: self.clone(), recorder: recorder.clone(), id, slot: Some(slot) }
+    }
+
+    pub fn entries(&self) -> Vec<Entry> {
+        self.entries.lock().expect("no panic under this lock").iter().cloned().collect()
+    }
+
+    fn end(&self, id: u64, state: State, error: Option<String>) {
+        let ended = {
+            let mut entries = self.entries.lock().expect("no panic under this lock");
+            let Some(entry) = entries.iter_mut().find(|entry| entry.id == id && entry.state == State::Running) else {
+                return;
+            };
+            entry.recorder.ended();
+            (entry.state, entry.error) = (state, error);
+            entry.clone()
+        };
+        let stats = ended.recorder.stats();
+        self.metrics.ended(state, &stats);
+        ended.log(&stats);
+    }
+}
+
+impl Entry {
+    /// Tells of a statement that failed or took long, for whoever wonders why a page was slow.
+    fn log(&self, stats: &QueryStats) {
+        let QueryStats { planning_ms, running_ms, rows, partitions_read, files_read, bytes_read, rollup, .. } = *stats;
+        if self.state != State::Failed && planning_ms + running_ms < SLOW_MS {
+            return;
+        }
+        let (outcome, error, statement) = (self.state.as_str(), self.error.as_deref(), &*self.text);
+        tracing::info!(
+            outcome,
+            error,
+            planning_ms,
+            running_ms,
+            rows,
+            partitions_read,
+            files_read,
+            bytes_read,
+            rollup,
+            statement,
+            "a statement failed or took long"
+        );
+    }
+}
+
+impl Running {
+    pub fn recorder(&self) -> &Arc<StatsRecorder> {
+        &self.recorder
+    }
+
+    pub fn done(&mut self) {
+        self.end(State::Done, None);
+    }
+
+    pub fn failed(&mut self, error: &Error) {
+        self.end(State::Failed, Some(error.to_string()));
+    }
+
+    fn end(&mut self, state: State, error: Option<String>) {
+        self.slot = None;
+        self.history.end(self.id, state, error);
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.failed(&Error::Panicked);
+        }
+        self.end(State::Cancelled, None);
+    }
+}

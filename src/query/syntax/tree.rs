@@ -1,0 +1,95 @@
+//! What the checks and rewrites of a statement's tree share.
+
+use crate::error::{Error, Result};
+use datafusion::error::DataFusionError;
+use datafusion::sql::sqlparser::ast::{Expr, Ident, Query, VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use std::fmt::Display;
+use std::ops::ControlFlow;
+
+/// The error for what is not answered, with what to write instead.
+pub fn refused(clause: impl Display, instead: impl Display) -> Error {
+    Error::Invalid(format!("{clause} is not answered here: {instead}"))
+}
+
+/// Counts what a rewriting copies.
+#[derive(Default)]
+pub struct Copies(pub usize);
+
+impl Copies {
+    pub fn add(&mut self, part: &impl Display) -> Result<()> {
+        self.0 = self.0.saturating_add(part.to_string().len());
+        match self.0 > COPIED_BYTES {
+            true => Err(Error::Limit("the statement is too large to plan once its short forms are written out".into())),
+            false => Ok(()),
+        }
+    }
+}
+
+/// A name as the planner reads it: what is not quoted is in small letters.
+pub fn normalized(ident: &Ident) -> String {
+    match ident.quote_style {
+        Some(_) => ident.value.clone(),
+        None => ident.value.to_lowercase(),
+    }
+}
+
+/// An expression from its text.
+pub fn expression(sql: &str) -> Result<Expr> {
+    let parsed = Parser::new(&GenericDialect {}).try_with_sql(sql).and_then(|mut parser| parser.parse_expr());
+    parsed.map_err(fault)
+}
+
+/// A query from its text.
+pub fn query(sql: &str) -> Result<Box<Query>> {
+    let parsed = Parser::new(&GenericDialect {}).try_with_sql(sql).and_then(|mut parser| parser.parse_query());
+    parsed.map_err(fault)
+}
+
+/// Applies a function to the expressions of a part of a statement, after those within them, but not to those of queries within.
+pub struct OwnExpressions<F>(F, usize);
+
+impl<F: FnMut(&mut Expr) -> Result<()>> VisitorMut for OwnExpressions<F> {
+    type Break = Error;
+
+    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<Error> {
+        self.1 += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<Error> {
+        self.1 -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        match (self.1, &mut self.0) {
+            (0, function) => as_flow(function(expr)),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
+pub fn as_flow(result: Result<()>) -> ControlFlow<Error> {
+    match result {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => ControlFlow::Break(error),
+    }
+}
+
+/// Bytes of text that a rewriting may copy: a window of thousands of values, used a thousand times, would be millions.
+const COPIED_BYTES: usize = 1 << 20;
+
+fn fault(error: ParserError) -> Error {
+    DataFusionError::SQL(Box::new(error), None).into()
+}
+
+impl<F: FnMut(&mut Expr) -> Result<()>> OwnExpressions<F> {
+    pub fn apply(part: &mut impl VisitMut, function: F) -> Result<()> {
+        match part.visit(&mut OwnExpressions(function, 0)) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! One Parquet data file: the rows that one generation has of one hour.
+//!
+//! Rows are sorted by user, then timestamp, then kind: equal users lie together, so the dictionary and the deltas are small,
+//! the bloom filter and the page index find a user, and distinct users are counted by comparing neighbours. Timestamps are
+//! delta-packed, names dictionary-coded (front-coded past the dictionary's limit), all pages compressed with zstd.
+//!
+//! What a query asks of whole hours most, the [`Rollup`], is computed while sorting and travels in the Delta log, so that
+//! nobody opens the file for it.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondType};
+use bytes::Bytes;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+use crate::event::{EventKind, timestamp_type};
+use crate::storage::memory::memtable::HourTable;
+use crate::storage::memory::users::UserIndex;
+
+/// Rows of a row group: the unit that a reader skips by statistics and bloom filter.
+const ROW_GROUP_ROWS: usize = 1 << 20;
+
+/// Rows encoded at a time.
+const BATCH_ROWS: usize = 65_536;
+
+/// What a file says about its rows without being opened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rollup {
+    pub clicks: u64,
+    pub impressions: u64,
+    pub unique_users: u64,
+    pub min_us: i64,
+    pub max_us: i64,
+    /// Distinct users of the whole hour when this file was committed, where that was known: with how many files, this one
+    /// included, the hour then had. It holds as long as the hour has that many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hour: Option<HourUsers>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HourUsers {
+    pub files: u64,
+    pub unique_users: u64,
+}
+
+impl Rollup {
+    pub fn rows(&self) -> u64 {
+        self.clicks + self.impressions
+    }
+}
+
+/// An encoded file.
+#[derive(Debug)]
+pub struct Encoded {
+    pub parquet: Vec<u8>,
+    pub rollup: Rollup,
+    /// The first and last user in the sort order.
+    pub min_user: String,
+    pub max_user: String,
+}
+
+/// The columns as other engines see them: plain strings.
+fn parquet_schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("timestamp", timestamp_type(), false),
+        Field::new("user_id", DataType::Utf8, false),
+        Field::new("event", DataType::Utf8, false),
+    ]))
+}
+
+/// Encodes one hour; it must have rows.
+pub fn encode(table: &HourTable) -> Result<Encoded> {
+    let names = table.users.to_array();
+    let sorted = Sorted::new(table, &names);
+    let rollup = Rollup {
+        clicks: table.clicks,
+        impressions: table.impressions,
+        unique_users: sorted.users.len() as u64,
+        min_us: table.min_us,
+        max_us: table.max_us,
+        hour: None,
+    };
+    let options = ArrowWriterOptions::new()
+        .with_properties(properties(rollup.rows(), rollup.unique_users))
+        .with_skip_arrow_metadata(true);
+    let mut writer = ArrowWriter::try_new_with_options(Vec::new(), parquet_schema(), options)?;
+    for start in (0..sorted.packed.len()).step_by(BATCH_ROWS) {
+        writer.write(&sorted.batch(start, BATCH_ROWS, &names)?)?;
+    }
+    let name = |code: Option<&u32>| code.map_or(String::new(), |&code| names.value(code as usize).to_string());
+    let (min_user, max_user) = (name(sorted.users.first()), name(sorted.users.last()));
+    Ok(Encoded { parquet: writer.into_inner()?, rollup, min_user, max_user })
+}
+
+fn properties(rows: u64, users: u64) -> WriterProperties {
+    let (timestamp, user) = (ColumnPath::from("timestamp"), ColumnPath::from("user_id"));
+    // A row group holds its share of the users, as rows are sorted by them.
+    let groups = rows.div_ceil(ROW_GROUP_ROWS as u64).max(1);
+    WriterProperties::builder()
+        .set_created_by(concat!("hourglass ", env!("CARGO_PKG_VERSION")).into())
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_compression(Compression::ZSTD(ZstdLevel::default()))
+        .set_statistics_enabled(EnabledStatistics::Page)
+        .set_column_dictionary_enabled(timestamp.clone(), false)
+        .set_column_encoding(timestamp, Encoding::DELTA_BINARY_PACKED)
+        .set_column_encoding(user.clone(), Encoding::DELTA_BYTE_ARRAY)
+        .set_column_bloom_filter_enabled(user.clone(), true)
+        .set_column_bloom_filter_max_ndv(user, users.div_ceil(groups).max(1))
+        .build()
+}
+
+/// The rows in file order.
+struct Sorted {
+    /// Codes of the users that have rows, in the order of their names.
+    users: Vec<u32>,
+    /// Where each of those users' rows end.
+    ends: Vec<usize>,
+    /// `(timestamp - min) << 1 | kind`, sorted within each user.
+    packed: Vec<u64>,
+    min_us: i64,
+}
+
+impl Sorted {
+    /// A counting sort by user, then a sort of each user's few rows.
+    fn new(table: &HourTable, names: &dyn NameOf) -> Sorted {
+        let mut counts = vec![0_u32; names.len()];
+        table.chunks().for_each(|chunk| chunk.users.iter().for_each(|&user| counts[user as usize] += 1));
+        let mut users: Vec<u32> = (0..names.len() as u32).filter(|&user| counts[user as usize] > 0).collect();
+        users.sort_unstable_by(|&a, &b| names.name(a).cmp(names.name(b)));
+        let mut next = vec![0_usize; names.len()];
+        let mut ends = Vec::with_capacity(users.len());
+        let mut end = 0;
+        for &user in &users {
+            next[user as usize] = end;
+            end += counts[user as usize] as usize;
+            ends.push(end);
+        }
+        let mut packed = vec![0_u64; end];
+        for chunk in table.chunks() {
+            for i in 0..chunk.rows() {
+                let place = &mut next[chunk.users[i] as usize];
+                packed[*place] = ((chunk.timestamps_us[i] - table.min_us) as u64) << 1 | u64::from(chunk.kinds[i]);
+                *place += 1;
+            }
+        }
+        let mut start = 0;
+        for &end in &ends {
+            packed[start..end].sort_unstable();
+            start = end;
+        }
+        Sorted { users, ends, packed, min_us: table.min_us }
+    }
+
+    fn batch(&self, start: usize, len: usize, names: &dyn NameOf) -> Result<RecordBatch> {
+        let rows = &self.packed[start..self.packed.len().min(start + len)];
+        let timestamps =
+            TimestampMicrosecondArray::from_iter_values(rows.iter().map(|p| self.min_us + (p >> 1) as i64));
+        let mut user = self.ends.partition_point(|&end| end <= start);
+        let users = (start..start + rows.len()).map(|row| {
+            if self.ends[user] <= row {
+                user += 1;
+            }
+            names.name(self.users[user])
+        });
+        let users = StringArray::from_iter_values(users);
+        let kind = |p: &u64| EventKind::from_code((p & 1) as u8).expect("one bit is a kind").as_str();
+        let events = StringArray::from_iter_values(rows.iter().map(kind));
+        let columns: Vec<ArrayRef> = vec![Arc::new(timestamps.with_timezone("UTC")), Arc::new(users), Arc::new(events)];
+        Ok(RecordBatch::try_new(parquet_schema(), columns)?)
+    }
+}
+
+/// Names by code.
+trait NameOf {
+    fn len(&self) -> usize;
+    fn name(&self, code: u32) -> &str;
+}
+
+impl NameOf for arrow::array::StringViewArray {
+    fn len(&self) -> usize {
+        Array::len(self)
+    }
+
+    fn name(&self, code: u32) -> &str {
+        self.value(code as usize)
+    }
+}
+
+/// Adds a file's users to `users`.
+pub fn read_users(parquet: Bytes, users: &mut UserIndex) -> Result<()> {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(parquet)?;
+    let mask = ProjectionMask::columns(builder.parquet_schema(), ["user_id"]);
+    for batch in builder.with_projection(mask).with_batch_size(8_192).build()? {
+        let column = arrow::compute::cast(batch?.column(0), &DataType::Utf8View)?;
+        let mut last = None;
+        for name in column.as_string_view().iter().flatten() {
+            if last.replace(name) != Some(name) {
+                users.intern(name);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What a file's rows are, after a look at every one.
+pub struct Contents {
+    pub rollup: Rollup,
+    pub users: UserIndex,
+    /// Rows, those of no known kind included.
+    pub rows: u64,
+    /// Whether they lie in the order of [`encode`].
+    pub sorted: bool,
+}
+
+/// Reads every row.
+pub fn read_contents(parquet: Bytes) -> Result<Contents> {
+    let mut users = UserIndex::default();
+    let mut rollup =
+        Rollup { clicks: 0, impressions: 0, unique_users: 0, min_us: i64::MAX, max_us: i64::MIN, hour: None };
+    let (mut rows, mut sorted) = (0, true);
+    let mut last = (String::new(), i64::MIN, None);
+    let builder = ParquetRecordBatchReaderBuilder::try_new(parquet)?;
+    let mask = ProjectionMask::columns(builder.parquet_schema(), ["timestamp", "user_id", "event"]);
+    for batch in builder.with_projection(mask).with_batch_size(8_192).build()? {
+        let batch = batch?;
+        let column = |name: &str, as_type| -> Result<ArrayRef> {
+            let column = batch
+                .column_by_name(name)
+                .ok_or_else(|| arrow::error::ArrowError::SchemaError(format!("a data file lacks the column {name}")))?;
+            Ok(arrow::compute::cast(column, &as_type)?)
+        };
+        let timestamps = column("timestamp", timestamp_type())?;
+        let names = column("user_id", DataType::Utf8View)?;
+        let events = column("event", DataType::Utf8View)?;
+        let timestamps = timestamps.as_primitive::<TimestampMicrosecondType>();
+        for ((us, name), event) in timestamps.iter().zip(names.as_string_view()).zip(events.as_string_view()) {
+            let kind = event.and_then(EventKind::parse);
+            match kind {
+                Some(EventKind::Click) => rollup.clicks += 1,
+                Some(EventKind::Impression) => rollup.impressions += 1,
+                None => {}
+            }
+            if let Some(us) = us {
+                rollup.min_us = rollup.min_us.min(us);
+                rollup.max_us = rollup.max_us.max(us);
+            }
+            let (user, at) = (name.unwrap_or_default(), us.unwrap_or(i64::MIN));
+            sorted &= (last.0.as_str(), last.1, last.2) <= (user, at, kind);
+            (last.1, last.2) = (at, kind);
+            if name.is_some() && last.0 != user {
+                users.intern(user);
+                last.0 = user.to_string();
+            }
+            rows += 1;
+        }
+    }
+    rollup.unique_users = users.len() as u64;
+    Ok(Contents { rollup, users, rows, sorted })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::EventBatch;
+    use crate::hour::Hour;
+    use crate::storage::memory::memtable::MemtableWriter;
+
+    #[test]
+    fn a_file_holds_the_hours_rows_sorted_and_its_rollup() {
+        let mut batch = EventBatch::new();
+        for i in 0..1_000_i64 {
+            let kind = if i % 3 == 0 { EventKind::Click } else { EventKind::Impression };
+            batch.push(i * 7_919 % 1_000_000, &format!("user-with-a-long-name-{}", i % 17), kind);
+        }
+        let mut writer = MemtableWriter::new(1, 1);
+        writer.apply(&batch, 1_000, |_| false);
+        let encoded = encode(&writer.view().hours[&Hour(0)]).unwrap();
+        assert_eq!((encoded.rollup.clicks, encoded.rollup.unique_users, encoded.rollup.rows()), (334, 17, 1_000));
+        assert_eq!(encoded.max_user, "user-with-a-long-name-9");
+        let bytes = Bytes::from(encoded.parquet);
+        let contents = read_contents(bytes.clone()).unwrap();
+        assert_eq!((contents.rollup, contents.rows, contents.sorted), (encoded.rollup, 1_000, true));
+
+        let mut rows = Vec::new();
+        for read in ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap().build().unwrap() {
+            let read = read.unwrap();
+            let timestamps = read.column(0).as_primitive::<TimestampMicrosecondType>();
+            let (users, events) = (read.column(1).as_string::<i32>(), read.column(2).as_string::<i32>());
+            for i in 0..read.num_rows() {
+                rows.push((users.value(i).to_string(), timestamps.value(i), events.value(i).to_string()));
+            }
+        }
+        let mut expected: Vec<_> =
+            batch.iter().map(|e| (e.user.to_string(), e.timestamp_us, e.kind.as_str().to_string())).collect();
+        expected.sort();
+        assert_eq!(rows, expected);
+    }
+}

@@ -1,0 +1,279 @@
+//! The hours in memory: columns by hour, interned users, and the counters kept as events arrive.
+//!
+//! [`MemtableWriter`] belongs to the writer thread. A [`Memtable`] is what it looked like after one group commit: it never
+//! changes and clones in constant time, so a reader takes one in nanoseconds and keeps it as long as it likes.
+//!
+//! An hour's rows are chunks of columns. Each group commit adds one; neighbours of similar size are merged, so a row is
+//! copied a logarithmic number of times and an hour of any size has few chunks. Chunks of [`FROZEN_ROWS`] are left alone.
+//!
+//! Does not own: which rows are durable (the log) or flushed (the lake).
+
+use std::sync::Arc;
+
+use arrow::buffer::ScalarBuffer;
+use hashbrown::HashMap;
+
+use super::users::{USER_OVERHEAD, UserDict, UserIndex};
+use crate::event::{EventBatch, EventKind};
+use crate::hour::Hour;
+use crate::storage::idempotency::window::StoredKey;
+use crate::storage::wal::Lsn;
+
+/// A chunk of this many rows is merged no further.
+const FROZEN_ROWS: usize = 65_536;
+
+/// Bytes of a row's columns: timestamp, user code, kind.
+const ROW_BYTES: u64 = 8 + 4 + 1;
+
+/// Bytes an hour costs beside its rows and users.
+const HOUR_BYTES: u64 = 512;
+
+/// Rows of one hour as columns, in arrival order.
+#[derive(Clone, Debug)]
+pub struct Chunk {
+    pub timestamps_us: ScalarBuffer<i64>,
+    /// Codes of the hour's [`UserDict`].
+    pub users: ScalarBuffer<u32>,
+    /// `EventKind as u8`.
+    pub kinds: ScalarBuffer<u8>,
+}
+
+impl Chunk {
+    pub fn rows(&self) -> usize {
+        self.kinds.len()
+    }
+
+    fn concat(&self, next: &Chunk) -> Chunk {
+        fn join<T: arrow::datatypes::ArrowNativeType>(a: &[T], b: &[T]) -> ScalarBuffer<T> {
+            [a, b].concat().into()
+        }
+        Chunk {
+            timestamps_us: join(&self.timestamps_us, &next.timestamps_us),
+            users: join(&self.users, &next.users),
+            kinds: join(&self.kinds, &next.kinds),
+        }
+    }
+}
+
+/// One hour in memory at one moment.
+#[derive(Clone, Debug)]
+pub struct HourTable {
+    pub clicks: u64,
+    pub impressions: u64,
+    /// The first and last timestamp among the rows.
+    pub min_us: i64,
+    pub max_us: i64,
+    pub users: UserDict,
+    /// Whether `users` holds every user of the hour, those in data files and older generations included.
+    pub complete: bool,
+    frozen: imbl::Vector<Arc<Chunk>>,
+    recent: Vec<Arc<Chunk>>,
+}
+
+impl HourTable {
+    fn new(complete: bool) -> HourTable {
+        let (frozen, recent, users) = Default::default();
+        HourTable { clicks: 0, impressions: 0, min_us: i64::MAX, max_us: i64::MIN, users, complete, frozen, recent }
+    }
+
+    pub fn rows(&self) -> u64 {
+        self.clicks + self.impressions
+    }
+
+    pub fn chunks(&self) -> impl Iterator<Item = &Arc<Chunk>> {
+        self.frozen.iter().chain(&self.recent)
+    }
+
+    fn push(&mut self, chunk: Chunk) {
+        let mut chunk = Arc::new(chunk);
+        while self.recent.last().is_some_and(|last| last.rows() <= 2 * chunk.rows()) {
+            chunk = Arc::new(self.recent.pop().expect("just seen").concat(&chunk));
+        }
+        // Whatever is recent is smaller than FROZEN_ROWS, so a chunk that large has taken it all in.
+        match chunk.rows() >= FROZEN_ROWS {
+            true => self.frozen.push_back(chunk),
+            false => self.recent.push(chunk),
+        }
+    }
+}
+
+/// One generation of hours at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Memtable {
+    /// Numbers the generations of this process; a data file remembers the one it came from.
+    pub generation: u64,
+    pub hours: imbl::OrdMap<Hour, Arc<HourTable>>,
+    /// The LSNs in it, `first..=last`; empty while `last < first`.
+    pub first_lsn: Lsn,
+    pub last_lsn: Lsn,
+    pub rows: u64,
+    pub bytes: u64,
+    /// The idempotency keys of its requests, once it is sealed.
+    pub keys: Arc<[StoredKey]>,
+    /// When its first event came, or was written to the log last before it was recovered, microseconds since the epoch.
+    pub since_us: i64,
+}
+
+impl Memtable {
+    pub fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+}
+
+/// An hour's growing side.
+#[derive(Debug)]
+struct HourWriter {
+    table: HourTable,
+    users: UserIndex,
+    /// Rows of the batch being applied.
+    timestamps_us: Vec<i64>,
+    codes: Vec<u32>,
+    kinds: Vec<u8>,
+}
+
+impl HourWriter {
+    fn new(complete: bool) -> HourWriter {
+        let (users, timestamps_us, codes, kinds) = Default::default();
+        HourWriter { table: HourTable::new(complete), users, timestamps_us, codes, kinds }
+    }
+
+    /// Turns the batch's rows into a chunk and answers the hour as it is now.
+    fn publish(&mut self) -> Arc<HourTable> {
+        let impressions: u64 = self.kinds.iter().map(|&kind| u64::from(kind == EventKind::Impression as u8)).sum();
+        self.table.impressions += impressions;
+        self.table.clicks += self.kinds.len() as u64 - impressions;
+        for &us in &self.timestamps_us {
+            self.table.min_us = self.table.min_us.min(us);
+            self.table.max_us = self.table.max_us.max(us);
+        }
+        self.table.users = self.users.dict();
+        self.table.push(Chunk {
+            timestamps_us: std::mem::take(&mut self.timestamps_us).into(),
+            users: std::mem::take(&mut self.codes).into(),
+            kinds: std::mem::take(&mut self.kinds).into(),
+        });
+        Arc::new(self.table.clone())
+    }
+}
+
+/// The writer's side of the current generation.
+#[derive(Debug)]
+pub struct MemtableWriter {
+    hours: HashMap<Hour, HourWriter>,
+    keys: Vec<StoredKey>,
+    view: Memtable,
+}
+
+impl MemtableWriter {
+    /// An empty generation whose first event will have `next_lsn`.
+    pub fn new(generation: u64, next_lsn: Lsn) -> MemtableWriter {
+        let view = Memtable { generation, first_lsn: next_lsn, last_lsn: next_lsn - 1, ..Memtable::default() };
+        MemtableWriter { hours: HashMap::new(), keys: Vec::new(), view }
+    }
+
+    /// Notes when the generation's first event came.
+    pub fn begin(&mut self, now_us: i64) {
+        self.view.since_us = now_us;
+    }
+
+    /// Takes in a batch whose last event has `last_lsn`. `is_elsewhere` says whether an hour has rows outside this
+    /// generation: such an hour's users are not complete here.
+    pub fn apply(&mut self, batch: &EventBatch, last_lsn: Lsn, is_elsewhere: impl Fn(Hour) -> bool) {
+        let mut touched: Vec<Hour> = Vec::new();
+        let mut new_users = 0;
+        let mut events = batch.iter().peekable();
+        while let Some(first) = events.peek().copied() {
+            let hour = Hour::of_us(first.timestamp_us);
+            let writer = self.hours.entry(hour).or_insert_with(|| {
+                self.view.bytes += HOUR_BYTES;
+                HourWriter::new(!is_elsewhere(hour))
+            });
+            if writer.kinds.is_empty() {
+                touched.push(hour);
+            }
+            let range = hour.start_us()..hour.end_us();
+            while let Some(event) = events.next_if(|event| range.contains(&event.timestamp_us)) {
+                let (code, is_new) = writer.users.intern(event.user);
+                if is_new {
+                    new_users += event.user.len() as u64 + USER_OVERHEAD;
+                }
+                writer.timestamps_us.push(event.timestamp_us);
+                writer.codes.push(code);
+                writer.kinds.push(event.kind as u8);
+            }
+        }
+        for hour in touched {
+            let table = self.hours.get_mut(&hour).expect("touched above").publish();
+            self.view.hours.insert(hour, table);
+        }
+        self.view.rows += batch.len() as u64;
+        self.view.bytes += batch.len() as u64 * ROW_BYTES + new_users;
+        self.keys.extend(batch.keyed().iter().map(StoredKey::from));
+        self.view.last_lsn = last_lsn;
+    }
+
+    /// What readers see.
+    pub fn view(&self) -> &Memtable {
+        &self.view
+    }
+
+    /// Ends the generation: answers it and begins the next. The users of `current` go on in the new one, so that an hour
+    /// flushed while events still arrive keeps its exact distinct count without a look at its files; unless they are over
+    /// `carry_bytes`, which would fill the new generation with the old one's users.
+    pub fn seal(&mut self, current: Hour, carry_bytes: u64) -> Memtable {
+        let next = MemtableWriter::new(self.view.generation + 1, self.view.last_lsn + 1);
+        let mut sealed = std::mem::replace(self, next);
+        sealed.view.keys = sealed.keys.into();
+        for (hour, mut writer) in sealed.hours {
+            if hour == current && writer.table.complete && writer.users.bytes() <= carry_bytes {
+                writer.table = HourTable { users: writer.users.dict(), ..HourTable::new(true) };
+                self.view.bytes += HOUR_BYTES + writer.users.bytes();
+                self.view.hours.insert(hour, Arc::new(writer.table.clone()));
+                self.hours.insert(hour, writer);
+            }
+        }
+        sealed.view
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hour::HOUR_US;
+
+    fn batch(events: &[(i64, &str, EventKind)]) -> EventBatch {
+        let mut batch = EventBatch::new();
+        events.iter().for_each(|&(us, user, kind)| batch.push(us, user, kind));
+        batch
+    }
+
+    #[test]
+    fn a_view_keeps_its_numbers_while_the_hour_grows() {
+        let mut writer = MemtableWriter::new(1, 1);
+        let mut views = Vec::new();
+        for i in 0..500 {
+            writer.apply(&batch(&[(i, &format!("u{}", i % 100), EventKind::Click)]), i as u64 + 1, |_| false);
+            views.push(writer.view().clone());
+        }
+        for (i, view) in views.iter().enumerate() {
+            let table = &view.hours[&Hour(0)];
+            assert_eq!((table.clicks, table.users.len()), (i as u64 + 1, (i + 1).min(100)));
+            let rows: Vec<i64> = table.chunks().flat_map(|chunk| chunk.timestamps_us.to_vec()).collect();
+            assert_eq!(rows, (0..=i as i64).collect::<Vec<_>>());
+            assert!(table.recent.len() <= 10, "{} chunks", table.recent.len());
+        }
+    }
+
+    #[test]
+    fn a_sealed_generation_leaves_the_current_hours_users_behind() {
+        let mut writer = MemtableWriter::new(1, 1);
+        writer.apply(&batch(&[(0, "a", EventKind::Click), (HOUR_US, "b", EventKind::Click)]), 2, |_| false);
+        let sealed = writer.seal(Hour(1), 1 << 20);
+        assert_eq!((sealed.rows, sealed.first_lsn, sealed.last_lsn), (2, 1, 2));
+        assert!(writer.view().is_empty());
+        writer.apply(&batch(&[(HOUR_US, "c", EventKind::Click), (0, "d", EventKind::Click)]), 4, |_| true);
+        let (current, late) = (&writer.view().hours[&Hour(1)], &writer.view().hours[&Hour(0)]);
+        assert_eq!((current.rows(), current.users.len(), current.complete), (1, 2, true));
+        assert_eq!((late.rows(), late.users.len(), late.complete), (1, 1, false));
+    }
+}

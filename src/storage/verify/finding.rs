@@ -1,0 +1,112 @@
+//! What a check finds, and its report.
+
+use std::fmt;
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::error::Error;
+use crate::storage::lake::table as lake;
+
+pub const RESTORE: &str = "Restore the file from a backup";
+pub const MOVE: &str = "`hourglass verify --repair` moves it to quarantine";
+
+/// Called with the files checked so far, and how many there are.
+pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);
+
+/// Something that is not as it was written, or not needed.
+#[derive(Clone, Debug, Serialize)]
+pub struct Finding {
+    /// Below the data directory.
+    pub path: String,
+    /// The byte at which it begins, where that is known.
+    pub offset: Option<u64>,
+    pub what: String,
+    /// Which acknowledged events it touches.
+    pub means: String,
+    /// What to do about it.
+    pub advice: String,
+    /// Whether a repair moves the file to quarantine: nothing depends on it.
+    pub movable: bool,
+}
+
+impl Finding {
+    pub fn new(path: impl fmt::Display, what: impl Into<String>) -> Finding {
+        let (means, advice) = Default::default();
+        Finding { path: path.to_string(), offset: None, what: what.into(), means, advice, movable: false }
+    }
+
+    pub fn at(self, offset: u64) -> Finding {
+        Finding { offset: Some(offset), ..self }
+    }
+
+    pub fn means(self, means: impl Into<String>) -> Finding {
+        Finding { means: means.into(), ..self }
+    }
+
+    pub fn advice(self, advice: impl Into<String>) -> Finding {
+        Finding { advice: advice.into(), ..self }
+    }
+
+    pub fn movable_if(self, movable: bool) -> Finding {
+        Finding { movable, ..self }
+    }
+
+    /// What stopped a check, with its path below the data directory where it has one.
+    pub fn of_error(error: Error, data_dir: &Path) -> Finding {
+        let below = |path: &Path| path.strip_prefix(data_dir).unwrap_or(path).display().to_string();
+        match error {
+            Error::Damaged { path, offset, reason, advice } => {
+                Finding::new(below(&path), reason).at(offset).advice(advice)
+            }
+            Error::Io { path, action, source } => Finding::new(below(&path), format!("{action}: {source}")),
+            other => Finding::new(lake::LOG_DIR, first_line(&other)),
+        }
+    }
+}
+
+/// The Delta library adds a backtrace to its errors where the environment asks for one.
+pub fn first_line(error: &Error) -> String {
+    error.to_string().lines().next().unwrap_or_default().into()
+}
+
+/// What a look at everything found.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Report {
+    /// Whether a server runs on the directory: what it was writing is no damage.
+    pub in_use: bool,
+    pub log: LogTotals,
+    pub table: TableTotals,
+    /// Idempotency keys of flushed requests.
+    pub keys: u64,
+    pub damage: Vec<Finding>,
+    /// What is harmless, but worth a word.
+    pub notes: Vec<Finding>,
+}
+
+impl Report {
+    pub fn is_sound(&self) -> bool {
+        self.damage.is_empty()
+    }
+}
+
+/// What the write-ahead log holds.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct LogTotals {
+    pub segments: u64,
+    pub frames: u64,
+    /// Intact events that are not in the table yet.
+    pub events: u64,
+    pub bytes: u64,
+}
+
+/// What the table holds; rows are those that were read.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct TableTotals {
+    pub commits: u64,
+    pub flushed_lsn: u64,
+    pub hours: u64,
+    pub files: u64,
+    pub rows: u64,
+    pub bytes: u64,
+}
