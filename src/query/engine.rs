@@ -22,6 +22,7 @@ use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use datafusion::scalar::ScalarValue;
 use futures::StreamExt;
+use futures::future::BoxFuture;
 
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
@@ -30,6 +31,7 @@ use super::catalog::events;
 use super::catalog::saved_queries::SavedQueries;
 use super::catalog::{PublicSchema, Setting, ShowChunks, Sources, SystemSchema};
 use super::exec::barrier;
+use super::opaque::Opaque;
 use super::optimizer::rollup::{HourglassOptions, RollupExec, RollupRule};
 use super::optimizer::{distinct, pushdown};
 use super::schema::SHOW_CHUNKS;
@@ -88,7 +90,7 @@ impl Default for QueryOptions {
 pub struct QueryEngine {
     pub(super) options: QueryOptions,
     /// A session without tables; each statement's session is a copy with the tables of its snapshot.
-    pub(super) base: SessionState,
+    pub(super) base: Opaque<SessionState>,
     pub(super) context: Arc<TaskContext>,
     /// The plan of [`HOUR_STATS`], when rollups answer it: made for one hour, run for every one.
     pub(super) hour_stats: OnceLock<RollupExec>,
@@ -147,7 +149,7 @@ impl QueryEngine {
         let context = base.task_ctx();
         let concurrency = options.concurrency.clamp(1, Semaphore::MAX_PERMITS);
         Ok(QueryEngine {
-            base,
+            base: Opaque::new(base),
             context,
             hour_stats: OnceLock::new(),
             slots: Arc::new(Semaphore::new(concurrency)),
@@ -203,7 +205,7 @@ impl QueryEngine {
             .register_store(events::store_url().as_ref(), Arc::new(snapshot.store.counting(recorder.reads.clone())));
         let runtime =
             RuntimeEnv { object_store_registry: Arc::new(registry), ..RuntimeEnv::clone(self.base.runtime_env()) };
-        let mut state = SessionStateBuilder::new_from_existing(self.base.clone())
+        let mut state = SessionStateBuilder::new_from_existing(SessionState::clone(&self.base))
             .with_config(session.config().clone())
             .with_runtime_env(Arc::new(runtime))
             .with_catalog_list(Arc::new(catalogs))
@@ -227,14 +229,25 @@ impl QueryEngine {
             let batch = batches.next().await.ok_or(Error::Closed)??;
             return numbers(&batch);
         }
-        let plan = self.plan_hour_stats(snapshot, hour).await?;
-        if let Some(rollup) = (plan.as_ref() as &dyn Any).downcast_ref::<RollupExec>() {
-            // Whoever came first made the same plan.
-            let _ = self.hour_stats.set(rollup.clone());
-        }
-        let context = self.session(snapshot)?.task_ctx();
-        let batches = collect(plan, context).await?;
-        numbers(&arrow::compute::concat_batches(&batches[0].schema(), &batches)?)
+        self.plan_and_run_hour_stats(snapshot, hour).await
+    }
+
+    /// Boxed, so that what planning holds is proven to be `Send` once and not again for each future around it.
+    fn plan_and_run_hour_stats<'a>(
+        &'a self,
+        snapshot: &'a Arc<Snapshot>,
+        hour: Hour,
+    ) -> BoxFuture<'a, Result<HourNumbers>> {
+        Box::pin(async move {
+            let plan = self.plan_hour_stats(snapshot, hour).await?;
+            if let Some(rollup) = (plan.as_ref() as &dyn Any).downcast_ref::<RollupExec>() {
+                // Whoever came first made the same plan.
+                let _ = self.hour_stats.set(rollup.clone());
+            }
+            let context = self.session(snapshot)?.task_ctx();
+            let batches = collect(plan, context).await?;
+            numbers(&arrow::compute::concat_batches(&batches[0].schema(), &batches)?)
+        })
     }
 
     /// The same at once, where the plan is made and reads no file.

@@ -16,13 +16,14 @@ use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlan};
 use datafusion::sql::parser::{CopyToSource, Statement};
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
-    FunctionArguments, NullTreatment, ObjectName, Query, Select, SetExpr, TableFactor, Visit, Visitor,
+    FunctionArguments, NullTreatment, ObjectName, Query, Select, SetExpr, TableFactor, Visitor,
 };
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::ParserError;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::exec::window::UNCOUNTED_ROWS;
+use super::walk::walk;
 use crate::error::{Error, Result};
 
 /// What a statement may weigh. A literal or a name weighs 1: lists of tens of thousands of values are answered.
@@ -82,18 +83,14 @@ pub fn with_stack<T>(tokens: usize, work: impl FnOnce() -> T) -> T {
 /// Refuses a statement that is too large to plan.
 pub fn check(statement: &Statement) -> Result<()> {
     let mut size = Size::default();
-    let outcome = match statement {
-        Statement::Statement(statement) => statement.visit(&mut size),
-        Statement::Explain(explain) => return check(&explain.statement),
+    match statement {
+        Statement::Statement(statement) => walk(&**statement, &mut size),
+        Statement::Explain(explain) => check(&explain.statement),
         Statement::CopyTo(copy) => match &copy.source {
-            CopyToSource::Query(query) => query.visit(&mut size),
-            CopyToSource::Relation(_) => ControlFlow::Continue(()),
+            CopyToSource::Query(query) => walk(query, &mut size),
+            CopyToSource::Relation(_) => Ok(()),
         },
-        Statement::CreateExternalTable(_) | Statement::Reset(_) => ControlFlow::Continue(()),
-    };
-    match outcome {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(error) => Err(error),
+        Statement::CreateExternalTable(_) | Statement::Reset(_) => Ok(()),
     }
 }
 

@@ -4,9 +4,11 @@
 //!   `queries/hour_stats.sql`, which every `GET /analytics` runs.
 //! - [`mod@parse`] makes statements of a text: [`syntax`] refuses clauses that the planner would drop, [`limits`] what is too large to
 //!   plan. [`params`] are the values that a statement leaves open, a [`session`] the options that `SET` changed.
+//!   [`walk`] goes over the tree of a statement.
 //! - [`catalog`] is what a statement finds by name, [`schema`] its columns, [`functions`] are ours.
 //! - [`optimizer`] has our rules, [`time_ranges`] what a predicate says about time, [`exec`] our plan nodes.
 //! - [`statement`] runs one within its limits; its rows come as a [`result_stream`].
+//! - [`opaque`] hides large types from the compiler, for its speed.
 //! - [`stats`] says what it cost, [`scrape`] tells `/metrics`.
 //!
 //! This module knows snapshots, never the engine of [`crate::storage`]: a query cannot change what it reads.
@@ -16,6 +18,7 @@ mod engine;
 mod exec;
 mod functions;
 mod limits;
+mod opaque;
 mod optimizer;
 mod params;
 mod parse;
@@ -27,6 +30,7 @@ mod statement;
 mod stats;
 mod syntax;
 mod time_ranges;
+mod walk;
 
 pub use self::catalog::Setting;
 pub use self::catalog::events::EventsTable;

@@ -4,13 +4,15 @@ use std::ops::ControlFlow;
 
 use datafusion::error::DataFusionError;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
-use datafusion::sql::sqlparser::ast::{Expr, Query, SelectItem, SetExpr, Statement as Ast, VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::ast::{Expr, Query, SelectItem, SetExpr, Statement as Ast, VisitorMut};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
+use super::opaque::Opaque;
 use super::schema::SHOW_CHUNKS;
+use super::walk::walk_mut;
 use super::{limits, syntax};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Expressions and subqueries may nest this deep.
 const RECURSION_LIMIT: usize = 50;
@@ -18,14 +20,14 @@ const RECURSION_LIMIT: usize = 50;
 /// One parsed statement.
 #[derive(Clone, Debug)]
 pub struct Parsed {
-    pub(super) statement: Statement,
+    pub(super) statement: Opaque<Statement>,
     /// Its text, without comments before it and the semicolon after it.
     pub text: String,
 }
 
 impl Parsed {
     pub(super) fn is_set(&self) -> bool {
-        match &self.statement {
+        match &*self.statement {
             Statement::Statement(statement) => matches!(**statement, Ast::Set(_)),
             Statement::Reset(_) => true,
             _ => false,
@@ -50,7 +52,7 @@ pub fn parse(sql: &str) -> Result<Vec<Parsed>> {
         syntax::check_verb(tokens)?;
         syntax::check_numbers(tokens)?;
         let statement = limits::with_stack(tokens.len(), || parse_one(tokens.to_vec()))?;
-        statements.extend(statement.map(|statement| Parsed { statement, text }));
+        statements.extend(statement.map(|statement| Parsed { statement: Opaque::new(statement), text }));
     }
     Ok(statements)
 }
@@ -64,7 +66,7 @@ fn parse_one(mut tokens: Vec<TokenWithSpan>) -> Result<Option<Statement>> {
         limits::check(statement)?;
     }
     if let Some(Statement::Statement(statement)) = &mut statement {
-        let _ = statement.visit(&mut FromChunks);
+        walk_mut(&mut **statement, &mut FromChunks)?;
     }
     if let Some(statement) = &mut statement {
         syntax::prepare(statement)?;
@@ -79,9 +81,9 @@ fn parse_one(mut tokens: Vec<TokenWithSpan>) -> Result<Option<Statement>> {
 struct FromChunks;
 
 impl VisitorMut for FromChunks {
-    type Break = ();
+    type Break = Error;
 
-    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
         let SetExpr::Select(select) = &mut *query.body else { return ControlFlow::Continue(()) };
         let [SelectItem::UnnamedExpr(Expr::Function(function))] = &select.projection[..] else {
             return ControlFlow::Continue(());

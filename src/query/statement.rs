@@ -13,6 +13,7 @@ use datafusion::physical_plan::stream::RecordBatchReceiverStream;
 use datafusion::prelude::SQLOptions;
 use datafusion::sql::parser::Statement;
 use futures::StreamExt;
+use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tracing::Instrument;
@@ -61,7 +62,7 @@ impl QueryEngine {
         let (planned, plan) = tokio::sync::oneshot::channel();
         let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
         // What the statement's task logs names the request that it answers.
-        let task = job.run(statement.statement, params, planned, sender).in_current_span();
+        let task = job.run(statement, params, planned, sender).in_current_span();
         let task = self.runtime().spawn(task).abort_handle();
         // Who stops waiting for the plan cancels it.
         let guard = AbortOnDrop(Some(task));
@@ -124,7 +125,7 @@ struct Job {
 impl Job {
     async fn run(
         mut self,
-        statement: Statement,
+        statement: Parsed,
         params: Params,
         planned: tokio::sync::oneshot::Sender<Planned>,
         sender: mpsc::Sender<Message>,
@@ -165,11 +166,18 @@ impl Job {
         }
     }
 
-    async fn plan(&mut self, statement: Statement, params: Params) -> Result<Planning> {
+    /// Boxed, so that what planning holds is proven to be `Send` once and not again for each future around it.
+    fn plan(&mut self, statement: Parsed, params: Params) -> BoxFuture<'_, Result<Planning>> {
+        Box::pin(self.plan_here(statement, params))
+    }
+
+    async fn plan_here(&mut self, statement: Parsed, params: Params) -> Result<Planning> {
         let state = self.engine.state(&self.session, &self.snapshot, self.running.recorder())?;
-        syntax::check_calls(&statement, &state)?;
-        let mut plan =
-            state.statement_to_plan(statement).await.map_err(|error| syntax::suggest_table(error, &state))?;
+        syntax::check_calls(&statement.statement, &state)?;
+        let mut plan = state
+            .statement_to_plan(Statement::clone(&statement.statement))
+            .await
+            .map_err(|error| syntax::suggest_table(error, &state))?;
         match &plan {
             LogicalPlan::Statement(StatementPlan::SetVariable(set)) => {
                 self.session.set(&set.variable.to_lowercase(), &set.value)?;

@@ -40,7 +40,7 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
     (
         "query",
         &[
-            &["schema", "session"],
+            &["opaque", "schema", "session", "walk"],
             &["functions", "stats"],
             &["time_ranges"],
             &["exec", "limits"],

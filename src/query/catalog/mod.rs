@@ -13,9 +13,10 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{
-    MemTable, SchemaProvider, Session as PlanningSession, TableFunctionArgs, TableFunctionImpl, TableProvider,
+    SchemaProvider, Session as PlanningSession, TableFunctionArgs, TableFunctionImpl, TableProvider,
 };
 use datafusion::common::{Result, plan_err};
+use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::datasource::{TableType, ViewTable, provider_as_source};
 use datafusion::error::DataFusionError;
 use datafusion::functions_aggregate::expr_fn::{count, count_distinct};
@@ -349,15 +350,15 @@ impl TableProvider for SystemProvider {
 
     async fn scan(
         &self,
-        state: &dyn PlanningSession,
+        _: &dyn PlanningSession,
         projection: Option<&Vec<usize>>,
-        filters: &[Expr],
-        limit: Option<usize>,
+        _: &[Expr],
+        _: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let columns = self.kind.columns(&self.sources).await;
         let columns = columns.map_err(|error| DataFusionError::External(error.into()))?;
         let batch = RecordBatch::try_new(self.schema(), columns)?;
-        MemTable::try_new(self.schema(), vec![vec![batch]])?.scan(state, projection, filters, limit).await
+        Ok(MemorySourceConfig::try_new_exec(&[vec![batch]], self.schema(), projection.cloned())?)
     }
 }
 

@@ -15,7 +15,6 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, DictionaryArray, Int64Array, RecordBatch, StringViewArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt32Type};
-use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::common::{Column, Result, internal_err};
@@ -29,14 +28,17 @@ use datafusion::logical_expr::{Aggregate, Expr, ExprFunctionExt, LogicalPlan, Lo
 use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 use datafusion::physical_expr::{Distribution, EquivalenceProperties, Partitioning, PhysicalExpr};
+use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties};
 use datafusion::prelude::{ident, lit};
+use futures::future::BoxFuture;
 use futures::{StreamExt, stream};
 
 use super::rollup::{AggregateInput, HourglassOptions};
 use crate::query::catalog::events::{EventsTable, Part};
+use crate::query::opaque::Opaque;
 use crate::query::time_ranges::TimeRanges;
 use crate::storage::UserIndex;
 
@@ -150,7 +152,7 @@ fn in_memory(aggregate: &Aggregate, below: &AggregateInput, measures: &[Measure]
         .iter()
         .map(|measure| Count { distinct: measure.distinct, flag: measure.filter.as_ref().map(place) })
         .collect();
-    let table = DistinctTable { inputs, counts: counts.into() };
+    let table = DistinctTable { inputs: Opaque::new(inputs), counts: counts.into() };
     let columns = table
         .schema()
         .fields()
@@ -207,11 +209,10 @@ struct Count {
 /// One row of counts over its inputs: a logical plan's way to [`DistinctUsersExec`].
 #[derive(Debug)]
 struct DistinctTable {
-    inputs: Vec<LogicalPlan>,
+    inputs: Opaque<Vec<LogicalPlan>>,
     counts: Arc<[Count]>,
 }
 
-#[async_trait]
 impl TableProvider for DistinctTable {
     fn schema(&self) -> SchemaRef {
         let field = |i| Field::new(format!("count_{i}"), DataType::Int64, false);
@@ -222,25 +223,38 @@ impl TableProvider for DistinctTable {
         TableType::View
     }
 
-    async fn scan(
-        &self,
-        state: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        _: &[Expr],
+    /// Written as `async_trait` would have it, but for the future, which holds no plan: the compiler takes ten seconds to
+    /// prove that one is `Sync`.
+    fn scan<'life0, 'life1, 'life2, 'life3, 'async_trait>(
+        &'life0 self,
+        state: &'life1 dyn Session,
+        projection: Option<&'life2 Vec<usize>>,
+        _: &'life3 [Expr],
         _: Option<usize>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
+    ) -> BoxFuture<'async_trait, Result<Arc<dyn ExecutionPlan>>>
+    where
+        'life0: 'async_trait,
+        'life1: 'async_trait,
+        'life2: 'async_trait,
+        'life3: 'async_trait,
+        Self: 'async_trait,
+    {
         let columns = projection.map_or_else(|| (0..self.counts.len()).collect(), Vec::clone);
-        let mut inputs = Vec::new();
-        for input in &self.inputs {
-            let plan = state.create_physical_plan(input).await?;
-            // A part of the table without rows is no input.
-            if (plan.as_ref() as &dyn Any).downcast_ref::<datafusion::physical_plan::empty::EmptyExec>().is_none() {
-                inputs.push(plan);
+        let counts: Arc<[Count]> = columns.iter().map(|&column| self.counts[column]).collect();
+        let schema = self.schema().project(&columns);
+        let plans: Vec<_> = self.inputs.iter().map(|input| state.create_physical_plan(input)).collect();
+        Box::pin(async move {
+            let mut inputs = Vec::new();
+            for plan in plans {
+                let plan = plan.await?;
+                // A part of the table without rows is no input.
+                if (plan.as_ref() as &dyn Any).downcast_ref::<EmptyExec>().is_none() {
+                    inputs.push(plan);
+                }
             }
-        }
-        let schema = Arc::new(self.schema().project(&columns)?);
-        let counts = columns.iter().map(|&column| self.counts[column]).collect();
-        Ok(Arc::new(DistinctUsersExec::new(inputs, counts, schema)))
+            let exec = DistinctUsersExec::new(inputs, counts, Arc::new(schema?));
+            Ok(Arc::new(exec) as Arc<dyn ExecutionPlan>)
+        })
     }
 }
 

@@ -6,23 +6,20 @@ use std::ops::ControlFlow;
 use datafusion::execution::session_state::SessionState;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{
-    DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments, Visit,
+    DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments,
     Visitor,
 };
 
 use super::tree::{as_flow, normalized, refused};
 use crate::error::{Error, Result};
+use crate::query::walk::walk;
 
 /// Refuses clauses in calls of functions that do not read them.
 pub fn check_calls(statement: &Statement, state: &SessionState) -> Result<()> {
-    let outcome = match statement {
-        Statement::Statement(statement) => statement.visit(&mut Calls(state)),
-        Statement::Explain(explain) => return check_calls(&explain.statement, state),
-        Statement::CopyTo(_) | Statement::CreateExternalTable(_) | Statement::Reset(_) => ControlFlow::Continue(()),
-    };
-    match outcome {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(error) => Err(error),
+    match statement {
+        Statement::Statement(statement) => walk(&**statement, &mut Calls(state)),
+        Statement::Explain(explain) => check_calls(&explain.statement, state),
+        _ => Ok(()),
     }
 }
 

@@ -8,7 +8,7 @@ use datafusion::sql::sqlparser::ast::{
     Expr, GroupByExpr, ObjectNamePart, OrderBy, OrderByKind, Select, TableFactor, TableWithJoins,
 };
 
-use super::tree::{OwnExpressions, expression};
+use super::tree::{edit_own_expressions, expression};
 use crate::error::Result;
 use crate::query::functions::VALUE_OF;
 
@@ -21,12 +21,12 @@ pub fn name(select: &mut Select, order_by: Option<&mut OrderBy>) -> Result<()> {
     if !is_grouped || !select.from.iter().any(is_derived) {
         return Ok(());
     }
-    OwnExpressions::apply(&mut select.projection, wrap)?;
-    OwnExpressions::apply(&mut select.group_by, wrap)?;
-    OwnExpressions::apply(&mut select.having, wrap)?;
-    OwnExpressions::apply(&mut select.qualify, wrap)?;
+    edit_own_expressions(&mut select.projection, wrap)?;
+    edit_own_expressions(&mut select.group_by, wrap)?;
+    edit_own_expressions(&mut select.having, wrap)?;
+    edit_own_expressions(&mut select.qualify, wrap)?;
     if let Some(OrderBy { kind: OrderByKind::Expressions(sorts), .. }) = order_by {
-        sorts.iter_mut().try_for_each(|sort| OwnExpressions::apply(&mut sort.expr, wrap))?;
+        sorts.iter_mut().try_for_each(|sort| edit_own_expressions(&mut sort.expr, wrap))?;
     }
     Ok(())
 }

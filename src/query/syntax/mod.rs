@@ -30,8 +30,6 @@ mod using;
 mod verbs;
 mod windows;
 
-use std::ops::ControlFlow;
-
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::Statement as Ast;
 
@@ -43,6 +41,7 @@ pub use self::subqueries::CountedSubqueries;
 pub use self::tables::suggest_table;
 pub use self::verbs::{check_numbers, check_verb, read_table};
 use crate::error::Result;
+use crate::query::walk::walk;
 
 /// Names, rewrites and checks a statement that was parsed.
 ///
@@ -57,11 +56,7 @@ pub fn prepare(statement: &mut Statement) -> Result<()> {
 }
 
 fn check(statement: &Ast) -> Result<()> {
-    use datafusion::sql::sqlparser::ast::Visit;
-    match statement.visit(&mut clauses::Check) {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(error) => Err(error),
-    }
+    walk(statement, &mut clauses::Check)
 }
 
 #[cfg(test)]

@@ -7,18 +7,18 @@
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, Query, Select, SelectItem, SetExpr, Statement as Ast, VisitMut, VisitorMut,
-};
+use datafusion::sql::sqlparser::ast::{Expr, Ident, Query, Select, SelectItem, SetExpr, Statement as Ast, VisitorMut};
 
 use super::tree::normalized;
+use crate::error::Error;
+use crate::query::walk::walk_mut;
 
 /// Characters of a name; a longer text is cut.
 const LONGEST: usize = 120;
 
 /// Gives names to the columns without one.
 pub fn name_columns(statement: &mut Ast) {
-    let _ = statement.visit(&mut Names::default());
+    let _ = walk_mut(statement, &mut Names::default());
 }
 
 #[derive(Default)]
@@ -30,9 +30,9 @@ struct Names {
 }
 
 impl VisitorMut for Names {
-    type Break = ();
+    type Break = Error;
 
-    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
         self.depth += 1;
         if !self.unread.contains(&std::ptr::from_ref(query).addr()) {
             name_body(&mut query.body, self.depth == 1);
@@ -40,13 +40,13 @@ impl VisitorMut for Names {
         ControlFlow::Continue(())
     }
 
-    fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+    fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
         self.depth -= 1;
         self.unread.remove(&std::ptr::from_ref(query).addr());
         ControlFlow::Continue(())
     }
 
-    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
         if let Expr::Subquery(query) | Expr::Exists { subquery: query, .. } | Expr::InSubquery { subquery: query, .. } =
             expr
         {
@@ -143,7 +143,7 @@ fn text(expr: &Expr) -> String {
         expr = inner;
     }
     let mut copy = expr.clone();
-    let _ = copy.visit(&mut SmallLetters);
+    let _ = walk_mut(&mut copy, &mut SmallLetters);
     let text = copy.to_string();
     match text.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -154,9 +154,9 @@ fn text(expr: &Expr) -> String {
 struct SmallLetters;
 
 impl VisitorMut for SmallLetters {
-    type Break = ();
+    type Break = Error;
 
-    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
         let lower = |ident: &mut Ident| ident.value = normalized(ident);
         match expr {
             Expr::Identifier(name) => lower(name),

@@ -9,14 +9,15 @@ use datafusion::sql::sqlparser::ast::{
     BinaryOperator, DataType as SqlType, Distinct, Expr, Fetch, GroupByExpr, GroupByWithModifier, Ident, Join,
     JoinOperator, LimitClause, ObjectName, Offset, OrderBy, OrderByExpr, OrderByKind, OrderByOptions, Query, Select,
     SelectFlavor, SelectItem, Set, SetExpr, SetOperator, Statement as Ast, TableAlias, TableFactor, TableWithJoins,
-    TimezoneInfo, Top, TopQuantity, TypedString, Value, ValueWithSpan, Values, Visit, VisitMut, Visitor, VisitorMut,
+    TimezoneInfo, Top, TopQuantity, TypedString, Value, ValueWithSpan, Values, Visitor, VisitorMut,
     WildcardAdditionalOptions, WindowSpec, WindowType,
 };
 
 use super::super::functions::written_out;
-use super::tree::{Copies, OwnExpressions, as_flow, expression, query};
+use super::tree::{Copies, as_flow, edit_own_expressions, expression, query};
 use super::{casts, like, quantified, similar, using, windows};
 use crate::error::{Error, Result};
+use crate::query::walk::{walk, walk_mut};
 
 /// Rewrites a whole statement.
 pub fn rewrite(statement: &mut Ast) -> Result<()> {
@@ -26,11 +27,8 @@ pub fn rewrite(statement: &mut Ast) -> Result<()> {
         *statement = Ast::Set(Set::SingleAssignment { scope: None, hivevar: false, variable, values });
         return Ok(());
     }
-    let _ = statement.visit(&mut NameSubqueries(0));
-    match statement.visit(&mut Rewrite::default()) {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(error) => Err(error),
-    }
+    walk_mut(statement, &mut NameSubqueries(0))?;
+    walk_mut(statement, &mut Rewrite::default())
 }
 
 /// Gives a name to each subquery in FROM without one, which PostgreSQL and DuckDB do not ask for. DataFusion takes the columns of
@@ -38,9 +36,9 @@ pub fn rewrite(statement: &mut Ast) -> Result<()> {
 struct NameSubqueries(usize);
 
 impl VisitorMut for NameSubqueries {
-    type Break = ();
+    type Break = Error;
 
-    fn pre_visit_table_factor(&mut self, table: &mut TableFactor) -> ControlFlow<()> {
+    fn pre_visit_table_factor(&mut self, table: &mut TableFactor) -> ControlFlow<Error> {
         if let TableFactor::Derived { alias: alias @ None, .. } = table {
             self.0 += 1;
             let number = if self.0 == 1 { String::new() } else { self.0.to_string() };
@@ -209,14 +207,17 @@ fn rewrite_body(body: &mut SetExpr) -> Result<()> {
 
 /// Whether a subquery stands in one of the values, which DataFusion plans nowhere but in a SELECT.
 fn has_subquery(values: &Values) -> bool {
-    struct Finder;
-    impl Visitor for Finder {
-        type Break = ();
-        fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
-            ControlFlow::Break(())
+    struct Queries(bool);
+    impl Visitor for Queries {
+        type Break = Error;
+        fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<Error> {
+            self.0 = true;
+            ControlFlow::Continue(())
         }
     }
-    values.visit(&mut Finder).is_break()
+    let mut queries = Queries(false);
+    let _ = walk(values, &mut queries);
+    queries.0
 }
 
 fn rewrite_select(select: &mut Select) -> Result<()> {
@@ -428,7 +429,7 @@ fn limit_by(select: &mut Select, order_by: Option<&OrderBy>, clause: &mut Option
     if let Some(after) = after {
         condition = expression(&format!("number > ({after}) AND number <= ({after}) + ({limit})"))?;
     }
-    OwnExpressions::apply(&mut condition, |expr| {
+    edit_own_expressions(&mut condition, |expr| {
         if matches!(expr, Expr::Identifier(name) if name.value == "number") {
             *expr = row.clone();
         }
@@ -459,16 +460,16 @@ fn keep_whole(name: &str, query: &mut Box<Query>) {
 
 /// Whether a query reads a table of this name.
 fn names(query: &Query, name: &str) -> bool {
-    struct Finder<'a>(&'a str);
-    impl Visitor for Finder<'_> {
-        type Break = ();
-        fn pre_visit_relation(&mut self, relation: &datafusion::sql::sqlparser::ast::ObjectName) -> ControlFlow<()> {
+    struct Relations<'a>(&'a str, bool);
+    impl Visitor for Relations<'_> {
+        type Break = Error;
+        fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<Error> {
             let last = relation.0.last().and_then(|part| part.as_ident());
-            match last.is_some_and(|last| last.value.eq_ignore_ascii_case(self.0)) {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
-            }
+            self.1 |= last.is_some_and(|last| last.value.eq_ignore_ascii_case(self.0));
+            ControlFlow::Continue(())
         }
     }
-    query.visit(&mut Finder(name)).is_break()
+    let mut relations = Relations(name, false);
+    let _ = walk(query, &mut relations);
+    relations.1
 }

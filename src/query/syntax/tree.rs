@@ -1,12 +1,15 @@
 //! What the checks and rewrites of a statement's tree share.
 
-use crate::error::{Error, Result};
+use std::fmt::Display;
+use std::ops::ControlFlow;
+
 use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::ast::{Expr, Ident, Query, VisitMut, VisitorMut};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
-use std::fmt::Display;
-use std::ops::ControlFlow;
+
+use crate::error::{Error, Result};
+use crate::query::walk::walk_mut;
 
 /// The error for what is not answered, with what to write instead.
 pub fn refused(clause: impl Display, instead: impl Display) -> Error {
@@ -48,26 +51,31 @@ pub fn query(sql: &str) -> Result<Box<Query>> {
 }
 
 /// Applies a function to the expressions of a part of a statement, after those within them, but not to those of queries within.
-pub struct OwnExpressions<F>(F, usize);
+pub fn edit_own_expressions(part: &mut impl VisitMut, mut edit: impl FnMut(&mut Expr) -> Result<()>) -> Result<()> {
+    walk_mut(part, &mut OwnExpressions { edit: &mut edit, depth: 0 })
+}
 
-impl<F: FnMut(&mut Expr) -> Result<()>> VisitorMut for OwnExpressions<F> {
+struct OwnExpressions<'a> {
+    edit: &'a mut dyn FnMut(&mut Expr) -> Result<()>,
+    /// How many queries are open.
+    depth: usize,
+}
+
+impl VisitorMut for OwnExpressions<'_> {
     type Break = Error;
 
     fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<Error> {
-        self.1 += 1;
+        self.depth += 1;
         ControlFlow::Continue(())
     }
 
     fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<Error> {
-        self.1 -= 1;
+        self.depth -= 1;
         ControlFlow::Continue(())
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
-        match (self.1, &mut self.0) {
-            (0, function) => as_flow(function(expr)),
-            _ => ControlFlow::Continue(()),
-        }
+        if self.depth == 0 { as_flow((self.edit)(expr)) } else { ControlFlow::Continue(()) }
     }
 }
 
@@ -83,13 +91,4 @@ const COPIED_BYTES: usize = 1 << 20;
 
 fn fault(error: ParserError) -> Error {
     DataFusionError::SQL(Box::new(error), None).into()
-}
-
-impl<F: FnMut(&mut Expr) -> Result<()>> OwnExpressions<F> {
-    pub fn apply(part: &mut impl VisitMut, function: F) -> Result<()> {
-        match part.visit(&mut OwnExpressions(function, 0)) {
-            ControlFlow::Continue(()) => Ok(()),
-            ControlFlow::Break(error) => Err(error),
-        }
-    }
 }

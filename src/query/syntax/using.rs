@@ -7,11 +7,12 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     Expr, Ident, Join, JoinConstraint, JoinOperator, OrderBy, OrderByKind, Query, ReplaceSelectElement,
-    ReplaceSelectItem, Select, SelectItem, TableFactor, TableWithJoins, Visit, Visitor,
+    ReplaceSelectItem, Select, SelectItem, TableFactor, TableWithJoins, Visitor,
 };
 
-use super::tree::{OwnExpressions, expression, normalized, refused};
+use super::tree::{edit_own_expressions, expression, normalized, refused};
 use crate::error::{Error, Result};
+use crate::query::walk::walk;
 
 /// A column of USING and what stands for it.
 struct Merged {
@@ -26,7 +27,7 @@ pub fn merge(select: &mut Select, order_by: Option<&mut OrderBy>) -> Result<()> 
         let of_table = columns(table)?;
         if of_table.is_empty() {
             let left = left_columns(table)?;
-            OwnExpressions::apply(&mut select.selection, |expr| replace(expr, &left))?;
+            edit_own_expressions(&mut select.selection, |expr| replace(expr, &left))?;
         }
         merged.extend(of_table);
     }
@@ -38,18 +39,18 @@ pub fn merge(select: &mut Select, order_by: Option<&mut OrderBy>) -> Result<()> 
     for item in &mut select.projection {
         name_item(item, &merged)?;
     }
-    OwnExpressions::apply(&mut select.projection, |expr| replace(expr, &merged))?;
-    OwnExpressions::apply(&mut select.selection, |expr| replace(expr, &merged))?;
-    OwnExpressions::apply(&mut select.group_by, |expr| replace(expr, &merged))?;
-    OwnExpressions::apply(&mut select.having, |expr| replace(expr, &merged))?;
-    OwnExpressions::apply(&mut select.qualify, |expr| replace(expr, &merged))?;
+    edit_own_expressions(&mut select.projection, |expr| replace(expr, &merged))?;
+    edit_own_expressions(&mut select.selection, |expr| replace(expr, &merged))?;
+    edit_own_expressions(&mut select.group_by, |expr| replace(expr, &merged))?;
+    edit_own_expressions(&mut select.having, |expr| replace(expr, &merged))?;
+    edit_own_expressions(&mut select.qualify, |expr| replace(expr, &merged))?;
     let is_all = select.projection.iter().any(|item| matches!(item, SelectItem::Wildcard(_)));
     if let Some(OrderBy { kind: OrderByKind::Expressions(sorts), .. }) = order_by {
         for sort in sorts {
             // A name of the answer's is sorted by as it is.
             let is_answered = |name: &Ident| is_all || answered.contains(&normalized(name));
             if !matches!(&sort.expr, Expr::Identifier(name) if is_answered(name)) {
-                OwnExpressions::apply(&mut sort.expr, |expr| replace(expr, &merged))?;
+                edit_own_expressions(&mut sort.expr, |expr| replace(expr, &merged))?;
             }
         }
     }
@@ -191,18 +192,10 @@ fn replace(expr: &mut Expr, merged: &[Merged]) -> Result<()> {
 /// Refuses a subquery of an expression that names such a column without its table: whose it is depends on the tables there.
 fn check_subqueries(select: &Select, merged: &[Merged]) -> Result<()> {
     let mut within = Within { merged, depth: 0 };
-    let outcome = [
-        select.projection.visit(&mut within),
-        select.selection.visit(&mut within),
-        select.having.visit(&mut within),
-        select.qualify.visit(&mut within),
-    ];
-    match outcome.into_iter().find_map(|outcome| outcome.break_value()) {
-        None => Ok(()),
-        Some(column) => {
-            Err(Error::Invalid(format!("{column} is of two tables: name the table of {column} in the subquery")))
-        }
-    }
+    walk(&select.projection, &mut within)?;
+    walk(&select.selection, &mut within)?;
+    walk(&select.having, &mut within)?;
+    walk(&select.qualify, &mut within)
 }
 
 struct Within<'a> {
@@ -211,22 +204,23 @@ struct Within<'a> {
 }
 
 impl Visitor for Within<'_> {
-    type Break = String;
+    type Break = Error;
 
-    fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<String> {
+    fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<Error> {
         self.depth += 1;
         ControlFlow::Continue(())
     }
 
-    fn post_visit_query(&mut self, _: &Query) -> ControlFlow<String> {
+    fn post_visit_query(&mut self, _: &Query) -> ControlFlow<Error> {
         self.depth -= 1;
         ControlFlow::Continue(())
     }
 
-    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<String> {
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Error> {
         match expr {
             Expr::Identifier(name) if self.depth > 0 && find(self.merged, name).is_some() => {
-                ControlFlow::Break(name.to_string())
+                let reason = format!("{name} is of two tables: name the table of {name} in the subquery");
+                ControlFlow::Break(Error::Invalid(reason))
             }
             _ => ControlFlow::Continue(()),
         }

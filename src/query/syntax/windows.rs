@@ -9,7 +9,7 @@ use datafusion::sql::sqlparser::ast::{
     Expr, Ident, NamedWindowDefinition, NamedWindowExpr, OrderBy, Select, WindowSpec, WindowType,
 };
 
-use super::tree::{Copies, OwnExpressions, normalized};
+use super::tree::{Copies, edit_own_expressions, normalized};
 use crate::error::{Error, Result};
 
 type Named = HashMap<String, WindowSpec>;
@@ -30,8 +30,8 @@ pub fn write_out(select: &mut Select, order_by: Option<&mut OrderBy>) -> Result<
             return Err(Error::Invalid(format!("the window {name} is defined twice")));
         }
     }
-    OwnExpressions::apply(select, |expr| replace(expr, &named, &mut copies))?;
-    order_by.map_or(Ok(()), |order_by| OwnExpressions::apply(order_by, |expr| replace(expr, &named, &mut copies)))
+    edit_own_expressions(select, |expr| replace(expr, &named, &mut copies))?;
+    order_by.map_or(Ok(()), |order_by| edit_own_expressions(order_by, |expr| replace(expr, &named, &mut copies)))
 }
 
 /// The window of a name, which the statement has once more from now on.
