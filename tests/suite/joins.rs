@@ -136,8 +136,12 @@ const TOP_OF_UNIONS: [(&str, &str); 2] = [
 
 /// Bug: the cast of a derived table's key was taken for the key. Consequence: one group in several parts. Cure: see
 /// `query::syntax::casts`.
-const CASTS_OF_KEYS: [(&str, &str); 3] = [
+const CASTS_OF_KEYS: [(&str, &str); 4] = [
     ("SELECT CAST(h.hour AS DATE) AS d, sum(DISTINCT h.clicks) AS n FROM hours h GROUP BY 1", "1970-01-01,5"),
+    (
+        "SELECT CAST(h.hour AT TIME ZONE 'Europe/Berlin' AS DATE) AS d, sum(DISTINCT h.clicks) AS n FROM hours h GROUP BY 1",
+        "1970-01-01,5",
+    ),
     (
         "SELECT hour::date AS d, count(DISTINCT unique_users), sum(clicks) FROM hours GROUP BY hour::date ORDER BY hour::date",
         "1970-01-01,2,5",

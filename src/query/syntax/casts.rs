@@ -44,9 +44,14 @@ fn is_derived(table: &TableWithJoins) -> bool {
 }
 
 fn wrap(expr: &mut Expr) -> Result<()> {
-    let Expr::Cast { expr: of, .. } = expr else { return Ok(()) };
-    if matches!(**of, Expr::Identifier(_) | Expr::CompoundIdentifier(_)) {
+    // A time at a zone is planned as a cast.
+    let (Expr::Cast { expr: of, .. } | Expr::AtTimeZone { timestamp: of, .. }) = expr else { return Ok(()) };
+    if matches!(within_parentheses(of), Expr::Identifier(_) | Expr::CompoundIdentifier(_)) {
         *expr = expression(&format!("{VALUE_OF}({expr})"))?;
     }
     Ok(())
+}
+
+fn within_parentheses(expr: &Expr) -> &Expr {
+    if let Expr::Nested(inner) = expr { within_parentheses(inner) } else { expr }
 }
