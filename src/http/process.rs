@@ -1,5 +1,5 @@
-//! QueryStats of the process itself, by the names that Prometheus's own clients use, as Linux tells them. Where it tells none
-//! they are left out.
+//! Metrics of the process, under the names that Prometheus's client libraries use. Values come from
+//! Linux's `/proc`; those that are missing are left out.
 
 use std::fmt;
 use std::fs;
@@ -12,7 +12,7 @@ use rustix::process::{Resource, getrlimit};
 use crate::console;
 use crate::metrics::{family, gauge};
 
-/// The unit of times in `/proc`: what the kernel shows to programs is hundredths of a second (proc_pid_stat(5)).
+/// Unit of times in `/proc`: hundredths of a second (proc_pid_stat(5)).
 const TICKS_PER_SECOND: f64 = 100.0;
 
 #[derive(Debug)]
@@ -58,7 +58,7 @@ struct Stat {
 impl Stat {
     fn read() -> Option<Stat> {
         let text = fs::read_to_string("/proc/self/stat").ok()?;
-        // The second field, the name in parentheses, may hold spaces; the third comes after it.
+        // The second field, the name in parentheses, may contain spaces.
         let fields: Vec<&str> = text.rsplit_once(')')?.1.split_ascii_whitespace().collect();
         let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
         Some(Stat {
@@ -70,7 +70,7 @@ impl Stat {
     }
 }
 
-/// When the machine started, since the epoch.
+/// When the machine booted, in seconds since the epoch.
 fn boot_seconds() -> Option<u64> {
     number("/proc/stat", "btime ")
 }

@@ -1,6 +1,6 @@
-//! The lines that begin with a backslash or a dot: what they are called, and what they ask for.
+//! Shell commands: lines that begin with a backslash or a dot, their names and arguments.
 //!
-//! [`COMMANDS`] is the one list: the parser, the help and the completion read it.
+//! [`COMMANDS`] is the only list of them; the parser, the help and completion use it.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,13 +13,13 @@ use crate::error::{Error, Result};
 use crate::rows::RowFormat;
 use crate::text::nearest;
 
-/// What a line asks for.
+/// A parsed command.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
-    /// The tables whose names hold the text.
+    /// List the tables whose names contain the text.
     Tables(String),
     Describe(String),
-    /// The functions whose names hold the text.
+    /// List the functions whose names contain the text.
     Functions(String),
     SavedQueries,
     Run {
@@ -31,11 +31,11 @@ pub enum Command {
         file: PathBuf,
         format: RowFormat,
     },
-    /// Nothing flips the switch.
+    /// `None` toggles.
     Timing(Option<bool>),
     Expanded(Option<Expanded>),
     DisplayFormat(DisplayFormat),
-    /// No file is the terminal again.
+    /// `None` is the terminal.
     Output(Option<PathBuf>),
     Include(PathBuf),
     Edit,
@@ -47,10 +47,10 @@ pub enum Command {
     Quit,
 }
 
-/// A command as the help tells it.
+/// A command's entry in the help.
 #[derive(Debug)]
 pub struct Entry {
-    /// The first is the one of psql.
+    /// The first is psql's name.
     pub names: &'static [&'static str],
     pub args: &'static str,
     pub help: &'static str,
@@ -76,14 +76,14 @@ pub static COMMANDS: &[Entry] = &[
     entry(&["\\d", ".schema"], "[TABLE]", "list the tables, or describe one", |args| {
         Ok(optional(args)?.map_or(Command::Tables(String::new()), Command::Describe))
     }),
-    entry(&["\\dt", ".tables"], "[TEXT]", "list the tables whose names hold the text", |args| {
+    entry(&["\\dt", ".tables"], "[TEXT]", "list the tables whose names contain the text", |args| {
         Ok(Command::Tables(optional(args)?.unwrap_or_default()))
     }),
-    entry(&["\\df", ".functions"], "[TEXT]", "list the functions whose names hold the text", |args| {
+    entry(&["\\df", ".functions"], "[TEXT]", "list the functions whose names contain the text", |args| {
         Ok(Command::Functions(optional(args)?.unwrap_or_default()))
     }),
-    entry(&["\\l", ".queries"], "", "list the library of queries", |args| none(args, Command::SavedQueries)),
-    entry(&["\\run", ".run"], "NAME [PARAM=VALUE …]", "run a query of the library", run),
+    entry(&["\\l", ".queries"], "", "list the saved queries", |args| none(args, Command::SavedQueries)),
+    entry(&["\\run", ".run"], "NAME [PARAM=VALUE …]", "run a saved query", run),
     entry(
         &["\\copy", ".copy"],
         "(QUERY)|TABLE to 'FILE'",
@@ -111,14 +111,14 @@ pub static COMMANDS: &[Entry] = &[
         "show answers as table, expanded, csv, tsv, json, ndjson or markdown",
         |args| format(args.strip_prefix("format").map_or(args, str::trim_start)),
     ),
-    entry(&["\\x", ".expanded"], "[on|off|auto]", "one block a row instead of one line", |args| {
+    entry(&["\\x", ".expanded"], "[on|off|auto]", "show each row as a block of lines", |args| {
         Ok(Command::Expanded(match optional(args)?.as_deref() {
             None => None,
             Some("auto") => Some(Expanded::Auto),
             Some(word) => Some(if switch(word)? { Expanded::On } else { Expanded::Off }),
         }))
     }),
-    entry(&["\\timing", ".timer"], "[on|off]", "tell after each statement what it cost", |args| {
+    entry(&["\\timing", ".timer"], "[on|off]", "show the cost of each statement", |args| {
         Ok(Command::Timing(optional(args)?.map(|word| switch(&word)).transpose()?))
     }),
     entry(&["\\?", "\\h", ".help", "help"], "[COMMAND]", "this list, or one command", |args| {
@@ -129,7 +129,8 @@ pub static COMMANDS: &[Entry] = &[
 
 impl Command {
     /// # Errors
-    /// [`Error::Invalid`] names the command nearest to an unknown one, or how a known one is used.
+    /// [`Error::Invalid`] with the nearest command for an unknown one, or with the usage of a known
+    /// one.
     pub fn parse(line: &str) -> Result<Command> {
         let line = line.trim().trim_end_matches(';').trim_end();
         let (name, args) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
@@ -141,7 +142,7 @@ impl Command {
     }
 }
 
-/// The entry of a name, which may come without its backslash: `\h copy`.
+/// Finds the entry by name, with or without its backslash: `\h copy`.
 fn find(name: &str) -> Result<&'static Entry> {
     let lower = name.to_ascii_lowercase();
     let is = |known: &str| known == lower || known.strip_prefix('\\') == Some(&lower);
@@ -161,7 +162,7 @@ fn invalid(reason: impl Into<String>) -> Error {
     Error::Invalid(reason.into())
 }
 
-/// Words apart by spaces; quotes hold a word together, and a doubled quote within stands for itself.
+/// Splits arguments at spaces; quotes group words, and a doubled quote stands for itself.
 fn words(args: &str) -> Result<Vec<String>> {
     let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
     let mut chars = args.chars().peekable();
@@ -218,7 +219,7 @@ fn switch(word: &str) -> Result<bool> {
 fn format(args: &str) -> Result<Command> {
     let name = required(args, "the format")?;
     let alias = match name.to_ascii_lowercase().as_str() {
-        // What psql, DuckDB and SQLite call these.
+        // Names in psql, DuckDB and SQLite.
         "aligned" | "box" | "column" | "duckbox" => "table",
         "line" => "expanded",
         "tabs" => "tsv",
@@ -258,7 +259,8 @@ fn watch(args: &str) -> Result<Command> {
 }
 
 fn copy(args: &str) -> Result<Command> {
-    // The last ` to `: the query may have one of its own, in a string or a name, and so may a file's name in quotes.
+    // Uses the last ` to `: the query may contain one in a string or a name, and so may a file's
+    // name in quotes.
     let before_file = match args.trim_end().chars().next_back() {
         Some(quote @ ('\'' | '"')) => format!(" to {quote}"),
         _ => " to ".to_string(),

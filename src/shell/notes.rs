@@ -1,4 +1,4 @@
-//! What is said beside the answers, on standard error: what a statement cost, and what is wrong with it.
+//! Messages beside the results, on standard error: the cost of a statement, and errors.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -8,10 +8,10 @@ use crate::client::Fault;
 use crate::query::QueryStats;
 use crate::text::{bytes, span, thousands, visible};
 
-/// Characters of a statement's line that are shown around its fault.
+/// Number of characters shown of the line at fault.
 const EXCERPT: usize = 100;
 
-/// What a statement cost, in a line; the time is the shell's where nothing else is known.
+/// Formats the cost of a statement as one line; `elapsed` is used if the statistics are not known.
 pub fn receipt(rows: u64, figures: Option<&QueryStats>, elapsed: Duration) -> String {
     let mut text = format!("{} {} · ", thousands(rows), if rows == 1 { "row" } else { "rows" });
     let Some(figures) = figures else { return text + &span(elapsed) };
@@ -28,24 +28,21 @@ pub fn receipt(rows: u64, figures: Option<&QueryStats>, elapsed: Duration) -> St
     text + &span(time)
 }
 
-/// A dim text, where there is colour.
+/// Dims a text, if colour is enabled.
 pub fn dim(text: &str, colour: bool) -> String {
-    match colour {
-        true => format!("\x1b[2m{text}\x1b[0m"),
-        false => text.to_string(),
-    }
+    if colour { format!("\x1b[2m{text}\x1b[0m") } else { text.to_string() }
 }
 
-/// Where a statement comes from.
+/// Origin of a statement.
 #[derive(Clone, Copy, Debug)]
 pub struct Origin<'a> {
     pub file: Option<&'a Path>,
-    /// The line of its text's beginning, counted from 1.
+    /// Line at which the text begins, counted from 1.
     pub line: u64,
     pub text: &'a str,
 }
 
-/// A fault with the line of the statement and a caret below the place, where that is known.
+/// Formats an error, with the statement's line and a caret below the position if it is known.
 pub fn explain(fault: &Fault, origin: Origin, colour: bool) -> String {
     let (red, plain) = if colour { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
     let mut text = format!("{red}error:{plain} {}\n", visible(&fault.error.to_string()));
@@ -62,7 +59,7 @@ pub fn explain(fault: &Fault, origin: Origin, colour: bool) -> String {
         let from = column.saturating_sub(EXCERPT / 2);
         let excerpt: String = source.chars().skip(from).take(EXCERPT).collect();
         let shown = visible(&excerpt).replace('\t', " ");
-        // What is escaped before the place moves it.
+        // Escaped characters before the position shift the caret.
         let before: String = excerpt.chars().take(column - from).collect();
         let column = visible(&before).chars().count();
         let gutter = format!("{number:>3} | ");
