@@ -57,7 +57,7 @@ impl Machine {
     }
 
     fn build(&self) -> &'static str {
-        if self.release { "release" } else { "DEBUG: these figures say nothing, build with --release" }
+        if self.release { "release" } else { "DEBUG: these results are meaningless, build with --release" }
     }
 }
 

@@ -348,8 +348,8 @@ impl Asker {
                     Ok::<_, Error>((recorder, answer.collect().await?))
                 })??;
                 let ms = ms_since(started);
-                let figures = recorder.stats();
-                let considered = Some(if figures.rollup { 0 } else { figures.files_chosen });
+                let stats = recorder.stats();
+                let considered = Some(if stats.rollup { 0 } else { stats.files_chosen });
                 let (opened, bytes, listings) =
                     (recorder.reads.files(), recorder.reads.bytes(), recorder.reads.listings());
                 Ok((ms, plain::numbers(&batches)?, Cost { considered, opened, bytes, listings }))

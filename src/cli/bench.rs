@@ -67,7 +67,7 @@ pub fn run(args: Args) -> Result<()> {
         Some(Name::Overload) => vec![Bench::Overload],
     };
     if cfg!(debug_assertions) {
-        console::tell("warning: this is a debug build; build with --release for figures that mean something");
+        console::tell("warning: this is a debug build; its results are meaningless, build with --release");
     }
     let words: Vec<String> = std::env::args().skip(1).collect();
     let options = Options {
@@ -83,7 +83,7 @@ pub fn run(args: Args) -> Result<()> {
         console::print(&format!("hourglass bench {}\n\n{}\n", bench.name(), report.text()))?;
         if let Some(out) = &options.out {
             let page = out.join(format!("{}.html", bench.name()));
-            console::tell(&format!("the report is {}", page.display()));
+            console::tell(&format!("the report is in {}", page.display()));
         }
     }
     Ok(())

@@ -41,14 +41,14 @@ Examples:
 Exit codes, as sysexits.h numbers them:
   0   done
   1   `verify` found damage, or `healthcheck` a server that is not ready
-  2   an argument that there is not, or that cannot be read
-  65  a statement or a row at fault
-  66  a store or a file that is not there, or is damaged
-  70  a fault of hourglass itself
-  74  a disk or a server that fails
+  2   an unknown or invalid argument
+  65  an invalid statement or row
+  66  a store or a file is missing or damaged
+  70  a bug in hourglass
+  74  a disk or a server failed
   75  busy: another process has the directory or the port, or a limit is reached; try again
   77  no permission
-  78  a setting at fault"
+  78  an invalid setting"
 )]
 pub struct Cli {
     #[command(subcommand)]

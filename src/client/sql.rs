@@ -48,7 +48,7 @@ pub struct Reply {
     pub schema: SchemaRef,
     /// Cost of the statement, if the result was short enough for the server to send it in headers.
     /// For longer results it is in trailers, which this client cannot read.
-    pub figures: Option<QueryStats>,
+    pub stats: Option<QueryStats>,
     batches: mpsc::Receiver<Result<RecordBatch>>,
     _line: HangUp,
 }
@@ -93,7 +93,7 @@ impl SqlClient {
     /// Runs a saved query of the server. Errors as for [`SqlClient::query`], without a position.
     pub async fn run(&self, name: &str, given: &BTreeMap<String, String>) -> Result<Reply, Fault> {
         let mut address = url::Url::parse(&self.base_url)
-            .map_err(|error| Error::Config(format!("{}: is no address: {error}", self.base_url)))?;
+            .map_err(|error| Error::Config(format!("{}: is not an address: {error}", self.base_url)))?;
         if let Ok(mut path) = address.path_segments_mut() {
             path.pop_if_empty().extend(["queries", name]);
         }
@@ -133,8 +133,8 @@ impl SqlClient {
             match response.and_then(|response| open(&url, response)) {
                 // The receiver may have been dropped.
                 Err(fault) => drop(answered.send(Err(fault))),
-                Ok((figures, reader)) => {
-                    let _ = answered.send(Ok((reader.schema(), figures)));
+                Ok((stats, reader)) => {
+                    let _ = answered.send(Ok((reader.schema(), stats)));
                     for batch in reader {
                         if sender.blocking_send(batch.map_err(|error| cut_off(&url, error))).is_err() {
                             return;
@@ -144,8 +144,8 @@ impl SqlClient {
             }
         });
         let head: Head = head.await.map_err(|_| Error::Closed)?;
-        let (schema, figures) = head?;
-        Ok(Reply { schema, figures, batches, _line: line })
+        let (schema, stats) = head?;
+        Ok(Reply { schema, stats, batches, _line: line })
     }
 }
 
@@ -159,9 +159,9 @@ fn open(url: &str, mut response: Response<ureq::Body>) -> Result<(Option<QuerySt
         let text = response.body_mut().read_to_string().unwrap_or_default();
         return Err(refused(url, response.status(), &text));
     }
-    let figures = figures(response.headers());
+    let stats = stats(response.headers());
     let reader = StreamReader::try_new_buffered(response.into_body().into_reader(), None);
-    Ok((figures, reader.map_err(|error| cut_off(url, error))?))
+    Ok((stats, reader.map_err(|error| cut_off(url, error))?))
 }
 
 /// Maps an unsuccessful response to an error, with the position if the problem has one.
@@ -186,11 +186,11 @@ fn failed(url: &str, source: std::io::Error) -> Error {
 }
 
 fn cut_off(url: &str, error: arrow::error::ArrowError) -> Error {
-    failed(url, std::io::Error::other(format!("the answer was cut off: {error}")))
+    failed(url, std::io::Error::other(format!("the result was truncated: {error}")))
 }
 
 /// Parses the cost from the response headers, if present.
-fn figures(headers: &HeaderMap) -> Option<QueryStats> {
+fn stats(headers: &HeaderMap) -> Option<QueryStats> {
     let item = |header: &str, key: &str| {
         let value = headers.get(header)?.to_str().ok()?;
         value.split([',', ';']).find_map(|item| item.trim().strip_prefix(key)?.strip_prefix('='))?.parse::<f64>().ok()
@@ -234,12 +234,12 @@ mod tests {
         ] {
             headers.insert(name, HeaderValue::from_static(value));
         }
-        assert_eq!(figures(&headers), None, "a time is missing");
+        assert_eq!(stats(&headers), None, "a time is missing");
         headers.insert("server-timing", HeaderValue::from_static("plan;dur=1.250, run;dur=0.500"));
-        let figures = figures(&headers).unwrap();
-        assert_eq!((figures.partitions, figures.partitions_read, figures.files_chosen), (10, 3, 3));
-        assert_eq!((figures.files_read, figures.bytes_read, figures.rollup), (2, 41_234, true));
-        assert_eq!((figures.planning_ms, figures.running_ms), (1.25, 0.5));
+        let stats = stats(&headers).unwrap();
+        assert_eq!((stats.partitions, stats.partitions_read, stats.files_chosen), (10, 3, 3));
+        assert_eq!((stats.files_read, stats.bytes_read, stats.rollup), (2, 41_234, true));
+        assert_eq!((stats.planning_ms, stats.running_ms), (1.25, 0.5));
     }
 
     #[test]

@@ -37,11 +37,11 @@ pub enum Error {
     Poisoned(String),
 
     /// Operator: an engine thread has died, which is a bug of ours; restart the process.
-    #[error("{0}; nothing more is stored, and the process ends: start it again")]
+    #[error("{0}; no more events are stored, and the process ends: restart it")]
     Died(String),
 
     /// Caller: an idempotency key was used for two different requests.
-    #[error("the idempotency key came before with other content; nothing was stored")]
+    #[error("the idempotency key was used before with other content; nothing was stored")]
     KeyReused,
 
     /// Operator: data on disk is not what was written; repair or restore it.
@@ -88,7 +88,7 @@ pub enum Error {
     Config(String),
 
     /// Us: a statement made the query engine panic; the log has the location.
-    #[error("the query engine failed on this statement; that is a fault of ours, and the server goes on")]
+    #[error("the query engine failed on this statement; this is a bug in hourglass, and the server keeps running")]
     Panicked,
 
     /// The engine has been closed.
@@ -137,13 +137,13 @@ impl fmt::Display for Limit {
             Limit::Queue => "the queue before the write-ahead log is full",
             Limit::Memory => "memory is full and cannot be flushed yet",
             Limit::Disk => "the disk is full",
-            Limit::OpenFiles => "as many files are open as may",
-            Limit::ReadOnly => "the data directory cannot be written to",
-            Limit::Keys => "as many idempotency keys are remembered as may (idempotency_max_keys)",
-            Limit::Queries => "as many queries run as may",
-            Limit::Batches => "as many batches as fit are being read",
-            Limit::Connections => "as many connections are open as may (max_connections)",
-            Limit::Server => "the server stays busy",
+            Limit::OpenFiles => "too many files are open",
+            Limit::ReadOnly => "the data directory is not writable",
+            Limit::Keys => "too many idempotency keys are remembered (idempotency_max_keys)",
+            Limit::Queries => "too many queries are running",
+            Limit::Batches => "too many batches are being read",
+            Limit::Connections => "too many connections are open (max_connections)",
+            Limit::Server => "the server is still busy",
         })
     }
 }

@@ -44,6 +44,6 @@ fn unread(error: &(dyn std::error::Error + Send + Sync + 'static), limit: usize)
     if error.is::<LengthLimitError>() {
         Problem::body_too_large(limit)
     } else {
-        Problem::invalid("the body ended before its end")
+        Problem::invalid("the body is incomplete")
     }
 }

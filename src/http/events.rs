@@ -71,7 +71,7 @@ fn format(headers: &HeaderMap) -> Result<(InputFormat, Options), Problem> {
     let named = headers.get(CONTENT_TYPE).and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
     let named = named.unwrap_or_default();
     let format = InputFormat::from_content_type(named).ok_or_else(|| {
-        let detail = format!("the content types taken here are {FORMATS}");
+        let detail = format!("the supported content types are {FORMATS}");
         Problem::unsupported(detail, ACCEPT_POST, FORMATS)
     })?;
     Ok((format, Options::from_content_type(named).map_err(Problem::invalid)?))
@@ -80,7 +80,7 @@ fn format(headers: &HeaderMap) -> Result<(InputFormat, Options), Problem> {
 fn encoding(headers: &HeaderMap) -> Result<Encoding, Problem> {
     let named = headers.get(CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("not text"));
     Encoding::from_header(named).ok_or_else(|| {
-        let detail = format!("the content encodings taken here are {ENCODINGS}");
+        let detail = format!("the supported content encodings are {ENCODINGS}");
         Problem::unsupported(detail, ACCEPT_ENCODING, ENCODINGS)
     })
 }

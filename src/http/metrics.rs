@@ -74,13 +74,13 @@ impl Metrics {
         let suspicious_timestamps = Counter::default();
         registry.register(
             "hourglass_suspicious_timestamps",
-            "Events stored in January 1970 that would be of these days if their timestamps counted seconds",
+            "Events stored in January 1970 whose timestamps would be current if read as seconds",
             suspicious_timestamps.clone(),
         );
         engine.register(&mut registry);
         query.register(&mut registry);
         let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-        registry.register("hourglass_build", "The version that runs", version);
+        registry.register("hourglass_build", "The version of the server", version);
         registry.register_collector(Box::new(Process));
         Metrics { requests, rejections, suspicious_timestamps, registry: Arc::new(registry) }
     }
@@ -164,7 +164,7 @@ impl Collector for Requests {
             }
         }
         let (name, help) =
-            ("hourglass_http_request_duration_seconds", "Time from a request's head to its answer's head");
+            ("hourglass_http_request_duration_seconds", "Time from a request's head to the response's head");
         let mut durations = family(&mut encoder, name, help, MetricType::Histogram)?;
         for (labels, series) in self.asked() {
             series.duration.encode(durations.encode_family(&labels)?)?;

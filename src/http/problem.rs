@@ -35,25 +35,25 @@ mod kind {
     }
 
     kinds! {
-        INVALID_PARAMETER: 400 "invalid-parameter" "A parameter cannot be used";
-        INVALID_REQUEST: 400 "invalid-request" "The request is not valid";
+        INVALID_PARAMETER: 400 "invalid-parameter" "A parameter is invalid";
+        INVALID_REQUEST: 400 "invalid-request" "The request is invalid";
         INVALID_QUERY: 400 "invalid-query" "The statement cannot be run";
-        INVALID_ROW: 400 "invalid-row" "A row of the body cannot be stored";
+        INVALID_ROW: 400 "invalid-row" "A row of the body is invalid";
         NOT_FOUND: 404 "not-found" "There is nothing at this path";
         METHOD_NOT_ALLOWED: 405 "method-not-allowed" "The path does not take this method";
-        NOT_ACCEPTABLE: 406 "not-acceptable" "There is no answer in this format";
+        NOT_ACCEPTABLE: 406 "not-acceptable" "The format is not available";
         BODY_TOO_SLOW: 408 "body-too-slow" "The body did not arrive in time";
         BODY_TOO_LARGE: 413 "body-too-large" "The body is too large";
-        URI_TOO_LONG: 414 "uri-too-long" "The target is too long";
-        UNSUPPORTED_BODY: 415 "unsupported-body" "The body is in no format known here";
-        TOO_HEAVY: 422 "too-heavy" "The statement takes more than one may";
-        KEY_REUSED: 422 "idempotency-key-reused" "The idempotency key is already used";
-        CALLER_GONE: 499 "caller-gone" "The caller has gone";
+        URI_TOO_LONG: 414 "uri-too-long" "The request target is too long";
+        UNSUPPORTED_BODY: 415 "unsupported-body" "The format of the body is not supported";
+        TOO_HEAVY: 422 "too-heavy" "The statement exceeds a limit";
+        KEY_REUSED: 422 "idempotency-key-reused" "The idempotency key was used for another request";
+        CALLER_GONE: 499 "caller-gone" "The client closed the connection";
         INTERNAL: 500 "internal" "The server failed";
         STATEMENT_FAILED: 500 "statement-failed" "The query engine failed on the statement";
         DAMAGED_STORE: 500 "damaged-store" "A data file is missing or damaged";
-        BUSY: 503 "busy" "Too much at once";
-        UNAVAILABLE: 503 "unavailable" "Not in service";
+        BUSY: 503 "busy" "The server is busy";
+        UNAVAILABLE: 503 "unavailable" "The server is not available";
     }
 }
 
@@ -115,17 +115,17 @@ impl Problem {
 
     /// `allowed` is the value of the `Allow` header.
     pub fn method_not_allowed(allowed: &'static str) -> Problem {
-        let detail = format!("the methods allowed here are {allowed}");
+        let detail = format!("the allowed methods are {allowed}");
         Problem::new(&kind::METHOD_NOT_ALLOWED, detail).with_header("allow", allowed)
     }
 
     pub fn body_too_large(limit: usize) -> Problem {
-        let detail = format!("a body may have {limit} bytes, before and after decompression; send it in parts");
+        let detail = format!("a body may have at most {limit} bytes, before and after decompression; split it");
         Problem::new(&kind::BODY_TOO_LARGE, detail)
     }
 
     pub fn uri_too_long(limit: usize) -> Problem {
-        Problem::new(&kind::URI_TOO_LONG, format!("the path and query string may have {limit} bytes"))
+        Problem::new(&kind::URI_TOO_LONG, format!("the path with its query string may have at most {limit} bytes"))
     }
 
     pub fn body_too_slow() -> Problem {
@@ -141,7 +141,7 @@ impl Problem {
     /// For the log and the metrics, which must not count it as a server error; no client reads it.
     /// The status is nginx's.
     pub fn caller_gone() -> Problem {
-        Problem::new(&kind::CALLER_GONE, "the connection was closed before the answer was there")
+        Problem::new(&kind::CALLER_GONE, "the connection was closed before the response was ready")
     }
 
     /// A limit was reached and nothing was stored; the client should retry.
@@ -258,7 +258,7 @@ mod tests {
     fn a_rejection_names_its_parameter() {
         let problem = Problem::from(Rejection::new("user", "is missing"));
         let expected = concat!(
-            r#"{"type":"urn:hourglass:problem:invalid-parameter","title":"A parameter cannot be used","#,
+            r#"{"type":"urn:hourglass:problem:invalid-parameter","title":"A parameter is invalid","#,
             r#""status":400,"detail":"user: is missing","parameter":"user"}"#
         );
         assert_eq!(json(&problem), expected);

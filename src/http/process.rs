@@ -25,12 +25,17 @@ impl Collector for Process {
             let (name, help) = ("process_cpu_seconds", "Processor time, user and system");
             let mut cpu = family(encoder, name, help, MetricType::Counter)?;
             cpu.encode_counter::<NoLabelSet, _, u64>(&stat.cpu_seconds, None)?;
-            gauge(encoder, "process_start_time_seconds", "When it started, since the epoch", stat.start_seconds)?;
+            gauge(
+                encoder,
+                "process_start_time_seconds",
+                "Start time of the process, since the epoch",
+                stat.start_seconds,
+            )?;
             gauge(encoder, "process_threads", "Threads", stat.threads)?;
             gauge(encoder, "process_virtual_memory_bytes", "Address space", stat.virtual_bytes)?;
         }
         if let Some(bytes) = resident_bytes() {
-            gauge(encoder, "process_resident_memory_bytes", "Memory held", bytes)?;
+            gauge(encoder, "process_resident_memory_bytes", "Resident memory", bytes)?;
         }
         if let Ok(open) = fs::read_dir("/proc/self/fd") {
             gauge(encoder, "process_open_fds", "Open file descriptors", open.count() as u64)?;
@@ -38,7 +43,7 @@ impl Collector for Process {
         let mut lost = family(
             encoder,
             "hourglass_log_lines_lost",
-            "Lines of the log that could not be written, or that nobody read",
+            "Log lines lost because they could not be written or were not read",
             MetricType::Counter,
         )?;
         lost.encode_counter::<NoLabelSet, _, u64>(&console::lost(), None)?;

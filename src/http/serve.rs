@@ -69,15 +69,15 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, mut stop: Stop) {
     tracing::info!(connections = connections.count(), "stopping: requests in flight may finish");
     tokio::select! {
         () = connections.shutdown() => {}
-        () = tokio::time::sleep(app.options.shutdown_timeout) => tracing::warn!("requests in flight did not finish in time"),
-        () = stop.recv() => tracing::warn!("told to stop again: requests in flight are cut off"),
+        () = tokio::time::sleep(app.options.shutdown_timeout) => tracing::warn!("requests in flight did not finish within shutdown_timeout"),
+        () = stop.recv() => tracing::warn!("second signal to stop: requests in flight are aborted"),
     }
 }
 
 /// Waits until an engine thread has died, and then until pending requests have been answered.
 async fn death(app: &App) {
     let why = app.engine.wait_for_death().await;
-    tracing::error!(%why, "the engine has died, and the process ends");
+    tracing::error!(%why, "an engine thread has died; the process ends");
     tokio::time::sleep(LAST_WORDS).await;
 }
 
@@ -134,7 +134,7 @@ fn connect(
     // Responses are small and complete; Nagle's algorithm would delay the second of two until the
     // first is acknowledged.
     if let Err(cause) = stream.set_nodelay(true) {
-        tracing::debug!(%cause, "a connection ended before it began");
+        tracing::debug!(%cause, "a connection was closed before it was served");
         return;
     }
     let (app, connection) = (Arc::clone(app), Connection::new(stream));
@@ -156,7 +156,7 @@ fn connect(
                 let _ = tokio::time::timeout(LINGER, lingering.linger()).await;
             }
             // Also owned by the stream, the service and this task.
-            () = watched.idle(timeout, 3) => tracing::debug!("a connection without a whole request in time is closed"),
+            () = watched.idle(timeout, 3) => tracing::debug!("closing a connection that sent no complete request in time"),
         }
     });
 }
@@ -184,7 +184,7 @@ async fn accept_failed(error: std::io::Error, trouble: &Recurring, app: &App) {
     use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     if !matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
         if trouble.is_due(app.engine.clock().now_us()) {
-            tracing::error!(cause = %error, "connections cannot be accepted, and this is said once a minute");
+            tracing::error!(cause = %error, "connections cannot be accepted (logged at most once a minute)");
         }
         tokio::time::sleep(ACCEPT_BACKOFF).await;
     }

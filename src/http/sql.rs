@@ -74,7 +74,7 @@ pub async fn respond(app: &App, request: Request<Body>, connection: &Arc<Connect
             let mut pairs = params::pairs(url_query)?;
             pairs.remove(params::FORMAT);
             let query =
-                pairs.remove("q").ok_or_else(|| Problem::invalid("q: is missing; it is the statement to run"))?;
+                pairs.remove("q").ok_or_else(|| Problem::invalid("q: is missing; it must be the statement to run"))?;
             let named = pairs.into_iter().map(|(name, value)| (name, value.into()));
             let params = serde_json::Value::Object(named.collect());
             Question { params, ..Question::from(query) }
@@ -131,7 +131,7 @@ fn question(headers: &HeaderMap, body: Bytes) -> Result<Question, Problem> {
             let query = String::from_utf8(body.into()).map_err(|_| Problem::invalid("the body is not UTF-8"))?;
             Ok(Question::from(query))
         }
-        _ => Err(Problem::unsupported(format!("the content types taken here are {BODIES}"), "accept-post", BODIES)),
+        _ => Err(Problem::unsupported(format!("the supported content types are {BODIES}"), "accept-post", BODIES)),
     }
 }
 
@@ -168,7 +168,7 @@ fn format(headers: &HeaderMap, url_query: &str, in_body: Option<&str>) -> Result
     let Some(name) = in_url.as_deref().or(in_body) else { return accepted(headers) };
     RowFormat::of_name(name).ok_or_else(|| {
         let known = RowFormat::ALL.map(RowFormat::name).join(", ");
-        Problem::from(Rejection::new(params::FORMAT, format!("{name:?} is none; the formats are {known}")))
+        Problem::from(Rejection::new(params::FORMAT, format!("{name:?} is not a format; the formats are {known}")))
     })
 }
 
@@ -184,7 +184,7 @@ fn accepted(headers: &HeaderMap) -> Result<RowFormat, Problem> {
     let most = wished.max_by(|(one, _), (other, _)| one.partial_cmp(other).unwrap_or(Ordering::Equal));
     most.map(|(_, format)| format).ok_or_else(|| {
         let known = RowFormat::ALL.map(RowFormat::media_type).join(", ");
-        Problem::not_acceptable(format!("the formats answered here are {known}"))
+        Problem::not_acceptable(format!("the available formats are {known}"))
     })
 }
 
@@ -233,11 +233,11 @@ async fn rows(
     let mut writing = Writing { answer, buffer, writer: Some(writer) };
     writing.fill(HELD_BYTES).await?;
     let first = writing.buffer.take();
-    let figures = writing.answer.recorder.stats();
+    let stats = writing.answer.recorder.stats();
     let mut response = match writing.writer {
         None => {
             let mut response = Response::new(Body::from(first));
-            response.headers_mut().extend(receipt(&figures));
+            response.headers_mut().extend(receipt(&stats));
             response
         }
         Some(_) => {
@@ -273,7 +273,7 @@ fn parts(
         let mut next = Ok(Frame::data(first.into()));
         loop {
             if let Err(error) = &next {
-                tracing::debug!(%error, "an answer was cut off");
+                tracing::debug!(%error, "a result was truncated");
             }
             let is_last = !is_part(&next);
             let sent = tokio::time::timeout(timeout, sender.send(next)).await;
@@ -303,15 +303,15 @@ const RECEIPT: [&str; 5] =
 
 /// Formats the cost: dictionaries as structured fields (RFC 9651), times as Server-Timing (W3C), in
 /// milliseconds.
-fn receipt(figures: &QueryStats) -> impl Iterator<Item = (HeaderName, HeaderValue)> + use<> {
-    let pruned = figures.partitions.saturating_sub(figures.partitions_read);
-    let files_pruned = figures.files.saturating_sub(figures.files_chosen);
+fn receipt(stats: &QueryStats) -> impl Iterator<Item = (HeaderName, HeaderValue)> + use<> {
+    let pruned = stats.partitions.saturating_sub(stats.partitions_read);
+    let files_pruned = stats.files.saturating_sub(stats.files_chosen);
     let values = [
-        format!("considered={}, pruned={pruned}, read={}", figures.partitions, figures.partitions_read),
-        format!("considered={}, pruned={files_pruned}, read={}", figures.files, figures.files_read),
-        figures.bytes_read.to_string(),
-        if figures.rollup { "?1" } else { "?0" }.to_string(),
-        format!("plan;dur={:.3}, run;dur={:.3}", figures.planning_ms, figures.running_ms),
+        format!("considered={}, pruned={pruned}, read={}", stats.partitions, stats.partitions_read),
+        format!("considered={}, pruned={files_pruned}, read={}", stats.files, stats.files_read),
+        stats.bytes_read.to_string(),
+        if stats.rollup { "?1" } else { "?0" }.to_string(),
+        format!("plan;dur={:.3}, run;dur={:.3}", stats.planning_ms, stats.running_ms),
     ];
     let header = |(name, value): (&'static str, String)| {
         (HeaderName::from_static(name), HeaderValue::from_str(&value).expect("digits and names"))

@@ -87,13 +87,13 @@ pub static COMMANDS: &[Entry] = &[
     entry(
         &["\\copy", ".copy"],
         "(QUERY)|TABLE to 'FILE'",
-        "write an answer to a file: .parquet, .csv, .tsv, .json, .ndjson or .arrows",
+        "write a result to a file: .parquet, .csv, .tsv, .json, .ndjson or .arrows",
         copy,
     ),
     entry(
         &["\\watch", ".watch"],
         "[SECONDS] [c=TIMES]",
-        "repeat the last statement, every 2 seconds unless told",
+        "repeat the last statement, by default every 2 seconds",
         watch,
     ),
     entry(&["\\e", ".edit"], "", "edit the last statement in $VISUAL or $EDITOR and run it", |args| {
@@ -102,13 +102,13 @@ pub static COMMANDS: &[Entry] = &[
     entry(&["\\i", ".read"], "FILE", "run the statements of a file", |args| {
         Ok(Command::Include(required(args, "the file to read")?.into()))
     }),
-    entry(&["\\o", ".output"], "[FILE]", "send answers to a file, or back to the terminal", |args| {
+    entry(&["\\o", ".output"], "[FILE]", "write results to a file, or to the terminal again", |args| {
         Ok(Command::Output(optional(args)?.map(PathBuf::from)))
     }),
     entry(
         &["\\pset", ".mode"],
         "format NAME",
-        "show answers as table, expanded, csv, tsv, json, ndjson or markdown",
+        "show results as table, expanded, csv, tsv, json, ndjson or markdown",
         |args| format(args.strip_prefix("format").map_or(args, str::trim_start)),
     ),
     entry(&["\\x", ".expanded"], "[on|off|auto]", "show each row as a block of lines", |args| {
@@ -121,10 +121,10 @@ pub static COMMANDS: &[Entry] = &[
     entry(&["\\timing", ".timer"], "[on|off]", "show the cost of each statement", |args| {
         Ok(Command::Timing(optional(args)?.map(|word| switch(&word)).transpose()?))
     }),
-    entry(&["\\?", "\\h", ".help", "help"], "[COMMAND]", "this list, or one command", |args| {
+    entry(&["\\?", "\\h", ".help", "help"], "[COMMAND]", "show this list, or one command", |args| {
         Ok(Command::Help(optional(args)?.map(|name| find(&name)).transpose()?))
     }),
-    entry(&["\\q", ".quit", ".exit", "quit", "exit"], "", "leave; so does Ctrl-D", |args| none(args, Command::Quit)),
+    entry(&["\\q", ".quit", ".exit", "quit", "exit"], "", "exit; so does Ctrl-D", |args| none(args, Command::Quit)),
 ];
 
 impl Command {
@@ -181,7 +181,7 @@ fn words(args: &str) -> Result<Vec<String>> {
         }
     }
     match quote {
-        Some(quote) => Err(invalid(format!("the quote {quote} has no end"))),
+        Some(quote) => Err(invalid(format!("the quote {quote} is not closed"))),
         None => {
             words.extend(word);
             Ok(words)
@@ -193,7 +193,7 @@ fn optional(args: &str) -> Result<Option<String>> {
     let mut words = words(args)?;
     match words.len() {
         0 | 1 => Ok(words.pop()),
-        _ => Err(invalid(format!("{:?} is one word too many", words[1]))),
+        _ => Err(invalid(format!("unexpected argument {:?}", words[1]))),
     }
 }
 
@@ -204,7 +204,7 @@ fn required(args: &str, what: &str) -> Result<String> {
 fn none(args: &str, command: Command) -> Result<Command> {
     match args {
         "" => Ok(command),
-        _ => Err(invalid("it takes nothing more")),
+        _ => Err(invalid("it takes no further argument")),
     }
 }
 
@@ -239,7 +239,7 @@ fn run(args: &str) -> Result<Command> {
     let name = words.next().ok_or_else(|| invalid("the name is missing; \\l lists the library"))?;
     let given = words.map(|word| match word.split_once('=') {
         Some((name, value)) => Ok((name.trim_start_matches('$').to_string(), value.to_string())),
-        None => Err(invalid(format!("{word:?} is no parameter"))),
+        None => Err(invalid(format!("{word:?} is not of the form PARAM=VALUE"))),
     });
     Ok(Command::Run { name, given: given.collect::<Result<_>>()? })
 }
@@ -248,10 +248,12 @@ fn watch(args: &str) -> Result<Command> {
     let (mut every, mut times) = (Duration::from_secs(2), None);
     for word in words(args)? {
         match word.strip_prefix("c=") {
-            Some(count) => times = Some(count.parse().map_err(|_| invalid(format!("{count} is no number of times")))?),
+            Some(count) => {
+                times = Some(count.parse().map_err(|_| invalid(format!("{count} is not a number of repetitions")))?)
+            }
             None => {
                 let seconds = word.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-                every = seconds.ok_or_else(|| invalid(format!("{word} is no number of seconds")))?;
+                every = seconds.ok_or_else(|| invalid(format!("{word} is not a number of seconds")))?;
             }
         }
     }
@@ -265,7 +267,7 @@ fn copy(args: &str) -> Result<Command> {
         Some(quote @ ('\'' | '"')) => format!(" to {quote}"),
         _ => " to ".to_string(),
     };
-    let at = args.to_ascii_lowercase().rfind(&before_file).ok_or_else(|| invalid("it has no `to`"))?;
+    let at = args.to_ascii_lowercase().rfind(&before_file).ok_or_else(|| invalid("`to` is missing"))?;
     let (from, file) = (args[..at].trim(), required(&args[at + 4..], "the file")?);
     let query = match from.strip_prefix('(').and_then(|query| query.strip_suffix(')')) {
         Some(query) => query.trim().trim_end_matches(';').to_string(),
@@ -275,7 +277,7 @@ fn copy(args: &str) -> Result<Command> {
     let file = PathBuf::from(file);
     let extension = file.extension().unwrap_or_default().to_string_lossy();
     let format = RowFormat::of_extension(&extension)
-        .ok_or_else(|| invalid(format!("{}: its extension names no format", file.display())))?;
+        .ok_or_else(|| invalid(format!("{}: the extension names no known format", file.display())))?;
     Ok(Command::Copy { query, file, format })
 }
 
@@ -312,8 +314,10 @@ mod tests {
         assert_eq!(parse("\\copy (select ' to ' from events) TO 'a b.csv'"), expected);
         assert_eq!(parse("\\copy hours to 'a to b.csv'"), copy("SELECT * FROM hours", "a to b.csv", RowFormat::Csv));
         assert_eq!(parse("\\copy hours to h.parquet"), copy("SELECT * FROM hours", "h.parquet", RowFormat::Parquet));
-        assert!(refused("\\copy hours to h.xls").contains("h.xls: its extension names no format; \\copy is used as"));
-        assert!(refused("\\copy hours").contains("it has no `to`"));
+        assert!(
+            refused("\\copy hours to h.xls").contains("h.xls: the extension names no known format; \\copy is used as")
+        );
+        assert!(refused("\\copy hours").contains("`to` is missing"));
     }
 
     #[test]
@@ -321,7 +325,7 @@ mod tests {
         let watch = |every, times| Command::Watch { every: Duration::from_millis(every), times };
         assert_eq!(parse("\\watch"), watch(2_000, None));
         assert_eq!(parse("\\watch 0.5 c=3"), watch(500, Some(3)));
-        assert!(refused("\\watch -1").starts_with("-1 is no number of seconds"));
+        assert!(refused("\\watch -1").starts_with("-1 is not a number of seconds"));
     }
 
     #[test]
@@ -332,7 +336,7 @@ mod tests {
             parse("\\run top_users start=2020-01-01 $limit=3"),
             Command::Run { name: "top_users".into(), given }
         );
-        assert!(refused("\\run top_users 3").starts_with("\"3\" is no parameter"));
+        assert!(refused("\\run top_users 3").starts_with("\"3\" is not of the form PARAM=VALUE"));
     }
 
     #[test]
@@ -341,6 +345,6 @@ mod tests {
         assert_eq!(refused(".table"), "there is no command .table; did you mean .tables? \\? lists all");
         assert!(refused("\\pset format cvs").contains("there is no format cvs; did you mean csv?"));
         assert_eq!(refused("\\timing maybe"), "maybe is neither on nor off; \\timing is used as: \\timing [on|off]");
-        assert_eq!(refused("\\o 'a"), "the quote ' has no end; \\o is used as: \\o [FILE]");
+        assert_eq!(refused("\\o 'a"), "the quote ' is not closed; \\o is used as: \\o [FILE]");
     }
 }

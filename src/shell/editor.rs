@@ -53,14 +53,14 @@ pub fn interact(shell: &mut Shell) -> Result<()> {
 }
 
 fn greet(shell: &mut Shell) -> Result<()> {
-    let (rows, figures) = shell.texts("SELECT count(*) FROM events").map_err(|fault| fault.error)?;
+    let (rows, stats) = shell.texts("SELECT count(*) FROM events").map_err(|fault| fault.error)?;
     let events =
         rows.into_iter().flatten().flatten().next().and_then(|count| count.parse().ok()).map_or("?".into(), thousands);
-    let partitions = figures.map_or("?".into(), |figures| thousands(figures.partitions));
+    let partitions = stats.map_or("?".into(), |stats| thousands(stats.partitions));
     let name = visible(&shell.target().name()).into_owned();
     let version = env!("CARGO_PKG_VERSION");
     console::announce(&format!("hourglass {version} · {name} · {events} events in {partitions} partitions"));
-    let hint = "A statement ends with a semicolon; \\? lists the commands, Tab completes, Ctrl-D leaves.";
+    let hint = "A statement ends with a semicolon; \\? lists the commands, Tab completes, Ctrl-D exits.";
     console::announce(&dim(hint, shell.has_colour()));
     Ok(())
 }

@@ -249,7 +249,7 @@ impl Shell {
         let Shell { target, runtime, interrupts, output, format, .. } = self;
         target.refresh()?;
         let started = Instant::now();
-        let (rows, figures) = runtime.block_on(async {
+        let (rows, stats) = runtime.block_on(async {
             let mut waiting = Waiting::new(interrupts.as_mut(), started).await;
             let mut rows = waiting.on(target.ask(question)).await??;
             // The result of `SET` has no columns.
@@ -259,16 +259,16 @@ impl Shell {
             }
             let renderer = Renderer::new(*format, rows.schema(), layout)?;
             let count = pour(&mut waiting, &mut rows, renderer, output).await?;
-            Ok((count, Some(rows.figures())))
+            Ok((count, Some(rows.stats())))
         })?;
-        if let Some(figures) = figures.filter(|_| self.timing) {
-            self.tell_cost(rows, figures, started);
+        if let Some(stats) = stats.filter(|_| self.timing) {
+            self.tell_cost(rows, stats, started);
         }
         Ok(())
     }
 
-    fn tell_cost(&self, rows: u64, figures: Option<QueryStats>, started: Instant) {
-        console::tell(&dim(&receipt(rows, figures.as_ref(), started.elapsed()), self.has_colour()));
+    fn tell_cost(&self, rows: u64, stats: Option<QueryStats>, started: Instant) {
+        console::tell(&dim(&receipt(rows, stats.as_ref(), started.elapsed()), self.has_colour()));
     }
 
     /// Returns the rows of an internal query, as text.
@@ -282,7 +282,7 @@ impl Shell {
             while let Some(batch) = waiting.on(rows.next()).await?.transpose()? {
                 texts.extend(cells(&batch, batch.num_rows())?);
             }
-            Ok((texts, rows.figures()))
+            Ok((texts, rows.stats()))
         })
     }
 
@@ -345,14 +345,14 @@ impl Shell {
             let mut rows = waiting.on(target.ask(Question::Sql(query))).await??;
             let renderer = Renderer::rows(format, rows.schema())?;
             let count = pour(&mut waiting, &mut rows, renderer, &mut file).await?;
-            Ok::<_, Fault>((count, rows.figures()))
+            Ok::<_, Fault>((count, rows.stats()))
         });
-        let (count, figures) = copied.inspect_err(|_| drop(fs::remove_file(&part)))?;
+        let (count, stats) = copied.inspect_err(|_| drop(fs::remove_file(&part)))?;
         fs::rename(&part, path).map_err(Error::io(path, "rename the copy"))?;
         let size = fs::metadata(path).map_err(Error::io(path, "read"))?.len();
         self.note(&format!("{} rows in {}, {}", thousands(count), path.display(), bytes(size)));
         if self.timing {
-            self.tell_cost(count, figures, started);
+            self.tell_cost(count, stats, started);
         }
         Ok(())
     }
@@ -362,13 +362,15 @@ impl Shell {
             Some(path) => Output::create(path)?,
             None => Output::terminal(),
         };
-        self.note(&path.map_or("answers come here".into(), |path| format!("answers go to {}", path.display())));
+        self.note(
+            &path.map_or("results are shown here".into(), |path| format!("results are written to {}", path.display())),
+        );
         Ok(())
     }
 
     fn include(&mut self, path: &Path, origin: Origin) -> Result<Flow, Failed> {
         if self.depth == MAX_DEPTH {
-            let reason = format!("{}: files read each other {MAX_DEPTH} deep", path.display());
+            let reason = format!("{}: files are included more than {MAX_DEPTH} deep", path.display());
             return self.told(Err(Error::Invalid(reason).into()), origin);
         }
         self.depth += 1;
@@ -378,11 +380,11 @@ impl Shell {
     }
 
     fn watch(&mut self, every: Duration, times: Option<u64>, origin: Origin) -> Result<Flow, Failed> {
-        let last = self.last.clone().ok_or_else(|| Error::Invalid("there is no statement yet to repeat".into()).into());
+        let last = self.last.clone().ok_or_else(|| Error::Invalid("there is no statement to repeat yet".into()).into());
         let text = self.told(last, origin)?;
         for time in 1.. {
             let now = chrono::Local::now().format("%H:%M:%S");
-            self.note(&format!("{now}, every {every:?}; Ctrl-C ends it"));
+            self.note(&format!("{now}, every {every:?}; Ctrl-C stops"));
             self.statement(Origin { file: None, line: 1, text: &text })?;
             if times.is_some_and(|times| time >= times) || self.sleep(every) {
                 break;

@@ -65,10 +65,10 @@ impl Rows {
     }
 
     /// Cost of the statement, if known.
-    pub fn figures(&self) -> Option<QueryStats> {
+    pub fn stats(&self) -> Option<QueryStats> {
         match self {
             Rows::Here(answer) => Some(answer.recorder.stats()),
-            Rows::There(reply) => reply.figures.clone(),
+            Rows::There(reply) => reply.stats.clone(),
         }
     }
 }
