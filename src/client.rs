@@ -1,7 +1,8 @@
-//! The client of a running server's batch door: `POST /events` with an Arrow IPC stream.
+//! HTTP client for `POST /events`: sends batches as Arrow IPC streams.
 //!
-//! Only a 503 is tried again, because only it says that nothing was stored. A connection that breaks may have stored
-//! the batch, and sending it twice would count it twice; so that is an error, for the caller to judge.
+//! Only a 503 is retried, because only a 503 guarantees that nothing was stored. A broken
+//! connection may have stored the batch, and sending it again would count it twice; it is returned
+//! as an error.
 
 mod sql;
 
@@ -17,26 +18,26 @@ use crate::event::EventBatch;
 
 pub use self::sql::{Fault, Reply, SqlClient};
 
-/// How often a batch is offered to a server that stays busy.
+/// Maximum number of attempts while the server answers 503.
 const MAX_TRIES: u32 = 20;
 
-/// The wait when the server names none, and the longest that is honoured.
+/// Delay before a retry when the server sends no `Retry-After`, and the maximum that is honoured.
 const DEFAULT_RETRY: Duration = Duration::from_secs(1);
 const MAX_RETRY: Duration = Duration::from_secs(30);
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// A handle on one server. A clone shares its connections.
+/// Client of one server. Clones share its connections.
 #[derive(Clone, Debug)]
 pub struct Client {
     agent: Agent,
-    /// The address of the batch door.
+    /// URL of the batch endpoint.
     events_url: String,
 }
 
 impl Client {
-    /// A client of the server at `url`, such as `http://localhost:8080`. Connects to nothing yet.
+    /// Creates a client for the server at `url`, such as `http://localhost:8080`. Does not connect.
     pub fn new(url: &str) -> Result<Client> {
         let base = base_url(url)?;
         let agent = Agent::config_builder()
@@ -48,7 +49,7 @@ impl Client {
         Ok(Client { agent, events_url: format!("{base}/events") })
     }
 
-    /// Stores the batch, waiting while the server is busy. Blocks its thread.
+    /// Sends the batch, retrying while the server is busy. Blocks the calling thread.
     pub fn post_events(&self, events: &EventBatch) -> Result<()> {
         let body = arrow_stream(events)?;
         for _ in 0..MAX_TRIES {
@@ -72,9 +73,10 @@ impl Client {
 
     fn refused(&self, status: StatusCode, body: &str) -> Error {
         let reason = format!("{status}: {}", Problem::parse(body).text);
-        match status.is_client_error() {
-            true => Error::Invalid(format!("{}: {reason}", self.events_url)),
-            false => self.failed(std::io::Error::other(reason)),
+        if status.is_client_error() {
+            Error::Invalid(format!("{}: {reason}", self.events_url))
+        } else {
+            self.failed(std::io::Error::other(reason))
         }
     }
 
@@ -83,27 +85,29 @@ impl Client {
     }
 }
 
-/// The wait a 503 asks for, in whole seconds (RFC 9110, section 10.2.3; the form with a date is not spoken here).
+/// Delay from a 503's `Retry-After` header, in whole seconds (RFC 9110, section 10.2.3); the date
+/// form is not supported.
 fn retry_after<B>(response: &Response<B>) -> Duration {
     let value = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
     value.and_then(|value| value.trim().parse().ok()).map_or(DEFAULT_RETRY, Duration::from_secs).min(MAX_RETRY)
 }
 
-/// A server's address without a slash at its end.
+/// Validates a server's address and strips trailing slashes.
 fn base_url(url: &str) -> Result<&str> {
-    match url.starts_with("http://") || url.starts_with("https://") {
-        true => Ok(url.trim_end_matches('/')),
-        false => Err(Error::Config(format!("{url}: must begin with http:// or https://"))),
+    if url.starts_with("http://") || url.starts_with("https://") {
+        Ok(url.trim_end_matches('/'))
+    } else {
+        Err(Error::Config(format!("{url}: must begin with http:// or https://")))
     }
 }
 
-/// What a body says of a failure.
+/// Problem details parsed from an error response.
 struct Problem {
-    /// The detail or title of problem+json (RFC 9457), or the body's first line.
+    /// Detail or title of the problem+json (RFC 9457), or the first line of the body.
     text: String,
-    /// The end of the identifier of its kind.
+    /// Last component of the problem's type URN.
     kind: String,
-    /// The place in a statement.
+    /// Line of the statement at fault.
     line: Option<u64>,
     column: Option<u64>,
 }
@@ -150,7 +154,8 @@ mod tests {
         assert_eq!(Client::new("http://localhost:8080/").unwrap().events_url, "http://localhost:8080/events");
     }
 
-    /// Serves the answers in turn, and gives back the bodies it was sent.
+    /// Starts a server that gives these responses in turn; the thread returns the bodies it
+    /// received.
     fn server(answers: Vec<&'static str>) -> (String, std::thread::JoinHandle<Vec<Vec<u8>>>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());

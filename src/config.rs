@@ -1,12 +1,12 @@
-//! Every limit, path and interval, declared once.
+//! Configuration: every limit, path and interval, declared once.
 //!
-//! The table in `settings!` below is the one place a setting is declared. From it come the fields of [`Config`], the
-//! flags (`--max-body-bytes`), the environment variables (`HOURGLASS_MAX_BODY_BYTES`), the keys of the configuration
-//! file (`max_body_bytes`), the help and the listing of `hourglass config`. A flag outranks the environment, the
-//! environment outranks the file, the file outranks the default.
+//! The table in `settings!` is the only place where a setting is declared. From it come the fields
+//! of [`Config`], the flags (`--max-body-bytes`), the environment variables
+//! (`HOURGLASS_MAX_BODY_BYTES`), the keys of the configuration file (`max_body_bytes`), the help,
+//! and the listing of `hourglass config`. Precedence: flag, environment, file, default.
 //!
-//! This module reads neither the environment nor a file: both come in as arguments ([`resolve()`]), and nothing here is
-//! global. It knows the options of the layers below; none of them knows it.
+//! This module reads neither the environment nor files: both are passed to [`resolve()`]. Nothing
+//! here is global. It depends on the options of the layers below; none of them depends on it.
 
 mod flags;
 mod resolve;

@@ -1,11 +1,14 @@
-//! Console: writes to standard output and standard error, and never panics when they cannot be written.
+//! Console: writes to standard output and standard error, and never panics when they cannot be
+//! written.
 //!
-//! `println!` and `eprintln!` panic where the disk behind them is full or the reader of a pipe has gone, and a service must
-//! not end because nobody reads its log; the lints of Cargo.toml forbid them everywhere. What a command was asked for goes
-//! through [`print()`], whose failure is the command's. Everything else is best effort, through [`tell`] and [`announce`].
+//! `println!` and `eprintln!` panic when the disk is full or the reader of a pipe has gone, and a
+//! service must not end because nobody reads its log; lints in Cargo.toml forbid them everywhere. A
+//! command's own output goes through [`print()`], whose failure is the command's failure.
+//! Everything else is best effort, through [`tell`] and [`announce`].
 //!
-//! A pipe whose reader lives and does not read blocks whoever writes to it. A service calls [`in_background`] first: then a
-//! thread of its own writes, the others only queue lines, and lines past [`MAX_QUEUED_LINES`] are counted and dropped.
+//! Writing to a pipe blocks while its reader does not read. A service therefore calls
+//! [`in_background`] first: one thread writes, the others only queue lines, and lines past
+//! [`MAX_QUEUED_LINES`] are dropped and counted.
 
 use std::io::{self, ErrorKind, Write};
 use std::sync::OnceLock;
@@ -19,10 +22,10 @@ use crate::error::{Error, Result};
 /// The name of standard output in errors.
 pub const STDOUT: &str = "standard output";
 
-/// Lines that wait for the thread that writes them.
+/// Maximum number of lines queued for the writing thread.
 const MAX_QUEUED_LINES: usize = 1_024;
 
-/// How long the end of the process waits for lines that are still queued.
+/// How long process exit waits for queued lines.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,20 +36,21 @@ enum Stream {
 
 enum Job {
     Write(Stream, Vec<u8>),
-    /// Answers when everything before is written.
+    /// Replies when everything queued before it is written.
     Finish(SyncSender<()>),
 }
 
-/// The queue to the writing thread, once there is one. Global as the streams themselves are.
+/// Queue to the writing thread, once it has been started. Global, as the streams are.
 static QUEUE: OnceLock<SyncSender<Job>> = OnceLock::new();
 
-/// Lines that nobody could read: dropped because the queue was full, or refused by the stream.
+/// Number of lines lost: dropped because the queue was full, or refused by the stream.
 static LOST: AtomicU64 = AtomicU64::new(0);
 
-/// Writes what a command was asked for to standard output. A reader that has gone has read enough, as `head` has.
+/// Writes a command's output to standard output. A closed pipe counts as success: the reader, such
+/// as `head`, has seen enough.
 ///
 /// # Errors
-/// [`Error::Io`] when it cannot be written for another reason, such as a full disk.
+/// [`Error::Io`] when writing fails for another reason, such as a full disk.
 pub fn print(text: &str) -> Result<()> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -55,17 +59,17 @@ pub fn print(text: &str) -> Result<()> {
     }
 }
 
-/// Writes a line to standard error, for people or the log, as far as that is possible.
+/// Writes a line to standard error, for people or the log; failures are counted, not returned.
 pub fn tell(line: &str) {
     put(Stream::Err, line);
 }
 
-/// Writes a line to standard output that nobody need read, as far as that is possible.
+/// Writes an optional line to standard output; failures are counted, not returned.
 pub fn announce(line: &str) {
     put(Stream::Out, line);
 }
 
-/// Lines lost so far.
+/// Number of lines lost so far.
 pub fn lost() -> u64 {
     LOST.load(Ordering::Relaxed)
 }
@@ -84,7 +88,7 @@ fn enqueue(queue: &SyncSender<Job>, stream: Stream, line: Vec<u8>) {
     }
 }
 
-/// One call of the system for a whole line, so that lines of several processes do not mix.
+/// Writes a line with one system call, so that lines of several processes do not mix.
 fn write(stream: Stream, line: &[u8]) {
     let written = match stream {
         Stream::Out => io::stdout().lock().write_all(line),
@@ -95,12 +99,12 @@ fn write(stream: Stream, line: &[u8]) {
     }
 }
 
-/// Lets a thread of its own write from now on. When lines were lost and others can be written again, it first writes what
-/// `lines_lost` makes of their number.
+/// Moves writing to a background thread. After lines were lost and writing works again, it first
+/// writes the line that `lines_lost` returns for their number.
 pub fn in_background(lines_lost: fn(u64) -> String) {
     let (queue, jobs) = sync_channel(MAX_QUEUED_LINES);
     let started = thread::Builder::new().name("hourglass-log".into()).spawn(move || work(&jobs, lines_lost));
-    // Without the thread everything is written where it is said.
+    // If the thread cannot be started, lines are written by the calling thread.
     if started.is_ok() {
         let _ = QUEUE.set(queue);
     }
@@ -113,7 +117,7 @@ fn work(jobs: &Receiver<Job>, lines_lost: fn(u64) -> String) {
             Job::Write(stream, line) => {
                 let before = lost();
                 write(stream, &line);
-                // A line that was just lost says that the next one would be, too.
+                // If a line was just lost, this one would be lost too.
                 if lost() == before && before > told {
                     write(Stream::Err, format!("{}\n", lines_lost(before - told)).as_bytes());
                     told = before;
@@ -124,7 +128,7 @@ fn work(jobs: &Receiver<Job>, lines_lost: fn(u64) -> String) {
     }
 }
 
-/// Waits until what was queued is written, but not for ever: somebody may have stopped reading.
+/// Waits until queued lines are written, for at most [`LAST_LINES`].
 pub fn finish() {
     let Some(queue) = QUEUE.get() else { return };
     let deadline = Instant::now() + LAST_LINES;
@@ -140,7 +144,8 @@ pub fn finish() {
     let _ = finished.recv_timeout(deadline.saturating_duration_since(Instant::now()));
 }
 
-/// Standard error as [`io::Write`], for a library that writes whole lines. It never fails and never blocks a service.
+/// Standard error as [`io::Write`], for a library that writes whole lines. Never fails, and never
+/// blocks once [`in_background`] has been called.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Stderr;
 

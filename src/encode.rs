@@ -1,4 +1,4 @@
-//! Events on their way out of this process: record batches, Arrow streams, and the files that `generate` writes.
+//! Event output: record batches, Arrow IPC streams, and the files that `generate` writes.
 //!
 //! The inverse of [`crate::decode`]. Data files of the store are not written here.
 
@@ -17,7 +17,7 @@ use parquet::file::properties::WriterProperties;
 use crate::error::{Error, Result};
 use crate::event::{Event, EventBatch, file_schema};
 
-/// The batch with the columns of [`file_schema`], in arrival order.
+/// Converts events to a record batch with the columns of [`file_schema`], in arrival order.
 pub fn record_batch(events: &EventBatch) -> RecordBatch {
     let timestamps = TimestampMicrosecondArray::from(events.timestamps_us().to_vec()).with_timezone("UTC");
     let mut users = StringViewBuilder::with_capacity(events.len());
@@ -30,7 +30,7 @@ pub fn record_batch(events: &EventBatch) -> RecordBatch {
     RecordBatch::try_new(file_schema(), columns).expect("the columns are those of the schema")
 }
 
-/// The batch as an Arrow IPC stream, the body of a batch POST.
+/// Encodes events as an Arrow IPC stream, the body of `POST /events`.
 pub fn arrow_stream(events: &EventBatch) -> Result<Vec<u8>> {
     let batch = record_batch(events);
     let mut writer = StreamWriter::try_new(Vec::new(), batch.schema_ref())?;
@@ -38,11 +38,12 @@ pub fn arrow_stream(events: &EventBatch) -> Result<Vec<u8>> {
     Ok(writer.into_inner()?)
 }
 
-/// A file being written under a temporary name beside its own, which it takes only when it is whole and on the disk.
+/// Writer of one output file. It writes to a temporary name and renames the file once it is
+/// complete and synced.
 pub struct FileWriter {
     path: PathBuf,
     temporary: PathBuf,
-    /// Nothing once the file is finished.
+    /// `None` once the file is finished.
     rows: Option<Rows>,
 }
 
@@ -53,7 +54,7 @@ enum Rows {
 }
 
 impl FileWriter {
-    /// Opens a file whose extension, `.csv`, `.ndjson` or `.parquet`, tells its format.
+    /// Creates a file; the extension, `.csv`, `.ndjson` or `.parquet`, selects the format.
     pub fn create(path: &Path) -> Result<FileWriter> {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let temporary = path.with_file_name(format!(".{name}.partial"));
@@ -91,7 +92,7 @@ impl FileWriter {
         written.map_err(|error| failed(&self.temporary, error))
     }
 
-    /// Syncs the file, gives it its name, and syncs the directory that holds the name.
+    /// Syncs the file, renames it, and syncs its directory.
     pub fn finish(mut self) -> Result<()> {
         let file = match self.rows.take().expect("finish consumes the writer") {
             Rows::Csv(rows) => rows.into_inner().map_err(|error| error.into_error()).and_then(flushed),
@@ -124,7 +125,7 @@ fn failed(path: &Path, error: impl Into<std::io::Error>) -> Error {
     Error::io(path, "write")(error.into())
 }
 
-/// Milliseconds where they are exact, and RFC 3339 with all digits where they are not.
+/// Formats a timestamp as milliseconds if that is exact, otherwise as RFC 3339 with all digits.
 fn timestamp_text(timestamp_us: i64) -> String {
     match timestamp_us % 1000 {
         0 => (timestamp_us / 1000).to_string(),

@@ -1,4 +1,4 @@
-//! Errors: one type, its variants named by who must act, and one rule that says who that is.
+//! Errors: the [`Error`] type, conversions from libraries' errors, and who is at fault.
 
 mod blame;
 mod convert;

@@ -1,8 +1,8 @@
-//! One event, and the columns that carry many.
+//! Events: one event, and columnar batches of them.
 //!
-//! An event is `(timestamp, user, kind)`: microseconds since the Unix epoch (UTC), a visitor's name of 1 to
-//! [`MAX_USER_BYTES`] bytes of UTF-8, and a click or an impression. The HTTP contract speaks milliseconds; the store
-//! keeps microseconds, as the Delta protocol's `timestamp` type does.
+//! An event is `(timestamp, user, kind)`: microseconds since the Unix epoch (UTC), a visitor's name
+//! of 1 to [`MAX_USER_BYTES`] bytes of UTF-8, and a click or an impression. The HTTP API uses
+//! milliseconds; the store keeps microseconds, as the Delta protocol's `timestamp` type does.
 
 use std::sync::{Arc, LazyLock};
 
@@ -21,7 +21,7 @@ pub const MAX_TIMESTAMP_US: i64 = 253_402_300_799_999_999;
 /// The longest user name, in bytes.
 pub const MAX_USER_BYTES: usize = 1024;
 
-/// What the visitor did.
+/// Kind of event: what the visitor did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum EventKind {
@@ -43,13 +43,13 @@ impl EventKind {
         EventKind::ALL.into_iter().find(|kind| kind.as_str() == text)
     }
 
-    /// The inverse of `kind as u8`, which is what the write-ahead log stores.
+    /// Inverse of `kind as u8`, the encoding in the write-ahead log.
     pub fn from_code(code: u8) -> Option<EventKind> {
         EventKind::ALL.get(usize::from(code)).copied()
     }
 }
 
-/// One event, borrowed from its batch.
+/// One event, borrowed from a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event<'a> {
     /// Microseconds since the epoch, 0 to [`MAX_TIMESTAMP_US`].
@@ -58,7 +58,7 @@ pub struct Event<'a> {
     pub kind: EventKind,
 }
 
-/// Why an event cannot be stored: the parameter at fault, and what is wrong with it.
+/// Validation error of an event: the parameter at fault, and what is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{parameter}: {reason}")]
 pub struct Rejection {
@@ -72,7 +72,7 @@ impl Rejection {
     }
 }
 
-/// Checks a timestamp in milliseconds and answers it in microseconds.
+/// Checks a timestamp in milliseconds and converts it to microseconds.
 pub fn check_timestamp_ms(ms: i64) -> Result<i64, Rejection> {
     check_timestamp_us(ms.checked_mul(1000).unwrap_or(if ms < 0 { i64::MIN } else { i64::MAX }))
 }
@@ -86,12 +86,12 @@ pub fn check_timestamp_us(us: i64) -> Result<i64, Rejection> {
     }
 }
 
-/// The rejection of an instant, with the instant.
+/// Builds the rejection of an instant out of range.
 fn outside(rule: &str, us: i64) -> Rejection {
     Rejection::new("timestamp", format!("{rule}; found {}", instant_text(us)))
 }
 
-/// The instant as RFC 3339, or that no calendar reaches it.
+/// Formats an instant as RFC 3339, or says that no calendar reaches it.
 fn instant_text(us: i64) -> String {
     DateTime::from_timestamp_micros(us).map_or_else(
         || "a time that no calendar reaches".into(),
@@ -99,7 +99,8 @@ fn instant_text(us: i64) -> String {
     )
 }
 
-/// A value as a message shows it: in quotes, what cannot be printed escaped, and cut where it is long.
+/// Formats a value for an error message: quoted, unprintable characters escaped, cut at 60
+/// characters.
 pub fn shown(value: &str) -> String {
     const MAX_CHARS: usize = 60;
     match value.char_indices().nth(MAX_CHARS) {
@@ -108,7 +109,7 @@ pub fn shown(value: &str) -> String {
     }
 }
 
-/// The same of bytes that are not text.
+/// Formats bytes that are not valid UTF-8 for an error message.
 pub fn shown_bytes(value: &[u8]) -> String {
     const MAX_BYTES: usize = 60;
     match value.get(..MAX_BYTES) {
@@ -117,7 +118,7 @@ pub fn shown_bytes(value: &[u8]) -> String {
     }
 }
 
-/// Checks a user's name.
+/// Validates a user's name.
 pub fn check_user(user: &str) -> Result<&str, Rejection> {
     match user.len() {
         0 => Err(Rejection::new("user", "must not be empty")),
@@ -126,22 +127,23 @@ pub fn check_user(user: &str) -> Result<&str, Rejection> {
     }
 }
 
-/// Checks the name of an event.
+/// Validates the name of an event.
 pub fn check_event(event: &str) -> Result<EventKind, Rejection> {
     EventKind::parse(event)
         .ok_or_else(|| Rejection::new("event", format!("must be click or impression; found {}", shown(event))))
 }
 
-/// The longest idempotency key, in bytes.
+/// Maximum length of an idempotency key, in bytes.
 pub const MAX_KEY_BYTES: usize = 255;
 
-/// What makes a request that is sent again count once: the first half of the SHA-256 of the key its client chose. Two clients'
-/// keys meet in it with a probability of one in 2^64 after 2^32 of them, and by no one's design.
+/// Idempotency key, stored as the first half of the SHA-256 of the text that the client chose. With
+/// 2^32 keys in use, two of them collide with a probability of one in 2^64, and a collision cannot
+/// be constructed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key(pub [u8; 16]);
 
 impl Key {
-    /// Checks the key as it was sent.
+    /// Validates and hashes the key as it was sent.
     pub fn new(text: &str) -> Result<Key, Rejection> {
         match text.len() {
             0 => Err(Rejection::new("id", "must not be empty")),
@@ -153,13 +155,14 @@ impl Key {
     }
 }
 
-/// What a request under a key holds, as the CRC-32C of its events in the order in which they were sent: by it a client that uses
-/// a key again for something else is told so. It is no guard against who means harm: whose key it is, it is their own harm.
+/// Checksum (CRC-32C) of a request's events in the order sent. It detects a client that reuses a
+/// key for another request. It does not protect against forgery: a client that reuses its own key
+/// harms only itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Content(u32);
 
 impl Content {
-    /// That of a key of which no more is known than that it came.
+    /// Checksum of a request whose content is not known; it matches any other.
     pub const UNKNOWN: Content = Content(0);
 
     pub fn of<'e>(events: impl IntoIterator<Item = Event<'e>>) -> Content {
@@ -188,7 +191,7 @@ impl Content {
     }
 }
 
-/// The events of one request that came with a key: `rows` of a batch from `first` on.
+/// Rows of a batch that were sent under one idempotency key: `rows` of them, starting at `first`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdempotencyRange {
     pub first: u32,
@@ -203,19 +206,22 @@ impl IdempotencyRange {
     }
 }
 
-/// Bytes of an event in the log, beside its user's name: timestamp, where the name ends, kind.
+/// Bytes of an event in the log, apart from its user's name: timestamp, end offset of the name,
+/// kind.
 pub const EVENT_BYTES: usize = 8 + 4 + 1;
 
-/// Events as columns, in arrival order: what every door decodes into, what one frame of the log carries and what the
-/// memtable takes in. Every event in it has passed the checks above; [`EventBatch::push`] trusts its caller.
+/// Columnar batch of events in arrival order. Every decoder produces it, a log frame carries one,
+/// and the memtable takes it in. All events in it have passed the checks above;
+/// [`EventBatch::push`] relies on its caller for that.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EventBatch {
     timestamps_us: Vec<i64>,
     kinds: Vec<u8>,
-    /// `user_ends[i]` is where user `i` ends in `users`; it begins where the one before ends.
+    /// `user_ends[i]` is the end offset of user `i` in `users`; it begins at the end of user `i -
+    /// 1`.
     user_ends: Vec<u32>,
     users: String,
-    /// In order, and apart.
+    /// Sorted and disjoint.
     keyed: Vec<IdempotencyRange>,
 }
 
@@ -234,10 +240,11 @@ impl EventBatch {
         }
     }
 
-    /// Appends one event. `timestamp_us` and `user` must have passed [`check_timestamp_us`] and [`check_user`].
+    /// Appends one event. `timestamp_us` and `user` must have passed [`check_timestamp_us`] and
+    /// [`check_user`].
     ///
     /// # Panics
-    /// When the users' bytes together would pass 4 GiB; the doors' limits are far below.
+    /// When the users' bytes together exceed 4 GiB; all input limits are far below.
     pub fn push(&mut self, timestamp_us: i64, user: &str, kind: EventKind) {
         self.users.push_str(user);
         self.user_ends.push(u32::try_from(self.users.len()).expect("a batch holds under 4 GiB of users"));
@@ -254,18 +261,19 @@ impl EventBatch {
         self.keyed.extend(other.keyed.iter().map(|keyed| IdempotencyRange { first: keyed.first + before, ..*keyed }));
     }
 
-    /// Puts all events from the `first` on under one key.
+    /// Assigns one key to all events from index `first` on.
     pub fn key_from(&mut self, first: usize, key: Key) {
         let content = Content::of((first..self.len()).map(|i| self.get(i)));
         self.keyed.push(IdempotencyRange { first: first as u32, rows: (self.len() - first) as u32, key, content });
     }
 
-    /// Puts the last event under a key; `content` is that of this event alone.
+    /// Assigns a key to the last event; `content` is the checksum of that event alone.
     pub fn key_last(&mut self, key: Key, content: Content) {
         self.keyed.push(IdempotencyRange { first: self.len() as u32 - 1, rows: 1, key, content });
     }
 
-    /// The events but for those under keys that `is_kept` refuses; it is asked for each in order.
+    /// Copies the events without those whose key range `is_kept` rejects; it is called for each
+    /// range in order.
     pub fn retain_keyed(&self, mut is_kept: impl FnMut(&IdempotencyRange) -> bool) -> EventBatch {
         let mut kept = EventBatch::new();
         let mut row = 0;
@@ -286,7 +294,8 @@ impl EventBatch {
         kept
     }
 
-    /// Columns from outside (a log frame), checked as every door checks them. What is under each key is summed up anew.
+    /// Builds a batch from columns read from a log frame, with the same checks as other input.
+    /// Checksums of keyed ranges are computed again.
     pub fn from_columns(
         timestamps_us: Vec<i64>,
         kinds: Vec<u8>,
@@ -327,7 +336,7 @@ impl EventBatch {
         self.kinds.is_empty()
     }
 
-    /// The bytes the columns occupy.
+    /// Size of the columns in bytes.
     pub fn byte_len(&self) -> usize {
         self.len() * EVENT_BYTES + self.users.len() + self.keyed.len() * (4 + 4 + 16)
     }
@@ -374,12 +383,13 @@ impl EventBatch {
     }
 }
 
-/// The type of the `timestamp` column.
+/// Arrow type of the `timestamp` column.
 pub fn timestamp_type() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
 }
 
-/// The columns of a data file: `timestamp`, `user_id`, `event`. The partition columns `date` and `hour` live in the path.
+/// Schema of a data file: `timestamp`, `user_id`, `event`. The partition columns `date` and `hour`
+/// are part of the path.
 pub fn file_schema() -> SchemaRef {
     static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
         Arc::new(Schema::new(vec![
@@ -391,14 +401,17 @@ pub fn file_schema() -> SchemaRef {
     SCHEMA.clone()
 }
 
-/// Reads a time as people type it on a command line, and answers microseconds: as [`parse_timestamp`], or a date alone, which is
-/// its first instant (GMT).
+/// Parses a time given on the command line and returns microseconds. Accepts what
+/// [`parse_timestamp`] accepts, or a date alone, which means its first instant (GMT).
 pub fn parse_time(text: &str) -> Result<i64, String> {
     let is_date = text.len() == 10 && text.as_bytes()[4] == b'-';
     let parsed = if is_date { parse_timestamp(&format!("{text}T00:00:00Z")) } else { parse_timestamp(text) };
-    parsed.map_err(|rejection| match rejection.reason.starts_with("must not lie") {
-        true => rejection.reason,
-        false => "is no time: a date such as 2020-01-01, RFC 3339 such as 2020-01-01T00:00:00Z, or milliseconds".into(),
+    parsed.map_err(|rejection| {
+        if rejection.reason.starts_with("must not lie") {
+            rejection.reason
+        } else {
+            "is no time: a date such as 2020-01-01, RFC 3339 such as 2020-01-01T00:00:00Z, or milliseconds".into()
+        }
     })
 }
 

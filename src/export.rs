@@ -1,9 +1,10 @@
-//! Rows to a folder for a data lake: hours as Hive partitions in Parquet, CSV or NDJSON, as a Delta table, or the answer of
-//! a statement as one file, which may be a Delta table's.
+//! Export to a folder for a data lake: hours as Hive partitions in Parquet, CSV or NDJSON or as a
+//! Delta table, or the result of one statement as a file or as a Delta table.
 //!
-//! The receipt, `_receipt.ndjson` in the folder, has a line for every file that is whole and on the disk: path, rows, bytes and
-//! SHA-256. An export that was cut off is continued by running it again: files that the receipt names with as many rows as
-//! the store has now are not written again, for rows are only ever added to an hour.
+//! The receipt, `_receipt.ndjson` in the folder, has one line for every file that is complete and
+//! synced: path, rows, bytes and SHA-256. Running an interrupted export again continues it: a file
+//! listed with as many rows as the store has now is not written again, because rows are only ever
+//! added to an hour.
 
 mod delta;
 mod file;
@@ -26,18 +27,19 @@ use crate::query::{Params, QueryEngine, ResultStream};
 use crate::rows::{RowFormat, RowWriter};
 use crate::storage::{Engine, EngineOptions, Snapshot};
 
-/// Leading underscores hide a file from lake engines.
+/// Name of the receipt. Lake engines ignore files whose names begin with an underscore.
 pub const RECEIPT: &str = "_receipt.ndjson";
 
-/// An hour's rows in an order of their own, so that the same rows make the same file.
+/// Query of an hour's rows in a total order, so that the same rows always produce the same file.
 const ROWS_OF_HOUR: &str =
     "SELECT timestamp, user_id, event FROM events WHERE timestamp >= $start AND timestamp < $end ORDER BY 2, 1, 3";
 
-/// How exported files are written.
+/// Format of exported files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExportFormat {
     Parquet,
-    /// Hours: a store of its own, whose `events` folder is the Delta table. An answer: a Delta table in the folder itself.
+    /// For hours: a store, whose `events` folder is the Delta table. For a statement: a Delta table
+    /// in the folder itself.
     Delta,
     Csv,
     Ndjson,
@@ -53,17 +55,17 @@ impl ExportFormat {
     }
 }
 
-/// What an export did.
+/// Totals of an export.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     pub files: u64,
     pub rows: u64,
     pub bytes: u64,
-    /// Files, or hours of a Delta table, that were there already.
+    /// Files, or hours of a Delta table, that existed already.
     pub skipped: u64,
 }
 
-/// A folder being exported to.
+/// An export in progress to one folder.
 pub struct Exporter {
     query: Arc<QueryEngine>,
     snapshot: Arc<Snapshot>,
@@ -72,17 +74,18 @@ pub struct Exporter {
 }
 
 impl Exporter {
-    /// Opens the folder, creating it where there is none, and reads its receipt.
+    /// Opens the folder, creating it if needed, and reads its receipt.
     pub fn open(query: Arc<QueryEngine>, snapshot: Arc<Snapshot>, output: &Path) -> Result<Exporter> {
         fs::create_dir_all(output).map_err(Error::io(output, "create"))?;
         let receipt = Receipt::open(output)?;
-        // The file says of a folder that it is an export, whatever is in it.
+        // Creating the file first marks the folder as an export, even while it is empty.
         let mark = OpenOptions::new().create(true).append(true).open(&receipt.path);
         mark.map_err(Error::io(&receipt.path, "create"))?;
         Ok(Exporter { query, snapshot, output: output.to_path_buf(), receipt })
     }
 
-    /// Exports the hours `first..=last` that have rows, telling `progress` after each how many of how many are done.
+    /// Exports the hours `first..=last` that have rows. Calls `progress` with (done, total) after
+    /// each.
     pub async fn hours(
         &mut self,
         first: Hour,
@@ -127,7 +130,7 @@ impl Exporter {
         self.receipt.append(file)
     }
 
-    /// All rows of an hour are one batch, so an export that is cut off leaves an hour out or has it whole.
+    /// An hour is appended as one batch, so an interrupted export has all of its rows or none.
     async fn hour_to_delta(&self, hour: Hour, engine: &Engine, summary: &mut Summary) -> Result<()> {
         let rows = self.snapshot.counts(hour, hour).events();
         match engine.snapshot().counts(hour, hour).events() {
@@ -153,11 +156,11 @@ impl Exporter {
         engine.append(events).await.map(drop)
     }
 
-    /// Exports the answer of a statement as one file.
+    /// Exports the result of a statement as one file.
     pub async fn answer(&mut self, sql: &str, format: ExportFormat) -> Result<Summary> {
         let (rows_format, extension) = format.rows();
         let lsn = self.snapshot.active.last_lsn;
-        // A file of a Delta table never changes under its name.
+        // Delta tables require that a file never changes under its name.
         let path = match format {
             ExportFormat::Delta => format!("rows-{}.{extension}", answer_name(sql, lsn)),
             _ => format!("rows.{extension}"),
@@ -186,7 +189,7 @@ impl Exporter {
         self.query.run_text(&mut self.query.new_session(), &self.snapshot, ROWS_OF_HOUR, params).await
     }
 
-    /// Writes a file whole under a temporary name, syncs it and gives it its own; tells its columns, too.
+    /// Writes a file under a temporary name, syncs it and renames it; also returns its schema.
     async fn write(
         &self,
         mut answer: ResultStream,
@@ -217,7 +220,7 @@ impl Exporter {
     }
 }
 
-/// Names the answer of a statement over one state of the store.
+/// File name for the result of a statement at one state of the store.
 fn answer_name(sql: &str, lsn: u64) -> String {
     let hash = Sha256::new().chain_update(sql).chain_update(lsn.to_le_bytes()).finalize();
     hex(&hash[..8])
@@ -235,7 +238,7 @@ impl Summary {
     }
 }
 
-/// A file whose bytes are hashed and counted on their way.
+/// Writer that hashes and counts the bytes it passes on.
 struct Hashing {
     file: BufWriter<File>,
     hash: Sha256,
@@ -255,7 +258,7 @@ impl Write for Hashing {
     }
 }
 
-/// The receipt and its lines by path.
+/// The receipt file, with its lines by path.
 struct Receipt {
     path: PathBuf,
     output: PathBuf,
@@ -273,7 +276,7 @@ impl Receipt {
             Ok(file) => {
                 for line in BufReader::new(file).lines() {
                     let line = line.map_err(Error::io(&path, "read"))?;
-                    // A line that was cut off names a file that is written again.
+                    // A partial last line is ignored; its file is written again.
                     if let Ok(file) = serde_json::from_str::<ExportedFile>(&line) {
                         files.insert(file.path.clone(), file);
                     }
@@ -283,7 +286,7 @@ impl Receipt {
         Ok(Receipt { path, output: output.to_path_buf(), files, lines: None })
     }
 
-    /// Whether the receipt names the file, it is as `is_current` wants it, and it is there.
+    /// Whether the receipt lists the file, `is_current` accepts the entry, and the file exists.
     fn has(&self, path: &str, is_current: impl Fn(&ExportedFile) -> bool) -> bool {
         let Some(file) = self.files.get(path).filter(|file| is_current(file)) else { return false };
         fs::metadata(self.output.join(path)).is_ok_and(|meta| meta.len() == file.bytes)
@@ -293,7 +296,7 @@ impl Receipt {
         let mut line = serde_json::to_string(&file).expect("plain data");
         line.push('\n');
         if self.lines.is_none() {
-            // What was cut off before ends here.
+            // Ends a partial line left by an interrupted export.
             line.insert(0, '\n');
             let options = OpenOptions::new().create(true).append(true).open(&self.path);
             self.lines = Some(options.map_err(Error::io(&self.path, "open"))?);

@@ -1,13 +1,15 @@
-//! The seeded workload: a series of events at a fixed interval, each of a random user and kind.
+//! Seeded workload generator: events at a fixed interval, each with a random user and kind.
 //!
-//! By default it is one event a minute from 2020-01-01T00:00:00Z to 2020-06-01T00:00:00Z inclusive: 218,881 events in
-//! 3,649 hours, by 31 users. Event `i` happens at `start + i * interval`; its user and kind are drawn from one stream
-//! of the generator, whether it is late from another, so that a late share changes no event.
+//! The default is one event a minute from 2020-01-01T00:00:00Z to 2020-06-01T00:00:00Z inclusive:
+//! 218,881 events in 3,649 hours, by 31 users. Event `i` happens at `start + i * interval`. Its
+//! user and kind are drawn from one random stream and its lateness from another, so that changing
+//! the share of late events changes no event.
 //!
-//! Late events keep their timestamps and change their place: they arrive behind the on-time events of [`LATE_BY_US`]
-//! later, when their hour has long ended, or at the end of a series shorter than that. So a store must answer alike
-//! for every late share, which is what a test of late data compares. To hold none of them in memory, the series is
-//! walked twice at once: one walk drops the late events, the other, trailing it, drops all but those.
+//! Late events keep their timestamps but change position: each arrives after the on-time events of
+//! [`LATE_BY_US`] later, when its hour is long over, or at the end of a shorter series. A store
+//! must therefore give the same answers for every share. To avoid holding late events in memory,
+//! the series is walked twice at once: the leading walk skips the late events, and the trailing
+//! walk yields only those.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
@@ -18,23 +20,24 @@ use crate::error::{Error, Result};
 use crate::event::{EventBatch, EventKind, check_timestamp_us};
 use crate::hour::HOUR_US;
 
-/// How far behind its time a late event arrives, in microseconds: two hours, so never in the newest hour.
+/// How late a late event arrives, in microseconds: two hours, so it is never in the newest hour.
 pub const LATE_BY_US: i64 = 2 * HOUR_US;
 
-/// What to generate.
+/// Parameters of a workload.
 #[derive(Clone, Debug)]
 pub struct Workload {
-    /// The first event's time, in microseconds.
+    /// Time of the first event, in microseconds.
     pub start_us: i64,
-    /// The last instant an event may have, in microseconds; inclusive.
+    /// Latest time of an event, in microseconds; inclusive.
     pub end_us: i64,
     /// Microseconds between events.
     pub interval_us: i64,
-    /// Users `user0` to `user{users - 1}`.
+    /// Number of users, named `user0` to `user{users - 1}`.
     pub users: u64,
-    /// The exponent of the Zipf distribution of users, `user0` being the busiest; 0 draws all alike.
+    /// Exponent of the Zipf distribution of users, with `user0` the busiest; 0 is a uniform
+    /// distribution.
     pub skew: f64,
-    /// The share of events that arrive late, 0 to 1.
+    /// Share of events that arrive late, 0 to 1.
     pub late: f64,
     pub seed: u64,
 }
@@ -74,8 +77,8 @@ impl Workload {
         ((self.end_us - self.start_us) / self.interval_us) as u64 + 1
     }
 
-    /// The events in order of arrival, in batches of [`BATCH_EVENTS`] and a rest, made as they are asked for. The same
-    /// workload gives the same events, on every machine.
+    /// Iterates over the events in order of arrival, in batches of [`BATCH_EVENTS`] (the last may
+    /// be smaller). The same workload gives the same events on every machine.
     pub fn events(&self) -> Result<Batches> {
         self.check()?;
         let lag = u64::try_from(LATE_BY_US / self.interval_us).expect("both are positive") + 1;
@@ -83,11 +86,11 @@ impl Workload {
     }
 }
 
-/// The batches of [`Workload::events`].
+/// Iterator over the batches of [`Workload::events`].
 pub struct Batches {
-    /// The walk that gives the events on time.
+    /// Leading walk: yields the events that are on time.
     ahead: Series,
-    /// The walk that gives the late ones, `lag` events behind.
+    /// Trailing walk, `lag` events behind: yields the late events.
     behind: Series,
     lag: u64,
 }
@@ -101,10 +104,12 @@ impl Iterator for Batches {
             let trailing = self.ahead.late > 0.0
                 && !self.behind.is_over()
                 && (self.ahead.is_over() || self.behind.index + self.lag < self.ahead.index);
-            match trailing {
-                true => self.behind.step(true, &mut batch),
-                false if self.ahead.is_over() => break,
-                false => self.ahead.step(false, &mut batch),
+            if trailing {
+                self.behind.step(true, &mut batch);
+            } else if self.ahead.is_over() {
+                break;
+            } else {
+                self.ahead.step(false, &mut batch);
             }
         }
         (!batch.is_empty()).then_some(batch)
@@ -118,7 +123,7 @@ struct Series {
     start_us: i64,
     interval_us: i64,
     users: u64,
-    /// Nothing where all users are drawn alike.
+    /// `None` for a uniform distribution.
     zipf: Option<Zipf<f64>>,
     late: f64,
     events: ChaCha8Rng,
@@ -149,7 +154,7 @@ impl Series {
         self.index == self.count
     }
 
-    /// Draws the next event, and pushes it where its lateness is the one wanted.
+    /// Draws the next event, and pushes it if its lateness is `wanted_late`.
     fn step(&mut self, wanted_late: bool, batch: &mut EventBatch) {
         let timestamp_us = self.start_us + self.index as i64 * self.interval_us;
         let user = self.draw_user();
@@ -165,20 +170,21 @@ impl Series {
 
     fn draw_user(&mut self) -> u64 {
         match &self.zipf {
-            // Lemire's multiply-shift without its rejection: for any number of users that fits in memory the bias is
-            // below what a lifetime of events could show, and every event takes the same number of draws.
+            // Lemire's multiply-shift without its rejection step: for any number of users that fits
+            // in memory the bias is too small to observe, and every event takes the same number of
+            // draws.
             None => ((u128::from(self.events.next_u64()) * u128::from(self.users)) >> 64) as u64,
             Some(zipf) => zipf.sample(&mut self.events) as u64 - 1,
         }
     }
 
     fn draw_late(&mut self) -> bool {
-        // 53 bits make a uniform float in [0, 1), so a share of 0 is never and a share of 1 always.
+        // 53 bits give a uniform float in [0, 1): a share of 0 is never late, a share of 1 always.
         self.late > 0.0 && ((self.lateness.next_u64() >> 11) as f64) < self.late * (1_u64 << 53) as f64
     }
 }
 
-/// Appends a number without the formatting machinery, which would be the slowest part of an event.
+/// Appends a decimal number. `format!` would be the slowest part of generating an event.
 fn push_decimal(text: &mut String, mut number: u64) {
     let mut digits = [b'0'; 20];
     let mut first = digits.len();
@@ -190,7 +196,8 @@ fn push_decimal(text: &mut String, mut number: u64) {
     text.push_str(std::str::from_utf8(&digits[first..]).expect("digits are ASCII"));
 }
 
-/// Reads an interval such as `1m`, `250ms`, `30s` or `10us` (also `h` and `d`), and answers microseconds.
+/// Parses an interval such as `1m`, `250ms`, `30s` or `10us` (also `h` and `d`) and returns
+/// microseconds.
 pub fn parse_interval_us(text: &str) -> Result<i64, String> {
     let unit_at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(unit_at);

@@ -1,4 +1,4 @@
-//! Hours, the unit of everything here, and the clock.
+//! Hours, the unit of partitioning and of every answer, and the clock.
 
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -9,7 +9,8 @@ use crate::event::MAX_TIMESTAMP_US;
 
 pub const HOUR_US: i64 = 3_600_000_000;
 
-/// One hour of GMT: `[h * 3,600,000 ms, (h + 1) * 3,600,000 ms)`, counted from 1970-01-01T00:00:00Z.
+/// One hour of GMT: `[h * 3,600,000 ms, (h + 1) * 3,600,000 ms)`, counted from
+/// 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Hour(pub i64);
 
@@ -18,7 +19,8 @@ impl Hour {
     /// The last hour of the year 9999.
     pub const LAST: Hour = Hour(MAX_TIMESTAMP_US / HOUR_US);
 
-    /// The hour that contains the instant: floor division, so an hour's last microsecond belongs to it.
+    /// The hour that contains the instant: floor division, so an hour's last microsecond belongs to
+    /// it.
     pub fn of_us(timestamp_us: i64) -> Hour {
         Hour(timestamp_us.div_euclid(HOUR_US))
     }
@@ -52,27 +54,27 @@ impl Hour {
         self.start().hour() as i32
     }
 
-    /// The hour `of_day` (0 to 23) of `date`, or nothing when either lies outside the store.
+    /// Hour `of_day` (0 to 23) of `date`; `None` if either is out of range.
     pub fn from_partition(date: NaiveDate, of_day: i32) -> Option<Hour> {
         let start = date.and_hms_opt(u32::try_from(of_day).ok()?, 0, 0)?.and_utc();
         let hour = Hour::of_us(start.timestamp_micros());
         (Hour::FIRST..=Hour::LAST).contains(&hour).then_some(hour)
     }
 
-    /// The partition's folder below the table's root: `date=YYYY-MM-DD/hour=HH`.
+    /// Path of the partition relative to the table's root: `date=YYYY-MM-DD/hour=HH`.
     pub fn partition_path(self) -> String {
         self.start().format("date=%Y-%m-%d/hour=%H").to_string()
     }
 }
 
 impl fmt::Display for Hour {
-    /// RFC 3339, `2020-01-01T00:00:00Z`.
+    /// Formats the hour's start as RFC 3339, `2020-01-01T00:00:00Z`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.start().format("%Y-%m-%dT%H:%M:%SZ").fmt(f)
     }
 }
 
-/// The time of day: the one door to it, so that a test can turn the hour.
+/// Source of the current time. The only one, so that a test can advance the hour.
 pub trait Clock: Send + Sync + fmt::Debug {
     /// Microseconds since the Unix epoch.
     fn now_us(&self) -> i64;
@@ -82,7 +84,7 @@ pub trait Clock: Send + Sync + fmt::Debug {
     }
 }
 
-/// The machine's clock.
+/// The operating system's clock.
 #[derive(Debug, Clone, Copy)]
 pub struct SystemClock;
 

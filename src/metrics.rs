@@ -1,10 +1,10 @@
-//! Instruments that every part of the house counts with, and the way their figures are written for a scrape.
+//! Metrics: the histogram, and helpers to encode metric families for a scrape.
 //!
-//! Counters and families of counters are those of `prometheus-client`, and so is the encoding. The histogram is ours: the
-//! library's takes a mutex for every observation, and a request whose thread is taken off its processor meanwhile would hold
-//! up all others.
+//! Counters, counter families and the encoding come from `prometheus-client`. The histogram is our
+//! own because the library's takes a mutex for every observation, and a thread preempted while
+//! holding it would block all others.
 //!
-//! Nothing here is global. Who counts owns the instruments, and registers them where they are read.
+//! Nothing here is global. Each component owns its metrics and registers them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use std::time::Duration;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 
-/// Upper bounds of the buckets of times, in nanoseconds: from an answer out of memory to a statement's time limit.
+/// Bucket bounds of durations, in nanoseconds: from a cached answer to a query's time limit.
 const NANOSECONDS: [u64; 19] = [
     10_000,
     25_000,
@@ -37,30 +37,30 @@ const NANOSECONDS: [u64; 19] = [
     60_000_000_000,
 ];
 
-/// Upper bounds of the buckets of sizes.
+/// Bucket bounds of sizes.
 const SIZES: [u64; 9] = [1, 4, 16, 64, 256, 1_024, 4_096, 16_384, 65_536];
 
-/// How often a value fell into which bucket: two additions to atomics for each, without a lock. Clones count together.
+/// Lock-free histogram: an observation is two atomic additions. Clones share their counts.
 #[derive(Clone, Debug)]
 pub struct Histogram(Arc<Buckets>);
 
 #[derive(Debug)]
 struct Buckets {
     bounds: &'static [u64],
-    /// What is observed as this is shown as 1.
+    /// Divisor from observed to exported values.
     unit: f64,
-    /// One more than there are bounds.
+    /// One for each bound, and one for larger values.
     counts: Box<[AtomicU64]>,
     sum: AtomicU64,
 }
 
 impl Histogram {
-    /// Of times, which are shown in seconds.
+    /// Creates a histogram of durations, exported in seconds.
     pub fn of_times() -> Histogram {
         Histogram::new(&NANOSECONDS, 1e9)
     }
 
-    /// Of whole numbers.
+    /// Creates a histogram of whole numbers.
     pub fn of_sizes() -> Histogram {
         Histogram::new(&SIZES, 1.0)
     }
@@ -76,7 +76,7 @@ impl Histogram {
         self.0.sum.fetch_add(value, Ordering::Relaxed);
     }
 
-    /// Observes a time.
+    /// Records a duration.
     pub fn observe_duration(&self, time: Duration) {
         self.observe(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
     }
@@ -103,7 +103,8 @@ impl EncodeMetric for Histogram {
     }
 }
 
-/// Begins a family of figures that are read only now. Help is a sentence without its full stop, as the library's registry has it.
+/// Starts a metric family that is computed at scrape time. `help` has no full stop; one is added,
+/// as the library's registry does.
 pub fn family<'e>(
     encoder: &'e mut DescriptorEncoder<'_>,
     name: &'e str,

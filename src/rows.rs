@@ -1,9 +1,10 @@
-//! Answers of statements as bytes: the formats that `/sql`, the shell and `export` speak.
+//! Result encoding: writes the rows of statements in the formats of `/sql`, the shell and `export`.
 //!
-//! Timestamps are RFC 3339 in the texts; nulls are `null` in JSON and empty in CSV. A column of a type that a format does not
-//! have is written as the nearest that it has ([`plain`]), names are unique ([`names`]). What a reader of JSON may trip over:
-//! integers and decimals have all their digits, of which JavaScript keeps 53 bits, and NaN and the infinities, which JSON has
-//! not, are null.
+//! Timestamps are RFC 3339 in text formats; nulls are `null` in JSON and empty in CSV. A column
+//! whose type the format lacks is converted to the nearest type that it has ([`plain`]); column
+//! names are made unique ([`names`]). For readers of JSON: integers and decimals are written with
+//! all their digits, of which JavaScript keeps 53 bits, and NaN and the infinities, which JSON
+//! lacks, are null.
 
 mod names;
 mod plain;
@@ -26,12 +27,12 @@ use self::plain::Shape;
 use self::separated::SeparatedWriter;
 use crate::error::{Error, Result};
 
-/// How rows are written.
+/// Format of a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowFormat {
     /// An array of objects.
     Json,
-    /// One object a line.
+    /// One object per line.
     Ndjson,
     /// RFC 4180 with a header.
     Csv,
@@ -52,7 +53,7 @@ impl RowFormat {
         RowFormat::Parquet,
     ];
 
-    /// The name that a URL gives it.
+    /// Name in URLs.
     pub fn name(self) -> &'static str {
         match self {
             RowFormat::Json => "json",
@@ -72,7 +73,7 @@ impl RowFormat {
         self.media_types()[0]
     }
 
-    /// What clients call it; the first is its own.
+    /// Accepted media types; the first is the one that is sent.
     pub fn media_types(self) -> &'static [&'static str] {
         match self {
             RowFormat::Json => &["application/json"],
@@ -84,7 +85,7 @@ impl RowFormat {
         }
     }
 
-    /// The format that a file's extension names.
+    /// The format for a file extension.
     pub fn of_extension(extension: &str) -> Option<RowFormat> {
         Some(match extension.to_ascii_lowercase().as_str() {
             "json" => RowFormat::Json,
@@ -98,9 +99,9 @@ impl RowFormat {
     }
 }
 
-/// Writes batches of one schema.
+/// Writes batches of one schema in a format.
 pub struct RowWriter<W: Write + Send> {
-    /// The schema as it is written.
+    /// Schema after conversion to the format's types.
     schema: SchemaRef,
     writer: Writer<W>,
 }
@@ -115,7 +116,7 @@ enum Writer<W: Write + Send> {
 
 impl<W: Write + Send> RowWriter<W> {
     /// # Errors
-    /// [`Error::Invalid`] names a column of a type that the format has nothing for.
+    /// [`Error::Invalid`] for a column whose type the format cannot represent.
     pub fn new(format: RowFormat, schema: &SchemaRef, output: W) -> Result<RowWriter<W>> {
         let schema = written_schema(format, schema)?;
         let writer = unpanicked(|| {
@@ -161,7 +162,7 @@ impl<W: Write + Send> RowWriter<W> {
         })
     }
 
-    /// Writes what comes after the last row, and gives the output back.
+    /// Writes what follows the last row, and returns the output.
     pub fn finish(self) -> Result<W> {
         unpanicked(|| {
             Ok(match self.writer {
@@ -181,7 +182,8 @@ impl<W: Write + Send> RowWriter<W> {
     }
 }
 
-/// The columns as the format writes them, with names that are unique there. Lake engines compare names without their case.
+/// Converts a schema to the format's types, with unique column names. Names in Parquet are unique
+/// even when case is ignored, because lake engines ignore it.
 fn written_schema(format: RowFormat, schema: &SchemaRef) -> Result<SchemaRef> {
     let shape = match format {
         RowFormat::Json | RowFormat::Ndjson => Shape::Json,
@@ -197,7 +199,7 @@ fn written_schema(format: RowFormat, schema: &SchemaRef) -> Result<SchemaRef> {
                 "{name}: {of} has no form in {format}; cast the column to text, or ask for another format"
             ))
         })?;
-        // What is planned to have no null may have one; a text has a place for it all the same.
+        // A column planned as not null may still contain a null; text formats can represent it.
         let is_nullable = field.is_nullable() || matches!(shape, Shape::Json | Shape::Text);
         Ok(Field::clone(field).with_name(name).with_data_type(to).with_nullable(is_nullable))
     };
@@ -205,12 +207,12 @@ fn written_schema(format: RowFormat, schema: &SchemaRef) -> Result<SchemaRef> {
     Ok(Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone())))
 }
 
-/// The names of the columns, a number behind those that come again.
+/// Column names, with a number appended to repeated ones.
 pub fn unique_names(schema: &SchemaRef, ignore_case: bool) -> Vec<String> {
     names::unique(schema.fields().iter().map(|field| field.name()), ignore_case)
 }
 
-/// A column as a table for people shows it: one text a value.
+/// Formats a column for a table: one text per value.
 pub fn for_people(column: &ArrayRef) -> Result<ArrayRef> {
     match plain::written(Shape::Text, column.data_type()) {
         Ok(to) => Ok(plain::convert(column, &to)?),
@@ -218,17 +220,18 @@ pub fn for_people(column: &ArrayRef) -> Result<ArrayRef> {
     }
 }
 
-/// What a writer answers, or, where it panics, an error: a fault of one type in one format costs one answer and no connection.
+/// Runs a writer and turns a panic into an error, so that a bug with one type in one format fails
+/// one request and not the connection.
 fn unpanicked<T>(write: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(write)).unwrap_or(Err(Error::Panicked))
 }
 
-/// Bytes that one side writes and another takes while more come.
+/// Shared byte buffer: one side appends while the other takes what is there.
 #[derive(Clone, Debug, Default)]
 pub struct SharedBuffer(Arc<Mutex<Vec<u8>>>);
 
 impl SharedBuffer {
-    /// What has been written since the last take.
+    /// Takes what has been written since the last call.
     pub fn take(&self) -> Vec<u8> {
         std::mem::take(&mut *self.0.lock().expect("no panic under this lock"))
     }
@@ -289,8 +292,8 @@ mod tests {
         }
     }
 
-    /// Bug: a writer that panicked took its task along. Consequence: the connection was dropped without a word. Cure: it is an
-    /// error like others.
+    /// Bug: a panic in a writer ended its task. Consequence: the connection was closed without an
+    /// error. Cure: the panic becomes an error like any other.
     #[test]
     fn a_panic_while_writing_is_an_error() {
         assert!(matches!(unpanicked::<()>(|| panic!("cannot be written")), Err(Error::Panicked)));

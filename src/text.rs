@@ -1,9 +1,12 @@
-//! Text for people: numbers with their thousands apart, bytes and times with their unit, the name that was meant.
+//! Text formatting for people: numbers, sizes, durations, terminal-safe text, and spelling
+//! suggestions.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
-/// A number with its thousands apart: 218,881.
+use strsim::levenshtein;
+
+/// Formats a number with thousands separators: 218,881.
 pub fn thousands(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::new();
@@ -16,7 +19,7 @@ pub fn thousands(n: u64) -> String {
     text
 }
 
-/// Bytes in decimal units, three digits or so: 512 B, 41 KB, 1.2 GB.
+/// Formats bytes in decimal units with about three digits: 512 B, 41 KB, 1.2 GB.
 pub fn bytes(n: u64) -> String {
     const UNITS: [&str; 5] = ["KB", "MB", "GB", "TB", "PB"];
     if n < 1_000 {
@@ -28,13 +31,10 @@ pub fn bytes(n: u64) -> String {
         value /= 1e3;
         unit += 1;
     }
-    match value < 9.95 {
-        true => format!("{value:.1} {}", UNITS[unit]),
-        false => format!("{value:.0} {}", UNITS[unit]),
-    }
+    if value < 9.95 { format!("{value:.1} {}", UNITS[unit]) } else { format!("{value:.0} {}", UNITS[unit]) }
 }
 
-/// A time span: 0.4 ms, 12.3 ms, 1.52 s, 3 min 20 s.
+/// Formats a duration: 0.4 ms, 12.3 ms, 1.52 s, 3 min 20 s.
 pub fn span(span: Duration) -> String {
     let seconds = span.as_secs_f64();
     match seconds {
@@ -44,7 +44,7 @@ pub fn span(span: Duration) -> String {
     }
 }
 
-/// An error's text without the backtraces that libraries write into it where `RUST_BACKTRACE` is set.
+/// Strips the backtraces that libraries add to error texts when `RUST_BACKTRACE` is set.
 pub fn without_backtrace(text: &str) -> String {
     let is_frame = |line: &&str| {
         let line = line.trim_start();
@@ -55,8 +55,9 @@ pub fn without_backtrace(text: &str) -> String {
     kept.collect::<Vec<_>>().join("\n").trim_end().to_string()
 }
 
-/// A text that a terminal shows and does not obey: what cannot be seen (control characters, zero widths, overrides of the
-/// direction, characters that Unicode has not assigned) is escaped as Rust writes it, `\u{202e}`. Line ends and tabs stay.
+/// Makes text safe to print on a terminal: invisible characters (control characters, zero widths,
+/// direction overrides, unassigned code points) are escaped as Rust writes them, `\u{202e}`. Line
+/// ends and tabs are kept.
 pub fn visible(text: &str) -> Cow<'_, str> {
     let is_plain = |c: char| matches!(c, ' '..='~' | '\n' | '\t') || !is_invisible(c);
     if text.chars().all(is_plain) {
@@ -64,29 +65,27 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     }
     let mut shown = String::with_capacity(text.len() + 16);
     for c in text.chars() {
-        match is_plain(c) {
-            true => shown.push(c),
-            false => shown.extend(c.escape_unicode()),
-        }
+        if is_plain(c) { shown.push(c) } else { shown.extend(c.escape_unicode()) }
     }
     Cow::Owned(shown)
 }
 
-/// Whether a character leaves no mark of its own. The standard library knows the categories Cc, Cf, Cn, Co, Zl and Zp; letters
-/// and marks that are never drawn are Unicode's `Default_Ignorable_Code_Point` without those.
+/// Whether a character is invisible. The standard library covers the categories Cc, Cf, Cn, Co, Zl
+/// and Zp; the table adds the rest of Unicode's `Default_Ignorable_Code_Point`.
 fn is_invisible(c: char) -> bool {
     const IGNORABLE: [(char, char); 9] = [
         ('\u{34f}', '\u{34f}'),
         ('\u{115f}', '\u{1160}'),
         ('\u{17b4}', '\u{17b5}'),
         ('\u{180b}', '\u{180f}'),
-        ('\u{2800}', '\u{2800}'), // Braille's blank is drawn, as nothing.
+        ('\u{2800}', '\u{2800}'), // Braille blank: printable, but drawn as nothing.
         ('\u{3164}', '\u{3164}'),
         ('\u{fe00}', '\u{fe0f}'),
         ('\u{ffa0}', '\u{ffa0}'),
         ('\u{e0000}', '\u{e0fff}'),
     ];
-    // Behind a first character a mark is escaped only if it is not printable; spaces of any width are seen as such.
+    // `escape_debug` escapes a combining mark only as the first character, so one is put before it.
+    // Spaces of any width count as visible.
     let mut bytes = [b'a'; 5];
     let length = 1 + c.encode_utf8(&mut bytes[1..]).len();
     let pair = std::str::from_utf8(&bytes[..length]).expect("two characters");
@@ -95,27 +94,12 @@ fn is_invisible(c: char) -> bool {
     (is_unprintable && !is_space) || IGNORABLE.iter().any(|(first, last)| (*first..=*last).contains(&c))
 }
 
-/// The names that are the fewest edits from `name`, in the order given; none when all are far.
+/// Returns the names closest to `name` by edit distance, in the order given; empty if all are far.
 pub fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
-    let distances: Vec<_> = names.into_iter().map(|known| (edits(name, known), known)).collect();
+    let distances: Vec<_> = names.into_iter().map(|known| (levenshtein(name, known), known)).collect();
     let least = distances.iter().map(|(distance, _)| *distance).min().unwrap_or(0);
     let near = least <= name.len().div_ceil(2);
     distances.into_iter().filter(|(distance, _)| near && *distance == least).map(|(_, known)| known).collect()
-}
-
-/// The Levenshtein distance in bytes, by Wagner and Fischer's dynamic programme over one row.
-pub fn edits(from: &str, to: &str) -> usize {
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (i, a) in from.bytes().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, b) in to.bytes().enumerate() {
-            let substituted = diagonal + usize::from(a != b);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[to.len()]
 }
 
 #[cfg(test)]
@@ -161,6 +145,5 @@ mod tests {
         let names = ["timing", "watch", "run"];
         assert_eq!(nearest("timng", names), ["timing"]);
         assert!(nearest("zzzzzzzz", names).is_empty());
-        assert_eq!([edits("kitten", "sitting"), edits("", "abc")], [3, 3]);
     }
 }

@@ -1,14 +1,15 @@
-//! Who goes first when the processors are busy: the log's writer, whom every POST waits for; then requests; then queries.
+//! Thread priorities: the write-ahead log's writer first, because every POST waits for it; then
+//! requests; then queries.
 //!
-//! Priorities are the system's `nice` values of single threads, as Linux has them. Where the system does not allow one, the
-//! thread is as eager as the rest and nothing else changes.
+//! Priorities are Linux `nice` values of single threads. Where the system refuses a change, the
+//! thread keeps its priority and nothing else changes.
 
-/// Lets this thread go before others. Needs root or `CAP_SYS_NICE`.
+/// Raises the priority of the calling thread. Needs root or `CAP_SYS_NICE`.
 pub fn go_first() {
     renice(-10);
 }
 
-/// Lets other threads go before this one.
+/// Lowers the priority of the calling thread.
 pub fn stand_back() {
     renice(10);
 }

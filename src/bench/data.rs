@@ -1,4 +1,4 @@
-//! Seeded events for the benchmarks, and the answers computed from them the plain way.
+//! Seeded events for the benchmarks, and their expected answers, computed independently.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::generate::Workload;
 use crate::hour::{HOUR_US, Hour};
 use crate::storage::{Engine, EngineOptions, HourNumbers};
 
-/// Bounds that leave the whole of a benchmark's data in memory until it asks for a flush.
+/// Engine options that keep all of a benchmark's data in memory until it is flushed.
 pub fn roomy() -> EngineOptions {
     EngineOptions {
         memtable_max_rows: u64::MAX,
@@ -20,7 +20,7 @@ pub fn roomy() -> EngineOptions {
     }
 }
 
-/// `events` over the hours from `first` on, `hours` of them, of `users` users.
+/// Workload of `events` events by `users` users, over `hours` hours from `first` on.
 pub fn workload(first: Hour, hours: u64, events: u64, users: u64, seed: u64) -> Workload {
     let interval_us = (hours as i64 * HOUR_US / events as i64).max(1);
     let start_us = first.start_us();
@@ -34,12 +34,12 @@ pub fn workload(first: Hour, hours: u64, events: u64, users: u64, seed: u64) -> 
     }
 }
 
-/// Counts the plain way: a set of users, by their numbers, and two counters.
+/// Independent count: a set of users, by number, and two counters.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
-    /// One bit a user: `user17` is bit 17.
+    /// Bit set of users: `user17` is bit 17.
     users: Vec<u64>,
-    /// The same, of those who clicked.
+    /// Bit set of users who clicked.
     clickers: Vec<u64>,
     pub clicks: u64,
     pub impressions: u64,
@@ -77,7 +77,7 @@ impl Tally {
     }
 }
 
-/// A tally an hour.
+/// One tally per hour.
 #[derive(Clone, Debug, Default)]
 pub struct Tallies(pub BTreeMap<Hour, Tally>);
 
@@ -93,7 +93,7 @@ impl Tallies {
         self.0.get(&hour).map_or(HourNumbers::default(), Tally::numbers)
     }
 
-    /// Of several hours together.
+    /// Sum of several hours.
     pub fn total(&self, first: Hour, last: Hour) -> Tally {
         let mut total = Tally::default();
         for tally in self.0.range(first..=last).map(|(_, tally)| tally) {
@@ -108,12 +108,13 @@ impl Tallies {
     }
 }
 
-/// The answer to `GET /analytics`, byte for byte as the contract has it.
+/// Expected response to `GET /analytics`, byte for byte.
 pub fn lines(HourNumbers { unique_users, clicks, impressions }: HourNumbers) -> String {
     format!("unique_users,{unique_users}\nclicks,{clicks}\nimpressions,{impressions}\n")
 }
 
-/// Waits while the engine is busy, which says that nothing of the batch was stored.
+/// Appends a batch, retrying while the engine is busy. `Busy` means that nothing of the batch was
+/// stored.
 pub async fn append(engine: &Engine, batch: EventBatch) -> Result<()> {
     loop {
         match engine.append(batch.clone()).await {
@@ -123,7 +124,7 @@ pub async fn append(engine: &Engine, batch: EventBatch) -> Result<()> {
     }
 }
 
-/// Stores the events, and tells of each batch.
+/// Stores the events, calling `each` for every batch.
 pub async fn load(engine: &Engine, workload: &Workload, mut each: impl FnMut(&EventBatch)) -> Result<()> {
     for batch in workload.events()? {
         each(&batch);

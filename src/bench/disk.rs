@@ -1,4 +1,4 @@
-//! What the engine writes and syncs, counted where it does so.
+//! Counters of what the engine writes and syncs, taken in its file system layer.
 
 use std::io;
 use std::path::Path;
@@ -8,17 +8,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::storage::vfs::observed::{Call, CallKind, Observed, Observer, Verdict};
 use crate::storage::vfs::{Disk, Vfs};
 
-/// Counted since the beginning.
+/// Counters since the start.
 #[derive(Debug, Default)]
 pub struct Counters {
-    /// `fdatasync`s of files of the log.
+    /// Number of `fdatasync` calls on log files.
     log_syncs: AtomicU64,
     log_bytes: AtomicU64,
-    /// Data files and the Delta log.
+    /// Bytes written to data files and the Delta log.
     table_bytes: AtomicU64,
 }
 
-/// The counters at one moment.
+/// Values of the counters at one moment.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Written {
     pub log_syncs: u64,
@@ -37,7 +37,7 @@ impl Written {
 }
 
 impl Counters {
-    /// The machine's disk with these counters.
+    /// The real disk with these counters.
     pub fn disk(self: &Arc<Counters>) -> Arc<dyn Vfs> {
         Arc::new(Observed::new(Disk, self.clone()))
     }
@@ -53,7 +53,7 @@ impl Observer for Counters {
         let counted = match (call.kind, call.path.extension().and_then(|extension| extension.to_str())) {
             (CallKind::SyncData, Some("wal")) => Some((&self.log_syncs, 1)),
             (CallKind::Write, Some("wal")) => Some((&self.log_bytes, call.bytes as u64)),
-            // A spare is a segment of the log to be; its zeros are no events.
+            // A spare file is a preallocated log segment; its zeros are no events.
             (CallKind::Write, extension) if extension != Some("spare") => Some((&self.table_bytes, call.bytes as u64)),
             _ => None,
         };
@@ -64,8 +64,8 @@ impl Observer for Counters {
     }
 }
 
-/// Lets the system forget the pages of every file below `dir`, so that the next reads go to the disk. Answers how many bytes
-/// that concerns. What is dirty stays; whoever calls has synced.
+/// Drops every file below `dir` from the page cache, so that the next reads go to the disk. Returns
+/// the number of bytes. Dirty pages stay; the caller must have synced.
 pub fn forget_pages(dir: &Path) -> io::Result<u64> {
     let mut bytes = 0;
     for entry in Disk.list(dir)? {

@@ -1,5 +1,6 @@
-//! Exact distinct users where rollups cannot answer: the mixed DISTINCT and FILTER question over one hour, of a million to a
-//! hundred million events, in memory, in one file and in many; beside plain DataFusion over the same rows.
+//! Benchmark of exact distinct users where rollups cannot answer: a query with DISTINCT and FILTER
+//! over one hour, of a million to a hundred million events, in memory, in one file and in many,
+//! compared with plain DataFusion over the same rows.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use crate::text::thousands;
 
 const HOUR: Hour = Hour(394_464);
 
-/// Files where the hour lies in many.
+/// Number of files of an hour that has many.
 const FILES: u64 = 16;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -107,7 +108,7 @@ impl Place {
 struct Store {
     engine: Engine,
     expected: [i64; 4],
-    /// The rows as DataFusion's own table holds them, where they lie in memory.
+    /// The rows in DataFusion's in-memory table, if they are in memory.
     batches: Vec<RecordBatch>,
 }
 
@@ -139,7 +140,7 @@ impl Store {
         Ok(Store { engine, expected, batches })
     }
 
-    /// Milliseconds, ours and DataFusion's, in turns.
+    /// Milliseconds, ours and DataFusion's, in alternation.
     fn ask(&self, threads: usize) -> Result<(Samples, Samples)> {
         let snapshot = self.engine.snapshot();
         let options =
@@ -147,9 +148,10 @@ impl Store {
         let engine = Arc::new(QueryEngine::new(&options)?);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
         let runtime = runtime.map_err(Error::io("", "start a runtime"))?;
-        let context = match self.batches.is_empty() {
-            true => runtime.block_on(plain::listing(&snapshot, &Arc::<Reads>::default(), threads))?,
-            false => plain::memory(self.batches.clone(), threads)?,
+        let context = if self.batches.is_empty() {
+            runtime.block_on(plain::listing(&snapshot, &Arc::<Reads>::default(), threads))?
+        } else {
+            plain::memory(self.batches.clone(), threads)?
         };
         check("hourglass", &ours(&engine, &snapshot)?.1, &self.expected)?;
         check("DataFusion", &theirs(&runtime, &context)?.1, &self.expected)?;

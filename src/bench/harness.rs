@@ -5,24 +5,25 @@ use indicatif::{ProgressBar, ProgressStyle};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How to measure it.
+/// Options of a benchmark.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Smaller stores and fewer rounds: a minute or so, for a first look.
     pub quick: bool,
-    /// The seed of every workload.
+    /// Seed of every workload.
     pub seed: u64,
-    /// The folder whose disk is measured; scratch folders are made in it and removed.
+    /// Folder whose disk is measured; scratch folders are made in it and removed.
     pub dir: PathBuf,
-    /// Where the report goes, as `NAME.html` and `NAME.json`.
+    /// Folder for the report, `NAME.html` and `NAME.json`.
     pub out: Option<PathBuf>,
-    /// Results of other engines, as the scripts in `tests/peers/` write them, to stand in the report.
+    /// Results of other engines, as written by the scripts in `tests/peers/`, to include in the
+    /// report.
     pub peers: Vec<PathBuf>,
-    /// The command as it was typed.
+    /// The command line.
     pub command: String,
 }
 
-/// A folder of this run, removed when it ends.
+/// Scratch folder of this run, removed at its end.
 pub struct Scratch(pub PathBuf);
 
 impl Scratch {
@@ -42,7 +43,7 @@ impl Drop for Scratch {
     }
 }
 
-/// A bar of steps on a terminal's stderr, and nothing elsewhere.
+/// Progress bar of steps on standard error, if that is a terminal.
 pub struct Steps(ProgressBar);
 
 impl Steps {
@@ -53,7 +54,7 @@ impl Steps {
         Steps(bar)
     }
 
-    /// Says what is done now, with what came before behind it.
+    /// Shows the current step.
     pub fn next(&self, doing: impl Into<String>) {
         if !self.0.message().is_empty() {
             self.0.inc(1);
@@ -68,18 +69,19 @@ impl Drop for Steps {
     }
 }
 
-/// Runs a future to its end on this thread.
+/// Runs a future to completion on this thread.
 pub fn wait<T>(future: impl Future<Output = T>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     Ok(runtime.map_err(Error::io("", "start a runtime"))?.block_on(future))
 }
 
-/// What was answered must be what was computed.
+/// Compares an answer with the expected one.
 pub fn check<T: PartialEq + std::fmt::Debug>(what: &str, answered: &T, expected: &T) -> Result<()> {
-    match answered == expected {
-        true => Ok(()),
-        false => Err(Error::Invalid(format!(
+    if answered == expected {
+        Ok(())
+    } else {
+        Err(Error::Invalid(format!(
             "{what}: answered {answered:?}, but an independent computation says {expected:?}; nothing is timed"
-        ))),
+        )))
     }
 }

@@ -1,4 +1,4 @@
-//! A report as one page of HTML that needs nothing else: tables, and plots as SVG.
+//! HTML report: one self-contained page, with tables, and plots as SVG.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 
 const SIZE: (u32, u32) = (880, 420);
 
-/// Colours that stay apart for the colour-blind (Okabe and Ito).
+/// Colours that colour-blind readers can distinguish (Okabe and Ito).
 const COLOURS: [RGBColor; 7] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
@@ -34,7 +34,7 @@ svg{max-width:100%;height:auto;background:#fff;margin:.7rem 0}
 code{font-size:.9em}
 .scroll{overflow-x:auto}";
 
-/// Writes the report as JSON and as a page to `dir`, named after the benchmark.
+/// Writes the report as JSON and HTML to `dir`, named after the benchmark.
 pub(super) fn write(report: &Report, dir: &Path) -> Result<()> {
     std::fs::create_dir_all(dir).map_err(Error::io(dir, "create"))?;
     let json = serde_json::to_vec_pretty(report).expect("a report is plain data");
@@ -115,14 +115,15 @@ fn svg(plot: &Plot) -> Result<String> {
     let mut drawn = String::new();
     {
         let area = SVGBackend::with_string(&mut drawn, SIZE).into_drawing_area();
-        match plot.log {
-            true => draw(
+        if plot.log {
+            draw(
                 &area,
                 plot,
                 (least(|p| p.0) / 1.3..right * 1.3).log_scale(),
                 (least(|p| p.1) / 1.5..top * 1.5).log_scale(),
-            ),
-            false => draw(&area, plot, 0.0..right * 1.05, 0.0..top * 1.1),
+            )
+        } else {
+            draw(&area, plot, 0.0..right * 1.05, 0.0..top * 1.1)
         }
         .map_err(|fault| Error::Invalid(format!("the plot {:?} cannot be drawn: {fault}", plot.title)))?;
     }
@@ -163,7 +164,7 @@ where
             .label(name)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style));
     }
-    // Most curves rise to the right.
+    // The legend is in the upper left corner, which is empty when curves rise to the right.
     chart
         .configure_series_labels()
         .position(SeriesLabelPosition::UpperLeft)

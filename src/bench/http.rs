@@ -1,8 +1,10 @@
-//! The serving path: `GET` and `POST /analytics` as a share of what a bare axum handler does, and latencies at fixed loads.
+//! Benchmark of serving: `GET` and `POST /analytics` as a share of a bare axum handler's
+//! throughput, and latencies at fixed loads.
 //!
-//! The current hour holds millions of events of a million users, the store the 152 days of `generate`. The servers run in
-//! this process on threads of their own; the load comes from one more. Turns are short and alternate between the bare handler
-//! and hourglass, and a ratio is that of two turns side by side, so that a noisy machine disturbs both.
+//! The current hour holds millions of events by a million users, and the store the 152 days of
+//! `generate`. Both servers run in this process on their own threads; the load comes from one more
+//! thread. Turns are short and alternate between the bare handler and hourglass, and a ratio is
+//! that of two consecutive turns, so that noise of the machine affects both.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,10 +28,10 @@ use crate::hour::{Clock, Hour, SystemClock};
 use crate::query::Params;
 use crate::text::thousands;
 
-/// Connections of the open loops.
+/// Connections of the open-loop measurements.
 const OPEN_CONNECTIONS: usize = 64;
 
-/// A statement that reads every row, and keeps its threads busy as long as it is asked.
+/// A statement that reads every row and keeps its threads busy.
 const HEAVY: &str =
     "SELECT user_id, count(*) AS events FROM events GROUP BY user_id ORDER BY events DESC, user_id LIMIT 10";
 
@@ -39,30 +41,31 @@ struct Plan {
     rounds: usize,
     turn: Span,
     open: Span,
-    /// Of the turns beside a statement and without it.
+    /// Duration of the turns with and without a concurrent statement.
     beside: Span,
 }
 
 impl Plan {
     fn new(quick: bool) -> Plan {
         let ms = Duration::from_millis;
-        match quick {
-            true => Plan {
+        if quick {
+            Plan {
                 hot_events: 1_000_000,
                 connections: &[64],
                 rounds: 3,
                 turn: Span { warm_up: ms(100), measured: ms(400) },
                 open: Span { warm_up: ms(200), measured: ms(1_500) },
                 beside: Span { warm_up: ms(100), measured: ms(600) },
-            },
-            false => Plan {
+            }
+        } else {
+            Plan {
                 hot_events: 10_000_000,
                 connections: &[1, 16, 64, 256],
                 rounds: 9,
                 turn: Span { warm_up: ms(200), measured: ms(1_000) },
                 open: Span { warm_up: ms(500), measured: ms(8_000) },
                 beside: Span { warm_up: ms(500), measured: ms(4_000) },
-            },
+            }
         }
     }
 }
@@ -76,7 +79,7 @@ struct Session {
     /// Everything stored and acknowledged.
     expected: Tallies,
     random: ChaCha8Rng,
-    /// Requests whose answer never came: their events may be stored or not.
+    /// Number of requests without a response: their events may be stored or not.
     unanswered: u64,
 }
 
@@ -124,7 +127,7 @@ impl Session {
         Ok(session)
     }
 
-    /// Compares what the server says of every hour with what was loaded and acknowledged.
+    /// Compares every hour on the server with what was loaded and acknowledged.
     fn check(&self) -> Result<()> {
         let (server, hours) = (self.hourglass.server.address, self.past.iter().chain([&self.hot]));
         match self.unanswered {
@@ -136,7 +139,8 @@ impl Session {
         check("all events", &(acknowledged..=acknowledged + self.unanswered).contains(&counted), &true)
     }
 
-    /// One turn of closed loop: on the bare handler, or on hourglass, whose acknowledged events are then expected.
+    /// Runs one closed-loop turn: on the bare handler, or on hourglass, whose acknowledged events
+    /// are added to the expected ones.
     fn turn(&mut self, bare: bool, traffic: Traffic, connections: usize) -> Result<(Outcome, Written)> {
         let before = self.hourglass.disk.written();
         let server = if bare { self.baseline.address } else { self.hourglass.server.address };
@@ -150,7 +154,7 @@ impl Session {
         Ok((outcome, self.hourglass.disk.written().since(before)))
     }
 
-    /// Answers the most that each traffic reached at [`OPEN_CONNECTIONS`], requests a second.
+    /// Returns the maximum of each traffic at [`OPEN_CONNECTIONS`], in requests per second.
     fn throughput(&mut self, report: &mut Report, steps: &Steps) -> Result<[f64; 4]> {
         let mut section = Section::new(
             "Throughput",
@@ -242,7 +246,8 @@ impl Session {
         Ok(())
     }
 
-    /// What POSTs feel of a statement that reads every row: turns without and with it in alternation.
+    /// Measures the effect on POSTs of a statement that reads every row: turns with and without it,
+    /// in alternation.
     fn beside_a_statement(&mut self, report: &mut Report, best: [f64; 4], steps: &Steps) -> Result<()> {
         let mut section = Section::new(
             "POST beside a full-table statement",
@@ -291,7 +296,7 @@ impl Session {
                 })
             };
             let workers: Vec<_> = beside.work().iter().map(repeat).collect();
-            // A thread of its own, which goes before others and then ends.
+            // The load runs on a separate thread, because it raises its priority.
             let visitors = &mut visitors;
             let load = scope
                 .spawn(|| load::open(served.server.address, OPEN_CONNECTIONS, rate, span, visitors))
@@ -320,7 +325,7 @@ fn goals(report: &mut Report, traffic: Traffic, connections: usize, share: f64) 
     report.goal(what, share, Sign::AtLeast, bound, "");
 }
 
-/// What one traffic did in the rounds.
+/// Results of one kind of traffic over the rounds.
 #[derive(Default)]
 struct Rounds {
     bare: Samples,
@@ -336,7 +341,7 @@ impl Rounds {
         self.ours.push(ours.rate());
         self.ratio.push(ours.rate() / bare.rate());
         if written.log_syncs > 0 {
-            // Syncs are counted over warm-up and measured time alike.
+            // Syncs were counted during warm-up, too.
             let seconds = (turn.warm_up + turn.measured).as_secs_f64();
             let posts = ours.answered[POST] as f64 / ours.seconds * seconds;
             self.events_a_sync.push(posts / written.log_syncs as f64);
@@ -387,7 +392,7 @@ fn latency_cells(
     cells
 }
 
-/// What goes on while latencies are taken.
+/// Concurrent work while latencies are measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Beside {
     Nothing,
@@ -425,7 +430,7 @@ fn heavy_statement(hourglass: &Hourglass) -> Result<()> {
     })?
 }
 
-/// A flush, and a rest as long as one a second leaves.
+/// Flushes, then pauses so that there is at most one flush per second.
 fn flush(hourglass: &Hourglass) -> Result<()> {
     wait(hourglass.engine.flush())??;
     thread::sleep(Duration::from_millis(500));

@@ -1,4 +1,5 @@
-//! The way from events to files, and back after a crash: appending, importing, flushing, recovering.
+//! Benchmark of the way from events to files, and of recovery after a crash: appending, importing,
+//! flushing, recovering.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,10 +23,10 @@ use crate::hour::{Hour, SystemClock};
 use crate::storage::{Engine, EngineOptions};
 use crate::text::thousands;
 
-/// The hour that all events of the larger measurements fall in: 2015-01-01T00:00:00Z.
+/// Hour of all events of the larger measurements: 2015-01-01T00:00:00Z.
 const HOUR: Hour = Hour(394_464);
 
-/// Events an append, appends under way at once, and whether each append has an idempotency key of its own.
+/// Events per append, concurrent appends, and whether each append has an idempotency key.
 const APPENDS: [(usize, usize, bool); 7] = [
     (1, 1, false),
     (1, 256, false),
@@ -46,21 +47,10 @@ struct Plan {
 
 impl Plan {
     fn new(quick: bool) -> Plan {
-        match quick {
-            true => Plan {
-                events: 1_000_000,
-                users: 100_000,
-                appending: Duration::from_millis(500),
-                rounds: 2,
-                keys: 100_000,
-            },
-            false => Plan {
-                events: 10_000_000,
-                users: 1_000_000,
-                appending: Duration::from_secs(3),
-                rounds: 3,
-                keys: 5_000_000,
-            },
+        if quick {
+            Plan { events: 1_000_000, users: 100_000, appending: Duration::from_millis(500), rounds: 2, keys: 100_000 }
+        } else {
+            Plan { events: 10_000_000, users: 1_000_000, appending: Duration::from_secs(3), rounds: 3, keys: 5_000_000 }
         }
     }
 
@@ -95,7 +85,7 @@ pub fn run(options: &Options, dir: &Path, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// An engine on a counted disk, whose memory takes everything.
+/// Opens an engine on a counted disk, with memory for everything.
 fn open(dir: &Path, options: EngineOptions) -> Result<(Engine, Arc<Counters>)> {
     let disk = Arc::<Counters>::default();
     Ok((Engine::open_with(dir, options, disk.disk(), Arc::new(SystemClock))?, disk))
@@ -141,7 +131,8 @@ fn key(n: usize) -> Result<Key> {
     Ok(Key::new(&format!("request {n}"))?)
 }
 
-/// Bytes that a server holds for each idempotency key that it remembers: its memory with them, and without their files.
+/// Memory of a server per remembered idempotency key: measured with the key files, and without
+/// them.
 fn bytes_a_key(plan: &Plan, dir: &Path, steps: &Steps) -> Result<f64> {
     steps.next(format!("remembering {} idempotency keys", thousands(plan.keys)));
     let (engine, _) = open(dir, roomy())?;
@@ -162,7 +153,7 @@ fn bytes_a_key(plan: &Plan, dir: &Path, steps: &Steps) -> Result<f64> {
     Ok(with.saturating_sub(served()?) as f64 / plan.keys as f64)
 }
 
-/// Some batches of `size` events.
+/// Splits events into batches of `size`.
 fn cut(events: &[EventBatch], size: usize) -> Vec<EventBatch> {
     let enough = if size >= BATCH_EVENTS { events.len() } else { 256 };
     let mut all = events.iter().flat_map(EventBatch::iter);
@@ -170,15 +161,13 @@ fn cut(events: &[EventBatch], size: usize) -> Vec<EventBatch> {
     while batches.len() < enough {
         let mut batch = EventBatch::new();
         all.by_ref().take(size).for_each(|event| batch.push(event.timestamp_us, event.user, event.kind));
-        match batch.len() == size {
-            true => batches.push(batch),
-            false => break,
-        }
+        if batch.len() == size { batches.push(batch) } else { break }
     }
     batches
 }
 
-/// Appends again and again for a time; answers how many events, and the milliseconds each append took.
+/// Appends repeatedly for a time; returns the number of events, and the duration of each append in
+/// milliseconds.
 async fn append_for(
     engine: &Engine,
     batches: &[EventBatch],
@@ -212,7 +201,7 @@ async fn append_for(
     Ok((appended, times.into_iter().collect()))
 }
 
-/// The figures of the rounds.
+/// Measurements of all rounds.
 #[derive(Default)]
 struct Measured {
     import: Samples,

@@ -1,13 +1,15 @@
-//! The load generator: HTTP/1.1 over connections that stay open, one request at a time on each, from one thread.
+//! Load generator: HTTP/1.1 over persistent connections, with one request at a time on each, from
+//! one thread.
 //!
-//! It writes requests made in place and reads answers by `httparse`, so that on a small machine the processor's time goes to
-//! the server and not to a client. Two ways to ask:
+//! It writes prepared requests and parses responses with `httparse`, so that on a small machine
+//! processor time goes to the server and not to the client. There are two modes:
 //!
-//! - *Closed loop* ([`closed`]): every connection sends its next request when it has its answer. That finds the most a server
-//!   can do; its latencies are those of a server as busy as it can be.
-//! - *Open loop* ([`open`]): requests are due at a fixed rate whatever the server does, and a latency counts from when its
-//!   request was due. A stall then costs every request that fell due in it, as it costs visitors: nothing is omitted by
-//!   coordination (G. Tene, "How NOT to Measure Latency").
+//! - - *Closed loop* ([`closed`]): every connection sends its next request when it has a response.
+//!   This finds the maximum throughput; its latencies are those of a saturated server.
+//! - - *Open loop* ([`open`]): requests are due at a fixed rate whatever the server does, and a
+//!   latency counts from when its request was due. A stall then delays every request that was due
+//!   during it, as it delays visitors, which avoids coordinated omission (G. Tene, "How NOT to
+//!   Measure Latency").
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -25,69 +27,69 @@ use tokio::sync::Semaphore;
 use crate::error::{Error, Result};
 use crate::threads;
 
-/// Classes of requests whose latencies are kept apart.
+/// Number of classes of requests whose latencies are measured separately.
 pub const CLASSES: usize = 2;
 
-/// How often requests that fell due are let go: the resolution of open-loop latencies.
+/// Interval at which due requests are released: the resolution of open-loop latencies.
 const TICK: Duration = Duration::from_micros(100);
 
-/// How long an open loop waits at its end for answers.
+/// How long an open loop waits for responses at its end.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Makes requests.
+/// Source of requests.
 pub trait Requests: Send {
-    /// Writes a request into the empty buffer. Answers its class, and a token that stands for it.
+    /// Writes a request into the empty buffer. Returns its class, and a token that identifies it.
     fn next(&mut self, request: &mut Vec<u8>) -> (usize, u64);
-    /// A request was answered with 200 or 204.
+    /// Called when a request was answered with 200 or 204.
     fn succeeded(&mut self, token: u64);
 }
 
-/// How long to ask, and how long before what is asked is measured.
+/// Warm-up and measured duration of a load.
 #[derive(Clone, Copy, Debug)]
 pub struct Span {
     pub warm_up: Duration,
     pub measured: Duration,
 }
 
-/// What came of a load.
+/// Result of a load.
 #[derive(Debug)]
 pub struct Outcome {
-    /// Answered with 200 or 204 in the measured time, by class.
+    /// Number of requests answered with 200 or 204 in the measured time, by class.
     pub answered: [u64; CLASSES],
-    /// Answered with 503.
+    /// Number of requests answered with 503.
     pub refused: u64,
-    /// Those of them that did not say when to come back.
+    /// Number of those without `Retry-After`.
     pub refused_without_retry: u64,
-    /// Fell due and had no answer when the load ended.
+    /// Number of requests that were due and had no response at the end.
     pub unanswered: u64,
     pub seconds: f64,
-    /// Microseconds, by class.
+    /// Latencies in microseconds, by class.
     latencies: [Histogram<u64>; CLASSES],
 }
 
 impl Outcome {
     fn new() -> Outcome {
-        // A microsecond to ten minutes, to three digits.
+        // From a microsecond to ten minutes, with three digits.
         let histogram = |_| Histogram::new_with_bounds(1, 600_000_000, 3).expect("these bounds are possible");
         let latencies = std::array::from_fn(histogram);
         Outcome { answered: [0; CLASSES], refused: 0, refused_without_retry: 0, unanswered: 0, seconds: 0.0, latencies }
     }
 
-    /// Answers a second.
+    /// Responses per second.
     pub fn rate(&self) -> f64 {
         self.answered.iter().sum::<u64>() as f64 / self.seconds
     }
 
-    /// Milliseconds below which the share `of` of a class lies; 1 is the longest.
+    /// Quantile of a class's latencies in milliseconds; `of` is a share, and 1 gives the longest.
     pub fn quantile_ms(&self, class: usize, of: f64) -> f64 {
         self.latencies[class].value_at_quantile(of) as f64 / 1e3
     }
 }
 
-/// As many requests as are answered, for the time of `span`.
+/// Runs a closed loop for the time of `span`.
 ///
 /// # Errors
-/// When a connection fails, or an answer is neither 200, 204 nor 503.
+/// When a connection fails, or a response is neither 200, 204 nor 503.
 pub fn closed(server: SocketAddr, connections: usize, span: Span, requests: &mut dyn Requests) -> Result<Outcome> {
     let meter = Meter::new(requests);
     let ask = async || {
@@ -99,8 +101,8 @@ pub fn closed(server: SocketAddr, connections: usize, span: Span, requests: &mut
     Ok(meter.outcome(span))
 }
 
-/// `rate` requests a second, whatever becomes of them. The calling thread goes before others from now on. Errors as
-/// [`closed`].
+/// Runs an open loop of `rate` requests per second. Raises the priority of the calling thread for
+/// good. Errors as for [`closed`].
 pub fn open(
     server: SocketAddr,
     connections: usize,
@@ -108,7 +110,8 @@ pub fn open(
     span: Span,
     requests: &mut dyn Requests,
 ) -> Result<Outcome> {
-    // A visitor does not wait for the server's processor: what is measured is the server, not the load's own turn.
+    // Visitors have processors of their own: the load's scheduling delay must not count as the
+    // server's.
     threads::go_first();
     let meter = Meter::new(requests);
     let pace = Arc::new(Pace::new(rate, span.warm_up + span.measured));
@@ -128,7 +131,7 @@ pub fn open(
     Ok(outcome)
 }
 
-/// One answer to a GET: its status and body. For checks, not for speed.
+/// Sends one GET for each target and returns the bodies. For checks, not for speed.
 pub fn get(server: SocketAddr, targets: impl IntoIterator<Item = String>) -> Result<Vec<String>> {
     runtime()?.block_on(async {
         let mut connection = Connection::open(server).await?;
@@ -162,7 +165,7 @@ async fn connect(server: SocketAddr, connections: usize) -> Result<Vec<Connectio
     Ok(open)
 }
 
-/// Works on all connections at once, until all have ended or one fails.
+/// Runs `work` on all connections concurrently, until all have ended or one fails.
 async fn each(open: Vec<Connection>, work: impl AsyncFn(Connection) -> Result<()>) -> Result<()> {
     let mut working: FuturesUnordered<_> = open.into_iter().map(|connection| work(connection)).collect();
     while let Some(ended) = working.next().await {
@@ -171,11 +174,11 @@ async fn each(open: Vec<Connection>, work: impl AsyncFn(Connection) -> Result<()
     Ok(())
 }
 
-/// Lets requests go at a fixed rate.
+/// Pacer: releases requests at a fixed rate.
 struct Pace {
     rate: f64,
     total: u64,
-    /// One permit for each request that fell due and was not taken.
+    /// One permit for each request that is due and not taken yet.
     due: Semaphore,
 }
 
@@ -184,7 +187,8 @@ impl Pace {
         Pace { rate, total: (rate * duration.as_secs_f64()) as u64, due: Semaphore::new(0) }
     }
 
-    /// Gives a permit for each request as it falls due; at the end one to each connection, to end by.
+    /// Adds a permit for each request as it falls due, and at the end one per connection, to stop
+    /// it.
     fn keep(&self, started: Instant, connections: usize) {
         let mut given = 0;
         while given < self.total {
@@ -201,11 +205,11 @@ impl Pace {
     }
 }
 
-/// Asks and measures: what the connections of one load share on their one thread.
+/// Sends and measures requests; shared by the connections of one load on their thread.
 struct Meter<'r> {
     requests: RefCell<&'r mut dyn Requests>,
     outcome: RefCell<Outcome>,
-    /// The time that is measured.
+    /// Start and end of the measured time.
     window: Cell<(Instant, Instant)>,
     begun: Cell<u64>,
     finished: Cell<u64>,
@@ -258,7 +262,7 @@ impl<'r> Meter<'r> {
         }
     }
 
-    /// One request and its answer; the latency counts from `due`.
+    /// Sends one request and reads the response; the latency counts from `due`.
     async fn ask(&self, connection: &mut Connection, due: Instant) -> Result<()> {
         connection.request.clear();
         let (class, token) = self.requests.borrow_mut().next(&mut connection.request);
@@ -276,7 +280,7 @@ impl<'r> Meter<'r> {
         let (begin, end) = self.window.get();
         if status != 503 && due >= begin && due < end {
             outcome.latencies[class].saturating_record((now - due).as_micros() as u64);
-            // A closed loop's last answers come after its time.
+            // The last responses of a closed loop may arrive slightly after its end.
             outcome.answered[class] += u64::from(now < end + TICK);
         }
         Ok(())
@@ -286,7 +290,7 @@ impl<'r> Meter<'r> {
 struct Connection {
     stream: TcpStream,
     request: Vec<u8>,
-    /// The answer: its head and body, and how long the head is.
+    /// The response, and the length of its head.
     answer: Vec<u8>,
     head: usize,
     says_when_to_retry: bool,
@@ -304,7 +308,7 @@ impl Connection {
         &self.answer[self.head..]
     }
 
-    /// Sends the request, reads the whole answer and answers its status.
+    /// Sends the request, reads the whole response and returns its status.
     async fn exchange(&mut self) -> io::Result<u16> {
         self.stream.write_all(&self.request).await?;
         self.answer.clear();
@@ -326,18 +330,18 @@ impl Connection {
     }
 }
 
-/// What the head of an answer says.
+/// Parsed head of a response.
 #[derive(Debug, PartialEq, Eq)]
 struct Head {
     status: u16,
-    /// Its own length, and that of the body after it.
+    /// Length of the head, and length of the body after it.
     len: usize,
     body: usize,
-    /// Whether it has a `Retry-After` of so many seconds (RFC 9110, section 10.2.3).
+    /// Whether there is a `Retry-After` in seconds (RFC 9110, section 10.2.3).
     says_when_to_retry: bool,
 }
 
-/// The head, once it is whole.
+/// Parses the head, once it is complete.
 fn parse(answer: &[u8]) -> io::Result<Option<Head>> {
     let mut headers = [httparse::EMPTY_HEADER; 32];
     let mut response = httparse::Response::new(&mut headers);

@@ -1,4 +1,4 @@
-//! The machine a run took place on: what a reader of its figures must know.
+//! Description of the machine, which readers of results need to know.
 
 use std::path::Path;
 use std::time::Instant;
@@ -17,16 +17,17 @@ pub struct Machine {
     pub memory_bytes: u64,
     pub kernel: String,
     pub file_system: String,
-    /// One `fdatasync` after 4 KB written into a preallocated file, milliseconds: the floor under every acknowledgement.
+    /// Duration of one `fdatasync` after writing 4 KB to a preallocated file, in milliseconds: the
+    /// minimum latency of an acknowledgement.
     pub sync_ms: f64,
     pub hourglass: String,
     pub datafusion: String,
-    /// Whether this is an optimised build; figures of another say nothing.
+    /// Whether this is an optimised build; results of others are meaningless.
     pub release: bool,
 }
 
 impl Machine {
-    /// Looks at the machine, and measures the disk that holds `dir`.
+    /// Inspects the machine, and measures the disk that holds `dir`.
     pub fn look(dir: &Path) -> Result<Machine> {
         let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let processor = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown");
@@ -44,7 +45,7 @@ impl Machine {
         })
     }
 
-    /// Name and value of each fact, for people.
+    /// Names and values, for people.
     pub fn facts(&self) -> Vec<(&'static str, String)> {
         vec![
             ("processor", format!("{}, {} cores", self.processor, self.cores)),
@@ -56,16 +57,16 @@ impl Machine {
     }
 
     fn build(&self) -> &'static str {
-        if self.release { "release" } else { "DEBUG: these figures say nothing, build with --release" }
+        if self.release { "release" } else { "DEBUG: these results are meaningless, build with --release" }
     }
 }
 
-/// The most memory a process has held, bytes; 0 where the system does not tell.
+/// Peak memory of a process in bytes; 0 if unknown.
 pub fn peak_memory(process: u32) -> u64 {
     kilobytes(&format!("/proc/{process}/status"), "VmHWM:").unwrap_or(0)
 }
 
-/// What it holds now.
+/// Current memory of a process in bytes; 0 if unknown.
 pub fn memory(process: u32) -> u64 {
     kilobytes(&format!("/proc/{process}/status"), "VmRSS:").unwrap_or(0)
 }
@@ -77,7 +78,7 @@ fn kilobytes(file: &str, name: &str) -> Option<u64> {
     line.trim().trim_end_matches(" kB").parse().ok().map(|n: u64| n * 1024)
 }
 
-/// The type of the mount with the longest path that holds `dir`.
+/// Type of the mount that holds `dir`: the one with the longest matching path.
 fn file_system(dir: &Path) -> String {
     let mounts = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
     let fields = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());

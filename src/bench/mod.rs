@@ -1,14 +1,16 @@
-//! The yardstick: `hourglass bench`, on the machine of whoever runs it.
+//! Benchmarks: `hourglass bench`, run on the user's machine.
 //!
-//! [`pruning`] asks the same hour of stores of very different sizes, [`http`] measures the serving path beside a bare
-//! handler, [`ingest`] the way from events to files and back, [`distinct`] exact distinct users beside plain DataFusion,
-//! [`overload`] what becomes of requests that are more than a server can take.
-//! What they share: every answer is compared with an independent computation before it is timed; what is compared is
-//! measured in turns within one run and told as a ratio; a figure is a median with its quartiles; latency is taken from when
-//! a request was due, not from when it could be sent ([`load`]).
+//! [`pruning`] queries the same hour in stores of very different sizes, [`http`] compares serving
+//! with a bare handler, [`ingest`] measures loading and recovery, [`distinct`] compares exact
+//! distinct users with plain DataFusion, and [`overload`] sends more requests than a server can
+//! take. All follow the same rules: every answer is compared with an independent computation before
+//! it is timed; things that are compared are measured in alternation within one run and reported as
+//! a ratio; a result is a median with its quartiles; latency counts from when a request was due,
+//! not from when it could be sent ([`load`]).
 //!
-//! [`report`] is what a run says: tables on the terminal, JSON and a page of HTML with plots ([`html`]) where `--out` names a
-//! folder. Everything lives in a scratch folder that is gone afterwards.
+//! [`report`] has the results: tables on the terminal, and JSON and an HTML page with plots
+//! ([`html`]) if `--out` is given. Stores are made in a scratch folder, which is removed at the
+//! end.
 
 mod data;
 mod disk;
@@ -34,7 +36,7 @@ use self::harness::Scratch;
 use self::report::Report;
 use crate::error::Result;
 
-/// What to measure.
+/// The benchmarks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bench {
     Pruning,
@@ -58,10 +60,11 @@ impl Bench {
     }
 }
 
-/// Runs one benchmark and answers its report, written to `--out` where that is given.
+/// Runs one benchmark and returns its report, which is also written to `--out` if given.
 ///
 /// # Errors
-/// [`Error::Invalid`](crate::error::Error::Invalid) when an answer is not what the independent computation says: nothing is timed then.
+/// [`Error::Invalid`](crate::error::Error::Invalid) when an answer differs from the independent
+/// computation; nothing is timed then.
 pub fn run(bench: Bench, options: &Options) -> Result<Report> {
     let peers = report::read_peers(&options.peers)?;
     let scratch = Scratch::new(&options.dir, bench.name())?;

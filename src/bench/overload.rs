@@ -1,8 +1,9 @@
-//! More than it can take: a server whose queue is small, and requests that come at twice the rate at which it accepts them,
-//! whatever it answers.
+//! Overload benchmark: a server with a small queue gets requests at twice the rate that it can
+//! accept, whatever it answers.
 //!
-//! The server is a process of its own, so that its memory is its own. What it can take is what it does for as many connections
-//! as its queue has places; then comes twice that for minutes, with flushes under way; then the first connections again.
+//! The server is a separate process, so that its memory can be measured. Its capacity is its
+//! throughput with as many connections as its queue has places; then twice that rate comes for
+//! minutes, with flushes in progress; then the first connections again.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -24,19 +25,19 @@ use crate::hour::{Clock, Hour, SystemClock};
 use crate::text::thousands;
 use crate::threads;
 
-/// Places in the queue, and connections that fit.
+/// Capacity of the queue, and number of connections that fit.
 const FITTING: usize = 16;
 
-/// What comes, of that which it can take.
+/// Load as a multiple of the capacity.
 const LOAD: f64 = 2.0;
 
-/// Connections over which it comes: so many may wait for an answer.
+/// Number of connections of the overload: so many requests may wait for a response.
 const CONNECTIONS: usize = 1_024;
 
 const MEMTABLE_BYTES: u64 = 64 << 20;
 
-/// Memory that the process may hold: three generations of events, as much again for what is made of one in a flush, and 128 MB
-/// for everything else.
+/// Limit of the process's memory: three generations of events, the same again for flushing one, and
+/// 128 MB for everything else.
 const MEMORY_BYTES: u64 = 6 * MEMTABLE_BYTES + (128 << 20);
 
 struct Plan {
@@ -48,14 +49,15 @@ struct Plan {
 impl Plan {
     fn new(quick: bool) -> Plan {
         let span = |ms| Span { warm_up: Duration::ZERO, measured: Duration::from_millis(ms) };
-        match quick {
-            true => Plan { turn: span(300), turns: 3, overload: span(2_000) },
-            false => Plan { turn: span(1_000), turns: 9, overload: span(180_000) },
+        if quick {
+            Plan { turn: span(300), turns: 3, overload: span(2_000) }
+        } else {
+            Plan { turn: span(1_000), turns: 9, overload: span(180_000) }
         }
     }
 }
 
-/// The clients, and what was acknowledged to them.
+/// The clients, and the events acknowledged to them.
 struct Clients {
     random: ChaCha8Rng,
     hot: Hour,
@@ -64,7 +66,7 @@ struct Clients {
 }
 
 impl Clients {
-    /// As many as are accepted, or so many a second.
+    /// Sends POSTs in a closed loop, or at `rate` per second.
     fn post(&mut self, server: SocketAddr, connections: usize, rate: Option<f64>, span: Span) -> Result<Outcome> {
         let Clients { random, hot, past, acknowledged } = self;
         let mut visitors = Visitors { traffic: Traffic::Post, random, hot: *hot, past, acknowledged: Vec::new() };
@@ -77,7 +79,7 @@ impl Clients {
     }
 }
 
-/// A number that the server's `/metrics` has.
+/// Value of a metric of the server.
 fn metric(server: SocketAddr, name: &str) -> Result<f64> {
     let answer = load::get(server, ["/metrics".to_string()])?.remove(0);
     let line = answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
@@ -97,7 +99,7 @@ pub fn run(options: &Options, dir: &Path, report: &mut Report) -> Result<()> {
     let served = Served::start(dir, &environment)?;
     let server = served.address;
     report.setting("queue", format!("{FITTING} events; {} a generation in memory", crate::text::bytes(MEMTABLE_BYTES)));
-    // In every phase alike, as an open loop does.
+    // In every phase, as an open loop does it.
     threads::go_first();
 
     steps.next("what it can take");
@@ -173,17 +175,19 @@ pub fn run(options: &Options, dir: &Path, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// Seconds until the first of three turns in a row at `rate` or more had begun; it gives up after thirty.
+/// Seconds until the first of three consecutive turns at `rate` or more began; gives up after
+/// thirty.
 fn recovery(clients: &mut Clients, server: SocketAddr, rate: f64) -> Result<f64> {
     let ended = Instant::now();
     let turn = Span { warm_up: Duration::ZERO, measured: Duration::from_millis(200) };
     let (mut since, mut in_a_row) = (0.0, 0);
     while in_a_row < 3 && since < 30.0 {
         let begun = ended.elapsed().as_secs_f64();
-        match clients.post(server, FITTING, None, turn)?.rate() >= rate {
-            true if in_a_row > 0 => in_a_row += 1,
-            true => (since, in_a_row) = (begun, 1),
-            false => (since, in_a_row) = (begun, 0),
+        let is_fast = clients.post(server, FITTING, None, turn)?.rate() >= rate;
+        if is_fast && in_a_row > 0 {
+            in_a_row += 1;
+        } else {
+            (since, in_a_row) = (begun, u32::from(is_fast));
         }
     }
     Ok(since)

@@ -1,5 +1,5 @@
-//! Plain DataFusion over the same rows, with its own rules and nothing of ours: what the engine's answers and times are held
-//! against.
+//! Plain DataFusion over the same rows, with its own rules only: the reference for our answers and
+//! times.
 
 use std::sync::Arc;
 
@@ -19,13 +19,14 @@ const STORE: &str = "store://files";
 fn session(threads: usize) -> SessionContext {
     let mut config = SessionConfig::new().with_target_partitions(threads);
     config.options_mut().execution.time_zone = Some("UTC".into());
-    // As the engine has it set: predicates are evaluated while a file is decoded.
+    // As in the engine: predicates are evaluated while a file is decoded.
     config.options_mut().execution.parquet.pushdown_filters = true;
     SessionContext::new_with_config(config)
 }
 
-/// The table `events` as a `ListingTable`: every folder and file found by listing, `date` and `hour` from their paths. The hour
-/// is text, `09`: by a number the table would look for the folder `hour=9`.
+/// The table `events` as a `ListingTable`: folders and files are found by listing, `date` and
+/// `hour` by their paths. The hour is a text, `09`: for a number, the table would look for the
+/// folder `hour=9`.
 pub async fn listing(snapshot: &Snapshot, reads: &Arc<Reads>, threads: usize) -> Result<SessionContext> {
     let context = session(threads);
     let store = url::Url::parse(STORE).expect("a valid URL");
@@ -56,14 +57,14 @@ pub fn record_batch(events: &EventBatch) -> Result<RecordBatch> {
     Ok(RecordBatch::try_new(file_schema(), columns)?)
 }
 
-/// The one row of an answer that is whole numbers.
+/// Returns the single row of a result of integers.
 pub fn numbers<const N: usize>(batches: &[RecordBatch]) -> Result<[i64; N]> {
     let row = batches.iter().find(|batch| batch.num_rows() == 1);
     let row = row.ok_or_else(|| Error::Invalid("the question was not answered by one row".into()))?;
     Ok(std::array::from_fn(|column| row.column(column).as_primitive::<Int64Type>().value(0)))
 }
 
-/// The rows of a question.
+/// Returns the rows of a query.
 pub async fn ask(context: &SessionContext, sql: &str) -> Result<Vec<RecordBatch>> {
     Ok(context.sql(sql).await.map_err(Error::from)?.collect().await?)
 }

@@ -1,4 +1,4 @@
-//! Processes of hourglass itself, measured from outside: how long they take, and the most memory they hold.
+//! hourglass as a child process, measured from outside: its duration and peak memory.
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::machine::{memory, peak_memory};
 use crate::error::{Error, Result};
 
-/// How often the memory of a process is looked at.
+/// Interval at which the memory of a process is sampled.
 const LOOK: Duration = Duration::from_millis(5);
 
 fn start(arguments: &[&OsStr], environment: &[(&str, &str)]) -> Result<Child> {
@@ -28,7 +28,7 @@ fn failed(arguments: &[&OsStr], child: &mut Child) -> Error {
     Error::Invalid(format!("`hourglass {}` failed: {}", words.join(" "), said.trim()))
 }
 
-/// Runs a command to its end; answers seconds and the most memory it was seen to hold.
+/// Runs a command; returns its duration in seconds and its peak memory.
 pub fn run(arguments: &[&OsStr]) -> Result<(f64, u64)> {
     let started = Instant::now();
     let mut child = start(arguments, &[])?;
@@ -43,11 +43,11 @@ pub fn run(arguments: &[&OsStr]) -> Result<(f64, u64)> {
     }
 }
 
-/// A server of its own process; killed when dropped.
+/// A server in its own process, killed when dropped.
 pub struct Served {
     child: Child,
     pub address: SocketAddr,
-    /// From its start until it said that it is ready.
+    /// Time from its start until it announced that it is ready.
     pub seconds: f64,
 }
 
@@ -71,12 +71,12 @@ impl Served {
         }
     }
 
-    /// The most memory it has held so far, bytes.
+    /// Peak memory so far, in bytes.
     pub fn peak(&self) -> u64 {
         peak_memory(self.child.id())
     }
 
-    /// What it holds now.
+    /// Current memory, in bytes.
     pub fn memory(&self) -> u64 {
         memory(self.child.id())
     }

@@ -1,7 +1,8 @@
-//! Partition pruning: one hour, and one day, asked of stores of a day to ten years of hours.
+//! Benchmark of partition pruning: one hour, and one day, queried in stores of a day to ten years
+//! of hours.
 //!
-//! All stores hold the same asked hours; only what lies around them grows. What a question costs is counted below it, in the
-//! object store: files opened, bytes read, listings made.
+//! All stores hold the same queried hours; only the data around them grows. The cost of a query is
+//! counted in the object store: files opened, bytes read, listings made.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,20 +25,20 @@ use crate::storage::vfs::{Disk, Vfs};
 use crate::storage::{Engine, EngineOptions, ReadOnly, Reads, Snapshot};
 use crate::text::thousands;
 
-/// The first hour of every store: 2015-01-01T00:00:00Z. Ten years on are 87,672 hours.
+/// First hour of every store: 2015-01-01T00:00:00Z. Ten years are 87,672 hours.
 const FIRST: Hour = Hour(394_464);
 
-/// The hour that is asked for, and the day.
+/// The queried hour, and day.
 const HOUR: Hour = Hour(FIRST.0 + 9);
 const DAY: (Hour, Hour) = (FIRST, Hour(FIRST.0 + 23));
 
 const EVENTS_AN_HOUR: u64 = 60;
 const USERS: u64 = 1_000;
 
-/// Warm questions are asked at most so often.
+/// Maximum number of warm queries.
 const MOST_QUESTIONS: usize = 41;
 
-/// One store: its hours, and in how many files each lies.
+/// Shape of a store: its hours, and files per hour.
 #[derive(Clone, Copy)]
 struct Shape {
     hours: u64,
@@ -56,13 +57,10 @@ impl Shape {
 fn shapes(quick: bool) -> Vec<Shape> {
     let one = |hours| Shape { hours, files_an_hour: 1 };
     let late = Shape { hours: 720, files_an_hour: 5 };
-    match quick {
-        true => vec![one(24), one(720), late],
-        false => vec![one(24), one(720), late, one(8_760), one(87_600)],
-    }
+    if quick { vec![one(24), one(720), late] } else { vec![one(24), one(720), late, one(8_760), one(87_600)] }
 }
 
-/// How the question is answered.
+/// How the query is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     Rollups,
@@ -88,7 +86,7 @@ impl Way {
         }
     }
 
-    /// What the engine's session has set; nothing for DataFusion's own table.
+    /// Session options for the engine; `None` for DataFusion's own table.
     fn settings(self) -> Option<&'static [(&'static str, &'static str)]> {
         Some(match self {
             Way::Rollups => &[],
@@ -107,7 +105,7 @@ impl Way {
     }
 }
 
-/// The numbers of the hours `first..=last`, in SQL.
+/// Query of the numbers of the hours `first..=last`.
 fn question(way: Way, first: Hour, last: Hour) -> String {
     let by_partition = match (way, first == last) {
         (Way::ListingByPartition, true) => format!(" AND date = '{}' AND hour = '{:02}'", first.date(), first.of_day()),
@@ -122,9 +120,9 @@ fn question(way: Way, first: Hour, last: Hour) -> String {
     )
 }
 
-/// Times and counters of one question asked one way of one store.
+/// Times and counters of one query, answered in one way, on one store.
 struct Asked {
-    /// The first question after opening the store with no page of it in memory, milliseconds.
+    /// The first query after opening the store with a cold page cache, in milliseconds.
     cold: Samples,
     warm: Samples,
     considered: u64,
@@ -199,10 +197,10 @@ fn goals(report: &mut Report, way: Way, shape: Shape, asked: &Asked) {
     }
 }
 
-/// A store on disk, and what its answers must be.
+/// A store on disk, with its expected answers.
 struct Store {
     dir: PathBuf,
-    /// How long one question is asked again and again.
+    /// How long one query is repeated.
     timeout: Duration,
     shape: Shape,
     hour: [i64; 3],
@@ -216,7 +214,7 @@ impl Store {
         let events = shape.hours * EVENTS_AN_HOUR;
         let whole = data::workload(FIRST, shape.hours, events, USERS, seed);
         let mut tallies = Tallies::default();
-        // A share of each hour's events, then the next share of all hours: late events make a file more.
+        // A share of each hour's events, then the next share of all hours: late events add files.
         for share in 0..shape.files_an_hour {
             let each = shape.files_an_hour as i64;
             let start_us = whole.start_us + share as i64 * whole.interval_us;
@@ -248,7 +246,7 @@ impl Store {
         Ok((store.snapshot, ms_since(started)))
     }
 
-    /// A row about the store; how many files it has, and how much memory a server on it.
+    /// Returns a row about the store, its number of files, and the memory of a server on it.
     fn cells(&self) -> Result<([Cell; 6], u64, u64)> {
         let opened = |cold| -> Result<Samples> { (0..3).map(|_| Ok(self.open(cold)?.1)).collect() };
         let (cold, warm) = (opened(true)?, opened(false)?);
@@ -266,7 +264,7 @@ impl Store {
         Ok((cells, snapshot.file_count, memory))
     }
 
-    /// Asks cold, checks the answer, then asks warm as often as timeout allows.
+    /// Queries cold, checks the answer, then repeats the query warm until the timeout.
     fn ask(&self, way: Way, first: Hour, last: Hour) -> Result<Asked> {
         let sql = question(way, first, last);
         let expected = if first == last { self.hour } else { self.day };
@@ -308,17 +306,17 @@ impl Asked {
     }
 }
 
-/// What one question cost.
+/// Cost of one query.
 #[derive(Clone, Copy, Default)]
 struct Cost {
-    /// Files left after pruning by hour, where the engine says.
+    /// Number of files left after pruning by hour, if the engine reports it.
     considered: Option<u64>,
     opened: u64,
     bytes: u64,
     listings: u64,
 }
 
-/// Somebody to ask.
+/// Engine that answers the query.
 enum Asker {
     Engine { engine: Arc<QueryEngine>, snapshot: Arc<Snapshot>, settings: &'static [(&'static str, &'static str)] },
     Plain { context: SessionContext, reads: Arc<Reads>, runtime: tokio::runtime::Runtime },
@@ -337,7 +335,7 @@ impl Asker {
         Ok(Asker::Plain { context, reads, runtime })
     }
 
-    /// Milliseconds, the three numbers, and the cost.
+    /// Runs a query; returns milliseconds, the three numbers, and the cost.
     fn ask(&self, sql: &str) -> Result<(f64, [i64; 3], Cost)> {
         match self {
             Asker::Engine { engine, snapshot, settings } => {
@@ -350,8 +348,8 @@ impl Asker {
                     Ok::<_, Error>((recorder, answer.collect().await?))
                 })??;
                 let ms = ms_since(started);
-                let figures = recorder.stats();
-                let considered = Some(if figures.rollup { 0 } else { figures.files_chosen });
+                let stats = recorder.stats();
+                let considered = Some(if stats.rollup { 0 } else { stats.files_chosen });
                 let (opened, bytes, listings) =
                     (recorder.reads.files(), recorder.reads.bytes(), recorder.reads.listings());
                 Ok((ms, plain::numbers(&batches)?, Cost { considered, opened, bytes, listings }))

@@ -1,4 +1,5 @@
-//! What a run says: sections of tables and plots, for the terminal, as JSON, and as a page ([`super::html`]).
+//! Benchmark reports: sections of tables and plots, for the terminal, as JSON, and as HTML
+//! ([`super::html`]).
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -23,7 +24,7 @@ pub struct Report {
     pub started: DateTime<Utc>,
     pub seconds: f64,
     pub machine: Machine,
-    /// What was held fixed: sizes, threads, durations.
+    /// Fixed parameters: sizes, threads, durations.
     pub settings: Vec<(String, String)>,
     pub goals: Vec<Goal>,
     pub sections: Vec<Section>,
@@ -32,7 +33,7 @@ pub struct Report {
     clock: Instant,
 }
 
-/// A bound that the project sets itself, and what this run measured.
+/// A goal of the project, and the measured value.
 #[derive(Debug, Serialize)]
 pub struct Goal {
     pub what: String,
@@ -44,20 +45,20 @@ pub struct Goal {
 #[derive(Debug, Default, Serialize)]
 pub struct Section {
     pub title: String,
-    /// What the figures are and how they were taken.
+    /// What was measured, and how.
     pub about: String,
     pub columns: Vec<String>,
     pub rows: Vec<Vec<Cell>>,
     pub plots: Vec<Plot>,
 }
 
-/// A figure or a word.
+/// A number or a text.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Cell {
     pub text: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<f64>,
-    /// The quartiles of a measurement.
+    /// Quartiles of a measurement.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quartiles: Option<(f64, f64)>,
 }
@@ -67,18 +68,18 @@ pub struct Plot {
     pub title: String,
     pub x: String,
     pub y: String,
-    /// Both axes logarithmic; else from zero.
+    /// Whether both axes are logarithmic; otherwise they start at zero.
     pub log: bool,
     pub series: Vec<(String, Vec<(f64, f64)>)>,
 }
 
-/// Another engine's result for a question of this benchmark, as a script of `tests/peers/` wrote it.
+/// Another engine's result for this benchmark, as written by a script of `tests/peers/`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Peer {
     /// Name and version.
     pub peer: String,
-    /// What it was set to, its defaults or with each write synced.
+    /// Its settings, such as its defaults or with each write synced.
     pub settings: String,
     pub question: String,
     pub value: f64,
@@ -109,7 +110,7 @@ impl Cell {
         Cell::number(n as f64, text::bytes(n))
     }
 
-    /// The median with half the distance of the quartiles around it: `12.3 ms ±0.4`.
+    /// The median, with half the interquartile range: `12.3 ms ±0.4`.
     pub fn ms(samples: &Samples) -> Cell {
         Cell::spread(samples, |ms| format!("{} ms", digits(ms)))
     }
@@ -145,7 +146,7 @@ impl From<String> for Cell {
     }
 }
 
-/// Three digits or so.
+/// Formats a number with about three digits.
 pub fn digits(value: f64) -> String {
     match value {
         ..0.995 => format!("{value:.3}"),
@@ -188,7 +189,7 @@ impl Report {
         self.settings.push((name.into(), value.to_string()));
     }
 
-    /// A goal of `measured` at least, or at most, `bound`.
+    /// Adds a goal: `measured` must be at least, or at most, `bound`.
     pub fn goal(&mut self, what: &str, measured: f64, sign: Sign, bound: f64, unit: &str) {
         let (word, met) = match sign {
             Sign::AtLeast => ("at least", measured >= bound),

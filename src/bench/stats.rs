@@ -1,6 +1,7 @@
-//! QueryStats of repeated measurements: the median and the quartiles around it, which one slow round does not move.
+//! Statistics of repeated measurements: the median and quartiles, which are robust against a single
+//! slow round.
 
-/// Measurements of one thing, in the order of their size.
+/// Measurements of one quantity, sorted.
 #[derive(Clone, Debug, Default)]
 pub struct Samples(Vec<f64>);
 
@@ -14,10 +15,10 @@ impl Samples {
         self.0.insert(at, value);
     }
 
-    /// The value below which the share `of` lies, between two measurements by their distance (type 7 of Hyndman and Fan).
+    /// Quantile at the share `of`, with linear interpolation (type 7 of Hyndman and Fan).
     ///
     /// # Panics
-    /// Without a measurement.
+    /// If there are no measurements.
     pub fn quantile(&self, of: f64) -> f64 {
         let at = of * (self.0.len() - 1) as f64;
         let (below, above) = (self.0[at.floor() as usize], self.0[at.ceil() as usize]);

@@ -1,4 +1,4 @@
-//! The traffic of the benchmark over HTTP: visitors whose events are stored, and those who watch the hours.
+//! Traffic of the HTTP benchmarks: visitors whose events are stored, and readers of hours.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -13,18 +13,18 @@ use crate::error::Result;
 use crate::event::EventKind;
 use crate::hour::Hour;
 
-/// Users of the current hour, and of late events.
+/// Number of users of the current hour, and of late events.
 pub const USERS: u64 = 1_000_000;
 const LATE_USERS: u64 = 1_000;
 
-/// Of GETs and of POSTs, the share that is for past hours (the specification's traffic).
+/// Share of GETs and of POSTs that are for past hours (as in the specification).
 const LATE: f64 = 0.05;
 
-/// Classes of the load.
+/// Classes of requests.
 pub const GET: usize = 0;
 pub const POST: usize = 1;
 
-/// What is asked for.
+/// Kinds of traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Traffic {
     GetHot,
@@ -46,23 +46,23 @@ impl Traffic {
     }
 }
 
-/// Visitors and those who watch them: makes requests, and notes which events were acknowledged.
+/// Request generator for the load; records which events were acknowledged.
 pub struct Visitors<'a> {
     pub traffic: Traffic,
     pub random: &'a mut ChaCha8Rng,
     pub hot: Hour,
     pub past: &'a [Hour],
-    /// Tokens of events, tallied when the load is over: the load has no time for it.
+    /// Tokens of acknowledged events, tallied after the load to keep it fast.
     pub acknowledged: Vec<u64>,
 }
 
 impl Visitors<'_> {
-    /// A number below `n`.
+    /// A random number below `n`.
     fn below(&mut self, n: u64) -> u64 {
         ((u128::from(self.random.next_u64()) * u128::from(n)) >> 64) as u64
     }
 
-    /// The place of a past hour, from 1, or 0 for the current one.
+    /// Index of a past hour, from 1, or 0 for the current one.
     fn hour(&mut self) -> u64 {
         let late = match self.traffic {
             Traffic::GetPast => true,
@@ -104,7 +104,7 @@ impl Requests for Visitors<'_> {
     }
 }
 
-/// Tallies acknowledged events by their tokens.
+/// Adds acknowledged events to the tallies, by their tokens.
 pub fn tally(tallies: &mut Tallies, acknowledged: &[u64], hot: Hour, past: &[Hour]) {
     for token in acknowledged {
         let place = (token & 0xFFFF) as usize;
@@ -114,12 +114,12 @@ pub fn tally(tallies: &mut Tallies, acknowledged: &[u64], hot: Hour, past: &[Hou
     }
 }
 
-/// What the server says of each of these hours.
+/// Fetches the numbers of these hours.
 pub fn ask_hours<'h>(server: SocketAddr, hours: impl Iterator<Item = &'h Hour>) -> Result<Vec<String>> {
     load::get(server, hours.map(|hour| format!("/analytics?timestamp={}", hour.start_us() / 1_000)))
 }
 
-/// Compares what the server says of each of these hours with what was acknowledged.
+/// Compares the server's numbers of these hours with the acknowledged events.
 pub fn check_hours<'h>(
     server: SocketAddr,
     hours: impl Iterator<Item = &'h Hour> + Clone,

@@ -1,4 +1,4 @@
-//! `hourglass bench`: the speed claims, measured on this machine.
+//! `hourglass bench`: benchmarks of everything, on this machine.
 
 use std::path::PathBuf;
 
@@ -15,10 +15,10 @@ Examples:
   hourglass bench distinct --out report --peers clickhouse.json
                                              other engines' results beside ours; see tests/peers
 
-Every answer is compared with an independent computation before it is timed. Stores are made in a scratch folder below \
---dir, whose disk is what is measured, and removed. Ratios within one run mean something; times of two machines do not.")]
+Every answer is compared with an independent computation before it is timed. Stores are made in a scratch folder in \
+--dir, whose disk is measured, and removed. Compare ratios within one run, not times of two machines.")]
 pub struct Args {
-    /// What to measure; all of it when left out
+    /// What to measure; everything by default
     #[arg(value_enum)]
     bench: Option<Name>,
 
@@ -26,34 +26,34 @@ pub struct Args {
     #[arg(long)]
     quick: bool,
 
-    /// Write NAME.html, a page with plots, and NAME.json into this folder
+    /// Write NAME.html, a page with plots, and NAME.json to this folder
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 
-    /// The folder for scratch stores; its disk is what is measured
+    /// Folder for scratch stores; its disk is measured
     #[arg(long, value_name = "DIR", default_value = "data")]
     dir: PathBuf,
 
-    /// The seed of every workload
+    /// Seed of every workload
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     seed: u64,
 
-    /// Results of other engines to stand in the report, as the scripts in tests/peers write them
+    /// Results of other engines to include in the report, as written by the scripts in tests/peers
     #[arg(long, value_name = "FILE")]
     peers: Vec<PathBuf>,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Name {
-    /// The same hour and day of stores of a day to ten years of hours
+    /// One hour and one day, from stores of a day to ten years of hours
     Pruning,
-    /// GET and POST beside a bare handler; latencies at fixed loads
+    /// GET and POST compared with a bare handler; latencies at fixed loads
     Http,
     /// Appending, importing, flushing and recovering
     Ingest,
-    /// Exact distinct users beside plain DataFusion
+    /// Exact distinct users compared with plain DataFusion
     Distinct,
-    /// Many more clients than fit, for minutes
+    /// Twice the load that the server can take, for minutes
     Overload,
 }
 
@@ -67,7 +67,7 @@ pub fn run(args: Args) -> Result<()> {
         Some(Name::Overload) => vec![Bench::Overload],
     };
     if cfg!(debug_assertions) {
-        console::tell("warning: this is a debug build; build with --release for figures that mean something");
+        console::tell("warning: this is a debug build; its results are meaningless, build with --release");
     }
     let words: Vec<String> = std::env::args().skip(1).collect();
     let options = Options {
@@ -83,7 +83,7 @@ pub fn run(args: Args) -> Result<()> {
         console::print(&format!("hourglass bench {}\n\n{}\n", bench.name(), report.text()))?;
         if let Some(out) = &options.out {
             let page = out.join(format!("{}.html", bench.name()));
-            console::tell(&format!("the report is {}", page.display()));
+            console::tell(&format!("the report is in {}", page.display()));
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! `hourglass config`: the effective settings, as a table for people or as a file for `--config`.
+//! `hourglass config`: prints the effective settings, as a table or as a file for `--config`.
 
 use std::io::IsTerminal;
 
@@ -37,12 +37,14 @@ pub fn run(args: Args) -> Result<()> {
     })
 }
 
-/// Aligned columns; on a terminal with a line under the header, elsewhere without any decoration and never wrapped.
+/// Formats aligned columns, with a line under the header on a terminal; elsewhere undecorated and
+/// never wrapped.
 fn table(resolved: &Resolved, terminal: bool) -> String {
     let mut table = Table::new();
-    match terminal {
-        true => table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic),
-        false => table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled),
+    if terminal {
+        table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic)
+    } else {
+        table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled)
     };
     table.set_header(["setting", "value", "from"]);
     table.add_rows(resolved.rows().map(|(setting, value, source)| [setting.key.to_owned(), value, source.to_string()]));
@@ -55,7 +57,8 @@ fn table(resolved: &Resolved, terminal: bool) -> String {
     lines.collect()
 }
 
-/// Values are written as strings, which every setting accepts, escaped as in JSON, which TOML's basic strings understand.
+/// Formats values as strings, which every setting accepts. JSON's escapes are valid in TOML's basic
+/// strings.
 fn toml(resolved: &Resolved) -> String {
     let lines = resolved.rows().map(|(setting, value, _)| {
         format!("# {}\n{} = {}\n", setting.help.trim(), setting.key, serde_json::Value::from(value))

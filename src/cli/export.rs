@@ -1,4 +1,4 @@
-//! `hourglass export`: hours, or the answer of a statement, as files for a data lake.
+//! `hourglass export`: writes hours, or the result of a statement, as files for a data lake.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,10 +31,10 @@ Examples:
   hourglass export answer/ --query 'SELECT * FROM hours' --format delta
       a Delta table in answer/, each time with what it says now
 
-Events still in memory are exported too, and a server may be running on the directory. _receipt.ndjson names every file \
-with its rows, bytes and SHA-256; run again after an interruption, and what it names is not written again.")]
+Events still in memory are exported too, and a server may be running on the directory. _receipt.ndjson lists every file \
+with its rows, bytes and SHA-256. To continue an interrupted export, run it again: listed files are not written again.")]
 pub struct Args {
-    /// Directory to write to; it is created where there is none
+    /// Directory to write to; created if needed
     #[arg(value_name = "DIR")]
     output: PathBuf,
 
@@ -46,15 +46,17 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t = FormatArg::Parquet)]
     format: FormatArg,
 
-    /// The first hour: a date, or an hour's first instant as RFC 3339 or milliseconds since the epoch
+    /// First hour to export: a date, or an hour's first instant as RFC 3339 or milliseconds since
+    /// the epoch
     #[arg(long, value_parser = hour, value_name = "TIME")]
     from: Option<Hour>,
 
-    /// The first hour that is left out: --to 2020-02-01 exports January's last hour and nothing of February
+    /// End of the export, exclusive: --to 2020-02-01 exports January's last hour and nothing of
+    /// February
     #[arg(long, value_parser = hour, value_name = "TIME")]
     to: Option<Hour>,
 
-    /// Export the answer of this statement instead of hours
+    /// Export the result of this statement instead of hours
     #[arg(long, value_name = "SQL", conflicts_with_all = ["from", "to"])]
     query: Option<String>,
 }
@@ -89,7 +91,7 @@ fn hour(text: &str) -> Result<Hour, String> {
 pub fn run(args: Args) -> Result<()> {
     let vfs: Arc<dyn Vfs> = Arc::new(Disk);
     let store = ReadOnly::open(&args.data_dir, &EngineOptions::default(), &vfs)?;
-    // Writing files is what takes the time here, not a statement that never ends.
+    // The time limit is for runaway statements; an export may take long.
     let options = QueryOptions { timeout: Duration::from_secs(24 * 3_600), ..QueryOptions::default() };
     let query = Arc::new(QueryEngine::new(&options)?);
     refuse_stores(&args.data_dir, &args.output)?;
@@ -120,21 +122,22 @@ pub fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
-/// Refuses a directory whose files an export would mix with others: the store itself, one within it, or another store.
+/// Rejects an output directory in which files would be mixed: the store itself, a folder in it, or
+/// another store.
 fn refuse_stores(data_dir: &Path, output: &Path) -> Result<()> {
     let told = output.display();
     let real = output.canonicalize().ok().zip(data_dir.canonicalize().ok());
     if real.is_some_and(|(output, data_dir)| output.starts_with(data_dir)) {
         return Err(Error::Config(format!("{told} lies in the store that is exported: give a directory of its own")));
     }
-    // An export of hours as Delta is a store as well, which its receipt tells from others.
+    // An export of hours as Delta is a store too; its receipt distinguishes it.
     if output.join(META_FILE).exists() && !output.join(RECEIPT).exists() {
         return Err(Error::Config(format!("{told} is a store already: give a directory of its own")));
     }
     Ok(())
 }
 
-/// A bar on standard error, where that is a terminal.
+/// Progress bar on standard error, if that is a terminal.
 fn bar() -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} hours  {elapsed_precise}  {eta} left");
     ProgressBar::new(0).with_style(style.expect("a valid template"))

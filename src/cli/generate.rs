@@ -1,4 +1,4 @@
-//! `hourglass generate`: a seeded workload into the store, a server or a file.
+//! `hourglass generate`: writes a seeded workload to the store, a server or a file.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -30,31 +30,32 @@ The same options give the same events, on every machine.";
 #[derive(Args, Clone, Debug)]
 #[command(about = "Make a seeded workload", after_help = EXAMPLES)]
 pub struct GenerateArgs {
-    /// The first event's time: a date, RFC 3339 or milliseconds since 1970
+    /// Time of the first event: a date, RFC 3339 or milliseconds since 1970
     #[arg(long, value_name = "TIME", default_value = "2020-01-01T00:00:00Z", value_parser = parse_time)]
     pub start: i64,
 
-    /// The last time an event may have, inclusive; a date is its first instant
+    /// Latest time of an event, inclusive; a date is its first instant
     #[arg(long, value_name = "TIME", default_value = "2020-06-01T00:00:00Z", value_parser = parse_time)]
     pub end: i64,
 
-    /// The time from one event to the next: a whole number of us, ms, s, m, h or d
+    /// Time between events: a whole number of us, ms, s, m, h or d
     #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = parse_interval_us)]
     pub interval: i64,
 
-    /// How many users there are, named user0, user1 and so on
+    /// Number of users, named user0, user1 and so on
     #[arg(long, value_name = "COUNT", default_value_t = 31, value_parser = clap::value_parser!(u64).range(1..))]
     pub users: u64,
 
-    /// How unevenly events fall on users: the exponent of a Zipf distribution, 0 for evenly
+    /// Skew of events over users: the exponent of a Zipf distribution; 0 is uniform
     #[arg(long, value_name = "EXPONENT", default_value_t = 0.0)]
     pub skew: f64,
 
-    /// The share of events, 0 to 1, that arrive two hours behind their time; they are the same events in another order
+    /// Share of events, 0 to 1, that arrive two hours late; the events are the same, in another
+    /// order
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     pub late: f64,
 
-    /// The seed of users, events and lateness
+    /// Seed of users, events and lateness
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     pub seed: u64,
 
@@ -80,7 +81,7 @@ impl GenerateArgs {
     }
 }
 
-/// Makes the events, puts them where they are wanted, and prints how many in what time.
+/// Generates the events, writes them to their destination, and prints the count and the time.
 pub fn run(args: GenerateArgs) -> Result<()> {
     let started = Instant::now();
     let workload = args.workload();

@@ -1,4 +1,4 @@
-//! `hourglass healthcheck`: what a container runtime runs to learn whether the server takes events.
+//! `hourglass healthcheck`: asks a server whether it is ready, for container runtimes.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
@@ -8,7 +8,7 @@ use crate::config::Flags;
 use crate::console;
 use crate::error::Result;
 
-/// Container runtimes give a probe more than this.
+/// Less than the timeout that container runtimes give a probe.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
 #[derive(clap::Args)]
@@ -26,7 +26,7 @@ pub struct Args {
     flags: Flags,
 }
 
-/// Exit code 0 or 1 and no other, as container runtimes want it.
+/// The exit code is 0 or 1 only, as container runtimes require.
 pub fn run(args: Args) -> Result<ExitCode> {
     let url = match args.url {
         Some(url) => format!("{}/readyz", url.trim_end_matches('/')),
@@ -41,7 +41,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     }
 }
 
-/// Asks once; an answer that is not 2xx is given back as the reason.
+/// Sends one request; any response but 2xx is returned as the reason.
 fn ask(url: &str) -> Result<(), String> {
     let config = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false).build();
     let mut response = ureq::Agent::new_with_config(config).get(url).call().map_err(|error| error.to_string())?;
@@ -51,7 +51,8 @@ fn ask(url: &str) -> Result<(), String> {
     }
 }
 
-/// The address to ask for a server that listens on `listen`: the unspecified address is no destination.
+/// Address at which a server that listens on `listen` is reachable: the unspecified address is no
+/// destination.
 fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),

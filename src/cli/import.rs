@@ -1,4 +1,4 @@
-//! `hourglass import`: files into the store, each of them wholly or not at all.
+//! `hourglass import`: loads files into the store, each of them completely or not at all.
 
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -14,7 +14,8 @@ use crate::error::{Error, Result};
 use crate::event::{EventBatch, TimestampUnit};
 use crate::text::visible;
 
-/// Bytes of columns held while a file is checked; a larger file is decoded a second time instead.
+/// Maximum size of the columns held while a file is checked; larger files are decoded a second
+/// time.
 const MAX_HELD_BYTES: usize = 256 << 20;
 
 const EXAMPLES: &str = "\
@@ -44,8 +45,8 @@ again counts those events twice.";
 #[derive(Args, Clone, Debug)]
 #[command(about = "Load files of events", after_help = EXAMPLES)]
 pub struct ImportArgs {
-    /// Files to load, in order: .csv, .tsv, .ndjson, .jsonl, .json, .arrow, .arrows or .feather, each also with .gz or .zst
-    /// behind it, or .parquet
+    /// Files to load, in order: .csv, .tsv, .ndjson, .jsonl, .json, .arrow, .arrows or .feather,
+    /// each optionally followed by .gz or .zst, or .parquet
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
 
@@ -59,38 +60,40 @@ pub struct ImportArgs {
 /// How the files are read.
 #[derive(Args, Clone, Debug, Default)]
 pub struct ReadArgs {
-    /// What the files are, whatever their names end in
+    /// Format of the files, whatever their names
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<FileFormat>,
 
-    /// What stands between fields: one character or tab [default: a tab in TSV; in CSV what the header has, a comma,
-    /// semicolon, tab or bar]
+    /// Delimiter of fields: one character or tab [default: a tab in TSV; in CSV from the header:
+    /// comma, semicolon, tab or bar]
     #[arg(long, value_name = "CHAR", value_parser = parse_delimiter)]
     pub delimiter: Option<u8>,
 
-    /// The first line of a CSV or TSV is a row; its columns are timestamp, user and event, or those that --columns counts
+    /// The first line of a CSV or TSV is a row and no header; the columns are timestamp, user and
+    /// event, or as given by --columns
     #[arg(long)]
     pub no_header: bool,
 
-    /// The names of the columns, as timestamp=NAME,user=NAME,event=NAME; with --no-header their places, the first being 1
+    /// Names of the columns, as timestamp=NAME,user=NAME,event=NAME; with --no-header their
+    /// positions, counted from 1
     #[arg(long, value_name = "NAMES", value_parser = ColumnNames::parse)]
     pub columns: Option<ColumnNames>,
 
-    /// What timestamps that are numbers count: s, ms, us or ns
+    /// Unit of numeric timestamps: s, ms, us or ns
     #[arg(long, value_name = "UNIT", default_value = "ms", value_parser = parse_unit)]
     pub timestamp_unit: TimestampUnit,
 }
 
-/// The formats of files.
+/// File formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum FileFormat {
     /// RFC 4180: quotes enclose fields
     Csv,
-    /// Values between tabs, without quotes and backslashes
+    /// Tab-separated values, without quotes and backslashes
     Tsv,
-    /// Values between tabs, escaped by backslashes: PostgreSQL's COPY, ClickHouse's TSV
+    /// Tab-separated values with backslash escapes: PostgreSQL's COPY, ClickHouse's TSV
     Text,
-    /// One JSON object a line
+    /// One JSON object per line
     Ndjson,
     /// An Arrow IPC stream or file (Feather)
     Arrow,
@@ -125,7 +128,7 @@ impl ReadArgs {
     }
 }
 
-/// Loads every file, and prints how many events in what time.
+/// Loads every file, and prints the number of events and the time.
 pub fn run(args: ImportArgs) -> Result<()> {
     let started = Instant::now();
     let events = runtime()?.block_on(async {
@@ -145,18 +148,15 @@ async fn import_files(args: &ImportArgs, sink: &Sink) -> Result<u64> {
     Ok(events)
 }
 
-/// Checks the whole file, then stores it. Its events are held between the two as long as they fit in
-/// [`MAX_HELD_BYTES`]; past that the check only counts, and the storing decodes the file again, so that memory stays
-/// bounded whatever the file's size.
+/// Checks the whole file, then stores it. Its events are kept in between if they fit in
+/// [`MAX_HELD_BYTES`]; otherwise the file is decoded again, so that memory is bounded whatever its
+/// size.
 async fn import_file(path: &Path, reading: &ReadArgs, sink: &Sink) -> Result<u64> {
     let (checked, held) = check_file(path, reading, MAX_HELD_BYTES).await?;
     let Some(held) = held else {
         let again = reread(path, reading).await?;
         let stored = sink.append_all(again).await?;
-        return match stored == checked {
-            true => Ok(stored),
-            false => Err(changed(path, "it has another number of rows")),
-        };
+        return if stored == checked { Ok(stored) } else { Err(changed(path, "it has another number of rows")) };
     };
     let bar = progress_bar(checked);
     bar.set_message(format!("loading {}", visible(&path.display().to_string())));
@@ -166,7 +166,8 @@ async fn import_file(path: &Path, reading: &ReadArgs, sink: &Sink) -> Result<u64
     stored
 }
 
-/// Decodes the whole file: the number of its events, and the events themselves where they fit in `max_held_bytes`.
+/// Decodes the whole file; returns the number of its events, and the events if they fit in
+/// `max_held_bytes`.
 async fn check_file(path: &Path, reading: &ReadArgs, max_held_bytes: usize) -> Result<(u64, Option<Vec<EventBatch>>)> {
     let mut batches = pin!(batches_of(path, reading, "checking").map_err(nothing_loaded)?);
     let (mut events, mut bytes, mut held) = (0, 0, Vec::new());
@@ -174,10 +175,7 @@ async fn check_file(path: &Path, reading: &ReadArgs, max_held_bytes: usize) -> R
         let batch = batch.map_err(|error| nothing_loaded(error.in_file(path)))?;
         events += batch.len() as u64;
         bytes += batch.byte_len();
-        match bytes <= max_held_bytes {
-            true => held.push(batch),
-            false => held = Vec::new(),
-        }
+        if bytes <= max_held_bytes { held.push(batch) } else { held = Vec::new() }
     }
     Ok((events, (bytes <= max_held_bytes).then_some(held)))
 }
@@ -188,7 +186,7 @@ async fn reread(path: &Path, reading: &ReadArgs) -> Result<impl Stream<Item = Re
     Ok(batches.map(move |batch| batch.map_err(|error| changed(&path, error))))
 }
 
-/// The file's batches, decoded ahead, moving a bar.
+/// Decodes the file's batches in advance, updating a progress bar.
 fn batches_of(
     path: &Path,
     reading: &ReadArgs,
@@ -201,7 +199,7 @@ fn batches_of(
     Ok(ahead(reader).inspect(move |_| bar.0.set_position(progress.done())))
 }
 
-/// A bar that leaves the terminal with its stream, be it read to its end or not.
+/// Progress bar that is cleared when its stream is dropped.
 struct ClearedBar(ProgressBar);
 
 impl Drop for ClearedBar {
@@ -217,7 +215,7 @@ fn nothing_loaded(error: Error) -> Error {
     }
 }
 
-/// A file that was whole when it was checked and is not when it is loaded.
+/// Error for a file that changed between the check and the load.
 fn changed(path: &Path, how: impl std::fmt::Display) -> Error {
     let path = path.display();
     Error::Invalid(format!("{path}: changed while it was loaded ({how}); a part of it has been loaded"))

@@ -1,4 +1,4 @@
-//! What `generate` and `import` share: where events go, how they get there, and what is told of it.
+//! What `generate` and `import` share: the destination of events, loading, and the summary.
 
 use std::panic::resume_unwind;
 use std::path::PathBuf;
@@ -16,35 +16,37 @@ use crate::event::EventBatch;
 use crate::storage::{Engine, EngineOptions};
 use crate::text::thousands;
 
-/// Batches on their way into the engine at once, so that the sync of one overlaps the decoding of the next.
+/// Number of batches in flight to the engine, so that the sync of one overlaps the decoding of the
+/// next.
 const STORE_IN_FLIGHT: usize = 4;
 
-/// Batches on their way to a server at once, and the events of one of its requests: a server serves others too, and its
-/// queue is meant to hold more than one of ours.
+/// Number of batches in flight to a server, and number of events per request: the server's queue is
+/// shared with other clients.
 const SERVER_IN_FLIGHT: usize = 2;
 const POST_EVENTS: usize = 16_384;
 
-/// Batches a producer may be ahead of the sink.
+/// Number of batches that a producer may be ahead.
 const AHEAD: usize = 3;
 
-/// An engine whose flusher is behind is offered a batch again, for a minute.
+/// Maximum number of attempts while the engine's flusher is behind: about a minute.
 const MAX_TRIES: u32 = 1_200;
 const RETRY: Duration = Duration::from_millis(50);
 
-/// Where events go.
+/// Destination of events, as arguments.
 #[derive(clap::Args, Clone, Debug)]
 pub struct SinkArgs {
-    /// The data directory to load into [default: data/store]. No other process may have it open; use --url to load into
-    /// a running server
+    /// Data directory to load into [default: data/store]. No other process may have it open; use
+    /// --url to load into a running server
     #[arg(long, value_name = "DIR", env = "HOURGLASS_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
 
-    /// Load into the server running at this address, such as http://localhost:8080, instead of a directory
+    /// Load into the server running at this address, such as http://localhost:8080, instead of a
+    /// directory
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
 }
 
-/// An opened destination.
+/// An open destination.
 pub enum Sink {
     Store(Engine),
     Server(Client),
@@ -59,8 +61,8 @@ impl Sink {
         Engine::open(&data_dir, bulk_options()).map(Sink::Store)
     }
 
-    /// Stores the batches, several at once, offered in order, and answers how many events they held. Stops at the first
-    /// error, when some batches may already be stored.
+    /// Stores the batches in order, several at the same time, and returns the number of events.
+    /// Stops at the first error; some batches may be stored by then.
     pub async fn append_all(&self, batches: impl Stream<Item = Result<EventBatch>>) -> Result<u64> {
         let in_flight = match self {
             Sink::Store(_) => STORE_IN_FLIGHT,
@@ -88,7 +90,7 @@ impl Sink {
         }
     }
 
-    /// Lets the destination go; after a success, with everything in data files.
+    /// Closes the destination, after a flush if `result` is a success.
     pub async fn close_after<T>(self, result: Result<T>) -> Result<T> {
         let Sink::Store(engine) = self else { return result };
         let flushed = if result.is_ok() { engine.flush().await } else { Ok(()) };
@@ -98,8 +100,9 @@ impl Sink {
     }
 }
 
-/// Bounds for one process that only loads: a queue that takes [`STORE_IN_FLIGHT`] whole batches, and memtables small
-/// enough that one that fills, one that is flushed and the batches held for checking stay within a gigabyte.
+/// Options of an engine that only loads: a queue for [`STORE_IN_FLIGHT`] whole batches, and
+/// memtables small enough that one being filled, one being flushed and the batches held for
+/// checking stay within a gigabyte.
 fn bulk_options() -> EngineOptions {
     EngineOptions {
         queue_max_events: 8 * crate::decode::BATCH_EVENTS,
@@ -109,7 +112,8 @@ fn bulk_options() -> EngineOptions {
     }
 }
 
-/// Waits while the engine is busy, which says that nothing of the batch was stored.
+/// Appends a batch, retrying while the engine is busy. `Busy` means that nothing of the batch was
+/// stored.
 async fn append_patiently(engine: &Engine, batch: EventBatch) -> Result<()> {
     for _ in 1..MAX_TRIES {
         match engine.append(batch.clone()).await {
@@ -120,7 +124,7 @@ async fn append_patiently(engine: &Engine, batch: EventBatch) -> Result<()> {
     engine.append(batch).await.map(drop)
 }
 
-/// The batch cut into batches of at most `events`.
+/// Splits a batch into batches of at most `events`.
 fn pieces(batch: &EventBatch, events: usize) -> impl Iterator<Item = EventBatch> {
     (0..batch.len()).step_by(events).map(move |start| {
         let mut piece = EventBatch::new();
@@ -132,13 +136,14 @@ fn pieces(batch: &EventBatch, events: usize) -> impl Iterator<Item = EventBatch>
     })
 }
 
-/// The items, made on a thread of their own, a few ahead of whoever takes them. A panic of that thread is the taker's.
+/// Produces the items on a separate thread, [`AHEAD`] in advance. A panic of that thread is resumed
+/// in the consumer.
 pub fn ahead<T: Send + 'static>(items: impl Iterator<Item = T> + Send + 'static) -> impl Stream<Item = T> {
     let (sender, receiver) = mpsc::channel(AHEAD);
     let maker = std::thread::spawn(move || {
         for item in items {
             if sender.blocking_send(item).is_err() {
-                break; // The taker has stopped early.
+                break; // The consumer has stopped early.
             }
         }
     });
@@ -160,16 +165,16 @@ pub fn runtime() -> Result<Runtime> {
         .map_err(|error| Error::Config(format!("the runtime does not start: {error}")))
 }
 
-/// A bar on a terminal's stderr, and nothing where stderr is no terminal.
+/// Progress bar on standard error, if that is a terminal.
 pub fn progress_bar(total: u64) -> ProgressBar {
     let style =
         ProgressStyle::with_template("{msg} {wide_bar} {percent:>3} % {eta} left").expect("the template is valid");
     ProgressBar::new(total).with_style(style)
 }
 
-/// Prints the last line of a load: `10,000,000 events in 6.2 s: 1,612,903 events/s`.
+/// Prints the summary of a load: `10,000,000 events in 6.2 s: 1,612,903 events/s`.
 pub fn print_summary(events: u64, started: Instant) {
-    // A summary that nobody can read does not undo the load.
+    // Failing to print the summary does not fail the load.
     console::announce(&summary(events, started.elapsed()));
 }
 

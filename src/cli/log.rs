@@ -1,7 +1,7 @@
-//! Log lines on standard error: for people on a terminal, as JSON for machines.
+//! Logging to standard error: text on a terminal, JSON elsewhere.
 //!
-//! A log that nobody can read ends nothing: lines are written by a thread of their own (see [`crate::console`]), and what
-//! cannot be written is dropped and counted.
+//! An unreadable log never stops the process: a separate thread writes the lines (see
+//! [`crate::console`]), and lines that cannot be written are dropped and counted.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::IsTerminal;
@@ -18,10 +18,10 @@ use crate::console;
 use crate::error::Error;
 use crate::text::visible;
 
-/// Whether lines are JSON, once logging has started.
+/// Whether lines are JSON; set when logging starts.
 static JSON: OnceLock<bool> = OnceLock::new();
 
-/// Starts logging for the rest of the process; a second start is ignored.
+/// Starts logging; later calls are ignored.
 pub fn start(config: &Config) {
     let terminal = std::io::stderr().is_terminal();
     let json = is_json(config.log_format, terminal);
@@ -31,11 +31,12 @@ pub fn start(config: &Config) {
     std::panic::set_hook(Box::new(panicked));
     let filter = EnvFilter::new(directives(&config.log.0));
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| console::Stderr);
-    // The library would tell of a line that it cannot write by `eprintln!`, which panics.
+    // The library reports lines that it cannot write with `eprintln!`, which panics.
     let lines = lines.log_internal_errors(false);
-    let _ = match json {
-        true => lines.json().flatten_event(true).with_span_list(false).try_init(),
-        false => lines.with_ansi(colour).try_init(),
+    let _ = if json {
+        lines.json().flatten_event(true).with_span_list(false).try_init()
+    } else {
+        lines.with_ansi(colour).try_init()
     };
 }
 
@@ -47,12 +48,12 @@ fn is_json(format: LogFormat, terminal: bool) -> bool {
     }
 }
 
-/// The library that reads the Delta log tells each error once for every function it passes through, with a backtrace where
-/// `RUST_BACKTRACE` is set; the error comes back to us, and we tell it.
+/// Directives that silence the library that reads the Delta log: it logs an error in every function
+/// that it passes through, with a backtrace if `RUST_BACKTRACE` is set. We log the returned error.
 const UNHEARD: &str = "buoyant_kernel=off,delta_kernel=off";
 
-/// The filter that the setting means: a level is for lines of this program. Libraries tell their steps at levels of their
-/// own, and are heard from `warn` on unless a directive names them.
+/// Converts the setting to a filter: a level applies to this program, and libraries log from `warn`
+/// on unless a directive names them.
 fn directives(setting: &str) -> String {
     let ours = |directive: &str| match directive.trim().parse::<LevelFilter>() {
         Ok(level) => format!("{},{}={level}", level.min(LevelFilter::WARN), env!("CARGO_CRATE_NAME")),
@@ -62,15 +63,17 @@ fn directives(setting: &str) -> String {
     format!("{UNHEARD},{}", directives.join(","))
 }
 
-/// Says on standard output that the server is ready: a sentence for people, a line like those of the log for machines.
+/// Announces on standard output that the server is ready: a sentence for people, a JSON line for
+/// machines.
 pub fn ready(format: LogFormat, sentence: &str, fields: Value) {
-    match is_json(format, std::io::stdout().is_terminal()) {
-        true => console::announce(&json_line("INFO", sentence, fields)),
-        false => console::announce(sentence),
+    if is_json(format, std::io::stdout().is_terminal()) {
+        console::announce(&json_line("INFO", sentence, fields))
+    } else {
+        console::announce(sentence)
     }
 }
 
-/// Says why the command ends: as a line of the log where that is JSON, otherwise as a sentence.
+/// Reports why the command failed: as a JSON line if the log is JSON, otherwise as a sentence.
 pub fn fatal(error: &Error) {
     match JSON.get() {
         Some(true) => {
@@ -80,7 +83,8 @@ pub fn fatal(error: &Error) {
     }
 }
 
-/// The panic hook: one line, by the thread that writes the log. It must not panic, and so it uses nothing that could.
+/// The panic hook: logs one line, through the writing thread. It must not panic, so it uses nothing
+/// that can.
 fn panicked(info: &PanicHookInfo<'_>) {
     let thread = std::thread::current().name().unwrap_or("unnamed").to_string();
     let place = info.location().map(ToString::to_string).unwrap_or_default();
@@ -108,7 +112,7 @@ fn lines_lost(lines: u64) -> String {
     }
 }
 
-/// A line as the JSON log has them.
+/// Formats a line of the JSON log.
 fn json_line(level: &str, message: &str, fields: Value) -> String {
     let timestamp = Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true);
     let mut line = json!({ "timestamp": timestamp, "level": level, "message": message });

@@ -1,4 +1,5 @@
-//! The subcommands, one file each. What they do lies below; here is how it is asked for and shown.
+//! Command line: the subcommands, one file each. They parse arguments and print results; the work
+//! is done in the layers below.
 
 use std::process::ExitCode;
 
@@ -40,14 +41,14 @@ Examples:
 Exit codes, as sysexits.h numbers them:
   0   done
   1   `verify` found damage, or `healthcheck` a server that is not ready
-  2   an argument that there is not, or that cannot be read
-  65  a statement or a row at fault
-  66  a store or a file that is not there, or is damaged
-  70  a fault of hourglass itself
-  74  a disk or a server that fails
+  2   an unknown or invalid argument
+  65  an invalid statement or row
+  66  a store or a file is missing or damaged
+  70  a bug in hourglass
+  74  a disk or a server failed
   75  busy: another process has the directory or the port, or a limit is reached; try again
   77  no permission
-  78  a setting at fault"
+  78  an invalid setting"
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -56,21 +57,21 @@ pub struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Take events and answer questions over HTTP.
+    /// Take events and answer queries over HTTP.
     Serve(serve::Args),
-    /// Write a reproducible series of events.
+    /// Generate a reproducible series of events.
     Generate(generate::GenerateArgs),
-    /// Read events from files.
+    /// Load events from files.
     Import(import::ImportArgs),
-    /// Write hours, or the answer of a statement, as files for a data lake.
+    /// Write hours, or the result of a statement, as files for a data lake.
     Export(export::Args),
-    /// Ask in SQL: a shell, a statement, or a file of them.
+    /// Run SQL: an interactive shell, a statement, or a file of statements.
     Sql(sql::Args),
-    /// Show what the store holds.
+    /// Show the contents of the store.
     Status(status::Args),
     /// Check that everything in the store is as it was written: exit code 0 or 1.
     Verify(verify::Args),
-    /// Measure the speed of all of it on this machine.
+    /// Benchmark everything on this machine.
     Bench(bench::Args),
     /// Show every setting, its value and where it comes from.
     Config(config::Args),
@@ -80,7 +81,7 @@ enum Command {
     Baseline(baseline::Args),
 }
 
-/// The whole command: arguments, run, and what is said of a failure.
+/// Entry point: parses the arguments, runs the command, and reports an error.
 pub fn main() -> ExitCode {
     let done = match Cli::try_parse() {
         Ok(cli) => cli.run(),
@@ -92,7 +93,7 @@ pub fn main() -> ExitCode {
     })
 }
 
-/// Help and version on standard output, or what is wrong with the arguments on standard error.
+/// Prints help or the version to standard output, or an argument error to standard error.
 fn show(usage: &clap::Error) -> Result<ExitCode> {
     let code = ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(2));
     match usage.print() {
@@ -104,9 +105,9 @@ fn show(usage: &clap::Error) -> Result<ExitCode> {
 }
 
 impl Cli {
-    /// Runs the subcommand. An error has not been printed yet.
+    /// Runs the subcommand. Errors have not been printed yet.
     fn run(self) -> Result<ExitCode> {
-        // The server says it in its log; a probe that asks every few seconds need not.
+        // The server warns in its log; the health check runs too often to warn.
         if !matches!(self.command, Command::Serve(_) | Command::Healthcheck(_)) {
             unknown_variables().iter().for_each(|unknown| console::tell(&format!("warning: {unknown}")));
         }

@@ -15,8 +15,9 @@ use crate::http::{self, App};
 use crate::query::QueryEngine;
 use crate::storage::Engine;
 
-/// Connections that may wait to be accepted; the system has a bound of its own (`somaxconn`). One past it is tried again by its
-/// client after a second, and a crowd that comes at once should not wait that long.
+/// Maximum number of connections waiting to be accepted; the system has a limit of its own
+/// (`somaxconn`). Clients retry a dropped connection only after a second, which a burst of clients
+/// should not have to wait.
 const BACKLOG: u32 = 4_096;
 
 #[derive(clap::Args)]
@@ -27,8 +28,8 @@ Examples:
   HOURGLASS_LOG=debug hourglass serve                     every setting is a variable, too
   hourglass serve --config hourglass.toml                 and a key of a file
 
-SIGTERM or SIGINT lets requests in flight finish; a second one does not. SIGHUP ends it at once, as SIGKILL does: there is \
-no file to read again. Nothing acknowledged is lost in any of these ways. Exit codes: `hourglass --help`.")]
+SIGTERM or SIGINT lets requests in flight finish; a second one ends them. SIGHUP ends the process at once, like SIGKILL: \
+there is no file to reload. Nothing acknowledged is lost in either way. Exit codes: `hourglass --help`.")]
 pub struct Args {
     #[command(flatten)]
     flags: Flags,
@@ -41,7 +42,7 @@ pub fn run(args: Args) -> Result<()> {
     log::start(&config);
     unknown_variables().iter().for_each(|unknown| tracing::warn!("{unknown}"));
     let runtime = runtime(config.worker_threads.0)?;
-    // The engine is opened, and closed, outside of the runtime's tasks: both block.
+    // The engine is opened and closed outside of the runtime's tasks, because both block.
     let _context = runtime.enter();
     let engine = Engine::open(&config.data_dir, config.engine_options())?;
     let query = Arc::new(QueryEngine::new(&query_options)?);
@@ -55,7 +56,8 @@ pub fn run(args: Args) -> Result<()> {
         let data_dir = config.data_dir.display().to_string();
         let sentence = format!("hourglass is ready on http://{address} (data in {data_dir})");
         log::ready(config.log_format, &sentence, json!({ "address": address.to_string(), "data_dir": data_dir }));
-        // A task of its own runs on a worker thread, beside the connections it accepts.
+        // In a separate task, the accept loop runs on a worker thread, beside the connections that
+        // it accepts.
         let serving = tokio::spawn(http::serve(listener, app, stop));
         serving.await.map_err(|panic| Error::Died(format!("the accept loop panicked: {panic}")))
     });
@@ -63,8 +65,9 @@ pub fn run(args: Args) -> Result<()> {
     served
 }
 
-/// Lets the process open as many files as the system allows it, of which three quarters may be connections: a log that cannot
-/// open its next segment takes no more events.
+/// Raises the limit of open files as far as the system allows, and returns the limit of
+/// connections: at most three quarters of it, because a log that cannot open its next segment
+/// accepts no more events.
 fn max_connections(configured: usize) -> usize {
     let limit = getrlimit(Resource::Nofile);
     if let Err(cause) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
@@ -88,11 +91,11 @@ pub(super) fn runtime(worker_threads: u64) -> Result<Runtime> {
         .map_err(|cause| Error::Config(format!("worker_threads: {worker_threads} threads cannot be started: {cause}")))
 }
 
-/// Listens, and tells the address that was taken: the port is chosen by the system where it was given as 0.
+/// Binds the listener, and returns the actual address: for port 0 the system chooses a port.
 pub(super) fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
     let refused = |source| Error::Listen { address, source };
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(refused)?;
-    // A server that starts again takes its port from connections that have not quite ended.
+    // A restarted server can reuse its port while old connections are closing.
     socket.set_reuseaddr(true).and_then(|()| socket.bind(address)).map_err(refused)?;
     let listener = socket.listen(BACKLOG).map_err(refused)?;
     let address = listener.local_addr().map_err(refused)?;

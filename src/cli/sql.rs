@@ -1,4 +1,4 @@
-//! `hourglass sql`: the SQL shell, or one statement, or a file of them.
+//! `hourglass sql`: the SQL shell, or a statement, or a file of statements.
 
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -24,31 +24,35 @@ Examples:
 The tables are events (timestamp, user_id, event, date, hour), hours (hour, unique_users, clicks, impressions) \
 and those of the schema system: partitions, files, wal, settings, queries.
 
-A script ends at its first failure. Exit codes, of a directory and through a server alike: 0; 65 a statement at fault; \
+A script ends at its first failure. Exit codes, for a directory and for a server: 0; 65 a statement at fault; \
 66 no store there, or a file missing or damaged; 70 the query engine failed; 74 a disk or a server that fails; \
 75 a limit reached; 77 no permission; 78 a setting at fault.")]
 pub struct Args {
-    /// The data directory to read; nothing in it is changed [default: data/store] [env: HOURGLASS_DATA_DIR]
+    /// Data directory to read; nothing in it is changed [default: data/store] [env:
+    /// HOURGLASS_DATA_DIR]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
 
-    /// Ask the server running at this address, such as http://localhost:8080, instead of a directory
+    /// Query the server running at this address, such as http://localhost:8080, instead of a
+    /// directory
     #[arg(long, value_name = "URL", conflicts_with = "data_dir")]
     url: Option<String>,
 
-    /// Folder of saved queries of one's own beside the bundled ones, for \run; a server has its own [env: HOURGLASS_QUERIES]
+    /// Folder of your own saved queries, in addition to the bundled ones, for \run; a server has
+    /// its own [env: HOURGLASS_QUERIES]
     #[arg(long, value_name = "DIR", conflicts_with = "url")]
     queries: Option<PathBuf>,
 
-    /// Run these statements or commands, and leave; may be given several times
+    /// Run these statements or commands, and exit; may be given several times
     #[arg(short, long, value_name = "SQL", allow_hyphen_values = true)]
     command: Vec<String>,
 
-    /// Run the statements and commands of this file, and leave; - is standard input. After those of --command
+    /// Run the statements and commands of this file, and exit; - is standard input. Runs after
+    /// those of --command
     #[arg(short, long, value_name = "FILE")]
     file: Vec<PathBuf>,
 
-    /// How to show answers
+    /// How to show results
     #[arg(long, value_enum, default_value_t = DisplayFormat::Table)]
     format: DisplayFormat,
 }
@@ -56,10 +60,12 @@ pub struct Args {
 pub fn run(args: Args) -> Result<ExitCode> {
     let target = Target::new(args.url.as_deref(), args.data_dir.as_deref(), args.queries.as_deref())?;
     let mut shell = Shell::new(target, args.format)?;
-    let done = match args.command.is_empty() && args.file.is_empty() {
-        true if io::stdin().is_terminal() => return interact(&mut shell).map(|()| ExitCode::SUCCESS),
-        true => shell.run_file(Path::new("-")).map(drop),
-        false => script(&mut shell, &args.command, &args.file),
+    let done = if !args.command.is_empty() || !args.file.is_empty() {
+        script(&mut shell, &args.command, &args.file)
+    } else if io::stdin().is_terminal() {
+        return interact(&mut shell).map(|()| ExitCode::SUCCESS);
+    } else {
+        shell.run_file(Path::new("-")).map(drop)
     };
     Ok(match done {
         Ok(()) => ExitCode::SUCCESS,

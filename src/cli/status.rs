@@ -1,4 +1,5 @@
-//! `hourglass status`: what a data directory holds, with or without a server running on it.
+//! `hourglass status`: shows the contents of a data directory, with or without a server running on
+//! it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,11 +16,11 @@ use crate::text::thousands;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  hourglass status\n  hourglass status --data-dir /var/lib/hourglass --format json")]
 pub struct Args {
-    /// The data directory to look at; nothing in it is changed, and a server may be running on it
+    /// Data directory to inspect; nothing in it is changed, and a server may be running on it
     #[arg(long, env = "HOURGLASS_DATA_DIR", default_value = "data/store", value_name = "DIR")]
     data_dir: PathBuf,
 
-    /// How to print it
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }
@@ -39,7 +40,7 @@ pub fn run(args: Args) -> Result<()> {
     })
 }
 
-/// QueryStats of the files: how many, their rows and bytes.
+/// Totals of the data files: number, rows and bytes.
 fn files(store: &ReadOnly) -> (u64, u64, u64) {
     let files = store.snapshot.files.values().flat_map(|hour| &hour.files);
     files.fold((0, 0, 0), |(n, rows, bytes), file| (n + 1, rows + file.rollup.rows(), bytes + file.bytes))

@@ -1,4 +1,5 @@
-//! `hourglass verify`: reads everything in a data directory and says whether it is what was written.
+//! `hourglass verify`: reads everything in a data directory and checks that it is as it was
+//! written.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -22,16 +23,16 @@ Examples:
   hourglass verify --repair    stop the server first
 
 It reads every frame of the write-ahead log, every commit and checkpoint of the Delta log, and every byte and row of the \
-data files, and compares them: checksums, counters, hours, log sequence numbers (LSN). What is damaged is told with its \
-place, the events it touches, and what to do.
+data files, and compares them: checksums, counters, hours, log sequence numbers (LSN). Damage is reported with its \
+position, the events affected, and what to do.
 
---repair moves to quarantine what is damaged or left over and that no acknowledged event depends on: a checkpoint whose commits \
-are all there, a log segment whose events are all in the table, files of a flush that did not end. They go to \
+--repair moves to quarantine what is damaged or left over, if no acknowledged event depends on it: a checkpoint whose commits \
+are all there, a log segment whose events are all in the table, files of an interrupted flush. They go to \
 DIR/quarantine/TIME, under the same names. Nothing is ever deleted, and nothing else is changed.
 
 Exit code: 0 all is sound, 1 something is damaged, 66 no store there, 75 a repair while a server runs.")]
 pub struct Args {
-    /// The data directory to check
+    /// Data directory to check
     #[arg(long, env = "HOURGLASS_DATA_DIR", default_value = "data/store", value_name = "DIR")]
     data_dir: PathBuf,
 
@@ -39,7 +40,7 @@ pub struct Args {
     #[arg(long)]
     repair: bool,
 
-    /// How to print it
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }
@@ -57,9 +58,10 @@ pub fn run(args: Args) -> Result<ExitCode> {
         bar.set_length(of);
         bar.set_position(done);
     };
-    let checked = match args.repair {
-        true => verify::repair(&args.data_dir, &vfs, &SystemClock, &progress),
-        false => verify::verify(&args.data_dir, &vfs, &SystemClock, &progress).map(|report| (Vec::new(), report)),
+    let checked = if args.repair {
+        verify::repair(&args.data_dir, &vfs, &SystemClock, &progress)
+    } else {
+        verify::verify(&args.data_dir, &vfs, &SystemClock, &progress).map(|report| (Vec::new(), report))
     };
     bar.finish_and_clear();
     let (moved, report) = checked?;
@@ -127,7 +129,7 @@ fn finding(kind: &str, finding: &Finding) -> String {
     text + "\n"
 }
 
-/// A bar on standard error, where that is a terminal.
+/// Progress bar on standard error, if that is a terminal.
 fn bar() -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} files  {elapsed_precise}  {eta} left");
     ProgressBar::new(0).with_style(style.expect("a valid template"))

@@ -1,7 +1,7 @@
-//! The client of a running server's SQL door: `POST /sql` and `GET /queries/NAME`, answered as Arrow IPC streams.
+//! HTTP client for SQL: `POST /sql` and `GET /queries/NAME`, with results as Arrow IPC streams.
 //!
-//! Each statement has a connection of its own, which is hung up when nobody waits for the answer any more; that is how
-//! the server learns to stop.
+//! Each statement uses its own connection. Dropping the result closes the connection, which makes
+//! the server stop the statement.
 
 use std::collections::BTreeMap;
 use std::io::BufReader;
@@ -19,14 +19,14 @@ use super::{CONNECT_TIMEOUT, Problem, base_url};
 use crate::error::{Error, Result};
 use crate::query::{QueryStats, SavedQueries};
 
-/// Batches that are read ahead of who takes them.
+/// Number of batches read ahead of the consumer.
 const BATCHES_AHEAD: usize = 2;
 
-/// A statement that was not answered.
+/// Error of a statement, with its position if known.
 #[derive(Debug)]
 pub struct Fault {
     pub error: Error,
-    /// The line and column of the statement at fault, counted from 1.
+    /// Line and column of the statement at fault, counted from 1.
     pub position: Option<(u64, u64)>,
 }
 
@@ -36,31 +36,31 @@ impl From<Error> for Fault {
     }
 }
 
-/// A handle on one server.
+/// Client of one server.
 #[derive(Clone, Debug)]
 pub struct SqlClient {
     base_url: String,
 }
 
-/// The rows of a statement, as they come. Dropping it cancels the statement.
+/// Stream of a statement's rows. Dropping it cancels the statement.
 #[derive(Debug)]
 pub struct Reply {
     pub schema: SchemaRef,
-    /// What the statement cost, where the answer was short enough for the server to know before it sent it. A longer one
-    /// has it in trailers, which this client cannot see.
-    pub figures: Option<QueryStats>,
+    /// Cost of the statement, if the result was short enough for the server to send it in headers.
+    /// For longer results it is in trailers, which this client cannot read.
+    pub stats: Option<QueryStats>,
     batches: mpsc::Receiver<Result<RecordBatch>>,
     _line: HangUp,
 }
 
 impl Reply {
-    /// The next batch, `None` at the end. After an error nothing more comes.
+    /// Returns the next batch; `None` at the end, and after an error.
     pub async fn next(&mut self) -> Option<Result<RecordBatch>> {
         self.batches.recv().await
     }
 }
 
-/// Ends the connection when it goes, wherever its thread waits.
+/// Closes the connection when dropped, whatever its thread is waiting for.
 #[derive(Debug)]
 struct HangUp(Agent);
 
@@ -73,26 +73,27 @@ impl Drop for HangUp {
 type Head = Result<(SchemaRef, Option<QueryStats>), Fault>;
 
 impl SqlClient {
-    /// A client of the server at `url`, such as `http://localhost:8080`. Connects to nothing yet.
+    /// Creates a client for the server at `url`, such as `http://localhost:8080`. Does not connect.
     pub fn new(url: &str) -> Result<SqlClient> {
         Ok(SqlClient { base_url: base_url(url)?.to_string() })
     }
 
-    /// Runs a statement with the options in `settings`.
+    /// Runs a statement with the session options in `settings`.
     ///
     /// # Errors
-    /// [`Error::Invalid`] with a position when the statement is at fault, [`Error::Limit`] when it takes more than one may
-    /// or the server is busy, [`Error::Io`] when the server cannot be reached or fails.
+    /// [`Error::Invalid`] with a position when the statement is at fault, [`Error::Limit`] when it
+    /// exceeds a limit or the server is busy, [`Error::Io`] when the server cannot be reached or
+    /// fails.
     pub async fn query(&self, sql: &str, settings: &BTreeMap<String, String>) -> Result<Reply, Fault> {
         let body = json!({ "query": sql, "settings": settings }).to_string();
         let url = format!("{}/sql", self.base_url);
         self.ask(url.clone(), move |agent| agent.post(url).header("accept", ACCEPT).content_type(JSON).send(body)).await
     }
 
-    /// Runs a statement of the server's library. Errors as [`SqlClient::query`], without a position.
+    /// Runs a saved query of the server. Errors as for [`SqlClient::query`], without a position.
     pub async fn run(&self, name: &str, given: &BTreeMap<String, String>) -> Result<Reply, Fault> {
         let mut address = url::Url::parse(&self.base_url)
-            .map_err(|error| Error::Config(format!("{}: is no address: {error}", self.base_url)))?;
+            .map_err(|error| Error::Config(format!("{}: is not an address: {error}", self.base_url)))?;
         if let Ok(mut path) = address.path_segments_mut() {
             path.pop_if_empty().extend(["queries", name]);
         }
@@ -103,16 +104,17 @@ impl SqlClient {
         self.ask(url.clone(), move |agent| agent.get(url).header("accept", ACCEPT).call()).await
     }
 
-    /// The server's library of statements. Blocks its thread.
+    /// Fetches the server's saved queries. Blocks the calling thread.
     pub fn library(&self) -> Result<SavedQueries> {
         let url = format!("{}/queries", self.base_url);
         let config = Agent::config_builder().http_status_as_error(false).timeout_global(Some(CONNECT_TIMEOUT));
         let answered = config.build().new_agent().get(&url).call();
         let mut response = answered.map_err(|error| failed(&url, error.into_io()))?;
         let text = response.body_mut().read_to_string().map_err(|error| failed(&url, error.into_io()))?;
-        match response.status().is_success() {
-            true => serde_json::from_str(&text).map_err(|error| failed(&url, error.into())),
-            false => Err(refused(&url, response.status(), &text).error),
+        if response.status().is_success() {
+            serde_json::from_str(&text).map_err(|error| failed(&url, error.into()))
+        } else {
+            Err(refused(&url, response.status(), &text).error)
         }
     }
 
@@ -129,10 +131,10 @@ impl SqlClient {
         thread::spawn(move || {
             let response = send(&agent).map_err(|error| Fault::from(failed(&url, error.into_io())));
             match response.and_then(|response| open(&url, response)) {
-                // Who asked may have gone.
+                // The receiver may have been dropped.
                 Err(fault) => drop(answered.send(Err(fault))),
-                Ok((figures, reader)) => {
-                    let _ = answered.send(Ok((reader.schema(), figures)));
+                Ok((stats, reader)) => {
+                    let _ = answered.send(Ok((reader.schema(), stats)));
                     for batch in reader {
                         if sender.blocking_send(batch.map_err(|error| cut_off(&url, error))).is_err() {
                             return;
@@ -142,8 +144,8 @@ impl SqlClient {
             }
         });
         let head: Head = head.await.map_err(|_| Error::Closed)?;
-        let (schema, figures) = head?;
-        Ok(Reply { schema, figures, batches, _line: line })
+        let (schema, stats) = head?;
+        Ok(Reply { schema, stats, batches, _line: line })
     }
 }
 
@@ -157,12 +159,12 @@ fn open(url: &str, mut response: Response<ureq::Body>) -> Result<(Option<QuerySt
         let text = response.body_mut().read_to_string().unwrap_or_default();
         return Err(refused(url, response.status(), &text));
     }
-    let figures = figures(response.headers());
+    let stats = stats(response.headers());
     let reader = StreamReader::try_new_buffered(response.into_body().into_reader(), None);
-    Ok((figures, reader.map_err(|error| cut_off(url, error))?))
+    Ok((stats, reader.map_err(|error| cut_off(url, error))?))
 }
 
-/// What a status other than success means, and where its problem says that the statement is at fault.
+/// Maps an unsuccessful response to an error, with the position if the problem has one.
 fn refused(url: &str, status: StatusCode, body: &str) -> Fault {
     let problem = Problem::parse(body);
     let position = problem.line.zip(problem.column);
@@ -184,11 +186,11 @@ fn failed(url: &str, source: std::io::Error) -> Error {
 }
 
 fn cut_off(url: &str, error: arrow::error::ArrowError) -> Error {
-    failed(url, std::io::Error::other(format!("the answer was cut off: {error}")))
+    failed(url, std::io::Error::other(format!("the result was truncated: {error}")))
 }
 
-/// The receipt in the headers, where it is there.
-fn figures(headers: &HeaderMap) -> Option<QueryStats> {
+/// Parses the cost from the response headers, if present.
+fn stats(headers: &HeaderMap) -> Option<QueryStats> {
     let item = |header: &str, key: &str| {
         let value = headers.get(header)?.to_str().ok()?;
         value.split([',', ';']).find_map(|item| item.trim().strip_prefix(key)?.strip_prefix('='))?.parse::<f64>().ok()
@@ -232,12 +234,12 @@ mod tests {
         ] {
             headers.insert(name, HeaderValue::from_static(value));
         }
-        assert_eq!(figures(&headers), None, "a time is missing");
+        assert_eq!(stats(&headers), None, "a time is missing");
         headers.insert("server-timing", HeaderValue::from_static("plan;dur=1.250, run;dur=0.500"));
-        let figures = figures(&headers).unwrap();
-        assert_eq!((figures.partitions, figures.partitions_read, figures.files_chosen), (10, 3, 3));
-        assert_eq!((figures.files_read, figures.bytes_read, figures.rollup), (2, 41_234, true));
-        assert_eq!((figures.planning_ms, figures.running_ms), (1.25, 0.5));
+        let stats = stats(&headers).unwrap();
+        assert_eq!((stats.partitions, stats.partitions_read, stats.files_chosen), (10, 3, 3));
+        assert_eq!((stats.files_read, stats.bytes_read, stats.rollup), (2, 41_234, true));
+        assert_eq!((stats.planning_ms, stats.running_ms), (1.25, 0.5));
     }
 
     #[test]

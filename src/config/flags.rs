@@ -1,4 +1,4 @@
-//! The flags of a subcommand that takes settings, made from the table.
+//! Command-line flags of the settings, generated from the table.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,21 +9,22 @@ use super::resolve::{self, Resolved, resolve};
 use super::settings::{ENV_PREFIX, SETTINGS, env_name};
 use crate::error::{Error, Result};
 
-/// What the command line says: `--config FILE`, and the text of each setting that was given.
+/// Parsed flags: `--config FILE`, and the text of each setting that was given.
 #[derive(Clone, Debug, Default)]
 pub struct Flags {
     pub config: Option<PathBuf>,
     pub settings: BTreeMap<&'static str, String>,
 }
 
-/// What is to be said of each variable of this process that is named as a setting is and is none.
+/// Warnings about environment variables of this process that look like settings but are none.
 pub fn unknown_variables() -> Vec<String> {
     let set = std::env::vars_os().filter(|(_, text)| !text.is_empty());
     resolve::unknown(&set.filter_map(|(name, _)| name.into_string().ok()).collect())
 }
 
 impl Flags {
-    /// The effective settings of this process: these flags, its environment, and the file either of them names.
+    /// Resolves the settings of this process from these flags, its environment, and the
+    /// configuration file that either names.
     pub fn load(&self) -> Result<Resolved> {
         let env: BTreeMap<String, String> = std::env::vars_os()
             .filter_map(|(name, text)| Some((name.into_string().ok()?, text.to_string_lossy().into_owned())))
@@ -55,10 +56,7 @@ impl clap::Args for Flags {
                 .value_name(setting.placeholder)
                 .help_heading("Settings")
                 .help(format!("{help} [default: {}] [env: {}]", (setting.default)(), setting.env()));
-            match setting.switch {
-                true => arg.num_args(0..=1).default_missing_value("true"),
-                false => arg,
-            }
+            if setting.switch { arg.num_args(0..=1).default_missing_value("true") } else { arg }
         });
         command.arg(config).args(settings)
     }

@@ -1,15 +1,16 @@
-//! Flags, environment and file made into one [`Config`], as a pure function.
+//! Resolution of flags, environment and file into one [`Config`], as a pure function.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+
+use strsim::levenshtein;
 
 use super::settings::{Config, ENV_PREFIX, SETTINGS, Setting, env_name};
 use super::source::Source;
 use crate::error::{Error, Result};
 use crate::query::{self, QueryOptions};
-use crate::text::edits;
 
-/// The settings and where each came from.
+/// The resolved settings, and where each came from.
 #[derive(Clone, Debug)]
 pub struct Resolved {
     pub config: Config,
@@ -27,7 +28,7 @@ impl Resolved {
             .map(|((setting, value), source)| (setting, value, source))
     }
 
-    /// The bounds of queries, and the settings as they show them.
+    /// Options of the query layer, with all settings for the table `system.settings`.
     pub fn query_options(&self) -> QueryOptions {
         let shown = |(setting, value, source): (&Setting, String, &Source)| query::Setting {
             name: setting.key.to_owned(),
@@ -39,11 +40,12 @@ impl Resolved {
     }
 }
 
-/// Resolves every setting: `flags` by key, then `env` by variable, then the `file` (its path and its text), then the
-/// default. A variable that is set but empty counts as absent, which is how a compose file leaves one out.
+/// Resolves every setting from `flags` (by key), then `env` (by variable), then the `file` (its
+/// path and its text), then the default. An empty variable counts as absent, because compose files
+/// leave variables out that way.
 ///
 /// # Errors
-/// [`Error::Config`] for a file that is not TOML, a key that does not exist, and a value that is not accepted.
+/// [`Error::Config`] for a file that is not TOML, an unknown key, or an invalid value.
 pub fn resolve(
     flags: &BTreeMap<&'static str, String>,
     env: &BTreeMap<String, String>,
@@ -71,9 +73,10 @@ pub fn resolve(
     Ok(Resolved { config, sources })
 }
 
-/// What is to be said of each of these variables that begins as ours do and is none of ours: most likely it is misspelt, and
-/// the setting that was meant has another value. It is a warning and no refusal, because a platform sets variables for its own ends:
-/// Kubernetes sets `HOURGLASS_PORT` and the like in every pod beside a service of this name, and those are passed over.
+/// Returns a warning for each variable with our prefix that is no setting: most likely it is
+/// misspelt, and the intended setting has another value. This is no error, because platforms set
+/// such variables: Kubernetes sets `HOURGLASS_PORT` and the like in every pod beside a service of
+/// this name, and those are skipped.
 pub(super) fn unknown(variables: &BTreeSet<String>) -> Vec<String> {
     let known: Vec<String> = SETTINGS.iter().map(Setting::env).chain([env_name("config")]).collect();
     let services: Vec<&str> = variables.iter().filter_map(|name| name.strip_suffix("_SERVICE_HOST")).collect();
@@ -81,7 +84,7 @@ pub(super) fn unknown(variables: &BTreeSet<String>) -> Vec<String> {
         let of_service = |rest: &str| rest.starts_with("_SERVICE_") || rest == "_PORT" || rest.starts_with("_PORT_");
         services.iter().any(|service| name.strip_prefix(service).is_some_and(of_service))
     };
-    // Those of our own tests, as docs/guarantees.md names them.
+    // Variables of our own tests (docs/guarantees.md).
     let is_tests = |name: &str| TESTS.iter().any(|prefix| name[ENV_PREFIX.len()..].starts_with(prefix));
     let ours = variables.iter().filter(|name| name.starts_with(ENV_PREFIX) && !is_tests(name));
     ours.filter(|name| !known.contains(*name) && !is_platforms(name))
@@ -95,17 +98,17 @@ pub(super) fn unknown(variables: &BTreeSet<String>) -> Vec<String> {
         .collect()
 }
 
-/// How the variables of tests go on behind [`ENV_PREFIX`].
+/// Prefixes, after [`ENV_PREFIX`], of variables that tests use.
 const TESTS: [&str; 3] = ["TEST_", "SIM_", "ORACLE_"];
 
-/// The one name that is a few edits away.
+/// The closest name, if it is unique and only a few edits away.
 fn nearest_name<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let name = name.to_ascii_uppercase();
-    let near = names.map(|known| (edits(&name, known), known)).min()?;
+    let near = names.map(|known| (levenshtein(&name, known), known)).min()?;
     (near.0 <= near.1.len().div_ceil(3)).then_some(near.1)
 }
 
-/// The file's keys with their values as the text a flag would carry.
+/// Parses the file into texts as a flag would carry them, by key.
 fn read_keys(path: &Path, text: &str) -> Result<BTreeMap<&'static str, String>> {
     let fault = |reason: String| Error::Config(format!("{}: {reason}", path.display()));
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| fault(error.to_string()))?;
@@ -130,9 +133,9 @@ fn read_keys(path: &Path, text: &str) -> Result<BTreeMap<&'static str, String>> 
     Ok(keys)
 }
 
-/// The setting whose name is the fewest edits away.
+/// The setting whose name is closest by edit distance.
 fn nearest(key: &str) -> &'static str {
-    let distances = SETTINGS.iter().map(|setting| (edits(&key.replace('-', "_"), setting.key), setting.key));
+    let distances = SETTINGS.iter().map(|setting| (levenshtein(&key.replace('-', "_"), setting.key), setting.key));
     distances.min().map_or("", |(_, key)| key)
 }
 
@@ -177,7 +180,8 @@ mod tests {
         assert_eq!(source(&resolved, "listen"), Source::Default);
     }
 
-    /// A misspelt variable left the default in force, and nobody was told. Whoever starts a command is warned now.
+    /// Bug: a misspelt variable was ignored silently. Consequence: the default applied, unnoticed.
+    /// Cure: commands warn at the start.
     #[test]
     fn an_unknown_variable_is_told_with_the_nearest_one() {
         let told = |names: &[&str]| unknown(&names.iter().map(|name| name.to_string()).collect());

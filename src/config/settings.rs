@@ -1,4 +1,4 @@
-//! The settings: one table of all, with their defaults and what they say of themselves.
+//! The table of settings, with their defaults and help texts.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,18 +11,18 @@ use crate::storage::EngineOptions;
 use super::source::{Source, parse};
 use super::value::{ByteSize, CorsOrigin, Count, FileSize, Folder, LogFilter, LogFormat, Reach, Threads, Value};
 
-/// The prefix of every environment variable.
+/// Prefix of every environment variable.
 pub const ENV_PREFIX: &str = "HOURGLASS_";
 
-/// One row of the table, as text: what the flags and the listing need.
+/// One row of the table, for flags and listings.
 pub struct Setting {
-    /// The key in the file; flag and variable are spelt from it.
+    /// Key in the file; the flag and the variable are derived from it.
     pub key: &'static str,
-    /// The long flag, without its leading dashes.
+    /// Long flag, without its leading dashes.
     pub flag: &'static str,
     pub help: &'static str,
     pub placeholder: &'static str,
-    /// Whether the flag may stand alone and then means `true`.
+    /// Whether the flag may be given without a value, meaning `true`.
     pub switch: bool,
     pub default: fn() -> String,
 }
@@ -33,7 +33,8 @@ impl Setting {
     }
 }
 
-/// A key spelt as a flag, `max-uri-bytes` for `max_uri_bytes`, where the table is built: clap keeps static names only.
+/// Converts a key to a flag at compile time, `max_uri_bytes` to `max-uri-bytes`: clap keeps static
+/// names only.
 const fn dashed<const N: usize>(key: &str) -> [u8; N] {
     let mut flag = [0; N];
     let mut i = 0;
@@ -48,7 +49,7 @@ pub fn env_name(key: &str) -> String {
     format!("{ENV_PREFIX}{}", key.to_ascii_uppercase())
 }
 
-/// `/// help` `key: Type = default;` for each setting.
+/// Declares the settings: `/// help` `key: Type = default;` for each.
 macro_rules! settings {
     ($($(#[doc = $help:literal])+ $key:ident: $type:ty = $default:expr;)*) => {
         /// The effective settings.
@@ -70,15 +71,15 @@ macro_rules! settings {
                 },
                 help: concat!($($help),+),
                 placeholder: <$type as Value>::PLACEHOLDER,
-                // Compared as text: types cannot be compared where the table is built.
+                // Compared as text, because types cannot be compared at compile time.
                 switch: matches!(stringify!($type).as_bytes(), b"bool"),
                 default: || <$type as Value>::show(&$default),
             },)*
         ];
 
         impl Config {
-            /// Builds each setting from the text `find` has for its key, or from its default. `find` answers the text
-            /// and, for the message when it is not accepted, where the text came from.
+            /// Builds each setting from the text that `find` returns for its key, or from its
+            /// default. `find` also returns where the text came from, for the error message.
             pub(super) fn build(mut find: impl FnMut(&'static str) -> Option<(String, Source)>) -> crate::error::Result<Config> {
                 Ok(Config {
                     $($key: match find(stringify!($key)) {
@@ -101,11 +102,13 @@ settings! {
     data_dir: PathBuf = PathBuf::from("data/store");
     /// Address and port to serve HTTP on; port 0 takes a free one.
     listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 8080));
-    /// The log on standard error, and the line that says the server is ready, for people (human) or machines (json); auto is human on a terminal and json elsewhere.
+    /// The log on standard error, and the line that says the server is ready, for people (human) or
+    /// machines (json); auto is human on a terminal and json elsewhere.
     log_format: LogFormat = LogFormat::Auto;
-    /// Which log lines are written: a level for ours, where libraries are heard from warn on, or directives such as info,datafusion=debug.
+    /// Which log lines are written: a level for lines of hourglass, with warnings and errors of
+    /// libraries, or directives such as info,datafusion=debug.
     log: LogFilter = LogFilter("info".to_owned());
-    /// Origin whose pages may read answers: *, one origin, or none.
+    /// Origin whose pages may read responses: *, one origin, or none.
     cors_origin: CorsOrigin = CorsOrigin(Some(axum::http::HeaderValue::from_static("*")));
     /// Largest body of POST /events, before and after decompression.
     max_body_bytes: ByteSize = ByteSize(64 << 20);
@@ -113,51 +116,56 @@ settings! {
     max_uri_bytes: ByteSize = ByteSize(8 << 10);
     /// How long a client may take to send a request's head.
     header_timeout: Duration = Duration::from_secs(10);
-    /// How long a client may take to send a request's body, or to take the next part of a long answer.
+    /// How long a client may take to send a request's body, or to read the next part of a long
+    /// response.
     body_timeout: Duration = Duration::from_secs(30);
-    /// How long requests in flight may take once the process was told to stop.
+    /// How long requests in flight may take after the process was told to stop.
     shutdown_timeout: Duration = Duration::from_secs(30);
-    /// Connections open at once; past it a new one is answered 503 and closed.
+    /// Maximum number of open connections; more are answered 503 and closed.
     max_connections: Count = Count(12_000);
-    /// Bodies of POST /events held in memory at once; past it the answer is 503.
+    /// Maximum number of bodies of POST /events held in memory; more are answered 503.
     batch_slots: Count = Count(4);
-    /// How far behind the server's clock the timestamp of an event sent over HTTP may lie; none for as far as 1970.
+    /// How far behind the server's clock the timestamp of an event sent over HTTP may be; none
+    /// allows back to 1970.
     event_max_age: Reach = Reach(None);
-    /// How far ahead of the server's clock it may lie; none for as far as 9999.
+    /// How far ahead of the server's clock it may be; none allows up to 9999.
     event_max_ahead: Reach = Reach(None);
-    /// Threads that serve requests; one a core by default.
+    /// Threads that serve requests; by default one per core.
     worker_threads: Threads = Threads(std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64));
     /// Answer aggregates over whole hours from exact per-hour rollups.
     rollups: bool = true;
-    /// Memory all queries together may use.
+    /// Memory for all queries together.
     query_memory_bytes: ByteSize = ByteSize(QueryOptions::default().memory_bytes);
-    /// Temporary files all queries together may write when that memory is not enough.
+    /// Disk space for temporary files of all queries together, used when their memory is not
+    /// enough.
     query_spill_bytes: ByteSize = ByteSize(QueryOptions::default().spill_bytes);
     /// How long one query may take.
     query_timeout: Duration = QueryOptions::default().timeout;
-    /// Queries that may run at once; past it the answer is 503.
+    /// Maximum number of queries that run at the same time; more are answered 503.
     query_concurrency: Count = Count(QueryOptions::default().concurrency as u64);
-    /// Threads that a query works on; by default one a core but one, which is left to requests.
+    /// Threads per query; by default one per core, less one that is left to requests.
     query_threads: Threads = Threads((QueryOptions::default().threads as u64 - 1).max(1));
-    /// Folder of saved queries of one's own, beside the bundled ones: NAME.sql, headed as in queries/. Read at the start.
+    /// Folder of your own saved queries, in addition to the bundled ones: NAME.sql, with a header
+    /// as in queries/. Read at the start.
     queries: Folder = Folder(None);
-    /// Size at which a segment of the write-ahead log is closed and the next begun.
+    /// Size at which a segment of the write-ahead log is closed and a new one begun.
     wal_segment_bytes: FileSize = FileSize(EngineOptions::default().wal_segment_bytes);
-    /// Rows in memory at which they are written to data files.
+    /// Number of rows in memory at which they are written to data files.
     memtable_max_rows: Count = Count(EngineOptions::default().memtable_max_rows);
-    /// Bytes in memory at which they are written to data files.
+    /// Size of memory at which it is written to data files.
     memtable_max_bytes: ByteSize = ByteSize(EngineOptions::default().memtable_max_bytes);
-    /// Events that may wait for the writer; past it the answer is 503.
+    /// Maximum number of events waiting for the writer; more are answered 503.
     queue_max_events: Count = Count(EngineOptions::default().queue_max_events as u64);
-    /// Bytes of events that may wait for the writer; past it the answer is 503.
+    /// Maximum size of events waiting for the writer; more are answered 503.
     queue_max_bytes: ByteSize = ByteSize(EngineOptions::default().queue_max_bytes as u64);
-    /// Memory for the user sets of hours that lie in several files.
+    /// Memory for caching the user sets of hours that have several files.
     users_cache_bytes: ByteSize = ByteSize(EngineOptions::default().users_cache_bytes);
-    /// How long a request sent again under its idempotency key counts once.
+    /// How long a request that is repeated under its idempotency key counts once.
     idempotency_window: Duration = Duration::from_millis(EngineOptions::default().idempotency_window_ms);
-    /// Idempotency keys kept in memory, 24 to 48 bytes each; past it the answer to a request with a key is 503.
+    /// Maximum number of idempotency keys in memory, 24 to 48 bytes each; more requests with a key
+    /// are answered 503.
     idempotency_max_keys: Count = Count(EngineOptions::default().idempotency_max_keys as u64);
-    /// How long a failed write of data files waits before it is tried again.
+    /// Delay before a failed write of data files is retried.
     flush_retry: Duration = Duration::from_millis(EngineOptions::default().flush_retry_ms);
 }
 

@@ -1,4 +1,4 @@
-//! Where the value of a setting came from, and a text read as one.
+//! Source of a setting's value, and parsing of a value from a source.
 
 use super::value::Value;
 use crate::error::{Error, Result};

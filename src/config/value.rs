@@ -1,4 +1,4 @@
-//! The types a setting may have: how each is read from text, shown, and described to the one who typed it wrong.
+//! Types of settings: parsing, formatting, and a description for error messages.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -7,11 +7,11 @@ use std::time::Duration;
 use axum::http::HeaderValue;
 use tracing_subscriber::EnvFilter;
 
-/// A type of settings. `parse(show(v)) == v` for every value.
+/// Type of a setting. `parse(show(v)) == v` for every value.
 pub trait Value: Sized {
-    /// What is accepted, completing "expected …".
+    /// Description of accepted values, completing "expected …".
     const ACCEPTS: &'static str;
-    /// The placeholder in the help.
+    /// Placeholder in the help.
     const PLACEHOLDER: &'static str;
 
     fn parse(text: &str) -> Option<Self>;
@@ -23,7 +23,7 @@ pub trait Value: Sized {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ByteSize(pub u64);
 
-/// Longest suffix first, so that `MiB` is not read as `B`; the binary units come first where two would fit.
+/// Units by suffix, longest first so that `MiB` is not read as `B`.
 const BYTE_UNITS: [(&str, u64); 9] = [
     ("TiB", 1 << 40),
     ("GiB", 1 << 30),
@@ -57,7 +57,7 @@ impl Value for ByteSize {
     }
 }
 
-/// Shortest first, and `ms` before the `s` and the `m` that it holds.
+/// Units by suffix, with `ms` before `s` and `m`, which it contains.
 const TIME_UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
 impl Value for Duration {
@@ -78,7 +78,7 @@ impl Value for Duration {
     }
 }
 
-/// A duration, or none where there is no end.
+/// Distance of a timestamp from the clock, or no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reach(pub Option<Duration>);
 
@@ -98,12 +98,12 @@ impl Value for Reach {
     }
 }
 
-/// Digits and nothing else; `u64::from_str` would take a plus sign too.
+/// Parses digits only; `u64::from_str` would also accept a plus sign.
 fn parse_digits(text: &str) -> Option<u64> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
-/// A number of things, at least 1.
+/// A count of at least 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Count(pub u64);
 
@@ -120,7 +120,8 @@ impl Value for Count {
     }
 }
 
-/// A number of threads. More than the most would start for minutes and take all memory.
+/// A number of threads. It has a maximum because more would take minutes to start and use up the
+/// memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Threads(pub u64);
 
@@ -137,7 +138,8 @@ impl Value for Threads {
     }
 }
 
-/// The bytes of a file that is written in full length before it is used: a slip of the unit must not fill the disk.
+/// Size of a file that is allocated in full before it is used. It has a maximum so that a mistaken
+/// unit cannot fill the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileSize(pub u64);
 
@@ -184,7 +186,7 @@ impl Value for PathBuf {
     }
 }
 
-/// A folder that there may be.
+/// An optional folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Folder(pub Option<PathBuf>);
 
@@ -217,7 +219,7 @@ impl Value for SocketAddr {
     }
 }
 
-/// Who reads the log.
+/// Format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     /// `Human` on a terminal, `Json` elsewhere.
@@ -244,7 +246,7 @@ impl Value for LogFormat {
     }
 }
 
-/// The directives of a log filter, known to be well formed.
+/// Valid directives of a log filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogFilter(pub String);
 
@@ -253,7 +255,8 @@ impl Value for LogFilter {
         "a level (error, warn, info, debug, trace, off) or directives such as info,datafusion=debug";
     const PLACEHOLDER: &'static str = "FILTER";
 
-    /// A lone word that is no level would be taken for the name of a module and silence everything: a misspelt level.
+    /// A lone word that is not a level is a misspelt level; the library would read it as a module's
+    /// name and silence everything.
     fn parse(text: &str) -> Option<LogFilter> {
         let level = |word: &str| word.parse::<tracing::level_filters::LevelFilter>().is_ok();
         let known = text.split(',').all(|directive| directive.contains(['=', ':', '[']) || level(directive.trim()));
@@ -265,7 +268,8 @@ impl Value for LogFilter {
     }
 }
 
-/// The value of `access-control-allow-origin`, or nothing where pages of other origins are not to read answers.
+/// Value of `access-control-allow-origin`; `None` omits the header, and pages of other origins
+/// cannot read responses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CorsOrigin(pub Option<HeaderValue>);
 
@@ -337,7 +341,8 @@ mod tests {
         }
     }
 
-    /// Files of 16 EiB filled the disk before the server was ready, and 100,000 threads took minutes to start.
+    /// Bug: segments of 16 EiB filled the disk before the server was ready, and 100,000 threads
+    /// took minutes to start. Cure: both settings have a maximum.
     #[test]
     fn threads_and_files_made_in_advance_have_a_bound() {
         assert_eq!(

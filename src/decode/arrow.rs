@@ -1,5 +1,5 @@
-//! Record batches, and the Arrow IPC stream or file that carries them. Columns are decoded whole, each by the code of its
-//! type, so that no row asks what type it is.
+//! Arrow decoding: record batches, as they come from IPC streams, IPC files and Parquet. Columns
+//! are decoded as a whole, by code specific to their type, so that no row dispatches on a type.
 
 use arrow::array::{Array, ArrayAccessor, ArrayRef, AsArray, PrimitiveArray, RecordBatch, StringViewArray};
 use arrow::compute::cast;
@@ -18,17 +18,17 @@ use crate::event::{
     EventBatch, EventKind, MAX_USER_BYTES, Rejection, TimestampRules, check_event, check_user, shown_bytes,
 };
 
-/// The first row of a column that cannot be stored, counted from 0 in its batch.
+/// Row of the first invalid value of a column, counted from 0 in its batch, and the reason.
 type BadCell = (usize, Rejection);
 
-/// A column read: its values, or its first row that cannot be stored.
+/// Decoded column, or its first invalid value.
 type Cells<T> = Result<T, BadCell>;
 
-/// Where a schema puts the three columns, and how they are read.
+/// Positions of the three columns in a schema, and how they are read.
 #[derive(Clone, Copy, Debug)]
 pub struct Columns {
     pub places: [usize; 3],
-    /// Whether users are the sixteen bytes of UUIDs.
+    /// Whether users are UUIDs stored as sixteen bytes.
     pub uuids: bool,
     timestamps: TimestampRules,
 }
@@ -42,8 +42,9 @@ impl Columns {
     }
 }
 
-/// Appends the rows of `batch` slice by slice, so that what a dictionary or a view repeats is never spread out further
-/// than one slice beyond `limit` bytes. Its first row is row `first_row` of its input, counted from 0.
+/// Appends the rows of `batch` slice by slice, so that values repeated by a dictionary or a view
+/// are expanded at most one slice beyond `limit` bytes. The batch's first row is row `first_row` of
+/// the input, counted from 0.
 pub fn append_limited(
     columns: Columns,
     batch: &RecordBatch,
@@ -61,7 +62,7 @@ pub fn append_limited(
     Ok(())
 }
 
-/// One record batch as events.
+/// Converts a record batch to events.
 pub fn to_events(columns: Columns, batch: &RecordBatch, first_row: u64) -> Result<EventBatch, DecodeError> {
     let mut events = EventBatch::with_capacity(batch.num_rows(), batch.num_rows() * 8);
     append(columns, batch, first_row, &mut events)?;
@@ -97,8 +98,8 @@ fn converted(column: &dyn Array, to: &DataType) -> Result<ArrayRef, DecodeError>
     cast(column, to).map_err(|error| DecodeError::Malformed(format!("cannot be read: {error}")))
 }
 
-/// The values of a column that names them by a dictionary or by runs; nothing for any other. Texts come as views: one that a
-/// million rows share is not copied a million times.
+/// Expands a dictionary or run-end encoded column; `None` for any other. Texts are expanded as
+/// views, so a text shared by a million rows is not copied a million times.
 fn spread_out(column: &dyn Array) -> Option<Result<ArrayRef, DecodeError>> {
     let slim = |values: &DataType| match values {
         DataType::Utf8 | DataType::LargeUtf8 => DataType::Utf8View,
@@ -117,7 +118,7 @@ fn spread_out(column: &dyn Array) -> Option<Result<ArrayRef, DecodeError>> {
     }
 }
 
-/// The column as one of the three string types, without nulls.
+/// Converts a column to one of the three string types, without nulls.
 fn texts(parameter: &'static str, column: &dyn Array) -> Result<Cells<ArrayRef>, DecodeError> {
     if let Some(values) = spread_out(column) {
         return texts(parameter, &values?);
@@ -135,7 +136,7 @@ fn texts(parameter: &'static str, column: &dyn Array) -> Result<Cells<ArrayRef>,
             return Err(DecodeError::Malformed(format!("keeps the column {parameter} as {other}; it must be text")));
         }
     };
-    // Bytes that are not UTF-8 come back as nulls.
+    // The cast turns bytes that are not UTF-8 into nulls.
     let text = converted(&bytes, &DataType::Utf8View)?;
     Ok(match (0..text.len()).find(|&row| text.null_count() > 0 && text.is_null(row)) {
         Some(row) => {
@@ -146,7 +147,7 @@ fn texts(parameter: &'static str, column: &dyn Array) -> Result<Cells<ArrayRef>,
     })
 }
 
-/// Users as text; whole numbers are taken as their decimal digits, as in CSV.
+/// Reads users as text; whole numbers become their decimal digits, as in CSV.
 fn users(column: &dyn Array) -> Result<Cells<ArrayRef>, DecodeError> {
     let numbers = |of: &DataType| of.is_integer() || (of.is_decimal() && scale(of) == 0);
     if let Some(values) = spread_out(column) {
@@ -168,7 +169,7 @@ fn scale(decimal: &DataType) -> i8 {
     }
 }
 
-/// UUIDs that are kept as their bytes, as the text that they are known by.
+/// Formats UUIDs that are stored as bytes.
 fn uuids(column: &dyn Array) -> Result<Cells<ArrayRef>, DecodeError> {
     if let Some(values) = spread_out(column) {
         return uuids(&values?);
@@ -184,7 +185,7 @@ fn uuids(column: &dyn Array) -> Result<Cells<ArrayRef>, DecodeError> {
     }))
 }
 
-/// Work over a column of text, compiled once for each string type.
+/// Work over a string column, compiled once for each string type.
 trait OverStrings {
     type Output;
     fn run<'a, S: ArrayAccessor<Item = &'a str>>(self, column: S) -> Self::Output;
@@ -236,8 +237,9 @@ impl OverStrings for Push<'_> {
     }
 }
 
-/// The column in microseconds. An Arrow timestamp counts from the epoch in UTC whatever zone it is shown in; one
-/// without a zone is taken as UTC. A date is refused: all of a day's events would fall into its first hour.
+/// Reads the column in microseconds. An Arrow timestamp counts from the epoch in UTC whatever its
+/// display zone; without a zone it is taken as UTC. A date is rejected: all events of a day would
+/// fall into its first hour.
 fn timestamps(rules: TimestampRules, column: &dyn Array) -> Result<Cells<Vec<i64>>, DecodeError> {
     if let Some(values) = spread_out(column) {
         return timestamps(rules, &values?);
@@ -277,7 +279,7 @@ fn timestamps(rules: TimestampRules, column: &dyn Array) -> Result<Cells<Vec<i64
     })
 }
 
-/// Checks a column of timestamps and answers none; its first row is row `first_row` of its input, counted from 0.
+/// Validates a column of timestamps. Its first row is row `first_row` of the input, counted from 0.
 pub fn check_timestamps(rules: TimestampRules, column: &dyn Array, first_row: u64) -> Result<(), DecodeError> {
     let checked = timestamps(rules, column)?;
     checked.map(drop).map_err(|(row, rejection)| DecodeError::bad_row(first_row + row as u64 + 1, &rejection))

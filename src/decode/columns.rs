@@ -1,26 +1,27 @@
-//! The three columns and the names that they go by in an input.
+//! The three columns of events, and their names in an input.
 
 use crate::event::shown;
 
-/// The columns, in the order that places of them are told.
+/// The columns, in the order in which their positions are returned.
 pub const COLUMNS: [&str; 3] = ["timestamp", "user", "event"];
 
-/// Names that an input's columns may have without being told, capitals or not.
+/// Names that an input's columns may have by default, in any case.
 const DEFAULTS: [&[&str]; 3] = [&["timestamp"], &["user", "user_id"], &["event"]];
 
-/// Columns of an input that a message lists.
+/// Maximum number of column names listed in a message.
 const MAX_LISTED: usize = 12;
 
-/// What a caller may do about names.
+/// How to give other names.
 const ADVICE: &str = "name them as in --columns timestamp=NAME,user=NAME,event=NAME (over HTTP, the parameter \
                       columns=\"timestamp=NAME,...\" of the content type)";
 
-/// The names of the three columns, where they are not the usual ones.
+/// Names of the three columns, where they differ from the defaults.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ColumnNames([Option<String>; 3]);
 
 impl ColumnNames {
-    /// Reads `timestamp=time,user=user_id,event=type`; those that are not told keep their names.
+    /// Parses `timestamp=time,user=user_id,event=type`; columns not mentioned keep their default
+    /// names.
     pub fn parse(text: &str) -> Result<ColumnNames, String> {
         let mut names = ColumnNames::default();
         for pair in text.split(',') {
@@ -35,7 +36,8 @@ impl ColumnNames {
         Ok(names)
     }
 
-    /// Which of the three columns a name means. A name that was told is matched as it is.
+    /// Returns which of the three columns a name means. A name that was given explicitly must match
+    /// exactly.
     pub fn which(&self, name: &str) -> Option<usize> {
         (0..COLUMNS.len()).find(|&column| match &self.0[column] {
             Some(told) => told == name,
@@ -43,7 +45,7 @@ impl ColumnNames {
         })
     }
 
-    /// The name that a message calls a column by.
+    /// Name of a column in messages.
     pub fn called(&self, column: usize) -> String {
         match &self.0[column] {
             Some(told) => told.clone(),
@@ -51,7 +53,7 @@ impl ColumnNames {
         }
     }
 
-    /// Where the names of an input's columns put the three, or why not.
+    /// Finds the positions of the three columns among an input's names.
     pub fn find<'n>(&self, names: impl Iterator<Item = &'n str> + Clone) -> Result<[usize; 3], String> {
         let mut places = [None; 3];
         for (place, name) in names.clone().enumerate() {
@@ -64,14 +66,15 @@ impl ColumnNames {
         Ok([find(0)?, find(1)?, find(2)?])
     }
 
-    /// That a column is not among the names.
+    /// Message for a missing column.
     pub fn missing<'n>(&self, column: usize, names: impl Iterator<Item = &'n str> + Clone) -> String {
         let listed: Vec<String> = names.clone().take(MAX_LISTED).map(shown).collect();
         let more = if names.count() > MAX_LISTED { " and more" } else { "" };
         format!("has no column {}; found {}{more}; {ADVICE}", self.called(column), listed.join(", "))
     }
 
-    /// Places of columns that have no names, counted from 1, among so many: the first three, or those that were told.
+    /// Positions of the columns of an input without a header, counted from 1, of `count`: the first
+    /// three, or those given explicitly.
     pub fn places(&self, count: usize) -> Result<[usize; 3], String> {
         const ADVICE: &str = "without a header, say which are meant as in --columns timestamp=1,user=2,event=3";
         if self.0.iter().all(Option::is_none) && count != COLUMNS.len() {

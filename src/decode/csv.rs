@@ -1,4 +1,4 @@
-//! CSV and TSV: records of a text as events. A record may span lines inside quotes; it is named by the line it begins on.
+//! CSV and TSV decoding. A record may span lines inside quotes; errors name the line it begins on.
 
 use std::io::BufRead;
 
@@ -8,7 +8,7 @@ use super::options::Options;
 use super::records::{Dialect, Records};
 use crate::event::{EventBatch, EventKind, Rejection, TimestampRules, check_event, check_user, shown_bytes};
 
-/// What may stand between the fields of a CSV whose header says so. A comma comes first.
+/// Delimiters that are detected from a CSV header, in order of preference.
 const DELIMITERS: [u8; 4] = *b",;\t|";
 
 const NO_HEADER: &str = "where the first line is no header, say --no-header (over HTTP header=absent)";
@@ -22,7 +22,7 @@ pub struct Reader<R> {
     timestamps: TimestampRules,
 }
 
-/// Where the columns are.
+/// Positions of the columns.
 #[derive(Clone, Copy)]
 struct Columns {
     count: usize,
@@ -30,7 +30,7 @@ struct Columns {
 }
 
 impl<R: BufRead> Reader<R> {
-    /// A reader of CSV; it reads the header, or looks at the first record where there is none.
+    /// Creates a reader of CSV; it reads the header, or inspects the first record if there is none.
     pub fn csv(input: R, options: &Options) -> Result<Reader<R>, DecodeError> {
         let mut records = Records::new(input, Dialect::Quotes, options.delimiter.unwrap_or(b','));
         if options.delimiter.is_none() && options.header {
@@ -39,17 +39,15 @@ impl<R: BufRead> Reader<R> {
         Reader::new(records, options)
     }
 
-    /// A reader of TSV.
+    /// Creates a reader of TSV.
     pub fn tsv(input: R, options: &Options) -> Result<Reader<R>, DecodeError> {
         let dialect = if options.backslashes { Dialect::Backslashes } else { Dialect::PlainTabs };
         Reader::new(Records::new(input, dialect, options.delimiter.unwrap_or(b'\t')), options)
     }
 
     fn new(mut records: Records<R>, options: &Options) -> Result<Reader<R>, DecodeError> {
-        let columns = match options.header {
-            true => header(&mut records, options)?,
-            false => first_record(&mut records, options)?,
-        };
+        let columns =
+            if options.header { header(&mut records, options)? } else { first_record(&mut records, options)? };
         Ok(Reader { records, columns, timestamps: options.timestamps })
     }
 
@@ -73,7 +71,7 @@ impl<R: BufRead> Iterator for Reader<R> {
     }
 }
 
-/// The first delimiter by which the line names all three columns; a comma where none does.
+/// Detects the delimiter: the first by which the header names all three columns, otherwise a comma.
 fn header_delimiter(line: &[u8], options: &Options) -> u8 {
     let line = String::from_utf8_lossy(line);
     let names_all = |delimiter: u8| {
@@ -93,7 +91,8 @@ fn header<R: BufRead>(records: &mut Records<R>, options: &Options) -> Result<Col
     Ok(Columns { count: names.len(), places })
 }
 
-/// The columns as the first record has them, which is left to be read. An input without records has none.
+/// Finds the columns by inspecting the first record, which remains to be read. An empty input has
+/// no columns.
 fn first_record<R: BufRead>(records: &mut Records<R>, options: &Options) -> Result<Columns, DecodeError> {
     if records.peek()?.is_none() {
         return Ok(Columns { count: 0, places: [0; 3] });

@@ -1,4 +1,4 @@
-//! Files, read a batch at a time in bounded memory, with their progress.
+//! Reading of event files, batch by batch in bounded memory, with progress.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -11,8 +11,8 @@ use super::{Options, csv, ndjson, parquet, stream};
 use crate::error::{Error, Result};
 use crate::event::EventBatch;
 
-/// How far a reader has come: bytes of a text or stream as they lie on the disk, rows of Parquet. A clone goes on
-/// counting while the reader works on another thread.
+/// Progress of a reader: compressed bytes of a text or stream, rows of Parquet. Clones share their
+/// counts, so that another thread can watch.
 #[derive(Clone, Debug)]
 pub struct Progress {
     done: Arc<AtomicU64>,
@@ -37,7 +37,8 @@ impl Progress {
     }
 }
 
-/// The events of a file in batches of at most [`super::BATCH_EVENTS`]. The first error is also the last item.
+/// Iterator over the events of a file, in batches of at most [`super::BATCH_EVENTS`]. It ends after
+/// the first error.
 pub struct FileReader {
     batches: Box<dyn Iterator<Item = Result<EventBatch, DecodeError>> + Send>,
     progress: Progress,
@@ -63,9 +64,9 @@ impl Iterator for FileReader {
     }
 }
 
-/// Opens a file of the format that is told or that its extensions name: `.csv`, `.tsv`, `.ndjson`, `.jsonl`, `.json`,
-/// `.arrow`, `.arrows` and `.feather`, each plain or with `.gz` or `.zst` behind it, and `.parquet`. Reads the header and checks
-/// its columns, and no row.
+/// Opens a file. The format is given, or taken from the file's extensions: `.csv`, `.tsv`,
+/// `.ndjson`, `.jsonl`, `.json`, `.arrow`, `.arrows` and `.feather`, each plain or followed by
+/// `.gz` or `.zst`, and `.parquet`. Reads and checks the header, but no rows.
 pub fn read_file(path: &Path, told: Option<InputFormat>, options: &Options) -> Result<FileReader> {
     let unknown = || {
         let known =
@@ -122,7 +123,7 @@ fn open_bytes(
     Ok(FileReader { batches, progress, failed: false })
 }
 
-/// A file that counts the bytes read from it.
+/// File that counts the bytes read from it.
 struct Counted {
     input: File,
     progress: Progress,

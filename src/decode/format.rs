@@ -1,4 +1,4 @@
-//! What the decoders share: formats, encodings, errors, and the size of a batch.
+//! What the decoders share: formats, encodings, errors, and the batch size.
 
 use crate::error::Error;
 use crate::event::{EventBatch, Rejection};
@@ -6,26 +6,27 @@ use std::fmt;
 use std::io::Read;
 use std::path::Path;
 
-/// Events a streaming reader hands out at once.
+/// Number of events in a batch of a streaming reader.
 pub const BATCH_EVENTS: usize = 65_536;
 
-/// Bytes of columns that [`decode`](super::decode) answers at most. Columnar formats name a value once and point at it from a million
-/// rows, so the size of the input bounds nothing.
+/// Maximum size of the columns that [`decode`](super::decode) returns. Columnar formats can repeat
+/// a value a million times in a few bytes, so the size of the input is no limit.
 pub const MAX_DECODED_BYTES: usize = 512 << 20;
 
 pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Refuses a text whose first line shows that it is of another encoding.
+/// Rejects a text whose first line shows that it is UTF-16 or UTF-32.
 pub fn check_text(first_line: &[u8]) -> Result<(), DecodeError> {
     let is_utf_16 = [&b"\xff\xfe"[..], b"\xfe\xff"].iter().any(|mark| first_line.starts_with(mark));
     let has_zeros = first_line.len() > 1 && first_line[..2].contains(&0);
-    match is_utf_16 || has_zeros {
-        true => Err(DecodeError::Malformed("is UTF-16 or UTF-32; send UTF-8 (iconv converts it)".into())),
-        false => Ok(()),
+    if is_utf_16 || has_zeros {
+        Err(DecodeError::Malformed("is UTF-16 or UTF-32; send UTF-8 (iconv converts it)".into()))
+    } else {
+        Ok(())
     }
 }
 
-/// What a streaming reader hands out next: a batch filled from its input, nothing at the end of it.
+/// Returns the next batch of a streaming reader; `None` at the end of the input.
 pub fn next_batch(
     fill: impl FnOnce(&mut EventBatch) -> Result<(), DecodeError>,
 ) -> Option<Result<EventBatch, DecodeError>> {
@@ -36,10 +37,10 @@ pub fn next_batch(
     }
 }
 
-/// How the rows are written.
+/// Format of an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InputFormat {
-    /// One JSON object a line.
+    /// One JSON object per line.
     Ndjson,
     /// RFC 4180.
     Csv,
@@ -51,7 +52,7 @@ pub enum InputFormat {
 }
 
 impl InputFormat {
-    /// The format a `Content-Type` names, whatever its parameters say.
+    /// The format that a `Content-Type` names; parameters are ignored.
     pub fn from_content_type(value: &str) -> Option<InputFormat> {
         let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         match essence.as_str() {
@@ -66,7 +67,8 @@ impl InputFormat {
         }
     }
 
-    /// The format a file's extension names, whatever compression follows it: `events.csv.gz` is CSV.
+    /// The format that a file's extension names, ignoring a compression suffix: `events.csv.gz` is
+    /// CSV.
     pub fn from_path(path: &Path) -> Option<InputFormat> {
         let inner = match Encoding::from_path(path) {
             Encoding::Identity => path.to_path_buf(),
@@ -83,7 +85,7 @@ impl InputFormat {
     }
 }
 
-/// How the bytes are compressed.
+/// Compression of an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
     Identity,
@@ -91,11 +93,11 @@ pub enum Encoding {
     Zstd,
 }
 
-/// The largest window a zstd frame may ask of a receiver over HTTP: 8 MiB (RFC 9659, section 3).
+/// Largest window that a zstd frame may require over HTTP: 8 MiB (RFC 9659, section 3).
 pub const HTTP_ZSTD_WINDOW_LOG: u32 = 23;
 
 impl Encoding {
-    /// The encoding a `Content-Encoding` names, nothing for one that is not spoken here.
+    /// The encoding that a `Content-Encoding` names; `None` if it is not supported.
     pub fn from_header(value: Option<&str>) -> Option<Encoding> {
         match value.unwrap_or_default().trim().to_ascii_lowercase().as_str() {
             "" | "identity" => Some(Encoding::Identity),
@@ -105,7 +107,7 @@ impl Encoding {
         }
     }
 
-    /// The encoding a file's last extension names: `.gz`, `.zst`, or none.
+    /// The encoding that a file's last extension names: `.gz`, `.zst`, or none.
     pub fn from_path(path: &Path) -> Encoding {
         match path.extension().and_then(|extension| extension.to_str()) {
             Some(extension) if extension.eq_ignore_ascii_case("gz") => Encoding::Gzip,
@@ -114,8 +116,8 @@ impl Encoding {
         }
     }
 
-    /// The bytes decompressed, or [`DecodeError::TooLarge`] as soon as they would pass `limit` bytes: a small body that
-    /// unfolds without end costs no more memory than an honest one.
+    /// Decompresses the bytes. Returns [`DecodeError::TooLarge`] as soon as the result exceeds
+    /// `limit` bytes, so that a decompression bomb costs no more memory than valid input.
     pub fn decompress(self, bytes: &[u8], limit: usize) -> Result<Vec<u8>, DecodeError> {
         match self {
             Encoding::Identity if bytes.len() > limit => Err(DecodeError::TooLarge { limit }),
@@ -133,18 +135,15 @@ impl Encoding {
 pub fn read_up_to(input: impl Read, limit: usize) -> Result<Vec<u8>, DecodeError> {
     let mut output = Vec::new();
     input.take(limit as u64 + 1).read_to_end(&mut output).map_err(DecodeError::from_io)?;
-    match output.len() > limit {
-        true => Err(DecodeError::TooLarge { limit }),
-        false => Ok(output),
-    }
+    if output.len() > limit { Err(DecodeError::TooLarge { limit }) } else { Ok(output) }
 }
 
-/// What a row is counted in.
+/// Unit in which errors count rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowUnit {
-    /// Lines of a text, the header being line 1.
+    /// Lines of a text; the header is line 1.
     Line,
-    /// Rows of a columnar input, the first being row 1.
+    /// Rows of a columnar input, counted from 1.
     Row,
 }
 
@@ -157,22 +156,23 @@ impl fmt::Display for RowUnit {
     }
 }
 
-/// Why an input was not decoded.
+/// Decoding error.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
-    /// One row cannot be stored. `line` counts from 1, in `unit`; a CSV record that spans lines is named by its first.
+    /// One row is invalid. `line` counts from 1, in `unit`; a CSV record that spans lines is named
+    /// by its first line.
     #[error("{unit} {line}: {reason}")]
     BadRow { unit: RowUnit, line: u64, reason: String },
 
-    /// The input as a whole is not what it was said to be.
+    /// The input as a whole is not of the stated format.
     #[error("{0}")]
     Malformed(String),
 
-    /// The input unfolds to more than `limit` bytes.
+    /// The decompressed or decoded input exceeds `limit` bytes.
     #[error("is larger than {limit} bytes when decompressed and decoded")]
     TooLarge { limit: usize },
 
-    /// The machine could not read it.
+    /// Reading failed.
     #[error("cannot be read: {0}")]
     Io(#[source] std::io::Error),
 }
@@ -190,7 +190,7 @@ impl DecodeError {
         DecodeError::Malformed(format!("is not {format}: {error}"))
     }
 
-    /// Tells the machine's faults from the decompressors': only the former carry the number of a failed system call.
+    /// Distinguishes IO errors from decompression errors: only the former carry an OS error code.
     pub fn from_io(error: std::io::Error) -> DecodeError {
         match error.raw_os_error() {
             Some(_) => DecodeError::Io(error),
@@ -198,7 +198,7 @@ impl DecodeError {
         }
     }
 
-    /// The error of a file, which it names.
+    /// Adds the file's name to the error.
     pub fn in_file(self, path: &Path) -> Error {
         match self {
             DecodeError::Io(source) => Error::Io { path: path.to_path_buf(), action: "read", source },

@@ -1,13 +1,13 @@
-//! The sizes an Arrow IPC stream announces, checked before the reader allocates any of them.
+//! Size checks of an Arrow IPC stream, made before the reader allocates memory for it.
 //!
-//! A stream is a sequence of messages, each `0xFFFFFFFF | i32 length | flatbuffer | body` (the marker is missing in
-//! streams older than Arrow 0.15); a length of 0 ends it. A compressed buffer of a body begins with its size
-//! uncompressed, an i64 (-1: stored as it is).
-//! See <https://arrow.apache.org/docs/format/Columnar.html#encapsulated-message-format>.
+//! A stream is a sequence of messages, each `0xFFFFFFFF | i32 length | flatbuffer | body` (the
+//! marker is missing in streams older than Arrow 0.15); a length of 0 ends it. A compressed buffer
+//! in a body begins with its uncompressed size, an i64 (-1: not compressed). See
+//! <https://arrow.apache.org/docs/format/Columnar.html#encapsulated-message-format>.
 //!
-//! IMPORTANT: the reader allocates a length before it reads what should follow. An allocation that fails aborts the
-//! process, which no caller can catch, so a length that the stream does not hold must not reach the reader.
-//! This module does not validate messages otherwise: the reader does.
+//! IMPORTANT: the reader allocates a length before it reads the data. A failed allocation aborts
+//! the process, which no caller can catch, so a length that exceeds the stream must not reach the
+//! reader. Messages are not validated otherwise; the reader does that.
 
 use arrow::ipc::{MessageHeader, RecordBatch, root_as_message};
 
@@ -15,8 +15,8 @@ use super::format::DecodeError;
 
 const CONTINUATION: i32 = -1;
 
-/// Refuses a stream whose messages are longer than the stream, or whose buffers announce more than `limit` bytes
-/// together.
+/// Rejects a stream whose messages are longer than the stream, or whose buffers declare more than
+/// `limit` bytes in total.
 pub fn check_sizes(mut stream: &[u8], limit: usize) -> Result<(), DecodeError> {
     let mut announced: u64 = 0;
     while let Some((message, body, rest)) = split_message(stream)? {
@@ -29,10 +29,10 @@ pub fn check_sizes(mut stream: &[u8], limit: usize) -> Result<(), DecodeError> {
     Ok(())
 }
 
-/// A message's flatbuffer, its body, and what follows.
+/// A message's flatbuffer, its body, and the rest of the stream.
 type Parts<'a> = (&'a [u8], &'a [u8], &'a [u8]);
 
-/// The next message, nothing at the end of the stream.
+/// Splits off the next message; `None` at the end of the stream.
 fn split_message(stream: &[u8]) -> Result<Option<Parts<'_>>, DecodeError> {
     if stream.is_empty() {
         return Ok(None);
@@ -113,8 +113,9 @@ mod tests {
         assert_eq!(decode(InputFormat::ArrowStream, &stream).unwrap(), events);
     }
 
-    /// Bug: 2 GiB were allocated for a body of 20 bytes. Consequence: where that much is not to be had, the process
-    /// aborts, server and all. Cure: lengths are compared with the stream before the reader sees them.
+    /// Bug: 2 GiB were allocated for a body of 20 bytes. Consequence: where that much memory is not
+    /// available, the process aborted. Cure: lengths are compared with the stream before the reader
+    /// sees them.
     #[test]
     fn a_length_that_the_stream_does_not_hold_is_refused_before_the_reader_sees_it() {
         let (_, stream) = stream_of(20, None);

@@ -1,6 +1,6 @@
-//! The bytes of the world outside, decoded into an [`EventBatch`]: the batch door of HTTP and the files of `import`.
+//! Input decoding: converts bodies of `POST /events` and files of `import` to an [`EventBatch`].
 //!
-//! Every format carries three columns, in any order, with others beside them that are ignored:
+//! Every format has three columns, in any order; other columns are ignored:
 //!
 //! | column | values |
 //! | --- | --- |
@@ -8,10 +8,11 @@
 //! | `user` or `user_id` | 1 to 1,024 bytes of UTF-8; a whole number or a UUID is taken as its text |
 //! | `event` | `click` or `impression` |
 //!
-//! Their names may have capitals; [`Options`] tell of other names, other units of numbers, and how a text separates its fields.
+//! Names may be in any case; [`Options`] give other names, other units of numbers, and the syntax
+//! of texts.
 //!
-//! A decoded batch is whole: the first row that cannot be stored is the answer, and no event comes with it.
-//! Nothing here knows HTTP, the store or where a batch goes.
+//! Decoding is all or nothing: the first invalid row is returned as the error, and no events with
+//! it. This module does not know HTTP, the store, or where a batch goes.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -33,17 +34,17 @@ pub use columns::ColumnNames;
 pub use file::{FileReader, Progress, read_file};
 pub use options::{Options, parse_delimiter};
 
-/// The events of a record batch that has the three columns.
+/// Converts a record batch with the three columns to events.
 pub fn from_record_batch(batch: &::arrow::array::RecordBatch) -> Result<EventBatch, DecodeError> {
     arrow::to_events(arrow::Columns::find(batch.schema_ref(), &Options::default())?, batch, 0)
 }
 
-/// Decodes a whole input as it usually is: all of its events, in order, or the first reason why not.
+/// Decodes a whole input with default options: all of its events in order, or the first error.
 pub fn decode(format: InputFormat, bytes: &[u8]) -> Result<EventBatch, DecodeError> {
     decode_with(format, bytes, &Options::default())
 }
 
-/// Decodes a whole input as it is told to be.
+/// Decodes a whole input with the given options.
 pub fn decode_with(format: InputFormat, bytes: &[u8], options: &Options) -> Result<EventBatch, DecodeError> {
     let all = usize::MAX;
     match format {
@@ -55,7 +56,8 @@ pub fn decode_with(format: InputFormat, bytes: &[u8], options: &Options) -> Resu
     }
 }
 
-/// A text's rows take no fewer bytes than the columns they become, give or take a few, so its own size is their bound.
+/// Decodes a text. Its rows take at least about as many bytes as the columns they become, so the
+/// size of the input limits the result.
 fn whole_text(
     bytes: &[u8],
     fill: impl FnOnce(&mut EventBatch) -> Result<(), DecodeError>,
@@ -68,8 +70,9 @@ fn whole_text(
     Ok(batch)
 }
 
-/// The columnar readers trust lengths and offsets they have read; bytes made to hurt can make them panic, and that is
-/// the sender's fault, not ours. Nothing outlives the call that a panic could leave half-changed.
+/// Runs a columnar decoder and turns a panic into an error: the libraries trust lengths and offsets
+/// that they have read, and malicious input can make them panic. Unwinding is safe, because nothing
+/// outlives the call.
 fn columnar(name: &str, decode: impl FnOnce() -> Result<EventBatch, DecodeError>) -> Result<EventBatch, DecodeError> {
     catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_| Err(DecodeError::malformed(name, "it is damaged")))
 }

@@ -1,5 +1,5 @@
-//! One JSON object a line. Blank lines are skipped, fields that are not asked for are ignored, and a field given twice
-//! is refused.
+//! NDJSON decoding: one JSON object per line. Blank lines are skipped, other fields are ignored,
+//! and a repeated field is an error.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -14,7 +14,8 @@ use super::format::{BATCH_EVENTS, BYTE_ORDER_MARK, DecodeError, check_text, next
 use super::options::Options;
 use crate::event::{EventBatch, EventKind, TimestampRules, check_event, check_user};
 
-/// The longest line, so that a file without line ends is refused instead of read into memory.
+/// Maximum length of a line, so that a file without line ends is rejected instead of read into
+/// memory.
 const MAX_LINE_BYTES: u64 = 1 << 20;
 
 pub struct Reader<R> {
@@ -79,7 +80,8 @@ fn read_row<'t>(text: &'t [u8], options: &Options) -> Result<(i64, Cow<'t, str>,
     }
 }
 
-/// serde_json counts lines of its own, always 1 here; the column helps only where the JSON itself is at fault.
+/// Formats serde_json's error without its line number, which is always 1 here; the column is kept
+/// only for syntax errors.
 fn describe(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let place = format!(" at line {} column {}", error.line(), error.column());
@@ -90,7 +92,7 @@ fn describe(error: &serde_json::Error) -> String {
     }
 }
 
-/// The fields of a row, which have passed the checks of `event` while they were read.
+/// Fields of a row, already validated while they were read.
 type Row<'t> = (Option<i64>, Option<Cow<'t, str>>, Option<EventKind>);
 
 struct RowSeed<'o>(&'o Options);
@@ -168,7 +170,7 @@ impl Visitor<'_> for TimestampSeed {
     }
 }
 
-/// A user: a text, or a whole number, which is taken as its decimal digits, as in CSV.
+/// Deserializes a user: a text, or a whole number, which becomes its decimal digits as in CSV.
 struct UserSeed;
 
 impl<'de> DeserializeSeed<'de> for UserSeed {
@@ -205,7 +207,7 @@ impl<'de> Visitor<'de> for UserSeed {
     }
 }
 
-/// A string, borrowed from the line unless it holds escapes.
+/// Deserializes a string, borrowed from the line unless it contains escapes.
 struct TextSeed(&'static str);
 
 impl<'de> DeserializeSeed<'de> for TextSeed {

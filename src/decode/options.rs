@@ -1,19 +1,19 @@
-//! How an input is read beyond its format: what a file's flags and a content type's parameters say.
+//! Decoding options, from a file's flags or a content type's parameters.
 
 use super::columns::ColumnNames;
 use crate::event::{TimestampRules, TimestampUnit, shown};
 
-/// What a reader is told beside the bytes.
+/// How an input is read, apart from its format.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     pub columns: ColumnNames,
     pub timestamps: TimestampRules,
-    /// Whether the first record of CSV or TSV names the columns.
+    /// Whether the first record of CSV or TSV is a header.
     pub header: bool,
-    /// What stands between fields; without it a tab in TSV, and in CSV what the header has: a comma, or a semicolon, a tab or
-    /// a bar where one of those makes it name all three columns.
+    /// Delimiter of fields. `None` means a tab in TSV; in CSV it is detected from the header: a
+    /// comma, or a semicolon, tab or bar if that makes the header name all three columns.
     pub delimiter: Option<u8>,
-    /// Whether TSV is known to escape by backslash.
+    /// Whether TSV is escaped by backslashes.
     pub backslashes: bool,
 }
 
@@ -30,8 +30,9 @@ impl Default for Options {
 }
 
 impl Options {
-    /// The parameters of a `Content-Type`: `header=present|absent` (RFC 4180, section 3), and ours: `columns`, `delimiter`,
-    /// `timestamp-unit`, `escape=backslash`. Others say nothing here.
+    /// Parses the parameters of a `Content-Type`: `header=present|absent` (RFC 4180, section 3),
+    /// and our own: `columns`, `delimiter`, `timestamp-unit`, `escape=backslash`. Others are
+    /// ignored.
     pub fn from_content_type(value: &str) -> Result<Options, String> {
         let mut options = Options::default();
         for (name, value) in parameters(value) {
@@ -65,7 +66,7 @@ impl Options {
     }
 }
 
-/// A character of ASCII that cannot be taken for anything else, or the word for one that is hard to type.
+/// Parses a delimiter: one unambiguous ASCII character, or the word `tab`.
 pub fn parse_delimiter(text: &str) -> Result<u8, String> {
     match text.as_bytes() {
         b"tab" | b"\\t" => Ok(b'\t'),
@@ -74,7 +75,7 @@ pub fn parse_delimiter(text: &str) -> Result<u8, String> {
     }
 }
 
-/// The parameters of a media type (RFC 9110, section 5.6.6), names in lower case, quotes taken off values.
+/// Parameters of a media type (RFC 9110, section 5.6.6), names in lower case, values unquoted.
 fn parameters(value: &str) -> Vec<(String, String)> {
     let mut parameters = Vec::new();
     let mut rest = value.split_once(';').map_or("", |(_, rest)| rest);
@@ -93,7 +94,7 @@ fn parameters(value: &str) -> Vec<(String, String)> {
     parameters
 }
 
-/// A quoted string's text, and what follows it.
+/// Parses a quoted string; returns its text and what follows.
 fn unquoted(text: &str) -> (String, &str) {
     let mut value = String::new();
     let mut chars = text.char_indices();

@@ -1,4 +1,4 @@
-//! Parquet, of which only the three columns are read.
+//! Parquet decoding. Only the three columns are read.
 
 use std::sync::Arc;
 
@@ -19,18 +19,18 @@ use super::format::{BATCH_EVENTS, DecodeError};
 use super::options::Options;
 use crate::event::EventBatch;
 
-/// The rows of a Parquet file, a record batch at a time.
+/// Iterator over the rows of a Parquet file, a record batch at a time.
 pub struct Reader {
     batches: ParquetRecordBatchReader,
     columns: Columns,
-    /// Rows the file holds.
+    /// Number of rows in the file.
     pub rows: u64,
-    /// Rows handed out.
+    /// Number of rows read so far.
     pub done: u64,
 }
 
 impl Reader {
-    /// Reads a file that is open twice.
+    /// Creates a reader. `twin` is a second handle on the file, for the check of INT96 timestamps.
     pub fn new<I: ChunkReader + 'static>(input: I, twin: I, options: &Options) -> Result<Reader, DecodeError> {
         let found = ArrowReaderMetadata::load(&input, ArrowReaderOptions::new()).map_err(malformed)?;
         check_single(&input, found.metadata())?;
@@ -52,8 +52,9 @@ fn is_int96(column: &Type) -> bool {
     column.is_primitive() && column.get_physical_type() == PhysicalType::INT96
 }
 
-/// Opens some columns of a file. Texts are read as views, so that one that a page's dictionary names a million times is not
-/// copied as often, and INT96, which the library would read as nanoseconds that wrap around in the year 2262, in `unit`.
+/// Opens a reader of some columns. Texts are read as views, so that dictionary values are not
+/// copied per row. INT96 is read in `unit`: the library's default, nanoseconds, overflows in the
+/// year 2262.
 fn open<I: ChunkReader + 'static>(
     input: I,
     found: &ArrowReaderMetadata,
@@ -71,7 +72,7 @@ fn open<I: ChunkReader + 'static>(
     builder.with_projection(projection).with_batch_size(BATCH_EVENTS).build().map_err(malformed)
 }
 
-/// The schema that some columns are asked for in.
+/// Schema in which the columns are requested from the library.
 fn wanted(schema: &Schema, columns: &[usize], told: impl Fn(usize) -> Option<DataType>) -> SchemaRef {
     let slim = |place: usize, field: &Arc<Field>| match field.data_type() {
         _ if !columns.contains(&place) => None,
@@ -87,8 +88,8 @@ fn wanted(schema: &Schema, columns: &[usize], told: impl Fn(usize) -> Option<Dat
     Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone()))
 }
 
-/// Checks INT96 timestamps in seconds, which 64 bits hold for all of its days. In microseconds, which are what is stored, a
-/// day of the year 292,277 and later wraps around.
+/// Validates INT96 timestamps in seconds, which cannot overflow. In microseconds, the unit stored,
+/// days from the year 292,277 on would.
 fn check_range(seconds: ParquetRecordBatchReader, options: &Options) -> Result<(), DecodeError> {
     let mut rows = 0;
     for batch in seconds {
@@ -99,8 +100,9 @@ fn check_range(seconds: ParquetRecordBatchReader, options: &Options) -> Result<(
     Ok(())
 }
 
-/// Refuses two files in one: the last footer counts its places from the begin of its own file and would find them in the
-/// first. What one file names in its footer reaches to the footer, and so no end and begin of files lie between.
+/// Rejects concatenated files: the last footer's offsets count from the beginning of its own file,
+/// but would be applied to the first. In a single file, the data named by the footer ends at the
+/// footer, so no other footer lies between.
 fn check_single(input: &impl ChunkReader, metadata: &ParquetMetaData) -> Result<(), DecodeError> {
     const SEAM: &[u8] = b"PAR1PAR1";
     const WINDOW: u64 = 1 << 20;
@@ -123,7 +125,7 @@ fn check_single(input: &impl ChunkReader, metadata: &ParquetMetaData) -> Result<
     Ok(())
 }
 
-/// The end of the last bytes that the footer names.
+/// End offset of the last data that the footer names.
 fn last_named(metadata: &ParquetMetaData) -> u64 {
     let columns = metadata.row_groups().iter().flat_map(|group| group.columns());
     let ends = columns.map(|column| {
@@ -148,8 +150,8 @@ fn malformed(error: impl std::fmt::Display) -> DecodeError {
     DecodeError::malformed("Parquet", error)
 }
 
-/// Decodes a whole file into at most about `limit` bytes of columns: runs and dictionaries let a few bytes of Parquet
-/// stand for any number of rows.
+/// Decodes a whole file into at most about `limit` bytes of columns: runs and dictionaries let a
+/// few bytes of Parquet stand for any number of rows.
 pub fn decode(bytes: &[u8], limit: usize, options: &Options) -> Result<EventBatch, DecodeError> {
     let mut all = EventBatch::new();
     let mut rows = 0;

@@ -1,10 +1,11 @@
-//! Records of a text with delimiters, split strictly: what is read is exactly what was written, or the line at fault is told.
+//! Strict splitting of delimited text into records: every record is exactly what was written, or
+//! the error names its line.
 //!
 //! | dialect | fields |
 //! | --- | --- |
 //! | quotes (RFC 4180) | a field in double quotes may hold anything, a quote doubled; others hold no quote and no CR |
 //! | backslashes (PostgreSQL's COPY, ClickHouse's TSV) | a backslash begins an escape; a lone `\N` is null; `\.` ends the input |
-//! | plain tabs | neither quotes at the begin of a field nor backslashes: which of the two dialects they would be of is not known |
+//! | plain tabs | as they are; a quote at the beginning or a backslash is an error, because the dialect is unknown |
 //!
 //! Lines end in LF or CRLF, the last one perhaps in nothing, and blank ones are skipped.
 //!
@@ -15,7 +16,7 @@ use std::ops::Range;
 
 use super::format::{BYTE_ORDER_MARK, DecodeError, check_text};
 
-/// The longest record, so that a quote that nobody closes is refused instead of read into memory.
+/// Maximum length of a record, so that an unclosed quote is rejected instead of read into memory.
 const MAX_RECORD_BYTES: usize = 1 << 20;
 
 const STRAY_CR: &str = "holds a carriage return outside of quotes; lines end in LF or CRLF";
@@ -31,17 +32,17 @@ pub struct Records<R> {
     input: R,
     pub dialect: Dialect,
     pub delimiter: u8,
-    /// Lines read so far.
+    /// Number of lines read so far.
     lines: u64,
-    /// The line that the record begins on, counted from 1.
+    /// Line that the record begins on, counted from 1.
     pub line: u64,
-    /// The record's lines; fields that are escaped are unescaped in place.
+    /// Lines of the record; fields are unescaped in place.
     buffer: Vec<u8>,
     fields: Vec<Range<usize>>,
     nulls: Vec<bool>,
-    /// Whether the buffer has a line that was looked at and is still to be split.
+    /// Whether the buffer holds a line that was peeked at and not split yet.
     peeked: bool,
-    /// Whether the record was split ahead of its turn.
+    /// Whether the record has been split in advance.
     ahead: bool,
 }
 
@@ -51,13 +52,14 @@ impl<R: BufRead> Records<R> {
         Records { input, dialect, delimiter, lines: 0, line: 0, buffer, fields, nulls, peeked: false, ahead: false }
     }
 
-    /// The first line that is not blank, before it is split; nothing at the end of the input.
+    /// Returns the next line that is not blank, without splitting it; `None` at the end of the
+    /// input.
     pub fn peek(&mut self) -> Result<Option<&[u8]>, DecodeError> {
         self.peeked = self.peeked || self.begin()?;
         Ok(self.peeked.then(|| &self.buffer[..self.content_end()]))
     }
 
-    /// How many fields the record that was peeked at has. It stays to be read.
+    /// Returns the number of fields of the peeked record, which remains to be read.
     pub fn count_ahead(&mut self) -> Result<usize, DecodeError> {
         self.ahead = self.read()?;
         Ok(self.len())
@@ -99,13 +101,13 @@ impl<R: BufRead> Records<R> {
         self.nulls.get(place).is_some_and(|null| *null)
     }
 
-    /// Why the field cannot be trusted: a quote or a backslash where nothing says what it means.
+    /// Whether the field has a quote or a backslash whose meaning is not known.
     pub fn is_ambiguous(&self, place: usize) -> bool {
         let field = self.field(place);
         self.dialect == Dialect::PlainTabs && (field.starts_with(b"\"") || field.contains(&b'\\'))
     }
 
-    /// Reads the next line that is not blank into an empty buffer.
+    /// Reads the next line that is not blank into the empty buffer.
     fn begin(&mut self) -> Result<bool, DecodeError> {
         loop {
             self.buffer.clear();
@@ -125,7 +127,8 @@ impl<R: BufRead> Records<R> {
         }
     }
 
-    /// Appends a line to the buffer; false at the end of the input. `opened` is the line of the quote that it is read for.
+    /// Appends a line to the buffer; false at the end of the input. `opened` is the line of the
+    /// open quote, if any.
     fn read_line(&mut self, opened: Option<u64>) -> Result<bool, DecodeError> {
         let room = MAX_RECORD_BYTES.saturating_sub(self.buffer.len()) as u64 + 1;
         let before = self.buffer.len();
@@ -141,7 +144,7 @@ impl<R: BufRead> Records<R> {
         Ok(read)
     }
 
-    /// Where the buffer's last line ends without its line end.
+    /// End offset of the buffer's last line, without its line end.
     fn content_end(&self) -> usize {
         let line = self.buffer.strip_suffix(b"\n").unwrap_or(&self.buffer);
         line.strip_suffix(b"\r").unwrap_or(line).len()
@@ -164,16 +167,14 @@ impl<R: BufRead> Records<R> {
         Ok(())
     }
 
-    /// Splits a record that has quotes, reading on while one is open.
+    /// Splits a record that has quotes, reading more lines while one is open.
     fn split_quoted(&mut self) -> Result<(), DecodeError> {
         let (mut read, mut written) = (0, 0);
         loop {
             let start = written;
             let is_quoted = self.buffer.get(read) == Some(&b'"');
-            (read, written) = match is_quoted {
-                true => self.unquote(read + 1, written)?,
-                false => self.copy_plain(read, written)?,
-            };
+            (read, written) =
+                if is_quoted { self.unquote(read + 1, written)? } else { self.copy_plain(read, written)? };
             self.fields.push(start..written);
             if read == self.content_end() {
                 return Ok(());
@@ -186,15 +187,13 @@ impl<R: BufRead> Records<R> {
         }
     }
 
-    /// Moves a quoted field that begins at `read` to `written`; answers the ends of both, behind the closing quote.
+    /// Moves a quoted field from `read` to `written`; returns the end offsets of both, after the
+    /// closing quote.
     fn unquote(&mut self, mut read: usize, mut written: usize) -> Result<(usize, usize), DecodeError> {
         let opened = self.lines;
         loop {
             let Some(&byte) = self.buffer.get(read) else {
-                match self.read_line(Some(opened))? {
-                    true => continue,
-                    false => return Err(unclosed(opened, "before the end")),
-                }
+                if self.read_line(Some(opened))? { continue } else { return Err(unclosed(opened, "before the end")) }
             };
             read += 1;
             if byte == b'"' {
@@ -208,7 +207,7 @@ impl<R: BufRead> Records<R> {
         }
     }
 
-    /// The same for a field without quotes; it ends before the delimiter or the line end.
+    /// Moves an unquoted field; it ends before the delimiter or the line end.
     fn copy_plain(&mut self, read: usize, written: usize) -> Result<(usize, usize), DecodeError> {
         let field = &self.buffer[read..self.content_end()];
         let length = field.iter().position(|byte| *byte == self.delimiter).unwrap_or(field.len());
@@ -224,7 +223,7 @@ impl<R: BufRead> Records<R> {
         Ok((read + length, written + length))
     }
 
-    /// Splits a line that has backslashes at the delimiters that no backslash stands before.
+    /// Splits a line with backslashes at its unescaped delimiters.
     fn split_escaped(&mut self) -> Result<(), DecodeError> {
         let end = self.content_end();
         if self.buffer[..end].contains(&b'\r') {
@@ -246,7 +245,7 @@ impl<R: BufRead> Records<R> {
         Ok(())
     }
 
-    /// Unescapes a field where it stands; answers its new end.
+    /// Unescapes a field in place and returns its new end.
     fn unescape(&mut self, start: usize, end: usize) -> Result<usize, DecodeError> {
         let (mut read, mut written) = (start, start);
         while read < end {
@@ -265,12 +264,9 @@ impl<R: BufRead> Records<R> {
         Ok(written)
     }
 
-    /// Nothing may follow the mark that ends the input.
+    /// Checks that nothing follows the end marker.
     fn expect_end(&mut self) -> Result<bool, DecodeError> {
-        match self.begin()? {
-            false => Ok(false),
-            true => Err(self.fault("follows the end of the data, which the line \\. marks")),
-        }
+        if self.begin()? { Err(self.fault("follows the end of the data, which the line \\. marks")) } else { Ok(false) }
     }
 }
 
@@ -278,7 +274,7 @@ fn unclosed(line: u64, until: &str) -> DecodeError {
     DecodeError::bad_line(line, format!("opens a quote that is not closed {until}"))
 }
 
-/// What a backslash before the byte stands for, in what PostgreSQL and ClickHouse write.
+/// Meaning of an escaped byte, as PostgreSQL and ClickHouse write it.
 fn unescaped(byte: u8, delimiter: u8) -> Option<u8> {
     Some(match byte {
         b'b' => 0x08,
@@ -298,14 +294,17 @@ fn unescaped(byte: u8, delimiter: u8) -> Option<u8> {
 mod tests {
     use super::*;
 
-    /// The records, their fields joined by a bar, or the error.
+    /// Splits a text into records, with fields joined by a bar.
     fn records(dialect: Dialect, delimiter: u8, text: &str) -> Result<Vec<String>, String> {
         let mut records = Records::new(text.as_bytes(), dialect, delimiter);
         let mut all = Vec::new();
         while records.read().map_err(|error| error.to_string())? {
-            let field = |place| match records.is_null(place) {
-                true => "NULL".to_owned(),
-                false => String::from_utf8(records.field(place).to_vec()).unwrap(),
+            let field = |place| {
+                if records.is_null(place) {
+                    "NULL".to_owned()
+                } else {
+                    String::from_utf8(records.field(place).to_vec()).unwrap()
+                }
             };
             all.push((0..records.len()).map(field).collect::<Vec<_>>().join("|"));
         }
@@ -328,8 +327,9 @@ mod tests {
         assert_eq!(quotes("").unwrap(), Vec::<String>::new());
     }
 
-    /// Bug: a quote that is never closed took all rows behind it into one field. Consequence: rows were lost, and a user had
-    /// newlines in its name. Cure: what RFC 4180 does not allow is refused, with the line at fault.
+    /// Bug: a quote that is never closed took all following rows into one field. Consequence: rows
+    /// were lost, and a user's name had newlines. Cure: what RFC 4180 does not allow is rejected,
+    /// with the line at fault.
     #[test]
     fn what_quotes_leave_open_or_stray_is_told_with_its_line() {
         for (text, error) in [

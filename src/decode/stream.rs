@@ -1,8 +1,9 @@
-//! The Arrow IPC stream, and the Arrow file (Feather), which is a stream between a magic word and a footer.
-//! See <https://arrow.apache.org/docs/format/Columnar.html#ipc-file-format>.
+//! Arrow IPC decoding: streams, and files (Feather), which are a stream between a magic word and a
+//! footer. See <https://arrow.apache.org/docs/format/Columnar.html#ipc-file-format>.
 //!
-//! A file is read as the stream it holds, from its beginning to its end; the footer must name as many record batches as came.
-//! Nothing may follow the end of either: two streams in one body are refused, and not read by half.
+//! A file is read as the stream it contains, from beginning to end; its footer must name as many
+//! record batches as were read. Nothing may follow the end of either: two streams in one body are
+//! rejected instead of one being ignored.
 
 use std::io::{BufRead, Chain, Cursor, Read};
 
@@ -17,12 +18,13 @@ use super::ipc;
 use super::options::Options;
 use crate::event::EventBatch;
 
-/// What a file begins with, padded by zeros to eight bytes or a multiple of them, and ends with.
+/// Magic word at the beginning of a file, padded with zeros to a multiple of eight bytes, and at
+/// its end.
 const MAGIC: &[u8] = b"ARROW1";
 const PADDED_MAGIC: &[u8] = b"ARROW1\0\0";
 const PADDING: &[u8] = &[0; 8];
 
-/// The largest footer that is read.
+/// Maximum size of a footer.
 const MAX_FOOTER_BYTES: u64 = 64 << 20;
 
 /// Decodes a whole stream or file into at most about `limit` bytes of columns.
@@ -44,9 +46,9 @@ pub fn decode(bytes: &[u8], limit: usize, options: &Options) -> Result<EventBatc
     Ok(all)
 }
 
-/// The record batches of a stream or a file.
+/// Record batches of a stream or a file.
 struct Batches<R: BufRead> {
-    /// Behind a file's magic word and its padding.
+    /// Positioned after a file's magic word and padding.
     reader: StreamReader<Chain<Cursor<Vec<u8>>, R>>,
     columns: Columns,
     is_file: bool,
@@ -65,7 +67,7 @@ impl<R: BufRead> Batches<R> {
         Ok(Batches { reader, columns, is_file, done: 0 })
     }
 
-    /// The next one; at the end nothing, when nothing was left over.
+    /// Returns the next record batch; at the end `None`, after checking that nothing is left over.
     fn read(&mut self) -> Result<Option<RecordBatch>, DecodeError> {
         match self.reader.next() {
             Some(batch) => {
@@ -96,14 +98,14 @@ impl<R: BufRead> Batches<R> {
     }
 }
 
-/// The next eight bytes, or as many as there are.
+/// Reads the next eight bytes, or fewer at the end.
 fn next_eight(input: impl Read) -> Result<Vec<u8>, DecodeError> {
     let mut bytes = Vec::new();
     input.take(8).read_to_end(&mut bytes).map_err(DecodeError::from_io)?;
     Ok(bytes)
 }
 
-/// `flatbuffer | i32 length | magic`.
+/// Parses `flatbuffer | i32 length | magic` and returns the number of record batches.
 fn batches_in_footer(rest: &[u8]) -> Option<usize> {
     let (footer, length) = rest.strip_suffix(MAGIC)?.split_last_chunk::<4>()?;
     let length = usize::try_from(i32::from_le_bytes(*length)).ok()?;
@@ -111,10 +113,10 @@ fn batches_in_footer(rest: &[u8]) -> Option<usize> {
     root_as_footer(footer).ok().map(|footer| footer.recordBatches().map_or(0, |batches| batches.len()))
 }
 
-/// The batches of a stream or a file, at most [`BATCH_EVENTS`] events each.
+/// Iterator over the events of a stream or a file, at most [`BATCH_EVENTS`] at a time.
 pub struct Reader<R: BufRead> {
     batches: Batches<R>,
-    /// The record batch that is handed out in pieces, and where the next begins.
+    /// Current record batch, and the offset of its next piece.
     current: RecordBatch,
     start: usize,
     rows: u64,

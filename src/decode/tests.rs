@@ -67,7 +67,7 @@ fn a_bad_line_of_ndjson_is_named_with_its_reason() {
             "trailing characters at column 43",
         ),
         (r#"{"timestamp":1,"user":"\ud800","event":"click"}"#, "unexpected end of hex escape at column 30"),
-        // Bug: an array was taken by position. Consequence: rows of another shape became events. Cure: only an object is a row.
+        // Bug: an array was read by position. Cure: only an object is a row.
         (r#"[1,"a","click"]"#, "invalid type: sequence, expected an object with timestamp, user and event"),
         ("17", "invalid type: integer `17`, expected an object with timestamp, user and event"),
     ] {
@@ -200,15 +200,16 @@ fn tabs_without_a_dialect_take_no_quote_and_no_backslash() {
 }
 
 proptest::proptest! {
-    /// Bug: a CR at the end of a quoted last field was taken for the begin of the line end. Consequence: what was exported
-    /// came back as another user. Cure: only what stands behind the closing quote is a line end.
+    /// Bug: a CR at the end of a quoted last field was taken for a line end. Consequence: an
+    /// exported user was imported under another name. Cure: only what follows the closing quote is
+    /// a line end.
     #[test]
     fn whatever_quotes_can_carry_is_read_as_it_was_written(users in proptest::collection::vec("[\r\n\",;\t \\\\\u{feff}\0aé]{1,6}", 1..5)) {
         use crate::rows::{RowFormat, RowWriter};
         let mut batch = EventBatch::new();
         users.iter().for_each(|user| batch.push(1_000, user, EventKind::Click));
         let written = crate::encode::record_batch(&batch);
-        // The user stands last, where a line end follows.
+        // The user is the last column, where a line end follows.
         let written = written.project(&[0, 2, 1]).unwrap();
         for (format, content_type) in [(RowFormat::Csv, ""), (RowFormat::Tsv, "delimiter=tab")] {
             let mut writer = RowWriter::new(format, &written.schema(), Vec::new()).unwrap();
@@ -283,8 +284,8 @@ fn members_of_a_compressed_input_are_all_read_and_nothing_else_may_follow() {
     }
 }
 
-/// Bug: what followed the end of an Arrow stream was not looked at. Consequence: of two streams in one body, one was stored
-/// and both acknowledged. Cure: bytes after the end are refused.
+/// Bug: data after the end of an Arrow stream was ignored. Consequence: of two streams in one body,
+/// one was stored and both were acknowledged. Cure: bytes after the end are rejected.
 #[test]
 fn nothing_may_follow_an_arrow_stream_or_file_or_parquet() {
     let mut batch = EventBatch::new();

@@ -1,8 +1,10 @@
-//! Tells whose fault a failed statement is: its author's, or the store's that it read.
+//! Error classification: decides whether a failed statement is the fault of its author or of the
+//! store.
 //!
-//! An error comes wrapped in the errors of the layers that it passed. What was met at the very bottom decides. The disk, the
-//! object store and the decoders of files are the operator's to look at; nearly everything else is what somebody asked for: a
-//! statement sees one immutable snapshot, so what fails for it fails in the same way each time until it is written otherwise.
+//! An error arrives wrapped by every layer that it passed; the innermost cause decides. Errors of
+//! the disk, the object store and the file decoders are the operator's. Nearly all others are the
+//! author's: a statement reads one immutable snapshot, so it fails the same way each time until it
+//! is rewritten.
 
 use std::error::Error as StdError;
 
@@ -13,12 +15,12 @@ use parquet::errors::ParquetError;
 use super::kinds::Error;
 use super::pushed_down::{chain, pushed_down};
 
-/// Whether the statement is at fault, and not what runs it.
+/// Whether the statement itself is at fault.
 pub fn is_statements(fault: &DataFusionError) -> bool {
     pushed_down(fault).is_some() || !chain(fault).any(is_stores)
 }
 
-/// Whether a file of the store could not be read for what it is. Statements read no other Parquet.
+/// Whether a data file is missing or unreadable. Statements read no other Parquet files.
 pub fn is_data_file(fault: &DataFusionError) -> bool {
     let is_file = |error: &(dyn StdError + 'static)| {
         matches!(error.downcast_ref(), Some(object_store::Error::NotFound { .. }))
@@ -28,7 +30,7 @@ pub fn is_data_file(fault: &DataFusionError) -> bool {
     pushed_down(fault).is_none() && chain(fault).any(is_file)
 }
 
-/// Whether an error of this kind tells of a disk, a file or a task of ours.
+/// Whether the error comes from a disk, a file or one of our tasks.
 fn is_stores(error: &(dyn StdError + 'static)) -> bool {
     if let Some(error) = error.downcast_ref::<DataFusionError>() {
         use DataFusionError::{ExecutionJoin, IoError, ObjectStore};
@@ -48,7 +50,7 @@ fn is_stores(error: &(dyn StdError + 'static)) -> bool {
 }
 
 impl Error {
-    /// Whether the caller is at fault, and not what runs the request.
+    /// Whether the caller is at fault.
     pub fn is_callers(&self) -> bool {
         match self {
             Error::Invalid(_) | Error::Rejected(_) | Error::Limit(_) | Error::KeyReused => true,
@@ -57,8 +59,9 @@ impl Error {
         }
     }
 
-    /// The process's exit code, as sysexits.h numbers them: a script tells a damaged store from a full disk. What a server
-    /// answers becomes an error of the same kind ([`crate::client`]), and so ends in the same code.
+    /// The process's exit code, as in sysexits.h, so that a script can tell a damaged store from a
+    /// full disk. The client maps a server's problem to the same kind of error ([`crate::client`]),
+    /// and so to the same code.
     pub fn exit_code(&self) -> u8 {
         use std::io::ErrorKind::{
             AddrInUse, AddrNotAvailable, IsADirectory, NotADirectory, NotFound, PermissionDenied,

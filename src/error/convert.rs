@@ -1,4 +1,4 @@
-//! Errors of libraries as ours.
+//! Conversions from the errors of libraries to [`Error`].
 
 use super::kinds::Error;
 use super::{blame, fault};
@@ -13,7 +13,7 @@ impl From<datafusion::error::DataFusionError> for Error {
     fn from(error: datafusion::error::DataFusionError) -> Error {
         use datafusion::error::DataFusionError as Fault;
         let error = match error {
-            // What came from below DataFusion passes through it as it was.
+            // An error of ours that passed through DataFusion is unwrapped unchanged.
             Fault::External(inner) => match inner.downcast::<Error>() {
                 Ok(ours) => return *ours,
                 Err(inner) => Fault::External(inner),
@@ -21,7 +21,7 @@ impl From<datafusion::error::DataFusionError> for Error {
             other => other,
         };
         match error.find_root() {
-            // DataFusion has no kind of its own for this bound.
+            // DataFusion has no error kind for this limit.
             fault if fault.message().contains("max_temp_directory_size") => Error::Limit(
                 "the query needs more temporary files than query_spill_bytes allows: ask for fewer hours, or raise it"
                     .into(),
@@ -38,7 +38,7 @@ impl From<datafusion::error::DataFusionError> for Error {
     }
 }
 
-/// Of a file that is being written: those of the store are read by DataFusion.
+/// For files being written; data files of the store are read by DataFusion.
 impl From<parquet::errors::ParquetError> for Error {
     fn from(error: parquet::errors::ParquetError) -> Error {
         Error::Query(Box::new(datafusion::error::DataFusionError::from(error)))

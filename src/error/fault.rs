@@ -1,13 +1,14 @@
-//! How a statement's fault is told: in the words of SQL, without the names of the layers that it came through, without their
-//! trees, and with what to write instead where that is known.
+//! Error texts of statements: rewrites DataFusion's messages in SQL's terms, without layer names or
+//! plan trees, and with an alternative to write where one is known.
 
-use datafusion::common::utils::datafusion_strsim::levenshtein;
 use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::parser::ParserError;
+use strsim::levenshtein;
 
 use super::pushed_down::pushed_down;
 
-/// What DataFusion says of something that is not planned, and how it is told here. The first that is found counts.
+/// Replacements for DataFusion's "not supported" messages, by a fragment of the text. The first
+/// match is used.
 const TOLD: [(&str, &str); 21] = [
     ("MAP not supported", "maps are not answered here: write a column for each value"),
     ("Unsupported LIMIT expression", "LIMIT and OFFSET take a number or a parameter, not an expression of rows"),
@@ -54,7 +55,7 @@ const SUBQUERY: &str = "this EXISTS or IN with a subquery is answered in WHERE a
 const CORRELATED: &str = "a subquery that names columns of the statement around it is answered where it is one aggregate and ties \
                           them by = alone: write a JOIN with the condition, and GROUP BY";
 
-/// Functions of other engines and what to write instead.
+/// Functions of other engines, with what to write instead.
 const ELSEWHERE: [(&str, &str); 45] = [
     ("age", "x - y, or now() - x"),
     ("any", "first_value(x)"),
@@ -103,7 +104,7 @@ const ELSEWHERE: [(&str, &str); 45] = [
     ("uniqexact", "count(DISTINCT x)"),
 ];
 
-/// What is wrong with a statement.
+/// Returns the message for a failed statement.
 pub fn text(fault: &DataFusionError) -> String {
     if let Some(reason) = pushed_down(fault) {
         return tell(&reason);
@@ -129,7 +130,7 @@ fn tell(text: &str) -> String {
     if let Some(told) = told {
         return literals(&types(&told));
     }
-    // What a statement does wrong is no fault of the library's, whatever it says at the end.
+    // DataFusion appends this note to errors that the statement caused.
     let text = text.split("\nThis issue was likely caused by a bug").next().unwrap_or_default();
     let text = LAYERS.iter().fold(text.to_string(), |text, layer| text.replace(layer, ""));
     let text = text
@@ -138,7 +139,7 @@ fn tell(text: &str) -> String {
     literals(&types(&without_tree(&text)))
 }
 
-/// Names of the layers that an error came through.
+/// Prefixes that layers add to an error.
 const LAYERS: [&str; 7] = [
     "Error during planning: ",
     "Internal error: ",
@@ -158,7 +159,7 @@ fn ungrouped(text: &str) -> Option<String> {
     Some(format!("the column {column} in {clause} must be in GROUP BY too, or in an aggregate such as max({column})"))
 }
 
-/// Names of tables and columns that are there twice.
+/// Rewrites errors about duplicate table and column names.
 fn twice(text: &str) -> Option<String> {
     if let Some((_, field)) = text.split_once("Schema contains duplicate qualified field name ") {
         let table = field.rsplit_once('.').map_or(field, |(table, _)| table);
@@ -175,7 +176,7 @@ fn twice(text: &str) -> Option<String> {
     Some(format!("two columns are called {name}: give one of them another name, with AS"))
 }
 
-/// Types by the names that SQL has for them.
+/// Replaces Arrow type names by SQL type names.
 fn types(text: &str) -> String {
     let names = [
         ("Timestamp(µs, \"UTC\")", "TIMESTAMP"),
@@ -194,7 +195,7 @@ fn types(text: &str) -> String {
         ("Boolean", "BOOLEAN"),
         ("Date32", "DATE"),
     ];
-    // `Utf8("click")` is a value.
+    // `Utf8("click")` is a value, not a type.
     let replace = |text: String, (arrow, sql): &(&str, &str)| {
         let mut out = String::with_capacity(text.len());
         let mut rest = &text[..];
@@ -211,7 +212,8 @@ fn types(text: &str) -> String {
     names.iter().fold(text.to_string(), replace)
 }
 
-/// `Invalid function 'x'.\nDid you mean 'y'?`, whose suggestion is the nearest name however far it is.
+/// Rewrites `Invalid function 'x'.\nDid you mean 'y'?`; DataFusion suggests the nearest name
+/// however far it is.
 fn unknown_function(text: &str) -> Option<String> {
     let (name, rest) = text.split_once("Invalid function '")?.1.split_once('\'')?;
     let near = rest.split_once("Did you mean '").and_then(|(_, rest)| rest.split_once('\'')).map(|(near, _)| near);
@@ -223,13 +225,14 @@ fn unknown_function(text: &str) -> Option<String> {
     Some(format!("there is no function {name}: {suggestion}"))
 }
 
-/// Whether one name may be meant by another: at most one letter in three differs.
+/// Whether `other` is a plausible misspelling of `name`: at most one letter in three differs.
 pub fn is_near(name: &str, other: &str) -> bool {
     let letters = name.chars().count().min(other.chars().count());
     levenshtein(&name.to_lowercase(), &other.to_lowercase()) <= letters / 3
 }
 
-/// `No function matches the given name and argument types 'f(Utf8)'. …` and the signatures after it.
+/// Rewrites `No function matches the given name and argument types 'f(Utf8)'. …`, which is followed
+/// by the signatures.
 fn wrong_arguments(text: &str) -> Option<String> {
     let (before, rest) = text.split_once("No function matches the given name and argument types '")?;
     let (call, rest) = rest.split_once("'. ")?;
@@ -237,7 +240,7 @@ fn wrong_arguments(text: &str) -> Option<String> {
         Some((_, candidates)) => candidates.lines().map(str::trim).filter(|line| !line.is_empty()).collect(),
         None => Vec::new(),
     };
-    // Signatures that are told by the names of DataFusion's kinds say nothing.
+    // Signatures in DataFusion's internal notation are left out.
     let is_told = |candidate: &&str| {
         !["UserDefined", "Coercion(", "TypeSignatureClass", "{"].iter().any(|kind| candidate.contains(kind))
     };
@@ -253,7 +256,7 @@ fn wrong_arguments(text: &str) -> Option<String> {
     Some(format!("{call} cannot be called{told}"))
 }
 
-/// Cuts what a text says by the tree of a statement: from a name before `{` or before `(` and another such name.
+/// Cuts the text at the first plan tree: a name followed by `{`, or by `(` and another such name.
 fn without_tree(text: &str) -> String {
     let is_tree = |rest: &str| {
         let name: String = rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
@@ -279,7 +282,8 @@ fn has_braces(text: &str) -> bool {
     rest.len() < text.len() && rest.starts_with(" { ")
 }
 
-/// Values in the spelling of SQL: `Utf8("click")` is `'click'`, `Int64(1)` is 1, and what counts it counts rows.
+/// Rewrites values as SQL: `Utf8("click")` becomes `'click'`, `Int64(1)` becomes 1, and
+/// `count(Int64(1))` becomes `count(*)`.
 fn literals(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text.replace("count(Int64(1)) AS count(*)", "count(*)").replace("count(Int64(1))", "count(*)");

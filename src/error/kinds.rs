@@ -1,4 +1,5 @@
-//! The error of this crate, its variants named by who must act: the caller, the operator, or us.
+//! The error type of this crate. Variants are grouped by who must act: the caller, the operator, or
+//! us.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -12,81 +13,82 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The caller sent something that cannot be stored or run, and can correct it.
+    /// Caller: the request is invalid and can be corrected.
     #[error("{0}")]
     Invalid(String),
 
-    /// The caller sent an event that cannot be stored.
+    /// Caller: an event failed validation.
     #[error(transparent)]
     Rejected(#[from] Rejection),
 
-    /// The caller may try again later: a bound is reached, nothing was stored.
+    /// Caller: a limit is reached and nothing was stored; retry later.
     #[error("{0}; try again in a moment")]
     Busy(Limit),
 
-    /// The caller asked for more than one query may take: time or memory.
+    /// Caller: one query exceeded its time or memory.
     #[error("{0}")]
     Limit(String),
 
-    /// The operator must look at the disk: a write or sync of the log failed, so nothing more is acknowledged.
+    /// Operator: a write or sync of the log failed; nothing more is acknowledged until the disk is
+    /// repaired.
     #[error(
         "the write-ahead log failed ({0}); reads go on, writes stay off until the disk is repaired and the process restarted"
     )]
     Poisoned(String),
 
-    /// The operator must start the process again: a thread of the engine has ended, which is a fault of ours.
-    #[error("{0}; nothing more is stored, and the process ends: start it again")]
+    /// Operator: an engine thread has died, which is a bug of ours; restart the process.
+    #[error("{0}; no more events are stored, and the process ends: restart it")]
     Died(String),
 
-    /// The caller uses an idempotency key for two requests, and can correct it.
-    #[error("the idempotency key came before with other content; nothing was stored")]
+    /// Caller: an idempotency key was used for two different requests.
+    #[error("the idempotency key was used before with other content; nothing was stored")]
     KeyReused,
 
-    /// The operator must repair or restore: what is on the disk is not what was written there.
+    /// Operator: data on disk is not what was written; repair or restore it.
     #[error("{path}: damaged at byte {offset}: {reason}. {advice}", path = path.display())]
     Damaged { path: PathBuf, offset: u64, reason: String, advice: &'static str },
 
-    /// The operator runs two processes on one directory.
+    /// Operator: two processes use one data directory.
     #[error(
         "{path}: another hourglass process owns this data directory; stop it, or use its address with --url",
         path = path.display()
     )]
     Locked { path: PathBuf },
 
-    /// The operator's machine refused: a file, a directory, the disk's space.
+    /// Operator: the system refused a file operation: a path, permissions, disk space.
     #[error("{path}: {action}: {source}", path = path.display())]
     Io { path: PathBuf, action: &'static str, source: std::io::Error },
 
-    /// The operator named a place where there is nothing to read.
+    /// Operator: there is nothing to read at the given place.
     #[error("{0}")]
     Missing(String),
 
-    /// The operator's machine does not let us listen there.
+    /// Operator: the address cannot be listened on.
     #[error("{}", listen_text(.address, .source))]
     Listen { address: SocketAddr, source: std::io::Error },
 
-    /// The operator's table refused: the Delta log or its object store.
+    /// Operator: the Delta log or its object store failed.
     #[error("delta table: {}", without_backtrace(&.0.to_string()))]
     Delta(#[from] Box<deltalake_core::DeltaTableError>),
 
-    /// The operator's object store refused.
+    /// Operator: the object store failed.
     #[error("object store: {}", without_backtrace(&.0.to_string()))]
     Store(#[from] object_store::Error),
 
-    /// The caller's query failed, or one of ours.
+    /// Caller, or us: the query failed.
     #[error("{}", fault::text(.0))]
     Query(#[source] Box<datafusion::error::DataFusionError>),
 
-    /// The operator must repair or restore: a statement read a data file that is missing, or not what was written.
+    /// Operator: a statement read a data file that is missing or damaged.
     #[error("{0}")]
     DataFile(String),
 
-    /// The operator's configuration does not fit.
+    /// Operator: a setting is invalid.
     #[error("{0}")]
     Config(String),
 
-    /// We must look: a statement made the query engine panic. The log has the place.
-    #[error("the query engine failed on this statement; that is a fault of ours, and the server goes on")]
+    /// Us: a statement made the query engine panic; the log has the location.
+    #[error("the query engine failed on this statement; this is a bug in hourglass, and the server keeps running")]
     Panicked,
 
     /// The engine has been closed.
@@ -94,25 +96,25 @@ pub enum Error {
     Closed,
 }
 
-/// What there may be only so much of at once.
+/// Limits that reject a request with [`Error::Busy`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
     Queue,
     Memory,
     Disk,
     OpenFiles,
-    /// The file system lets nobody write, or not us.
+    /// The file system is read-only, or this process may not write to it.
     ReadOnly,
     Keys,
     Queries,
     Batches,
     Connections,
-    /// Any of these, at a server that was asked.
+    /// Any limit of a remote server.
     Server,
 }
 
 impl Limit {
-    /// The name in metrics and logs.
+    /// Label in metrics and logs.
     pub fn reason(self) -> &'static str {
         match self {
             Limit::Queue => "queue-full",
@@ -135,13 +137,13 @@ impl fmt::Display for Limit {
             Limit::Queue => "the queue before the write-ahead log is full",
             Limit::Memory => "memory is full and cannot be flushed yet",
             Limit::Disk => "the disk is full",
-            Limit::OpenFiles => "as many files are open as may",
-            Limit::ReadOnly => "the data directory cannot be written to",
-            Limit::Keys => "as many idempotency keys are remembered as may (idempotency_max_keys)",
-            Limit::Queries => "as many queries run as may",
-            Limit::Batches => "as many batches as fit are being read",
-            Limit::Connections => "as many connections are open as may (max_connections)",
-            Limit::Server => "the server stays busy",
+            Limit::OpenFiles => "too many files are open",
+            Limit::ReadOnly => "the data directory is not writable",
+            Limit::Keys => "too many idempotency keys are remembered (idempotency_max_keys)",
+            Limit::Queries => "too many queries are running",
+            Limit::Batches => "too many batches are being read",
+            Limit::Connections => "too many connections are open (max_connections)",
+            Limit::Server => "the server is still busy",
         })
     }
 }
@@ -152,13 +154,13 @@ impl Error {
         move |source| Error::Io { path, action, source }
     }
 
-    /// Where a statement is at fault: line and column, counted from 1.
+    /// Position in the statement at fault: line and column, counted from 1.
     pub fn position(&self) -> Option<(u64, u64)> {
         let Error::Query(error) = self else { return None };
         if let Some(span) = error.diagnostic().and_then(|diagnostic| diagnostic.span) {
             return Some((span.start.line, span.start.column));
         }
-        // The parser tells its place in words alone, at the end.
+        // The parser gives the position only in its text, at the end.
         let text = error.find_root().to_string();
         let (_, place) = text.rsplit_once("at Line: ")?;
         let (line, column) = place.split_once(", Column: ")?;
@@ -167,7 +169,7 @@ impl Error {
     }
 }
 
-/// Why an address cannot be listened on, and what to do.
+/// Explains why an address cannot be listened on, and what to do.
 fn listen_text(address: &SocketAddr, source: &std::io::Error) -> String {
     use std::io::ErrorKind;
     let port = address.port();

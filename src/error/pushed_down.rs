@@ -1,20 +1,21 @@
-//! Why a predicate failed that was evaluated while a file was read: of that, only the text of the error is left.
+//! Errors of predicates that are evaluated while a Parquet file is read; DataFusion keeps only
+//! their `Debug` text.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
 
 use datafusion::error::DataFusionError;
 
-/// What DataFusion writes before the error of a predicate that it evaluated while it read a file; the error itself is lost
-/// but for its `Debug` text.
+/// Prefix that DataFusion writes before the error of a pushed-down predicate, of which only the
+/// `Debug` text is left.
 pub const PUSHED_DOWN: &str = "Error evaluating filter predicate: ";
 
-/// The errors from the outermost to the one met first.
+/// Iterates over the chain of errors, from the outermost to the root cause.
 pub fn chain(fault: &DataFusionError) -> impl Iterator<Item = &(dyn StdError + 'static)> {
     std::iter::successors(Some(fault as &(dyn StdError + 'static)), |error| StdError::source(*error))
 }
 
-/// The reason why a predicate failed that was evaluated while a file was read.
+/// Returns the reason of a failed pushed-down predicate.
 pub fn pushed_down(fault: &DataFusionError) -> Option<Cow<'static, str>> {
     let bottom = chain(fault).last()?.to_string();
     let (_, debug) = bottom.split_once(PUSHED_DOWN)?;
@@ -25,7 +26,7 @@ pub fn pushed_down(fault: &DataFusionError) -> Option<Cow<'static, str>> {
     })
 }
 
-/// The first string in a `Debug` text, as it was before it was written there.
+/// Returns the first string literal in a `Debug` text, unescaped.
 fn quoted(debug: &str) -> Option<String> {
     let mut chars = debug.split_once('"')?.1.chars();
     let mut text = String::new();

@@ -1,9 +1,10 @@
-//! Timestamps as they come in: numbers that count in a unit since 1970, and texts.
+//! Timestamp parsing: numbers in a unit since 1970, and texts.
 //!
-//! A text is a date, `T` or a space, and a time of day: `2020-01-01T00:00:16.384Z` (RFC 3339), `2020-01-01 00:00:16.384+00`
-//! (PostgreSQL), `2020-01-01 00:00` (no seconds), `2020-01-01 00:00:16.384 UTC` (BigQuery). One without an offset is UTC.
-//! Digits below a microsecond are cut, as the store's unit is. A leap second, `23:59:60`, is the second after it, as POSIX
-//! counts. A date alone is refused, for it names no hour, and so is `24:00`.
+//! A text is a date, `T` or a space, and a time of day: `2020-01-01T00:00:16.384Z` (RFC 3339),
+//! `2020-01-01 00:00:16.384+00` (PostgreSQL), `2020-01-01 00:00` (no seconds), `2020-01-01
+//! 00:00:16.384 UTC` (BigQuery). Without an offset it is UTC. Digits below a microsecond are
+//! truncated. A leap second, `23:59:60`, is the second after it, as in POSIX. A date alone names no
+//! hour and is rejected, and so is `24:00`.
 
 use std::time::Duration;
 
@@ -11,16 +12,16 @@ use chrono::NaiveDate;
 
 use super::{MAX_TIMESTAMP_US, Rejection, check_timestamp_us, outside, shown};
 
-/// Reads whole milliseconds since the epoch (`10032342000`) or a text, and answers microseconds.
+/// Parses whole milliseconds since the epoch (`10032342000`) or a text, and returns microseconds.
 pub fn parse_timestamp(text: &str) -> Result<i64, Rejection> {
     TimestampRules::default().text(text)
 }
 
-/// What a number counts.
+/// Unit of numeric timestamps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TimestampUnit {
     Second,
-    /// The contract's unit.
+    /// The default of the HTTP API.
     #[default]
     Millisecond,
     Microsecond,
@@ -47,7 +48,8 @@ impl TimestampUnit {
         }
     }
 
-    /// Seconds alone may have a fraction: whoever counts in a smaller unit has no use for one, and a fraction tells of a mistake.
+    /// Describes accepted numbers. Only seconds may have a fraction: in a smaller unit one is most
+    /// likely a mistake.
     fn numbers(self) -> &'static str {
         match self {
             TimestampUnit::Second => "seconds",
@@ -58,7 +60,7 @@ impl TimestampUnit {
     }
 }
 
-/// The instants that are taken, both ends among them.
+/// Range of accepted instants, both ends inclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimestampBounds {
     oldest_us: i64,
@@ -72,7 +74,7 @@ impl Default for TimestampBounds {
 }
 
 impl TimestampBounds {
-    /// So far back and ahead of the clock; without a duration, as far as the store reaches.
+    /// Range around the clock; without a duration, the range extends to the store's own limit.
     pub fn around(now_us: i64, max_age: Option<Duration>, max_ahead: Option<Duration>) -> TimestampBounds {
         let us = |duration: Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
         TimestampBounds {
@@ -81,7 +83,7 @@ impl TimestampBounds {
         }
     }
 
-    /// Checks an instant that the store could hold.
+    /// Checks an instant that is within the store's own limits.
     pub fn check(self, us: i64) -> Result<i64, Rejection> {
         if us < self.oldest_us {
             return Err(outside("lies further back than the setting event_max_age allows", us));
@@ -93,10 +95,10 @@ impl TimestampBounds {
     }
 }
 
-/// How the timestamps of an input are read and which are taken. Every answer is in microseconds.
+/// How the timestamps of an input are parsed, and which are accepted. Results are in microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TimestampRules {
-    /// What numbers count.
+    /// Unit of numbers.
     pub unit: TimestampUnit,
     pub bounds: TimestampBounds,
 }
@@ -110,9 +112,9 @@ impl TimestampRules {
         self.microseconds(self.unit.in_us(number))
     }
 
-    /// A float that is a whole number, or seconds with a fraction.
+    /// Accepts a float that is a whole number, or seconds with a fraction.
     pub fn float(self, number: f64) -> Result<i64, Rejection> {
-        /// Above it, not every whole number is a float, so that one may stand for its neighbour.
+        /// Above it a float may have been rounded from a neighbouring whole number.
         const EXACT: f64 = (1_u64 << 53) as f64;
         if self.unit == TimestampUnit::Second && number.is_finite() {
             return self.microseconds((number * 1e6).round() as i64);
@@ -121,13 +123,14 @@ impl TimestampRules {
             return Err(self.unreadable(&number.to_string()));
         }
         let us = self.number(number as i64)?;
-        match number <= EXACT {
-            true => Ok(us),
-            false => Err(Rejection::new("timestamp", format!("is too large for a float to be exact; found {number}"))),
+        if number <= EXACT {
+            Ok(us)
+        } else {
+            Err(Rejection::new("timestamp", format!("is too large for a float to be exact; found {number}")))
         }
     }
 
-    /// A number in decimal digits, or a text.
+    /// Parses a decimal number or a text.
     pub fn text(self, text: &str) -> Result<i64, Rejection> {
         if let Some(us) = self.digits(text) {
             return self.microseconds(us);
@@ -138,14 +141,14 @@ impl TimestampRules {
         }
     }
 
-    /// What there is instead of a timestamp.
+    /// Rejection of a value that is not a timestamp.
     pub fn unreadable(self, found: &str) -> Rejection {
         let numbers = self.unit.numbers();
         let wanted = format!("must be {numbers} since 1970 or RFC 3339, such as 2020-01-01T00:00:00Z; found {found}");
         Rejection::new("timestamp", wanted)
     }
 
-    /// `-`, digits, and a fraction that is zero or one of a second.
+    /// Parses an optional `-`, digits, and an optional fraction: zero, or any for seconds.
     fn digits(self, text: &str) -> Option<i64> {
         let digits = text.strip_prefix('-').unwrap_or(text);
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
@@ -154,23 +157,23 @@ impl TimestampRules {
         if !all_digits(whole) || !all_digits(fraction) || !is_fraction_taken {
             return None;
         }
-        // Only a number past 64 bits does not parse, and the check refuses it as it refuses the largest that does.
+        // Parsing fails only past 64 bits; the saturated value is then rejected as out of range.
         let sign = if digits.len() < text.len() { -1 } else { 1 };
         let us = self.unit.in_us(whole.parse().map_or(i64::MAX, |whole: i64| whole));
         Some(us.saturating_add(micros(fraction.as_bytes())).saturating_mul(sign))
     }
 }
 
-/// The first six digits of a fraction of a second.
+/// First six digits of a fraction of a second.
 fn micros(digits: &[u8]) -> i64 {
     (0..6).fold(0, |us, i| us * 10 + digits.get(i).map_or(0, |digit| i64::from(digit - b'0')))
 }
 
-/// A text's parts, taken off its front one by one.
+/// Cursor over the bytes of a timestamp; each method consumes a prefix.
 struct Parts<'t>(&'t [u8]);
 
 impl Parts<'_> {
-    /// Takes one of the bytes.
+    /// Consumes one of the given bytes.
     fn one_of(&mut self, bytes: &[u8]) -> Option<u8> {
         let (first, rest) = self.0.split_first()?;
         bytes.contains(first).then(|| {
@@ -179,19 +182,19 @@ impl Parts<'_> {
         })
     }
 
-    /// Takes a number of so many digits.
+    /// Consumes a number of exactly `digits` digits.
     fn number(&mut self, digits: usize) -> Option<u32> {
         let (number, rest) = self.0.split_at_checked(digits)?;
         self.0 = rest;
         number.iter().try_fold(0, |all, digit| digit.is_ascii_digit().then(|| all * 10 + u32::from(digit - b'0')))
     }
 
-    /// Takes hours or what they are divided into, below `end`.
+    /// Consumes two digits below `end`: hours, minutes or seconds.
     fn below(&mut self, end: u32) -> Option<i64> {
         self.number(2).filter(|&number| number < end).map(i64::from)
     }
 
-    /// `:MM`, and `:SS` behind it, in seconds; nothing where there is no colon.
+    /// Consumes `:MM` and an optional `:SS`, and returns seconds; 0 if there is no colon.
     fn minutes_and_seconds(&mut self, max_second: u32) -> Option<i64> {
         let mut seconds = 0;
         if self.one_of(b":").is_some() {
@@ -203,7 +206,7 @@ impl Parts<'_> {
         Some(seconds)
     }
 
-    /// `Z`, `UTC`, `+01`, `+0100`, `+01:00`, or nothing, which is UTC, in seconds.
+    /// Consumes `Z`, `UTC`, `+01`, `+0100`, `+01:00`, or nothing, which means UTC; returns seconds.
     fn offset(&mut self) -> Option<i64> {
         if self.0.is_empty() {
             return Some(0);
@@ -223,7 +226,7 @@ impl Parts<'_> {
     }
 }
 
-/// The instant that a date and a time of day name, in microseconds.
+/// Parses a date and a time of day, and returns microseconds.
 fn instant(text: &[u8]) -> Option<i64> {
     let mut parts = Parts(text);
     let year = parts.number(4)?;
@@ -236,7 +239,7 @@ fn instant(text: &[u8]) -> Option<i64> {
     let hour = parts.below(24)?;
     let after_hour = parts.0;
     let seconds = hour * 3_600 + parts.minutes_and_seconds(60)?;
-    // `HH:MM:SS` is eight bytes, six of them behind the hour; minutes at least must be there.
+    // `HH:MM:SS` is eight bytes, six of them after the hour; minutes are required.
     let taken = after_hour.len() - parts.0.len();
     let mut us = 0;
     if taken == 6 && parts.one_of(b".").is_some() {

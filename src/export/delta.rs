@@ -1,6 +1,6 @@
-//! The answer of a statement as a Delta table: one commit that puts one file in place of what was there.
+//! Statement results as a Delta table: one commit replaces the table's content by one file.
 //!
-//! Does not own: the file itself, which is written and synced before ([`super`]).
+//! Does not own: writing and syncing the file ([`super`]).
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::storage::VfsStore;
 use crate::storage::vfs::Disk;
 
-/// Makes `file` all that the Delta table in `output` holds, creating the table where there is none.
+/// Commits `file` as the only content of the Delta table in `output`, creating the table if needed.
 ///
 /// # Errors
 /// [`Error::Invalid`] when a column has no Delta type, or the table has other columns.
@@ -36,7 +36,8 @@ pub async fn replace(output: &Path, schema: &SchemaRef, file: &ExportedFile, now
             "{output}: the Delta table there has other columns; export to a new directory"
         )));
     }
-    // A file of this name was committed where only the receipt was cut off: adding it again brings its size up to date.
+    // The file may be committed already if only the receipt was lost; adding it again updates its
+    // size.
     let others = state.log_data().iter().filter(|view| view.path() != file.path.as_str()).collect::<Vec<_>>();
     let before = others.iter().map(|view| Action::Remove(view.remove_action(true)));
     let add = Add {
@@ -56,7 +57,8 @@ pub async fn replace(output: &Path, schema: &SchemaRef, file: &ExportedFile, now
 }
 
 async fn open(output: &Path, columns: &StructType) -> Result<DeltaTable> {
-    // As for the store's own table, the scheme is a name only: every byte goes through the object store given here.
+    // The URL is only a placeholder, as for the store's own table: all IO goes through this object
+    // store.
     let url = Url::parse("memory:///").expect("a valid URL");
     let output = std::path::absolute(output).map_err(Error::io(output, "find"))?;
     let store = Arc::new(VfsStore::new(Arc::new(Disk), output));

@@ -1,16 +1,16 @@
-//! A file that an export wrote.
+//! Entry of an export's receipt.
 
 use serde::{Deserialize, Serialize};
 
-/// A line of the receipt.
+/// One line of the receipt: a file that was exported.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExportedFile {
-    /// Below the folder.
+    /// Path relative to the export's folder.
     pub path: String,
     pub rows: u64,
     pub bytes: u64,
     pub sha256: String,
-    /// The statement, where it is the answer of one, and the store's last LSN then.
+    /// For the result of a statement: its text, and the store's last LSN.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub query: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,19 +1,20 @@
-//! The `Accept` header (RFC 9110, section 12.5.1): which of the answers that there are a client would rather have.
+//! Content negotiation by the `Accept` header (RFC 9110, section 12.5.1).
 //!
-//! Each answer has the weight of the range that names it most closely, so `text/csv;q=0, text/*` is TSV. What is no range, or
-//! has a weight that is none, is passed over. Parameters of a range are not compared: our answers have one form each.
+//! Each format has the weight of the most specific range that matches it, so `text/csv;q=0, text/*`
+//! is TSV. Invalid ranges and weights are ignored. Parameters of a range are not compared: each
+//! format has one form.
 
 use axum::http::HeaderMap;
 use axum::http::header::ACCEPT;
 
-/// How much a client wants an answer; the greater, the more.
+/// A client's preference for a format; greater is preferred.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct Wish {
-    /// 0 to 1; 0 is not at all.
+    /// Weight from 0 to 1; 0 refuses the format.
     weight: f32,
-    /// Whether a range with one type, and with one subtype, names the answer.
+    /// Specificity of the range that matches the format.
     pub closeness: Closeness,
-    /// Of two that are wanted alike, the one named first. Negative, for the first to be the greatest.
+    /// Breaks ties by order: the negative position of the range, so that the first is the greatest.
     place: i32,
 }
 
@@ -27,12 +28,12 @@ pub enum Closeness {
     Exact,
 }
 
-/// How much the client wants the answer of one of these media types, which are names of one thing; nothing where it does not.
+/// The preference for a format, which may have several media types; `None` if it is not accepted.
 pub fn wish(headers: &HeaderMap, names: &[&str]) -> Option<Wish> {
     let mut closest: Option<Wish> = None;
     for (place, range) in (0..).zip(ranges(headers)) {
         let Some((closeness, weight)) = closeness(range, names).zip(weight(range)) else { continue };
-        // A range that comes twice counts as it does first.
+        // Of repeated ranges the first counts.
         if closest.is_none_or(|closest| closest.closeness < closeness) {
             closest = Some(Wish { weight, closeness, place: -place });
         }
@@ -40,7 +41,7 @@ pub fn wish(headers: &HeaderMap, names: &[&str]) -> Option<Wish> {
     closest.filter(|wish| wish.weight > 0.0)
 }
 
-/// Whether the client names what it takes at all.
+/// Whether there is an `Accept` header with any range.
 pub fn is_given(headers: &HeaderMap) -> bool {
     ranges(headers).next().is_some()
 }
@@ -53,7 +54,7 @@ fn ranges(headers: &HeaderMap) -> impl Iterator<Item = &str> {
 fn closeness(range: &str, names: &[&str]) -> Option<Closeness> {
     let essence = range.split(';').next().unwrap_or_default().trim();
     let (kind, subtype) = match essence {
-        // What the HTTP client of Java sends for `*/*`.
+        // Java's HTTP client sends this for `*/*`.
         "*" => ("*", "*"),
         _ => essence.split_once('/')?,
     };
@@ -67,7 +68,7 @@ fn closeness(range: &str, names: &[&str]) -> Option<Closeness> {
     }
 }
 
-/// The weight of a range, 1 where it has none; nothing where it is no number from 0 to 1.
+/// Weight of a range, 1 by default; `None` if it is no number from 0 to 1.
 fn weight(range: &str) -> Option<f32> {
     let parameters = range.split(';').skip(1).filter_map(|parameter| parameter.split_once('='));
     match parameters.map(|(name, value)| (name.trim(), value.trim())).find(|(name, _)| name.eq_ignore_ascii_case("q")) {
@@ -85,7 +86,7 @@ mod tests {
 
     use super::*;
 
-    /// The one of JSON, CSV and TSV that is wanted most, by the first letter.
+    /// Returns the preferred one of JSON, CSV and TSV, by its first letter.
     fn best(accept: &'static str) -> Option<&'static str> {
         let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]);
         let answers: [&[&str]; 3] =

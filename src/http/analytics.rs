@@ -1,6 +1,7 @@
-//! `/analytics`, the contract: one event in by POST, the numbers of one hour out by GET.
+//! `/analytics`: POST stores one event, GET returns the numbers of one hour.
 //!
-//! This is the hot path. What is constant is a static header; a query string is parsed where it lies.
+//! This is the hot path: constant values are static headers, and the query string is parsed in
+//! place.
 
 use axum::body::{Body, HttpBody};
 use axum::http::header::CONTENT_TYPE;
@@ -18,7 +19,7 @@ use crate::storage::HourNumbers;
 
 const METHODS: &str = "GET, HEAD, POST, OPTIONS";
 
-/// Answers every method; hyper leaves the body out of the answer to a HEAD.
+/// Handles every method; hyper omits the body of a response to HEAD.
 pub async fn respond(app: &App, request: Request<Body>) -> Result<Response, Problem> {
     match *request.method() {
         Method::POST => post(app, request).await,
@@ -28,7 +29,8 @@ pub async fn respond(app: &App, request: Request<Body>) -> Result<Response, Prob
     }
 }
 
-/// The answer to a GET of an hour whose numbers are known; every other request, bad ones too, goes the long way.
+/// Fast path of GET: responds without awaiting if the hour's numbers are in memory. `None` for
+/// every other request, including invalid ones, which take the general path.
 pub fn get_now(app: &App, request: &Request<Body>) -> Option<Response> {
     let query = hot_query(app, request, &Method::GET)?;
     let hour = Hour::of_us(params::timestamp(query).ok()?);
@@ -36,7 +38,8 @@ pub fn get_now(app: &App, request: &Request<Body>) -> Option<Response> {
     Some(numbers_response(request.headers(), hour, numbers))
 }
 
-/// Queues the event of a good POST without a body and answers its outcome to come; others go the long way.
+/// Fast path of POST: queues the event of a valid request without a body, and returns a future of
+/// its response. `None` for other requests, which take the general path.
 pub fn post_now(
     app: &App,
     request: &Request<Body>,
@@ -56,7 +59,8 @@ fn hot_query<'r>(app: &App, request: &'r Request<Body>, method: &Method) -> Opti
     uri.query().filter(|query| hot && "/analytics?".len() + query.len() <= app.options.max_uri_bytes)
 }
 
-/// 204 once the event is durable and visible to every later query; the same for one that was stored under its key before.
+/// Responds 204 once the event is durable and visible to every later query, or was stored before
+/// under the same key.
 async fn post(app: &App, request: Request<Body>) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
     let params = params::event(head.uri.query().unwrap_or_default())?;
@@ -75,17 +79,18 @@ async fn get(app: &App, head: &Parts) -> Result<Response, Problem> {
 }
 
 fn numbers_response(headers: &HeaderMap, hour: Hour, numbers: HourNumbers) -> Response {
-    let (content_type, text) = match wants_json(headers) {
-        false => ("text/plain; charset=utf-8", lines(numbers)),
-        true => ("application/json", json(hour, numbers)),
+    let (content_type, text) = if wants_json(headers) {
+        ("application/json", json(hour, numbers))
+    } else {
+        ("text/plain; charset=utf-8", lines(numbers))
     };
     let mut response = Response::new(Body::from(text));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 
-/// Whether the caller names JSON, and wants it more than the lines. The three lines are the contract, so `*/*` and everything
-/// else gets them, even who refuses them.
+/// Whether the client names JSON and prefers it to plain text. Plain text is the default for `*/*`
+/// and for clients that accept neither.
 fn wants_json(headers: &HeaderMap) -> bool {
     let json = wish(headers, &["application/json"]).filter(|wish| wish.closeness == Closeness::Exact);
     json.is_some() && json > wish(headers, &["text/plain"])

@@ -1,4 +1,4 @@
-//! What every request shares, and the limits of the HTTP server.
+//! State shared by all requests, and the limits of the HTTP server.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,33 +13,35 @@ use super::times::EventTimes;
 use crate::query::QueryEngine;
 use crate::storage::Engine;
 
-/// The bounds of the HTTP door.
+/// Limits of the HTTP server.
 #[derive(Clone, Debug)]
 pub struct HttpOptions {
-    /// The value of `access-control-allow-origin`; without one, pages of other origins read no answers.
+    /// Value of `access-control-allow-origin`; without it, pages of other origins cannot read
+    /// responses.
     pub cors_origin: Option<HeaderValue>,
-    /// Bytes of a body, before and after decompression.
+    /// Maximum size of a body in bytes, before and after decompression.
     pub max_body_bytes: usize,
-    /// Bytes of the path with its query string.
+    /// Maximum length of the path with its query string, in bytes.
     pub max_uri_bytes: usize,
     pub header_timeout: Duration,
     pub body_timeout: Duration,
     pub shutdown_timeout: Duration,
-    /// Connections open at once.
+    /// Maximum number of open connections.
     pub max_connections: usize,
-    /// Bodies of `POST /events` in memory at once.
+    /// Maximum number of `POST /events` bodies in memory.
     pub batch_slots: usize,
-    /// How far back and ahead of the clock an event may lie; without one, as far as the store reaches.
+    /// How far before and after the clock an event's timestamp may be; `None` for no limit.
     pub event_max_age: Option<Duration>,
     pub event_max_ahead: Option<Duration>,
 }
 
-/// What every request shares.
+/// State shared by all requests.
 pub struct App {
     pub(super) engine: Engine,
     pub(super) query: Arc<QueryEngine>,
     pub(super) options: HttpOptions,
-    /// One permit for each batch body in memory. A semaphore that nobody waits on: without a permit the answer is 503.
+    /// One permit per batch body in memory. Requests never wait for a permit: without one they get
+    /// a 503.
     pub(super) batch_slots: Arc<Semaphore>,
     pub(super) metrics: Metrics,
     pub(super) times: EventTimes,

@@ -1,5 +1,6 @@
-//! The measuring stick: bare axum handlers behind `axum::serve`, which parse what the real ones parse and answer what
-//! they answer, and neither store nor count. No engine in this process can serve faster than this.
+//! Benchmark baseline: bare axum handlers behind `axum::serve`. They parse the same requests and
+//! send the same responses as the real ones, but neither store nor count. They mark the upper limit
+//! for an engine in this process.
 
 use axum::Router;
 use axum::extract::FromRequestParts;
@@ -20,7 +21,7 @@ pub async fn baseline(listener: TcpListener) -> std::io::Result<()> {
     axum::serve(listener, router).await
 }
 
-/// The instant of a GET, in microseconds.
+/// Timestamp of a GET, in microseconds.
 struct Instant(#[allow(dead_code, reason = "parsing it is the point")] i64);
 
 impl<S: Sync> FromRequestParts<S> for Instant {
@@ -31,7 +32,7 @@ impl<S: Sync> FromRequestParts<S> for Instant {
     }
 }
 
-/// The event of a POST, owned as axum's `Query` extractor owns what it reads.
+/// Event of a POST, with owned fields as in axum's `Query` extractor.
 #[allow(dead_code, reason = "parsing it is the point")]
 struct Event {
     timestamp_us: i64,
@@ -52,7 +53,7 @@ fn refuse(rejection: Rejection) -> (StatusCode, String) {
     (StatusCode::BAD_REQUEST, rejection.to_string())
 }
 
-/// As long as the answer about an hour of a thousand events.
+/// Responds with as many bytes as the real answer for an hour of a thousand events.
 async fn hour(_: Instant) -> &'static str {
     "unique_users,1\nclicks,1000\nimpressions,0\n"
 }

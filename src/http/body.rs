@@ -1,4 +1,4 @@
-//! Request bodies, read within the bounds of size and time.
+//! Reading of request bodies, with limits of size and time.
 
 use std::time::Duration;
 
@@ -10,7 +10,8 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use super::app::HttpOptions;
 use super::problem::Problem;
 
-/// Reads a whole body of up to `limit` bytes. One whose `Content-Length` passes it is refused before a byte of it is read.
+/// Reads a whole body of up to `limit` bytes. A larger `Content-Length` is rejected before the body
+/// is read.
 pub async fn read(headers: &HeaderMap, body: Body, limit: usize, timeout: Duration) -> Result<Bytes, Problem> {
     let declared = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|length| length > limit as u64) {
@@ -23,8 +24,8 @@ pub async fn read(headers: &HeaderMap, body: Body, limit: usize, timeout: Durati
     }
 }
 
-/// Reads a body to its end and forgets it. Left unread, its bytes would make the connection close after the answer, and
-/// a close with bytes unread resets the connection before the answer is read.
+/// Reads and discards a body. If it were left unread, closing the connection would reset it, and
+/// the client could lose the response.
 pub async fn discard(body: Body, options: &HttpOptions) -> Result<(), Problem> {
     if body.is_end_stream() {
         return Ok(());
@@ -40,8 +41,9 @@ pub async fn discard(body: Body, options: &HttpOptions) -> Result<(), Problem> {
 }
 
 fn unread(error: &(dyn std::error::Error + Send + Sync + 'static), limit: usize) -> Problem {
-    match error.is::<LengthLimitError>() {
-        true => Problem::body_too_large(limit),
-        false => Problem::invalid("the body ended before its end"),
+    if error.is::<LengthLimitError>() {
+        Problem::body_too_large(limit)
+    } else {
+        Problem::invalid("the body is incomplete")
     }
 }

@@ -1,5 +1,5 @@
-//! One connection, shared between hyper, which reads and writes its stream, and the answers to come, which hold it while they
-//! are under way and can see whether their caller is still there.
+//! A connection, shared by hyper, which reads and writes its stream, and by pending responses,
+//! which hold it and can see whether the client is still there.
 
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 #[derive(Debug)]
 pub struct Connection {
     stream: TcpStream,
-    /// Requests begun.
+    /// Number of requests begun.
     requests: AtomicU64,
 }
 
@@ -29,8 +29,8 @@ impl Connection {
         self.requests.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Returns when the caller has closed the connection. Where more bytes have come, a next request, nobody can tell, and
-    /// it never returns.
+    /// Returns when the client has closed the connection. If more bytes have arrived, such as the
+    /// next request, a close cannot be detected, and it never returns.
     pub async fn gone(&self) {
         match self.stream.peek(&mut [0]).await {
             Ok(0) | Err(_) => {}
@@ -38,8 +38,9 @@ impl Connection {
         }
     }
 
-    /// Tells the client that nothing more comes, and takes what it still sends until it has closed too. Closed with bytes unread,
-    /// a connection is reset, and an answer that has not been read is lost (RFC 9112, section 9.6).
+    /// Closes the sending side, and discards what the client still sends until it closes too. If a
+    /// connection is closed with unread bytes, it is reset, and a response that the client has not
+    /// read is lost (RFC 9112, section 9.6).
     pub async fn linger(&self) {
         let _ = SockRef::from(&self.stream).shutdown(Shutdown::Write);
         let mut ignored = vec![0; 16 << 10];
@@ -52,8 +53,9 @@ impl Connection {
         }
     }
 
-    /// Returns once `timeout` to twice that has passed without a request that began or was being answered: a client that
-    /// sends its head a byte at a time, or nothing. `others` are the owners of an idle connection.
+    /// Returns after one to two times `timeout` in which no request began and none was pending: the
+    /// client sends nothing, or its request's head too slowly. `others` is the number of owners of
+    /// an idle connection.
     pub async fn idle(self: Arc<Self>, timeout: Duration, others: usize) {
         let mut before = None;
         loop {
@@ -67,7 +69,7 @@ impl Connection {
     }
 }
 
-/// The stream as hyper takes it. The last owner of the connection closes it.
+/// The stream as hyper uses it. The connection is closed when its last owner drops it.
 #[derive(Debug)]
 pub struct Stream(pub Arc<Connection>);
 

@@ -1,4 +1,4 @@
-//! `/events`, the batch door: a body of many events, stored whole or not at all.
+//! `/events`: stores a batch of events from one body, all or nothing.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ const METHODS: &str = "POST, OPTIONS";
 const FORMATS: &str = "application/x-ndjson, text/csv, text/tab-separated-values, application/vnd.apache.arrow.stream, \
                        application/vnd.apache.arrow.file, application/vnd.apache.parquet";
 const ENCODINGS: &str = "gzip, zstd, identity";
-/// Names the media types a resource takes by POST (W3C Linked Data Platform, section 7.1).
+/// Header that lists the media types accepted by POST (W3C Linked Data Platform, section 7.1).
 const ACCEPT_POST: &str = "accept-post";
 const ACCEPT_ENCODING: &str = "accept-encoding";
 
@@ -31,16 +31,16 @@ pub async fn respond(app: &App, request: Request<Body>) -> Result<Response, Prob
     }
 }
 
-/// 200 and the number of events once all of them are durable and visible; the same for a body that was stored under its key
-/// before.
+/// Responds 200 with the number of events once all of them are durable and visible, or were stored
+/// before under the same key.
 async fn post(app: &App, request: Request<Body>) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
     let (format, mut options) = format(&head.headers)?;
     options.timestamps.bounds = app.times.bounds();
     let encoding = encoding(&head.headers)?;
     let key = params::key(&head.headers, None)?;
-    // IMPORTANT: the permit moves into the decoder's thread. A caller who goes away drops this future, not that thread,
-    // and the body stays in memory until the thread is done with it.
+    // IMPORTANT: the permit moves into the decoding thread. A client that disconnects drops this
+    // future, not that thread, which keeps the body in memory until it is done.
     let permit = Arc::clone(&app.batch_slots).try_acquire_owned().map_err(|_| Error::Busy(Limit::Batches))?;
     let limit = app.options.max_body_bytes;
     let bytes = body::read(&head.headers, body, limit, app.options.body_timeout).await?;
@@ -66,12 +66,12 @@ async fn post(app: &App, request: Request<Body>) -> Result<Response, Problem> {
     Ok(response)
 }
 
-/// What the content type says of the body: its format, and how it is read.
+/// Format and decoding options from the content type.
 fn format(headers: &HeaderMap) -> Result<(InputFormat, Options), Problem> {
     let named = headers.get(CONTENT_TYPE).and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
     let named = named.unwrap_or_default();
     let format = InputFormat::from_content_type(named).ok_or_else(|| {
-        let detail = format!("the content types taken here are {FORMATS}");
+        let detail = format!("the supported content types are {FORMATS}");
         Problem::unsupported(detail, ACCEPT_POST, FORMATS)
     })?;
     Ok((format, Options::from_content_type(named).map_err(Problem::invalid)?))
@@ -80,7 +80,7 @@ fn format(headers: &HeaderMap) -> Result<(InputFormat, Options), Problem> {
 fn encoding(headers: &HeaderMap) -> Result<Encoding, Problem> {
     let named = headers.get(CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("not text"));
     Encoding::from_header(named).ok_or_else(|| {
-        let detail = format!("the content encodings taken here are {ENCODINGS}");
+        let detail = format!("the supported content encodings are {ENCODINGS}");
         Problem::unsupported(detail, ACCEPT_ENCODING, ENCODINGS)
     })
 }
@@ -95,7 +95,7 @@ fn decoded(
     let decoded = match encoding {
         Encoding::Identity => decode::decode_with(format, &bytes, options),
         _ => encoding.decompress(&bytes, limit).and_then(|plain| {
-            // Two copies of a body are enough: the compressed one is not needed any more.
+            // Frees the compressed body as soon as it is no longer needed.
             drop(bytes);
             decode::decode_with(format, &plain, options)
         }),

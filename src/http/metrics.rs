@@ -1,8 +1,8 @@
-//! `/metrics`: what this process did and how it fares, for Prometheus, as OpenMetrics 1.0.
+//! `/metrics`: metrics of this process for Prometheus, as OpenMetrics 1.0.
 //!
-//! Each part of the house registers its own figures; this one counts requests. That costs the hot path two looks at the clock
-//! and three additions to atomics. Counted are the answers of this house's own, and not those of hyper to a head that it
-//! cannot read. A long answer has been answered when its rows begin to stream.
+//! Each component registers its own metrics; this module counts requests, at a cost of two clock
+//! reads and three atomic additions each. Responses that hyper sends to an invalid head are not
+//! counted. A streamed response counts as complete when its rows begin to stream.
 
 use std::fmt;
 use std::sync::Arc;
@@ -31,7 +31,8 @@ use crate::storage::Engine;
 const METHODS_HERE: &str = "GET, HEAD, OPTIONS";
 const OPENMETRICS: HeaderValue = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 
-/// The values of labels: a caller must not be able to make new ones. The last of each stands for everything else.
+/// Label values. They are fixed so that clients cannot create new ones; the last of each stands for
+/// all others.
 const ROUTES: [&str; 10] = [
     "/analytics",
     "/events",
@@ -48,7 +49,7 @@ const METHODS: [&str; 5] = ["POST", "GET", "HEAD", "OPTIONS", "other"];
 const STATUSES: [&str; 15] =
     ["204", "200", "503", "400", "404", "405", "406", "408", "413", "414", "415", "422", "499", "500", "other"];
 
-/// The instruments of the HTTP door, and everything that is registered for a scrape.
+/// Metrics of the HTTP server, and the registry of all metrics.
 #[derive(Debug)]
 pub struct Metrics {
     requests: Arc<Requests>,
@@ -57,7 +58,7 @@ pub struct Metrics {
     registry: Arc<Registry>,
 }
 
-/// A request that is being answered.
+/// A request in progress.
 #[derive(Debug)]
 pub struct Asked {
     series: usize,
@@ -73,13 +74,13 @@ impl Metrics {
         let suspicious_timestamps = Counter::default();
         registry.register(
             "hourglass_suspicious_timestamps",
-            "Events stored in January 1970 that would be of these days if their timestamps counted seconds",
+            "Events stored in January 1970 whose timestamps would be current if read as seconds",
             suspicious_timestamps.clone(),
         );
         engine.register(&mut registry);
         query.register(&mut registry);
         let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-        registry.register("hourglass_build", "The version that runs", version);
+        registry.register("hourglass_build", "The version of the server", version);
         registry.register_collector(Box::new(Process));
         Metrics { requests, rejections, suspicious_timestamps, registry: Arc::new(registry) }
     }
@@ -98,7 +99,7 @@ impl Metrics {
         self.rejections.get_or_create(&[("reason", reason)]).inc();
     }
 
-    /// Answers a scrape. It reads files of the system, so it runs where it may block.
+    /// Responds to a scrape. It reads files in `/proc`, so it runs where blocking is allowed.
     pub async fn respond(&self, method: &Method) -> Result<Response, Problem> {
         match *method {
             Method::GET | Method::HEAD => {}
@@ -116,11 +117,11 @@ impl Metrics {
     }
 }
 
-/// A place for every route and method, so that counting takes no lock and makes nothing.
+/// Counters for every route and method, allocated in advance so that counting takes no lock.
 #[derive(Debug)]
 struct Requests(Vec<Series>);
 
-/// The requests of one route and method.
+/// Counters of one route and method.
 #[derive(Debug)]
 struct Series {
     answers: [AtomicU64; STATUSES.len()],
@@ -132,7 +133,7 @@ fn series(path: &str, method: &Method) -> usize {
     position(&ROUTES, path) * METHODS.len() + position(&METHODS, method.as_str())
 }
 
-/// Where a label's value is; the last place for one that is not among them.
+/// Index of a label's value; the last one if it is unknown.
 fn position(values: &[&str], value: &str) -> usize {
     values.iter().position(|known| *known == value).unwrap_or(values.len() - 1)
 }
@@ -143,7 +144,7 @@ impl Requests {
         Requests((0..ROUTES.len() * METHODS.len()).map(series).collect())
     }
 
-    /// Those that were asked for at all, and their labels.
+    /// Series with at least one request, with their labels.
     fn asked(&self) -> impl Iterator<Item = ([(&'static str, &'static str); 2], &Series)> {
         let labels = ROUTES.iter().flat_map(|route| METHODS.map(|method| [("route", *route), ("method", method)]));
         labels.zip(&self.0).filter(|(_, series)| !series.duration.is_empty())
@@ -163,7 +164,7 @@ impl Collector for Requests {
             }
         }
         let (name, help) =
-            ("hourglass_http_request_duration_seconds", "Time from a request's head to its answer's head");
+            ("hourglass_http_request_duration_seconds", "Time from a request's head to the response's head");
         let mut durations = family(&mut encoder, name, help, MetricType::Histogram)?;
         for (labels, series) in self.asked() {
             series.duration.encode(durations.encode_family(&labels)?)?;

@@ -1,4 +1,5 @@
-//! The HTTP door: paths, methods and status codes. What an event is and where it goes is decided below.
+//! HTTP server: paths, methods and status codes. What an event is, and where it is stored, is
+//! decided in the layers below.
 //!
 //! | path | method | answer |
 //! | --- | --- | --- |
@@ -12,17 +13,20 @@
 //! | `/healthz` | GET, HEAD | 200 while the process answers |
 //! | `/readyz` | GET, HEAD | 200 while events are taken, else 503 and why |
 //!
-//! A POST of events may carry an idempotency key, as the header `Idempotency-Key` or (`/analytics`) the parameter `id`: sent
-//! again with the same key within the window, it is answered the same and stored once. A key that comes again for something else
-//! is a mistake of its client: 422, and nothing is stored (draft-ietf-httpapi-idempotency-key-header-07, section 2.7).
+//! A POST of events may carry an idempotency key in the header `Idempotency-Key` or (`/analytics`)
+//! in the parameter `id`: repeated with the same key within the window, it gets the same response
+//! and is stored once. A key that is reused for another request is rejected: 422, and nothing is
+//! stored (draft-ietf-httpapi-idempotency-key-header-07, section 2.7).
 //!
-//! Whatever is wrong is answered as a [`problem::Problem`], which carries the request's id (the `x-request-id` that was sent,
-//! or one made for it) as a header and a member; so do the lines of the log that were written meanwhile. Other answers do not
-//! repeat it. Every answer, errors too, carries
-//! `access-control-allow-origin`, so that a page of any origin may send beacons and read what became of them.
+//! Errors are returned as a [`problem::Problem`], which carries the request's id (the
+//! `x-request-id` that was sent, or a generated one) as a header and a member; log lines of the
+//! request carry it, too. Other responses do not repeat it. Every response, including errors,
+//! carries `access-control-allow-origin`, so that a page of any origin may send beacons and read
+//! the result.
 //!
-//! Routing is a `match` over whole paths rather than an axum `Router`: with a few paths and one capture a router's
-//! per-request bookkeeping (boxed futures, extensions) buys nothing, and the hot path is measured against bare axum.
+//! Routing is a `match` over whole paths instead of an axum `Router`: for a few paths with one
+//! parameter, a router's cost per request (boxed futures, extensions) buys nothing, and the hot
+//! path is measured against bare axum.
 
 mod accept;
 mod analytics;

@@ -1,9 +1,9 @@
-//! The query string of `/analytics`, parsed strictly and without allocating for what needs no decoding.
+//! Query strings, parsed strictly, without allocation unless something must be decoded.
 //!
-//! A query string is form-encoded (WHATWG URL, section 5.1): `&` between pairs, `=` between name and value, `+` for a
-//! space, `%XX` for a byte; the bytes are UTF-8. Stricter than the standard in one point: a percent sign that begins no
-//! escape is an error, for whoever sent it meant something else. Parameters of other names are ignored whatever they
-//! hold: pages append cache-busters.
+//! A query string is form-encoded (WHATWG URL, section 5.1): `&` between pairs, `=` between name
+//! and value, `+` for a space, `%XX` for a byte; the bytes are UTF-8. It is stricter than the
+//! standard in one point: a percent sign that begins no escape is an error, because the sender must
+//! have meant something else. Unknown parameters are ignored, because pages append cache-busters.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,17 +13,17 @@ use axum::http::HeaderMap;
 
 use crate::event::{EventKind, Key, Rejection, check_event, check_timestamp_ms, check_user};
 
-/// The checked parameters of a POST.
+/// Validated parameters of a POST.
 #[derive(Debug, PartialEq, Eq)]
 pub struct EventParams<'q> {
     pub timestamp_us: i64,
     pub user: Cow<'q, str>,
     pub kind: EventKind,
-    /// The idempotency key, where one is given.
+    /// The idempotency key, if given.
     pub key: Option<Key>,
 }
 
-/// The event that a POST's query string names.
+/// Parses the event in a POST's query string.
 pub fn event(query: &str) -> Result<EventParams<'_>, Rejection> {
     let [timestamp, user, event, id] = find(query, ["timestamp", "user", "event", "id"])?;
     let (timestamp, user, event) =
@@ -36,36 +36,38 @@ pub fn event(query: &str) -> Result<EventParams<'_>, Rejection> {
     Ok(EventParams { timestamp_us, user, kind, key })
 }
 
-/// The instant that a GET's query string names, in microseconds.
+/// Parses the timestamp in a GET's query string, and returns microseconds.
 pub fn timestamp(query: &str) -> Result<i64, Rejection> {
     let [timestamp] = find(query, ["timestamp"])?;
     timestamp_us(required(timestamp, "timestamp")?)
 }
 
-/// The idempotency key of a request: of its `Idempotency-Key` header (draft-ietf-httpapi-idempotency-key-header, section 2.1: a
-/// quoted string; one without quotes is taken as it stands), or the one of its `id` parameter.
+/// Returns the idempotency key of a request: from its `Idempotency-Key` header
+/// (draft-ietf-httpapi-idempotency-key-header, section 2.1: a quoted string; without quotes it is
+/// taken verbatim), or from its `id` parameter.
 pub fn key(headers: &HeaderMap, id: Option<Key>) -> Result<Option<Key>, Rejection> {
     let mut values = headers.get_all("idempotency-key").iter();
     let Some(value) = values.next() else { return Ok(id) };
     let text = value.to_str().map_err(|_| Rejection::new("id", "must be plain text in the Idempotency-Key header"))?;
     let quoted = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
     let key = Key::new(quoted.unwrap_or(text))?;
-    match values.next().is_some() || id.is_some_and(|id| id != key) {
-        true => Err(Rejection::new("id", "is given twice, and not the same")),
-        false => Ok(Some(key)),
+    if values.next().is_some() || id.is_some_and(|id| id != key) {
+        Err(Rejection::new("id", "is given twice, and not the same"))
+    } else {
+        Ok(Some(key))
     }
 }
 
-/// The name of the format that a URL asks for.
+/// Returns the format that a URL names.
 pub fn format(query: &str) -> Result<Option<Cow<'_, str>>, Rejection> {
     let [format] = find(query, [FORMAT])?;
     format.map(|format| decode(format, FORMAT)).transpose()
 }
 
-/// The parameter of a URL that names the answer's format, and so none of a statement.
+/// URL parameter that names the result's format; it is not a parameter of the statement.
 pub const FORMAT: &str = "format";
 
-/// All parameters, decoded, by name.
+/// Returns all parameters by name, decoded.
 pub fn pairs(query: &str) -> Result<BTreeMap<String, String>, Rejection> {
     let mut pairs = BTreeMap::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -79,7 +81,7 @@ pub fn pairs(query: &str) -> Result<BTreeMap<String, String>, Rejection> {
     Ok(pairs)
 }
 
-/// The raw values of `names`, each given once at most.
+/// Finds the raw values of `names`; each may be given at most once.
 fn find<'q, const N: usize>(query: &'q str, names: [&'static str; N]) -> Result<[Option<&'q str>; N], Rejection> {
     let mut values = [None; N];
     for pair in query.split('&') {
@@ -100,24 +102,26 @@ fn required<'q>(value: Option<&'q str>, name: &'static str) -> Result<&'q str, R
     }
 }
 
-/// Whether an encoded name means `wanted`. Names may be escaped like values, and hardly ever are.
+/// Whether an encoded name equals `wanted`. Names may be escaped like values, but rarely are.
 fn is_named(name: &str, wanted: &'static str) -> bool {
     name == wanted || (name.contains('%') && decode(name, wanted).is_ok_and(|name| name == wanted))
 }
 
 fn timestamp_us(value: &str) -> Result<i64, Rejection> {
     let value = decode(value, "timestamp")?;
-    // `i64::from_str` would take a plus sign too, which is no part of an integer here.
-    let ms = match value.starts_with('+') {
-        true => None,
-        false => value.parse().map_or_else(|error: std::num::ParseIntError| saturated(error.kind()), Some),
+    // `i64::from_str` would also accept a plus sign.
+    let ms = if value.starts_with('+') {
+        None
+    } else {
+        value.parse().map_or_else(|error: std::num::ParseIntError| saturated(error.kind()), Some)
     };
     check_timestamp_ms(
         ms.ok_or_else(|| Rejection::new("timestamp", "must be an integer of milliseconds since the epoch"))?,
     )
 }
 
-/// Digits that overflow are an integer all the same, and lie out of range.
+/// Saturates numbers that overflow, so that they are rejected as out of range instead of as no
+/// integers.
 fn saturated(kind: &IntErrorKind) -> Option<i64> {
     match kind {
         IntErrorKind::PosOverflow => Some(i64::MAX),
@@ -126,7 +130,7 @@ fn saturated(kind: &IntErrorKind) -> Option<i64> {
     }
 }
 
-/// Decodes a value; one without escapes is answered as it stands.
+/// Decodes a value; without escapes it is borrowed.
 fn decode<'q>(value: &'q str, parameter: &'static str) -> Result<Cow<'q, str>, Rejection> {
     if !value.bytes().any(|byte| matches!(byte, b'%' | b'+')) {
         return Ok(Cow::Borrowed(value));
@@ -162,7 +166,7 @@ mod tests {
         event(&query).map(|params| params.user.into_owned()).map_err(|rejection| rejection.to_string())
     }
 
-    /// The parameter at fault and the reason.
+    /// Returns the parameter at fault and the reason.
     fn refused(query: &str) -> (&'static str, String) {
         let Rejection { parameter, reason } = event(query).unwrap_err();
         (parameter, reason)

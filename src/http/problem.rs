@@ -1,4 +1,4 @@
-//! Answers that say what went wrong, as `application/problem+json` (RFC 9457).
+//! Error responses as `application/problem+json` (RFC 9457).
 
 use std::borrow::Cow;
 use std::num::NonZeroU64;
@@ -13,17 +13,17 @@ use super::request_id::{RequestId, X_REQUEST_ID};
 use crate::error::{Error, Limit};
 use crate::event::Rejection;
 
-/// A kind of problem: what every problem of the kind has in common.
+/// Type of problem: what all problems of a type have in common.
 #[derive(Debug, Serialize)]
 struct ProblemKind {
-    /// Identifies the kind; stable, for programs to compare.
+    /// Identifier of the type; stable, for programs to compare.
     #[serde(rename = "type")]
     urn: &'static str,
     title: &'static str,
     status: u16,
 }
 
-/// The kinds, named as their identifiers end.
+/// The problem types, named after the last component of their identifiers.
 mod kind {
     use super::ProblemKind;
 
@@ -35,29 +35,29 @@ mod kind {
     }
 
     kinds! {
-        INVALID_PARAMETER: 400 "invalid-parameter" "A parameter cannot be used";
-        INVALID_REQUEST: 400 "invalid-request" "The request is not valid";
+        INVALID_PARAMETER: 400 "invalid-parameter" "A parameter is invalid";
+        INVALID_REQUEST: 400 "invalid-request" "The request is invalid";
         INVALID_QUERY: 400 "invalid-query" "The statement cannot be run";
-        INVALID_ROW: 400 "invalid-row" "A row of the body cannot be stored";
+        INVALID_ROW: 400 "invalid-row" "A row of the body is invalid";
         NOT_FOUND: 404 "not-found" "There is nothing at this path";
         METHOD_NOT_ALLOWED: 405 "method-not-allowed" "The path does not take this method";
-        NOT_ACCEPTABLE: 406 "not-acceptable" "There is no answer in this format";
+        NOT_ACCEPTABLE: 406 "not-acceptable" "The format is not available";
         BODY_TOO_SLOW: 408 "body-too-slow" "The body did not arrive in time";
         BODY_TOO_LARGE: 413 "body-too-large" "The body is too large";
-        URI_TOO_LONG: 414 "uri-too-long" "The target is too long";
-        UNSUPPORTED_BODY: 415 "unsupported-body" "The body is in no format known here";
-        TOO_HEAVY: 422 "too-heavy" "The statement takes more than one may";
-        KEY_REUSED: 422 "idempotency-key-reused" "The idempotency key is already used";
-        CALLER_GONE: 499 "caller-gone" "The caller has gone";
+        URI_TOO_LONG: 414 "uri-too-long" "The request target is too long";
+        UNSUPPORTED_BODY: 415 "unsupported-body" "The format of the body is not supported";
+        TOO_HEAVY: 422 "too-heavy" "The statement exceeds a limit";
+        KEY_REUSED: 422 "idempotency-key-reused" "The idempotency key was used for another request";
+        CALLER_GONE: 499 "caller-gone" "The client closed the connection";
         INTERNAL: 500 "internal" "The server failed";
         STATEMENT_FAILED: 500 "statement-failed" "The query engine failed on the statement";
         DAMAGED_STORE: 500 "damaged-store" "A data file is missing or damaged";
-        BUSY: 503 "busy" "Too much at once";
-        UNAVAILABLE: 503 "unavailable" "Not in service";
+        BUSY: 503 "busy" "The server is busy";
+        UNAVAILABLE: 503 "unavailable" "The server is not available";
     }
 }
 
-/// One problem. Members beyond those of RFC 9457 are present only where they apply.
+/// One problem. Optional members are present only where they apply.
 #[derive(Debug, Serialize)]
 pub struct Problem {
     #[serde(flatten)]
@@ -66,16 +66,16 @@ pub struct Problem {
     /// The query parameter at fault.
     #[serde(skip_serializing_if = "Option::is_none")]
     parameter: Option<&'static str>,
-    /// The line or row of the body, or the line of the statement, at fault, counted from 1.
+    /// Line or row of the body, or line of the statement, at fault, counted from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<NonZeroU64>,
-    /// The character of the statement's line at fault, counted from 1.
+    /// Column of the statement at fault, counted from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     column: Option<NonZeroU64>,
-    /// What it is counted as: the end of the kind's identifier, or the bound that was reached.
+    /// Label in metrics: the end of the type's identifier, or the limit that was reached.
     #[serde(skip)]
     reason: &'static str,
-    /// A header of this answer, in lower case: what a program needs to do better next time.
+    /// Header of the response, in lower case: what a program needs to do better next time.
     #[serde(skip)]
     header: Option<(&'static str, &'static str)>,
 }
@@ -113,38 +113,38 @@ impl Problem {
         Problem::new(&kind::NOT_ACCEPTABLE, detail)
     }
 
-    /// `allowed` lists the methods as the `Allow` header does.
+    /// `allowed` is the value of the `Allow` header.
     pub fn method_not_allowed(allowed: &'static str) -> Problem {
-        let detail = format!("the methods allowed here are {allowed}");
+        let detail = format!("the allowed methods are {allowed}");
         Problem::new(&kind::METHOD_NOT_ALLOWED, detail).with_header("allow", allowed)
     }
 
     pub fn body_too_large(limit: usize) -> Problem {
-        let detail = format!("a body may have {limit} bytes, before and after decompression; send it in parts");
+        let detail = format!("a body may have at most {limit} bytes, before and after decompression; split it");
         Problem::new(&kind::BODY_TOO_LARGE, detail)
     }
 
     pub fn uri_too_long(limit: usize) -> Problem {
-        Problem::new(&kind::URI_TOO_LONG, format!("the path and query string may have {limit} bytes"))
+        Problem::new(&kind::URI_TOO_LONG, format!("the path with its query string may have at most {limit} bytes"))
     }
 
     pub fn body_too_slow() -> Problem {
-        // The rest of the body may still be under way: the connection is of no further use.
+        // The rest of the body may still arrive, so the connection cannot be reused.
         Problem::new(&kind::BODY_TOO_SLOW, "nothing was stored").with_header("connection", "close")
     }
 
-    /// `header` tells a program what the detail tells a person: `accept-post` or `accept-encoding`.
+    /// `header` gives a program what the detail gives a person: `accept-post` or `accept-encoding`.
     pub fn unsupported(detail: String, header: &'static str, accepted: &'static str) -> Problem {
         Problem::new(&kind::UNSUPPORTED_BODY, detail).with_header(header, accepted)
     }
 
-    /// For the log and the metrics, which must not take it for a fault of ours; nobody is there to read it. The status is
-    /// nginx's.
+    /// For the log and the metrics, which must not count it as a server error; no client reads it.
+    /// The status is nginx's.
     pub fn caller_gone() -> Problem {
-        Problem::new(&kind::CALLER_GONE, "the connection was closed before the answer was there")
+        Problem::new(&kind::CALLER_GONE, "the connection was closed before the response was ready")
     }
 
-    /// A bound is reached and nothing was stored; a second later it may be different.
+    /// A limit was reached and nothing was stored; the client should retry.
     fn busy(detail: String, bound: Limit) -> Problem {
         let problem = Problem::new(&kind::BUSY, detail).with_header("retry-after", "1");
         Problem { reason: bound.reason(), ..problem }
@@ -154,7 +154,7 @@ impl Problem {
         Problem { reason, ..Problem::new(&kind::UNAVAILABLE, detail).with_header("retry-after", "10") }
     }
 
-    /// The whole answer as bytes of HTTP/1.1, for a connection that is spoken to no further.
+    /// The complete response as HTTP/1.1, for a connection that is closed after it.
     pub fn http1(&self, id: &RequestId) -> Vec<u8> {
         let status = self.status();
         let header = self.header.map(|(name, value)| format!("{name}: {value}\r\n")).unwrap_or_default();
@@ -167,7 +167,8 @@ impl Problem {
         [head.into_bytes(), body].concat()
     }
 
-    /// A fault on this side. Its cause goes to the log and not to the caller, who can do nothing with our paths.
+    /// A server error. Its cause goes to the log and not to the client, who could do nothing with
+    /// it.
     pub fn internal(cause: &dyn std::fmt::Display) -> Problem {
         Problem::ours(&kind::INTERNAL, cause)
     }
@@ -185,7 +186,7 @@ impl Problem {
         StatusCode::from_u16(self.kind.status).expect("the kinds have statuses of HTTP")
     }
 
-    /// The body, with the id by which the log tells more.
+    /// The body, with the request's id for finding log lines.
     fn members(&self, id: &RequestId) -> Vec<u8> {
         #[derive(Serialize)]
         struct Members<'p> {
@@ -197,7 +198,7 @@ impl Problem {
         serde_json::to_vec(&members).expect("a problem has only text and numbers")
     }
 
-    /// The answer.
+    /// Converts the problem to a response.
     pub fn answer(self, id: RequestId) -> Response {
         let (request_id, status, reason, detail) = (id.as_str(), self.kind.status, self.reason, &*self.detail);
         tracing::debug!(request_id, status, reason, detail, "a request was answered with a problem");
@@ -257,7 +258,7 @@ mod tests {
     fn a_rejection_names_its_parameter() {
         let problem = Problem::from(Rejection::new("user", "is missing"));
         let expected = concat!(
-            r#"{"type":"urn:hourglass:problem:invalid-parameter","title":"A parameter cannot be used","#,
+            r#"{"type":"urn:hourglass:problem:invalid-parameter","title":"A parameter is invalid","#,
             r#""status":400,"detail":"user: is missing","parameter":"user"}"#
         );
         assert_eq!(json(&problem), expected);

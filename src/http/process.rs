@@ -1,5 +1,5 @@
-//! QueryStats of the process itself, by the names that Prometheus's own clients use, as Linux tells them. Where it tells none
-//! they are left out.
+//! Metrics of the process, under the names that Prometheus's client libraries use. Values come from
+//! Linux's `/proc`; those that are missing are left out.
 
 use std::fmt;
 use std::fs;
@@ -12,7 +12,7 @@ use rustix::process::{Resource, getrlimit};
 use crate::console;
 use crate::metrics::{family, gauge};
 
-/// The unit of times in `/proc`: what the kernel shows to programs is hundredths of a second (proc_pid_stat(5)).
+/// Unit of times in `/proc`: hundredths of a second (proc_pid_stat(5)).
 const TICKS_PER_SECOND: f64 = 100.0;
 
 #[derive(Debug)]
@@ -25,12 +25,17 @@ impl Collector for Process {
             let (name, help) = ("process_cpu_seconds", "Processor time, user and system");
             let mut cpu = family(encoder, name, help, MetricType::Counter)?;
             cpu.encode_counter::<NoLabelSet, _, u64>(&stat.cpu_seconds, None)?;
-            gauge(encoder, "process_start_time_seconds", "When it started, since the epoch", stat.start_seconds)?;
+            gauge(
+                encoder,
+                "process_start_time_seconds",
+                "Start time of the process, since the epoch",
+                stat.start_seconds,
+            )?;
             gauge(encoder, "process_threads", "Threads", stat.threads)?;
             gauge(encoder, "process_virtual_memory_bytes", "Address space", stat.virtual_bytes)?;
         }
         if let Some(bytes) = resident_bytes() {
-            gauge(encoder, "process_resident_memory_bytes", "Memory held", bytes)?;
+            gauge(encoder, "process_resident_memory_bytes", "Resident memory", bytes)?;
         }
         if let Ok(open) = fs::read_dir("/proc/self/fd") {
             gauge(encoder, "process_open_fds", "Open file descriptors", open.count() as u64)?;
@@ -38,7 +43,7 @@ impl Collector for Process {
         let mut lost = family(
             encoder,
             "hourglass_log_lines_lost",
-            "Lines of the log that could not be written, or that nobody read",
+            "Log lines lost because they could not be written or were not read",
             MetricType::Counter,
         )?;
         lost.encode_counter::<NoLabelSet, _, u64>(&console::lost(), None)?;
@@ -58,7 +63,7 @@ struct Stat {
 impl Stat {
     fn read() -> Option<Stat> {
         let text = fs::read_to_string("/proc/self/stat").ok()?;
-        // The second field, the name in parentheses, may hold spaces; the third comes after it.
+        // The second field, the name in parentheses, may contain spaces.
         let fields: Vec<&str> = text.rsplit_once(')')?.1.split_ascii_whitespace().collect();
         let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();
         Some(Stat {
@@ -70,7 +75,7 @@ impl Stat {
     }
 }
 
-/// When the machine started, since the epoch.
+/// When the machine booted, in seconds since the epoch.
 fn boot_seconds() -> Option<u64> {
     number("/proc/stat", "btime ")
 }

@@ -1,18 +1,18 @@
-//! The id of a request, by which a caller's problem is found in the log.
+//! Request ids, which connect a client's error to lines of the log.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Characters of an id that is taken as it was sent.
+/// Maximum length of an id taken from a request.
 const MAX_CHARS: usize = 64;
 
-/// Letters, digits, `.`, `_` and `-`: safe in a header, in JSON and in a line of a log.
+/// Letters, digits, `.`, `_` and `-`: safe in a header, in JSON and in a log line.
 #[derive(Clone, Debug)]
 pub struct RequestId(HeaderValue);
 
 impl RequestId {
-    /// The id that a proxy or the caller gave, where it is short and plain.
+    /// Returns the id that a proxy or the client sent, if it is short and plain.
     pub fn sent(headers: &HeaderMap) -> Option<RequestId> {
         let value = headers.get(X_REQUEST_ID)?;
         let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
@@ -20,7 +20,7 @@ impl RequestId {
         taken.then(|| RequestId(value.clone()))
     }
 
-    /// An id that no other request has.
+    /// Generates a unique id.
     pub fn new() -> RequestId {
         let text = uuid::Uuid::new_v4().simple().to_string();
         RequestId(HeaderValue::from_str(&text).expect("hexadecimal digits"))

@@ -1,18 +1,18 @@
-//! Answers that several routes give.
+//! Responses shared by several routes.
 
 use axum::body::Body;
 use axum::http::header::{ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_MAX_AGE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 
-/// An answer without a body.
+/// A response without a body.
 pub fn empty(status: StatusCode) -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
     response
 }
 
-/// What a browser asks before a page's script may send something unusual; the answer holds for a day.
+/// Response to a CORS preflight request, valid for a day.
 pub fn preflight(methods: &'static str) -> Response {
     let mut response = empty(StatusCode::NO_CONTENT);
     let headers = response.headers_mut();

@@ -1,4 +1,4 @@
-//! Routes: which handler answers a request.
+//! Routing: selects the handler of a request.
 
 use std::sync::Arc;
 
@@ -19,13 +19,13 @@ use super::app::App;
 use super::responses::{empty, preflight};
 use super::{analytics, events, sql};
 
-/// An answer that is there, or comes.
+/// A response that is ready, or a future of one.
 pub type Answer = Either<Ready<Response>, BoxFuture<'static, Response>>;
 
 impl App {
-    /// Answers one request: the hot paths in the call itself, the others in a future. Hyper moves a connection's future for
-    /// each request, so what it moves is kept to a response or a pointer. An answer to come holds the connection, and so tells
-    /// that it is to come.
+    /// Handles one request: hot paths within the call, others in a boxed future. Hyper moves the
+    /// future once per request, so its size is kept to a response or a pointer. A pending response
+    /// holds the connection, which marks it as busy.
     pub fn respond(self: &Arc<App>, request: Request<Body>, connection: &Arc<Connection>) -> Answer {
         let asked = self.metrics.begin(&request);
         if let Some(response) = analytics::get_now(self, &request) {
@@ -41,7 +41,7 @@ impl App {
             }));
         }
         let id = sent.unwrap_or_else(RequestId::new);
-        // A span of the highest level is there whatever the log leaves out.
+        // At the highest level, so that the span exists whatever the log's filter is.
         let span = tracing::error_span!("request", request_id = id.as_str());
         Answer::Right(Box::pin(async move {
             let outcome = app.route(request, &connection).instrument(span).await;
@@ -93,7 +93,7 @@ impl App {
     }
 }
 
-/// The answer of a health probe: `ok`, or 503 with what is wrong.
+/// Response to a health probe: `ok`, or 503 with the reason.
 fn probe(method: &Method, fault: Option<Error>) -> Result<Response, Problem> {
     const METHODS: &str = "GET, HEAD, OPTIONS";
     match *method {

@@ -1,6 +1,7 @@
-//! Connections: accepted, spoken to in HTTP/1.0, 1.1 or 2, and ended gracefully.
+//! Connections: accepting, serving HTTP/1.0, 1.1 and 2, and graceful shutdown.
 //!
-//! The loop is ours and not `axum::serve` because that has no header timeout and no bound on the buffers of a connection.
+//! The accept loop is our own because `axum::serve` has no header timeout and no limit on a
+//! connection's buffers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,27 +26,27 @@ use super::request_id::RequestId;
 use crate::error::{Error, Limit};
 use crate::storage::Recurring;
 
-/// How long the loop rests when accepting failed: out of descriptors, another try at once would spin.
+/// Pause after a failed accept: without one, the loop would spin while no descriptors are left.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
-/// Connections past the bound that are told so at once.
+/// Number of connections past the limit that are answered 503 at the same time.
 const REFUSALS: usize = 32;
 
-/// How long those who ask are still told that the engine has died, before the process ends.
+/// How long requests are still answered after an engine thread has died, before the process ends.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// How long a client may take to read the last answer of a connection, and to close it.
+/// How long a client may take to read the last response of a connection and to close it.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Room in a connection's buffer for header lines, beside the request's target.
+/// Buffer space for header lines, in addition to the request's target.
 const HEADER_BYTES: usize = 32 << 10;
 
-/// Serves connections until the process is told to stop; then accepts no more, lets requests in flight finish for up to
-/// `shutdown_timeout` or until it is told again, and returns. Does the same a little after a thread of the engine has died. Does
-/// not close the engine.
+/// Serves connections until the process is told to stop; then accepts no more, lets requests in
+/// flight finish for up to `shutdown_timeout` or until it is told again, and returns. It also
+/// returns shortly after a thread of the engine has died. Does not close the engine.
 pub async fn serve(listener: TcpListener, app: Arc<App>, mut stop: Stop) {
     let connections = GracefulShutdown::new();
-    // Semaphores that nobody waits on: without a permit the connection is refused, or closed.
+    // Nobody waits for these permits: without one the connection is refused, or closed.
     let slots = Arc::new(Semaphore::new(app.options.max_connections.min(Semaphore::MAX_PERMITS)));
     let refusals = Arc::new(Semaphore::new(REFUSALS));
     let builder = builder(&app.options);
@@ -68,19 +69,19 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, mut stop: Stop) {
     tracing::info!(connections = connections.count(), "stopping: requests in flight may finish");
     tokio::select! {
         () = connections.shutdown() => {}
-        () = tokio::time::sleep(app.options.shutdown_timeout) => tracing::warn!("requests in flight did not finish in time"),
-        () = stop.recv() => tracing::warn!("told to stop again: requests in flight are cut off"),
+        () = tokio::time::sleep(app.options.shutdown_timeout) => tracing::warn!("requests in flight did not finish within shutdown_timeout"),
+        () = stop.recv() => tracing::warn!("second signal to stop: requests in flight are aborted"),
     }
 }
 
-/// Waits for a thread of the engine to die, and then for what others still ask.
+/// Waits until an engine thread has died, and then until pending requests have been answered.
 async fn death(app: &App) {
     let why = app.engine.wait_for_death().await;
-    tracing::error!(%why, "the engine has died, and the process ends");
+    tracing::error!(%why, "an engine thread has died; the process ends");
     tokio::time::sleep(LAST_WORDS).await;
 }
 
-/// The signals that tell the process to stop: SIGTERM and SIGINT.
+/// Signals that stop the process: SIGTERM and SIGINT.
 #[derive(Debug)]
 pub struct Stop {
     terminate: Signal,
@@ -88,8 +89,8 @@ pub struct Stop {
 }
 
 impl Stop {
-    /// Installs the handlers, to be called before anybody is told that the server is ready: a signal that comes without them ends
-    /// the process at once.
+    /// Installs the handlers. Call this before announcing that the server is ready: without a
+    /// handler a signal ends the process at once.
     ///
     /// # Errors
     /// When the system refuses a handler.
@@ -109,18 +110,20 @@ fn builder(options: &HttpOptions) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
-        // Hyper's own timeout sets and drops a timer for every request; the connection's watch counts them.
+        // Hyper's header timeout sets and drops a timer for every request; `Connection::idle`
+        // replaces it.
         .header_read_timeout(None)
         .max_buf_size(options.max_uri_bytes.saturating_add(HEADER_BYTES))
-        // A client that shuts down its sending side after the request still waits for the answer.
+        // A client that shuts down its sending side after the request still waits for the response.
         .half_close(true);
-    // IMPORTANT: `pipeline_flush` stays off. With it hyper keeps an answer back while bytes are unread, and the bytes of a
-    // request that it cannot parse stay unread: its 400, 414 or 431 would never be sent.
+    // IMPORTANT: `pipeline_flush` stays off. With it, hyper holds back a response while bytes are
+    // unread, and the bytes of a request that it cannot parse stay unread: its 400, 414 or 431
+    // would never be sent.
     builder.http2().timer(TokioTimer::new()).max_header_list_size(HEADER_BYTES as u32);
     builder
 }
 
-/// Speaks to one connection in a task of its own, which holds the slot until it is closed.
+/// Serves one connection in its own task, which holds the slot until the connection is closed.
 fn connect(
     stream: TcpStream,
     slot: OwnedSemaphorePermit,
@@ -128,9 +131,10 @@ fn connect(
     connections: &GracefulShutdown,
     app: &Arc<App>,
 ) {
-    // Answers are small and complete: Nagle's algorithm would hold the second of two until the first is confirmed.
+    // Responses are small and complete; Nagle's algorithm would delay the second of two until the
+    // first is acknowledged.
     if let Err(cause) = stream.set_nodelay(true) {
-        tracing::debug!(%cause, "a connection ended before it began");
+        tracing::debug!(%cause, "a connection was closed before it was served");
         return;
     }
     let (app, connection) = (Arc::clone(app), Connection::new(stream));
@@ -151,14 +155,15 @@ fn connect(
                 }
                 let _ = tokio::time::timeout(LINGER, lingering.linger()).await;
             }
-            // Its stream, its service and this task own it, too.
-            () = watched.idle(timeout, 3) => tracing::debug!("a connection without a whole request in time is closed"),
+            // Also owned by the stream, the service and this task.
+            () = watched.idle(timeout, 3) => tracing::debug!("closing a connection that sent no complete request in time"),
         }
     });
 }
 
-/// Answers 503 to whatever a connection past the bound asks, and closes it. In the backlog it would wait without being told, and
-/// those who can go elsewhere would not. Where many are being told, it is closed without a word.
+/// Answers 503 on a connection past the limit, and closes it. Left in the backlog, the client would
+/// wait without knowing why, instead of trying elsewhere. When many are being refused already, the
+/// connection is closed without a response.
 fn refuse(stream: TcpStream, refusals: &Arc<Semaphore>, app: &App) {
     let problem = Problem::from(Error::Busy(Limit::Connections));
     app.metrics.rejected(problem.reason());
@@ -174,12 +179,12 @@ fn refuse(stream: TcpStream, refusals: &Arc<Semaphore>, app: &App) {
     tokio::spawn(tokio::time::timeout(LINGER, refused));
 }
 
-/// A connection that ended while it waited is no concern; everything else is reported and given time to pass.
+/// Logs a failed accept and pauses, unless the connection merely ended while it was queued.
 async fn accept_failed(error: std::io::Error, trouble: &Recurring, app: &App) {
     use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     if !matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
         if trouble.is_due(app.engine.clock().now_us()) {
-            tracing::error!(cause = %error, "connections cannot be accepted, and this is said once a minute");
+            tracing::error!(cause = %error, "connections cannot be accepted (logged at most once a minute)");
         }
         tokio::time::sleep(ACCEPT_BACKOFF).await;
     }

@@ -1,8 +1,9 @@
-//! `/sql` and `/queries`: statements in, rows out.
+//! `/sql` and `/queries`: run statements and return their rows.
 //!
-//! Rows stream in the format that the parameter `format` of the URL names, or the member of a JSON body, or else `Accept`. What the statement cost, its receipt, is in the headers when the answer
-//! is short; a long one has it in trailers (RFC 9110, section 6.5), for it is not known before the last row. A statement whose
-//! caller closes the connection, or its sending side, is stopped.
+//! Rows stream in the format given by the URL's parameter `format`, by the member of a JSON body,
+//! or by `Accept`. The statement's cost is in headers if the result is short; otherwise it is in
+//! trailers (RFC 9110, section 6.5), because it is not known before the last row. A statement is
+//! stopped when its client closes the connection, or its sending side.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -34,14 +35,15 @@ const SQL_METHODS: &str = "GET, POST, OPTIONS";
 const QUERIES_METHODS: &str = "GET, OPTIONS";
 const BODIES: &str = "application/sql, text/plain, application/json";
 
-/// Bytes of a statement, with its parameters: a list of tens of thousands of values. A token takes a hundred times the memory of
-/// a byte, and all of them exist at once. (ClickHouse has the same bound, `max_query_size`.)
+/// Maximum size of a statement with its parameters, in bytes: enough for a list of tens of
+/// thousands of values. A token takes a hundred times the memory of a byte, and all of them exist
+/// at once. (ClickHouse has the same limit, `max_query_size`.)
 const STATEMENT_BYTES: usize = 256 << 10;
 
-/// Bytes of an answer that are held back for its receipt to be in the headers.
+/// Bytes of a result that are buffered, so that the cost can be sent in headers.
 const HELD_BYTES: usize = 256 << 10;
 
-/// Bytes of a part of a longer answer.
+/// Size of the parts of a longer result.
 const PART_BYTES: usize = 64 << 10;
 
 /// A statement as JSON.
@@ -51,10 +53,10 @@ struct Question {
     query: String,
     #[serde(default)]
     params: serde_json::Value,
-    /// Options for this statement, as `SET` would set them.
+    /// Session options for this statement, as `SET` would set them.
     #[serde(default)]
     settings: BTreeMap<String, String>,
-    /// The answer's, where the URL names none.
+    /// Format of the result, unless the URL names one.
     format: Option<String>,
 }
 
@@ -72,7 +74,7 @@ pub async fn respond(app: &App, request: Request<Body>, connection: &Arc<Connect
             let mut pairs = params::pairs(url_query)?;
             pairs.remove(params::FORMAT);
             let query =
-                pairs.remove("q").ok_or_else(|| Problem::invalid("q: is missing; it is the statement to run"))?;
+                pairs.remove("q").ok_or_else(|| Problem::invalid("q: is missing; it must be the statement to run"))?;
             let named = pairs.into_iter().map(|(name, value)| (name, value.into()));
             let params = serde_json::Value::Object(named.collect());
             Question { params, ..Question::from(query) }
@@ -93,7 +95,7 @@ pub async fn respond(app: &App, request: Request<Body>, connection: &Arc<Connect
     run(app, session, &question.query, params, format, connection).await
 }
 
-/// Runs a statement for as long as its caller is there.
+/// Runs a statement until it ends or its client is gone.
 async fn run(
     app: &App,
     mut session: Session,
@@ -114,26 +116,26 @@ async fn run(
 }
 
 fn question(headers: &HeaderMap, body: Bytes) -> Result<Question, Problem> {
-    // What an editor on Windows writes at the beginning of a file.
+    // Editors on Windows write a byte order mark.
     let body = body.strip_prefix(b"\xef\xbb\xbf").map_or(body.clone(), |text| body.slice_ref(text));
     let named = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("application/sql");
     match named.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
-        // An array would be taken for the members in their order.
+        // Serde would read an array as the members in their order.
         "application/json" if body.trim_ascii_start().first() != Some(&b'{') => {
             Err(Problem::invalid("the body is not an object: {\"query\": \"SELECT …\", \"params\": …}"))
         }
         "application/json" => serde_json::from_slice(&body)
             .map_err(|error| Problem::invalid(format!("the body is not {{\"query\", \"params\"}}: {error}"))),
-        // What curl sends by itself holds a statement as well.
+        // The default content type of curl is accepted, too.
         "application/sql" | "text/plain" | "application/x-www-form-urlencoded" => {
             let query = String::from_utf8(body.into()).map_err(|_| Problem::invalid("the body is not UTF-8"))?;
             Ok(Question::from(query))
         }
-        _ => Err(Problem::unsupported(format!("the content types taken here are {BODIES}"), "accept-post", BODIES)),
+        _ => Err(Problem::unsupported(format!("the supported content types are {BODIES}"), "accept-post", BODIES)),
     }
 }
 
-/// `/queries` lists the library; `/queries/NAME?param=…` runs a statement of it.
+/// `/queries` lists the saved queries; `/queries/NAME?param=…` runs one.
 pub async fn respond_queries(
     app: &App,
     name: Option<&str>,
@@ -159,42 +161,43 @@ pub async fn respond_queries(
     run(app, app.query.new_session(), &named.sql, named.params(&given)?, format, connection).await
 }
 
-/// The format of an answer: what the URL says before what the body says, and both before `Accept`, which many clients set
-/// without their user.
+/// Selects the format: the URL takes precedence over the body, and both over `Accept`, which many
+/// clients set without the user's knowledge.
 fn format(headers: &HeaderMap, url_query: &str, in_body: Option<&str>) -> Result<RowFormat, Problem> {
     let in_url = params::format(url_query)?;
     let Some(name) = in_url.as_deref().or(in_body) else { return accepted(headers) };
     RowFormat::of_name(name).ok_or_else(|| {
         let known = RowFormat::ALL.map(RowFormat::name).join(", ");
-        Problem::from(Rejection::new(params::FORMAT, format!("{name:?} is none; the formats are {known}")))
+        Problem::from(Rejection::new(params::FORMAT, format!("{name:?} is not a format; the formats are {known}")))
     })
 }
 
-/// The format that `Accept` wants most, the first of ours among equals; JSON for who wants none in particular.
+/// Selects the format that `Accept` prefers, the first of ours among equals; JSON if nothing is
+/// preferred.
 fn accepted(headers: &HeaderMap) -> Result<RowFormat, Problem> {
     if !accept::is_given(headers) {
         return Ok(RowFormat::Json);
     }
     let wish = |format: RowFormat| accept::wish(headers, format.media_types());
-    // Of several that are the greatest, `max_by` takes the last.
+    // Of several maxima, `max_by` returns the last.
     let wished = RowFormat::ALL.into_iter().rev().filter_map(|format| Some((wish(format)?, format)));
     let most = wished.max_by(|(one, _), (other, _)| one.partial_cmp(other).unwrap_or(Ordering::Equal));
     most.map(|(_, format)| format).ok_or_else(|| {
         let known = RowFormat::ALL.map(RowFormat::media_type).join(", ");
-        Problem::not_acceptable(format!("the formats answered here are {known}"))
+        Problem::not_acceptable(format!("the available formats are {known}"))
     })
 }
 
-/// An answer being written.
+/// A result being written.
 struct Writing {
     answer: ResultStream,
     buffer: SharedBuffer,
-    /// Nothing once the last row is written.
+    /// `None` once the last row has been written.
     writer: Option<RowWriter<SharedBuffer>>,
 }
 
 impl Writing {
-    /// Writes rows until the buffer holds `bytes` or the answer ends.
+    /// Writes rows until the buffer holds `bytes` or the result ends.
     async fn fill(&mut self, bytes: usize) -> Result<(), Error> {
         while let Some(writer) = &mut self.writer
             && self.buffer.len() < bytes
@@ -207,13 +210,14 @@ impl Writing {
         Ok(())
     }
 
-    /// The next part, or the receipt at the end.
+    /// Returns the next part, or the trailers at the end.
     async fn next(&mut self) -> Result<Frame<Bytes>, Error> {
         self.fill(PART_BYTES).await?;
         let part = self.buffer.take();
-        match part.is_empty() && self.writer.is_none() {
-            true => Ok(Frame::trailers(receipt(&self.answer.recorder.stats()).collect())),
-            false => Ok(Frame::data(part.into())),
+        if part.is_empty() && self.writer.is_none() {
+            Ok(Frame::trailers(receipt(&self.answer.recorder.stats()).collect()))
+        } else {
+            Ok(Frame::data(part.into()))
         }
     }
 }
@@ -229,11 +233,11 @@ async fn rows(
     let mut writing = Writing { answer, buffer, writer: Some(writer) };
     writing.fill(HELD_BYTES).await?;
     let first = writing.buffer.take();
-    let figures = writing.answer.recorder.stats();
+    let stats = writing.answer.recorder.stats();
     let mut response = match writing.writer {
         None => {
             let mut response = Response::new(Body::from(first));
-            response.headers_mut().extend(receipt(&figures));
+            response.headers_mut().extend(receipt(&stats));
             response
         }
         Some(_) => {
@@ -250,10 +254,12 @@ async fn rows(
     Ok(response)
 }
 
-/// The rest of a long answer, and its receipt. An error on the way cuts the answer off: the client sees that it is not whole.
+/// Streams the rest of a long result, and its cost. An error truncates the result, which the client
+/// can detect.
 ///
-/// A task of its own writes it, and gives up on a client that takes no part for `timeout`: what such a client leaves unread is
-/// not asked for either, and a body that nobody polls cannot watch the time. With the task the answer lets go of the connection.
+/// A separate task writes it, and gives up on a client that reads nothing for `timeout`: the body
+/// of a client that does not read is never polled, and so could not watch the time itself. The task
+/// also holds the connection until it ends.
 fn parts(
     mut writing: Writing,
     first: Vec<u8>,
@@ -267,7 +273,7 @@ fn parts(
         let mut next = Ok(Frame::data(first.into()));
         loop {
             if let Err(error) = &next {
-                tracing::debug!(%error, "an answer was cut off");
+                tracing::debug!(%error, "a result was truncated");
             }
             let is_last = !is_part(&next);
             let sent = tokio::time::timeout(timeout, sender.send(next)).await;
@@ -284,27 +290,28 @@ fn parts(
     tokio::spawn(write.in_current_span());
     stream::unfold(Some(receiver), move |receiver| async move {
         let mut receiver = receiver?;
-        // A channel that closes before the receipt came is an answer given up.
+        // If the channel closes before the trailers, the result was given up.
         let next = receiver.recv().await.unwrap_or(Err(Error::Closed));
         let goes_on = is_part(&next).then_some(receiver);
         Some((next, goes_on))
     })
 }
 
-/// The names of a receipt's headers, or trailers.
+/// Names of the headers, or trailers, that report a statement's cost.
 const RECEIPT: [&str; 5] =
     ["hourglass-partitions", "hourglass-files", "hourglass-bytes-read", "hourglass-rollup", "server-timing"];
 
-/// Dictionaries are written as structured fields (RFC 9651), times as Server-Timing (W3C), in milliseconds.
-fn receipt(figures: &QueryStats) -> impl Iterator<Item = (HeaderName, HeaderValue)> + use<> {
-    let pruned = figures.partitions.saturating_sub(figures.partitions_read);
-    let files_pruned = figures.files.saturating_sub(figures.files_chosen);
+/// Formats the cost: dictionaries as structured fields (RFC 9651), times as Server-Timing (W3C), in
+/// milliseconds.
+fn receipt(stats: &QueryStats) -> impl Iterator<Item = (HeaderName, HeaderValue)> + use<> {
+    let pruned = stats.partitions.saturating_sub(stats.partitions_read);
+    let files_pruned = stats.files.saturating_sub(stats.files_chosen);
     let values = [
-        format!("considered={}, pruned={pruned}, read={}", figures.partitions, figures.partitions_read),
-        format!("considered={}, pruned={files_pruned}, read={}", figures.files, figures.files_read),
-        figures.bytes_read.to_string(),
-        if figures.rollup { "?1" } else { "?0" }.to_string(),
-        format!("plan;dur={:.3}, run;dur={:.3}", figures.planning_ms, figures.running_ms),
+        format!("considered={}, pruned={pruned}, read={}", stats.partitions, stats.partitions_read),
+        format!("considered={}, pruned={files_pruned}, read={}", stats.files, stats.files_read),
+        stats.bytes_read.to_string(),
+        if stats.rollup { "?1" } else { "?0" }.to_string(),
+        format!("plan;dur={:.3}, run;dur={:.3}", stats.planning_ms, stats.running_ms),
     ];
     let header = |(name, value): (&'static str, String)| {
         (HeaderName::from_static(name), HeaderValue::from_str(&value).expect("digits and names"))

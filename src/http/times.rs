@@ -1,4 +1,5 @@
-//! The times of events that come in: how far from the clock they may lie, and which look as if they counted seconds.
+//! Checks of event timestamps: distance from the clock, and detection of seconds sent as
+//! milliseconds.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,13 +10,14 @@ use prometheus_client::metrics::counter::Counter;
 use crate::event::TimestampBounds;
 use crate::hour::Clock;
 
-/// Seconds that were sent for milliseconds lie before this instant, in microseconds, and so does hardly anything else: April
-/// 1970, or the year 2286 in seconds. Events after it cost no look at the clock.
+/// Upper limit of suspicious timestamps, in microseconds. Seconds sent as milliseconds are before
+/// it (it is April 1970, or as seconds the year 2286), and hardly anything else is. Events after it
+/// need no clock read.
 const LAST_SUSPECT_US: i64 = 10_000_000_000_000;
 
 const YEAR_US: i64 = 366 * 86_400 * 1_000_000;
 
-/// What the HTTP door holds against the timestamps of events.
+/// Checks of the timestamps of events sent over HTTP.
 #[derive(Debug)]
 pub struct EventTimes {
     max_age: Option<Duration>,
@@ -35,7 +37,7 @@ impl EventTimes {
         EventTimes { max_age, max_ahead, clock, suspicious, warned: AtomicBool::new(false) }
     }
 
-    /// The instants that are taken now.
+    /// The range of timestamps accepted now.
     pub fn bounds(&self) -> TimestampBounds {
         match (self.max_age, self.max_ahead) {
             (None, None) => TimestampBounds::default(),
@@ -43,8 +45,8 @@ impl EventTimes {
         }
     }
 
-    /// Counts the timestamps that, read as seconds, lie within a year of the clock, and warns of the first. They are stored as
-    /// the milliseconds that the contract says they are.
+    /// Counts timestamps that, read as seconds, are within a year of the clock, and warns about the
+    /// first. They are stored as milliseconds nevertheless, as the API specifies.
     pub fn observe(&self, timestamps_us: &[i64]) {
         let suspects = || timestamps_us.iter().filter(|us| **us < LAST_SUSPECT_US);
         if suspects().next().is_none() {
@@ -55,8 +57,8 @@ impl EventTimes {
         self.suspicious.inc_by(suspicious as u64);
         if suspicious > 0 && !self.warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
-                "an event's timestamp lies in January 1970 and would be of these days if it counted seconds; timestamps are \
-                 milliseconds, and the event is stored as such. Said once; hourglass_suspicious_timestamps_total counts them"
+                "the timestamp of an event is in January 1970, but current if read as seconds; timestamps are \
+                 milliseconds, and the event was stored as such. Logged once; see hourglass_suspicious_timestamps_total"
             );
         }
     }

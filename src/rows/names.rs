@@ -1,11 +1,12 @@
-//! Names of an answer's columns, made unique: an object has each key once, and engines refuse a table of two like columns.
+//! Unique column names of a result: JSON objects cannot repeat a key, and engines refuse tables
+//! with duplicate columns.
 //!
-//! Of two columns of one name the second gets a number, as DuckDB gives it: `n`, `n` are written as `n`, `n_1`. A name that is
-//! there only once stays what it is.
+//! A repeated name gets a number, as in DuckDB: `n`, `n` become `n`, `n_1`. Other names stay as
+//! they are.
 
 use std::collections::{HashMap, HashSet};
 
-/// The names, unique as they are, or even when letters are compared without their case.
+/// Makes names unique, by exact comparison or ignoring case.
 pub fn unique<'a>(names: impl IntoIterator<Item = &'a String>, ignore_case: bool) -> Vec<String> {
     let folded = |name: &str| if ignore_case { name.to_lowercase() } else { name.to_string() };
     let names: Vec<&String> = names.into_iter().collect();

@@ -1,6 +1,7 @@
-//! Columns as a format can write them: each type of Arrow's as the nearest that the format has, with the same values.
+//! Conversion of columns to types that a format supports, with the same values.
 //!
-//! [`written`] is the type, or why there is none; [`convert`] makes the column. What the formats share with their readers:
+//! [`written`] returns the target type, or the type that is not supported; [`convert`] converts the
+//! column:
 //!
 //! | type | JSON, CSV | Parquet | Arrow |
 //! | --- | --- | --- | --- |
@@ -28,18 +29,19 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use super::names::unique;
 
-/// What a format can hold.
+/// What a format can represent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
-    /// Values of JSON.
+    /// JSON values.
     Json,
-    /// One text a value.
+    /// One text per value.
     Text,
     Parquet,
     Arrow,
 }
 
-/// The type as which a column of `of` is written; or the type in it that cannot be.
+/// Returns the type in which a column of type `of` is written, or the nested type that is not
+/// supported.
 pub fn written(shape: Shape, of: &DataType) -> Result<DataType, DataType> {
     use DataType::*;
     let field = |field: &FieldRef| written(shape, field.data_type()).map(|to| retyped(field, to));
@@ -63,7 +65,7 @@ pub fn written(shape: Shape, of: &DataType) -> Result<DataType, DataType> {
         Date64 if shape == Shape::Parquet => Timestamp(TimeUnit::Millisecond, None),
         Time32(TimeUnit::Second) if shape == Shape::Parquet => Time32(TimeUnit::Millisecond),
         Interval(_) if shape == Shape::Parquet => return Err(of.clone()),
-        // A list for a reader is a list, however its elements lie in memory.
+        // List views are written as ordinary lists.
         ListView(of) if shape == Shape::Parquet => List(field(of)?),
         LargeListView(of) if shape == Shape::Parquet => LargeList(field(of)?),
         Union(..) => return Err(of.clone()),
@@ -75,9 +77,12 @@ pub fn written(shape: Shape, of: &DataType) -> Result<DataType, DataType> {
         FixedSizeList(of, size) => FixedSizeList(field(of)?, *size),
         Struct(of) => {
             let names = unique(of.iter().map(|field| field.name()), shape == Shape::Parquet);
-            let named = |(of, name): (&FieldRef, String)| match *of.name() == name {
-                true => field(of),
-                false => field(of).map(|field| Arc::new(Field::clone(&field).with_name(name))),
+            let named = |(of, name): (&FieldRef, String)| {
+                if *of.name() == name {
+                    field(of)
+                } else {
+                    field(of).map(|field| Arc::new(Field::clone(&field).with_name(name)))
+                }
             };
             Struct(of.iter().zip(names).map(named).collect::<Result<Fields, _>>()?)
         }
@@ -87,7 +92,7 @@ pub fn written(shape: Shape, of: &DataType) -> Result<DataType, DataType> {
     })
 }
 
-/// Entries of a map; the keys of an object are texts.
+/// Entries of a map; JSON object keys must be texts.
 fn map_entries(shape: Shape, entries: &FieldRef) -> Result<FieldRef, DataType> {
     let DataType::Struct(fields) = entries.data_type() else { return Err(entries.data_type().clone()) };
     let [key, value] = &fields[..] else { return Err(entries.data_type().clone()) };
@@ -102,16 +107,14 @@ fn map_entries(shape: Shape, entries: &FieldRef) -> Result<FieldRef, DataType> {
 }
 
 fn retyped(field: &FieldRef, to: DataType) -> FieldRef {
-    match *field.data_type() == to {
-        true => field.clone(),
-        false => Arc::new(Field::clone(field).with_data_type(to)),
-    }
+    if *field.data_type() == to { field.clone() } else { Arc::new(Field::clone(field).with_data_type(to)) }
 }
 
-/// The column as `to`, which [`written`] answered for its type.
+/// Converts the column to `to`, as returned by [`written`].
 ///
 /// # Errors
-/// When a value is none of `to`: an instant past the years that a text can name, a decimal with too many digits.
+/// When a value cannot be represented: an instant beyond the years that a text can name, a decimal
+/// with too many digits.
 pub fn convert(column: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
     use DataType::*;
     if column.data_type() == to {
@@ -165,29 +168,28 @@ fn list_view<O: OffsetSizeTrait>(column: &ArrayRef, of: &FieldRef) -> Result<Arr
     Ok(Arc::new(GenericListViewArray::try_new(of.clone(), offsets, sizes, values, list.nulls().cloned())?))
 }
 
-/// A cast that fails rather than make a null of a value.
+/// Casts, and fails instead of turning an unrepresentable value into null.
 fn exactly(column: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
     cast_with_options(column, to, &CastOptions { safe: false, format_options: FormatOptions::default() })
 }
 
-/// Each value as Arrow shows it.
+/// Formats each value as Arrow displays it.
 fn texts(column: &ArrayRef) -> Result<StringArray, ArrowError> {
     let options = FormatOptions::default().with_display_error(false);
     let (formatter, nulls) = (ArrayFormatter::try_new(column, &options)?, column.logical_nulls());
     let mut texts = StringBuilder::with_capacity(column.len(), 0);
     for i in 0..column.len() {
-        match nulls.as_ref().is_some_and(|nulls| nulls.is_null(i)) {
-            true => texts.append_null(),
-            false => {
-                formatter.value(i).write(&mut texts).map_err(|error| ArrowError::CastError(error.to_string()))?;
-                texts.append_value("");
-            }
+        if nulls.as_ref().is_some_and(|nulls| nulls.is_null(i)) {
+            texts.append_null()
+        } else {
+            formatter.value(i).write(&mut texts).map_err(|error| ArrowError::CastError(error.to_string()))?;
+            texts.append_value("");
         }
     }
     Ok(texts.finish())
 }
 
-/// Each value as a text of JSON.
+/// Formats each value as JSON text.
 fn json_texts(column: &ArrayRef) -> Result<StringArray, ArrowError> {
     let no_json = |of: DataType| ArrowError::JsonError(format!("{of} has no form in JSON"));
     let column = convert(column, &written(Shape::Json, column.data_type()).map_err(no_json)?)?;
@@ -225,7 +227,7 @@ mod tests {
         Some(text.to_string())
     }
 
-    /// The types that no statement makes here, and so no test through a door reaches.
+    /// Covers types that no SQL statement here produces, so no end-to-end test reaches them.
     #[test]
     fn what_no_statement_makes_is_written_too() {
         let bytes = FixedSizeBinaryArray::try_from_iter([b"ab", b"cd"].iter()).unwrap();
@@ -251,7 +253,7 @@ mod tests {
         let pairs = FixedSizeListArray::from_iter_primitive::<Int32Type, _, _>([Some([Some(1), None]), None], 2);
         assert_eq!(json(Arc::new(pairs)), [some("[1,null]"), None]);
 
-        // Of a view, elements may lie anywhere, in any order.
+        // In a list view, elements may be in any order.
         let item = Arc::new(Field::new("item", DataType::Int32, true));
         let values = Arc::new(Int32Array::from(vec![1, 2, 3]));
         let views = ListViewArray::try_new(item, vec![1, 0].into(), vec![2, 1].into(), values, None).unwrap();

@@ -1,9 +1,11 @@
-//! Values apart by commas or tabs, with a header (RFC 4180): a field in quotes holds line ends, separators and doubled quotes.
+//! CSV and TSV writer (RFC 4180), with a header: quoted fields may contain line ends, separators
+//! and doubled quotes.
 //!
-//! A NULL is an empty field, and an empty text is `""`, which PostgreSQL tells apart too; only where a line has no other
-//! field both are `""`, for readers skip empty lines. A field that begins or ends with a space is quoted, as some readers
-//! would trim it. Tabs are quoted in the same way, which DuckDB, pandas, Polars and spreadsheets read; ClickHouse reads it
-//! as CSV with `format_csv_delimiter`, not as its TabSeparated, which knows escapes and no quotes.
+//! NULL is an empty field and an empty text is `""`, as in PostgreSQL; in a line of a single field
+//! both are `""`, because readers skip empty lines. A field that begins or ends with a space is
+//! quoted, because some readers would trim it. TSV is quoted in the same way, which DuckDB, pandas,
+//! Polars and spreadsheets read; ClickHouse reads it as CSV with `format_csv_delimiter`, not as its
+//! TabSeparated, which has escapes and no quotes.
 
 use std::fmt;
 use std::io::Write;
@@ -12,7 +14,7 @@ use arrow::array::{Array, RecordBatch};
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
-/// Bytes of lines that are handed on at once.
+/// Bytes buffered before they are passed on.
 const CHUNK_BYTES: usize = 64 << 10;
 
 pub struct SeparatedWriter<W> {
@@ -42,7 +44,7 @@ impl<W: Write> SeparatedWriter<W> {
         Ok(SeparatedWriter { output, delimiter, lines })
     }
 
-    /// Writes a line for each row. Columns are of types that are one text a value.
+    /// Writes one line per row. Columns must have been converted to one text per value.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
         let options = FormatOptions::default().with_display_error(false);
         let columns: Vec<_> = batch
@@ -56,14 +58,12 @@ impl<W: Write> SeparatedWriter<W> {
                 if i > 0 {
                     self.lines.push(self.delimiter);
                 }
-                match nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
-                    true if alone => self.lines.extend(b"\"\""),
-                    true => {}
-                    false => {
-                        field.0.clear();
-                        formatter.value(row).write(&mut field)?;
-                        put(&mut self.lines, self.delimiter, &field.0, true);
-                    }
+                if !nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
+                    field.0.clear();
+                    formatter.value(row).write(&mut field)?;
+                    put(&mut self.lines, self.delimiter, &field.0, true);
+                } else if alone {
+                    self.lines.extend(b"\"\"");
                 }
             }
             self.lines.push(b'\n');
@@ -85,7 +85,7 @@ impl<W: Write> SeparatedWriter<W> {
     }
 }
 
-/// The bytes of one field.
+/// Bytes of one field.
 #[derive(Default)]
 struct Field(Vec<u8>);
 
@@ -96,7 +96,7 @@ impl fmt::Write for Field {
     }
 }
 
-/// Appends a field, in quotes where it would be read as something else without them.
+/// Appends a field, quoted if it would otherwise be misread.
 fn put(line: &mut Vec<u8>, delimiter: u8, field: &[u8], quote_empty: bool) {
     let is_special = |&byte: &u8| byte == delimiter || matches!(byte, b'"' | b'\r' | b'\n');
     let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));

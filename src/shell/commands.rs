@@ -1,6 +1,6 @@
-//! The lines that begin with a backslash or a dot: what they are called, and what they ask for.
+//! Shell commands: lines that begin with a backslash or a dot, their names and arguments.
 //!
-//! [`COMMANDS`] is the one list: the parser, the help and the completion read it.
+//! [`COMMANDS`] is the only list of them; the parser, the help and completion use it.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,13 +13,13 @@ use crate::error::{Error, Result};
 use crate::rows::RowFormat;
 use crate::text::nearest;
 
-/// What a line asks for.
+/// A parsed command.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
-    /// The tables whose names hold the text.
+    /// List the tables whose names contain the text.
     Tables(String),
     Describe(String),
-    /// The functions whose names hold the text.
+    /// List the functions whose names contain the text.
     Functions(String),
     SavedQueries,
     Run {
@@ -31,11 +31,11 @@ pub enum Command {
         file: PathBuf,
         format: RowFormat,
     },
-    /// Nothing flips the switch.
+    /// `None` toggles.
     Timing(Option<bool>),
     Expanded(Option<Expanded>),
     DisplayFormat(DisplayFormat),
-    /// No file is the terminal again.
+    /// `None` is the terminal.
     Output(Option<PathBuf>),
     Include(PathBuf),
     Edit,
@@ -47,10 +47,10 @@ pub enum Command {
     Quit,
 }
 
-/// A command as the help tells it.
+/// A command's entry in the help.
 #[derive(Debug)]
 pub struct Entry {
-    /// The first is the one of psql.
+    /// The first is psql's name.
     pub names: &'static [&'static str],
     pub args: &'static str,
     pub help: &'static str,
@@ -76,24 +76,24 @@ pub static COMMANDS: &[Entry] = &[
     entry(&["\\d", ".schema"], "[TABLE]", "list the tables, or describe one", |args| {
         Ok(optional(args)?.map_or(Command::Tables(String::new()), Command::Describe))
     }),
-    entry(&["\\dt", ".tables"], "[TEXT]", "list the tables whose names hold the text", |args| {
+    entry(&["\\dt", ".tables"], "[TEXT]", "list the tables whose names contain the text", |args| {
         Ok(Command::Tables(optional(args)?.unwrap_or_default()))
     }),
-    entry(&["\\df", ".functions"], "[TEXT]", "list the functions whose names hold the text", |args| {
+    entry(&["\\df", ".functions"], "[TEXT]", "list the functions whose names contain the text", |args| {
         Ok(Command::Functions(optional(args)?.unwrap_or_default()))
     }),
-    entry(&["\\l", ".queries"], "", "list the library of queries", |args| none(args, Command::SavedQueries)),
-    entry(&["\\run", ".run"], "NAME [PARAM=VALUE …]", "run a query of the library", run),
+    entry(&["\\l", ".queries"], "", "list the saved queries", |args| none(args, Command::SavedQueries)),
+    entry(&["\\run", ".run"], "NAME [PARAM=VALUE …]", "run a saved query", run),
     entry(
         &["\\copy", ".copy"],
         "(QUERY)|TABLE to 'FILE'",
-        "write an answer to a file: .parquet, .csv, .tsv, .json, .ndjson or .arrows",
+        "write a result to a file: .parquet, .csv, .tsv, .json, .ndjson or .arrows",
         copy,
     ),
     entry(
         &["\\watch", ".watch"],
         "[SECONDS] [c=TIMES]",
-        "repeat the last statement, every 2 seconds unless told",
+        "repeat the last statement, by default every 2 seconds",
         watch,
     ),
     entry(&["\\e", ".edit"], "", "edit the last statement in $VISUAL or $EDITOR and run it", |args| {
@@ -102,34 +102,35 @@ pub static COMMANDS: &[Entry] = &[
     entry(&["\\i", ".read"], "FILE", "run the statements of a file", |args| {
         Ok(Command::Include(required(args, "the file to read")?.into()))
     }),
-    entry(&["\\o", ".output"], "[FILE]", "send answers to a file, or back to the terminal", |args| {
+    entry(&["\\o", ".output"], "[FILE]", "write results to a file, or to the terminal again", |args| {
         Ok(Command::Output(optional(args)?.map(PathBuf::from)))
     }),
     entry(
         &["\\pset", ".mode"],
         "format NAME",
-        "show answers as table, expanded, csv, tsv, json, ndjson or markdown",
+        "show results as table, expanded, csv, tsv, json, ndjson or markdown",
         |args| format(args.strip_prefix("format").map_or(args, str::trim_start)),
     ),
-    entry(&["\\x", ".expanded"], "[on|off|auto]", "one block a row instead of one line", |args| {
+    entry(&["\\x", ".expanded"], "[on|off|auto]", "show each row as a block of lines", |args| {
         Ok(Command::Expanded(match optional(args)?.as_deref() {
             None => None,
             Some("auto") => Some(Expanded::Auto),
             Some(word) => Some(if switch(word)? { Expanded::On } else { Expanded::Off }),
         }))
     }),
-    entry(&["\\timing", ".timer"], "[on|off]", "tell after each statement what it cost", |args| {
+    entry(&["\\timing", ".timer"], "[on|off]", "show the cost of each statement", |args| {
         Ok(Command::Timing(optional(args)?.map(|word| switch(&word)).transpose()?))
     }),
-    entry(&["\\?", "\\h", ".help", "help"], "[COMMAND]", "this list, or one command", |args| {
+    entry(&["\\?", "\\h", ".help", "help"], "[COMMAND]", "show this list, or one command", |args| {
         Ok(Command::Help(optional(args)?.map(|name| find(&name)).transpose()?))
     }),
-    entry(&["\\q", ".quit", ".exit", "quit", "exit"], "", "leave; so does Ctrl-D", |args| none(args, Command::Quit)),
+    entry(&["\\q", ".quit", ".exit", "quit", "exit"], "", "exit; so does Ctrl-D", |args| none(args, Command::Quit)),
 ];
 
 impl Command {
     /// # Errors
-    /// [`Error::Invalid`] names the command nearest to an unknown one, or how a known one is used.
+    /// [`Error::Invalid`] with the nearest command for an unknown one, or with the usage of a known
+    /// one.
     pub fn parse(line: &str) -> Result<Command> {
         let line = line.trim().trim_end_matches(';').trim_end();
         let (name, args) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
@@ -141,7 +142,7 @@ impl Command {
     }
 }
 
-/// The entry of a name, which may come without its backslash: `\h copy`.
+/// Finds the entry by name, with or without its backslash: `\h copy`.
 fn find(name: &str) -> Result<&'static Entry> {
     let lower = name.to_ascii_lowercase();
     let is = |known: &str| known == lower || known.strip_prefix('\\') == Some(&lower);
@@ -161,7 +162,7 @@ fn invalid(reason: impl Into<String>) -> Error {
     Error::Invalid(reason.into())
 }
 
-/// Words apart by spaces; quotes hold a word together, and a doubled quote within stands for itself.
+/// Splits arguments at spaces; quotes group words, and a doubled quote stands for itself.
 fn words(args: &str) -> Result<Vec<String>> {
     let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
     let mut chars = args.chars().peekable();
@@ -180,7 +181,7 @@ fn words(args: &str) -> Result<Vec<String>> {
         }
     }
     match quote {
-        Some(quote) => Err(invalid(format!("the quote {quote} has no end"))),
+        Some(quote) => Err(invalid(format!("the quote {quote} is not closed"))),
         None => {
             words.extend(word);
             Ok(words)
@@ -192,7 +193,7 @@ fn optional(args: &str) -> Result<Option<String>> {
     let mut words = words(args)?;
     match words.len() {
         0 | 1 => Ok(words.pop()),
-        _ => Err(invalid(format!("{:?} is one word too many", words[1]))),
+        _ => Err(invalid(format!("unexpected argument {:?}", words[1]))),
     }
 }
 
@@ -203,7 +204,7 @@ fn required(args: &str, what: &str) -> Result<String> {
 fn none(args: &str, command: Command) -> Result<Command> {
     match args {
         "" => Ok(command),
-        _ => Err(invalid("it takes nothing more")),
+        _ => Err(invalid("it takes no further argument")),
     }
 }
 
@@ -218,7 +219,7 @@ fn switch(word: &str) -> Result<bool> {
 fn format(args: &str) -> Result<Command> {
     let name = required(args, "the format")?;
     let alias = match name.to_ascii_lowercase().as_str() {
-        // What psql, DuckDB and SQLite call these.
+        // Names in psql, DuckDB and SQLite.
         "aligned" | "box" | "column" | "duckbox" => "table",
         "line" => "expanded",
         "tabs" => "tsv",
@@ -238,7 +239,7 @@ fn run(args: &str) -> Result<Command> {
     let name = words.next().ok_or_else(|| invalid("the name is missing; \\l lists the library"))?;
     let given = words.map(|word| match word.split_once('=') {
         Some((name, value)) => Ok((name.trim_start_matches('$').to_string(), value.to_string())),
-        None => Err(invalid(format!("{word:?} is no parameter"))),
+        None => Err(invalid(format!("{word:?} is not of the form PARAM=VALUE"))),
     });
     Ok(Command::Run { name, given: given.collect::<Result<_>>()? })
 }
@@ -247,10 +248,12 @@ fn watch(args: &str) -> Result<Command> {
     let (mut every, mut times) = (Duration::from_secs(2), None);
     for word in words(args)? {
         match word.strip_prefix("c=") {
-            Some(count) => times = Some(count.parse().map_err(|_| invalid(format!("{count} is no number of times")))?),
+            Some(count) => {
+                times = Some(count.parse().map_err(|_| invalid(format!("{count} is not a number of repetitions")))?)
+            }
             None => {
                 let seconds = word.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-                every = seconds.ok_or_else(|| invalid(format!("{word} is no number of seconds")))?;
+                every = seconds.ok_or_else(|| invalid(format!("{word} is not a number of seconds")))?;
             }
         }
     }
@@ -258,12 +261,13 @@ fn watch(args: &str) -> Result<Command> {
 }
 
 fn copy(args: &str) -> Result<Command> {
-    // The last ` to `: the query may have one of its own, in a string or a name, and so may a file's name in quotes.
+    // Uses the last ` to `: the query may contain one in a string or a name, and so may a file's
+    // name in quotes.
     let before_file = match args.trim_end().chars().next_back() {
         Some(quote @ ('\'' | '"')) => format!(" to {quote}"),
         _ => " to ".to_string(),
     };
-    let at = args.to_ascii_lowercase().rfind(&before_file).ok_or_else(|| invalid("it has no `to`"))?;
+    let at = args.to_ascii_lowercase().rfind(&before_file).ok_or_else(|| invalid("`to` is missing"))?;
     let (from, file) = (args[..at].trim(), required(&args[at + 4..], "the file")?);
     let query = match from.strip_prefix('(').and_then(|query| query.strip_suffix(')')) {
         Some(query) => query.trim().trim_end_matches(';').to_string(),
@@ -273,7 +277,7 @@ fn copy(args: &str) -> Result<Command> {
     let file = PathBuf::from(file);
     let extension = file.extension().unwrap_or_default().to_string_lossy();
     let format = RowFormat::of_extension(&extension)
-        .ok_or_else(|| invalid(format!("{}: its extension names no format", file.display())))?;
+        .ok_or_else(|| invalid(format!("{}: the extension names no known format", file.display())))?;
     Ok(Command::Copy { query, file, format })
 }
 
@@ -310,8 +314,10 @@ mod tests {
         assert_eq!(parse("\\copy (select ' to ' from events) TO 'a b.csv'"), expected);
         assert_eq!(parse("\\copy hours to 'a to b.csv'"), copy("SELECT * FROM hours", "a to b.csv", RowFormat::Csv));
         assert_eq!(parse("\\copy hours to h.parquet"), copy("SELECT * FROM hours", "h.parquet", RowFormat::Parquet));
-        assert!(refused("\\copy hours to h.xls").contains("h.xls: its extension names no format; \\copy is used as"));
-        assert!(refused("\\copy hours").contains("it has no `to`"));
+        assert!(
+            refused("\\copy hours to h.xls").contains("h.xls: the extension names no known format; \\copy is used as")
+        );
+        assert!(refused("\\copy hours").contains("`to` is missing"));
     }
 
     #[test]
@@ -319,7 +325,7 @@ mod tests {
         let watch = |every, times| Command::Watch { every: Duration::from_millis(every), times };
         assert_eq!(parse("\\watch"), watch(2_000, None));
         assert_eq!(parse("\\watch 0.5 c=3"), watch(500, Some(3)));
-        assert!(refused("\\watch -1").starts_with("-1 is no number of seconds"));
+        assert!(refused("\\watch -1").starts_with("-1 is not a number of seconds"));
     }
 
     #[test]
@@ -330,7 +336,7 @@ mod tests {
             parse("\\run top_users start=2020-01-01 $limit=3"),
             Command::Run { name: "top_users".into(), given }
         );
-        assert!(refused("\\run top_users 3").starts_with("\"3\" is no parameter"));
+        assert!(refused("\\run top_users 3").starts_with("\"3\" is not of the form PARAM=VALUE"));
     }
 
     #[test]
@@ -339,6 +345,6 @@ mod tests {
         assert_eq!(refused(".table"), "there is no command .table; did you mean .tables? \\? lists all");
         assert!(refused("\\pset format cvs").contains("there is no format cvs; did you mean csv?"));
         assert_eq!(refused("\\timing maybe"), "maybe is neither on nor off; \\timing is used as: \\timing [on|off]");
-        assert_eq!(refused("\\o 'a"), "the quote ' has no end; \\o is used as: \\o [FILE]");
+        assert_eq!(refused("\\o 'a"), "the quote ' is not closed; \\o is used as: \\o [FILE]");
     }
 }

@@ -1,4 +1,5 @@
-//! What may follow at the cursor: commands, tables, columns, functions, options, keywords, queries of the library.
+//! Completion at the cursor: commands, tables, columns, functions, options, keywords, saved
+//! queries.
 
 use clap::ValueEnum;
 
@@ -9,14 +10,14 @@ use super::session::{Shell, qualified};
 use crate::query::SavedQueries;
 use crate::text::visible;
 
-/// The names that statements may use here.
+/// Names that can be completed.
 #[derive(Debug, Default)]
 pub struct Vocabulary {
-    /// Names as statements write them, with their columns and these with their types.
+    /// Tables as statements write them, with their columns and the columns' types.
     tables: Vec<(String, Vec<(String, String)>)>,
-    /// Names with an example of their use.
+    /// Functions, with an example of each.
     functions: Vec<(String, String)>,
-    /// Names with their values.
+    /// Options, with their values.
     options: Vec<(String, String)>,
     library: SavedQueries,
 }
@@ -26,7 +27,7 @@ pub struct Vocabulary {
 pub struct Candidate {
     pub value: String,
     pub description: String,
-    /// Whether a space follows.
+    /// Whether a space is added after it.
     pub spaced: bool,
 }
 
@@ -35,7 +36,7 @@ fn candidate(value: impl Into<String>, description: impl Into<String>, spaced: b
 }
 
 impl Vocabulary {
-    /// Asks the target for its names. What it does not tell is not completed.
+    /// Queries the target for its names. Names that it cannot provide are not completed.
     pub fn of(shell: &mut Shell) -> Vocabulary {
         let mut rows = |sql| -> Vec<Vec<String>> {
             let texts = shell.texts(sql).map(|(texts, _)| texts).unwrap_or_default();
@@ -60,7 +61,8 @@ impl Vocabulary {
         Vocabulary { tables, functions: pairs(functions), options: pairs(options), library }
     }
 
-    /// Where the word at the end of `before` begins, and what it may become; `after` is the text behind the cursor.
+    /// Returns where the word at the end of `before` begins, and its completions; `after` is the
+    /// text after the cursor.
     pub fn complete(&self, before: &str, after: &str) -> (usize, Vec<Candidate>) {
         let first = before.trim_start();
         if first.starts_with(['\\', '.']) && !before.contains('\n') {
@@ -169,7 +171,7 @@ fn switch(words: &[&str]) -> Vec<Candidate> {
     words.iter().map(|word| candidate(*word, "", false)).collect()
 }
 
-/// Those that begin with the word in any case, each once.
+/// Keeps candidates that begin with the word, ignoring case, without duplicates.
 fn starting_with(candidates: Vec<Candidate>, word: &str) -> Vec<Candidate> {
     let begins = |value: &str| value.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word));
     let mut kept: Vec<Candidate> = Vec::new();
@@ -202,7 +204,7 @@ mod tests {
         }
     }
 
-    /// The completions at the bar.
+    /// Returns the completions at the bar.
     fn values(text: &str) -> Vec<String> {
         let (before, after) = text.split_once('|').unwrap();
         vocabulary().complete(before, after).1.into_iter().map(|candidate| candidate.value).collect()

@@ -1,4 +1,4 @@
-//! The shell on a terminal: lines edited with history, colours and completion.
+//! Interactive shell on a terminal: line editing with history, colours and completion.
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -18,12 +18,12 @@ use crate::console;
 use crate::error::{Error, Result};
 use crate::text::{thousands, visible};
 
-/// Lines that the history keeps.
+/// Maximum number of lines in the history.
 const HISTORY_LINES: usize = 10_000;
 
 const MENU: &str = "completions";
 
-/// Reads, runs and shows until the user leaves. A statement that fails does not end it.
+/// Reads and runs statements until the user leaves. A failed statement does not end the session.
 pub fn interact(shell: &mut Shell) -> Result<()> {
     shell.attend()?;
     greet(shell)?;
@@ -43,24 +43,24 @@ pub fn interact(shell: &mut Shell) -> Result<()> {
                 Ok(Flow::Continue) => {}
                 Ok(Flow::Quit) => return Ok(()),
                 Ok(Flow::Remember(text)) => drop(editor.history_mut().save(HistoryItem::from_command_line(text))),
-                // It has been told; what was typed behind it waits for a better one.
+                // The error has been reported; the statements after it are not run.
                 Err(Failed(_)) => break,
             }
         }
-        // A history that cannot be written is no reason to lose the session.
+        // The session continues if the history cannot be written.
         drop(editor.sync_history());
     }
 }
 
 fn greet(shell: &mut Shell) -> Result<()> {
-    let (rows, figures) = shell.texts("SELECT count(*) FROM events").map_err(|fault| fault.error)?;
+    let (rows, stats) = shell.texts("SELECT count(*) FROM events").map_err(|fault| fault.error)?;
     let events =
         rows.into_iter().flatten().flatten().next().and_then(|count| count.parse().ok()).map_or("?".into(), thousands);
-    let partitions = figures.map_or("?".into(), |figures| thousands(figures.partitions));
+    let partitions = stats.map_or("?".into(), |stats| thousands(stats.partitions));
     let name = visible(&shell.target().name()).into_owned();
     let version = env!("CARGO_PKG_VERSION");
     console::announce(&format!("hourglass {version} · {name} · {events} events in {partitions} partitions"));
-    let hint = "A statement ends with a semicolon; \\? lists the commands, Tab completes, Ctrl-D leaves.";
+    let hint = "A statement ends with a semicolon; \\? lists the commands, Tab completes, Ctrl-D exits.";
     console::announce(&dim(hint, shell.has_colour()));
     Ok(())
 }
@@ -92,7 +92,7 @@ fn editor(shell: &mut Shell) -> Reedline {
     editor
 }
 
-/// Where the XDG base directory specification puts what a program remembers.
+/// Path of the history, by the XDG base directory specification.
 fn history_path() -> Option<PathBuf> {
     let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")))?;
@@ -124,15 +124,12 @@ impl Prompt for Arrow {
     }
 }
 
-/// Enter ends what is complete, and begins a line in what is not.
+/// Makes Enter run complete statements, and start a new line in incomplete ones.
 struct Statements;
 
 impl Validator for Statements {
     fn validate(&self, text: &str) -> ValidationResult {
-        match lexer::is_complete(text) {
-            true => ValidationResult::Complete,
-            false => ValidationResult::Incomplete,
-        }
+        if lexer::is_complete(text) { ValidationResult::Complete } else { ValidationResult::Incomplete }
     }
 }
 

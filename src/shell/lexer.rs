@@ -1,7 +1,8 @@
-//! The words of a text, as far as the shell must know them: where a statement ends, and what to colour.
+//! Lexer of SQL text, as far as the shell needs one: to find the ends of statements, and to colour
+//! them.
 //!
-//! Strings, quoted names, nested comments and dollar quotes are cut as the server's dialect cuts them; the rest of the
-//! grammar is the parser's.
+//! Strings, quoted names, nested comments and dollar quotes follow the server's dialect; the rest
+//! of the grammar is left to the parser.
 
 use std::ops::Range;
 
@@ -21,13 +22,14 @@ pub enum TokenKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
     pub kind: TokenKind,
-    /// Bytes of the text.
+    /// Byte range in the text.
     pub range: Range<usize>,
-    /// Whether a string, a quoted name or a comment has its end.
+    /// Whether a string, a quoted name or a comment is terminated.
     pub closed: bool,
 }
 
-/// The words that are coloured and completed. Words that are mostly names of something (`date`, `type`) are left out.
+/// Words that are coloured and completed. Words that are mostly used as names (`date`, `type`) are
+/// left out.
 pub const KEYWORDS: &[&str] = &[
     "ALL",
     "ANALYZE",
@@ -107,12 +109,12 @@ pub const KEYWORDS: &[&str] = &[
     "WITHIN",
 ];
 
-/// Keywords that are also the names of columns here, and stay uncoloured as such.
+/// Reports whether `word` is a SQL keyword.
 pub fn is_keyword(word: &str) -> bool {
     KEYWORDS.binary_search_by(|known| known.cmp(&word.to_ascii_uppercase().as_str())).is_ok()
 }
 
-/// Every byte of `text` is in exactly one token.
+/// Splits a text into tokens; every byte is in exactly one.
 pub fn tokens(text: &str) -> Vec<Token> {
     let mut tokens = Vec::new();
     let mut start = 0;
@@ -124,7 +126,7 @@ pub fn tokens(text: &str) -> Vec<Token> {
     tokens
 }
 
-/// The kind and the bytes of the token that `rest` begins with.
+/// Returns the kind and the length of the first token of `rest`.
 fn token(rest: &str, first: char) -> (TokenKind, usize, bool) {
     let second = rest[first.len_utf8()..].chars().next();
     let run = |of: fn(char) -> bool| rest.find(|c| !of(c)).unwrap_or(rest.len());
@@ -152,7 +154,8 @@ pub fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// From the quote at byte `at` to its like; a doubled one is content, and so is one behind a backslash where they escape.
+/// Lexes a quoted token whose quote is at byte `at`. A doubled quote is content, and so is a quote
+/// after a backslash if `escapes`.
 fn quoted(rest: &str, at: usize, kind: TokenKind, escapes: bool) -> (TokenKind, usize, bool) {
     let quote = rest.as_bytes()[at];
     let bytes = rest.as_bytes();
@@ -182,7 +185,8 @@ fn block_comment(rest: &str) -> (TokenKind, usize, bool) {
     (TokenKind::Comment, rest.len(), false)
 }
 
-/// `$1` and `$name` are parameters; `$$…$$` and `$tag$…$tag$` are strings.
+/// Lexes a token that begins with `$`: `$1` and `$name` are parameters; `$$…$$` and `$tag$…$tag$`
+/// are strings.
 fn dollar(rest: &str) -> (TokenKind, usize, bool) {
     let word = rest[1..].find(|c| !is_word(c)).map_or(rest.len(), |length| length + 1);
     if rest[word..].starts_with('$') && !rest[1..].starts_with(|c: char| c.is_ascii_digit()) {
@@ -195,8 +199,8 @@ fn dollar(rest: &str) -> (TokenKind, usize, bool) {
     (TokenKind::Parameter, word, true)
 }
 
-/// Where the statements of a text are, without the comments before and the semicolon after them; and where one begins
-/// that has no semicolon yet.
+/// Returns the ranges of the complete statements in a text, without leading comments and
+/// semicolons, and the start of an incomplete one.
 pub fn split(text: &str) -> (Vec<Range<usize>>, Option<usize>) {
     let (mut statements, mut open) = (Vec::new(), None::<Range<usize>>);
     for Token { kind, range, closed } in tokens(text) {
@@ -210,28 +214,28 @@ pub fn split(text: &str) -> (Vec<Range<usize>>, Option<usize>) {
     (statements, open.map(|open| open.start))
 }
 
-/// A part of what was typed or read that can be run.
+/// A statement or a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Piece {
     Statement {
         text: String,
-        /// The line it begins on, counted from 1.
+        /// Line it begins on, counted from 1.
         line: u64,
     },
-    /// A line for the shell itself.
+    /// A command of the shell.
     Command { text: String, line: u64 },
 }
 
-/// Cuts a text that comes line by line.
+/// Splits text that arrives line by line into statements and commands.
 #[derive(Debug, Default)]
 pub struct Cutter {
-    /// Lines of a statement that has not ended.
+    /// Lines of the current, incomplete statement.
     pending: String,
     lines: u64,
 }
 
 impl Cutter {
-    /// Takes a line, with or without its end; gives what it completes.
+    /// Adds a line, with or without its line end, and returns the pieces that it completes.
     pub fn feed(&mut self, line: &str) -> Vec<Piece> {
         self.lines += 1;
         let line = line.trim_end_matches(['\n', '\r']);
@@ -243,13 +247,10 @@ impl Cutter {
             self.pending.push('\n');
         }
         self.pending.push_str(line);
-        match line.contains(';') {
-            true => self.cut(),
-            false => Vec::new(),
-        }
+        if line.contains(';') { self.cut() } else { Vec::new() }
     }
 
-    /// What is left at the end: a last statement needs no semicolon.
+    /// Returns the last statement, which needs no semicolon.
     pub fn finish(&mut self) -> Option<Piece> {
         let pending = std::mem::take(&mut self.pending);
         let open = split(&pending).1?;
@@ -270,13 +271,13 @@ impl Cutter {
     }
 }
 
-/// Whether a line, where a statement may begin, is for the shell itself.
+/// Whether a line at the start of a statement is a command of the shell.
 pub fn is_command(line: &str) -> bool {
     let line = line.trim();
     line.starts_with(['\\', '.']) || ["help", "quit", "exit"].contains(&line.to_ascii_lowercase().trim_end_matches(';'))
 }
 
-/// Whether what has been typed can be run as it stands.
+/// Whether the text can be run as it is.
 pub fn is_complete(text: &str) -> bool {
     is_command(text.lines().next().unwrap_or_default()) || split(text).1.is_none()
 }

@@ -1,8 +1,9 @@
 //! The SQL shell: `hourglass sql`, for people at a terminal and for scripts.
 //!
-//! [`lexer`] cuts what is typed or read into statements and commands; [`commands`] knows the commands, [`complete`] what may
-//! follow at the cursor. [`session`] runs both against a [`Target`], a data directory or a server; [`render`] shows the
-//! answers and [`notes`] what is said beside them. [`editor`] is the line editor of the terminal.
+//! [`lexer`] splits input into statements and commands. [`commands`] has the commands, [`complete`]
+//! the completion at the cursor. [`session`] runs both against a [`Target`], a data directory or a
+//! server. [`render`] formats results, [`notes`] costs and errors. [`editor`] is the line editor of
+//! the terminal.
 
 mod commands;
 mod complete;

@@ -1,4 +1,4 @@
-//! What is said beside the answers, on standard error: what a statement cost, and what is wrong with it.
+//! Messages beside the results, on standard error: the cost of a statement, and errors.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -8,44 +8,41 @@ use crate::client::Fault;
 use crate::query::QueryStats;
 use crate::text::{bytes, span, thousands, visible};
 
-/// Characters of a statement's line that are shown around its fault.
+/// Number of characters shown of the line at fault.
 const EXCERPT: usize = 100;
 
-/// What a statement cost, in a line; the time is the shell's where nothing else is known.
-pub fn receipt(rows: u64, figures: Option<&QueryStats>, elapsed: Duration) -> String {
+/// Formats the cost of a statement as one line; `elapsed` is used if the statistics are not known.
+pub fn receipt(rows: u64, stats: Option<&QueryStats>, elapsed: Duration) -> String {
     let mut text = format!("{} {} · ", thousands(rows), if rows == 1 { "row" } else { "rows" });
-    let Some(figures) = figures else { return text + &span(elapsed) };
-    if figures.partitions > 0 {
-        let (read, all) = (thousands(figures.partitions_read), thousands(figures.partitions));
-        let how = if figures.rollup { " by rollup" } else { "" };
+    let Some(stats) = stats else { return text + &span(elapsed) };
+    if stats.partitions > 0 {
+        let (read, all) = (thousands(stats.partitions_read), thousands(stats.partitions));
+        let how = if stats.rollup { " by rollup" } else { "" };
         let _ = write!(text, "{read} of {all} partitions{how}, ");
     }
-    if figures.files_read > 0 {
-        let files = if figures.files_read == 1 { "file" } else { "files" };
-        let _ = write!(text, "{} {files}, {}, ", thousands(figures.files_read), bytes(figures.bytes_read));
+    if stats.files_read > 0 {
+        let files = if stats.files_read == 1 { "file" } else { "files" };
+        let _ = write!(text, "{} {files}, {}, ", thousands(stats.files_read), bytes(stats.bytes_read));
     }
-    let time = Duration::try_from_secs_f64((figures.planning_ms + figures.running_ms) / 1e3).unwrap_or(elapsed);
+    let time = Duration::try_from_secs_f64((stats.planning_ms + stats.running_ms) / 1e3).unwrap_or(elapsed);
     text + &span(time)
 }
 
-/// A dim text, where there is colour.
+/// Dims a text, if colour is enabled.
 pub fn dim(text: &str, colour: bool) -> String {
-    match colour {
-        true => format!("\x1b[2m{text}\x1b[0m"),
-        false => text.to_string(),
-    }
+    if colour { format!("\x1b[2m{text}\x1b[0m") } else { text.to_string() }
 }
 
-/// Where a statement comes from.
+/// Origin of a statement.
 #[derive(Clone, Copy, Debug)]
 pub struct Origin<'a> {
     pub file: Option<&'a Path>,
-    /// The line of its text's beginning, counted from 1.
+    /// Line at which the text begins, counted from 1.
     pub line: u64,
     pub text: &'a str,
 }
 
-/// A fault with the line of the statement and a caret below the place, where that is known.
+/// Formats an error, with the statement's line and a caret below the position if it is known.
 pub fn explain(fault: &Fault, origin: Origin, colour: bool) -> String {
     let (red, plain) = if colour { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
     let mut text = format!("{red}error:{plain} {}\n", visible(&fault.error.to_string()));
@@ -62,7 +59,7 @@ pub fn explain(fault: &Fault, origin: Origin, colour: bool) -> String {
         let from = column.saturating_sub(EXCERPT / 2);
         let excerpt: String = source.chars().skip(from).take(EXCERPT).collect();
         let shown = visible(&excerpt).replace('\t', " ");
-        // What is escaped before the place moves it.
+        // Escaped characters before the position shift the caret.
         let before: String = excerpt.chars().take(column - from).collect();
         let column = visible(&before).chars().count();
         let gutter = format!("{number:>3} | ");
@@ -81,7 +78,7 @@ mod tests {
 
     #[test]
     fn a_receipt_tells_what_was_read_and_how_long_it_took() {
-        let figures = QueryStats {
+        let stats = QueryStats {
             partitions: 3_649,
             partitions_read: 3,
             files_read: 2,
@@ -90,9 +87,9 @@ mod tests {
             running_ms: 1.0,
             ..QueryStats::default()
         };
-        let all = receipt(24, Some(&figures), Duration::ZERO);
+        let all = receipt(24, Some(&stats), Duration::ZERO);
         assert_eq!(all, "24 rows · 3 of 3,649 partitions, 2 files, 41 KB, 2.1 ms");
-        let rollup = QueryStats { rollup: true, files_read: 0, ..figures };
+        let rollup = QueryStats { rollup: true, files_read: 0, ..stats };
         assert_eq!(receipt(1, Some(&rollup), Duration::ZERO), "1 row · 3 of 3,649 partitions by rollup, 2.1 ms");
         assert_eq!(receipt(0, Some(&QueryStats::default()), Duration::ZERO), "0 rows · 0.0 ms");
         assert_eq!(receipt(5, None, Duration::from_millis(7)), "5 rows · 7.0 ms");

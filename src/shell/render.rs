@@ -1,4 +1,4 @@
-//! Answers as text: tables for people, and the formats of [`crate::rows`] for programs.
+//! Result formatting: tables for people, and the formats of [`crate::rows`] for programs.
 
 use std::fmt::Write;
 
@@ -11,18 +11,19 @@ use crate::error::Result;
 use crate::rows::{RowFormat, RowWriter, SharedBuffer, for_people, unique_names};
 use crate::text::{self, thousands};
 
-/// Rows that a table shows; it must hold them to know its widths.
+/// Maximum number of rows in a table; all are held in memory to compute the column widths.
 const PAGE_ROWS: usize = 10_000;
 
-/// Characters that the widest column of a table is left at least; with fewer, a row is easier to read as a block.
+/// Minimum width to which the widest column of a table is wrapped; if less is left, each row is
+/// shown as a block.
 const LEAST_WRAPPED: usize = 24;
 
-/// How answers are shown.
+/// How results are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum DisplayFormat {
     /// Aligned columns
     Table,
-    /// A block of lines a row
+    /// A block of lines per row
     Expanded,
     /// RFC 4180, with a header
     Csv,
@@ -30,7 +31,7 @@ pub enum DisplayFormat {
     Tsv,
     /// An array of objects
     Json,
-    /// One object a line
+    /// One object per line
     Ndjson,
     /// A table of Markdown
     Markdown,
@@ -38,12 +39,12 @@ pub enum DisplayFormat {
     Parquet,
 }
 
-/// Whether a table is shown as one block a row.
+/// Whether each row of a table is shown as a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expanded {
     Off,
     On,
-    /// Where the table is wider than the terminal.
+    /// If the table is wider than the terminal.
     Auto,
 }
 
@@ -62,18 +63,19 @@ impl DisplayFormat {
     }
 }
 
-/// What a table may use.
+/// How a table may be laid out.
 #[derive(Clone, Copy, Debug)]
 pub struct Layout {
-    /// Whether a terminal shows it, which must not obey what visitors sent.
+    /// Whether the output is a terminal; control characters in the data are then escaped.
     pub is_terminal: bool,
-    /// Columns of the terminal, where there is one.
+    /// Width of the terminal, if known.
     pub width: Option<usize>,
     pub colour: bool,
     pub expanded: Expanded,
 }
 
-/// Makes text, or bytes, of one answer: `push` each batch, and write out what [`Renderer::take`] gives in between.
+/// Formatter of one result: `push` each batch, and write out what [`Renderer::take`] returns in
+/// between.
 pub enum Renderer {
     Rows { writer: Box<RowWriter<SharedBuffer>>, buffer: SharedBuffer, ends_line: bool, is_shown: bool },
     Markdown(String),
@@ -125,7 +127,7 @@ impl Renderer {
         }
     }
 
-    /// What can be written already.
+    /// Takes the output so far.
     pub fn take(&mut self) -> Vec<u8> {
         match self {
             Renderer::Rows { buffer, is_shown, .. } => shown(buffer.take(), *is_shown),
@@ -134,7 +136,7 @@ impl Renderer {
         }
     }
 
-    /// What is left to write.
+    /// Finishes, and returns the rest of the output.
     pub fn finish(self) -> Result<Vec<u8>> {
         match self {
             Renderer::Rows { writer, ends_line, is_shown, .. } => {
@@ -148,18 +150,15 @@ impl Renderer {
     }
 }
 
-/// What a program gets as it is, and a terminal without what it would obey.
+/// Escapes what a terminal would interpret; other output is unchanged.
 fn shown(bytes: Vec<u8>, is_shown: bool) -> Vec<u8> {
-    match is_shown {
-        true => text::visible(&String::from_utf8_lossy(&bytes)).into_owned().into_bytes(),
-        false => bytes,
-    }
+    if is_shown { text::visible(&String::from_utf8_lossy(&bytes)).into_owned().into_bytes() } else { bytes }
 }
 
-/// Rows as text, `None` where null.
+/// Rows as text; `None` is null.
 pub type Cells = Vec<Vec<Option<String>>>;
 
-/// The first `rows` rows of a batch.
+/// Formats the first `rows` rows of a batch.
 pub fn cells(batch: &RecordBatch, rows: usize) -> Result<Cells> {
     let options = FormatOptions::default();
     let mut texts = vec![Vec::with_capacity(batch.num_columns()); rows.min(batch.num_rows())];
@@ -174,7 +173,7 @@ pub fn cells(batch: &RecordBatch, rows: usize) -> Result<Cells> {
     Ok(texts)
 }
 
-/// Which columns hold numbers, and are aligned to the right.
+/// Returns which columns are numeric, and so aligned to the right.
 fn numeric(schema: &SchemaRef) -> Vec<bool> {
     schema.fields().iter().map(|field| field.data_type().is_numeric()).collect()
 }
@@ -186,15 +185,15 @@ fn markdown_head(schema: &SchemaRef) -> String {
     format!("| {} |\n| {} |\n", names.join(" | "), rules.join(" | "))
 }
 
-/// A text as a cell shows it: tabs are spaces, and a plan loses its last line end.
+/// Formats a text for a cell: tabs become spaces, and trailing line ends are removed.
 fn visible(text: &str) -> String {
     text::visible(text.trim_end_matches('\n')).replace('\t', "    ")
 }
 
-/// The characters that stand for a dim NULL while a table is laid out, so that a text that says NULL stays as it is.
+/// Placeholder for NULL during layout, so that a text `NULL` is not dimmed.
 const NULL: &str = "\u{F1FFA}\u{F1FFB}\u{F1FFC}\u{F1FFD}";
 
-/// The rows that a table shows, and how many it does not.
+/// The rows of a table, and the number of rows left out.
 pub struct Page {
     names: Vec<String>,
     numeric: Vec<bool>,
@@ -225,12 +224,13 @@ impl Page {
         };
         if self.more > 0 {
             let more = thousands(self.more);
-            let _ = writeln!(text, "… and {more} rows more: \\copy (…) to 'FILE', or another format, gives them all");
+            let _ =
+                writeln!(text, "… and {more} more rows: \\copy (…) to 'FILE', or another format, shows all of them");
         }
         text
     }
 
-    /// Aligned columns; nothing when the width is too small for them.
+    /// Formats aligned columns; `None` if the terminal is too narrow.
     fn table(&self, layout: Layout) -> Option<String> {
         let null = if layout.colour { NULL } else { "NULL" };
         let mut table = Table::new();
@@ -241,7 +241,7 @@ impl Page {
         let numeric = table.column_iter_mut().zip(&self.numeric).filter(|(_, numeric)| **numeric);
         numeric.for_each(|(column, _)| column.set_cell_alignment(CellAlignment::Right));
         let widths = table.column_max_content_widths();
-        // A space on either side of each column, and a line between each two and at the ends.
+        // Each column has a space on either side, with lines between columns and at the ends.
         let natural = widths.iter().map(|width| usize::from(*width) + 3).sum::<usize>() + 1;
         if let Some(width) = layout.width.filter(|width| natural > *width) {
             let widest = usize::from(widths.iter().copied().max().unwrap_or(0));
@@ -254,7 +254,7 @@ impl Page {
         Some(dim_nulls(format!("{table}\n"), layout.colour))
     }
 
-    /// A block of lines for each row.
+    /// Formats a block of lines for each row.
     fn blocks(&self, colour: bool) -> String {
         let width = self.names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
         let null = if colour { NULL } else { "NULL" };
@@ -277,10 +277,7 @@ impl Page {
 }
 
 fn dim_nulls(text: String, colour: bool) -> String {
-    match colour {
-        true => text.replace(NULL, "\x1b[2mNULL\x1b[0m"),
-        false => text,
-    }
+    if colour { text.replace(NULL, "\x1b[2mNULL\x1b[0m") } else { text }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Runs what was typed or read: statements against the target, commands against the shell's own state.
+//! Session of the shell: runs statements against the target, and commands on the shell's own state.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Write};
@@ -26,55 +26,55 @@ use crate::query::QueryStats;
 use crate::rows::RowFormat;
 use crate::text::{bytes, nearest, thousands, visible};
 
-/// A statement that takes longer than this is shown to be running.
+/// A spinner is shown for statements that take longer than this.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// Files that read files that read files, and so on.
+/// Maximum depth of files that include files.
 const MAX_DEPTH: usize = 16;
 
-/// What comes after a piece has been run.
+/// What to do after a statement or command.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Flow {
     Continue,
-    /// A statement was run that nobody typed here, and that one may want to have back.
+    /// A statement from a file or an editor was run; it goes into the history.
     Remember(String),
     Quit,
 }
 
-/// A failure that has been told. Holds the exit code it means for a script.
+/// An error that has been reported. Holds the exit code for scripts.
 #[derive(Debug)]
 pub struct Failed(pub u8);
 
-/// What the terminal is and can.
+/// Properties of the terminal.
 #[derive(Clone, Copy, Debug)]
 struct Terminal {
-    /// Whether standard output, and standard error, are one.
+    /// Whether standard output is a terminal; the same of standard error.
     out: bool,
     err: bool,
     /// Whether the user's environment allows colour (<https://no-color.org>).
     colour: bool,
 }
 
-/// One user's shell.
+/// State of a shell.
 #[derive(Debug)]
 pub struct Shell {
     target: Target,
     runtime: Runtime,
     terminal: Terminal,
-    /// Ctrl-C, where a person types: it ends what runs and not the shell.
+    /// Ctrl-C in an interactive shell: it cancels the statement, not the shell.
     interrupts: Option<Signal>,
     format: DisplayFormat,
     expanded: Expanded,
     timing: bool,
     output: Output,
-    /// The last statement.
+    /// The last statement, for `\watch` and `\e`.
     last: Option<String>,
     depth: usize,
 }
 
 impl Shell {
     /// # Errors
-    /// [`Error::Config`] when the format cannot go where answers go.
+    /// [`Error::Config`] when the format cannot be written to the current output.
     pub fn new(target: Target, format: DisplayFormat) -> Result<Shell> {
         let runtime = Builder::new_current_thread().enable_all().build();
         let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
@@ -93,7 +93,8 @@ impl Shell {
         })
     }
 
-    /// From now on a person types: Ctrl-C ends statements alone, and each statement's cost is told.
+    /// Makes the shell interactive: Ctrl-C cancels the running statement, and the cost of each
+    /// statement is shown.
     pub fn attend(&mut self) -> Result<()> {
         let _context = self.runtime.enter();
         self.interrupts = Some(signal(SignalKind::interrupt()).map_err(Error::io("signals", "install a handler"))?);
@@ -109,12 +110,12 @@ impl Shell {
         self.terminal.err && self.terminal.colour
     }
 
-    /// Runs the statements and commands of a text up to the first that fails.
+    /// Runs the statements and commands of a text until one fails.
     pub fn run_text(&mut self, text: &str) -> Result<Flow, Failed> {
         self.run_lines(text.as_bytes(), None)
     }
 
-    /// The same with a file, or with standard input where it is `-`.
+    /// Runs a file, or standard input if the path is `-`.
     pub fn run_file(&mut self, path: &Path) -> Result<Flow, Failed> {
         let fault = |source| Fault::from(Error::io(path, "read")(source));
         if path == Path::new("-") {
@@ -130,7 +131,7 @@ impl Shell {
         for (number, line) in (1_u64..).zip(lines.lines()) {
             let line = line.map_err(|source| unreadable(file.unwrap_or(Path::new("standard input")), number, source));
             let line = self.told(line.map_err(Fault::from), Origin::nowhere())?;
-            // A byte order mark is no part of the text that it begins.
+            // A byte order mark at the start of the file is skipped.
             let line = line.strip_prefix('\u{feff}').filter(|_| number == 1).unwrap_or(&line);
             for piece in cutter.feed(line) {
                 if self.run(&piece, file)? == Flow::Quit {
@@ -208,7 +209,8 @@ impl Shell {
         self.told(done.map_err(|fault| Fault { position: None, ..fault }), origin).map(|()| Flow::Continue)
     }
 
-    /// Tells a fault, if it is one. Whoever closed the pipe of our output has read enough, and is told nothing.
+    /// Reports an error, if there is one. If the reader of our output has closed the pipe, nothing
+    /// is reported.
     fn told<T>(&self, outcome: Result<T, Fault>, origin: Origin) -> Result<T, Failed> {
         outcome.map_err(|fault| match &fault.error {
             Error::Io { path, source, .. }
@@ -223,7 +225,7 @@ impl Shell {
         })
     }
 
-    /// Says something that is no part of an answer, to a person.
+    /// Prints a message that is not part of a result, in interactive use.
     fn note(&self, text: &str) {
         if self.interrupts.is_some() {
             console::tell(&dim(&visible(text), self.has_colour()));
@@ -240,36 +242,36 @@ impl Shell {
         Layout { is_terminal, width, colour: is_terminal && self.terminal.colour, expanded: self.expanded }
     }
 
-    /// Asks, and writes the answer where answers go.
+    /// Runs a statement and writes its result to the current output.
     fn show(&mut self, question: Question) -> Result<(), Fault> {
         let layout = self.layout();
         self.output.admit(self.format, self.terminal.out)?;
         let Shell { target, runtime, interrupts, output, format, .. } = self;
         target.refresh()?;
         let started = Instant::now();
-        let (rows, figures) = runtime.block_on(async {
+        let (rows, stats) = runtime.block_on(async {
             let mut waiting = Waiting::new(interrupts.as_mut(), started).await;
             let mut rows = waiting.on(target.ask(question)).await??;
-            // What `SET` answers has no columns.
+            // The result of `SET` has no columns.
             if rows.schema().fields().is_empty() {
                 while waiting.on(rows.next()).await?.transpose()?.is_some() {}
                 return Ok::<_, Fault>((0, None));
             }
             let renderer = Renderer::new(*format, rows.schema(), layout)?;
             let count = pour(&mut waiting, &mut rows, renderer, output).await?;
-            Ok((count, Some(rows.figures())))
+            Ok((count, Some(rows.stats())))
         })?;
-        if let Some(figures) = figures.filter(|_| self.timing) {
-            self.tell_cost(rows, figures, started);
+        if let Some(stats) = stats.filter(|_| self.timing) {
+            self.tell_cost(rows, stats, started);
         }
         Ok(())
     }
 
-    fn tell_cost(&self, rows: u64, figures: Option<QueryStats>, started: Instant) {
-        console::tell(&dim(&receipt(rows, figures.as_ref(), started.elapsed()), self.has_colour()));
+    fn tell_cost(&self, rows: u64, stats: Option<QueryStats>, started: Instant) {
+        console::tell(&dim(&receipt(rows, stats.as_ref(), started.elapsed()), self.has_colour()));
     }
 
-    /// The rows of a question of the shell's own, as text.
+    /// Returns the rows of an internal query, as text.
     pub fn texts(&mut self, sql: &str) -> Result<(Cells, Option<QueryStats>), Fault> {
         self.target.refresh()?;
         let Shell { target, runtime, interrupts, .. } = self;
@@ -280,7 +282,7 @@ impl Shell {
             while let Some(batch) = waiting.on(rows.next()).await?.transpose()? {
                 texts.extend(cells(&batch, batch.num_rows())?);
             }
-            Ok((texts, rows.figures()))
+            Ok((texts, rows.stats()))
         })
     }
 
@@ -331,7 +333,7 @@ impl Shell {
         Ok(self.output.put(&text)?)
     }
 
-    /// Writes an answer to a file, which is there when it is whole.
+    /// Writes a result to a file, which appears once it is complete.
     fn copy(&mut self, query: &str, path: &Path, format: RowFormat) -> Result<(), Fault> {
         let part = PathBuf::from(format!("{}.part", path.display()));
         let Shell { target, runtime, interrupts, .. } = self;
@@ -343,14 +345,14 @@ impl Shell {
             let mut rows = waiting.on(target.ask(Question::Sql(query))).await??;
             let renderer = Renderer::rows(format, rows.schema())?;
             let count = pour(&mut waiting, &mut rows, renderer, &mut file).await?;
-            Ok::<_, Fault>((count, rows.figures()))
+            Ok::<_, Fault>((count, rows.stats()))
         });
-        let (count, figures) = copied.inspect_err(|_| drop(fs::remove_file(&part)))?;
+        let (count, stats) = copied.inspect_err(|_| drop(fs::remove_file(&part)))?;
         fs::rename(&part, path).map_err(Error::io(path, "rename the copy"))?;
         let size = fs::metadata(path).map_err(Error::io(path, "read"))?.len();
         self.note(&format!("{} rows in {}, {}", thousands(count), path.display(), bytes(size)));
         if self.timing {
-            self.tell_cost(count, figures, started);
+            self.tell_cost(count, stats, started);
         }
         Ok(())
     }
@@ -360,13 +362,15 @@ impl Shell {
             Some(path) => Output::create(path)?,
             None => Output::terminal(),
         };
-        self.note(&path.map_or("answers come here".into(), |path| format!("answers go to {}", path.display())));
+        self.note(
+            &path.map_or("results are shown here".into(), |path| format!("results are written to {}", path.display())),
+        );
         Ok(())
     }
 
     fn include(&mut self, path: &Path, origin: Origin) -> Result<Flow, Failed> {
         if self.depth == MAX_DEPTH {
-            let reason = format!("{}: files read each other {MAX_DEPTH} deep", path.display());
+            let reason = format!("{}: files are included more than {MAX_DEPTH} deep", path.display());
             return self.told(Err(Error::Invalid(reason).into()), origin);
         }
         self.depth += 1;
@@ -376,11 +380,11 @@ impl Shell {
     }
 
     fn watch(&mut self, every: Duration, times: Option<u64>, origin: Origin) -> Result<Flow, Failed> {
-        let last = self.last.clone().ok_or_else(|| Error::Invalid("there is no statement yet to repeat".into()).into());
+        let last = self.last.clone().ok_or_else(|| Error::Invalid("there is no statement to repeat yet".into()).into());
         let text = self.told(last, origin)?;
         for time in 1.. {
             let now = chrono::Local::now().format("%H:%M:%S");
-            self.note(&format!("{now}, every {every:?}; Ctrl-C ends it"));
+            self.note(&format!("{now}, every {every:?}; Ctrl-C stops"));
             self.statement(Origin { file: None, line: 1, text: &text })?;
             if times.is_some_and(|times| time >= times) || self.sleep(every) {
                 break;
@@ -389,7 +393,7 @@ impl Shell {
         Ok(Flow::Continue)
     }
 
-    /// Whether the sleep was interrupted.
+    /// Sleeps; returns whether it was interrupted.
     fn sleep(&mut self, span: Duration) -> bool {
         let Shell { runtime, interrupts, .. } = self;
         runtime.block_on(async {
@@ -398,14 +402,14 @@ impl Shell {
         })
     }
 
-    /// The last statement, as the user's editor leaves it.
+    /// Opens the last statement in the user's editor and returns the edited text.
     fn edit(&self) -> Result<String> {
         let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
         let editor = set("VISUAL").or_else(|| set("EDITOR")).unwrap_or_else(|| "vi".into());
         let path = std::env::temp_dir().join(format!("hourglass-{}.sql", uuid::Uuid::new_v4()));
         let before = self.last.as_ref().map(|last| format!("{last};\n")).unwrap_or_default();
         fs::write(&path, before).map_err(Error::io(&path, "write"))?;
-        // The variable may hold a command with arguments, so it is the shell's to read.
+        // $EDITOR may contain arguments, so the shell expands it.
         let command = format!("{editor} \"$1\"");
         let status = process::Command::new("sh").args(["-c", &command, "sh"]).arg(&path).status();
         let text = fs::read_to_string(&path).map_err(Error::io(&path, "read"));
@@ -423,7 +427,7 @@ impl Origin<'_> {
     }
 }
 
-/// A script that is not in UTF-8 is at fault itself, and not the disk.
+/// Error of reading a script: if it is not UTF-8, the script is at fault and not the disk.
 fn unreadable(path: &Path, line: u64, source: io::Error) -> Error {
     match source.kind() {
         io::ErrorKind::InvalidData => Error::Invalid(format!("{}: line {line} is not UTF-8", path.display())),
@@ -431,7 +435,7 @@ fn unreadable(path: &Path, line: u64, source: io::Error) -> Error {
     }
 }
 
-/// Writes an answer as it comes; tells its rows.
+/// Writes a result as it arrives; returns the number of rows.
 async fn pour(
     waiting: &mut Waiting<'_>,
     rows: &mut Rows,
@@ -464,7 +468,7 @@ fn tables(part: &str) -> String {
 }
 
 fn functions(part: &str) -> String {
-    // The descriptions are long: they come where few functions are asked for.
+    // Descriptions are long, so they are only included in filtered lists.
     let description = if part.is_empty() { "" } else { ", description" };
     format!(
         "SELECT DISTINCT routine_name AS function, lower(function_type) AS type, syntax_example AS syntax{description} \
@@ -501,12 +505,12 @@ fn help(entry: Option<&Entry>) -> String {
     }
 }
 
-/// Where answers go.
+/// Where results are written.
 #[derive(Debug)]
 struct Output {
-    /// Nothing is standard output.
+    /// `None` is standard output.
     file: Option<(PathBuf, BufWriter<File>)>,
-    /// Answers written so far.
+    /// Number of results written so far.
     answers: u64,
 }
 
@@ -524,7 +528,7 @@ impl Output {
         self.file.is_none()
     }
 
-    /// Takes note of an answer to come.
+    /// Checks that a result in this format can be written, and counts it.
     fn admit(&mut self, format: DisplayFormat, out_is_terminal: bool) -> Result<()> {
         self.answers += 1;
         let refusal = match format {
@@ -550,20 +554,20 @@ impl Output {
     }
 }
 
-/// Waiting for a statement: a line tells that it runs, and Ctrl-C ends it.
+/// Waits for a statement: shows a spinner, and handles Ctrl-C.
 struct Waiting<'a> {
     interrupts: Option<&'a mut Signal>,
     started: Instant,
-    /// Hidden where standard error is no terminal.
+    /// Not shown unless standard error is a terminal.
     bar: Option<ProgressBar>,
     shows: bool,
 }
 
 impl<'a> Waiting<'a> {
-    /// What runs has run since `started`. A Ctrl-C from before is forgotten.
+    /// Starts waiting for a statement that began at `started`. An earlier Ctrl-C is ignored.
     async fn new(mut interrupts: Option<&'a mut Signal>, started: Instant) -> Waiting<'a> {
         if let Some(interrupts) = &mut interrupts {
-            // The runtime looks for signals when it has nothing else to do.
+            // The runtime checks for signals when it is otherwise idle.
             tokio::task::yield_now().await;
             while interrupts.recv().now_or_never().is_some() {}
         }
@@ -601,7 +605,7 @@ impl<'a> Waiting<'a> {
         }
     }
 
-    /// Leaves the terminal to the answer, where it goes there.
+    /// Hides the spinner while results are written to the terminal.
     fn give_way(&mut self, output: &Output) {
         if output.is_terminal() {
             self.shows = false;

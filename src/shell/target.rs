@@ -1,4 +1,4 @@
-//! What a shell asks: a data directory, with or without a server running on it, or a server.
+//! Target of a shell: a data directory, with or without a server running on it, or a server.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,28 +19,29 @@ use crate::storage::vfs::{Disk, Vfs};
 use crate::storage::{EngineOptions, ReadOnly, Snapshot};
 use crate::text::nearest;
 
-/// Whoever waits at a terminal says when it is enough.
+/// Statements in an interactive shell have no practical time limit; the user can cancel them.
 const TIMEOUT: Duration = Duration::from_secs(24 * 3_600);
 
-/// A file that changed this recently may change again without a new time, for file systems tell time coarsely.
+/// A file that changed this recently may change again with the same time stamp, because file
+/// systems store coarse times.
 const SETTLED: Duration = Duration::from_millis(100);
 
-/// Where questions go.
+/// Where statements are run.
 #[derive(Debug)]
 pub enum Target {
     Store(Box<Store>),
     Server(Server),
 }
 
-/// What is asked.
+/// A statement to run.
 #[derive(Clone, Copy, Debug)]
 pub enum Question<'a> {
     Sql(&'a str),
-    /// A query of the library, with its parameters.
+    /// A saved query, with its parameters.
     Named(&'a str, &'a BTreeMap<String, String>),
 }
 
-/// The rows of an answer, as they come. Dropping it cancels the statement.
+/// Stream of a result's rows. Dropping it cancels the statement.
 #[derive(Debug)]
 pub enum Rows {
     Here(ResultStream),
@@ -55,7 +56,7 @@ impl Rows {
         }
     }
 
-    /// The next batch, `None` at the end.
+    /// Returns the next batch; `None` at the end.
     pub async fn next(&mut self) -> Option<Result<RecordBatch>> {
         match self {
             Rows::Here(answer) => answer.next().await,
@@ -63,18 +64,18 @@ impl Rows {
         }
     }
 
-    /// What it cost, where that is known.
-    pub fn figures(&self) -> Option<QueryStats> {
+    /// Cost of the statement, if known.
+    pub fn stats(&self) -> Option<QueryStats> {
         match self {
             Rows::Here(answer) => Some(answer.recorder.stats()),
-            Rows::There(reply) => reply.figures.clone(),
+            Rows::There(reply) => reply.stats.clone(),
         }
     }
 }
 
 impl Target {
-    /// The server at `url`, or else the store in `data_dir`, or in the one that is configured, with the saved queries of the
-    /// folder `queries`.
+    /// Opens the server at `url`, or else the store in `data_dir` or in the configured directory,
+    /// with the saved queries of the folder `queries`.
     pub fn new(url: Option<&str>, data_dir: Option<&Path>, queries: Option<&Path>) -> Result<Target> {
         match url {
             Some(url) => {
@@ -92,7 +93,7 @@ impl Target {
         }
     }
 
-    /// The statements that have a name. Blocks its thread.
+    /// Returns the saved queries. Blocks the calling thread.
     pub fn library(&self) -> Result<SavedQueries> {
         match self {
             Target::Store(store) => Ok(store.engine.library().clone()),
@@ -100,7 +101,8 @@ impl Target {
         }
     }
 
-    /// Makes visible what has been acknowledged by now. Blocks, and must not be called by a runtime's task.
+    /// Makes all events acknowledged so far visible. Blocks, and must not be called within a
+    /// runtime's task.
     pub fn refresh(&mut self) -> Result<()> {
         match self {
             Target::Store(store) => store.refresh(),
@@ -108,7 +110,7 @@ impl Target {
         }
     }
 
-    /// Asks; what `SET` changes holds for the questions after it.
+    /// Runs a statement; what `SET` changes applies to later ones.
     pub async fn ask(&mut self, question: Question<'_>) -> Result<Rows, Fault> {
         match self {
             Target::Store(store) => Ok(Rows::Here(store.ask(question).await?)),
@@ -117,18 +119,18 @@ impl Target {
     }
 }
 
-/// A data directory, read without owning it.
+/// A data directory, read without its lock.
 #[derive(Debug)]
 pub struct Store {
     data_dir: PathBuf,
     options: EngineOptions,
     engine: Arc<QueryEngine>,
     session: Session,
-    /// The last snapshot, and what the directory looked like before it was made.
+    /// The last snapshot, with the state of the directory before it was made.
     seen: Option<(Vec<Stamp>, Arc<Snapshot>)>,
 }
 
-/// A path that changes when the store does: its length and its time.
+/// Path, length and modification time of a file or folder that changes when the store does.
 type Stamp = (PathBuf, u64, SystemTime);
 
 impl Store {
@@ -143,8 +145,8 @@ impl Store {
         Ok(Store { data_dir: resolved.config.data_dir, options, engine, session, seen: None })
     }
 
-    /// Opens the store again when the log or the table has changed. Opening reads the table's log and the tail of the
-    /// write-ahead log, so it is not done for nothing.
+    /// Opens the store again if the log or the table has changed. Opening reads the table's log and
+    /// the tail of the write-ahead log, so it is avoided otherwise.
     fn refresh(&mut self) -> Result<()> {
         let stamps = stamps(&self.data_dir).unwrap_or_default();
         let settled = |stamp: &Stamp| stamp.2.elapsed().is_ok_and(|age| age > SETTLED);
@@ -177,7 +179,7 @@ fn unknown(name: &str, library: &SavedQueries) -> Error {
     Error::Invalid(format!("there is no query {name} in the library; {hint}\\l lists them"))
 }
 
-/// The segments of the write-ahead log, and the folder of the table's commits.
+/// Stamps of the write-ahead log's segments, and of the folder of the table's commits.
 fn stamps(data_dir: &Path) -> io::Result<Vec<Stamp>> {
     let mut paths = vec![data_dir.join("wal"), data_dir.join("events/_delta_log")];
     for entry in fs::read_dir(&paths[0])? {
@@ -187,7 +189,7 @@ fn stamps(data_dir: &Path) -> io::Result<Vec<Stamp>> {
     paths.into_iter().map(stamp).collect()
 }
 
-/// A running server. It keeps nothing between statements, so what `SET` changed goes with each.
+/// A running server. It keeps no session, so changes by `SET` are sent with each statement.
 #[derive(Debug)]
 pub struct Server {
     url: String,
@@ -202,7 +204,7 @@ impl Server {
             Question::Named(name, given) => return self.client.run(name, given).await,
         };
         let reply = self.client.query(sql, &self.settings).await?;
-        // The server has accepted it, so it is one.
+        // The server has accepted the statement, so an assignment is valid.
         match assignment(sql) {
             Some((name, Some(value))) => drop(self.settings.insert(name, value)),
             Some((name, None)) => drop(self.settings.remove(&name)),
@@ -212,7 +214,7 @@ impl Server {
     }
 }
 
-/// What `SET name = value` or `SET name TO value` sets, and `RESET name` unsets.
+/// Parses `SET name = value`, `SET name TO value` and `RESET name`.
 fn assignment(sql: &str) -> Option<(String, Option<String>)> {
     let mut tokens = lexer::tokens(sql);
     tokens.retain(|token| !matches!(token.kind, TokenKind::Space | TokenKind::Comment));

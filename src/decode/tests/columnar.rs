@@ -1,4 +1,4 @@
-//! Arrow and Parquet: every way that they keep text, numbers and time.
+//! Arrow and Parquet: every representation of text, numbers and time.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::events;
 use crate::decode::{BATCH_EVENTS, DecodeError, InputFormat, decode};
 use crate::event::{EventBatch, EventKind};
 
-/// A record batch with the columns, in a stream.
+/// Encodes a record batch with the columns as a stream.
 fn stream(columns: &[(&str, ArrayRef)]) -> Vec<u8> {
     let fields: Vec<_> =
         columns.iter().map(|(name, array)| Field::new(*name, array.data_type().clone(), true)).collect();
@@ -142,8 +142,9 @@ fn what_arrow_keeps_and_no_event_has_is_told() {
     }
 }
 
-/// Bug: INT96 was read as nanoseconds in 64 bits. Consequence: the year 2600 was stored as 2015, and other years were refused
-/// as before 1970. Cure: it is read as microseconds, and days that those do not hold are refused.
+/// Bug: INT96 was read as 64-bit nanoseconds. Consequence: the year 2600 was stored as 2015, and
+/// other years were rejected as before 1970. Cure: it is read as microseconds, and days outside
+/// their range are rejected.
 #[test]
 fn int96_of_any_year_is_its_own_time_or_refused() {
     use ::parquet::data_type::{ByteArray, ByteArrayType, Int96, Int96Type};
@@ -176,7 +177,7 @@ fn int96_of_any_year_is_its_own_time_or_refused() {
     for day in [0, 1, 18_262, 230_000, 2_932_896] {
         assert_eq!(read(day, 16_384_000_999), Ok(day * day_us + 16_384_000), "day {day}");
     }
-    // The last is a day whose microseconds wrap around to the year 2554.
+    // The last is a day whose microseconds overflow to the year 2554.
     for day in [-1, 2_932_897, 106_751_992, i64::from(i32::MAX) - 2_440_588, 213_503_982 + 213_400] {
         assert!(read(day, 0).unwrap_err().starts_with("row 1: timestamp: must not lie "), "day {day}");
     }
