@@ -13,7 +13,7 @@ use ureq::Agent;
 use ureq::http::{Response, StatusCode, header};
 
 use crate::encode::arrow_stream;
-use crate::error::{Error, Limit, Result};
+use crate::error::{Error, Failure, Limit, Result};
 use crate::event::EventBatch;
 
 pub use self::sql::{Fault, Reply, SqlClient};
@@ -105,9 +105,9 @@ fn base_url(url: &str) -> Result<&str> {
 struct Problem {
     /// Detail or title of the problem+json (RFC 9457), or the first line of the body.
     text: String,
-    /// Last component of the problem's type URN.
-    kind: String,
-    /// Line of the statement at fault.
+    /// Its kind, as far as its identifier tells it.
+    failure: Option<Failure>,
+    /// The place in a statement.
     line: Option<u64>,
     column: Option<u64>,
 }
@@ -125,8 +125,9 @@ impl Problem {
         }
         let Members { detail, title, urn, line, column } = serde_json::from_str(body).unwrap_or_default();
         let first_line = || body.lines().next().unwrap_or("no reason given").chars().take(200).collect();
-        let kind = urn.as_deref().and_then(|urn| urn.strip_prefix("urn:hourglass:problem:")).unwrap_or_default();
-        Problem { kind: kind.to_string(), text: detail.or(title).unwrap_or_else(first_line), line, column }
+        let kind = urn.as_deref().and_then(|urn| urn.strip_prefix("urn:hourglass:problem:"));
+        let (failure, text) = (kind.and_then(Failure::of_problem), detail.or(title).unwrap_or_else(first_line));
+        Problem { failure, text, line, column }
     }
 }
 

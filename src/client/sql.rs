@@ -16,7 +16,7 @@ use ureq::Agent;
 use ureq::http::{HeaderMap, Response, StatusCode};
 
 use super::{CONNECT_TIMEOUT, Problem, base_url};
-use crate::error::{Error, Result};
+use crate::error::{Error, Failure, Result};
 use crate::query::{QueryStats, SavedQueries};
 
 /// Number of batches read ahead of the consumer.
@@ -170,10 +170,10 @@ fn refused(url: &str, status: StatusCode, body: &str) -> Fault {
     let position = problem.line.zip(problem.column);
     let text = problem.text;
     let error = match status {
-        _ if problem.kind == "damaged-store" => {
+        _ if problem.failure == Some(Failure::Damaged) => {
             Error::DataFile(format!("{url}: a data file of the server is missing or damaged: {text}"))
         }
-        _ if problem.kind == "statement-failed" => Error::Panicked,
+        _ if problem.failure == Some(Failure::StatementFailed) => Error::Panicked,
         StatusCode::UNPROCESSABLE_ENTITY | StatusCode::SERVICE_UNAVAILABLE => Error::Limit(text),
         status if status.is_client_error() => Error::Invalid(text),
         status => failed(url, std::io::Error::other(format!("{status}: {text}"))),

@@ -49,42 +49,6 @@ fn is_stores(error: &(dyn StdError + 'static)) -> bool {
     error.is::<std::io::Error>() || error.is::<object_store::Error>()
 }
 
-impl Error {
-    /// Whether the caller is at fault.
-    pub fn is_callers(&self) -> bool {
-        match self {
-            Error::Invalid(_) | Error::Rejected(_) | Error::Limit(_) | Error::KeyReused => true,
-            Error::Query(fault) => is_statements(fault),
-            _ => false,
-        }
-    }
-
-    /// The process's exit code, as in sysexits.h, so that a script can tell a damaged store from a
-    /// full disk. The client maps a server's problem to the same kind of error ([`crate::client`]),
-    /// and so to the same code.
-    pub fn exit_code(&self) -> u8 {
-        use std::io::ErrorKind::{
-            AddrInUse, AddrNotAvailable, IsADirectory, NotADirectory, NotFound, PermissionDenied,
-        };
-        match self {
-            Error::Invalid(_) | Error::Rejected(_) | Error::KeyReused => 65, // EX_DATAERR
-            Error::Query(_) if self.is_callers() => 65,
-            Error::Damaged { .. } | Error::DataFile(_) | Error::Missing(_) => 66, // EX_NOINPUT
-            Error::Panicked | Error::Died(_) => 70,                               // EX_SOFTWARE
-            Error::Io { source, .. } | Error::Listen { source, .. } => match source.kind() {
-                NotFound | NotADirectory | IsADirectory => 66,
-                AddrInUse => 75,
-                PermissionDenied => 77, // EX_NOPERM
-                AddrNotAvailable => 78,
-                _ => 74,
-            },
-            Error::Poisoned(_) | Error::Delta(_) | Error::Store(_) | Error::Query(_) => 74, // EX_IOERR
-            Error::Busy(_) | Error::Limit(_) | Error::Locked { .. } | Error::Closed => 75,  // EX_TEMPFAIL
-            Error::Config(_) => 78,                                                         // EX_CONFIG
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

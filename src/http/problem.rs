@@ -10,50 +10,23 @@ use axum::response::Response;
 use serde::Serialize;
 
 use super::request_id::{RequestId, X_REQUEST_ID};
-use crate::error::{Error, Limit};
+use crate::error::{Actor, Error, Failure, Limit, Row};
 use crate::event::Rejection;
 
-/// Type of problem: what all problems of a type have in common.
+/// Type of problem, as its row in the table of failures says: what all problems of a type have in common.
 #[derive(Debug, Serialize)]
 struct ProblemKind {
     /// Identifier of the type; stable, for programs to compare.
     #[serde(rename = "type")]
-    urn: &'static str,
+    urn: String,
     title: &'static str,
     status: u16,
 }
 
-/// The problem types, named after the last component of their identifiers.
-mod kind {
-    use super::ProblemKind;
-
-    macro_rules! kinds {
-        ($($name:ident: $status:literal $urn:literal $title:literal;)*) => {
-            $(pub(super) static $name: ProblemKind =
-                ProblemKind { urn: concat!("urn:hourglass:problem:", $urn), title: $title, status: $status };)*
-        };
-    }
-
-    kinds! {
-        INVALID_PARAMETER: 400 "invalid-parameter" "A parameter is invalid";
-        INVALID_REQUEST: 400 "invalid-request" "The request is invalid";
-        INVALID_QUERY: 400 "invalid-query" "The statement cannot be run";
-        INVALID_ROW: 400 "invalid-row" "A row of the body is invalid";
-        NOT_FOUND: 404 "not-found" "There is nothing at this path";
-        METHOD_NOT_ALLOWED: 405 "method-not-allowed" "The path does not take this method";
-        NOT_ACCEPTABLE: 406 "not-acceptable" "The format is not available";
-        BODY_TOO_SLOW: 408 "body-too-slow" "The body did not arrive in time";
-        BODY_TOO_LARGE: 413 "body-too-large" "The body is too large";
-        URI_TOO_LONG: 414 "uri-too-long" "The request target is too long";
-        UNSUPPORTED_BODY: 415 "unsupported-body" "The format of the body is not supported";
-        TOO_HEAVY: 422 "too-heavy" "The statement exceeds a limit";
-        KEY_REUSED: 422 "idempotency-key-reused" "The idempotency key was used for another request";
-        CALLER_GONE: 499 "caller-gone" "The client closed the connection";
-        INTERNAL: 500 "internal" "The server failed";
-        STATEMENT_FAILED: 500 "statement-failed" "The query engine failed on the statement";
-        DAMAGED_STORE: 500 "damaged-store" "A data file is missing or damaged";
-        BUSY: 503 "busy" "The server is busy";
-        UNAVAILABLE: 503 "unavailable" "The server is not available";
+impl From<Failure> for ProblemKind {
+    fn from(failure: Failure) -> ProblemKind {
+        let &Row { problem, title, status, .. } = failure.row();
+        ProblemKind { urn: format!("urn:hourglass:problem:{problem}"), title, status }
     }
 }
 
@@ -61,7 +34,7 @@ mod kind {
 #[derive(Debug, Serialize)]
 pub struct Problem {
     #[serde(flatten)]
-    kind: &'static ProblemKind,
+    kind: ProblemKind,
     detail: Cow<'static, str>,
     /// The query parameter at fault.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -81,8 +54,8 @@ pub struct Problem {
 }
 
 impl Problem {
-    fn new(kind: &'static ProblemKind, detail: impl Into<Cow<'static, str>>) -> Problem {
-        let (detail, reason) = (detail.into(), kind.urn.rsplit(':').next().unwrap_or_default());
+    fn new(failure: Failure, detail: impl Into<Cow<'static, str>>) -> Problem {
+        let (kind, detail, reason) = (failure.into(), detail.into(), failure.row().problem);
         Problem { kind, detail, parameter: None, line: None, column: None, reason, header: None }
     }
 
@@ -91,67 +64,67 @@ impl Problem {
     }
 
     pub fn invalid(detail: impl Into<Cow<'static, str>>) -> Problem {
-        Problem::new(&kind::INVALID_REQUEST, detail)
+        Problem::new(Failure::InvalidRequest, detail)
     }
 
     pub fn bad_row(line: u64, detail: String) -> Problem {
-        Problem { line: NonZeroU64::new(line), ..Problem::new(&kind::INVALID_ROW, detail) }
+        Problem { line: NonZeroU64::new(line), ..Problem::new(Failure::InvalidRow, detail) }
     }
 
     pub fn not_found() -> Problem {
         Problem::new(
-            &kind::NOT_FOUND,
+            Failure::NotFound,
             "the paths are /analytics, /events, /sql, /queries, /admin/flush, /metrics, /healthz and /readyz",
         )
     }
 
     pub fn no_such_query(name: &str) -> Problem {
-        Problem::new(&kind::NOT_FOUND, format!("there is no query {name}; GET /queries lists them"))
+        Problem::new(Failure::NotFound, format!("there is no query {name}; GET /queries lists them"))
     }
 
     pub fn not_acceptable(detail: String) -> Problem {
-        Problem::new(&kind::NOT_ACCEPTABLE, detail)
+        Problem::new(Failure::NotAcceptable, detail)
     }
 
     /// `allowed` is the value of the `Allow` header.
     pub fn method_not_allowed(allowed: &'static str) -> Problem {
         let detail = format!("the allowed methods are {allowed}");
-        Problem::new(&kind::METHOD_NOT_ALLOWED, detail).with_header("allow", allowed)
+        Problem::new(Failure::MethodNotAllowed, detail).with_header("allow", allowed)
     }
 
     pub fn body_too_large(limit: usize) -> Problem {
         let detail = format!("a body may have at most {limit} bytes, before and after decompression; split it");
-        Problem::new(&kind::BODY_TOO_LARGE, detail)
+        Problem::new(Failure::BodyTooLarge, detail)
     }
 
     pub fn uri_too_long(limit: usize) -> Problem {
-        Problem::new(&kind::URI_TOO_LONG, format!("the path with its query string may have at most {limit} bytes"))
+        Problem::new(Failure::UriTooLong, format!("the path with its query string may have at most {limit} bytes"))
     }
 
     pub fn body_too_slow() -> Problem {
         // The rest of the body may still arrive, so the connection cannot be reused.
-        Problem::new(&kind::BODY_TOO_SLOW, "nothing was stored").with_header("connection", "close")
+        Problem::new(Failure::BodyTooSlow, "nothing was stored").with_header("connection", "close")
     }
 
     /// `header` gives a program what the detail gives a person: `accept-post` or `accept-encoding`.
     pub fn unsupported(detail: String, header: &'static str, accepted: &'static str) -> Problem {
-        Problem::new(&kind::UNSUPPORTED_BODY, detail).with_header(header, accepted)
+        Problem::new(Failure::UnsupportedBody, detail).with_header(header, accepted)
     }
 
     /// For the log and the metrics, which must not count it as a server error; no client reads it.
     /// The status is nginx's.
     pub fn caller_gone() -> Problem {
-        Problem::new(&kind::CALLER_GONE, "the connection was closed before the response was ready")
+        Problem::new(Failure::CallerGone, "the connection was closed before the response was ready")
     }
 
     /// A limit was reached and nothing was stored; the client should retry.
     fn busy(detail: String, bound: Limit) -> Problem {
-        let problem = Problem::new(&kind::BUSY, detail).with_header("retry-after", "1");
+        let problem = Problem::new(Failure::Busy, detail).with_header("retry-after", "1");
         Problem { reason: bound.reason(), ..problem }
     }
 
-    fn unavailable(detail: String, reason: &'static str) -> Problem {
-        Problem { reason, ..Problem::new(&kind::UNAVAILABLE, detail).with_header("retry-after", "10") }
+    fn unavailable(failure: Failure, detail: String, reason: &'static str) -> Problem {
+        Problem { reason, ..Problem::new(failure, detail).with_header("retry-after", "10") }
     }
 
     /// The complete response as HTTP/1.1, for a connection that is closed after it.
@@ -170,12 +143,12 @@ impl Problem {
     /// A server error. Its cause goes to the log and not to the client, who could do nothing with
     /// it.
     pub fn internal(cause: &dyn std::fmt::Display) -> Problem {
-        Problem::ours(&kind::INTERNAL, cause)
+        Problem::ours(Failure::Internal, cause)
     }
 
-    fn ours(kind: &'static ProblemKind, cause: &dyn std::fmt::Display) -> Problem {
+    fn ours(failure: Failure, cause: &dyn std::fmt::Display) -> Problem {
         tracing::error!(%cause, "a request failed");
-        Problem::new(kind, "the server's log names the cause beside this request's id")
+        Problem::new(failure, "the server's log names the cause beside this request's id")
     }
 
     pub fn reason(&self) -> &'static str {
@@ -216,30 +189,26 @@ impl Problem {
 
 impl From<Rejection> for Problem {
     fn from(rejection: Rejection) -> Problem {
-        let problem = Problem::new(&kind::INVALID_PARAMETER, rejection.to_string());
+        let problem = Problem::new(Failure::InvalidParameter, rejection.to_string());
         Problem { parameter: Some(rejection.parameter), ..problem }
     }
 }
 
 impl From<Error> for Problem {
     fn from(error: Error) -> Problem {
+        let (failure, detail) = (error.failure(), error.to_string());
         match error {
             Error::Rejected(rejection) => Problem::from(rejection),
-            Error::Invalid(detail) => Problem::invalid(detail),
-            Error::Busy(bound) => Problem::busy(error.to_string(), bound),
-            Error::Limit(detail) => Problem::new(&kind::TOO_HEAVY, detail),
-            Error::Query(_) if error.is_callers() => {
+            Error::Busy(bound) => Problem::busy(detail, bound),
+            Error::Poisoned(_) => Problem::unavailable(failure, detail, "poisoned"),
+            Error::Died(_) => Problem::unavailable(failure, detail, "died"),
+            Error::Closed => Problem::unavailable(failure, detail, "closed"),
+            _ if failure.row().actor == Actor::Caller => {
                 let (line, column) = error.position().unwrap_or_default();
                 let (line, column) = (NonZeroU64::new(line), NonZeroU64::new(column));
-                Problem { line, column, ..Problem::new(&kind::INVALID_QUERY, error.to_string()) }
+                Problem { line, column, ..Problem::new(failure, detail) }
             }
-            Error::KeyReused => Problem::new(&kind::KEY_REUSED, error.to_string()),
-            Error::Poisoned(_) => Problem::unavailable(error.to_string(), "poisoned"),
-            Error::Died(_) => Problem::unavailable(error.to_string(), "died"),
-            Error::Closed => Problem::unavailable(error.to_string(), "closed"),
-            Error::DataFile(_) => Problem::ours(&kind::DAMAGED_STORE, &error),
-            Error::Panicked => Problem::ours(&kind::STATEMENT_FAILED, &error),
-            other => Problem::internal(&other),
+            _ => Problem::ours(failure, &error),
         }
     }
 }

@@ -10,6 +10,7 @@
 
 use std::any::Any;
 use std::io;
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, mpsc};
@@ -20,7 +21,7 @@ use tokio::sync::oneshot::error::RecvError;
 
 use super::commit_queue::{CommitQueue, Refusal};
 use super::directory;
-use super::flusher::Flusher;
+use super::flusher::{Flusher, Progress};
 use super::idempotency::files::KeyFiles;
 use super::idempotency::window::{KeyWindow, StoredKey};
 use super::lake::leftovers;
@@ -40,6 +41,9 @@ use crate::error::{Error, Result};
 use crate::event::{EventBatch, EventKind, Key, MAX_TIMESTAMP_US};
 use crate::hour::{Clock, SystemClock};
 use crate::threads;
+
+/// Threads that encode the hours of one flush, at most.
+const MAX_ENCODERS: usize = 8;
 
 /// A clonable handle on the one engine of a data directory.
 #[derive(Clone, Debug)]
@@ -91,6 +95,18 @@ impl Engine {
         vfs: Arc<dyn Vfs>,
         clock: Arc<dyn Clock>,
     ) -> Result<Engine> {
+        let (engine, steps) = Engine::open_stepped(data_dir, options, vfs, clock)?;
+        engine.start(steps)
+    }
+
+    /// As [`Engine::open_with`], without threads: nothing happens but what the caller does with [`Steps`]. A simulation
+    /// decides by that who goes next.
+    pub fn open_stepped(
+        data_dir: &Path,
+        options: EngineOptions,
+        vfs: Arc<dyn Vfs>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(Engine, Steps)> {
         let data_dir = std::path::absolute(data_dir).map_err(Error::io(data_dir, "find"))?;
         create_directory(&*vfs, &data_dir)?;
         let lock = directory::lock(&*vfs, &data_dir)?;
@@ -125,10 +141,10 @@ impl Engine {
         let queue = Arc::new(CommitQueue::new(&options));
         let cell = Arc::new(SnapshotCell::new(snapshot));
         let (sender, jobs) = mpsc::channel();
-        let retry = Duration::from_millis(options.flush_retry_ms);
         let (segments, hour) = (wal.closed_segments(), clock.hour());
         let metrics = Metrics::default();
-        let mut flusher = Flusher {
+        let flusher = Flusher {
+            jobs,
             runtime,
             lake,
             cell: cell.clone(),
@@ -136,12 +152,11 @@ impl Engine {
             keys: key_files,
             queue: queue.clone(),
             clock: clock.clone(),
-            retry,
+            encoders: 1,
             metrics: metrics.clone(),
-            trouble: Recurring::default(),
-            tidying: Recurring::default(),
+            progress: Progress::default(),
         };
-        let mut writer = Writer {
+        let writer = Writer {
             options: options.clone(),
             clock: clock.clone(),
             queue: queue.clone(),
@@ -156,21 +171,30 @@ impl Engine {
             limit_reached: None,
             trouble: Recurring::default(),
             sealing: Recurring::default(),
+            emptied: EventBatch::new(),
         };
         let threads = Mutex::default();
-        let shared = Shared { queue: queue.clone(), cell, clock, options, metrics, threads, _lock: lock };
-        let engine = Engine { shared: Arc::new(shared) };
+        let shared = Shared { queue, cell, clock, options, metrics, threads, _lock: lock };
+        Ok((Engine { shared: Arc::new(shared) }, Steps { writer: Some(writer), flusher }))
+    }
+
+    /// Lets the writer and the flusher run, each on a thread of its own.
+    fn start(self, steps: Steps) -> Result<Engine> {
+        let Steps { writer, mut flusher } = steps;
+        let retry = Duration::from_millis(self.shared.options.flush_retry_ms);
+        flusher.encoders = thread::available_parallelism().map_or(1, usize::from).min(MAX_ENCODERS);
+        let mut writer = writer.expect("the writer has not ended before it began");
         // Where the second cannot be started the engine goes, and ends the first.
-        engine.run("writer", move || {
+        self.run("writer", move || {
             threads::go_first();
             writer.run()
         })?;
-        engine.run("flusher", move || {
+        self.run("flusher", move || {
             // It writes for whole cores' time, and nobody waits for it.
             threads::stand_back();
-            flusher.run(&jobs)
+            flusher.run(retry)
         })?;
-        Ok(engine)
+        Ok(self)
     }
 
     /// Runs a thread of the engine. One that panics, or ends before it is told to, ends the engine: without it events would
@@ -278,6 +302,33 @@ impl Engine {
         self.shared.queue.close();
         join(&self.shared.threads);
         self.shared.queue.death().map_or(Ok(()), |why| Err(Refusal::Died(why).into()))
+    }
+}
+
+/// The writer and the flusher of an engine that has no threads. Their owner lets them go on, one step at a time.
+#[derive(Debug)]
+pub struct Steps {
+    /// `None` when it has ended.
+    writer: Option<Writer>,
+    flusher: Flusher,
+}
+
+impl Steps {
+    /// Lets the writer do what there is to do, without waiting for more. `Break` when the engine is closed and the writer
+    /// has taken the last.
+    pub fn writer(&mut self) -> ControlFlow<()> {
+        let Some(writer) = &mut self.writer else { return ControlFlow::Break(()) };
+        let flow = writer.step(Duration::ZERO);
+        if flow.is_break() {
+            self.writer = None;
+        }
+        flow
+    }
+
+    /// Lets the flusher do the next of its steps, where there is one. `Break` when the writer has ended and nothing is left
+    /// to flush.
+    pub fn flusher(&mut self) -> ControlFlow<()> {
+        self.flusher.step(Duration::ZERO)
     }
 }
 

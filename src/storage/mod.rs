@@ -33,7 +33,7 @@ mod wal;
 mod writer;
 
 pub use self::directory::META_FILE;
-pub use self::engine::{Engine, ReadOnly};
+pub use self::engine::{Engine, ReadOnly, Steps};
 pub use self::lake::data_file::Rollup;
 pub use self::lake::table::{DataFile, FileIndex, HourFiles};
 pub use self::memory::memtable::{Chunk, HourTable, Memtable};

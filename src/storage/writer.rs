@@ -1,5 +1,7 @@
-//! The single writer: a thread that turns what waits into one log frame, one sync, one change of the snapshot.
+//! The single writer turns what waits into one log frame, one sync, one change of the snapshot. It is a loop over
+//! [`Writer::step`].
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
@@ -25,6 +27,7 @@ const MAX_SEALED: usize = 2;
 /// How often an idle writer looks at the clock.
 const CLOCK_CHECK: Duration = Duration::from_millis(500);
 
+#[derive(Debug)]
 pub struct Writer {
     pub options: EngineOptions,
     pub clock: Arc<dyn Clock>,
@@ -44,6 +47,8 @@ pub struct Writer {
     pub trouble: Recurring,
     /// As [`Writer::trouble`], of sealing: events may still be taken then.
     pub sealing: Recurring,
+    /// An empty batch whose capacity serves again.
+    pub emptied: EventBatch,
 }
 
 /// What became of a batch, as those who wait are told.
@@ -56,42 +61,50 @@ struct Outcome {
 impl Writer {
     /// Runs until the queue is closed and drained. Everything acknowledged is in the log then; nothing more is flushed.
     pub fn run(&mut self) {
-        let mut batch = EventBatch::new();
         loop {
             let timeout = Duration::from_micros(self.until_next_hour_us()).min(CLOCK_CHECK);
             // Where the cores are busy, those with events to bring go first and share the next sync; on an idle machine
             // this returns at once.
             std::thread::yield_now();
-            let Taken { batch: taken, waiters, askers, runtime, flushes, closed } = self.queue.take(batch, timeout);
-            batch = taken;
-            if !batch.is_empty() {
-                let Outcome { stored, reused } = self.commit(&batch);
-                let mut reused: Vec<u32> = reused.into_iter().map(|key| askers[key]).collect();
-                reused.dedup();
-                Taken::tell(waiters, runtime, stored, reused);
-            } else if self.limit_reached.is_some() {
-                // Nobody may ask for as long as this is not ready: whether the cause has passed is found out all the same.
-                self.probe();
-            }
-            let asked = !flushes.is_empty();
-            let sealed = self.seal_if_due(asked);
-            self.remember_keys(&[]);
-            match sealed {
-                Ok(()) if asked => {
-                    // The flusher takes jobs in order, so this one is answered after the generation just sealed.
-                    let _ = self.flusher.send(Job::Report(flushes));
-                }
-                Ok(()) => {}
-                Err(refusal) => flushes.into_iter().for_each(|waiter| _ = waiter.send(Err(refusal.clone()))),
-            }
-            if closed {
+            if self.step(timeout).is_break() {
                 return;
             }
-            match batch.byte_len() > 1 << 20 {
-                true => batch = EventBatch::new(),
-                false => batch.clear(),
-            }
         }
+    }
+
+    /// Takes what waits, stores it and tells who waits; then seals the generation where that is due. Where nothing waits it
+    /// sleeps first, up to `timeout`. `Break` when the queue is closed and nothing more will come.
+    pub fn step(&mut self, timeout: Duration) -> ControlFlow<()> {
+        let emptied = std::mem::take(&mut self.emptied);
+        let Taken { mut batch, waiters, askers, runtime, flushes, closed } = self.queue.take(emptied, timeout);
+        if !batch.is_empty() {
+            let Outcome { stored, reused } = self.commit(&batch);
+            let mut reused: Vec<u32> = reused.into_iter().map(|key| askers[key]).collect();
+            reused.dedup();
+            Taken::tell(waiters, runtime, stored, reused);
+        } else if self.limit_reached.is_some() {
+            // Nobody may ask for as long as this is not ready: whether the cause has passed is found out all the same.
+            self.probe();
+        }
+        let asked = !flushes.is_empty();
+        let sealed = self.seal_if_due(asked);
+        self.remember_keys(&[]);
+        match sealed {
+            Ok(()) if asked => {
+                // The flusher takes jobs in order, so this one is answered after the generation just sealed.
+                let _ = self.flusher.send(Job::Report(flushes));
+            }
+            Ok(()) => {}
+            Err(refusal) => flushes.into_iter().for_each(|waiter| _ = waiter.send(Err(refusal.clone()))),
+        }
+        if closed {
+            return ControlFlow::Break(());
+        }
+        if batch.byte_len() <= 1 << 20 {
+            batch.clear();
+            self.emptied = batch;
+        }
+        ControlFlow::Continue(())
     }
 
     fn until_next_hour_us(&self) -> u64 {

@@ -1,7 +1,9 @@
 //! The engine on a simulated disk whose power fails: seeded operations, seeded faults, and a plain ledger as the judge.
 //!
-//! `HOURGLASS_SIM_SEEDS=20000` asks for more seeds, `HOURGLASS_SIM_SEED=17` replays one. A seed fixes operations, faults and
-//! what a cut leaves; how the engine's threads take turns within an operation, it does not.
+//! The engine has no threads here: the seed decides whether the writer or the flusher does its next step, and so fixes the
+//! operations, their order down to each call of the disk, the faults and what a cut leaves.
+//!
+//! `HOURGLASS_SIM_SEEDS=20000` asks for more seeds, `HOURGLASS_SIM_SEED=17` replays one and prints all it does.
 
 pub mod disk;
 mod faults;
@@ -9,19 +11,20 @@ mod ledger;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Waker};
 use std::thread;
-use std::time::Duration;
+
+use futures::future::{MaybeDone, maybe_done};
 
 use hourglass::error::Error;
 use hourglass::event::{EventBatch, EventKind, Key};
-use hourglass::hour::HOUR_US;
+use hourglass::hour::{Clock, HOUR_US};
 use hourglass::storage::vfs::Vfs;
 use hourglass::storage::vfs::observed::Observed;
-use hourglass::storage::{Engine, EngineOptions, ReadOnly, verify};
-use tokio::runtime::Runtime;
-use tokio::task::JoinHandle;
+use hourglass::storage::{Engine, EngineOptions, ReadOnly, Steps, verify};
 
 use self::disk::{SimDisk, Survives};
 use self::faults::Faults;
@@ -31,8 +34,8 @@ use crate::support::{ManualClock, number_from, random};
 const DIR: &str = "/store";
 const FIRST_HOUR: i64 = 500_000;
 
-/// An operation that takes longer hangs.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// An operation that takes more steps of the engine hangs.
+const MOST_STEPS: usize = 1_000;
 
 /// What all seeds did together.
 #[derive(Default)]
@@ -46,47 +49,45 @@ struct Totals {
     faults: AtomicU64,
 }
 
-struct Simulation<'r> {
-    runtime: &'r Runtime,
-    totals: &'r Totals,
+/// A question to the engine, on its way.
+type Asked<F> = Pin<Box<MaybeDone<F>>>;
+
+struct Simulation<'t> {
+    totals: &'t Totals,
     seed: u64,
     disk: SimDisk,
     faults: Arc<Faults>,
     vfs: Arc<dyn Vfs>,
     clock: Arc<ManualClock>,
-    now_us: i64,
     options: EngineOptions,
-    engine: Option<Engine>,
+    engine: Option<(Engine, Steps)>,
     /// Flushes that nobody waits for.
-    flushes: Vec<JoinHandle<()>>,
+    flushes: Vec<Pin<Box<dyn Future<Output = ()>>>>,
     ledger: Ledger,
     batches: u64,
     /// Batches that came under an idempotency key, whatever became of them.
     keyed: Vec<EventBatch>,
 }
 
-impl<'r> Simulation<'r> {
-    fn new(runtime: &'r Runtime, totals: &'r Totals, mut seed: u64) -> Simulation<'r> {
+impl<'t> Simulation<'t> {
+    fn new(totals: &'t Totals, mut seed: u64) -> Simulation<'t> {
         // Neighbouring seeds part ways.
         (0..3).for_each(|_| _ = random(&mut seed, 2));
         let disk = SimDisk::new();
-        let faults = Arc::new(Faults::new(disk.clone()));
-        let now_us = FIRST_HOUR * HOUR_US + 1;
+        let clock = ManualClock::at(FIRST_HOUR * HOUR_US + 1);
+        let faults = Arc::new(Faults::new(disk.clone(), clock.clone()));
         let options = EngineOptions {
             wal_segment_bytes: [1 << 10, 4 << 10][random(&mut seed, 2) as usize],
             memtable_max_rows: 50 + random(&mut seed, 300),
-            flush_retry_ms: 2,
             ..EngineOptions::default()
         };
         Simulation {
-            runtime,
             totals,
             seed,
             vfs: Arc::new(Observed::new(disk.clone(), faults.clone())),
             disk,
             faults,
-            clock: ManualClock::at(now_us),
-            now_us,
+            clock,
             options,
             engine: None,
             flushes: Vec::new(),
@@ -109,28 +110,62 @@ impl<'r> Simulation<'r> {
                 let fault = self.faults.arm(&mut seed);
                 self.tell(format!("armed: {fault}"));
             }
-            self.step();
+            self.operate();
+            for _ in 0..self.random(4) {
+                self.step();
+            }
             if !self.disk.has_power() {
                 self.restart();
             }
         }
         // What is there after the last cut is there for good, also in data files alone.
         self.restart();
-        self.wait(|engine| async move { engine.flush().await }).expect("a flush without faults");
+        self.flush().expect("a flush without faults");
         self.judge();
-        self.stop();
+        self.close();
         let store = ReadOnly::open(Path::new(DIR), &self.options, &self.vfs).expect("a look at the store");
         self.ledger.judge(&store.snapshot, "from outside");
     }
 
-    /// A seed that is replayed tells what it does.
     fn tell(&self, what: impl std::fmt::Display) {
-        if std::env::var_os(REPLAY).is_some() {
-            eprintln!("{what}");
-        }
+        self.faults.tell(what.to_string());
     }
 
+    fn engine(&self) -> &Engine {
+        &self.engine.as_ref().expect("runs").0
+    }
+
+    /// Lets the writer or the flusher do its next step.
     fn step(&mut self) {
+        let is_writers = self.random(2) == 0;
+        let (_, steps) = self.engine.as_mut().expect("runs");
+        _ = if is_writers { steps.writer() } else { steps.flusher() };
+    }
+
+    /// Asks the engine something. What it is asked for is queued then.
+    fn ask<F: Future>(question: F) -> Asked<F> {
+        let mut asked = Box::pin(maybe_done(question));
+        _ = asked.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        asked
+    }
+
+    fn wait<F: Future>(&mut self, mut asked: Asked<F>) -> F::Output {
+        for _ in 0..MOST_STEPS {
+            if asked.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready() {
+                return asked.as_mut().take_output().expect("taken once");
+            }
+            self.step();
+        }
+        panic!("an operation hangs");
+    }
+
+    fn flush(&mut self) -> Result<(), Error> {
+        let engine = self.engine().clone();
+        self.wait(Self::ask(async move { engine.flush().await }))
+    }
+
+    /// One operation of the clients, the clock or the power.
+    fn operate(&mut self) {
         match self.random(12) {
             0..4 => self.append(1),
             4 => self.append(4),
@@ -145,22 +180,22 @@ impl<'r> Simulation<'r> {
             5 => self.append(1),
             6 | 7 => {
                 // It may fail with the disk; nothing is lost by that.
-                let outcome = self.wait(|engine| async move { engine.flush().await });
+                let outcome = self.flush();
                 self.tell(format!("flush: {outcome:?}"));
                 if outcome.is_ok() {
-                    let snapshot = self.engine.as_ref().expect("runs").snapshot();
+                    let snapshot = self.engine().snapshot();
                     assert!(snapshot.memtables().all(|memtable| memtable.is_empty()), "a flush leaves rows in memory");
                 }
             }
             8 => {
-                let engine = self.engine.clone().expect("runs");
+                let engine = self.engine().clone();
                 self.tell("flush in the background");
-                self.flushes.push(self.runtime.spawn(async move { drop(engine.flush().await) }));
+                self.flushes.push(Self::ask(async move { drop(engine.flush().await) }));
             }
             9 => {
-                self.now_us += [HOUR_US, HOUR_US, -HOUR_US][self.random(3) as usize];
-                self.clock.set(self.now_us);
-                self.tell(format!("the clock is at {}", self.now_us));
+                let now_us = self.clock.now_us() + [HOUR_US, HOUR_US, -HOUR_US][self.random(3) as usize];
+                self.clock.set(now_us);
+                self.tell(format!("the clock is at {now_us}"));
             }
             10 => self.judge(),
             _ => {
@@ -196,15 +231,18 @@ impl<'r> Simulation<'r> {
     }
 
     fn send(&mut self, batches: Vec<EventBatch>) {
-        let outcomes = self.wait(|engine| {
-            let appends = batches.iter().cloned().map(move |batch| {
-                let engine = engine.clone();
-                async move { engine.append(batch).await }
-            });
-            futures::future::join_all(appends)
-        });
+        let mut appends = Vec::new();
+        for batch in batches {
+            let (engine, sent) = (self.engine().clone(), batch.clone());
+            appends.push((batch, Self::ask(async move { engine.append(sent).await })));
+            // Whether the next still comes into the same frame.
+            if self.random(3) == 0 {
+                self.step();
+            }
+        }
         let mut poisoned = false;
-        for (batch, outcome) in batches.iter().zip(outcomes) {
+        for (batch, asked) in appends {
+            let (batch, outcome) = (&batch, self.wait(asked));
             self.tell(format!("append {} events, the first of {:?}: {outcome:?}", batch.len(), batch.get(0).user));
             match outcome {
                 Ok(_) => {
@@ -235,7 +273,7 @@ impl<'r> Simulation<'r> {
     fn batch(&mut self) -> EventBatch {
         self.batches += 1;
         let mut batch = EventBatch::new();
-        let start = self.now_us - self.now_us % HOUR_US;
+        let start = self.clock.hour().start_us();
         batch.push(start, &format!("batch {}", self.batches), EventKind::Click);
         let most = [3, 40][self.random(2) as usize];
         for _ in 0..self.random(most) {
@@ -247,17 +285,9 @@ impl<'r> Simulation<'r> {
         batch
     }
 
-    fn wait<T, F>(&self, ask: impl FnOnce(Engine) -> F) -> T
-    where
-        F: Future<Output = T>,
-    {
-        let asked = ask(self.engine.clone().expect("runs"));
-        self.runtime.block_on(async { tokio::time::timeout(PATIENCE, asked).await.expect("an operation hangs") })
-    }
-
     /// While it runs, exactly what was acknowledged is visible.
     fn judge(&mut self) {
-        let snapshot = self.engine.as_ref().expect("runs").snapshot();
+        let snapshot = self.engine().snapshot();
         // A file that is read back may meet the fault that waits; the question is then asked again.
         self.faults.disarm();
         if self.disk.has_power() {
@@ -265,20 +295,25 @@ impl<'r> Simulation<'r> {
         }
     }
 
-    fn stop(&mut self) {
-        if let Some(engine) = self.engine.take() {
-            engine.close().expect("an engine stops");
+    /// Ends the engine in order: what is queued is written, who waits is answered.
+    fn close(&mut self) {
+        let (engine, mut steps) = self.engine.take().expect("runs");
+        engine.close().expect("an engine stops");
+        while steps.writer().is_continue() {}
+        while steps.flusher().is_continue() {}
+        for flush in &mut self.flushes {
+            let ends = flush.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            assert!(ends.is_ready(), "a flush ends with the engine");
         }
-        for flush in self.flushes.drain(..) {
-            self.runtime.block_on(flush).expect("a flush ends with the engine");
-        }
+        self.flushes.clear();
     }
 
     /// The process ends here and now, and comes again on what the disk has kept.
     fn restart(&mut self) {
         self.totals.cuts.fetch_add(1, Ordering::Relaxed);
         self.disk.cut_power();
-        self.stop();
+        self.flushes.clear();
+        self.engine = None;
         let survives = [Survives::All, Survives::Nothing, Survives::Some, Survives::Some][self.random(4) as usize];
         let seed = self.random(u64::MAX);
         self.disk.restore_power(survives, seed);
@@ -301,7 +336,7 @@ impl<'r> Simulation<'r> {
     fn start(&mut self) {
         self.totals.starts.fetch_add(1, Ordering::Relaxed);
         let open = |this: &Simulation<'_>| {
-            Engine::open_with(Path::new(DIR), this.options.clone(), this.vfs.clone(), this.clock.clone())
+            Engine::open_stepped(Path::new(DIR), this.options.clone(), this.vfs.clone(), this.clock.clone())
         };
         let engine = match open(self) {
             Ok(engine) => engine,
@@ -320,7 +355,8 @@ impl<'r> Simulation<'r> {
         if !self.disk.has_power() {
             return self.restart();
         }
-        self.ledger.settle(&self.engine.as_ref().expect("just opened").snapshot());
+        let snapshot = self.engine().snapshot();
+        self.ledger.settle(&snapshot);
     }
 }
 
@@ -333,7 +369,6 @@ fn no_power_cut_and_no_fault_of_the_disk_loses_or_doubles_an_event() {
         Some(_) => (number_from(REPLAY, 0), 1),
         None => (0, number_from("HOURGLASS_SIM_SEEDS", 2_000)),
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let (totals, next) = (Totals::default(), AtomicU64::new(first));
     thread::scope(|scope| {
         let work = || {
@@ -342,7 +377,7 @@ fn no_power_cut_and_no_fault_of_the_disk_loses_or_doubles_an_event() {
                 if seed >= first + count {
                     return;
                 }
-                let run = || Simulation::new(&runtime, &totals, seed).run();
+                let run = || Simulation::new(&totals, seed).run();
                 if let Err(panic) = catch_unwind(AssertUnwindSafe(run)) {
                     next.store(first + count, Ordering::Relaxed);
                     eprintln!("replay: HOURGLASS_SIM_SEED={seed} cargo test --test suite simulation");
@@ -366,6 +401,30 @@ fn no_power_cut_and_no_fault_of_the_disk_loses_or_doubles_an_event() {
     );
     let asked = all(acknowledged) >= count && all(refused) > 0 && all(reused) > 0;
     assert!(asked || count < 100, "the seeds ask too little");
+}
+
+/// All that one seed does, to the letter: its operations and each call of the disk.
+fn trace_of(seed: u64) -> Vec<String> {
+    let totals = Totals::default();
+    let mut simulation = Simulation::new(&totals, seed);
+    simulation.run();
+    simulation.faults.trace()
+}
+
+#[test]
+fn a_seed_replays_to_the_letter() {
+    for seed in 0..number_from("HOURGLASS_SIM_REPLAYS", 40) {
+        let (one, other) = thread::scope(|scope| {
+            let runs = [0, 1].map(|_| scope.spawn(move || trace_of(seed)));
+            runs.map(|run| run.join().expect("a seed without findings")).into()
+        });
+        assert!(one.len() > 100, "seed {seed} asks too little");
+        if let Some(at) = (0..one.len().max(other.len())).find(|at| one.get(*at) != other.get(*at)) {
+            let around = at.saturating_sub(5)..at + 3;
+            let near = |trace: &[String]| trace.get(around.start..around.end.min(trace.len())).map(<[_]>::to_vec);
+            panic!("seed {seed} parts at call {at}: {:#?} and {:#?}", near(&one), near(&other));
+        }
+    }
 }
 
 #[test]

@@ -427,15 +427,16 @@ fn milliseconds(us: i64) -> String {
         .to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
 }
 
-/// Where the table's futures run, for threads that may or may not be inside another runtime.
+/// Where the table's futures run, for threads that may or may not be inside another runtime. It has one thread, that of
+/// the caller, so that what is asked of the store comes in the same order each time.
 #[derive(Debug)]
 pub struct LakeRuntime(Option<tokio::runtime::Runtime>);
 
 impl LakeRuntime {
     pub fn new() -> Result<LakeRuntime> {
-        let mut builder = tokio::runtime::Builder::new_multi_thread();
-        let runtime = builder.worker_threads(1).thread_name("hourglass-lake").enable_all().build();
-        Ok(LakeRuntime(Some(runtime.map_err(Error::io("", "start the threads of the table"))?)))
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        let runtime = builder.thread_name("hourglass-lake").enable_all().build();
+        Ok(LakeRuntime(Some(runtime.map_err(Error::io("", "start the runtime of the table"))?)))
     }
 
     /// Runs `future` to its end, on a thread of its own where this one is inside a runtime, which cannot be entered twice.

@@ -24,6 +24,7 @@ use object_store::{
     CopyMode, CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
     ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
 };
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::vfs::{Meta, Vfs};
 
@@ -149,12 +150,15 @@ impl VfsStore {
         self.inner.vfs.remove_file(&self.inner.path(location))
     }
 
-    /// Runs `work` where it may block.
+    /// Runs `work` where it may block: not on the threads of a runtime that has several, which serve requests. One of a
+    /// single thread belongs to a caller that waits, and does the work there and then, in the order of the calls.
     async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Inner) -> Result<T> + Send + 'static) -> Result<T> {
         let inner = self.inner.clone();
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => runtime.spawn_blocking(move || work(&inner)).await?,
-            Err(_) => work(&inner),
+        match Handle::try_current() {
+            Ok(runtime) if runtime.runtime_flavor() != RuntimeFlavor::CurrentThread => {
+                runtime.spawn_blocking(move || work(&inner)).await?
+            }
+            _ => work(&inner),
         }
     }
 }

@@ -1,20 +1,23 @@
-//! One fault at a time, armed by a seed: it meets the n-th call from now on in one part of the store.
+//! One fault at a time, armed by a seed: it meets the n-th call from now on in one part of the store. Every call is written
+//! down.
 
 use std::io;
 use std::path::Path;
-use std::sync::Mutex;
-use std::thread;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
+use hourglass::hour::Clock;
+use hourglass::storage::vfs::observed::{Call, CallKind, Observer, Verdict};
 use rustix::io::Errno;
 
-use hourglass::storage::vfs::observed::{Call, CallKind, Observer, Verdict};
-
+use super::REPLAY;
 use super::disk::SimDisk;
-use crate::support::random;
+use crate::support::{ManualClock, random};
 
 /// Calls counted before a fault strikes, at most.
 const FARTHEST: u64 = 12;
+
+/// How long a call that is delayed takes, microseconds.
+const DELAY_US: i64 = 60_000_000;
 
 /// A part of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +36,7 @@ enum Kind {
     Enospc,
     /// No descriptor is left for it.
     Emfile,
+    /// The call takes long.
     Delay,
     /// The call was made and its answer lost, or it came too late.
     LostAnswer,
@@ -52,7 +56,19 @@ struct Armed {
 #[derive(Debug)]
 pub struct Faults {
     disk: SimDisk,
+    clock: Arc<ManualClock>,
     armed: Mutex<Option<Armed>>,
+    /// What was done, in order.
+    trace: Mutex<Vec<String>>,
+}
+
+/// The path without the name of the node in it, which is random.
+fn masked(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    match text.split_once(".zstd.parquet") {
+        Some((start, end)) => format!("{}NODE.zstd.parquet{end}", &start[..start.len() - 8]),
+        None => text.into(),
+    }
 }
 
 fn part_of(path: &Path) -> Part {
@@ -66,8 +82,22 @@ fn part_of(path: &Path) -> Part {
 }
 
 impl Faults {
-    pub fn new(disk: SimDisk) -> Faults {
-        Faults { disk, armed: Mutex::new(None) }
+    pub fn new(disk: SimDisk, clock: Arc<ManualClock>) -> Faults {
+        let (armed, trace) = Default::default();
+        Faults { disk, clock, armed, trace }
+    }
+
+    /// Writes down what happens; a seed that is replayed prints it.
+    pub fn tell(&self, what: String) {
+        if std::env::var_os(REPLAY).is_some() {
+            eprintln!("{what}");
+        }
+        self.trace.lock().unwrap().push(what);
+    }
+
+    /// All that was told, and each call of the disk.
+    pub fn trace(&self) -> Vec<String> {
+        self.trace.lock().unwrap().clone()
     }
 
     /// Answers what was armed, in words.
@@ -123,6 +153,7 @@ impl Faults {
 
 impl Observer for Faults {
     fn see(&self, call: Call<'_>) -> Verdict {
+        self.tell(format!("    {:?} {} {}", call.kind, masked(call.path), call.bytes));
         let Some(fault) = self.strikes(&call) else { return Verdict::Proceed };
         let is_sync = matches!(call.kind, CallKind::SyncData | CallKind::SyncDir);
         let may_fill = is_sync || matches!(call.kind, CallKind::Write | CallKind::Create | CallKind::CreateDir);
@@ -147,7 +178,7 @@ impl Observer for Faults {
             }
             Kind::Emfile => Verdict::Fail(Errno::MFILE.into()),
             Kind::Delay => {
-                thread::sleep(Duration::from_millis(3));
+                self.clock.set(self.clock.now_us() + DELAY_US);
                 Verdict::Proceed
             }
             Kind::LostAnswer => Verdict::FailAfter(io::Error::new(io::ErrorKind::TimedOut, "the answer is lost")),

@@ -1,0 +1,233 @@
+//! The table of failures: for each kind who must act, what HTTP answers, how a command exits and what SQLSTATE it has.
+//!
+//! Two rules hold, and a test walks the table for them: a mistake of the caller is never a 5xx, and a fault of the store
+//! or of the program is never the caller's.
+
+use std::io;
+
+use super::blame;
+use super::kinds::Error;
+
+/// Who must act so that the same request succeeds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Actor {
+    /// The caller, who must ask for something else.
+    Caller,
+    /// The caller, who need only ask again later.
+    Later,
+    /// Whoever runs the process: its disk, its configuration, its machine.
+    Operator,
+    /// Whoever writes the program.
+    Developer,
+}
+
+/// What one kind of failure is to each who meets it.
+#[derive(Debug)]
+pub struct Row {
+    pub actor: Actor,
+    /// The HTTP status.
+    pub status: u16,
+    /// The end of the problem's identifier, `urn:hourglass:problem:…`; stable, for programs to compare. Kinds that a
+    /// caller need not tell apart share one.
+    pub problem: &'static str,
+    /// The problem's title.
+    pub title: &'static str,
+    /// The exit code of a command, as sysexits.h numbers them.
+    pub exit_code: u8,
+    /// The SQLSTATE, as PostgreSQL assigns them (appendix A of its manual).
+    pub sqlstate: &'static str,
+}
+
+macro_rules! failures {
+    ($($(#[$doc:meta])* $name:ident: $actor:ident $status:literal $problem:literal $title:literal $exit:literal
+       $state:literal;)*) => {
+        /// A kind of failure.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Failure { $($(#[$doc])* $name,)* }
+
+        impl Failure {
+            /// Every kind, in the order of the table.
+            pub const ALL: &'static [Failure] = &[$(Failure::$name,)*];
+
+            pub const fn row(self) -> &'static Row {
+                match self {
+                    $(Failure::$name => &Row {
+                        actor: Actor::$actor,
+                        status: $status,
+                        problem: $problem,
+                        title: $title,
+                        exit_code: $exit,
+                        sqlstate: $state,
+                    },)*
+                }
+            }
+        }
+    };
+}
+
+failures! {
+    InvalidParameter: Caller 400 "invalid-parameter" "A parameter is invalid" 65 "22023";
+    InvalidRequest:   Caller 400 "invalid-request" "The request is invalid" 65 "22023";
+    InvalidQuery:     Caller 400 "invalid-query" "The statement cannot be run" 65 "42000";
+    InvalidRow:       Caller 400 "invalid-row" "A row of the body is invalid" 65 "22000";
+    NotFound:         Caller 404 "not-found" "There is nothing at this path" 65 "42704";
+    MethodNotAllowed: Caller 405 "method-not-allowed" "The path does not take this method" 65 "0A000";
+    NotAcceptable:    Caller 406 "not-acceptable" "The format is not available" 65 "0A000";
+    BodyTooSlow:      Caller 408 "body-too-slow" "The body did not arrive in time" 65 "08006";
+    BodyTooLarge:     Caller 413 "body-too-large" "The body is too large" 65 "54000";
+    UriTooLong:       Caller 414 "uri-too-long" "The request target is too long" 65 "54000";
+    UnsupportedBody:  Caller 415 "unsupported-body" "The format of the body is not supported" 65 "0A000";
+    /// More time or memory than one statement may take.
+    TooHeavy:         Caller 422 "too-heavy" "The statement exceeds a limit" 75 "53400";
+    KeyReused:        Caller 422 "idempotency-key-reused" "The idempotency key was used for another request" 65 "23505";
+    /// The connection was closed before the answer was there. The status is nginx's.
+    CallerGone:       Caller 499 "caller-gone" "The client closed the connection" 75 "57014";
+    Busy:             Later 503 "busy" "The server is busy" 75 "53000";
+    Closed:           Later 503 "unavailable" "The server is not available" 75 "57P01";
+    /// The log failed; reads go on.
+    Poisoned:         Operator 503 "unavailable" "The server is not available" 74 "58030";
+    /// Bytes on the disk are not those that were written.
+    Damaged:          Operator 500 "damaged-store" "A data file is missing or damaged" 66 "XX001";
+    /// Another process owns the data directory.
+    Locked:           Operator 500 "internal" "The server failed" 75 "55006";
+    Config:           Operator 500 "internal" "The server failed" 78 "F0000";
+    NoSuchFile:       Operator 500 "internal" "The server failed" 66 "58P01";
+    NoPermission:     Operator 500 "internal" "The server failed" 77 "42501";
+    AddressTaken:     Operator 500 "internal" "The server failed" 75 "58000";
+    NoSuchAddress:    Operator 500 "internal" "The server failed" 78 "58000";
+    /// The disk, a connection, the table's object store.
+    Io:               Operator 500 "internal" "The server failed" 74 "58030";
+    /// A thread of the engine has ended.
+    Died:             Developer 503 "unavailable" "The server is not available" 70 "57P02";
+    /// A task panicked that answered a statement.
+    StatementFailed:  Developer 500 "statement-failed" "The query engine failed on the statement" 70 "XX000";
+    /// A task panicked that answered another request.
+    Internal:         Developer 500 "internal" "The server failed" 70 "XX000";
+}
+
+impl Failure {
+    /// The kind that a problem's identifier ends with: the first, where several share one.
+    pub fn of_problem(problem: &str) -> Option<Failure> {
+        Failure::ALL.iter().copied().find(|failure| failure.row().problem == problem)
+    }
+
+    fn of_io(source: &io::Error) -> Failure {
+        use io::ErrorKind::{AddrInUse, AddrNotAvailable, IsADirectory, NotADirectory, NotFound, PermissionDenied};
+        match source.kind() {
+            NotFound | NotADirectory | IsADirectory => Failure::NoSuchFile,
+            AddrInUse => Failure::AddressTaken,
+            PermissionDenied => Failure::NoPermission,
+            AddrNotAvailable => Failure::NoSuchAddress,
+            _ => Failure::Io,
+        }
+    }
+}
+
+impl Error {
+    /// The kind of this failure, and so its row in the table.
+    pub fn failure(&self) -> Failure {
+        match self {
+            Error::Invalid(_) => Failure::InvalidRequest,
+            Error::Rejected(_) => Failure::InvalidParameter,
+            Error::Busy(_) => Failure::Busy,
+            Error::Limit(_) => Failure::TooHeavy,
+            Error::Poisoned(_) => Failure::Poisoned,
+            Error::Died(_) => Failure::Died,
+            Error::KeyReused => Failure::KeyReused,
+            Error::Damaged { .. } | Error::DataFile(_) => Failure::Damaged,
+            Error::Locked { .. } => Failure::Locked,
+            Error::Io { source, .. } | Error::Listen { source, .. } => Failure::of_io(source),
+            Error::Missing(_) => Failure::NoSuchFile,
+            Error::Delta(_) | Error::Store(_) => Failure::Io,
+            Error::Query(fault) if blame::is_statements(fault) => Failure::InvalidQuery,
+            Error::Query(_) => Failure::Io,
+            Error::Config(_) => Failure::Config,
+            Error::Panicked => Failure::StatementFailed,
+            Error::Closed => Failure::Closed,
+        }
+    }
+
+    /// Whether the caller is at fault, and not what runs the request.
+    pub fn is_callers(&self) -> bool {
+        self.failure().row().actor == Actor::Caller
+    }
+
+    /// The process's exit code: a script tells a damaged store from a full disk. What a server answers becomes an error of
+    /// the same kind ([`crate::client`]), and so ends in the same code.
+    pub fn exit_code(&self) -> u8 {
+        self.failure().row().exit_code
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+
+    use datafusion::error::DataFusionError;
+
+    use super::*;
+    use crate::error::Limit;
+    use crate::event::Rejection;
+
+    #[test]
+    fn a_callers_mistake_is_never_a_5xx_and_a_fault_of_ours_never_the_callers() {
+        for failure in Failure::ALL {
+            let Row { actor, status, exit_code, sqlstate, problem, title } = failure.row();
+            let statuses = match actor {
+                Actor::Caller => 400..500,
+                Actor::Later => 503..504,
+                Actor::Operator | Actor::Developer => 500..600,
+            };
+            assert!(statuses.contains(status), "{failure:?}: {status}");
+            // EX_DATAERR is the caller's, EX_SOFTWARE ours; EX_TEMPFAIL may pass for anybody.
+            let codes: &[u8] = match actor {
+                Actor::Caller => &[65, 75],
+                Actor::Later => &[75],
+                Actor::Operator => &[66, 74, 75, 77, 78],
+                Actor::Developer => &[70],
+            };
+            assert!(codes.contains(exit_code), "{failure:?}: {exit_code}");
+            let is_state = |c: u8| c.is_ascii_digit() || c.is_ascii_uppercase();
+            assert!(sqlstate.len() == 5 && sqlstate.bytes().all(is_state), "{failure:?}: {sqlstate}");
+            let shared = Failure::of_problem(problem).unwrap().row();
+            assert_eq!((shared.title, shared.status), (*title, *status), "{failure:?}: one problem, one title");
+        }
+    }
+
+    #[test]
+    fn every_error_has_its_row() {
+        let io = |kind: ErrorKind| Error::io("a", "read")(kind.into());
+        let damaged = || Error::Damaged { path: "a".into(), offset: 0, reason: "x".into(), advice: "" };
+        let query = |fault| Error::Query(Box::new(fault));
+        let gone = || object_store::Error::NotFound { path: "a".into(), source: "b".into() };
+        let rows = [
+            (Error::Invalid("x".into()), Failure::InvalidRequest),
+            (Rejection::new("user", "is missing").into(), Failure::InvalidParameter),
+            (Error::Busy(Limit::Disk), Failure::Busy),
+            (Error::Limit("x".into()), Failure::TooHeavy),
+            (Error::Poisoned("x".into()), Failure::Poisoned),
+            (Error::Died("x".into()), Failure::Died),
+            (Error::KeyReused, Failure::KeyReused),
+            (damaged(), Failure::Damaged),
+            (DataFusionError::External(Box::new(damaged())).into(), Failure::Damaged),
+            (Error::DataFile("x".into()), Failure::Damaged),
+            (Error::from(DataFusionError::from(gone())), Failure::Damaged),
+            (Error::Locked { path: "a".into() }, Failure::Locked),
+            (io(ErrorKind::NotFound), Failure::NoSuchFile),
+            (io(ErrorKind::PermissionDenied), Failure::NoPermission),
+            (io(ErrorKind::AddrInUse), Failure::AddressTaken),
+            (io(ErrorKind::AddrNotAvailable), Failure::NoSuchAddress),
+            (io(ErrorKind::StorageFull), Failure::Io),
+            (Error::Missing("x".into()), Failure::NoSuchFile),
+            (gone().into(), Failure::Io),
+            (query(DataFusionError::Plan("no such column".into())), Failure::InvalidQuery),
+            (query(DataFusionError::IoError(io::Error::other("disk"))), Failure::Io),
+            (Error::Config("x".into()), Failure::Config),
+            (Error::Panicked, Failure::StatementFailed),
+            (Error::Closed, Failure::Closed),
+        ];
+        for (error, failure) in rows {
+            assert_eq!(error.failure(), failure, "{error}");
+        }
+    }
+}
