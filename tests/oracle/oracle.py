@@ -26,7 +26,7 @@ THREADS = [None, 1, 2, 4, None]
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--binary", default=f"{TARGET}/debug/hourglass", help="the server to test")
+    parser.add_argument("--binary", default=f"{TARGET}/release/hourglass", help="the server to test")
     parser.add_argument("--count", type=int, default=int(os.environ.get("HOURGLASS_ORACLE_STATEMENTS", 300)), help="statements to make")
     parser.add_argument("--seed", type=int, default=int(os.environ.get("HOURGLASS_ORACLE_SEED", 1)), help="of events and statements")
     parser.add_argument("--only", type=int, help="the one statement of this number")

@@ -9,7 +9,7 @@ trap 'rm -rf "$copy"' EXIT
 git archive HEAD | tar -x -C "$copy"
 patch --quiet --strip=1 --directory="$copy" < tests/planted/bugs.patch
 cd "$copy"
-suite=$(cargo test --locked --test suite --no-run 2>&1 | tee /dev/stderr | sed -n 's/.*Executable.*(\(.*\))/\1/p')
+suite=$(cargo test --release --locked --test suite --no-run 2>&1 | tee /dev/stderr | sed -n 's/.*Executable.*(\(.*\))/\1/p')
 # What is not there is caught never: the harness must not cry wolf.
 grep -rhoP 'crate::planted\("\K[^"]+' src | sort | { cat; echo "none"; } | while read -r bug; do
     if said=$(PLANTED_BUG="$bug" HOURGLASS_SIM_SEEDS=$most RUST_BACKTRACE=0 "$suite" no_power_cut --nocapture 2>&1); then

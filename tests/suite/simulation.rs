@@ -380,7 +380,7 @@ fn no_power_cut_and_no_fault_of_the_disk_loses_or_doubles_an_event() {
                 let run = || Simulation::new(&totals, seed).run();
                 if let Err(panic) = catch_unwind(AssertUnwindSafe(run)) {
                     next.store(first + count, Ordering::Relaxed);
-                    eprintln!("replay: HOURGLASS_SIM_SEED={seed} cargo test --test suite simulation");
+                    eprintln!("replay: HOURGLASS_SIM_SEED={seed} cargo test --release --test suite simulation");
                     resume_unwind(panic);
                 }
             }

@@ -1,5 +1,5 @@
 //! The corpus: every file of `tests/suite/sql/` holds cases, apart by blank lines, whose answers, plans and errors are golden.
-//! `INSTA_UPDATE=always cargo test --test suite sql` accepts what has changed.
+//! `INSTA_UPDATE=always cargo test --release --test suite sql` accepts what has changed.
 
 use std::fmt::Write;
 use std::path::Path;
