@@ -26,7 +26,7 @@ pub const STDOUT: &str = "standard output";
 const MAX_QUEUED_LINES: usize = 1_024;
 
 /// How long process exit waits for queued lines.
-const LAST_LINES: Duration = Duration::from_secs(1);
+const EXIT_TIMEOUT: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stream {
@@ -111,16 +111,16 @@ pub fn in_background(lines_lost: fn(u64) -> String) {
 }
 
 fn work(jobs: &Receiver<Job>, lines_lost: fn(u64) -> String) {
-    let mut told = 0;
+    let mut reported = 0;
     for job in jobs {
         match job {
             Job::Write(stream, line) => {
                 let before = lost();
                 write(stream, &line);
                 // If a line was just lost, this one would be lost too.
-                if lost() == before && before > told {
-                    write(Stream::Err, format!("{}\n", lines_lost(before - told)).as_bytes());
-                    told = before;
+                if lost() == before && before > reported {
+                    write(Stream::Err, format!("{}\n", lines_lost(before - reported)).as_bytes());
+                    reported = before;
                 }
             }
             Job::Finish(done) => drop(done.send(())),
@@ -128,10 +128,10 @@ fn work(jobs: &Receiver<Job>, lines_lost: fn(u64) -> String) {
     }
 }
 
-/// Waits until queued lines are written, for at most [`LAST_LINES`].
+/// Waits until queued lines are written, for at most [`EXIT_TIMEOUT`].
 pub fn finish() {
     let Some(queue) = QUEUE.get() else { return };
-    let deadline = Instant::now() + LAST_LINES;
+    let deadline = Instant::now() + EXIT_TIMEOUT;
     let (done, finished) = sync_channel(1);
     let mut job = Job::Finish(done);
     while let Err(TrySendError::Full(again)) = queue.try_send(job) {

@@ -56,25 +56,28 @@
 //!
 //! # Modules, bottom up
 //!
-//! A module imports only from those above it in this table, which `tests/suite/layers.rs` checks.
+//! A module imports only from modules of the rows above it; `tests/suite/layers.rs` checks this.
 //!
-//! | module | what it has |
+//! | modules | content |
 //! | --- | --- |
-//! | [`event`], [`hour`], [`error`] | events and timestamps; hours and the clock; errors |
-//! | [`metrics`], [`text`], [`threads`], [`console`] | histograms; texts; priorities; output |
-//! | [`storage`] | everything between an event and the disk; does not know HTTP or SQL |
-//! | [`query`] | SQL by DataFusion; knows snapshots, never the engine |
-//! | [`decode`], [`encode`], [`rows`] | input formats; files of events; result formats |
-//! | [`export`], [`generate`] | files for a data lake; workloads |
-//! | [`http`], [`client`] | the server; its client |
-//! | [`config`] | every setting |
-//! | [`mod@bench`], [`shell`], [`cli`] | benchmarks; the SQL shell; the commands |
+//! | [`event`], [`metrics`], [`text`], [`threads`] | events, histograms, texts, priorities |
+//! | [`error`], [`hour`] | the error type; hours and the clock |
+//! | [`console`] | standard output and standard error |
+//! | [`storage`] | everything between an event and the disk; knows neither HTTP nor SQL |
+//! | [`decode`], [`query`] | input formats; SQL over snapshots |
+//! | [`encode`], [`generate`], [`rows`] | files of events; workloads; result formats |
+//! | [`export`], [`http`] | exports for a data lake; the server |
+//! | [`client`], [`config`] | the server's client; every setting |
+//! | [`mod@bench`], [`shell`] | benchmarks; the SQL shell |
+//! | [`cli`] | the commands |
+//!
+//! [`query`] knows snapshots, never the engine: a statement cannot change what it reads.
 //!
 //! # Rooms of the storage engine and the query layer
 //!
 //! The two large modules are divided into folders, whose `mod.rs` lists the files:
 //!
-//! | room | what it has |
+//! | room | content |
 //! | --- | --- |
 //! | `storage/vfs`, `storage/store` | the operating system's files; the object store of the table |
 //! | `storage/wal` | write-ahead log: frames, segments, replay |

@@ -25,7 +25,7 @@ const HOUR: Hour = Hour(394_464);
 /// Number of files of an hour that has many.
 const FILES: u64 = 16;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIME_LIMIT: Duration = Duration::from_secs(20);
 const MOST_QUESTIONS: usize = 7;
 
 const QUESTION: &str = "\
@@ -157,7 +157,7 @@ impl Store {
         check("DataFusion", &theirs(&runtime, &context)?.1, &self.expected)?;
         let (mut our, mut their) = (Samples::default(), Samples::default());
         let begun = Instant::now();
-        while our.len() < MOST_QUESTIONS && (our.len() < 2 || begun.elapsed() < PATIENCE) {
+        while our.len() < MOST_QUESTIONS && (our.len() < 2 || begun.elapsed() < TIME_LIMIT) {
             our.push(ours(&engine, &snapshot)?.0);
             their.push(theirs(&runtime, &context)?.0);
         }

@@ -22,10 +22,10 @@ fn start(arguments: &[&OsStr], environment: &[(&str, &str)]) -> Result<Child> {
 }
 
 fn failed(arguments: &[&OsStr], child: &mut Child) -> Error {
-    let mut said = String::new();
-    let _ = child.stderr.take().map(|mut stderr| stderr.read_to_string(&mut said));
+    let mut stderr_text = String::new();
+    let _ = child.stderr.take().map(|mut stderr| stderr.read_to_string(&mut stderr_text));
     let words: Vec<_> = arguments.iter().map(|word| word.to_string_lossy()).collect();
-    Error::Invalid(format!("`hourglass {}` failed: {}", words.join(" "), said.trim()))
+    Error::Invalid(format!("`hourglass {}` failed: {}", words.join(" "), stderr_text.trim()))
 }
 
 /// Runs a command; returns its duration in seconds and its peak memory.

@@ -125,14 +125,14 @@ pub fn run(args: Args) -> Result<()> {
 /// Rejects an output directory in which files would be mixed: the store itself, a folder in it, or
 /// another store.
 fn refuse_stores(data_dir: &Path, output: &Path) -> Result<()> {
-    let told = output.display();
+    let folder = output.display();
     let real = output.canonicalize().ok().zip(data_dir.canonicalize().ok());
     if real.is_some_and(|(output, data_dir)| output.starts_with(data_dir)) {
-        return Err(Error::Config(format!("{told} lies in the store that is exported: give a directory of its own")));
+        return Err(Error::Config(format!("{folder} lies in the store that is exported: give a directory of its own")));
     }
     // An export of hours as Delta is a store too; its receipt distinguishes it.
     if output.join(META_FILE).exists() && !output.join(RECEIPT).exists() {
-        return Err(Error::Config(format!("{told} is a store already: give a directory of its own")));
+        return Err(Error::Config(format!("{folder} is a store already: give a directory of its own")));
     }
     Ok(())
 }

@@ -78,7 +78,7 @@ impl Sink {
 
     async fn append(&self, batch: EventBatch) -> Result<()> {
         match self {
-            Sink::Store(engine) => append_patiently(engine, batch).await,
+            Sink::Store(engine) => append_with_retry(engine, batch).await,
             Sink::Server(client) => {
                 let client = client.clone();
                 let post = move || pieces(&batch, POST_EVENTS).try_for_each(|piece| client.post_events(&piece));
@@ -114,7 +114,7 @@ fn bulk_options() -> EngineOptions {
 
 /// Appends a batch, retrying while the engine is busy. `Busy` means that nothing of the batch was
 /// stored.
-async fn append_patiently(engine: &Engine, batch: EventBatch) -> Result<()> {
+async fn append_with_retry(engine: &Engine, batch: EventBatch) -> Result<()> {
     for _ in 1..MAX_TRIES {
         match engine.append(batch.clone()).await {
             Err(Error::Busy(_)) => tokio::time::sleep(RETRY).await,

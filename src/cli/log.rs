@@ -50,7 +50,7 @@ fn is_json(format: LogFormat, terminal: bool) -> bool {
 
 /// Directives that silence the library that reads the Delta log: it logs an error in every function
 /// that it passes through, with a backtrace if `RUST_BACKTRACE` is set. We log the returned error.
-const UNHEARD: &str = "buoyant_kernel=off,delta_kernel=off";
+const SILENCED: &str = "buoyant_kernel=off,delta_kernel=off";
 
 /// Converts the setting to a filter: a level applies to this program, and libraries log from `warn`
 /// on unless a directive names them.
@@ -60,7 +60,7 @@ fn directives(setting: &str) -> String {
         Err(_) => directive.to_string(),
     };
     let directives: Vec<String> = setting.split(',').map(ours).collect();
-    format!("{UNHEARD},{}", directives.join(","))
+    format!("{SILENCED},{}", directives.join(","))
 }
 
 /// Announces on standard output that the server is ready: a sentence for people, a JSON line for
@@ -88,17 +88,17 @@ pub fn fatal(error: &Error) {
 fn panicked(info: &PanicHookInfo<'_>) {
     let thread = std::thread::current().name().unwrap_or("unnamed").to_string();
     let place = info.location().map(ToString::to_string).unwrap_or_default();
-    let said = info.payload_as_str().unwrap_or("no message");
+    let message = info.payload_as_str().unwrap_or("no message");
     let backtrace = Backtrace::capture();
     let backtrace = matches!(backtrace.status(), BacktraceStatus::Captured).then(|| backtrace.to_string());
     let line = match JSON.get() {
         Some(true) => {
-            let fields = json!({ "thread": thread, "place": place, "panic": said, "backtrace": backtrace });
+            let fields = json!({ "thread": thread, "place": place, "panic": message, "backtrace": backtrace });
             json_line("ERROR", "a thread panicked: this is a fault of hourglass", fields)
         }
         _ => {
             let backtrace = backtrace.map(|trace| format!("\n{trace}")).unwrap_or_default();
-            format!("hourglass: the thread {thread} panicked at {place}: {said}{backtrace}")
+            format!("hourglass: the thread {thread} panicked at {place}: {message}{backtrace}")
         }
     };
     console::tell(&line);
@@ -137,7 +137,7 @@ mod tests {
             ("info,sqlparser=debug", "warn,hourglass=info,sqlparser=debug"),
             ("hourglass=trace", "hourglass=trace"),
         ] {
-            assert_eq!(directives(setting), format!("{UNHEARD},{meant}"));
+            assert_eq!(directives(setting), format!("{SILENCED},{meant}"));
         }
     }
 

@@ -128,7 +128,7 @@ settings! {
     /// How far behind the server's clock the timestamp of an event sent over HTTP may be; none
     /// allows back to 1970.
     event_max_age: Reach = Reach(None);
-    /// How far ahead of the server's clock it may be; none allows up to 9999.
+    /// How far ahead of the server's clock such a timestamp may be; none allows up to 9999.
     event_max_ahead: Reach = Reach(None);
     /// Threads that serve requests; by default one per core.
     worker_threads: Threads = Threads(std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64));

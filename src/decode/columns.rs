@@ -40,7 +40,7 @@ impl ColumnNames {
     /// exactly.
     pub fn which(&self, name: &str) -> Option<usize> {
         (0..COLUMNS.len()).find(|&column| match &self.0[column] {
-            Some(told) => told == name,
+            Some(given) => given == name,
             None => DEFAULTS[column].iter().any(|usual| usual.eq_ignore_ascii_case(name.trim())),
         })
     }
@@ -48,7 +48,7 @@ impl ColumnNames {
     /// Name of a column in messages.
     pub fn called(&self, column: usize) -> String {
         match &self.0[column] {
-            Some(told) => told.clone(),
+            Some(given) => given.clone(),
             None => DEFAULTS[column].join(" or "),
         }
     }
@@ -81,8 +81,8 @@ impl ColumnNames {
             return Err(format!("has {count} columns, not 3; {ADVICE}"));
         }
         let place = |column: usize| {
-            let told = self.0[column].as_ref().map_or(Some(column + 1), |told| told.parse().ok());
-            told.filter(|place| (1..=count).contains(place)).map(|place| place - 1).ok_or_else(|| {
+            let given = self.0[column].as_ref().map_or(Some(column + 1), |given| given.parse().ok());
+            given.filter(|place| (1..=count).contains(place)).map(|place| place - 1).ok_or_else(|| {
                 format!("has no column {} for {}, but {count}; {ADVICE}", self.called(column), COLUMNS[column])
             })
         };
@@ -98,9 +98,9 @@ impl ColumnNames {
 mod tests {
     use super::*;
 
-    fn find(told: &str, names: &[&str]) -> Result<[usize; 3], String> {
-        let told = if told.is_empty() { ColumnNames::default() } else { ColumnNames::parse(told).unwrap() };
-        told.find(names.iter().copied())
+    fn find(given: &str, names: &[&str]) -> Result<[usize; 3], String> {
+        let given = if given.is_empty() { ColumnNames::default() } else { ColumnNames::parse(given).unwrap() };
+        given.find(names.iter().copied())
     }
 
     #[test]
@@ -126,12 +126,12 @@ mod tests {
 
     #[test]
     fn columns_without_names_are_counted_from_1() {
-        let places = |told: &str, count| ColumnNames::parse(told).unwrap().places(count);
+        let places = |given: &str, count| ColumnNames::parse(given).unwrap().places(count);
         assert_eq!(ColumnNames::default().places(3), Ok([0, 1, 2]));
         assert!(ColumnNames::default().places(4).unwrap_err().starts_with("has 4 columns, not 3; "));
         assert_eq!(places("timestamp=4,user=2,event=1", 4), Ok([3, 1, 0]));
-        for told in ["timestamp=0", "timestamp=5", "timestamp=time"] {
-            assert!(places(told, 4).unwrap_err().starts_with("has no column "), "{told}");
+        for given in ["timestamp=0", "timestamp=5", "timestamp=time"] {
+            assert!(places(given, 4).unwrap_err().starts_with("has no column "), "{given}");
         }
     }
 

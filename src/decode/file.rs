@@ -67,13 +67,13 @@ impl Iterator for FileReader {
 /// Opens a file. The format is given, or taken from the file's extensions: `.csv`, `.tsv`,
 /// `.ndjson`, `.jsonl`, `.json`, `.arrow`, `.arrows` and `.feather`, each plain or followed by
 /// `.gz` or `.zst`, and `.parquet`. Reads and checks the header, but no rows.
-pub fn read_file(path: &Path, told: Option<InputFormat>, options: &Options) -> Result<FileReader> {
+pub fn read_file(path: &Path, given: Option<InputFormat>, options: &Options) -> Result<FileReader> {
     let unknown = || {
         let known =
             ".csv, .tsv, .ndjson, .jsonl, .json, .arrow, .arrows, .feather (each also with .gz or .zst) or .parquet";
         Error::Invalid(format!("{}: the name must end in {known}, or --format must say what it is", path.display()))
     };
-    let format = told.or_else(|| InputFormat::from_path(path)).ok_or_else(unknown)?;
+    let format = given.or_else(|| InputFormat::from_path(path)).ok_or_else(unknown)?;
     let is_plain = options.header && options.delimiter.is_none();
     if !is_plain && !matches!(format, InputFormat::Csv | InputFormat::Tsv) {
         return Err(Error::Invalid(format!("{}: --no-header and --delimiter are for CSV and TSV", path.display())));

@@ -5,7 +5,7 @@
 //! | column | values |
 //! | --- | --- |
 //! | `timestamp` | whole milliseconds since the epoch, RFC 3339 text (as `event` reads it), or an Arrow timestamp of any unit |
-//! | `user` or `user_id` | 1 to 1,024 bytes of UTF-8; a whole number or a UUID is taken as its text |
+//! | `user` or `user_id` | 1 to 1,024 bytes of UTF-8; a whole number or a UUID is read as its text |
 //! | `event` | `click` or `impression` |
 //!
 //! Names may be in any case; [`Options`] give other names, other units of numbers, and the syntax

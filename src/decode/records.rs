@@ -7,7 +7,7 @@
 //! | backslashes (PostgreSQL's COPY, ClickHouse's TSV) | a backslash begins an escape; a lone `\N` is null; `\.` ends the input |
 //! | plain tabs | as they are; a quote at the beginning or a backslash is an error, because the dialect is unknown |
 //!
-//! Lines end in LF or CRLF, the last one perhaps in nothing, and blank ones are skipped.
+//! Lines end in LF or CRLF, which the last line may lack. Blank lines are skipped.
 //!
 //! This module knows no columns: a record is a list of byte strings.
 

@@ -9,7 +9,7 @@ use super::pushed_down::pushed_down;
 
 /// Replacements for DataFusion's "not supported" messages, by a fragment of the text. The first
 /// match is used.
-const TOLD: [(&str, &str); 21] = [
+const UNSUPPORTED: [(&str, &str); 21] = [
     ("MAP not supported", "maps are not answered here: write a column for each value"),
     ("Unsupported LIMIT expression", "LIMIT and OFFSET take a number or a parameter, not an expression of rows"),
     (
@@ -56,7 +56,7 @@ const CORRELATED: &str = "a subquery that names columns of the statement around 
                           them by = alone: write a JOIN with the condition, and GROUP BY";
 
 /// Functions of other engines, with what to write instead.
-const ELSEWHERE: [(&str, &str); 45] = [
+const OTHER_ENGINES: [(&str, &str); 45] = [
     ("age", "x - y, or now() - x"),
     ("any", "first_value(x)"),
     ("anylast", "last_value(x)"),
@@ -107,7 +107,7 @@ const ELSEWHERE: [(&str, &str); 45] = [
 /// Returns the message for a failed statement.
 pub fn text(fault: &DataFusionError) -> String {
     if let Some(reason) = pushed_down(fault) {
-        return tell(&reason);
+        return rewrite(&reason);
     }
     let text = match fault.find_root() {
         DataFusionError::SQL(error, _) => match &**error {
@@ -118,17 +118,17 @@ pub fn text(fault: &DataFusionError) -> String {
         },
         other => other.message().into_owned(),
     };
-    tell(&text)
+    rewrite(&text)
 }
 
-fn tell(text: &str) -> String {
-    if let Some((_, told)) = TOLD.iter().find(|(said, _)| text.contains(said)) {
-        return (*told).to_string();
+fn rewrite(text: &str) -> String {
+    if let Some((_, message)) = UNSUPPORTED.iter().find(|(original, _)| text.contains(original)) {
+        return (*message).to_string();
     }
-    let told =
+    let message =
         unknown_function(text).or_else(|| wrong_arguments(text)).or_else(|| ungrouped(text)).or_else(|| twice(text));
-    if let Some(told) = told {
-        return literals(&types(&told));
+    if let Some(message) = message {
+        return literals(&types(&message));
     }
     // DataFusion appends this note to errors that the statement caused.
     let text = text.split("\nThis issue was likely caused by a bug").next().unwrap_or_default();
@@ -217,7 +217,7 @@ fn types(text: &str) -> String {
 fn unknown_function(text: &str) -> Option<String> {
     let (name, rest) = text.split_once("Invalid function '")?.1.split_once('\'')?;
     let near = rest.split_once("Did you mean '").and_then(|(_, rest)| rest.split_once('\'')).map(|(near, _)| near);
-    if let Some((_, instead)) = ELSEWHERE.iter().find(|(known, _)| *known == name) {
+    if let Some((_, instead)) = OTHER_ENGINES.iter().find(|(known, _)| *known == name) {
         return Some(format!("there is no function {name} here: write {instead}"));
     }
     let near = near.filter(|near| is_near(name, near));
@@ -241,19 +241,19 @@ fn wrong_arguments(text: &str) -> Option<String> {
         None => Vec::new(),
     };
     // Signatures in DataFusion's internal notation are left out.
-    let is_told = |candidate: &&str| {
+    let is_readable = |candidate: &&str| {
         !["UserDefined", "Coercion(", "TypeSignatureClass", "{"].iter().any(|kind| candidate.contains(kind))
     };
-    let candidates: Vec<&str> = candidates.into_iter().filter(is_told).take(4).collect();
+    let candidates: Vec<&str> = candidates.into_iter().filter(is_readable).take(4).collect();
     let arity = before.split_once("expects ").map(|(_, arity)| arity.split(['.', '\n']).next().unwrap_or_default());
-    let told = match (candidates.is_empty(), arity) {
+    let message = match (candidates.is_empty(), arity) {
         (false, _) => format!(": write {}, or a CAST", candidates.join(", ")),
         (true, Some(arity)) => format!(": it takes {}", arity.trim()),
         (true, None) => {
             ": look at the number and the types of what it is given, and write a CAST where they differ".into()
         }
     };
-    Some(format!("{call} cannot be called{told}"))
+    Some(format!("{call} cannot be called{message}"))
 }
 
 /// Cuts the text at the first plan tree: a name followed by `{`, or by `(` and another such name.
@@ -268,8 +268,8 @@ fn without_tree(text: &str) -> String {
     let mut before = ' ';
     for (at, character) in text.char_indices() {
         if !before.is_ascii_alphanumeric() && character.is_ascii_uppercase() && is_tree(&text[at..]) {
-            let said = text[..at].trim_end().trim_end_matches([':', '(', '\'', '"', '`']).trim_end();
-            return format!("{said}: a part of the statement is not answered here, write it in another way");
+            let original = text[..at].trim_end().trim_end_matches([':', '(', '\'', '"', '`']).trim_end();
+            return format!("{original}: a part of the statement is not answered here, write it in another way");
         }
         before = character;
     }
@@ -320,7 +320,7 @@ mod tests {
 
     #[test]
     fn no_tree_and_no_layer_is_told() {
-        for (said, told) in [
+        for (original, message) in [
             ("Error during planning: no", "no"),
             (
                 "Unsupported ast node in sqltorel: IsNormalized { expr: Identifier(Ident { value: \"a\" }) }",
@@ -347,7 +347,7 @@ mod tests {
                 "there is no function time_bucket here: write date_bin(INTERVAL '1 hour', x)",
             ),
         ] {
-            assert_eq!(tell(said), told);
+            assert_eq!(rewrite(original), message);
         }
     }
 }

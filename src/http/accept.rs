@@ -9,7 +9,7 @@ use axum::http::header::ACCEPT;
 
 /// A client's preference for a format; greater is preferred.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
-pub struct Wish {
+pub struct Preference {
     /// Weight from 0 to 1; 0 refuses the format.
     weight: f32,
     /// Specificity of the range that matches the format.
@@ -29,16 +29,16 @@ pub enum Closeness {
 }
 
 /// The preference for a format, which may have several media types; `None` if it is not accepted.
-pub fn wish(headers: &HeaderMap, names: &[&str]) -> Option<Wish> {
-    let mut closest: Option<Wish> = None;
+pub fn preference(headers: &HeaderMap, names: &[&str]) -> Option<Preference> {
+    let mut closest: Option<Preference> = None;
     for (place, range) in (0..).zip(ranges(headers)) {
         let Some((closeness, weight)) = closeness(range, names).zip(weight(range)) else { continue };
         // Of repeated ranges the first counts.
         if closest.is_none_or(|closest| closest.closeness < closeness) {
-            closest = Some(Wish { weight, closeness, place: -place });
+            closest = Some(Preference { weight, closeness, place: -place });
         }
     }
-    closest.filter(|wish| wish.weight > 0.0)
+    closest.filter(|preference| preference.weight > 0.0)
 }
 
 /// Whether there is an `Accept` header with any range.
@@ -91,11 +91,11 @@ mod tests {
         let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]);
         let answers: [&[&str]; 3] =
             [&["application/json"], &["text/csv", "application/csv"], &["text/tab-separated-values"]];
-        let mut best: Option<(Wish, &'static str)> = None;
+        let mut best: Option<(Preference, &'static str)> = None;
         for (answer, name) in answers.into_iter().zip(["json", "csv", "tsv"]) {
-            let wish = wish(&headers, answer);
-            if wish > best.map(|(wish, _)| wish) {
-                best = wish.map(|wish| (wish, name));
+            let preference = preference(&headers, answer);
+            if preference > best.map(|(preference, _)| preference) {
+                best = preference.map(|preference| (preference, name));
             }
         }
         best.map(|(_, name)| name)

@@ -9,7 +9,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use axum::response::Response;
 
-use super::accept::{Closeness, wish};
+use super::accept::{Closeness, preference};
 use super::app::App;
 use super::problem::Problem;
 use super::responses::{empty, preflight};
@@ -92,8 +92,8 @@ fn numbers_response(headers: &HeaderMap, hour: Hour, numbers: HourNumbers) -> Re
 /// Whether the client names JSON and prefers it to plain text. Plain text is the default for `*/*`
 /// and for clients that accept neither.
 fn wants_json(headers: &HeaderMap) -> bool {
-    let json = wish(headers, &["application/json"]).filter(|wish| wish.closeness == Closeness::Exact);
-    json.is_some() && json > wish(headers, &["text/plain"])
+    let json = preference(headers, &["application/json"]).filter(|preference| preference.closeness == Closeness::Exact);
+    json.is_some() && json > preference(headers, &["text/plain"])
 }
 
 fn lines(HourNumbers { unique_users, clicks, impressions }: HourNumbers) -> String {

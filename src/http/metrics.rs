@@ -60,7 +60,7 @@ pub struct Metrics {
 
 /// A request in progress.
 #[derive(Debug)]
-pub struct Asked {
+pub struct InFlight {
     series: usize,
     began: Instant,
 }
@@ -85,11 +85,11 @@ impl Metrics {
         Metrics { requests, rejections, suspicious_timestamps, registry: Arc::new(registry) }
     }
 
-    pub fn begin(&self, request: &Request<Body>) -> Asked {
-        Asked { series: series(request.uri().path(), request.method()), began: Instant::now() }
+    pub fn begin(&self, request: &Request<Body>) -> InFlight {
+        InFlight { series: series(request.uri().path(), request.method()), began: Instant::now() }
     }
 
-    pub fn end(&self, asked: Asked, status: StatusCode) {
+    pub fn end(&self, asked: InFlight, status: StatusCode) {
         let series = &self.requests.0[asked.series];
         series.answers[position(&STATUSES, status.as_str())].fetch_add(1, Ordering::Relaxed);
         series.duration.observe_duration(asked.began.elapsed());

@@ -1,17 +1,17 @@
 //! HTTP server: paths, methods and status codes. What an event is, and where it is stored, is
 //! decided in the layers below.
 //!
-//! | path | method | answer |
+//! | path | method | response |
 //! | --- | --- | --- |
 //! | `/analytics?timestamp&user&event` | POST | 204 once the event is durable and visible |
 //! | `/analytics?timestamp` | GET, HEAD | 200, the numbers of the hour |
-//! | `/events` | POST | 200 and the number of events, all of them durable and visible, or none stored |
-//! | `/sql` | POST, GET | 200, the rows of a statement, in the format that `format` or `Accept` names |
-//! | `/queries`, `/queries/NAME` | GET | 200, the library of statements; the rows of one of them |
+//! | `/events` | POST | 200, the number of events: all durable and visible, or none stored |
+//! | `/sql` | POST, GET | 200, the rows of a statement, in the format of `format` or `Accept` |
+//! | `/queries`, `/queries/NAME` | GET | 200, the saved queries; the rows of one of them |
 //! | `/admin/flush` | POST | 204 once everything acknowledged before is in data files |
-//! | `/metrics` | GET, HEAD | 200, what this process did and how it fares, as OpenMetrics |
+//! | `/metrics` | GET, HEAD | 200, metrics of this process, as OpenMetrics |
 //! | `/healthz` | GET, HEAD | 200 while the process answers |
-//! | `/readyz` | GET, HEAD | 200 while events are taken, else 503 and why |
+//! | `/readyz` | GET, HEAD | 200 while events are accepted, otherwise 503 with the reason |
 //!
 //! A POST of events may carry an idempotency key in the header `Idempotency-Key` or (`/analytics`)
 //! in the parameter `id`: repeated with the same key within the window, it gets the same response

@@ -10,7 +10,7 @@ use futures::future::{BoxFuture, Either, Ready, ready};
 use tracing::Instrument;
 
 use super::connection::Connection;
-use super::metrics::Asked;
+use super::metrics::InFlight;
 use super::problem::Problem;
 use super::request_id::RequestId;
 use crate::error::Error;
@@ -27,9 +27,9 @@ impl App {
     /// future once per request, so its size is kept to a response or a pointer. A pending response
     /// holds the connection, which marks it as busy.
     pub fn respond(self: &Arc<App>, request: Request<Body>, connection: &Arc<Connection>) -> Answer {
-        let asked = self.metrics.begin(&request);
+        let in_flight = self.metrics.begin(&request);
         if let Some(response) = analytics::get_now(self, &request) {
-            self.metrics.end(asked, response.status());
+            self.metrics.end(in_flight, response.status());
             return Answer::Left(ready(self.allow_origin(response)));
         }
         let (app, connection) = (Arc::clone(self), Arc::clone(connection));
@@ -37,7 +37,7 @@ impl App {
         if let Some(queued) = analytics::post_now(self, &request) {
             return Answer::Right(Box::pin(async move {
                 let _connection = connection;
-                app.finish(queued.await, asked, sent)
+                app.finish(queued.await, in_flight, sent)
             }));
         }
         let id = sent.unwrap_or_else(RequestId::new);
@@ -45,16 +45,16 @@ impl App {
         let span = tracing::error_span!("request", request_id = id.as_str());
         Answer::Right(Box::pin(async move {
             let outcome = app.route(request, &connection).instrument(span).await;
-            app.finish(outcome, asked, Some(id))
+            app.finish(outcome, in_flight, Some(id))
         }))
     }
 
-    fn finish(&self, outcome: Result<Response, Problem>, asked: Asked, id: Option<RequestId>) -> Response {
+    fn finish(&self, outcome: Result<Response, Problem>, in_flight: InFlight, id: Option<RequestId>) -> Response {
         let response = outcome.unwrap_or_else(|problem| {
             self.metrics.rejected(problem.reason());
             problem.answer(id.unwrap_or_else(RequestId::new))
         });
-        self.metrics.end(asked, response.status());
+        self.metrics.end(in_flight, response.status());
         self.allow_origin(response)
     }
 

@@ -33,7 +33,7 @@ const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 const REFUSALS: usize = 32;
 
 /// How long requests are still answered after an engine thread has died, before the process ends.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const DEATH_DELAY: Duration = Duration::from_secs(1);
 
 /// How long a client may take to read the last response of a connection and to close it.
 const LINGER: Duration = Duration::from_secs(1);
@@ -50,7 +50,7 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, mut stop: Stop) {
     let slots = Arc::new(Semaphore::new(app.options.max_connections.min(Semaphore::MAX_PERMITS)));
     let refusals = Arc::new(Semaphore::new(REFUSALS));
     let builder = builder(&app.options);
-    let trouble = Recurring::default();
+    let failures = Recurring::default();
     let mut death = std::pin::pin!(death(&app));
     loop {
         tokio::select! {
@@ -61,7 +61,7 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, mut stop: Stop) {
                     Ok(slot) => connect(stream, slot, &builder, &connections, &app),
                     Err(_) => refuse(stream, &refusals, &app),
                 },
-                Err(error) => accept_failed(error, &trouble, &app).await,
+                Err(error) => accept_failed(error, &failures, &app).await,
             },
         }
     }
@@ -78,7 +78,7 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, mut stop: Stop) {
 async fn death(app: &App) {
     let why = app.engine.wait_for_death().await;
     tracing::error!(%why, "an engine thread has died; the process ends");
-    tokio::time::sleep(LAST_WORDS).await;
+    tokio::time::sleep(DEATH_DELAY).await;
 }
 
 /// Signals that stop the process: SIGTERM and SIGINT.
@@ -145,11 +145,11 @@ fn connect(
         connection.request_begins();
         app.respond(request.map(Body::new), &connection).map(Ok::<_, std::convert::Infallible>)
     });
-    let spoken = connections.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
+    let serving = connections.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
     tokio::spawn(async move {
         let _slot = slot;
         tokio::select! {
-            ended = spoken => {
+            ended = serving => {
                 if let Err(cause) = ended {
                     tracing::debug!(%cause, "a connection failed");
                 }
@@ -180,10 +180,10 @@ fn refuse(stream: TcpStream, refusals: &Arc<Semaphore>, app: &App) {
 }
 
 /// Logs a failed accept and pauses, unless the connection merely ended while it was queued.
-async fn accept_failed(error: std::io::Error, trouble: &Recurring, app: &App) {
+async fn accept_failed(error: std::io::Error, failures: &Recurring, app: &App) {
     use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     if !matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
-        if trouble.is_due(app.engine.clock().now_us()) {
+        if failures.is_due(app.engine.clock().now_us()) {
             tracing::error!(cause = %error, "connections cannot be accepted (logged at most once a minute)");
         }
         tokio::time::sleep(ACCEPT_BACKOFF).await;

@@ -178,9 +178,9 @@ fn accepted(headers: &HeaderMap) -> Result<RowFormat, Problem> {
     if !accept::is_given(headers) {
         return Ok(RowFormat::Json);
     }
-    let wish = |format: RowFormat| accept::wish(headers, format.media_types());
+    let preference = |format: RowFormat| accept::preference(headers, format.media_types());
     // Of several maxima, `max_by` returns the last.
-    let wished = RowFormat::ALL.into_iter().rev().filter_map(|format| Some((wish(format)?, format)));
+    let wished = RowFormat::ALL.into_iter().rev().filter_map(|format| Some((preference(format)?, format)));
     let most = wished.max_by(|(one, _), (other, _)| one.partial_cmp(other).unwrap_or(Ordering::Equal));
     most.map(|(_, format)| format).ok_or_else(|| {
         let known = RowFormat::ALL.map(RowFormat::media_type).join(", ");

@@ -68,13 +68,13 @@ impl<W: Write> SeparatedWriter<W> {
             }
             self.lines.push(b'\n');
             if self.lines.len() >= CHUNK_BYTES {
-                self.hand_on()?;
+                self.write_out()?;
             }
         }
-        self.hand_on()
+        self.write_out()
     }
 
-    fn hand_on(&mut self) -> Result<(), ArrowError> {
+    fn write_out(&mut self) -> Result<(), ArrowError> {
         self.output.write_all(&self.lines)?;
         self.lines.clear();
         Ok(())

@@ -25,7 +25,7 @@ const MENU: &str = "completions";
 
 /// Reads and runs statements until the user leaves. A failed statement does not end the session.
 pub fn interact(shell: &mut Shell) -> Result<()> {
-    shell.attend()?;
+    shell.set_interactive()?;
     greet(shell)?;
     let mut editor = editor(shell);
     loop {

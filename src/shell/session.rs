@@ -27,7 +27,7 @@ use crate::rows::RowFormat;
 use crate::text::{bytes, nearest, thousands, visible};
 
 /// A spinner is shown for statements that take longer than this.
-const PATIENCE: Duration = Duration::from_millis(500);
+const SPINNER_DELAY: Duration = Duration::from_millis(500);
 
 /// Maximum depth of files that include files.
 const MAX_DEPTH: usize = 16;
@@ -95,7 +95,7 @@ impl Shell {
 
     /// Makes the shell interactive: Ctrl-C cancels the running statement, and the cost of each
     /// statement is shown.
-    pub fn attend(&mut self) -> Result<()> {
+    pub fn set_interactive(&mut self) -> Result<()> {
         let _context = self.runtime.enter();
         self.interrupts = Some(signal(SignalKind::interrupt()).map_err(Error::io("signals", "install a handler"))?);
         self.timing = true;
@@ -122,7 +122,7 @@ impl Shell {
             return self.run_lines(io::stdin().lock(), None);
         }
         let opened = File::open(path).map_err(fault);
-        let file = self.told(opened, Origin::nowhere())?;
+        let file = self.report(opened, Origin::unknown())?;
         self.run_lines(BufReader::new(file), Some(path))
     }
 
@@ -130,7 +130,7 @@ impl Shell {
         let mut cutter = Cutter::default();
         for (number, line) in (1_u64..).zip(lines.lines()) {
             let line = line.map_err(|source| unreadable(file.unwrap_or(Path::new("standard input")), number, source));
-            let line = self.told(line.map_err(Fault::from), Origin::nowhere())?;
+            let line = self.report(line.map_err(Fault::from), Origin::unknown())?;
             // A byte order mark at the start of the file is skipped.
             let line = line.strip_prefix('\u{feff}').filter(|_| number == 1).unwrap_or(&line);
             for piece in cutter.feed(line) {
@@ -155,7 +155,7 @@ impl Shell {
             Piece::Command { text, line } => {
                 let origin = Origin { file, line: *line, text };
                 let command = Command::parse(text).map_err(Fault::from);
-                let command = self.told(command, origin)?;
+                let command = self.report(command, origin)?;
                 self.command(command, origin)
             }
         }
@@ -163,7 +163,7 @@ impl Shell {
 
     fn statement(&mut self, origin: Origin) -> Result<Flow, Failed> {
         let answered = self.show(Question::Sql(origin.text));
-        self.told(answered, origin).map(|()| Flow::Continue)
+        self.report(answered, origin).map(|()| Flow::Continue)
     }
 
     fn command(&mut self, command: Command, origin: Origin) -> Result<Flow, Failed> {
@@ -173,14 +173,14 @@ impl Shell {
             Command::Watch { every, times } => return self.watch(every, times, origin),
             Command::Edit => {
                 let edited = self.edit().map_err(Fault::from);
-                let text = self.told(edited, origin)?;
+                let text = self.report(edited, origin)?;
                 self.note(&text);
                 self.run_text(&text)?;
                 return Ok(Flow::Remember(text));
             }
             Command::Copy { query, file, format } => {
                 let copied = self.copy(&query, &file, format);
-                return self.told(copied, Origin { text: &query, ..origin }).map(|()| Flow::Continue);
+                return self.report(copied, Origin { text: &query, ..origin }).map(|()| Flow::Continue);
             }
             Command::Tables(part) => self.show(Question::Sql(&tables(&part))),
             Command::Describe(table) => self.describe(&table),
@@ -206,12 +206,12 @@ impl Shell {
             Command::Output(path) => self.redirect(path),
             Command::Help(entry) => self.print(&help(entry)),
         };
-        self.told(done.map_err(|fault| Fault { position: None, ..fault }), origin).map(|()| Flow::Continue)
+        self.report(done.map_err(|fault| Fault { position: None, ..fault }), origin).map(|()| Flow::Continue)
     }
 
     /// Reports an error, if there is one. If the reader of our output has closed the pipe, nothing
     /// is reported.
-    fn told<T>(&self, outcome: Result<T, Fault>, origin: Origin) -> Result<T, Failed> {
+    fn report<T>(&self, outcome: Result<T, Fault>, origin: Origin) -> Result<T, Failed> {
         outcome.map_err(|fault| match &fault.error {
             Error::Io { path, source, .. }
                 if path == Path::new(STDOUT) && source.kind() == io::ErrorKind::BrokenPipe =>
@@ -258,16 +258,16 @@ impl Shell {
                 return Ok::<_, Fault>((0, None));
             }
             let renderer = Renderer::new(*format, rows.schema(), layout)?;
-            let count = pour(&mut waiting, &mut rows, renderer, output).await?;
+            let count = write_result(&mut waiting, &mut rows, renderer, output).await?;
             Ok((count, Some(rows.stats())))
         })?;
         if let Some(stats) = stats.filter(|_| self.timing) {
-            self.tell_cost(rows, stats, started);
+            self.show_cost(rows, stats, started);
         }
         Ok(())
     }
 
-    fn tell_cost(&self, rows: u64, stats: Option<QueryStats>, started: Instant) {
+    fn show_cost(&self, rows: u64, stats: Option<QueryStats>, started: Instant) {
         console::tell(&dim(&receipt(rows, stats.as_ref(), started.elapsed()), self.has_colour()));
     }
 
@@ -344,7 +344,7 @@ impl Shell {
             let mut waiting = Waiting::new(interrupts.as_mut(), started).await;
             let mut rows = waiting.on(target.ask(Question::Sql(query))).await??;
             let renderer = Renderer::rows(format, rows.schema())?;
-            let count = pour(&mut waiting, &mut rows, renderer, &mut file).await?;
+            let count = write_result(&mut waiting, &mut rows, renderer, &mut file).await?;
             Ok::<_, Fault>((count, rows.stats()))
         });
         let (count, stats) = copied.inspect_err(|_| drop(fs::remove_file(&part)))?;
@@ -352,7 +352,7 @@ impl Shell {
         let size = fs::metadata(path).map_err(Error::io(path, "read"))?.len();
         self.note(&format!("{} rows in {}, {}", thousands(count), path.display(), bytes(size)));
         if self.timing {
-            self.tell_cost(count, stats, started);
+            self.show_cost(count, stats, started);
         }
         Ok(())
     }
@@ -371,7 +371,7 @@ impl Shell {
     fn include(&mut self, path: &Path, origin: Origin) -> Result<Flow, Failed> {
         if self.depth == MAX_DEPTH {
             let reason = format!("{}: files are included more than {MAX_DEPTH} deep", path.display());
-            return self.told(Err(Error::Invalid(reason).into()), origin);
+            return self.report(Err(Error::Invalid(reason).into()), origin);
         }
         self.depth += 1;
         let flow = self.run_file(path);
@@ -381,7 +381,7 @@ impl Shell {
 
     fn watch(&mut self, every: Duration, times: Option<u64>, origin: Origin) -> Result<Flow, Failed> {
         let last = self.last.clone().ok_or_else(|| Error::Invalid("there is no statement to repeat yet".into()).into());
-        let text = self.told(last, origin)?;
+        let text = self.report(last, origin)?;
         for time in 1.. {
             let now = chrono::Local::now().format("%H:%M:%S");
             self.note(&format!("{now}, every {every:?}; Ctrl-C stops"));
@@ -422,7 +422,7 @@ impl Shell {
 }
 
 impl Origin<'_> {
-    fn nowhere() -> Origin<'static> {
+    fn unknown() -> Origin<'static> {
         Origin { file: None, line: 1, text: "" }
     }
 }
@@ -436,7 +436,7 @@ fn unreadable(path: &Path, line: u64, source: io::Error) -> Error {
 }
 
 /// Writes a result as it arrives; returns the number of rows.
-async fn pour(
+async fn write_result(
     waiting: &mut Waiting<'_>,
     rows: &mut Rows,
     mut renderer: Renderer,
@@ -445,15 +445,15 @@ async fn pour(
     let mut count = 0;
     while let Some(batch) = waiting.on(rows.next()).await?.transpose()? {
         count += batch.num_rows() as u64;
-        waiting.tell(count);
+        waiting.show_rows(count);
         renderer.push(&batch)?;
         let ready = renderer.take();
         if !ready.is_empty() {
-            waiting.give_way(output);
+            waiting.hide(output);
             output.put(&ready)?;
         }
     }
-    waiting.give_way(output);
+    waiting.hide(output);
     output.put(&renderer.finish()?)?;
     output.flush()?;
     Ok(count)
@@ -592,21 +592,21 @@ impl<'a> Waiting<'a> {
                     return Err(Error::Limit("cancelled".into()).into());
                 }
                 done = &mut work => return Ok(done),
-                () = tokio::time::sleep_until((*started + PATIENCE).into()), if *shows && bar.is_none() => {
+                () = tokio::time::sleep_until((*started + SPINNER_DELAY).into()), if *shows && bar.is_none() => {
                     *bar = Some(spinner(*started));
                 }
             }
         }
     }
 
-    fn tell(&self, rows: u64) {
+    fn show_rows(&self, rows: u64) {
         if let Some(bar) = &self.bar {
             bar.set_message(format!("{} rows", thousands(rows)));
         }
     }
 
     /// Hides the spinner while results are written to the terminal.
-    fn give_way(&mut self, output: &Output) {
+    fn hide(&mut self, output: &Output) {
         if output.is_terminal() {
             self.shows = false;
             self.bar.take().inspect(ProgressBar::finish_and_clear);
