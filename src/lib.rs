@@ -42,10 +42,11 @@
 //! 8. Memory is bounded; past the bounds the answer is 503.
 //! 9. Late events are rows of an older hour, nothing special.
 //! 10. A rollup is used only where it is exact; with rollups off, every answer is the same.
+//! 11. A claim about the distinct users of an hour names the files it was made from, and holds for no others.
 //!
 //! # Modules, from the ground up
 //!
-//! [`event`], [`hour`], [`error`] are the nouns; [`metrics`] counts, [`threads`] says which threads go first, [`text`]
+//! [`event`], [`hour`], [`rollup`], [`error`] are the nouns; [`metrics`] counts, [`threads`] says which threads go first, [`text`]
 //! what is said to people, [`console`] says it. [`storage`] is everything between an event and the disk and knows no HTTP and no SQL.
 //! [`query`] is DataFusion and knows snapshots, never the engine. [`decode`] and [`encode`] speak CSV, NDJSON, Arrow
 //! and Parquet with the world, [`rows`] writes the answers of statements, [`export`] files for a lake; [`generate`]
@@ -60,6 +61,7 @@ pub mod threads;
 
 pub mod error;
 pub mod hour;
+pub mod rollup;
 
 pub mod console;
 

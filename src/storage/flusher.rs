@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::commit_queue::{CommitQueue, Refusal, Waiter};
 use super::idempotency::files::{KeyFileRecord, KeyFiles};
-use super::lake::data_file::{self, HourUsers};
+use super::lake::data_file::{self, Encoded};
 use super::lake::table::{self as lake, DataFile, Lake, LakeRuntime};
 use super::memory::memtable::{HourTable, Memtable};
 use super::metrics::{Metrics, since};
@@ -98,7 +98,7 @@ impl Flusher {
         let started = self.clock.now_us();
         // Only this thread changes the files, so what they are now they are until it publishes.
         let before = self.cell.load().files.clone();
-        let files = self.write_files(sealed, &before)?;
+        let files = self.write_files(sealed)?;
         let keys = self.keys.write(sealed.last_lsn, &sealed.keys, self.clock.now_us())?;
         self.commit(&files, keys.as_ref(), sealed.last_lsn)?;
         let mut index = before;
@@ -158,13 +158,13 @@ impl Flusher {
     }
 
     /// Encodes and writes the generation's hours on all cores.
-    fn write_files(&self, sealed: &Memtable, index: &lake::FileIndex) -> Result<Vec<lake::CommitFile>> {
+    fn write_files(&self, sealed: &Memtable) -> Result<Vec<lake::CommitFile>> {
         let hours: Vec<(&Hour, &Arc<HourTable>)> = sealed.hours.iter().filter(|(_, table)| table.rows() > 0).collect();
         let next = AtomicUsize::new(0);
         let written = Mutex::new(Ok(Vec::with_capacity(hours.len())));
         let work = || {
             while let Some(&(hour, table)) = hours.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let file = self.write_file(sealed, index, *hour, table);
+                let file = self.write_file(sealed, *hour, table);
                 let mut written = written.lock().expect("no panic under this lock");
                 match (&mut *written, file) {
                     (Ok(files), Ok(file)) => files.push(file),
@@ -183,21 +183,11 @@ impl Flusher {
         Ok(files)
     }
 
-    fn write_file(
-        &self,
-        sealed: &Memtable,
-        index: &lake::FileIndex,
-        hour: Hour,
-        table: &HourTable,
-    ) -> Result<lake::CommitFile> {
-        let encoded = data_file::encode(table)?;
-        let location = self.lake.put(sealed.first_lsn, hour, &encoded.parquet)?;
-        let files = index.get(&hour).map_or(0, |files| files.files.len() as u64) + 1;
-        let known = table.complete.then(|| HourUsers { files, unique_users: table.users.len() as u64 });
-        let rollup = data_file::Rollup { hour: known, ..encoded.rollup };
-        let bytes = encoded.parquet.len() as u64;
-        let checksum = Some(crc32c::crc32c(&encoded.parquet));
-        let file = DataFile { location, bytes, rollup, checksum, generation: Some(sealed.generation) };
-        Ok((hour, file, (encoded.min_user, encoded.max_user)))
+    fn write_file(&self, sealed: &Memtable, hour: Hour, table: &HourTable) -> Result<lake::CommitFile> {
+        let Encoded { parquet, rollup, hour: claim, min_user, max_user } = data_file::encode(table)?;
+        let location = self.lake.put(sealed.first_lsn, hour, &parquet)?;
+        let (bytes, checksum) = (parquet.len() as u64, Some(crc32c::crc32c(&parquet)));
+        let file = DataFile { location, bytes, rollup, hour: claim, checksum };
+        Ok((hour, file, (min_user, max_user)))
     }
 }
