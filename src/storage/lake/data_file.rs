@@ -20,7 +20,7 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
 use crate::error::Result;
-use crate::event::{EventKind, timestamp_type};
+use crate::event::{EventKind, file_schema, timestamp_type};
 use crate::rollup::{Rollup, SourceSet, Users};
 use crate::storage::memory::memtable::HourTable;
 use crate::storage::memory::users::UserIndex;
@@ -46,11 +46,11 @@ pub struct Encoded {
 
 /// The columns as other engines see them: plain strings.
 fn parquet_schema() -> SchemaRef {
-    Arc::new(Schema::new(vec![
-        Field::new("timestamp", timestamp_type(), false),
-        Field::new("user_id", DataType::Utf8, false),
-        Field::new("event", DataType::Utf8, false),
-    ]))
+    let plain = |field: &Arc<Field>| match field.data_type() {
+        DataType::Utf8View => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8)),
+        _ => field.clone(),
+    };
+    Arc::new(Schema::new(file_schema().fields().iter().map(plain).collect::<Vec<_>>()))
 }
 
 /// Encodes one hour; it must have rows.

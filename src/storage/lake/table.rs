@@ -25,6 +25,7 @@ use url::Url;
 use super::data_file;
 use super::tag::{self, ROLLUP_TAG};
 use crate::error::{Error, Result};
+use crate::event;
 use crate::hour::Hour;
 use crate::rollup::{Rollup, SourceSet, Users};
 use crate::storage::file_names::FileNames;
@@ -369,17 +370,17 @@ fn state_without_files(snapshot: &LogSnapshot) -> Result<DeltaTableState> {
 
 async fn create_table(table: &DeltaTable) -> Result<DeltaTable> {
     let column = |name: &str, of: PrimitiveType| StructField::new(name, DataType::Primitive(of), true);
+    let fields = event::file_schema();
+    let in_files = fields.fields().iter().map(|field| {
+        let is_time = *field.data_type() == event::timestamp_type();
+        column(field.name(), if is_time { PrimitiveType::Timestamp } else { PrimitiveType::String })
+    });
+    let of_partition = [column("date", PrimitiveType::Date), column("hour", PrimitiveType::Integer)];
     let created = CreateBuilder::new()
         .with_log_store(table.log_store())
         .with_table_name("events")
         .with_comment("Visitor events by hour, written by hourglass")
-        .with_columns([
-            column("timestamp", PrimitiveType::Timestamp),
-            column("user_id", PrimitiveType::String),
-            column("event", PrimitiveType::String),
-            column("date", PrimitiveType::Date),
-            column("hour", PrimitiveType::Integer),
-        ])
+        .with_columns(in_files.chain(of_partition))
         .with_partition_columns(["date", "hour"])
         .await?;
     Ok(created)
@@ -395,7 +396,8 @@ fn add_action(hour: Hour, file: &DataFile, users: &(String, String), now_us: i64
         min["user_id"] = json!(first.chars().take(32).collect::<String>());
         max["user_id"] = json!(last);
     }
-    let nulls = json!({ "timestamp": 0, "user_id": 0, "event": 0 });
+    let columns = event::file_schema();
+    let nulls: serde_json::Value = columns.fields().iter().map(|field| (field.name().as_str(), 0)).collect();
     let stats = json!({ "numRecords": rollup.rows(), "minValues": min, "maxValues": max, "nullCount": nulls });
     let partition = [("date", hour.date().to_string()), ("hour", hour.of_day().to_string())];
     let checksum = file.checksum.map(|checksum| (CHECKSUM_TAG.to_string(), Some(format!("{checksum:08x}"))));

@@ -13,6 +13,7 @@ use super::commits::{Commits, Listed, commit_name, version_of};
 use super::files;
 use super::finding::{Finding, MOVE, RESTORE, Report, TableTotals, first_line};
 use crate::error::{Error, Result};
+use crate::event;
 use crate::hour::Hour;
 use crate::storage::file_names::FileNames;
 use crate::storage::idempotency::files::{KEYS_DIR, KeyFileRecord};
@@ -73,8 +74,10 @@ impl Table {
             Ok((_, columns, files, flushed, key_files)) => {
                 table.flushed = Some(flushed);
                 table.key_files = key_files;
-                let expected = ["timestamp", "user_id", "event", "date", "hour"];
-                if let Some(missing) = expected.iter().find(|name| !columns.iter().any(|column| column == *name)) {
+                let schema = event::file_schema();
+                let in_files = schema.fields().iter().map(|field| field.name().as_str());
+                let mut expected = in_files.chain(["date", "hour"]);
+                if let Some(missing) = expected.find(|name| !columns.iter().any(|column| column == name)) {
                     let lacking = Finding::new(LOG_DIR, format!("the table's schema lacks the column {missing}"));
                     table.findings.push(lacking.advice("Restore events/_delta_log from a backup"));
                 }
