@@ -127,7 +127,7 @@ impl Store {
             }
             true
         });
-        assert_eq!(self.engine.snapshot().counts(Hour(0), Hour(0)).events(), 20, "{text}");
+        assert_eq!(self.engine.snapshot().rollup(Hour(0)).rows(), 20, "{text}");
         answered
     }
 }

@@ -30,12 +30,24 @@ pub enum EventKind {
 }
 
 impl EventKind {
+    /// Every kind, by its code.
     pub const ALL: [EventKind; 2] = [EventKind::Click, EventKind::Impression];
+
+    /// How many kinds there are.
+    pub const COUNT: usize = EventKind::ALL.len();
 
     pub fn as_str(self) -> &'static str {
         match self {
             EventKind::Click => "click",
             EventKind::Impression => "impression",
+        }
+    }
+
+    /// The name of what counts events of this kind: a column of SQL, a line of the contract, a key of JSON.
+    pub fn plural(self) -> &'static str {
+        match self {
+            EventKind::Click => "clicks",
+            EventKind::Impression => "impressions",
         }
     }
 
@@ -129,8 +141,12 @@ pub fn check_user(user: &str) -> Result<&str, Rejection> {
 
 /// Validates the name of an event.
 pub fn check_event(event: &str) -> Result<EventKind, Rejection> {
-    EventKind::parse(event)
-        .ok_or_else(|| Rejection::new("event", format!("must be click or impression; found {}", shown(event))))
+    let rejection = || {
+        let [first @ .., last] = EventKind::ALL.map(EventKind::as_str);
+        let kinds = format!("{} or {last}", first.join(", "));
+        Rejection::new("event", format!("must be {kinds}; found {}", shown(event)))
+    };
+    EventKind::parse(event).ok_or_else(rejection)
 }
 
 /// Maximum length of an idempotency key, in bytes.

@@ -119,7 +119,7 @@ impl Exporter {
     async fn hour_to_file(&mut self, hour: Hour, format: ExportFormat, summary: &mut Summary) -> Result<()> {
         let (rows_format, extension) = format.rows();
         let path = format!("{}/events.{extension}", hour.partition_path());
-        let rows = self.snapshot.counts(hour, hour).events();
+        let rows = self.snapshot.rollup(hour).rows();
         if self.receipt.has(&path, |file| file.rows == rows) {
             summary.skipped += 1;
             return Ok(());
@@ -132,8 +132,8 @@ impl Exporter {
 
     /// An hour is appended as one batch, so an interrupted export has all of its rows or none.
     async fn hour_to_delta(&self, hour: Hour, engine: &Engine, summary: &mut Summary) -> Result<()> {
-        let rows = self.snapshot.counts(hour, hour).events();
-        match engine.snapshot().counts(hour, hour).events() {
+        let rows = self.snapshot.rollup(hour).rows();
+        match engine.snapshot().rollup(hour).rows() {
             0 => {}
             there if there == rows => {
                 summary.skipped += 1;

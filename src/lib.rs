@@ -53,6 +53,7 @@
 //! 8. Memory is bounded; past the limits the response is 503.
 //! 9. Late events are rows of an older hour, with no special handling.
 //! 10. A rollup is used only where it is exact; with rollups off, every answer is the same.
+//! 11. A claim about the distinct users of an hour names the files it was made from, and holds for no others.
 //!
 //! # Modules, bottom up
 //!
@@ -61,7 +62,7 @@
 //! | modules | content |
 //! | --- | --- |
 //! | [`event`], [`metrics`], [`text`], [`threads`] | events, histograms, texts, priorities |
-//! | [`error`], [`hour`] | the error type; hours and the clock |
+//! | [`error`], [`hour`], [`rollup`] | the error type; hours and the clock; what an hour counts |
 //! | [`console`] | standard output and standard error |
 //! | [`storage`] | everything between an event and the disk; knows neither HTTP nor SQL |
 //! | [`decode`], [`query`] | input formats; SQL over snapshots |
@@ -99,6 +100,7 @@ pub mod threads;
 
 pub mod error;
 pub mod hour;
+pub mod rollup;
 
 pub mod console;
 

@@ -7,7 +7,8 @@ use crate::error::{Error, Result};
 use crate::event::{EventBatch, EventKind};
 use crate::generate::Workload;
 use crate::hour::{HOUR_US, Hour};
-use crate::storage::{Engine, EngineOptions, HourNumbers};
+use crate::rollup::{Counts, HourNumbers};
+use crate::storage::{Engine, EngineOptions};
 
 /// Engine options that keep all of a benchmark's data in memory until it is flushed.
 pub fn roomy() -> EngineOptions {
@@ -34,15 +35,14 @@ pub fn workload(first: Hour, hours: u64, events: u64, users: u64, seed: u64) -> 
     }
 }
 
-/// Independent count: a set of users, by number, and two counters.
+/// Independent count: a set of users, by number, and a counter for each kind of event.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
     /// Bit set of users: `user17` is bit 17.
     users: Vec<u64>,
     /// Bit set of users who clicked.
     clickers: Vec<u64>,
-    pub clicks: u64,
-    pub impressions: u64,
+    counts: Counts,
 }
 
 fn set(bits: &mut Vec<u64>, n: usize) {
@@ -59,17 +59,14 @@ fn ones(bits: &[u64]) -> u64 {
 impl Tally {
     pub fn add(&mut self, user: usize, kind: EventKind) {
         set(&mut self.users, user);
-        match kind {
-            EventKind::Click => {
-                set(&mut self.clickers, user);
-                self.clicks += 1;
-            }
-            EventKind::Impression => self.impressions += 1,
+        if kind == EventKind::Click {
+            set(&mut self.clickers, user);
         }
+        self.counts[kind as usize] += 1;
     }
 
     pub fn numbers(&self) -> HourNumbers {
-        HourNumbers { unique_users: ones(&self.users), clicks: self.clicks, impressions: self.impressions }
+        HourNumbers { unique_users: ones(&self.users), counts: self.counts }
     }
 
     pub fn clickers(&self) -> u64 {
@@ -101,16 +98,16 @@ impl Tallies {
                 into.resize(into.len().max(from.len()), 0);
                 into.iter_mut().zip(from).for_each(|(into, from)| *into |= from);
             }
-            total.clicks += tally.clicks;
-            total.impressions += tally.impressions;
+            total.counts.iter_mut().zip(tally.counts).for_each(|(into, from)| *into += from);
         }
         total
     }
 }
 
 /// Expected response to `GET /analytics`, byte for byte.
-pub fn lines(HourNumbers { unique_users, clicks, impressions }: HourNumbers) -> String {
-    format!("unique_users,{unique_users}\nclicks,{clicks}\nimpressions,{impressions}\n")
+pub fn lines(numbers: HourNumbers) -> String {
+    let [clicks, impressions] = [EventKind::Click, EventKind::Impression].map(|kind| numbers.count(kind));
+    format!("unique_users,{}\nclicks,{clicks}\nimpressions,{impressions}\n", numbers.unique_users)
 }
 
 /// Appends a batch, retrying while the engine is busy. `Busy` means that nothing of the batch was

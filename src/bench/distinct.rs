@@ -15,6 +15,7 @@ use super::plain;
 use super::report::{Cell, Plot, Report, Section};
 use super::stats::Samples;
 use crate::error::{Error, Result};
+use crate::event::EventKind;
 use crate::hour::Hour;
 use crate::query::{Params, QueryEngine, QueryOptions};
 use crate::storage::{Engine, Reads, Snapshot};
@@ -136,7 +137,8 @@ impl Store {
         }
         let tally = tallies.total(HOUR, HOUR);
         let numbers = tally.numbers();
-        let expected = [numbers.unique_users, tally.clickers(), numbers.clicks, numbers.events()].map(|n| n as i64);
+        let clicks = numbers.count(EventKind::Click);
+        let expected = [numbers.unique_users, tally.clickers(), clicks, numbers.events()].map(|n| n as i64);
         Ok(Store { engine, expected, batches })
     }
 

@@ -134,7 +134,7 @@ impl Session {
             0 => visitors::check_hours(server, hours, &self.expected)?,
             _ => drop(visitors::ask_hours(server, hours)?),
         }
-        let counted = self.hourglass.engine.snapshot().counts(Hour::FIRST, Hour::LAST).events();
+        let counted = self.hourglass.engine.snapshot().totals(Hour::FIRST, Hour::LAST).rows();
         let acknowledged: u64 = self.expected.0.values().map(|tally| tally.numbers().events()).sum();
         check("all events", &(acknowledged..=acknowledged + self.unanswered).contains(&counted), &true)
     }

@@ -18,6 +18,7 @@ use super::process::Served;
 use super::report::{Cell, Plot, Report, Section, Sign};
 use super::stats::Samples;
 use crate::error::{Error, Result};
+use crate::event::EventKind;
 use crate::generate::Workload;
 use crate::hour::Hour;
 use crate::query::{Params, QueryEngine, QueryOptions};
@@ -231,7 +232,8 @@ impl Store {
         engine.close()?;
         let numbers = |first, last| {
             let numbers = tallies.total(first, last).numbers();
-            [numbers.unique_users, numbers.clicks, numbers.impressions].map(|n| n as i64)
+            let [clicks, impressions] = [EventKind::Click, EventKind::Impression].map(|kind| numbers.count(kind));
+            [numbers.unique_users, clicks, impressions].map(|n| n as i64)
         };
         Ok(Store { dir: dir.into(), timeout, shape, hour: numbers(HOUR, HOUR), day: numbers(DAY.0, DAY.1) })
     }

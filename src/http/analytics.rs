@@ -14,8 +14,9 @@ use super::app::App;
 use super::problem::Problem;
 use super::responses::{empty, preflight};
 use super::{body, params};
+use crate::event::EventKind::{Click, Impression};
 use crate::hour::Hour;
-use crate::storage::HourNumbers;
+use crate::rollup::HourNumbers;
 
 const METHODS: &str = "GET, HEAD, POST, OPTIONS";
 
@@ -96,11 +97,13 @@ fn wants_json(headers: &HeaderMap) -> bool {
     json.is_some() && json > preference(headers, &["text/plain"])
 }
 
-fn lines(HourNumbers { unique_users, clicks, impressions }: HourNumbers) -> String {
+fn lines(numbers: HourNumbers) -> String {
+    let (unique_users, clicks, impressions) = (numbers.unique_users, numbers.count(Click), numbers.count(Impression));
     format!("unique_users,{unique_users}\nclicks,{clicks}\nimpressions,{impressions}\n")
 }
 
-fn json(hour: Hour, HourNumbers { unique_users, clicks, impressions }: HourNumbers) -> String {
+fn json(hour: Hour, numbers: HourNumbers) -> String {
+    let (unique_users, clicks, impressions) = (numbers.unique_users, numbers.count(Click), numbers.count(Impression));
     format!(r#"{{"hour":"{hour}","unique_users":{unique_users},"clicks":{clicks},"impressions":{impressions}}}"#)
 }
 
@@ -110,16 +113,20 @@ mod tests {
 
     use super::*;
 
-    const NUMBERS: HourNumbers = HourNumbers { unique_users: 2, clicks: 30, impressions: 0 };
+    fn numbers() -> HourNumbers {
+        let mut numbers = HourNumbers { unique_users: 2, ..HourNumbers::default() };
+        numbers.counts[Click as usize] = 30;
+        numbers
+    }
 
     #[test]
     fn the_answer_is_three_lines_and_nothing_else() {
-        assert_eq!(lines(NUMBERS), "unique_users,2\nclicks,30\nimpressions,0\n");
+        assert_eq!(lines(numbers()), "unique_users,2\nclicks,30\nimpressions,0\n");
     }
 
     #[test]
     fn json_names_the_hour() {
-        let text = json(Hour::of_us(1_577_836_800_000_000), NUMBERS);
+        let text = json(Hour::of_us(1_577_836_800_000_000), numbers());
         assert_eq!(text, r#"{"hour":"2020-01-01T00:00:00Z","unique_users":2,"clicks":30,"impressions":0}"#);
         serde_json::from_str::<serde_json::Value>(&text).unwrap();
     }

@@ -40,8 +40,10 @@ use super::stats::history::History;
 use super::stats::recorder::StatsRecorder;
 use super::{functions, syntax};
 use crate::error::{Error, Result};
+use crate::event::EventKind;
 use crate::hour::Hour;
-use crate::storage::{HourNumbers, Snapshot};
+use crate::rollup::HourNumbers;
+use crate::storage::Snapshot;
 
 /// The statement behind `GET /analytics`.
 pub const HOUR_STATS: &str = include_str!("../../queries/hour_stats.sql");
@@ -306,11 +308,11 @@ fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     rules
 }
 
-/// The one row of [`HOUR_STATS`].
+/// The one row of [`HOUR_STATS`]: distinct users, then the events of each kind.
 fn numbers(row: &RecordBatch) -> Result<HourNumbers> {
-    if row.num_rows() != 1 {
-        return Err(Error::Invalid("hour_stats.sql must answer one row".into()));
+    if row.num_rows() != 1 || row.num_columns() != 1 + EventKind::COUNT {
+        return Err(Error::Invalid("hour_stats.sql must answer one row: users, and events of each kind".into()));
     }
     let value = |column: usize| row.column(column).as_primitive::<Int64Type>().value(0) as u64;
-    Ok(HourNumbers { unique_users: value(0), clicks: value(1), impressions: value(2) })
+    Ok(HourNumbers { unique_users: value(0), counts: std::array::from_fn(|kind| value(1 + kind)) })
 }

@@ -21,6 +21,7 @@ use tokio::sync::oneshot::error::RecvError;
 
 use super::commit_queue::{CommitQueue, Refusal};
 use super::directory;
+use super::file_names::FileNames;
 use super::flusher::{Flusher, Progress};
 use super::idempotency::files::KeyFiles;
 use super::idempotency::window::{KeyWindow, StoredKey};
@@ -115,7 +116,7 @@ impl Engine {
         let runtime = LakeRuntime::new()?;
         let (lake, files, flushed) = runtime.block_on(Lake::open(store.clone(), &meta.node, true))?;
         let mut snapshot = empty_snapshot(files, store, &options);
-        let mut memtable = MemtableWriter::new(1, flushed + 1);
+        let mut memtable = MemtableWriter::new(flushed + 1, FileNames::new(&meta.node));
         let wal_dir = data_dir.join(WAL_DIR);
         let now_us = clock.now_us();
         let window_us = i64::try_from(options.idempotency_window_ms).unwrap_or(i64::MAX).saturating_mul(1_000);
@@ -366,7 +367,7 @@ impl ReadOnly {
         let runtime = LakeRuntime::new()?;
         let (lake, files, flushed) = runtime.block_on(Lake::open(store.clone(), &meta.node, false))?;
         let mut snapshot = empty_snapshot(files, store, options);
-        let mut memtable = MemtableWriter::new(1, flushed + 1);
+        let mut memtable = MemtableWriter::new(flushed + 1, FileNames::new(&meta.node));
         let replayed = replay_into(&**vfs, &data_dir.join(WAL_DIR), flushed, &mut memtable, &snapshot, |_| {})?;
         snapshot.active = memtable.view().clone();
         let wal_bytes = replayed.segments.iter().map(|segment| segment.file_len).sum();

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use super::commit_queue::{CommitQueue, Refusal, Waiter};
 use super::idempotency::files::{KeyFileRecord, KeyFiles};
-use super::lake::data_file::{self, HourUsers};
+use super::lake::data_file::{self, Encoded};
 use super::lake::table::{self as lake, DataFile, Lake, LakeRuntime};
 use super::memory::memtable::{HourTable, Memtable};
 use super::metrics::{Metrics, since};
@@ -179,7 +179,7 @@ impl Flusher {
     /// Writes the files of a generation and its keys. Nothing refers to them yet.
     fn write(&mut self, sealed: Memtable) -> Result<Flush> {
         let started_us = self.clock.now_us();
-        let files = self.write_files(&sealed, &self.cell.load().files)?;
+        let files = self.write_files(&sealed)?;
         let keys = self.keys.write(sealed.last_lsn, &sealed.keys, self.clock.now_us())?;
         Ok(Flush { started_us, sealed, files, keys })
     }
@@ -238,14 +238,14 @@ impl Flusher {
     }
 
     /// Encodes and writes the generation's hours, several at once.
-    fn write_files(&self, sealed: &Memtable, index: &lake::FileIndex) -> Result<Vec<lake::CommitFile>> {
+    fn write_files(&self, sealed: &Memtable) -> Result<Vec<lake::CommitFile>> {
         let hours: Vec<(&Hour, &Arc<HourTable>)> = sealed.hours.iter().filter(|(_, table)| table.rows() > 0).collect();
         let next = AtomicUsize::new(0);
         let written = Mutex::new(Ok(Vec::with_capacity(hours.len())));
         let lake = &self.lake;
         let work = || {
             while let Some(&(hour, table)) = hours.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let file = write_file(lake, sealed, index, *hour, table);
+                let file = write_file(lake, sealed, *hour, table);
                 let mut written = written.lock().expect("no panic under this lock");
                 match (&mut *written, file) {
                     (Ok(files), Ok(file)) => files.push(file),
@@ -265,22 +265,12 @@ impl Flusher {
     }
 }
 
-fn write_file(
-    lake: &Lake,
-    sealed: &Memtable,
-    index: &lake::FileIndex,
-    hour: Hour,
-    table: &HourTable,
-) -> Result<lake::CommitFile> {
-    let encoded = data_file::encode(table)?;
-    let location = lake.put(sealed.first_lsn, hour, &encoded.parquet)?;
-    let files = index.get(&hour).map_or(0, |files| files.files.len() as u64) + 1;
-    let known = table.complete.then(|| HourUsers { files, unique_users: table.users.len() as u64 });
-    let rollup = data_file::Rollup { hour: known, ..encoded.rollup };
-    let bytes = encoded.parquet.len() as u64;
-    let checksum = Some(crc32c::crc32c(&encoded.parquet));
-    let file = DataFile { location, bytes, rollup, checksum, generation: Some(sealed.generation) };
-    Ok((hour, file, (encoded.min_user, encoded.max_user)))
+fn write_file(lake: &Lake, sealed: &Memtable, hour: Hour, table: &HourTable) -> Result<lake::CommitFile> {
+    let Encoded { parquet, rollup, hour: claim, min_user, max_user } = data_file::encode(table)?;
+    let location = lake.put(sealed.first_lsn, hour, &parquet)?;
+    let (bytes, checksum) = (parquet.len() as u64, Some(crc32c::crc32c(&parquet)));
+    let file = DataFile { location, bytes, rollup, hour: claim, checksum };
+    Ok((hour, file, (min_user, max_user)))
 }
 
 impl Flush {

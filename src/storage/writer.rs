@@ -279,8 +279,7 @@ impl Writer {
     }
 
     fn drop_carried(&mut self) -> Memtable {
-        let generation = self.memtable.view().generation;
-        self.memtable = MemtableWriter::new(generation + 1, self.wal.next_lsn());
+        self.memtable = self.memtable.next(self.wal.next_lsn());
         self.memtable.view().clone()
     }
 }

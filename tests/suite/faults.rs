@@ -129,7 +129,7 @@ fn what_passes_refuses_events_until_it_has_passed() {
                     Err(error) => assert!(n % 3 == 1 && matches!(error, Error::Busy(_)), "{n}: {error}"),
                 }
             }
-            assert_eq!(model.numbers(Hour(0)).clicks, 700);
+            assert_eq!(model.numbers(Hour(0)).events(), 700);
             assert_answers(&engine.snapshot(), &model).await;
             engine.close().unwrap();
             drop(engine);

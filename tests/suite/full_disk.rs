@@ -85,7 +85,7 @@ fn batch(n: i64) -> EventBatch {
 }
 
 fn clicks(engine: &Engine) -> u64 {
-    engine.snapshot().counts(Hour(0), Hour(0)).clicks
+    engine.snapshot().rollup(Hour(0)).count(EventKind::Click)
 }
 
 /// The files that are left lying about.

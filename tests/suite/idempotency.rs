@@ -97,7 +97,7 @@ fn a_key_is_remembered_for_the_window_and_its_file_goes_after() {
         let clock = ManualClock::at(100 * HOUR_US);
         let options = EngineOptions { idempotency_window_ms: 2 * 3_600_000, ..small_options() };
         let open = || Engine::open_with(dir.path(), options.clone(), Arc::new(Disk), clock.clone()).unwrap();
-        let clicks = |engine: &Engine| engine.snapshot().counts(Hour(0), Hour(0)).clicks;
+        let clicks = |engine: &Engine| engine.snapshot().rollup(Hour(0)).count(EventKind::Click);
         let mut batch = EventBatch::new();
         batch.push(1, "ana", EventKind::Click);
         batch.key_from(0, Key::new("k").unwrap());
@@ -200,7 +200,7 @@ fn requests_under_one_key_in_one_group_commit_are_told_apart() {
                 .collect();
             assert_eq!(told, ["stored", "stored", "reused", "stored", "stored", "stored", "reused"]);
         }
-        assert_eq!(engine.snapshot().counts(Hour(0), Hour(0)).clicks, 200 * 4);
+        assert_eq!(engine.snapshot().rollup(Hour(0)).count(EventKind::Click), 200 * 4);
     });
 }
 

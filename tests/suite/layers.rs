@@ -10,7 +10,7 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
         "",
         &[
             &["event", "metrics", "text", "threads"],
-            &["error", "hour"],
+            &["error", "hour", "rollup"],
             &["console"],
             &["storage"],
             &["decode", "query"],
@@ -26,7 +26,7 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
         &[
             &["vfs", "metrics", "options", "recurring"],
             &["store", "wal"],
-            &["directory", "idempotency"],
+            &["directory", "file_names", "idempotency"],
             &["memory"],
             &["lake"],
             &["snapshot"],

@@ -7,6 +7,7 @@
 )]
 
 mod bench;
+mod claims;
 mod cli;
 mod console;
 mod dialects;

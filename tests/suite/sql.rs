@@ -149,7 +149,7 @@ fn a_statement_sees_one_state_whatever_happens_meanwhile() {
         engine.append(batch.clone()).await.unwrap();
         for flushed_before in [false, true] {
             let snapshot = engine.snapshot();
-            let expected = snapshot.numbers(hourglass::hour::Hour(0)).await.unwrap().clicks;
+            let expected = snapshot.rollup(hourglass::hour::Hour(0)).count(EventKind::Click);
             let sql = "SELECT a.timestamp FROM events a";
             let mut session = query.new_session();
             let mut answer = query.run_text(&mut session, &snapshot, sql, Params::None).await.unwrap();

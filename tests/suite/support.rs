@@ -5,11 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use hourglass::event::{EventBatch, EventKind};
+use hourglass::event::EventBatch;
 use hourglass::hour::{Clock, Hour};
 use hourglass::query::{QueryEngine, QueryOptions};
+use hourglass::rollup::{Counts, HourNumbers};
 use hourglass::storage::vfs::Disk;
-use hourglass::storage::{Engine, EngineOptions, HourNumbers, Snapshot};
+use hourglass::storage::{Engine, EngineOptions, Snapshot};
 
 /// A clock that stands until it is set.
 #[derive(Debug)]
@@ -42,26 +43,21 @@ pub fn open(dir: &Path, clock: Arc<ManualClock>) -> Engine {
 
 /// The answers computed the plain way.
 #[derive(Debug, Default, Clone)]
-pub struct Model(BTreeMap<Hour, (BTreeSet<String>, u64, u64)>);
+pub struct Model(BTreeMap<Hour, (BTreeSet<String>, Counts)>);
 
 impl Model {
     pub fn add(&mut self, batch: &EventBatch) {
         for event in batch.iter() {
             let hour = self.0.entry(Hour::of_us(event.timestamp_us)).or_default();
             hour.0.insert(event.user.to_string());
-            match event.kind {
-                EventKind::Click => hour.1 += 1,
-                EventKind::Impression => hour.2 += 1,
-            }
+            hour.1[event.kind as usize] += 1;
         }
     }
 
     pub fn numbers(&self, hour: Hour) -> HourNumbers {
-        self.0.get(&hour).map_or(HourNumbers::default(), |(users, clicks, impressions)| HourNumbers {
-            unique_users: users.len() as u64,
-            clicks: *clicks,
-            impressions: *impressions,
-        })
+        let numbers =
+            |(users, counts): &(BTreeSet<_>, _)| HourNumbers { unique_users: users.len() as u64, counts: *counts };
+        self.0.get(&hour).map_or(HourNumbers::default(), numbers)
     }
 
     pub fn hours(&self) -> Vec<Hour> {

@@ -86,7 +86,7 @@ impl EventsTable {
     pub fn files(&self, spans: &TimeRanges) -> Vec<(Hour, Arc<DataFile>)> {
         let hours = spans.hours().flat_map(|(first, last)| self.snapshot.files.range(first..=last));
         let hours = hours.filter(|(hour, _)| spans.touches(**hour));
-        let meets = |file: &&Arc<DataFile>| spans.meets(file.rollup.min_us, file.rollup.max_us);
+        let meets = |file: &&Arc<DataFile>| spans.meets(file.rollup.first_us, file.rollup.last_us);
         hours.flat_map(|(hour, files)| files.files.iter().filter(meets).map(|file| (*hour, file.clone()))).collect()
     }
 
@@ -96,7 +96,9 @@ impl EventsTable {
         for (first, last) in spans.hours() {
             for memtable in self.snapshot.memtables() {
                 let hours = memtable.hours.range(first..=last);
-                let meets = |table: &HourTable| table.rows() > 0 && spans.meets(table.min_us, table.max_us);
+                let meets = |table: &HourTable| {
+                    table.rollup.bounds().is_some_and(|(first_us, last_us)| spans.meets(first_us, last_us))
+                };
                 let hours = hours.filter(|(hour, table)| spans.touches(**hour) && meets(table));
                 tables.extend(hours.map(|(hour, table)| (*hour, table.clone())));
             }

@@ -32,7 +32,8 @@ use crate::event::{EventKind, timestamp_type};
 use crate::hour::Hour;
 use crate::query::schema::{EVENTS, HOURS, SHOW_CHUNKS};
 use crate::query::stats::metrics::State;
-use crate::storage::{HourNumbers, Snapshot};
+use crate::rollup::Rollup;
+use crate::storage::Snapshot;
 
 /// One row of `system.settings`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,18 +66,18 @@ impl Sources {
     fn hours(&self) -> Result<Arc<dyn TableProvider>> {
         let of = |kind: EventKind| count(lit(1_i64)).filter(col("event").eq(lit(kind.as_str()))).build();
         let hour = date_trunc().call(vec![lit("hour"), col("timestamp")]).alias("hour");
-        let measures = [
-            count_distinct(col("user_id")).alias("unique_users"),
-            of(EventKind::Click)?.alias("clicks"),
-            of(EventKind::Impression)?.alias("impressions"),
-        ];
+        let mut measures = vec![count_distinct(col("user_id")).alias("unique_users")];
+        let mut text =
+            "SELECT date_trunc('hour', timestamp) AS hour, count(DISTINCT user_id) AS unique_users".to_string();
+        for kind in EventKind::ALL {
+            measures.push(of(kind)?.alias(kind.plural()));
+            text += &format!(", count(*) FILTER (WHERE event = '{}') AS {}", kind.as_str(), kind.plural());
+        }
+        text += " FROM events GROUP BY 1";
         let plan = LogicalPlanBuilder::scan(EVENTS, provider_as_source(self.events()), None)?
             .aggregate([hour], measures)?
             .build()?;
-        let text = "SELECT date_trunc('hour', timestamp) AS hour, count(DISTINCT user_id) AS unique_users, \
-                    count(*) FILTER (WHERE event = 'click') AS clicks, \
-                    count(*) FILTER (WHERE event = 'impression') AS impressions FROM events GROUP BY 1";
-        Ok(Arc::new(ViewTable::new(plan, Some(text.into()))))
+        Ok(Arc::new(ViewTable::new(plan, Some(text))))
     }
 }
 
@@ -147,8 +148,12 @@ impl SystemTable {
 
     fn schema(self) -> SchemaRef {
         let (time, text, number) = (timestamp_type, || DataType::Utf8, || DataType::UInt64);
+        let counted = |columns: Vec<ColumnOf>| {
+            let kinds = EventKind::ALL.map(|kind| (kind.plural(), number(), false));
+            columns.into_iter().chain([("unique_users", number(), false)]).chain(kinds).collect()
+        };
         let columns: Vec<ColumnOf> = match self {
-            SystemTable::Partitions => vec![
+            SystemTable::Partitions => counted(vec![
                 ("hour", time(), false),
                 ("state", text(), false),
                 ("files", number(), false),
@@ -156,21 +161,15 @@ impl SystemTable {
                 ("bytes", number(), false),
                 ("min_timestamp", time(), false),
                 ("max_timestamp", time(), false),
-                ("unique_users", number(), false),
-                ("clicks", number(), false),
-                ("impressions", number(), false),
-            ],
-            SystemTable::Files => vec![
+            ]),
+            SystemTable::Files => counted(vec![
                 ("path", text(), false),
                 ("hour", time(), false),
                 ("rows", number(), false),
                 ("bytes", number(), false),
                 ("min_timestamp", time(), false),
                 ("max_timestamp", time(), false),
-                ("unique_users", number(), false),
-                ("clicks", number(), false),
-                ("impressions", number(), false),
-            ],
+            ]),
             SystemTable::Wal => vec![
                 ("segment", text(), false),
                 ("state", text(), false),
@@ -234,6 +233,13 @@ fn number(values: impl Iterator<Item = u64>) -> ArrayRef {
     Arc::new(UInt64Array::from(values.collect::<Vec<_>>()))
 }
 
+/// The columns of users and of each kind of event.
+fn counts(rollups: impl Iterator<Item = Rollup> + Clone) -> impl Iterator<Item = ArrayRef> {
+    let users = number(rollups.clone().map(|rollup| rollup.users.n));
+    let of = move |kind| number(rollups.clone().map(|rollup| rollup.count(kind)));
+    [users].into_iter().chain(EventKind::ALL.into_iter().map(of))
+}
+
 fn time(values: impl Iterator<Item = i64>) -> ArrayRef {
     Arc::new(TimestampMicrosecondArray::from(values.collect::<Vec<_>>()).with_timezone("UTC"))
 }
@@ -244,9 +250,7 @@ struct Partition {
     state: &'static str,
     files: u64,
     bytes: u64,
-    min_us: i64,
-    max_us: i64,
-    numbers: HourNumbers,
+    rollup: Rollup,
 }
 
 async fn partitions(snapshot: &Arc<Snapshot>) -> crate::error::Result<Vec<ArrayRef>> {
@@ -254,9 +258,7 @@ async fn partitions(snapshot: &Arc<Snapshot>) -> crate::error::Result<Vec<ArrayR
     for hour in snapshot.hours() {
         let sources = snapshot.sources(hour);
         let files = sources.files.iter().flat_map(|files| &files.files);
-        let tables: Vec<_> = sources.tables.iter().filter(|(_, table)| table.rows() > 0).collect();
-        let (min_us, max_us) = snapshot.bounds(hour).unwrap_or_default();
-        let state = match (sources.files.is_some(), tables.is_empty()) {
+        let state = match (sources.files.is_some(), sources.tables.is_empty()) {
             (true, true) => "files",
             (true, false) => "files and memory",
             (false, _) => "memory",
@@ -266,39 +268,33 @@ async fn partitions(snapshot: &Arc<Snapshot>) -> crate::error::Result<Vec<ArrayR
             state,
             files: files.clone().count() as u64,
             bytes: files.map(|file| file.bytes).sum(),
-            min_us,
-            max_us,
-            numbers: snapshot.numbers(hour).await?,
+            rollup: snapshot.exact(hour).await?,
         });
     }
     let rows = &rows;
-    Ok(vec![
+    let columns = vec![
         time(rows.iter().map(|row| row.hour.start_us())),
         text(rows.iter().map(|row| row.state)),
         number(rows.iter().map(|row| row.files)),
-        number(rows.iter().map(|row| row.numbers.events())),
+        number(rows.iter().map(|row| row.rollup.rows())),
         number(rows.iter().map(|row| row.bytes)),
-        time(rows.iter().map(|row| row.min_us)),
-        time(rows.iter().map(|row| row.max_us)),
-        number(rows.iter().map(|row| row.numbers.unique_users)),
-        number(rows.iter().map(|row| row.numbers.clicks)),
-        number(rows.iter().map(|row| row.numbers.impressions)),
-    ])
+        time(rows.iter().map(|row| row.rollup.first_us)),
+        time(rows.iter().map(|row| row.rollup.last_us)),
+    ];
+    Ok(columns.into_iter().chain(counts(rows.iter().map(|row| row.rollup))).collect())
 }
 
 fn files(snapshot: &Snapshot) -> Vec<ArrayRef> {
     let files = || snapshot.files.iter().flat_map(|(hour, files)| files.files.iter().map(move |file| (*hour, file)));
-    vec![
+    let columns = vec![
         text(files().map(|(_, file)| file.location.as_ref().to_string())),
         time(files().map(|(hour, _)| hour.start_us())),
         number(files().map(|(_, file)| file.rollup.rows())),
         number(files().map(|(_, file)| file.bytes)),
-        time(files().map(|(_, file)| file.rollup.min_us)),
-        time(files().map(|(_, file)| file.rollup.max_us)),
-        number(files().map(|(_, file)| file.rollup.unique_users)),
-        number(files().map(|(_, file)| file.rollup.clicks)),
-        number(files().map(|(_, file)| file.rollup.impressions)),
-    ]
+        time(files().map(|(_, file)| file.rollup.first_us)),
+        time(files().map(|(_, file)| file.rollup.last_us)),
+    ];
+    columns.into_iter().chain(counts(files().map(|(_, file)| file.rollup))).collect()
 }
 
 fn wal(snapshot: &Snapshot) -> crate::error::Result<Vec<ArrayRef>> {

@@ -105,7 +105,7 @@ fn measure(expr: &Expr) -> Option<Measure> {
 /// No more users than this are in the hours asked for.
 fn most_users(below: &AggregateInput) -> u64 {
     let spans = TimeRanges::of_all(&below.predicates);
-    let in_files = below.events.files(&spans).iter().map(|(_, file)| file.rollup.unique_users).sum::<u64>();
+    let in_files = below.events.files(&spans).iter().map(|(_, file)| file.rollup.users.n).sum::<u64>();
     let in_memory = below.events.tables(&spans).iter().map(|(_, table)| table.users.len() as u64).sum::<u64>();
     in_files + in_memory
 }

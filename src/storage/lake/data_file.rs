@@ -4,8 +4,7 @@
 //! the bloom filter and the page index find a user, and distinct users are counted by comparing neighbours. Timestamps are
 //! delta-packed, names dictionary-coded (front-coded past the dictionary's limit), all pages compressed with zstd.
 //!
-//! What a query asks of whole hours most, the [`Rollup`], is computed while sorting and travels in the Delta log, so that
-//! nobody opens the file for it.
+//! What a query asks of whole hours most, the [`Rollup`], travels in the Delta log, so that nobody opens the file for it.
 
 use std::sync::Arc;
 
@@ -19,10 +18,10 @@ use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
-use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::event::{EventKind, timestamp_type};
+use crate::event::{EventKind, file_schema, timestamp_type};
+use crate::rollup::{Rollup, SourceSet, Users};
 use crate::storage::memory::memtable::HourTable;
 use crate::storage::memory::users::UserIndex;
 
@@ -32,37 +31,14 @@ const ROW_GROUP_ROWS: usize = 1 << 20;
 /// Rows encoded at a time.
 const BATCH_ROWS: usize = 65_536;
 
-/// What a file says about its rows without being opened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rollup {
-    pub clicks: u64,
-    pub impressions: u64,
-    pub unique_users: u64,
-    pub min_us: i64,
-    pub max_us: i64,
-    /// Distinct users of the whole hour when this file was committed, where that was known: with how many files, this one
-    /// included, the hour then had. It holds as long as the hour has that many.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hour: Option<HourUsers>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HourUsers {
-    pub files: u64,
-    pub unique_users: u64,
-}
-
-impl Rollup {
-    pub fn rows(&self) -> u64 {
-        self.clicks + self.impressions
-    }
-}
-
 /// An encoded file.
 #[derive(Debug)]
 pub struct Encoded {
     pub parquet: Vec<u8>,
+    /// That of the file alone, its users counted.
     pub rollup: Rollup,
+    /// What the hour's table claims of the files before together with this one, where it went on with their users.
+    pub hour: Users,
     /// The first and last user in the sort order.
     pub min_user: String,
     pub max_user: String,
@@ -70,35 +46,29 @@ pub struct Encoded {
 
 /// The columns as other engines see them: plain strings.
 fn parquet_schema() -> SchemaRef {
-    Arc::new(Schema::new(vec![
-        Field::new("timestamp", timestamp_type(), false),
-        Field::new("user_id", DataType::Utf8, false),
-        Field::new("event", DataType::Utf8, false),
-    ]))
+    let plain = |field: &Arc<Field>| match field.data_type() {
+        DataType::Utf8View => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8)),
+        _ => field.clone(),
+    };
+    Arc::new(Schema::new(file_schema().fields().iter().map(plain).collect::<Vec<_>>()))
 }
 
 /// Encodes one hour; it must have rows.
 pub fn encode(table: &HourTable) -> Result<Encoded> {
     let names = table.users.to_array();
     let sorted = Sorted::new(table, &names);
-    let rollup = Rollup {
-        clicks: table.clicks,
-        impressions: table.impressions,
-        unique_users: sorted.users.len() as u64,
-        min_us: table.min_us,
-        max_us: table.max_us,
-        hour: None,
-    };
-    let options = ArrowWriterOptions::new()
-        .with_properties(properties(rollup.rows(), rollup.unique_users))
-        .with_skip_arrow_metadata(true);
+    let users = sorted.users.len() as u64;
+    let rollup = table.rollup.with_users(users);
+    let hour = if table.rollup.users.of == table.source { Users::NONE } else { table.rollup.users };
+    let options =
+        ArrowWriterOptions::new().with_properties(properties(rollup.rows(), users)).with_skip_arrow_metadata(true);
     let mut writer = ArrowWriter::try_new_with_options(Vec::new(), parquet_schema(), options)?;
     for start in (0..sorted.packed.len()).step_by(BATCH_ROWS) {
         writer.write(&sorted.batch(start, BATCH_ROWS, &names)?)?;
     }
     let name = |code: Option<&u32>| code.map_or(String::new(), |&code| names.value(code as usize).to_string());
     let (min_user, max_user) = (name(sorted.users.first()), name(sorted.users.last()));
-    Ok(Encoded { parquet: writer.into_inner()?, rollup, min_user, max_user })
+    Ok(Encoded { parquet: writer.into_inner()?, rollup, hour, min_user, max_user })
 }
 
 fn properties(rows: u64, users: u64) -> WriterProperties {
@@ -124,9 +94,9 @@ struct Sorted {
     users: Vec<u32>,
     /// Where each of those users' rows end.
     ends: Vec<usize>,
-    /// `(timestamp - min) << 1 | kind`, sorted within each user.
+    /// `(timestamp - first) << 8 | kind`, sorted within each user: an hour's microseconds take 32 bits.
     packed: Vec<u64>,
-    min_us: i64,
+    first_us: i64,
 }
 
 impl Sorted {
@@ -144,11 +114,12 @@ impl Sorted {
             end += counts[user as usize] as usize;
             ends.push(end);
         }
+        let first_us = table.rollup.first_us;
         let mut packed = vec![0_u64; end];
         for chunk in table.chunks() {
             for i in 0..chunk.rows() {
                 let place = &mut next[chunk.users[i] as usize];
-                packed[*place] = ((chunk.timestamps_us[i] - table.min_us) as u64) << 1 | u64::from(chunk.kinds[i]);
+                packed[*place] = ((chunk.timestamps_us[i] - first_us) as u64) << 8 | u64::from(chunk.kinds[i]);
                 *place += 1;
             }
         }
@@ -157,13 +128,13 @@ impl Sorted {
             packed[start..end].sort_unstable();
             start = end;
         }
-        Sorted { users, ends, packed, min_us: table.min_us }
+        Sorted { users, ends, packed, first_us }
     }
 
     fn batch(&self, start: usize, len: usize, names: &dyn NameOf) -> Result<RecordBatch> {
         let rows = &self.packed[start..self.packed.len().min(start + len)];
         let timestamps =
-            TimestampMicrosecondArray::from_iter_values(rows.iter().map(|p| self.min_us + (p >> 1) as i64));
+            TimestampMicrosecondArray::from_iter_values(rows.iter().map(|p| self.first_us + (p >> 8) as i64));
         let mut user = self.ends.partition_point(|&end| end <= start);
         let users = (start..start + rows.len()).map(|row| {
             if self.ends[user] <= row {
@@ -172,7 +143,7 @@ impl Sorted {
             names.name(self.users[user])
         });
         let users = StringArray::from_iter_values(users);
-        let kind = |p: &u64| EventKind::from_code((p & 1) as u8).expect("one bit is a kind").as_str();
+        let kind = |p: &u64| EventKind::from_code(*p as u8).expect("kinds are checked on the way in").as_str();
         let events = StringArray::from_iter_values(rows.iter().map(kind));
         let columns: Vec<ArrayRef> = vec![Arc::new(timestamps.with_timezone("UTC")), Arc::new(users), Arc::new(events)];
         Ok(RecordBatch::try_new(parquet_schema(), columns)?)
@@ -213,6 +184,7 @@ pub fn read_users(parquet: Bytes, users: &mut UserIndex) -> Result<()> {
 
 /// What a file's rows are, after a look at every one.
 pub struct Contents {
+    /// Its users are counted.
     pub rollup: Rollup,
     pub users: UserIndex,
     /// Rows, those of no known kind included.
@@ -221,11 +193,10 @@ pub struct Contents {
     pub sorted: bool,
 }
 
-/// Reads every row.
-pub fn read_contents(parquet: Bytes) -> Result<Contents> {
+/// Reads every row of the file that is `source`.
+pub fn read_contents(parquet: Bytes, source: SourceSet) -> Result<Contents> {
     let mut users = UserIndex::default();
-    let mut rollup =
-        Rollup { clicks: 0, impressions: 0, unique_users: 0, min_us: i64::MAX, max_us: i64::MIN, hour: None };
+    let mut rollup = Rollup { sources: source, ..Rollup::EMPTY };
     let (mut rows, mut sorted) = (0, true);
     let mut last = (String::new(), i64::MIN, None);
     let builder = ParquetRecordBatchReaderBuilder::try_new(parquet)?;
@@ -244,14 +215,12 @@ pub fn read_contents(parquet: Bytes) -> Result<Contents> {
         let timestamps = timestamps.as_primitive::<TimestampMicrosecondType>();
         for ((us, name), event) in timestamps.iter().zip(names.as_string_view()).zip(events.as_string_view()) {
             let kind = event.and_then(EventKind::parse);
-            match kind {
-                Some(EventKind::Click) => rollup.clicks += 1,
-                Some(EventKind::Impression) => rollup.impressions += 1,
-                None => {}
+            if let Some(kind) = kind {
+                rollup.counts[kind as usize] += 1;
             }
             if let Some(us) = us {
-                rollup.min_us = rollup.min_us.min(us);
-                rollup.max_us = rollup.max_us.max(us);
+                rollup.first_us = rollup.first_us.min(us);
+                rollup.last_us = rollup.last_us.max(us);
             }
             let (user, at) = (name.unwrap_or_default(), us.unwrap_or(i64::MIN));
             sorted &= (last.0.as_str(), last.1, last.2) <= (user, at, kind);
@@ -263,7 +232,7 @@ pub fn read_contents(parquet: Bytes) -> Result<Contents> {
             rows += 1;
         }
     }
-    rollup.unique_users = users.len() as u64;
+    let rollup = rollup.with_users(users.len() as u64);
     Ok(Contents { rollup, users, rows, sorted })
 }
 
@@ -272,6 +241,7 @@ mod tests {
     use super::*;
     use crate::event::EventBatch;
     use crate::hour::Hour;
+    use crate::storage::file_names::FileNames;
     use crate::storage::memory::memtable::MemtableWriter;
 
     #[test]
@@ -281,13 +251,16 @@ mod tests {
             let kind = if i % 3 == 0 { EventKind::Click } else { EventKind::Impression };
             batch.push(i * 7_919 % 1_000_000, &format!("user-with-a-long-name-{}", i % 17), kind);
         }
-        let mut writer = MemtableWriter::new(1, 1);
+        let mut writer = MemtableWriter::new(1, FileNames::new("a node"));
         writer.apply(&batch, 1_000, |_| false);
-        let encoded = encode(&writer.view().hours[&Hour(0)]).unwrap();
-        assert_eq!((encoded.rollup.clicks, encoded.rollup.unique_users, encoded.rollup.rows()), (334, 17, 1_000));
+        let table = &writer.view().hours[&Hour(0)];
+        let encoded = encode(table).unwrap();
+        let rollup = &encoded.rollup;
+        assert_eq!((rollup.count(EventKind::Click), rollup.unique_users(), rollup.rows()), (334, Some(17), 1_000));
+        assert_eq!(encoded.hour, Users::NONE, "the file is all that the table knows of");
         assert_eq!(encoded.max_user, "user-with-a-long-name-9");
         let bytes = Bytes::from(encoded.parquet);
-        let contents = read_contents(bytes.clone()).unwrap();
+        let contents = read_contents(bytes.clone(), table.source).unwrap();
         assert_eq!((contents.rollup, contents.rows, contents.sorted), (encoded.rollup, 1_000, true));
 
         let mut rows = Vec::new();

@@ -22,9 +22,13 @@ use object_store::path::Path as Location;
 use serde_json::json;
 use url::Url;
 
-use super::data_file::{self, Rollup};
+use super::data_file;
+use super::tag::{self, ROLLUP_TAG};
 use crate::error::{Error, Result};
+use crate::event;
 use crate::hour::Hour;
+use crate::rollup::{Rollup, SourceSet, Users};
+use crate::storage::file_names::FileNames;
 use crate::storage::idempotency::files::KeyFileRecord;
 use crate::storage::recurring::Recurring;
 use crate::storage::store::VfsStore;
@@ -35,9 +39,6 @@ pub const TABLE_DIR: &str = "events";
 
 /// The Delta log's folder below the data directory.
 pub const LOG_DIR: &str = "events/_delta_log";
-
-/// The key of a file's [`Rollup`] among the tags of its `add` action.
-const ROLLUP_TAG: &str = "hourglass.rollup";
 
 /// The key of the CRC-32C of a file's bytes, in eight hexadecimal digits.
 const CHECKSUM_TAG: &str = "hourglass.crc32c";
@@ -60,34 +61,34 @@ pub struct DataFile {
     /// Below the data directory.
     pub location: Location,
     pub bytes: u64,
+    /// That of the file alone; its users are always counted.
     pub rollup: Rollup,
+    /// A claim about the users of the whole hour, made when the file was committed.
+    pub hour: Users,
     /// CRC-32C of its bytes, where the table tells it: Parquet's own page checksums are left out by the writer used here.
     pub checksum: Option<u32>,
-    /// The generation of this process whose rows it holds, where it is one.
-    pub generation: Option<u64>,
 }
 
-/// The files of one hour, and their counts together.
+impl DataFile {
+    /// The file as the tags of its `add` action tell of it; nothing for a file of another engine, which has none.
+    pub fn of_tags(add: &Add, location: &Location) -> Option<DataFile> {
+        let (rollup, hour) = tag::read(tag(add, ROLLUP_TAG)?, source(location))?;
+        Some(DataFile { location: location.clone(), bytes: add.size as u64, rollup, hour, checksum: checksum_of(add) })
+    }
+}
+
+/// The files of one hour, and what their rows count together.
 #[derive(Clone, Debug, Default)]
 pub struct HourFiles {
     pub files: Vec<Arc<DataFile>>,
-    pub clicks: u64,
-    pub impressions: u64,
-    /// Distinct users over all files, where known without reading them.
-    pub unique_users: Option<u64>,
+    pub rollup: Rollup,
 }
 
 impl HourFiles {
     fn push(&mut self, file: Arc<DataFile>) {
-        self.clicks += file.rollup.clicks;
-        self.impressions += file.rollup.impressions;
+        self.rollup.merge(&file.rollup);
+        self.rollup.learn(file.hour);
         self.files.push(file);
-        let files = self.files.len() as u64;
-        let whole_hour = |file: &Arc<DataFile>| file.rollup.hour.filter(|hour| hour.files == files);
-        self.unique_users = match &self.files[..] {
-            [only] => Some(only.rollup.unique_users),
-            many => many.iter().find_map(whole_hour).map(|hour| hour.unique_users),
-        };
     }
 }
 
@@ -108,6 +109,7 @@ pub struct Lake {
     table: DeltaTable,
     /// The application id of this data directory's transactions.
     node: String,
+    names: FileNames,
     /// Files committed by this process since its last checkpoint.
     files_since_checkpoint: usize,
     /// What the table says of key files, as it was loaded.
@@ -142,9 +144,9 @@ impl Lake {
         let snapshot = LogSnapshot::try_new(&*table.log_store(), None).await?;
         table.state = Some(state_without_files(&snapshot)?);
         let (key_files, flushed_ms, checkpoint_trouble) = Default::default();
-        let node = node.into();
+        let (node, names) = (node.into(), FileNames::new(node));
         let mut lake =
-            Lake { store, table, node, files_since_checkpoint: 0, key_files, flushed_ms, checkpoint_trouble };
+            Lake { store, table, node, names, files_since_checkpoint: 0, key_files, flushed_ms, checkpoint_trouble };
         let flushed = lake.flushed().await?;
         let index = lake.index(&snapshot).await?;
         Ok((lake, index, flushed))
@@ -204,27 +206,23 @@ impl Lake {
 
     fn data_file(&self, add: &Add) -> Result<(Hour, DataFile)> {
         let (location, hour) = placed(add)?;
-        let rollup = match rollup_of(add) {
-            Some(rollup) => rollup,
-            None => {
-                let bytes = self.store.read(&location).map_err(Error::io(location.to_string(), "read"))?;
-                let contents = data_file::read_contents(bytes).map_err(|error| Error::Damaged {
-                    path: location.to_string().into(),
-                    offset: 0,
-                    reason: error.to_string(),
-                    advice: "Restore the file from a backup",
-                })?;
-                contents.rollup
-            }
-        };
-        let checksum = checksum_of(add);
-        Ok((hour, DataFile { location, bytes: add.size as u64, rollup, checksum, generation: None }))
+        if let Some(file) = DataFile::of_tags(add, &location) {
+            return Ok((hour, file));
+        }
+        let bytes = self.store.read(&location).map_err(Error::io(location.to_string(), "read"))?;
+        let contents = data_file::read_contents(bytes, source(&location)).map_err(|error| Error::Damaged {
+            path: location.to_string().into(),
+            offset: 0,
+            reason: error.to_string(),
+            advice: "Restore the file from a backup",
+        })?;
+        let (rollup, checksum) = (contents.rollup, checksum_of(add));
+        Ok((hour, DataFile { location, bytes: add.size as u64, rollup, hour: Users::NONE, checksum }))
     }
 
     /// Writes a file's bytes, not yet durable. Answers where; the same generation and hour go to the same place.
     pub fn put(&self, first_lsn: Lsn, hour: Hour, parquet: &[u8]) -> Result<Location> {
-        let path = format!("{TABLE_DIR}/{}/part-{first_lsn:020}{}", hour.partition_path(), name_end(&self.node));
-        let location = Location::from(path);
+        let location = Location::from(format!("{TABLE_DIR}/{}", self.names.path(first_lsn, hour)));
         self.store.put_data_file(&location, parquet).map_err(Error::io(location.to_string(), "write"))?;
         Ok(location)
     }
@@ -338,19 +336,14 @@ fn tag<'a>(add: &'a Add, key: &str) -> Option<&'a str> {
     add.tags.as_ref()?.get(key)?.as_deref()
 }
 
-/// How the names of a node's data files end.
-fn name_end(node: &str) -> String {
-    format!("-{}.zstd.parquet", &node[..8.min(node.len())])
+/// A data file's path below the table's folder, as its `add` action has it.
+fn path_in_table(location: &Location) -> &str {
+    location.as_ref().trim_start_matches(TABLE_DIR).trim_start_matches('/')
 }
 
-/// The first LSN of the generation that a data file of `node` holds; nothing for a file of another engine or node.
-pub fn first_lsn(location: &Location, node: &str) -> Option<Lsn> {
-    location.filename()?.strip_prefix("part-")?.strip_suffix(&name_end(node))?.parse().ok()
-}
-
-/// The rollup among a file's tags; a file of another engine has none.
-pub fn rollup_of(add: &Add) -> Option<Rollup> {
-    serde_json::from_str(tag(add, ROLLUP_TAG)?).ok()
+/// What claims about users know a data file by.
+pub fn source(location: &Location) -> SourceSet {
+    SourceSet::of(path_in_table(location))
 }
 
 /// What the commit that added a file says of its key file, where this is the file that carries it.
@@ -359,7 +352,7 @@ fn key_file_of(add: &Add) -> Option<KeyFileRecord> {
 }
 
 /// The checksum among a file's tags.
-pub fn checksum_of(add: &Add) -> Option<u32> {
+fn checksum_of(add: &Add) -> Option<u32> {
     u32::from_str_radix(tag(add, CHECKSUM_TAG)?, 16).ok()
 }
 
@@ -377,17 +370,17 @@ fn state_without_files(snapshot: &LogSnapshot) -> Result<DeltaTableState> {
 
 async fn create_table(table: &DeltaTable) -> Result<DeltaTable> {
     let column = |name: &str, of: PrimitiveType| StructField::new(name, DataType::Primitive(of), true);
+    let fields = event::file_schema();
+    let in_files = fields.fields().iter().map(|field| {
+        let is_time = *field.data_type() == event::timestamp_type();
+        column(field.name(), if is_time { PrimitiveType::Timestamp } else { PrimitiveType::String })
+    });
+    let of_partition = [column("date", PrimitiveType::Date), column("hour", PrimitiveType::Integer)];
     let created = CreateBuilder::new()
         .with_log_store(table.log_store())
         .with_table_name("events")
         .with_comment("Visitor events by hour, written by hourglass")
-        .with_columns([
-            column("timestamp", PrimitiveType::Timestamp),
-            column("user_id", PrimitiveType::String),
-            column("event", PrimitiveType::String),
-            column("date", PrimitiveType::Date),
-            column("hour", PrimitiveType::Integer),
-        ])
+        .with_columns(in_files.chain(of_partition))
         .with_partition_columns(["date", "hour"])
         .await?;
     Ok(created)
@@ -395,22 +388,23 @@ async fn create_table(table: &DeltaTable) -> Result<DeltaTable> {
 
 fn add_action(hour: Hour, file: &DataFile, users: &(String, String), now_us: i64) -> Add {
     let rollup = &file.rollup;
-    let mut min = json!({ "timestamp": milliseconds(rollup.min_us) });
+    let mut min = json!({ "timestamp": milliseconds(rollup.first_us) });
     // Statistics hold milliseconds: the maximum is rounded up so that it bounds the microseconds too.
-    let mut max = json!({ "timestamp": milliseconds(rollup.max_us + 999) });
+    let mut max = json!({ "timestamp": milliseconds(rollup.last_us + 999) });
     let (first, last) = users;
     if last.len() <= MAX_STATISTICS_BYTES {
         min["user_id"] = json!(first.chars().take(32).collect::<String>());
         max["user_id"] = json!(last);
     }
-    let nulls = json!({ "timestamp": 0, "user_id": 0, "event": 0 });
+    let columns = event::file_schema();
+    let nulls: serde_json::Value = columns.fields().iter().map(|field| (field.name().as_str(), 0)).collect();
     let stats = json!({ "numRecords": rollup.rows(), "minValues": min, "maxValues": max, "nullCount": nulls });
     let partition = [("date", hour.date().to_string()), ("hour", hour.of_day().to_string())];
-    let tag = serde_json::to_string(rollup).expect("a rollup is plain data");
     let checksum = file.checksum.map(|checksum| (CHECKSUM_TAG.to_string(), Some(format!("{checksum:08x}"))));
-    let tags = [(ROLLUP_TAG.to_string(), Some(tag))].into_iter().chain(checksum);
+    let rollup = (ROLLUP_TAG.to_string(), Some(tag::write(rollup, file.hour)));
+    let tags = [rollup].into_iter().chain(checksum);
     Add {
-        path: file.location.as_ref().trim_start_matches(TABLE_DIR).trim_start_matches('/').to_string(),
+        path: path_in_table(&file.location).to_string(),
         partition_values: partition.map(|(column, value)| (column.to_string(), Some(value))).into(),
         size: file.bytes as i64,
         modification_time: now_us / 1_000,

@@ -14,8 +14,10 @@ use arrow::buffer::ScalarBuffer;
 use hashbrown::HashMap;
 
 use super::users::{USER_OVERHEAD, UserDict, UserIndex};
-use crate::event::{EventBatch, EventKind};
+use crate::event::EventBatch;
 use crate::hour::Hour;
+use crate::rollup::{Rollup, SourceSet};
+use crate::storage::file_names::FileNames;
 use crate::storage::idempotency::window::StoredKey;
 use crate::storage::wal::Lsn;
 
@@ -58,26 +60,24 @@ impl Chunk {
 /// One hour in memory at one moment.
 #[derive(Clone, Debug)]
 pub struct HourTable {
-    pub clicks: u64,
-    pub impressions: u64,
-    /// The first and last timestamp among the rows.
-    pub min_us: i64,
-    pub max_us: i64,
+    /// What the rows count. Its claim about users is about all of `users`.
+    pub rollup: Rollup,
+    /// The file that the rows become, by which claims know them.
+    pub source: SourceSet,
+    /// Every user of the rows. Where the users of an earlier generation went on in this one, theirs are the first codes.
     pub users: UserDict,
-    /// Whether `users` holds every user of the hour, those in data files and older generations included.
-    pub complete: bool,
     frozen: imbl::Vector<Arc<Chunk>>,
     recent: Vec<Arc<Chunk>>,
 }
 
 impl HourTable {
-    fn new(complete: bool) -> HourTable {
-        let (frozen, recent, users) = Default::default();
-        HourTable { clicks: 0, impressions: 0, min_us: i64::MAX, max_us: i64::MIN, users, complete, frozen, recent }
+    fn new(source: SourceSet) -> HourTable {
+        let (rollup, users, frozen, recent) = Default::default();
+        HourTable { rollup, source, users, frozen, recent }
     }
 
     pub fn rows(&self) -> u64 {
-        self.clicks + self.impressions
+        self.rollup.rows()
     }
 
     pub fn chunks(&self) -> impl Iterator<Item = &Arc<Chunk>> {
@@ -125,6 +125,8 @@ impl Memtable {
 struct HourWriter {
     table: HourTable,
     users: UserIndex,
+    /// Whether `users` holds every user of the hour, those in data files and older generations included.
+    complete: bool,
     /// Rows of the batch being applied.
     timestamps_us: Vec<i64>,
     codes: Vec<u32>,
@@ -132,20 +134,20 @@ struct HourWriter {
 }
 
 impl HourWriter {
-    fn new(complete: bool) -> HourWriter {
+    fn new(source: SourceSet, complete: bool) -> HourWriter {
         let (users, timestamps_us, codes, kinds) = Default::default();
-        HourWriter { table: HourTable::new(complete), users, timestamps_us, codes, kinds }
+        HourWriter { table: HourTable::new(source), users, complete, timestamps_us, codes, kinds }
     }
 
     /// Turns the batch's rows into a chunk and answers the hour as it is now.
     fn publish(&mut self) -> Arc<HourTable> {
-        let impressions: u64 = self.kinds.iter().map(|&kind| u64::from(kind == EventKind::Impression as u8)).sum();
-        self.table.impressions += impressions;
-        self.table.clicks += self.kinds.len() as u64 - impressions;
-        for &us in &self.timestamps_us {
-            self.table.min_us = self.table.min_us.min(us);
-            self.table.max_us = self.table.max_us.max(us);
+        let rollup = &mut self.table.rollup;
+        if rollup.sources.is_empty() {
+            // The first rows of this generation.
+            rollup.sources = self.table.source;
+            rollup.users.of += self.table.source;
         }
+        rollup.users.n = self.users.len() as u64;
         self.table.users = self.users.dict();
         self.table.push(Chunk {
             timestamps_us: std::mem::take(&mut self.timestamps_us).into(),
@@ -162,13 +164,24 @@ pub struct MemtableWriter {
     hours: HashMap<Hour, HourWriter>,
     keys: Vec<StoredKey>,
     view: Memtable,
+    names: FileNames,
 }
 
 impl MemtableWriter {
-    /// An empty generation whose first event will have `next_lsn`.
-    pub fn new(generation: u64, next_lsn: Lsn) -> MemtableWriter {
+    /// The first generation, empty; its first event will have `next_lsn`. Each of its hours becomes the file that `names`
+    /// has for it.
+    pub fn new(next_lsn: Lsn, names: FileNames) -> MemtableWriter {
+        MemtableWriter::of_generation(1, next_lsn, names)
+    }
+
+    fn of_generation(generation: u64, next_lsn: Lsn, names: FileNames) -> MemtableWriter {
         let view = Memtable { generation, first_lsn: next_lsn, last_lsn: next_lsn - 1, ..Memtable::default() };
-        MemtableWriter { hours: HashMap::new(), keys: Vec::new(), view }
+        MemtableWriter { hours: HashMap::new(), keys: Vec::new(), view, names }
+    }
+
+    /// The next generation, without the users that went on in this one.
+    pub fn next(&self, next_lsn: Lsn) -> MemtableWriter {
+        MemtableWriter::of_generation(self.view.generation + 1, next_lsn, self.names.clone())
     }
 
     /// Notes when the generation's first event came.
@@ -186,7 +199,7 @@ impl MemtableWriter {
             let hour = Hour::of_us(first.timestamp_us);
             let writer = self.hours.entry(hour).or_insert_with(|| {
                 self.view.bytes += HOUR_BYTES;
-                HourWriter::new(!is_elsewhere(hour))
+                HourWriter::new(self.names.source(self.view.first_lsn, hour), !is_elsewhere(hour))
             });
             if writer.kinds.is_empty() {
                 touched.push(hour);
@@ -197,6 +210,7 @@ impl MemtableWriter {
                 if is_new {
                     new_users += event.user.len() as u64 + USER_OVERHEAD;
                 }
+                writer.table.rollup.add(event.kind, event.timestamp_us);
                 writer.timestamps_us.push(event.timestamp_us);
                 writer.codes.push(code);
                 writer.kinds.push(event.kind as u8);
@@ -221,12 +235,14 @@ impl MemtableWriter {
     /// flushed while events still arrive keeps its exact distinct count without a look at its files; unless they are over
     /// `carry_bytes`, which would fill the new generation with the old one's users.
     pub fn seal(&mut self, current: Hour, carry_bytes: u64) -> Memtable {
-        let next = MemtableWriter::new(self.view.generation + 1, self.view.last_lsn + 1);
+        let next = self.next(self.view.last_lsn + 1);
         let mut sealed = std::mem::replace(self, next);
         sealed.view.keys = sealed.keys.into();
         for (hour, mut writer) in sealed.hours {
-            if hour == current && writer.table.complete && writer.users.bytes() <= carry_bytes {
-                writer.table = HourTable { users: writer.users.dict(), ..HourTable::new(true) };
+            if hour == current && writer.complete && writer.users.bytes() <= carry_bytes {
+                let source = self.names.source(self.view.first_lsn, hour);
+                let rollup = Rollup { users: writer.table.rollup.users, ..Rollup::EMPTY };
+                writer.table = HourTable { rollup, users: writer.users.dict(), ..HourTable::new(source) };
                 self.view.bytes += HOUR_BYTES + writer.users.bytes();
                 self.view.hours.insert(hour, Arc::new(writer.table.clone()));
                 self.hours.insert(hour, writer);
@@ -239,7 +255,12 @@ impl MemtableWriter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::EventKind;
     use crate::hour::HOUR_US;
+
+    fn writer() -> MemtableWriter {
+        MemtableWriter::new(1, FileNames::new("a node"))
+    }
 
     fn batch(events: &[(i64, &str, EventKind)]) -> EventBatch {
         let mut batch = EventBatch::new();
@@ -249,7 +270,7 @@ mod tests {
 
     #[test]
     fn a_view_keeps_its_numbers_while_the_hour_grows() {
-        let mut writer = MemtableWriter::new(1, 1);
+        let mut writer = writer();
         let mut views = Vec::new();
         for i in 0..500 {
             writer.apply(&batch(&[(i, &format!("u{}", i % 100), EventKind::Click)]), i as u64 + 1, |_| false);
@@ -257,7 +278,9 @@ mod tests {
         }
         for (i, view) in views.iter().enumerate() {
             let table = &view.hours[&Hour(0)];
-            assert_eq!((table.clicks, table.users.len()), (i as u64 + 1, (i + 1).min(100)));
+            assert_eq!((table.rollup.rows(), table.users.len()), (i as u64 + 1, (i + 1).min(100)));
+            assert_eq!(table.rollup.unique_users(), Some(table.users.len() as u64));
+            assert_eq!(table.rollup.bounds(), Some((0, i as i64)));
             let rows: Vec<i64> = table.chunks().flat_map(|chunk| chunk.timestamps_us.to_vec()).collect();
             assert_eq!(rows, (0..=i as i64).collect::<Vec<_>>());
             assert!(table.recent.len() <= 10, "{} chunks", table.recent.len());
@@ -266,14 +289,33 @@ mod tests {
 
     #[test]
     fn a_sealed_generation_leaves_the_current_hours_users_behind() {
-        let mut writer = MemtableWriter::new(1, 1);
+        let mut writer = writer();
         writer.apply(&batch(&[(0, "a", EventKind::Click), (HOUR_US, "b", EventKind::Click)]), 2, |_| false);
         let sealed = writer.seal(Hour(1), 1 << 20);
         assert_eq!((sealed.rows, sealed.first_lsn, sealed.last_lsn), (2, 1, 2));
         assert!(writer.view().is_empty());
         writer.apply(&batch(&[(HOUR_US, "c", EventKind::Click), (0, "d", EventKind::Click)]), 4, |_| true);
         let (current, late) = (&writer.view().hours[&Hour(1)], &writer.view().hours[&Hour(0)]);
-        assert_eq!((current.rows(), current.users.len(), current.complete), (1, 2, true));
-        assert_eq!((late.rows(), late.users.len(), late.complete), (1, 1, false));
+        assert_eq!((current.rows(), current.users.len(), current.rollup.unique_users()), (1, 2, None));
+        assert_eq!((late.rows(), late.users.len(), late.rollup.unique_users()), (1, 1, Some(1)));
+        let whole = |hour| {
+            let mut rollup = sealed.hours[&hour].rollup;
+            rollup.merge(&writer.view().hours[&hour].rollup);
+            rollup.unique_users()
+        };
+        assert_eq!((whole(Hour(1)), whole(Hour(0))), (Some(2), None), "who is in both is known where they went on");
+    }
+
+    #[test]
+    fn users_go_on_through_a_generation_without_rows() {
+        let mut writer = writer();
+        writer.apply(&batch(&[(0, "a", EventKind::Click)]), 1, |_| false);
+        let first = writer.seal(Hour(0), 1 << 20);
+        assert_eq!(writer.view().hours[&Hour(0)].rollup.sources, SourceSet::EMPTY);
+        writer.seal(Hour(0), 1 << 20);
+        writer.apply(&batch(&[(0, "b", EventKind::Impression)]), 2, |_| true);
+        let mut rollup = first.hours[&Hour(0)].rollup;
+        rollup.merge(&writer.view().hours[&Hour(0)].rollup);
+        assert_eq!((rollup.rows(), rollup.unique_users()), (2, Some(2)));
     }
 }

@@ -15,6 +15,7 @@ use object_store::path::Path as Location;
 use super::sources::HourSources;
 use crate::error::{Error, Result};
 use crate::hour::Hour;
+use crate::rollup::SourceSet;
 use crate::storage::lake::data_file;
 use crate::storage::memory::users::UserIndex;
 use crate::storage::store::VfsStore;
@@ -43,30 +44,25 @@ struct Kept {
     last_used: u64,
 }
 
-/// What a part of a union came from. A generation keeps its name when it becomes a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Source {
-    File(Location),
-    Generation(u64),
-}
-
 #[derive(Debug)]
 struct Part {
-    source: Source,
+    /// What it came from: the one file, in memory or in the table.
+    source: SourceSet,
     /// How many of the source's users have been looked at.
     seen: usize,
-    /// Which of those no earlier source has, ascending. Empty for files, whose users have no codes.
-    new_codes: Vec<u32>,
+    /// Which of those no earlier source has, ascending; nothing for what was read from a file, where users have no codes.
+    new_codes: Option<Vec<u32>>,
     new_users: u64,
 }
 
 impl Part {
     /// Users added by the first `len` of the source's users.
-    fn added_by(&self, len: usize) -> u64 {
-        match len >= self.seen {
-            true => self.new_users,
-            false => self.new_codes.partition_point(|&code| (code as usize) < len) as u64,
+    fn added_by(&self, len: usize) -> Option<u64> {
+        if len >= self.seen {
+            return Some(self.new_users);
         }
+        let codes = self.new_codes.as_ref()?;
+        Some(codes.partition_point(|&code| (code as usize) < len) as u64)
     }
 }
 
@@ -77,9 +73,10 @@ struct Union {
     parts: Vec<Part>,
 }
 
-/// A source of a snapshot, and how many users it has there.
+/// A source of a snapshot, and how many users it has there. A generation has as many in its file as it had in the end, those
+/// of earlier ones that went on in it among them.
 struct Asked<'a> {
-    source: Source,
+    source: SourceSet,
     len: usize,
     table: Option<&'a crate::storage::memory::memtable::HourTable>,
     file: Option<&'a Location>,
@@ -87,13 +84,13 @@ struct Asked<'a> {
 
 fn asked(sources: &HourSources) -> Vec<Asked<'_>> {
     let files = sources.files.iter().flat_map(|hour| &hour.files).map(|file| Asked {
-        source: file.generation.map_or_else(|| Source::File(file.location.clone()), Source::Generation),
-        len: file.rollup.unique_users as usize,
+        source: file.rollup.sources,
+        len: file.rollup.users.n.max(file.hour.n) as usize,
         table: None,
         file: Some(&file.location),
     });
-    let tables = sources.tables.iter().map(|(generation, table)| Asked {
-        source: Source::Generation(*generation),
+    let tables = sources.tables.iter().map(|table| Asked {
+        source: table.source,
         len: table.users.len(),
         table: Some(table),
         file: None,
@@ -113,7 +110,7 @@ impl Union {
                 Some(_) if i + 1 < self.parts.len() => return None,
                 _ => self.absorb(i, asked)?,
             }
-            total += self.parts[i].added_by(asked.len);
+            total += self.parts[i].added_by(asked.len)?;
         }
         Some(total)
     }
@@ -121,16 +118,17 @@ impl Union {
     fn absorb(&mut self, i: usize, asked: &Asked<'_>) -> Option<()> {
         let table = asked.table?;
         if i == self.parts.len() {
-            self.parts.push(Part { source: asked.source.clone(), seen: 0, new_codes: Vec::new(), new_users: 0 });
+            self.parts.push(Part { source: asked.source, seen: 0, new_codes: Some(Vec::new()), new_users: 0 });
         }
         let part = &mut self.parts[i];
+        let new_codes = part.new_codes.as_mut()?;
         for (code, name) in (part.seen as u32..).zip(table.users.iter_from(part.seen)) {
             if self.users.intern(name).1 {
-                part.new_codes.push(code);
+                new_codes.push(code);
             }
         }
         part.seen = table.users.len();
-        part.new_users = part.new_codes.len() as u64;
+        part.new_users = new_codes.len() as u64;
         Some(())
     }
 
@@ -139,7 +137,7 @@ impl Union {
         let bytes = store.read(location).map_err(Error::io(location.to_string(), "read"))?;
         data_file::read_users(bytes, &mut self.users)?;
         let new_users = self.users.len() as u64 - before;
-        self.parts.push(Part { source: asked.source.clone(), seen: asked.len, new_codes: Vec::new(), new_users });
+        self.parts.push(Part { source: asked.source, seen: asked.len, new_codes: None, new_users });
         Ok(())
     }
 }

@@ -9,13 +9,14 @@ use std::sync::{Arc, Mutex};
 use arc_swap::ArcSwap;
 
 use self::distinct::DistinctUsers;
-use self::sources::{HourNumbers, HourSources};
+use self::sources::HourSources;
 use super::lake::table::FileIndex;
-use super::memory::memtable::Memtable;
+use super::memory::memtable::{HourTable, Memtable};
 use super::store::VfsStore;
 use super::wal::{self, SegmentInfo};
 use crate::error::Result;
 use crate::hour::Hour;
+use crate::rollup::Rollup;
 
 /// One state of the store: each acknowledged event is in exactly one of its memtables and files. It never changes, and
 /// clones in constant time.
@@ -47,9 +48,14 @@ impl Snapshot {
         self.sealed.iter().chain([&self.active])
     }
 
+    /// What the generations have of an hour, oldest first. One without rows is there for its users.
+    fn tables(&self, hour: Hour) -> impl Iterator<Item = &Arc<HourTable>> {
+        self.memtables().filter_map(move |memtable| memtable.hours.get(&hour))
+    }
+
     pub fn sources(&self, hour: Hour) -> HourSources {
-        let table = |memtable: &Memtable| Some((memtable.generation, memtable.hours.get(&hour)?.clone()));
-        HourSources { files: self.files.get(&hour).cloned(), tables: self.memtables().filter_map(table).collect() }
+        let tables = self.tables(hour).filter(|table| table.rows() > 0);
+        HourSources { files: self.files.get(&hour).cloned(), tables: tables.cloned().collect() }
     }
 
     /// Whether the hour has rows in files or in generations before the active one.
@@ -57,45 +63,40 @@ impl Snapshot {
         self.files.contains_key(&hour) || self.sealed.iter().any(|sealed| sealed.hours.contains_key(&hour))
     }
 
-    /// The hour's exact numbers, when they are known without reading a file: always, but for an hour in several places
-    /// whose users have not been united yet.
-    pub fn numbers_now(&self, hour: Hour) -> Option<HourNumbers> {
-        // The usual case, an hour that only the active generation has, without a list of sources.
-        if self.sealed.is_empty() && !self.files.contains_key(&hour) {
-            return Some(self.active.hours.get(&hour).map_or(HourNumbers::default(), |table| HourNumbers {
-                unique_users: table.users.len() as u64,
-                clicks: table.clicks,
-                impressions: table.impressions,
-            }));
-        }
-        let sources = self.sources(hour);
-        let known = sources.unique_users().or_else(|| self.distinct.known(hour, &sources));
-        known.map(|unique_users| sources.numbers(unique_users))
+    /// What the hour's rows count; its users are known where some claim is about all of its sources.
+    pub fn rollup(&self, hour: Hour) -> Rollup {
+        let mut rollup = self.files.get(&hour).map_or(Rollup::EMPTY, |files| files.rollup);
+        self.tables(hour).for_each(|table| rollup.merge(&table.rollup));
+        rollup
     }
 
-    /// The hour's exact numbers. Reads the users of the hour's files where they must be united first; the union is kept.
-    pub async fn numbers(&self, hour: Hour) -> Result<HourNumbers> {
-        if let Some(numbers) = self.numbers_now(hour) {
-            return Ok(numbers);
+    /// The same with its users, when they are known without reading a file: always, but for an hour in several places whose
+    /// users have not been united yet.
+    pub fn exact_now(&self, hour: Hour) -> Option<Rollup> {
+        let rollup = self.rollup(hour);
+        if rollup.unique_users().is_some() {
+            return Some(rollup);
         }
-        let sources = self.sources(hour);
-        let unique_users = self.distinct.unite(hour, &sources, &self.store).await?;
-        Ok(sources.numbers(unique_users))
+        let known = self.distinct.known(hour, &self.sources(hour));
+        known.map(|unique_users| rollup.with_users(unique_users))
     }
 
-    /// Clicks and impressions of the hours `first..=last` together. Their distinct users it leaves at 0: those of several
-    /// hours do not add up.
-    pub fn counts(&self, first: Hour, last: Hour) -> HourNumbers {
-        let mut numbers = HourNumbers::default();
-        for (_, files) in self.files.range(first..=last) {
-            numbers.clicks += files.clicks;
-            numbers.impressions += files.impressions;
+    /// The same. Reads the users of the hour's files where they must be united first; the union is kept.
+    pub async fn exact(&self, hour: Hour) -> Result<Rollup> {
+        if let Some(rollup) = self.exact_now(hour) {
+            return Ok(rollup);
         }
-        for (_, table) in self.memtables().flat_map(|memtable| memtable.hours.range(first..=last)) {
-            numbers.clicks += table.clicks;
-            numbers.impressions += table.impressions;
-        }
-        numbers
+        let unique_users = self.distinct.unite(hour, &self.sources(hour), &self.store).await?;
+        Ok(self.rollup(hour).with_users(unique_users))
+    }
+
+    /// What the rows of the hours `first..=last` count together. The users of several hours are not known by it.
+    pub fn totals(&self, first: Hour, last: Hour) -> Rollup {
+        let mut totals = Rollup::EMPTY;
+        self.files.range(first..=last).for_each(|(_, files)| totals.merge(&files.rollup));
+        let tables = self.memtables().flat_map(|memtable| memtable.hours.range(first..=last));
+        tables.for_each(|(_, table)| totals.merge(&table.rollup));
+        totals
     }
 
     /// How many hours have rows.
@@ -127,15 +128,6 @@ impl Snapshot {
             hours.dedup();
         }
         hours
-    }
-
-    /// The first and last timestamp of an hour, where it has rows.
-    pub fn bounds(&self, hour: Hour) -> Option<(i64, i64)> {
-        let files = self.files.get(&hour).into_iter().flat_map(|files| &files.files);
-        let in_files = files.map(|file| (file.rollup.min_us, file.rollup.max_us));
-        let tables = self.memtables().filter_map(|memtable| memtable.hours.get(&hour));
-        let in_memory = tables.filter(|table| table.rows() > 0).map(|table| (table.min_us, table.max_us));
-        in_files.chain(in_memory).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
     }
 }
 

@@ -80,12 +80,10 @@ impl Commits {
     pub fn files(&self) -> Vec<Listed> {
         let mut files: Vec<Listed> = Vec::new();
         for (location, (version, hour, add)) in &self.adds {
-            let Some(rollup) = lake::rollup_of(add) else { continue };
-            let (location, checksum) = (location.clone(), lake::checksum_of(add));
-            let file = Arc::new(DataFile { location, bytes: add.size as u64, rollup, checksum, generation: None });
+            let Some(file) = DataFile::of_tags(add, location) else { continue };
             let source = commit_name(*version);
             let stats = add.stats.clone().map(|stats| (source.clone(), stats));
-            files.push(Listed { hour: *hour, file, source, stats });
+            files.push(Listed { hour: *hour, file: Arc::new(file), source, stats });
         }
         files.sort_by_key(|listed| listed.hour);
         files

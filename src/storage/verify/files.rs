@@ -8,7 +8,9 @@ use std::thread;
 
 use super::commits::Listed;
 use super::finding::{Finding, Progress, RESTORE};
-use crate::storage::lake::data_file::{self, Contents, Rollup};
+use crate::event::EventKind;
+use crate::rollup::Rollup;
+use crate::storage::lake::data_file::{self, Contents};
 use crate::storage::memory::users::UserIndex;
 use crate::storage::store::VfsStore;
 use crate::text::thousands;
@@ -46,12 +48,13 @@ pub fn check(store: &VfsStore, files: &[Listed], complete: bool, progress: Progr
 
 /// The files of one hour, and the users they have together.
 fn check_hour(store: &VfsStore, files: &[Listed], complete: bool) -> Checked {
-    let mut checked = Checked::default();
+    let (mut checked, mut counted) = (Checked::default(), Rollup::EMPTY);
     let mut users = UserIndex::default();
     for listed in files {
         match check_file(store, listed) {
             Ok(mut contents) => {
                 checked.rows += contents.rows;
+                counted.merge(&contents.rollup);
                 for name in contents.users.dict().iter_from(0) {
                     users.intern(name);
                 }
@@ -62,15 +65,12 @@ fn check_hour(store: &VfsStore, files: &[Listed], complete: bool) -> Checked {
     if !complete || !checked.findings.is_empty() {
         return checked;
     }
-    let count = files.len() as u64;
-    let claims = files.iter().filter_map(|listed| Some((listed, listed.file.rollup.hour?)));
-    for (listed, claim) in claims.filter(|(_, claim)| claim.files == count) {
-        if claim.unique_users != users.len() as u64 {
-            let (claimed, counted) = (claim.unique_users, users.len());
-            let what = format!("says that {} has {claimed} distinct users, and its files have {counted}", listed.hour);
-            checked.findings.push(wrong_counters(listed, what));
-            break;
-        }
+    // A claim about other files, which the hour had once, answers nothing.
+    let mut claims = files.iter().filter(|listed| listed.file.hour.of == counted.sources);
+    if let Some(listed) = claims.find(|listed| listed.file.hour.n != users.len() as u64) {
+        let (claimed, counted) = (listed.file.hour.n, users.len());
+        let what = format!("says that {} has {claimed} distinct users, and its files have {counted}", listed.hour);
+        checked.findings.push(wrong_counters(listed, what));
     }
     checked
 }
@@ -82,7 +82,7 @@ pub fn check_file(store: &VfsStore, listed: &Listed) -> Result<Contents, Finding
         let (rows, hour) = (thousands(file.rollup.rows()), listed.hour);
         let means = format!(
             "{rows} acknowledged events of {hour}: statements that read their rows fail or answer wrongly; the hour's \
-             clicks and impressions are still answered from the Delta log"
+             counts are still answered from the Delta log"
         );
         Finding::new(&file.location, what)
             .means(means)
@@ -100,12 +100,13 @@ pub fn check_file(store: &VfsStore, listed: &Listed) -> Result<Contents, Finding
     if let Some(written) = file.checksum.filter(|written| *written != checksum) {
         return Err(damaged(format!("its bytes have the CRC-32C {checksum:08x}; {written:08x} was written")));
     }
-    let contents = data_file::read_contents(bytes).map_err(|error| damaged(format!("cannot be decoded: {error}")))?;
+    let contents = data_file::read_contents(bytes, file.rollup.sources)
+        .map_err(|error| damaged(format!("cannot be decoded: {error}")))?;
     if file.checksum.is_some() && !contents.sorted {
         return Err(damaged("its rows are not in order".into()));
     }
     let counted = &contents.rollup;
-    if counted.min_us < listed.hour.start_us() || counted.max_us >= listed.hour.end_us() {
+    if counted.first_us < listed.hour.start_us() || counted.last_us >= listed.hour.end_us() {
         return Err(wrong_counters(
             listed,
             format!("puts {} into {}, which its rows are not of", file.location, listed.hour),
@@ -132,13 +133,17 @@ fn wrong_counters(listed: &Listed, what: String) -> Finding {
 /// Where the counters differ from the rows, in words.
 fn difference(says: &Rollup, counted: &Rollup) -> Option<String> {
     let figures = |rollup: &Rollup| {
-        let Rollup { clicks, impressions, unique_users, min_us, max_us, .. } = *rollup;
-        [clicks as i64, impressions as i64, unique_users as i64, min_us, max_us]
+        let counts = EventKind::ALL.map(|kind| (rollup.count(kind) as i64, kind.plural()));
+        let others = [
+            (rollup.users.n as i64, "users"),
+            (rollup.first_us, "as first microsecond"),
+            (rollup.last_us, "as last microsecond"),
+        ];
+        counts.into_iter().chain(others)
     };
-    let names = ["clicks", "impressions", "users", "as first microsecond", "as last microsecond"];
-    let pairs = figures(says).into_iter().zip(figures(counted)).zip(names);
-    let differ = pairs.filter(|((says, counted), _)| says != counted);
-    let words: Vec<String> = differ.map(|((says, counted), name)| format!("{says} {name}, not {counted}")).collect();
+    let differ = figures(says).zip(figures(counted)).filter(|(says, counted)| says != counted);
+    let words = differ.map(|((says, name), (counted, _))| format!("{says} {name}, not {counted}"));
+    let words: Vec<String> = words.collect();
     (!words.is_empty()).then(|| words.join("; "))
 }
 
@@ -152,7 +157,7 @@ fn false_statistics(stats: &str, counted: &Rollup) -> Option<String> {
         let text = stats[which]["timestamp"].as_str()?;
         chrono::DateTime::parse_from_rfc3339(text).ok().map(|at| at.timestamp_micros())
     };
-    let excludes = bound("minValues").is_some_and(|min| min > counted.min_us)
-        || bound("maxValues").is_some_and(|max| max < counted.max_us);
+    let excludes = bound("minValues").is_some_and(|min| min > counted.first_us)
+        || bound("maxValues").is_some_and(|max| max < counted.last_us);
     excludes.then(|| "they leave out some timestamps".into())
 }

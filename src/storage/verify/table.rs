@@ -13,9 +13,11 @@ use super::commits::{Commits, Listed, commit_name, version_of};
 use super::files;
 use super::finding::{Finding, MOVE, RESTORE, Report, TableTotals, first_line};
 use crate::error::{Error, Result};
+use crate::event;
 use crate::hour::Hour;
+use crate::storage::file_names::FileNames;
 use crate::storage::idempotency::files::{KEYS_DIR, KeyFileRecord};
-use crate::storage::lake::table::{self as lake, DataFile, LOG_DIR, Lake, LakeRuntime, TABLE_DIR};
+use crate::storage::lake::table::{DataFile, LOG_DIR, Lake, LakeRuntime, TABLE_DIR};
 use crate::storage::store::VfsStore;
 use crate::storage::vfs::Entry;
 use crate::storage::wal::Lsn;
@@ -72,8 +74,10 @@ impl Table {
             Ok((_, columns, files, flushed, key_files)) => {
                 table.flushed = Some(flushed);
                 table.key_files = key_files;
-                let expected = ["timestamp", "user_id", "event", "date", "hour"];
-                if let Some(missing) = expected.iter().find(|name| !columns.iter().any(|column| column == *name)) {
+                let schema = event::file_schema();
+                let in_files = schema.fields().iter().map(|field| field.name().as_str());
+                let mut expected = in_files.chain(["date", "hour"]);
+                if let Some(missing) = expected.find(|name| !columns.iter().any(|column| column == name)) {
                     let lacking = Finding::new(LOG_DIR, format!("the table's schema lacks the column {missing}"));
                     table.findings.push(lacking.advice("Restore events/_delta_log from a backup"));
                 }
@@ -239,9 +243,9 @@ impl Table {
             let what = format!("names the node {node}, and the table has files but no transaction of it");
             return Some(finding("hourglass.json", what));
         }
-        let mut rows_from: BTreeMap<Lsn, u64> = BTreeMap::new();
+        let (names, mut rows_from) = (FileNames::new(node), BTreeMap::<Lsn, u64>::new());
         for listed in &self.files {
-            *rows_from.entry(lake::first_lsn(&listed.file.location, node)?).or_default() += listed.file.rollup.rows();
+            *rows_from.entry(names.first_lsn(&listed.file.location)?).or_default() += listed.file.rollup.rows();
         }
         let mut due = 1;
         for (first, rows) in rows_from {
@@ -261,6 +265,7 @@ impl Table {
     pub fn leftovers(&self, store: &VfsStore, node: &str) -> Result<Vec<Finding>> {
         let (vfs, data_dir) = store.vfs();
         let named: BTreeSet<&Location> = self.files.iter().map(|listed| &listed.file.location).collect();
+        let names = FileNames::new(node);
         let mut folders = vec![Location::default(), Location::from(KEYS_DIR), Location::from(TABLE_DIR)];
         let mut leftovers = Vec::new();
         while let Some(folder) = folders.pop() {
@@ -271,7 +276,7 @@ impl Table {
             };
             for Entry { name, meta } in entries {
                 let location = folder.clone().join(name.as_str());
-                let is_orphan = lake::first_lsn(&location, node).is_some()
+                let is_orphan = names.first_lsn(&location).is_some()
                     && !named.contains(&location)
                     && !self.commits.removed.contains(&location);
                 if meta.is_dir && folder.as_ref().starts_with(TABLE_DIR) {

@@ -1,7 +1,7 @@
 //! Aggregates over whole hours, answered from exact counters instead of rows.
 //!
-//! [`RollupRule`] finds aggregates over `events` that the store's counters answer exactly: rows, clicks and impressions of
-//! every hour, and its distinct users. [`totals`] answers one row over a run of hours; [`series`] everything that is grouped,
+//! [`RollupRule`] finds aggregates over `events` that the store's counters answer exactly: rows of every hour by the kind of
+//! event, its first and last timestamp, and its distinct users. [`totals`] answers one row over a run of hours; [`series`] everything that is grouped,
 //! filtered or weighed by what is the same throughout an hour. What does not fit exactly is left as it is, and where a range
 //! cuts an hour, that hour alone is scanned. `SET hourglass.rollups = false` leaves everything as it is, with the same
 //! answers.

@@ -8,7 +8,6 @@
 //! The parts of hours at the edges of a range are scanned: as rows of weight one beside the relation, or, where distinct
 //! users are asked for, as groups of their own.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -43,6 +42,7 @@ use crate::query::functions::{self, time_bucket::TimeBucket};
 use crate::query::schema::{self, partition_values};
 use crate::query::stats::recorder::StatsRecorder;
 use crate::query::time_ranges::{Split, TimeRanges, is_hour_of_day};
+use crate::rollup::Rollup;
 use crate::storage::Snapshot;
 
 const WEIGHT: &str = "events";
@@ -395,35 +395,34 @@ struct RollupHoursExec {
 impl RollupHoursExec {
     async fn batch(&self) -> Result<RecordBatch> {
         let distinct = self.schema.column_with_name(UNIQUE_USERS).is_some();
-        // Date and hour of each row come from its hour, everything else from its counters.
-        let mut rows: Vec<(Hour, EventKind, i64)> = Vec::with_capacity(self.hours.len() * 2);
-        let mut users: BTreeMap<Hour, i64> = BTreeMap::new();
+        // Date and hour of each row come from its hour, everything else from what the hour counts.
+        let mut rows: Vec<(Hour, EventKind, Rollup)> = Vec::with_capacity(self.hours.len() * EventKind::COUNT);
         for &hour in self.hours.iter() {
-            let numbers = match distinct {
-                true => self.snapshot.numbers(hour).await,
-                false => Ok(self.snapshot.counts(hour, hour)),
-            };
-            let numbers = numbers.map_err(|error| DataFusionError::External(error.into()))?;
-            users.insert(hour, numbers.unique_users as i64);
-            let kinds = [(EventKind::Click, numbers.clicks), (EventKind::Impression, numbers.impressions)];
-            rows.extend(kinds.into_iter().filter(|(_, n)| *n > 0).map(|(kind, n)| (hour, kind, n as i64)));
+            let rollup = if distinct { self.snapshot.exact(hour).await } else { Ok(self.snapshot.rollup(hour)) };
+            let rollup = rollup.map_err(|error| DataFusionError::External(error.into()))?;
+            let kinds = EventKind::ALL.into_iter().filter(|kind| rollup.count(*kind) > 0);
+            rows.extend(kinds.map(|kind| (hour, kind, rollup)));
         }
         let column = |field: &Arc<Field>| -> Result<ArrayRef> {
-            let timestamps = |of: &dyn Fn(Hour) -> i64| {
-                let values = rows.iter().map(|(hour, ..)| of(*hour));
+            let timestamps = |of: fn(Hour, &Rollup) -> i64| {
+                let values = rows.iter().map(|(hour, _, rollup)| of(*hour, rollup));
                 Arc::new(TimestampMicrosecondArray::from_iter_values(values).with_timezone("UTC")) as ArrayRef
+            };
+            let numbers = |of: fn(EventKind, &Rollup) -> u64| {
+                let values = rows.iter().map(|(_, kind, rollup)| of(*kind, rollup) as i64);
+                Arc::new(Int64Array::from_iter_values(values)) as ArrayRef
             };
             let partition =
                 |i: usize| ScalarValue::iter_to_array(rows.iter().map(|(hour, ..)| partition_values(*hour)[i].clone()));
             Ok(match field.name().as_str() {
-                "timestamp" => timestamps(&Hour::start_us),
-                FIRST => timestamps(&|hour| self.snapshot.bounds(hour).map_or(0, |bounds| bounds.0)),
-                LAST => timestamps(&|hour| self.snapshot.bounds(hour).map_or(0, |bounds| bounds.1)),
+                "timestamp" => timestamps(|hour, _| hour.start_us()),
+                FIRST => timestamps(|_, rollup| rollup.first_us),
+                LAST => timestamps(|_, rollup| rollup.last_us),
                 "event" => Arc::new(StringViewArray::from_iter_values(rows.iter().map(|(_, kind, _)| kind.as_str()))),
                 "date" if !rows.is_empty() => partition(0)?,
                 "hour" if !rows.is_empty() => partition(1)?,
-                WEIGHT => Arc::new(Int64Array::from_iter_values(rows.iter().map(|(.., n)| *n))),
-                UNIQUE_USERS => Arc::new(Int64Array::from_iter_values(rows.iter().map(|(hour, ..)| users[hour]))),
+                WEIGHT => numbers(|kind, rollup| rollup.count(kind)),
+                UNIQUE_USERS => numbers(|_, rollup| rollup.users.n),
                 _ => arrow::array::new_empty_array(field.data_type()),
             })
         };

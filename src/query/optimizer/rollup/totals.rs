@@ -28,7 +28,8 @@ use crate::event::EventKind;
 use crate::hour::Hour;
 use crate::query::stats::recorder::StatsRecorder;
 use crate::query::time_ranges::TimeRanges;
-use crate::storage::{HourNumbers, Snapshot};
+use crate::rollup::Rollup;
+use crate::storage::Snapshot;
 
 /// What the store keeps exactly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,18 +43,17 @@ impl Measure {
     fn name(self) -> &'static str {
         match self {
             Measure::Events => "events",
-            Measure::Of(EventKind::Click) => "clicks",
-            Measure::Of(EventKind::Impression) => "impressions",
+            Measure::Of(kind) => kind.plural(),
             Measure::UniqueUsers => "unique_users",
         }
     }
 
-    fn of(self, numbers: HourNumbers) -> i64 {
+    /// Its value; of a rollup whose users are known, where it counts them.
+    fn of(self, rollup: &Rollup) -> i64 {
         let count = match self {
-            Measure::Events => numbers.clicks + numbers.impressions,
-            Measure::Of(EventKind::Click) => numbers.clicks,
-            Measure::Of(EventKind::Impression) => numbers.impressions,
-            Measure::UniqueUsers => numbers.unique_users,
+            Measure::Events => rollup.rows(),
+            Measure::Of(kind) => rollup.count(kind),
+            Measure::UniqueUsers => rollup.users.n,
         };
         count as i64
     }
@@ -190,15 +190,16 @@ impl RollupExec {
 
     /// The answer, where no file need be read for it.
     pub fn answer_now(&self) -> Option<Result<RecordBatch>> {
-        let numbers = match self.first == self.last {
-            true => self.snapshot.numbers_now(self.first)?,
-            false => self.snapshot.counts(self.first, self.last),
+        let rollup = if self.first == self.last {
+            self.snapshot.exact_now(self.first)?
+        } else {
+            self.snapshot.totals(self.first, self.last)
         };
-        Some(self.batch(numbers))
+        Some(self.batch(&rollup))
     }
 
-    fn batch(&self, numbers: HourNumbers) -> Result<RecordBatch> {
-        let column = |measure: &Measure| Arc::new(Int64Array::from_value(measure.of(numbers), 1)) as ArrayRef;
+    fn batch(&self, rollup: &Rollup) -> Result<RecordBatch> {
+        let column = |measure: &Measure| Arc::new(Int64Array::from_value(measure.of(rollup), 1)) as ArrayRef;
         Ok(RecordBatch::try_new(self.schema(), self.measures.iter().map(column).collect())?)
     }
 }
@@ -257,8 +258,8 @@ impl ExecutionPlan for RollupExec {
         }
         let this = self.clone();
         let answer = async move {
-            let numbers = this.snapshot.numbers(this.first).await;
-            this.batch(numbers.map_err(|error| DataFusionError::External(error.into()))?)
+            let rollup = this.snapshot.exact(this.first).await;
+            this.batch(&rollup.map_err(|error| DataFusionError::External(error.into()))?)
         };
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), stream::once(answer))))
     }

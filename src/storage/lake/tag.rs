@@ -1,0 +1,109 @@
+//! What the Delta log says of a data file's rows, so that nobody opens the file for it: the tag `hourglass.rollup` of its
+//! `add` action.
+//!
+//! The value is a JSON object:
+//!
+//! | key | value |
+//! | --- | --- |
+//! | `clicks`, `impressions` | events by kind; a kind that is not there has none |
+//! | `unique_users` | distinct users of the file |
+//! | `min_us`, `max_us` | first and last timestamp, microseconds since the epoch |
+//! | `hour_users` | optional: a claim about the whole hour, made when the file was committed |
+//! | `hour_users.n` | distinct users of the hour |
+//! | `hour_users.files` | the number of files that they were counted over, this one included |
+//! | `hour_users.digest` | their digest, as [`SourceSet`] has it, in 16 hexadecimal digits |
+//!
+//! Tags written before `hour_users` have `hour`, with `unique_users` of the hour and the number of its `files`. It is not
+//! read: where the number is one it repeats what the tag says of the file itself, and where it is larger nothing says
+//! which files were meant, so their users are united.
+
+use serde_json::{Map, Value, json};
+
+use crate::event::EventKind;
+use crate::rollup::{Rollup, SourceSet, Users};
+
+/// The key among the tags of an `add` action.
+pub const ROLLUP_TAG: &str = "hourglass.rollup";
+
+/// The tag's value: `rollup` is that of the file alone.
+pub fn write(rollup: &Rollup, hour: Users) -> String {
+    let counts = EventKind::ALL.map(|kind| (kind.plural().to_string(), rollup.count(kind).into()));
+    let mut tag = Map::from_iter(counts);
+    tag.insert("unique_users".into(), rollup.users.n.into());
+    tag.insert("min_us".into(), rollup.first_us.into());
+    tag.insert("max_us".into(), rollup.last_us.into());
+    if hour != Users::NONE {
+        let digest = format!("{:016x}", hour.of.digest);
+        tag.insert("hour_users".into(), json!({ "n": hour.n, "files": hour.of.files, "digest": digest }));
+    }
+    Value::Object(tag).to_string()
+}
+
+/// Reads the tag of the file that is `source`: its rollup, and the claim about its hour.
+pub fn read(text: &str, source: SourceSet) -> Option<(Rollup, Users)> {
+    let tag: Map<String, Value> = serde_json::from_str(text).ok()?;
+    let mut counts = [0; EventKind::COUNT];
+    for kind in EventKind::ALL {
+        if let Some(count) = tag.get(kind.plural()) {
+            counts[kind as usize] = count.as_u64()?;
+        }
+    }
+    let (first_us, last_us) = (tag.get("min_us")?.as_i64()?, tag.get("max_us")?.as_i64()?);
+    let rollup = Rollup { counts, first_us, last_us, sources: source, users: Users::NONE };
+    let hour = tag.get("hour_users").and_then(claim).unwrap_or_default();
+    Some((rollup.with_users(tag.get("unique_users")?.as_u64()?), hour))
+}
+
+fn claim(value: &Value) -> Option<Users> {
+    let number = |key: &str| value.get(key)?.as_u64();
+    let digest = u64::from_str_radix(value.get("digest")?.as_str()?, 16).ok()?;
+    Some(Users { of: SourceSet { files: number("files")?, digest }, n: number("n")? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rollup() -> Rollup {
+        let mut rollup = Rollup { sources: SourceSet::of("a"), ..Rollup::EMPTY };
+        rollup.add(EventKind::Click, 7);
+        rollup.add(EventKind::Impression, 5);
+        rollup.add(EventKind::Click, 6);
+        rollup.with_users(2)
+    }
+
+    #[test]
+    fn a_tag_is_read_as_it_was_written() {
+        let mut of = SourceSet::of("a");
+        of += SourceSet::of("b");
+        for hour in [Users::NONE, Users { of, n: 9 }] {
+            assert_eq!(read(&write(&rollup(), hour), SourceSet::of("a")), Some((rollup(), hour)));
+        }
+    }
+
+    #[test]
+    fn the_shape_of_a_tag_is_kept() {
+        let hour = Users { of: SourceSet { files: 2, digest: 0xab }, n: 9 };
+        let shape = json!({
+            "clicks": 2, "impressions": 1, "unique_users": 2, "min_us": 5, "max_us": 7,
+            "hour_users": { "n": 9, "files": 2, "digest": "00000000000000ab" },
+        });
+        assert_eq!(serde_json::from_str::<Value>(&write(&rollup(), hour)).unwrap(), shape);
+    }
+
+    /// Its number of files does not say which: their users are united.
+    #[test]
+    fn a_tag_with_a_number_of_files_gives_its_counts_and_no_claim() {
+        let tag = r#"{"clicks":2,"impressions":1,"unique_users":2,"min_us":5,"max_us":7,"hour":{"files":2,"unique_users":9}}"#;
+        assert_eq!(read(tag, SourceSet::of("a")), Some((rollup(), Users::NONE)));
+    }
+
+    #[test]
+    fn a_tag_that_is_not_whole_is_none() {
+        for text in
+            ["", "[]", "{}", r#"{"clicks":-1,"unique_users":2,"min_us":5,"max_us":7}"#, r#"{"min_us":5,"max_us":7}"#]
+        {
+            assert_eq!(read(text, SourceSet::of("a")), None, "{text}");
+        }
+    }
+}
