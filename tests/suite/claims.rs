@@ -199,7 +199,7 @@ fn a_statement_that_began_before_a_flush_counts_the_users_it_sees() {
     let engine = open(dir.path(), clock());
     // Not the current hour: its users do not go on.
     let hour = Hour(HOUR.0 - 5);
-    let append = |users: &[&str]| drop(block_on(engine.append(batch(hour, users))).unwrap());
+    let append = |users: &[&str]| _ = block_on(engine.append(batch(hour, users))).unwrap();
     append(&["a"]);
     block_on(engine.flush()).unwrap();
     append(&["b"]);
