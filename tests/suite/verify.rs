@@ -318,6 +318,33 @@ fn a_damaged_checkpoint_is_moved_aside_and_the_commits_answer() {
 }
 
 #[test]
+fn a_checkpoint_that_disagrees_with_the_commits_is_moved_aside_and_the_commits_answer() {
+    let (built, other) = (build(), build());
+    // Whole and readable, and of another store.
+    fs::copy(checkpoint(other.dir.path()), checkpoint(built.dir.path())).unwrap();
+    let report = check(built.dir.path());
+    let found: Vec<bool> = report.damage.iter().map(|finding| finding.path.contains("checkpoint")).collect();
+    assert!(found == [true] && report.damage[0].movable, "{report:#?}");
+    assert_eq!(report.table.rows, 52 * 20, "the table is read from its commits");
+    let (moved, report) = repair(built.dir.path());
+    assert!(report.is_sound() && moved.iter().all(|path| path.contains("checkpoint")), "{moved:?} {report:#?}");
+    assert_store_answers(built.dir.path(), &built.model);
+}
+
+#[test]
+fn a_checkpoint_stays_where_a_commit_is_wrong() {
+    let built = build();
+    let dir = built.dir.path();
+    edit(&commit(dir, 10), "\\\"clicks\\\":", "\\\"clicks\\\":1");
+    let (moved, report) = repair(dir);
+    assert!(moved.is_empty() && checkpoint(dir).exists(), "{moved:?}");
+    assert!(report.damage.len() == 1 && report.damage[0].path.ends_with("10.json"), "{report:#?}");
+    assert!(report.notes.iter().any(|note| note.path.contains("checkpoint")), "{report:#?}");
+    // A start reads the checkpoint, which is right.
+    assert_store_answers(dir, &built.model);
+}
+
+#[test]
 fn what_a_crash_left_over_is_moved_aside_unless_something_is_missing() {
     let built = build();
     let leave = |dir: &Path| {

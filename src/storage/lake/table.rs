@@ -347,7 +347,7 @@ pub fn source(location: &Location) -> SourceSet {
 }
 
 /// What the commit that added a file says of its key file, where this is the file that carries it.
-fn key_file_of(add: &Add) -> Option<KeyFileRecord> {
+pub fn key_file_of(add: &Add) -> Option<KeyFileRecord> {
     serde_json::from_str(tag(add, KEYS_TAG)?).ok()
 }
 

@@ -9,6 +9,7 @@ use object_store::path::Path as Location;
 use super::finding::{Finding, RESTORE};
 use crate::error::{Error, Result};
 use crate::hour::Hour;
+use crate::storage::idempotency::files::KeyFileRecord;
 use crate::storage::lake::table::{self as lake, DataFile, LOG_DIR, TABLE_DIR};
 use crate::storage::store::VfsStore;
 use crate::storage::vfs::Entry;
@@ -87,6 +88,37 @@ impl Commits {
         }
         files.sort_by_key(|listed| listed.hour);
         files
+    }
+
+    /// Whether a file is in the table by the commits, and has no counters to check: one of another engine.
+    pub fn is_uncounted(&self, listed: &Listed) -> bool {
+        self.adds.get(&listed.file.location).is_some_and(|(_, _, add)| lake::rollup_of(add).is_none())
+    }
+
+    /// What the commits say of the files of idempotency keys.
+    pub fn key_files(&self) -> Vec<KeyFileRecord> {
+        self.adds.values().filter_map(|(_, _, add)| lake::key_file_of(add)).collect()
+    }
+
+    /// The first difference between these commits and what a checkpoint made of them, in words.
+    pub fn disagreement(&self, files: &[Listed], flushed: Lsn) -> Option<String> {
+        let by_commits = self.flushed.unwrap_or(0);
+        if by_commits != flushed {
+            return Some(format!("says that LSN {flushed} is the last in the table, and the commits say {by_commits}"));
+        }
+        let mut ours: BTreeMap<Location, Listed> =
+            self.files().into_iter().map(|listed| (listed.file.location.clone(), listed)).collect();
+        for listed in files.iter().filter(|listed| !self.is_uncounted(listed)) {
+            let location = &listed.file.location;
+            match ours.remove(location) {
+                None => return Some(format!("has {location}, which no commit adds")),
+                Some(other) if (other.hour, &other.file) != (listed.hour, &listed.file) => {
+                    return Some(format!("says of {location} what the commits do not"));
+                }
+                Some(_) => {}
+            }
+        }
+        ours.into_keys().next().map(|location| format!("leaves out {location}"))
     }
 
     fn apply(&mut self, version: u64, node: &str, actions: Vec<Action>) -> Result<()> {

@@ -21,14 +21,14 @@ pub struct Checked {
     pub findings: Vec<Finding>,
 }
 
-/// Reads every file, hour by hour, on all cores. `files` are in order of their hours, and `complete` where no hour lacks one.
-pub fn check(store: &VfsStore, files: &[Listed], complete: bool, progress: Progress<'_>) -> Checked {
+/// Reads every file, hour by hour, on all cores. `files` are in order of their hours.
+pub fn check(store: &VfsStore, files: &[Listed], progress: Progress<'_>) -> Checked {
     let hours: Vec<&[Listed]> = files.chunk_by(|a, b| a.hour == b.hour).collect();
     let (next, done) = (AtomicUsize::new(0), AtomicU64::new(0));
     let all = Mutex::new(Checked::default());
     let work = || {
         while let Some(hour) = hours.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let checked = check_hour(store, hour, complete);
+            let checked = check_hour(store, hour);
             let done = done.fetch_add(hour.len() as u64, Ordering::Relaxed) + hour.len() as u64;
             progress(done, files.len() as u64);
             let mut all = all.lock().expect("no panic under this lock");
@@ -47,7 +47,7 @@ pub fn check(store: &VfsStore, files: &[Listed], complete: bool, progress: Progr
 }
 
 /// The files of one hour, and the users they have together.
-fn check_hour(store: &VfsStore, files: &[Listed], complete: bool) -> Checked {
+fn check_hour(store: &VfsStore, files: &[Listed]) -> Checked {
     let (mut checked, mut counted) = (Checked::default(), Rollup::EMPTY);
     let mut users = UserIndex::default();
     for listed in files {
@@ -62,7 +62,7 @@ fn check_hour(store: &VfsStore, files: &[Listed], complete: bool) -> Checked {
             Err(finding) => checked.findings.push(finding),
         }
     }
-    if !complete || !checked.findings.is_empty() {
+    if !checked.findings.is_empty() {
         return checked;
     }
     // A claim about other files, which the hour had once, answers nothing.
@@ -76,7 +76,7 @@ fn check_hour(store: &VfsStore, files: &[Listed], complete: bool) -> Checked {
 }
 
 /// Reads one file, and compares it with what the table says of it.
-pub fn check_file(store: &VfsStore, listed: &Listed) -> Result<Contents, Finding> {
+fn check_file(store: &VfsStore, listed: &Listed) -> Result<Contents, Finding> {
     let file = &listed.file;
     let damaged = |what: String| {
         let (rows, hour) = (thousands(file.rollup.rows()), listed.hour);

@@ -80,10 +80,10 @@ fn check(data_dir: &Path, vfs: &Arc<dyn Vfs>, clock: &dyn Clock, progress: Progr
     };
     let store = VfsStore::new(vfs.clone(), &data_dir);
     let (mut table, log) = stable_look(&store, &node)?;
-    let checked = files::check(&store, &table.files, table.disputed.is_empty(), progress);
+    let checked = files::check(&store, &table.files, progress);
     report.damage.append(&mut table.findings);
     report.damage.extend(checked.findings);
-    table.cross_check(&store, &node, &mut report);
+    table.cross_check(&node, &mut report);
     report.damage.extend(log.findings);
     let flushed = table.flushed.unwrap_or(Lsn::MAX);
     let keys = key_files::check(&**vfs, &data_dir, flushed, &table.key_files, || clock.now_us())?;

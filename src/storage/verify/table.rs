@@ -1,6 +1,6 @@
-//! The Delta log's checks. It tells its story twice: the library reads the newest checkpoint and the commits after it, which
-//! is what answers come from; here the commits are read once more by themselves, as far back as they are kept. Where both
-//! agree with each other and with the data files, a checkpoint is only a shortcut, and can go.
+//! The Delta log's checks. It tells its story twice: a checkpoint sums up the commits before it, and is what a start reads.
+//! Where the commits go back to the first, they are the table here, and are what the data files are compared with; a
+//! checkpoint that disagrees is only a shortcut that leads astray, and goes aside. Where they do not, the checkpoint counts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -10,7 +10,6 @@ use std::sync::Arc;
 use object_store::path::Path as Location;
 
 use super::commits::{Commits, Listed, commit_name, version_of};
-use super::files;
 use super::finding::{Finding, MOVE, RESTORE, Report, TableTotals, first_line};
 use crate::error::{Error, Result};
 use crate::event;
@@ -23,28 +22,21 @@ use crate::storage::vfs::Entry;
 use crate::storage::wal::Lsn;
 use crate::text::thousands;
 
-/// The table as it answers, and what is wrong with how it is told.
+/// The table, and what is wrong with how it is told.
 #[derive(Debug, Default)]
 pub struct Table {
     /// The last LSN in the table, where it can be told.
     pub flushed: Option<Lsn>,
     /// Data files, by hour.
     pub files: Vec<Listed>,
-    /// Data files of which the library and the commits do not say the same.
-    pub disputed: Vec<Disputed>,
     /// What the table says of the files of idempotency keys.
     pub key_files: Vec<KeyFileRecord>,
     pub findings: Vec<Finding>,
     commits: Commits,
     /// The name of the newest checkpoint.
     checkpoint: Option<String>,
-}
-
-/// What the library and the commits say of one data file; nothing where it is not in the table by them.
-#[derive(Debug)]
-pub struct Disputed {
-    by_library: Option<Listed>,
-    by_commits: Option<Listed>,
+    /// What the checkpoint says otherwise than the commits.
+    disagreement: Option<String>,
 }
 
 impl Table {
@@ -72,8 +64,6 @@ impl Table {
         table.look_at_checkpoints(store, &entries);
         match opened {
             Ok((_, columns, files, flushed, key_files)) => {
-                table.flushed = Some(flushed);
-                table.key_files = key_files;
                 let schema = event::file_schema();
                 let in_files = schema.fields().iter().map(|field| field.name().as_str());
                 let mut expected = in_files.chain(["date", "hour"]);
@@ -81,20 +71,30 @@ impl Table {
                     let lacking = Finding::new(LOG_DIR, format!("the table's schema lacks the column {missing}"));
                     table.findings.push(lacking.advice("Restore events/_delta_log from a backup"));
                 }
-                let listed =
-                    files.iter().flat_map(|(hour, files)| files.files.iter().map(|file| (*hour, file.clone())));
-                table.files = listed.map(|(hour, file)| table.listed(hour, file)).collect();
+                let files = files.iter().flat_map(|(hour, files)| files.files.iter().map(|file| (*hour, file.clone())));
+                let files: Vec<Listed> = files.map(|(hour, file)| table.listed(hour, file)).collect();
                 if table.commits.complete {
-                    table.part_disputed();
+                    table.disagreement = table.commits.disagreement(&files, flushed);
+                    table.take_commits();
+                    table.files.extend(files.into_iter().filter(|listed| table.commits.is_uncounted(listed)));
+                    table.files.sort_by_key(|listed| listed.hour);
+                } else {
+                    (table.flushed, table.files, table.key_files) = (Some(flushed), files, key_files);
                 }
             }
             Err(error) => {
                 table.unreadable(error, data_dir);
-                table.flushed = table.commits.flushed.filter(|_| table.commits.complete);
-                table.files = table.commits.files();
+                table.take_commits();
             }
         }
         Ok(table)
+    }
+
+    /// Takes the table from the commits, as far as they are there.
+    fn take_commits(&mut self) {
+        self.flushed = self.commits.complete.then(|| self.commits.flushed.unwrap_or(0));
+        self.files = self.commits.files();
+        self.key_files = self.commits.key_files();
     }
 
     /// Where the library read of a file: the checkpoint, or a commit after it.
@@ -107,24 +107,6 @@ impl Table {
         };
         let stats = commit.and_then(|(version, _, add)| Some((commit_name(*version), add.stats.clone()?)));
         Listed { hour, file, source, stats }
-    }
-
-    /// Takes out of `files` what the commits tell otherwise.
-    fn part_disputed(&mut self) {
-        let by_commits = self.commits.files().into_iter();
-        let mut by_commits: BTreeMap<Location, Listed> =
-            by_commits.map(|listed| (listed.file.location.clone(), listed)).collect();
-        for listed in std::mem::take(&mut self.files) {
-            let other = by_commits.remove(&listed.file.location);
-            let is_other_engines = other.is_none() && self.commits.adds.contains_key(&listed.file.location);
-            match other {
-                Some(other) if (other.hour, &other.file) == (listed.hour, &listed.file) => self.files.push(listed),
-                None if is_other_engines => self.files.push(listed),
-                by_commits => self.disputed.push(Disputed { by_library: Some(listed), by_commits }),
-            }
-        }
-        let left = by_commits.into_values().map(|listed| Disputed { by_library: None, by_commits: Some(listed) });
-        self.disputed.extend(left);
     }
 
     fn unreadable(&mut self, error: Error, data_dir: &Path) {
@@ -177,60 +159,29 @@ impl Table {
         }
     }
 
-    /// Settles what is disputed by a look at the data files, then compares the last LSN with the commits and all rows with
-    /// the LSNs, where all else is sound: anything damaged so far explains a difference.
-    pub fn cross_check(&self, store: &VfsStore, node: &str, report: &mut Report) {
-        report.damage.extend(self.settle(store));
-        let Some(flushed) = self.flushed.filter(|_| report.is_sound()) else { return };
-        if let Some(by_commits) = self.commits.flushed.filter(|of| self.commits.complete && *of != flushed) {
-            let what = format!("says that LSN {flushed} is the last in the table, and the commits say {by_commits}");
-            report.damage.push(self.false_checkpoint(what));
-        } else if self.commits.removed.is_empty()
-            && let Some(finding) = self.unaccounted(node, flushed)
-        {
-            // Without the first commits it cannot be told whether another engine has removed rows.
-            match self.commits.complete {
-                true => report.damage.push(finding.means("events are missing from the table or in it twice")),
-                false => {
-                    report.notes.push(finding.means("nothing, if another engine removed rows; else some are missing"))
+    /// Compares the commits with the checkpoint, and all rows with the LSNs, where all else is sound: anything damaged so
+    /// far explains a difference.
+    pub fn cross_check(&self, node: &str, report: &mut Report) {
+        if let Some(what) = &self.disagreement {
+            let path = self.checkpoint.as_ref().map_or(LOG_DIR.into(), |name| format!("{LOG_DIR}/{name}"));
+            let finding = Finding::new(path, what);
+            match report.is_sound() {
+                true => {
+                    let means = "answers are wrong while it is there; no event is lost";
+                    report.damage.push(finding.means(means).advice(MOVE).movable_if(self.checkpoint.is_some()));
                 }
+                false => report.notes.push(finding.means("it or the commits are wrong; what is damaged tells which")),
             }
         }
-    }
-
-    fn false_checkpoint(&self, what: String) -> Finding {
-        let path = self.checkpoint.as_ref().map_or(LOG_DIR.into(), |name| format!("{LOG_DIR}/{name}"));
-        let finding = Finding::new(path, what).means("answers are wrong while it is there; no event is lost");
-        finding.advice(MOVE).movable_if(self.checkpoint.is_some())
-    }
-
-    /// Who is wrong of each disputed file: the checkpoint, a commit, or both and the file is damaged. Each is named once.
-    fn settle(&self, store: &VfsStore) -> Vec<Finding> {
-        let mut findings: Vec<Finding> = Vec::new();
-        for Disputed { by_library, by_commits } in &self.disputed {
-            let checked = |listed: &Listed| files::check_file(store, listed).map(drop);
-            let finding = match (by_library, by_commits) {
-                (Some(library), Some(commit)) => match (checked(library), checked(commit)) {
-                    (Ok(()), Err(_)) => false_commit(commit),
-                    (Err(finding), Err(_)) => finding,
-                    (_, Ok(())) => self.false_checkpoint(format!("says of {} what is not so", commit.file.location)),
-                },
-                (None, Some(commit)) => match checked(commit) {
-                    Ok(()) => self.false_checkpoint(format!("leaves out {}", commit.file.location)),
-                    Err(_) => false_commit(commit),
-                },
-                (Some(library), None) => match checked(library) {
-                    // Some commit tells it under another name, and is named for that.
-                    Ok(()) => continue,
-                    Err(_) => self.false_checkpoint(format!("has {}, which no commit adds", library.file.location)),
-                },
-                (None, None) => continue,
-            };
-            if findings.iter().all(|other| other.path != finding.path) {
-                findings.push(finding);
-            }
+        let Some(flushed) = self.flushed.filter(|_| report.is_sound() && self.commits.removed.is_empty()) else {
+            return;
+        };
+        let Some(finding) = self.unaccounted(node, flushed) else { return };
+        // Without the first commits it cannot be told whether another engine has removed rows.
+        match self.commits.complete {
+            true => report.damage.push(finding.means("events are missing from the table or in it twice")),
+            false => report.notes.push(finding.means("nothing, if another engine removed rows; else some are missing")),
         }
-        findings
     }
 
     /// Every LSN up to the last flushed is one row: each generation has as many rows as there are LSNs to the next one.
@@ -297,9 +248,4 @@ impl Table {
         }
         Ok(leftovers)
     }
-}
-
-fn false_commit(listed: &Listed) -> Finding {
-    let what = format!("says of {} what is not so", listed.file.location);
-    Finding::new(&listed.source, what).means("no answer: a checkpoint is read in its place").advice(RESTORE)
 }
