@@ -9,6 +9,7 @@
 mod bench;
 mod claims;
 mod cli;
+mod conformance;
 mod console;
 mod dialects;
 mod differential;

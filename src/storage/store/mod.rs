@@ -19,7 +19,7 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use chrono::DateTime;
 use futures::stream::{self, BoxStream, StreamExt};
-use object_store::path::Path as Location;
+use object_store::path::{Path as Location, PathPart};
 use object_store::{
     CopyMode, CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
     ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
@@ -244,7 +244,9 @@ impl Inner {
             other => other?,
         };
         for entry in entries.into_iter().filter(|entry| !entry.name.starts_with('.')) {
-            let location = prefix.clone().join(entry.name.as_str());
+            // A name that came from a location is one already: what is encoded in it is not encoded again.
+            let part = PathPart::parse(&entry.name).unwrap_or_else(|_| entry.name.as_str().into());
+            let location = prefix.clone().join(part);
             match (entry.meta.is_dir, deep) {
                 (true, true) => self.walk(&location, deep, found)?,
                 (true, false) => found.common_prefixes.push(location),
