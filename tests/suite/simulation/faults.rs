@@ -62,13 +62,16 @@ pub struct Faults {
     trace: Mutex<Vec<String>>,
 }
 
-/// The path without the name of the node in it, which is random.
-fn masked(path: &Path) -> String {
-    let text = path.to_string_lossy();
-    match text.split_once(".zstd.parquet") {
-        Some((start, end)) => format!("{}NODE.zstd.parquet{end}", &start[..start.len() - 8]),
-        None => text.into(),
+/// The text without what is random or the process's: the name of the node in names of data files, the process's number in
+/// those of temporary files.
+fn masked(text: &str) -> String {
+    let (mut masked, mut rest) = (String::new(), text);
+    while let Some((start, end)) = rest.split_once(".zstd.parquet") {
+        masked += &start[..start.len() - 8];
+        masked += "NODE.zstd.parquet";
+        rest = end;
     }
+    (masked + rest).replace(&format!(".{}-", std::process::id()), ".PROCESS-")
 }
 
 fn part_of(path: &Path) -> Part {
@@ -92,7 +95,7 @@ impl Faults {
         if std::env::var_os(REPLAY).is_some() {
             eprintln!("{what}");
         }
-        self.trace.lock().unwrap().push(what);
+        self.trace.lock().unwrap().push(masked(&what));
     }
 
     /// All that was told, and each call of the disk.
@@ -153,7 +156,7 @@ impl Faults {
 
 impl Observer for Faults {
     fn see(&self, call: Call<'_>) -> Verdict {
-        self.tell(format!("    {:?} {} {}", call.kind, masked(call.path), call.bytes));
+        self.tell(format!("    {:?} {} {}", call.kind, call.path.display(), call.bytes));
         let Some(fault) = self.strikes(&call) else { return Verdict::Proceed };
         let is_sync = matches!(call.kind, CallKind::SyncData | CallKind::SyncDir);
         let may_fill = is_sync || matches!(call.kind, CallKind::Write | CallKind::Create | CallKind::CreateDir);
