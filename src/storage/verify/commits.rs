@@ -92,7 +92,9 @@ impl Commits {
 
     /// Whether a file is in the table by the commits, and has no counters to check: one of another engine.
     pub fn is_uncounted(&self, listed: &Listed) -> bool {
-        self.adds.get(&listed.file.location).is_some_and(|(_, _, add)| lake::rollup_of(add).is_none())
+        self.adds
+            .get(&listed.file.location)
+            .is_some_and(|(_, _, add)| DataFile::of_tags(add, &listed.file.location).is_none())
     }
 
     /// What the commits say of the files of idempotency keys.
