@@ -32,6 +32,9 @@ use super::{limits, syntax};
 use crate::error::{Error, Limit, Result};
 use crate::storage::Snapshot;
 
+/// How long the end of a statement waits for whoever reads its rows.
+const END_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Batches that wait between a statement and who reads it.
 const BATCHES_AHEAD: usize = 2;
 
@@ -156,21 +159,31 @@ impl Job {
             Ok(Planning::Rows(stream)) => stream,
         };
         let _ = planned.send(Ok((stream.schema(), None)));
-        loop {
+        let last = loop {
             let next = limits.hold(stream.next()).await;
             let message = next.and_then(|batch| Ok(batch.transpose()?));
-            let is_last = !matches!(message, Ok(Some(_)));
             match &message {
                 Ok(Some(batch)) => recorder.answered(batch.num_rows()),
                 // Before the end is told, so that who has read all rows reads the final stats too.
                 Ok(None) => self.running.done(),
                 Err(error) => self.running.failed(error),
             }
-            let sent = limits.hold(sender.send(message)).await;
-            if is_last || !matches!(sent, Ok(Ok(()))) {
-                return;
+            if !matches!(message, Ok(Some(_))) {
+                break message;
             }
-        }
+            match limits.hold(sender.send(message)).await {
+                Ok(Ok(())) => {}
+                // Who asked has gone.
+                Ok(Err(_)) => return,
+                Err(error) => {
+                    self.running.failed(&error);
+                    break Err(error);
+                }
+            }
+        };
+        // What the statement holds goes first: who reads slowly may keep the end waiting.
+        drop(stream);
+        let _ = tokio::time::timeout(END_TIMEOUT, sender.send(last)).await;
     }
 
     fn limits(&self) -> Limits {
@@ -255,6 +268,7 @@ struct Limits {
 impl Limits {
     async fn hold<T>(&self, work: impl Future<Output = T>) -> Result<T> {
         tokio::select! {
+            biased;
             done = tokio::time::timeout_at(self.deadline.into(), work) => done.map_err(|_| {
                 let timeout = self.timeout;
                 Error::Limit(format!(
