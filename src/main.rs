@@ -5,9 +5,11 @@ use std::process::ExitCode;
 use hourglass::{cli, console};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
+    // By themselves threads give memory back in the middle of their work, which is slower.
+    let _ = tikv_jemalloc_ctl::background_thread::write(true);
     let code = cli::main();
     console::finish();
     code

@@ -20,6 +20,11 @@ impl From<datafusion::error::DataFusionError> for Error {
             },
             other => other,
         };
+        if let Fault::External(root) = error.find_root()
+            && let Some(Error::Limit(text)) = root.downcast_ref::<Error>()
+        {
+            return Error::Limit(text.clone());
+        }
         match error.find_root() {
             // DataFusion has no error kind for this limit.
             fault if fault.message().contains("max_temp_directory_size") => Error::Limit(
@@ -27,7 +32,8 @@ impl From<datafusion::error::DataFusionError> for Error {
                     .into(),
             ),
             Fault::ResourcesExhausted(_) => Error::Limit(
-                "the query needs more memory than is left of query_memory: ask for fewer hours, or raise it".into(),
+                "the query needs more memory than is left of query_memory_bytes: ask for fewer hours, or raise it"
+                    .into(),
             ),
             _ if blame::is_data_file(&error) => Error::DataFile(format!(
                 "a data file is missing or damaged ({}); hourglass verify names all of them",

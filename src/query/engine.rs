@@ -24,7 +24,6 @@ use datafusion::scalar::ScalarValue;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 
-use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 
 use super::catalog::events;
@@ -36,6 +35,7 @@ use super::optimizer::rollup::{HourglassOptions, RollupExec, RollupRule};
 use super::optimizer::{distinct, pushdown};
 use super::schema::SHOW_CHUNKS;
 use super::session::Session;
+use super::slots::Slots;
 use super::stats::history::History;
 use super::stats::recorder::StatsRecorder;
 use super::{functions, syntax};
@@ -52,9 +52,13 @@ const CATALOG: &str = "hourglass";
 const SCHEMA: &str = "public";
 const SYSTEM_SCHEMA: &str = "system";
 
+/// What operators count of their own memory may be this part of the budget: they hold more than they count, and should write to
+/// temporary files before what they hold is too much.
+const COUNTED_SHARE: usize = 2;
+
 #[derive(Clone, Debug)]
 pub struct QueryOptions {
-    /// Memory the queries together may use; past it they write to temporary files where they can.
+    /// Memory that statements may hold together. Sorts, joins and groups write to temporary files before.
     pub memory_bytes: u64,
     /// Bytes of those temporary files.
     pub spill_bytes: u64,
@@ -97,21 +101,12 @@ pub struct QueryEngine {
     /// The plan of [`HOUR_STATS`], when rollups answer it: made for one hour, run for every one.
     pub(super) hour_stats: OnceLock<RollupExec>,
     /// Permits of statements that may run. A semaphore that nobody waits on: without a permit the answer is an error.
-    pub(super) slots: Arc<Semaphore>,
+    pub(super) permits: Arc<Semaphore>,
     pub(super) history: Arc<History>,
     pub(super) settings: Arc<[Setting]>,
     pub(super) library: SavedQueries,
-    /// The threads of statements; taken when the engine goes.
-    pub(super) runtime: Option<Runtime>,
-}
-
-impl Drop for QueryEngine {
-    /// A runtime waits for its threads when it goes, which a thread of another runtime must not.
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
-    }
+    /// The threads of statements.
+    pub(super) slots: Slots,
 }
 
 impl QueryEngine {
@@ -129,7 +124,7 @@ impl QueryEngine {
         set.explain.format = ExplainFormat::Indent;
         set.extensions.insert(HourglassOptions { rollups: options.rollups, ..HourglassOptions::default() });
         let runtime = RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::new(FairSpillPool::new(options.memory_bytes as usize)))
+            .with_memory_pool(Arc::new(FairSpillPool::new(options.memory_bytes as usize / COUNTED_SHARE)))
             .with_max_temp_directory_size(options.spill_bytes)
             .build_arc()?;
         let mut base = functions::plan(SessionStateBuilder::new())
@@ -147,29 +142,24 @@ impl QueryEngine {
         for function in functions::bounded::functions() {
             base.register_udf(function)?;
         }
-        base.register_function_rewrite(Arc::new(functions::bounded::ConcatenationRewrite::default()))?;
+        functions::stoppable::register(&mut base)?;
+        base.register_function_rewrite(Arc::new(functions::bounded::OperatorRewrite::default()))?;
         let context = base.task_ctx();
         let concurrency = options.concurrency.clamp(1, Semaphore::MAX_PERMITS);
         Ok(QueryEngine {
             base: Opaque::new(base),
             context,
             hour_stats: OnceLock::new(),
-            slots: Arc::new(Semaphore::new(concurrency)),
+            permits: Arc::new(Semaphore::new(concurrency)),
             history: Arc::default(),
             settings: options.settings.clone().into(),
             library: options
                 .queries
                 .as_deref()
                 .map_or_else(|| Ok(SavedQueries::default()), SavedQueries::with_folder)?,
-            // One more than a statement is planned for: beside one that computes without a pause there is a thread for the
-            // clock that ends it, and for the next.
-            runtime: Some(threads(options.threads + 1)?),
+            slots: Slots::new(concurrency, options.threads.max(1), options.memory_bytes as usize)?,
             options: QueryOptions { concurrency, ..options.clone() },
         })
-    }
-
-    pub(super) fn runtime(&self) -> &Runtime {
-        self.runtime.as_ref().expect("taken on drop only")
     }
 
     /// The statements that have a name.
@@ -275,22 +265,6 @@ impl QueryEngine {
         let frame = self.session(snapshot)?.sql(HOUR_STATS).await?;
         Ok(frame.with_param_values(ParamValues::from(params))?)
     }
-}
-
-/// Bytes of the stack of a query thread: the largest statement that [`limits`](super::limits) lets through takes 8 MB in a build without
-/// optimisation.
-const STACK_BYTES: usize = 32 << 20;
-
-/// Threads of their own, so that a heavy statement takes no turn from a request, and gentle ones.
-fn threads(count: usize) -> Result<Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(count.max(1))
-        .thread_name("query")
-        .thread_stack_size(STACK_BYTES)
-        .on_thread_start(crate::threads::stand_back)
-        .enable_all()
-        .build()
-        .map_err(|cause| Error::Config(format!("query_threads: {count} threads cannot be started: {cause}")))
 }
 
 /// DataFusion's rules with ours where predicates have been pushed down and distinct aggregates are still whole.

@@ -1,10 +1,10 @@
 //! How large a statement may be.
 //!
-//! Parser, planner and optimizer recurse over a statement and never pause, so neither the memory pool nor the clock stops them:
+//! Parser, planner and optimizer recurse over a statement and never pause, so neither what it holds nor the clock stops them:
 //! ten thousand operators in a row overflow the stack, which ends the process, and thirty CTEs that each name the one before
-//! twice are a plan of a billion nodes. A statement is therefore measured before it is planned, and refused where it calls what
-//! would hold memory that nothing counts. SQLite bounds the depth of expressions (1,000) and the tables of a join (64) for the
-//! same reason.
+//! twice are a plan of a billion nodes. A statement is therefore weighed before it is planned. SQLite bounds the depth of
+//! expressions (1,000) and the tables of a join (64) for the same reason. What it holds once it runs is
+//! [`memory`](super::memory)'s to measure.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -15,14 +15,12 @@ use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlan};
 use datafusion::sql::parser::{CopyToSource, Statement};
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
-    FunctionArguments, NullTreatment, ObjectName, Query, Select, SetExpr, TableFactor, Visitor,
+    Expr, Function, FunctionArg, FunctionArguments, ObjectName, Query, Select, SetExpr, TableFactor, Visitor,
 };
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::ParserError;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
-use super::exec::window::UNCOUNTED_ROWS;
 use super::walk::walk;
 use crate::error::{Error, Result};
 
@@ -32,12 +30,6 @@ const BUDGET: u64 = 200_000;
 const OPERATOR: u64 = BUDGET / 1_000;
 /// Up to two hundred tables or parts of a union; what planning them takes grows with their square.
 const RELATION: u64 = BUDGET / 200;
-
-/// Up to sixty-four calls of what makes large answers of small ones: each may hold [`super::functions::bounded`]'s bytes at once.
-const LARGE_CALL: u64 = BUDGET / 64;
-
-/// Bytes of what `string_agg` puts between its strings: it adds as much for every row before it counts what it holds.
-const DELIMITER_BYTES: usize = 1 << 10;
 
 /// Nodes of all expressions of a plan, those that columns of subqueries stand for in the place of the columns.
 const WRITTEN_OUT: u64 = 250_000;
@@ -96,11 +88,10 @@ pub fn check(statement: &Statement) -> Result<()> {
 
 fn too_large() -> Error {
     Error::Limit(format!(
-        "the statement is too large to plan: up to {} operators, or {} tables, or {} calls that may make long strings, \
-         those of a CTE counted at each use; ask in parts, or name values in an IN list",
+        "the statement is too large to plan: up to {} operators, or {} tables, those of a CTE counted at each use; ask in \
+         parts, or name values in an IN list",
         BUDGET / OPERATOR,
         BUDGET / RELATION,
-        BUDGET / LARGE_CALL
     ))
 }
 
@@ -118,87 +109,15 @@ struct Size {
 impl Size {
     fn add(&mut self, weight: u64) -> ControlFlow<Error> {
         self.weight = self.weight.saturating_add(weight);
-        match self.weight > BUDGET {
-            true => ControlFlow::Break(too_large()),
-            false => ControlFlow::Continue(()),
-        }
+        if self.weight > BUDGET { ControlFlow::Break(too_large()) } else { ControlFlow::Continue(()) }
     }
 }
 
-/// Each pattern of a column would be kept, compiled, until its batch is done.
-fn no_pattern(name: &str) -> Error {
-    Error::Limit(format!("{name} takes its pattern as a string, not from a column"))
-}
-
-/// What an operator weighs, or why it cannot be used.
-fn weigh_operator(operator: &BinaryOperator, right: &Expr) -> Result<u64> {
-    use BinaryOperator::{PGRegexIMatch, PGRegexMatch, PGRegexNotIMatch, PGRegexNotMatch, StringConcat};
-    match operator {
-        // What is written out here and now makes nothing long.
-        StringConcat if matches!(right, Expr::Value(_)) => Ok(OPERATOR),
-        StringConcat => Ok(LARGE_CALL),
-        PGRegexMatch | PGRegexIMatch | PGRegexNotMatch | PGRegexNotIMatch if !is_written_out(right) => {
-            Err(no_pattern(&operator.to_string()))
-        }
-        _ => Ok(OPERATOR),
-    }
-}
-
-fn within_parentheses(expr: &Expr) -> &Expr {
-    if let Expr::Nested(inner) = expr { within_parentheses(inner) } else { expr }
-}
-
-fn is_written_out(expr: &Expr) -> bool {
-    matches!(within_parentheses(expr), Expr::Value(_))
-}
-
-/// Whether this is a number of rows that a window may hold without their being counted.
-fn is_near(rows: &Expr) -> bool {
-    match rows {
-        Expr::Value(value) => value.value.to_string().parse().is_ok_and(|rows: i64| rows <= UNCOUNTED_ROWS),
-        Expr::UnaryOp { expr, .. } => is_near(expr),
-        _ => false,
-    }
-}
-
-/// What a call weighs, or why it cannot be made: some functions take memory that nobody counts.
-fn weigh_call(call: &Function) -> Result<u64> {
-    let name = bare(&call.name);
-    let list = if let FunctionArguments::List(list) = &call.args { Some(list) } else { None };
-    let second = match list.and_then(|list| list.args.get(1)) {
-        Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(second))) => Some(within_parentheses(second)),
-        _ => None,
-    };
-    let constant = second.and_then(|second| if let Expr::Value(value) = second { Some(&value.value) } else { None });
-    let is_distinct = list.is_some_and(|list| list.duplicate_treatment == Some(DuplicateTreatment::Distinct));
-    let ignore = FunctionArgumentClause::IgnoreOrRespectNulls(NullTreatment::IgnoreNulls);
-    let ignores_nulls = call.null_treatment == Some(NullTreatment::IgnoreNulls)
-        || list.is_some_and(|list| list.clauses.contains(&ignore));
-    let text = constant.and_then(|value| value.clone().into_string());
-    match &*name {
-        "array_agg" | "string_agg" | "median" | "percentile_cont" | "quantile_cont" if call.over.is_some() => {
-            Err(Error::Limit(format!("{name} cannot have OVER: it would hold all rows so far for each row")))
-        }
-        _ if call.over.is_some() && is_distinct => {
-            Err(Error::Limit(format!("{name}(DISTINCT …) cannot have OVER: it would hold all values so far")))
-        }
-        _ if call.over.is_some() && ignores_nulls => Err(Error::Limit(format!(
-            "{name} cannot have IGNORE NULLS and OVER: it would go through all rows so far for each row"
-        ))),
-        "lag" | "lead" | "nth_value" if second.is_some_and(|rows| !is_near(rows)) => {
-            Err(Error::Limit(format!("{name} takes a number of rows, written out, up to {UNCOUNTED_ROWS}")))
-        }
-        "string_agg" if text.as_ref().is_none_or(|delimiter| delimiter.len() > DELIMITER_BYTES) => Err(Error::Limit(
-            format!("string_agg takes a string, written out, of up to {DELIMITER_BYTES} bytes as its delimiter"),
-        )),
-        "arrow_cast" | "arrow_try_cast" if text.as_ref().is_none_or(|to| to.contains("FixedSize")) => {
-            Err(Error::Limit(format!("{name} takes the name of a type as a string, and none of a fixed size")))
-        }
-        _ if name.starts_with("regexp_") && constant.is_none() => Err(no_pattern(&name)),
-        "to_char" | "date_format" if text.as_ref().is_some_and(|format| format.len() <= 64) => Ok(OPERATOR),
-        _ if super::functions::bounded::is_bounded(&name) => Ok(LARGE_CALL),
-        _ => Ok(OPERATOR),
-    }
+/// Whether a call casts to a type of a fixed size: one null of it may take gigabytes.
+fn is_of_fixed_size(call: &Function) -> bool {
+    let FunctionArguments::List(list) = &call.args else { return false };
+    let is_fixed = |arg: &FunctionArg| arg.to_string().contains("FixedSize");
+    ["arrow_cast", "arrow_try_cast"].contains(&&*bare(&call.name)) && list.args.iter().skip(1).any(is_fixed)
 }
 
 /// The last part of a name, without its quotes, in one case.
@@ -253,19 +172,12 @@ impl Visitor for Size {
     }
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Error> {
-        let weight = match expr {
-            Expr::Value(_) | Expr::TypedString(_) | Expr::Identifier(_) | Expr::CompoundIdentifier(_) => Ok(1),
-            Expr::BinaryOp { op, right, .. } => weigh_operator(op, right),
-            Expr::SimilarTo { pattern, .. } | Expr::RLike { pattern, .. } if !is_written_out(pattern) => {
-                Err(no_pattern("this operator"))
+        match expr {
+            Expr::Value(_) | Expr::TypedString(_) | Expr::Identifier(_) | Expr::CompoundIdentifier(_) => self.add(1),
+            Expr::Function(call) if is_of_fixed_size(call) => {
+                ControlFlow::Break(Error::Limit("a type of a fixed size cannot be cast to".into()))
             }
-            Expr::Overlay { .. } => Ok(LARGE_CALL),
-            Expr::Function(call) => weigh_call(call),
-            _ => Ok(OPERATOR),
-        };
-        match weight {
-            Ok(weight) => self.add(weight),
-            Err(error) => ControlFlow::Break(error),
+            _ => self.add(OPERATOR),
         }
     }
 }

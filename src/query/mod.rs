@@ -7,6 +7,7 @@
 //!   [`walk`] goes over the tree of a statement.
 //! - [`catalog`] is what a statement finds by name, [`schema`] its columns, [`functions`] are ours.
 //! - [`optimizer`] has our rules, [`time_ranges`] what a predicate says about time, [`exec`] our plan nodes.
+//! - [`memory`] measures what statements hold, each on the threads of one of the [`slots`].
 //! - [`statement`] runs one within its limits; its rows come as a [`result_stream`].
 //! - [`opaque`] hides large types from the compiler, for its speed.
 //! - [`stats`] says what it cost, [`scrape`] tells `/metrics`.
@@ -18,6 +19,7 @@ mod engine;
 mod exec;
 mod functions;
 mod limits;
+mod memory;
 mod opaque;
 mod optimizer;
 mod params;
@@ -26,6 +28,7 @@ mod result_stream;
 mod schema;
 mod scrape;
 mod session;
+mod slots;
 mod statement;
 mod stats;
 mod syntax;

@@ -24,12 +24,12 @@ struct Load(Arc<QueryEngine>);
 impl Collector for Load {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let (encoder, engine) = (&mut encoder, &self.0);
-        let (most, free) = (engine.options.concurrency, engine.slots.available_permits());
+        let (most, free) = (engine.options.concurrency, engine.permits.available_permits());
         gauge(encoder, "hourglass_queries_running", "Statements that run now", most.saturating_sub(free) as u64)?;
         gauge(encoder, "hourglass_queries_max", "Statements that may run at once", most as u64)?;
-        let reserved = engine.base.runtime_env().memory_pool.reserved() as u64;
-        gauge(encoder, "hourglass_query_memory_bytes", "Memory that statements have reserved", reserved)?;
-        let limit = "Memory that statements may reserve together";
+        let held = engine.slots.held() as u64;
+        gauge(encoder, "hourglass_query_memory_bytes", "Memory that statements hold", held)?;
+        let limit = "Memory that statements may hold together";
         gauge(encoder, "hourglass_query_memory_max_bytes", limit, engine.options.memory_bytes)
     }
 }

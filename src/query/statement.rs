@@ -19,17 +19,21 @@ use tokio::task::AbortHandle;
 use tracing::Instrument;
 
 use super::engine::QueryEngine;
-use super::exec::scheduling;
-use super::exec::{frames, window};
+use super::exec::{frames, steps};
+use super::memory::Account;
 use super::params::{Params, bind};
 use super::parse::{Parsed, parse};
 use super::result_stream::{Message, ResultStream};
 use super::session::Session;
+use super::slots::TakenSlot;
 use super::stats::history::Running;
 use super::stats::recorder::StatsRecorder;
 use super::{limits, syntax};
 use crate::error::{Error, Limit, Result};
 use crate::storage::Snapshot;
+
+/// How long the end of a statement waits for whoever reads its rows.
+const END_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Batches that wait between a statement and who reads it.
 const BATCHES_AHEAD: usize = 2;
@@ -48,22 +52,25 @@ impl QueryEngine {
         statement: Parsed,
         params: Params,
     ) -> Result<ResultStream> {
-        let slot = Arc::clone(&self.slots).try_acquire_owned();
-        let slot = slot.map_err(|_| Error::Busy(Limit::Queries))?;
+        let permit = Arc::clone(&self.permits).try_acquire_owned();
+        let permit = permit.map_err(|_| Error::Busy(Limit::Queries))?;
+        let slot = self.slots.take()?;
+        let handle = slot.runtime().handle().clone();
         let recorder = Arc::new(StatsRecorder::default());
-        let running = self.history.begin(&statement.text, &recorder, slot);
+        let running = self.history.begin(&statement.text, &recorder, permit);
         let job = Job {
             engine: self.clone(),
             session: session.clone(),
             snapshot: snapshot.clone(),
             deadline: Instant::now() + self.options.timeout,
             running,
+            slot,
         };
         let (planned, plan) = tokio::sync::oneshot::channel();
         let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
         // What the statement's task logs names the request that it answers.
         let task = job.run(statement, params, planned, sender).in_current_span();
-        let task = self.runtime().spawn(task).abort_handle();
+        let task = handle.spawn(task).abort_handle();
         // Who stops waiting for the plan cancels it.
         let guard = AbortOnDrop(Some(task));
         let (schema, changed) = plan.await.map_err(|_| Error::Panicked)??;
@@ -120,6 +127,7 @@ struct Job {
     snapshot: Arc<Snapshot>,
     deadline: Instant,
     running: Running,
+    slot: TakenSlot,
 }
 
 impl Job {
@@ -131,7 +139,9 @@ impl Job {
         sender: mpsc::Sender<Message>,
     ) {
         let recorder = self.running.recorder().clone();
-        let plan = within(self.deadline, self.engine.options.timeout, self.plan(statement, params)).await;
+        self.engine.slots.tidy();
+        let limits = self.limits();
+        let plan = limits.hold(self.plan(statement, params)).await;
         recorder.planned();
         let mut stream = match plan.and_then(|plan| plan) {
             Err(error) => {
@@ -149,21 +159,36 @@ impl Job {
             Ok(Planning::Rows(stream)) => stream,
         };
         let _ = planned.send(Ok((stream.schema(), None)));
-        loop {
-            let next = within(self.deadline, self.engine.options.timeout, stream.next()).await;
+        let last = loop {
+            let next = limits.hold(stream.next()).await;
             let message = next.and_then(|batch| Ok(batch.transpose()?));
-            let is_last = !matches!(message, Ok(Some(_)));
             match &message {
                 Ok(Some(batch)) => recorder.answered(batch.num_rows()),
                 // Before the end is told, so that who has read all rows reads the final stats too.
                 Ok(None) => self.running.done(),
                 Err(error) => self.running.failed(error),
             }
-            let sent = within(self.deadline, self.engine.options.timeout, sender.send(message)).await;
-            if is_last || !matches!(sent, Ok(Ok(()))) {
-                return;
+            if !matches!(message, Ok(Some(_))) {
+                break message;
             }
-        }
+            match limits.hold(sender.send(message)).await {
+                Ok(Ok(())) => {}
+                // Who asked has gone.
+                Ok(Err(_)) => return,
+                Err(error) => {
+                    self.running.failed(&error);
+                    break Err(error);
+                }
+            }
+        };
+        // What the statement holds goes first: who reads slowly may keep the end waiting.
+        drop(stream);
+        let _ = tokio::time::timeout(END_TIMEOUT, sender.send(last)).await;
+    }
+
+    fn limits(&self) -> Limits {
+        let (timeout, account) = (self.engine.options.timeout, self.slot.account.clone());
+        Limits { deadline: self.deadline, timeout, account }
     }
 
     /// Boxed, so that what planning holds is proven to be `Send` once and not again for each future around it.
@@ -197,7 +222,7 @@ impl Job {
             return Err(Error::Invalid(reason.into()));
         }
         plan = bind(plan, params)?;
-        Ok(Planning::Rows(execute(&state, &plan).await?))
+        Ok(Planning::Rows(execute(state, &plan).await?))
     }
 }
 
@@ -207,11 +232,13 @@ enum Planning {
     Set(Session),
 }
 
-async fn execute(state: &SessionState, plan: &LogicalPlan) -> Result<SendableRecordBatchStream> {
+async fn execute(mut state: SessionState, plan: &LogicalPlan) -> Result<SendableRecordBatchStream> {
     limits::check_plan(plan)?;
-    let physical = state.create_physical_plan(plan).await?;
+    let plan = state.optimize(plan)?;
+    steps::fit_batches(&mut state, &plan)?;
+    let physical = state.query_planner().create_physical_plan(&plan, &state).await?;
     frames::check(&physical)?;
-    let physical = window::count(scheduling::with_yields(physical)?)?;
+    let physical = steps::bound(physical)?;
     Ok(in_own_task(execute_stream(physical, state.task_ctx())?))
 }
 
@@ -231,10 +258,24 @@ fn in_own_task(mut stream: SendableRecordBatchStream) -> SendableRecordBatchStre
     receiver.build()
 }
 
-async fn within<T>(deadline: Instant, timeout: Duration, work: impl Future<Output = T>) -> Result<T> {
-    tokio::time::timeout_at(deadline.into(), work).await.map_err(|_| {
-        Error::Limit(format!(
-            "the query was stopped after {timeout:?} (query_timeout): ask for fewer hours, or raise it"
-        ))
-    })
+/// What ends a statement: time, and memory.
+struct Limits {
+    deadline: Instant,
+    timeout: Duration,
+    account: Arc<Account>,
+}
+
+impl Limits {
+    async fn hold<T>(&self, work: impl Future<Output = T>) -> Result<T> {
+        tokio::select! {
+            biased;
+            done = tokio::time::timeout_at(self.deadline.into(), work) => done.map_err(|_| {
+                let timeout = self.timeout;
+                Error::Limit(format!(
+                    "the query was stopped after {timeout:?} (query_timeout): ask for fewer hours, or raise it"
+                ))
+            }),
+            error = self.account.over() => Err(error),
+        }
+    }
 }

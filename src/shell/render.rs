@@ -376,7 +376,7 @@ mod tests {
         page.push(&batch).unwrap();
         page.push(&batch).unwrap();
         let text = page.show(Layout { is_terminal: false, width: None, colour: false, expanded: Expanded::Auto });
-        assert!(text.lines().last().unwrap().starts_with("… and 10,010 rows more: "), "{text}");
+        assert!(text.lines().last().unwrap().starts_with("… and 10,010 more rows: "), "{text}");
         assert_eq!(text.lines().count(), PAGE_ROWS + 5);
     }
 }

@@ -1,4 +1,5 @@
-//! Statements made to take the process down: each is answered or refused, and events are taken all the while.
+//! Statements made to take the process down: each is answered or refused, what the process holds stays within its budget, and
+//! events are taken all the while.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -74,6 +75,40 @@ fn heavy() -> Vec<(&'static str, String)> {
     ]
 }
 
+/// More of them, thought of by what they ask and not by how the engine answers.
+fn greedy() -> Vec<(&'static str, String)> {
+    let numbers = |n: u64| format!("generate_series(1, {n}) t(value)");
+    let billion = numbers(1_000_000_000);
+    let long = "WITH t AS (SELECT repeat('x', 1000000) AS s FROM generate_series(1, 2000))";
+    vec![
+        ("a count over all rows", "SELECT count(*) OVER () FROM generate_series(1, 300000000)".into()),
+        ("long rows, tripled", format!("{long} SELECT s || s || s FROM t")),
+        ("long rows, joined", format!("{long} SELECT max(length(a.s || b.s)) FROM t a, t b")),
+        ("long rows, sorted", format!("{long} SELECT s FROM t ORDER BY s || random()")),
+        ("long rows, listed", format!("{long} SELECT array_agg(s) FROM t")),
+        ("long rows, chained", format!("{long} SELECT length(string_agg(s, ',')) FROM t")),
+        ("long keys", format!("SELECT repeat('k', 1000) || value AS k, count(*) FROM {billion} GROUP BY 1")),
+        ("distinct values", format!("SELECT count(DISTINCT repeat('k', 100) || value) FROM {billion}")),
+        ("a median of all", format!("SELECT median(value) FROM {billion}")),
+        ("medians so far", format!("SELECT max(m) FROM (SELECT median(value) OVER (ORDER BY value) AS m FROM {billion})")),
+        ("ranks", format!("SELECT max(r) FROM (SELECT rank() OVER (ORDER BY value % 7) AS r FROM {billion})")),
+        ("shares", format!("SELECT max(p) FROM (SELECT value * 1.0 / sum(value) OVER () AS p FROM {billion})")),
+        ("the middle of each group", format!("SELECT value % 10, percentile_cont(0.5) WITHIN GROUP (ORDER BY value) FROM {billion} GROUP BY 1")),
+        ("a join of all with all", format!("SELECT count(*) FROM {billion} JOIN generate_series(1, 1000000000) u(other) ON t.value = u.other")),
+        ("a join by nearness", "SELECT count(*) FROM generate_series(1, 3000000) a(x) JOIN generate_series(1, 3000000) b(y) ON abs(x - y) < 2".into()),
+        ("rows that are not in others", format!("SELECT count(*) FROM {billion} WHERE value NOT IN (SELECT value + 1 FROM {billion})")),
+        ("what both have", "SELECT count(*) FROM (SELECT * FROM generate_series(1, 500000000) INTERSECT SELECT * FROM generate_series(1, 500000000))".into()),
+        ("no row twice", format!("SELECT count(*) FROM (SELECT DISTINCT value, value * 2, value * 3 FROM {billion})")),
+        ("the last known of none", format!("SELECT max(v) FROM (SELECT last_value(CASE WHEN value < 0 THEN 1 END) IGNORE NULLS OVER (ORDER BY value) AS v FROM {billion})")),
+        ("growing lists", "WITH RECURSIVE t(s) AS (SELECT 'a' UNION ALL SELECT s || s FROM t) SELECT max(length(s)) FROM t".into()),
+        ("recursion that doubles", "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t, generate_series(1, 2)) SELECT count(*) FROM t".into()),
+        ("columns of text", format!("SELECT {} FROM {billion}", (0..64).map(|n| format!("repeat('c', 500) || value AS c{n}")).collect::<Vec<_>>().join(", "))),
+        ("rows that nobody reads", format!("SELECT value, repeat('r', 10000) FROM {}", numbers(20_000))),
+        ("replaced by patterns", format!("SELECT max(length(regexp_replace(repeat('a', 1000), 'a', repeat('b', 1000), 'g'))) FROM {billion}")),
+        ("a pattern a row", "SELECT count(*) FROM generate_series(1, 100000) t(value) WHERE 'aaaa' SIMILAR TO 'a{' || (value % 1000) || '}%'".into()),
+    ]
+}
+
 /// Ends the visitor, also where an assertion fails.
 struct Ends<'a>(&'a AtomicBool);
 
@@ -82,6 +117,11 @@ impl Drop for Ends<'_> {
         self.0.store(true, Ordering::Relaxed);
     }
 }
+
+const BUDGET: u64 = 64 << 20;
+
+/// What the process may hold beside what it held before and what statements may hold.
+const BESIDE: u64 = 256 << 20;
 
 #[test]
 fn no_statement_takes_the_process_down_and_events_are_taken_all_the_while() {
@@ -92,6 +132,10 @@ fn no_statement_takes_the_process_down_and_events_are_taken_all_the_while() {
         ("HOURGLASS_QUERY_SPILL_BYTES", "64MiB"),
     ];
     let server = Server::start(dir.path(), &env);
+    let mut client = server.connect();
+    let mut ask = |statement: &str| client.request("POST", "/sql", "accept: text/csv\r\n", statement.as_bytes());
+    assert_eq!(ask("SELECT count(*) FROM events").unwrap().status, 200);
+    let idle = server.memory();
     let ended = AtomicBool::new(false);
     let acknowledged = thread::scope(|scope| {
         let visitor = scope.spawn(|| {
@@ -104,18 +148,59 @@ fn no_statement_takes_the_process_down_and_events_are_taken_all_the_while() {
             n
         });
         let ends = Ends(&ended);
-        let mut client = server.connect();
-        for (name, statement) in heavy() {
-            let answer = client.request("POST", "/sql", "accept: text/csv\r\n", statement.as_bytes());
-            let answer = answer.unwrap_or_else(|error| panic!("{name}: {error}"));
+        for (name, statement) in heavy().into_iter().chain(greedy()) {
+            let answer = ask(&statement).unwrap_or_else(|error| panic!("{name}: {error}"));
             assert!(matches!(answer.status, 200 | 400 | 422), "{name}: {} {}", answer.status, answer.body);
+            let most = server.peak_memory();
+            assert!(most < idle + BUDGET + BESIDE, "{name}: {} MB were held, {} before", most >> 20, idle >> 20);
         }
         drop(ends);
         visitor.join().unwrap()
     });
-    let most = server.peak_memory() >> 20;
-    println!("{most} MB at most");
-    assert!(most < 1_024, "{most} MB were held");
+    println!("{} MB at most", server.peak_memory() >> 20);
     let counted = server.connect().get("/analytics?timestamp=0").body;
     assert_eq!(counted, format!("unique_users,{acknowledged}\nclicks,{acknowledged}\nimpressions,0\n"));
+}
+
+/// Bug: memory was bounded function by function, so that what analysts write was refused for what it might hold. Cure: what
+/// statements hold is measured.
+#[test]
+fn what_might_hold_much_and_does_not_is_answered() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), &[]);
+    let mut client = server.connect();
+    let rows = "(VALUES (1, 5, 'a', 'a+', '-'), (2, NULL, 'b', 'x', '+'), (3, 7, 'aa', 'a_', '/'), (4, 5, 'c', 'C', '.')) t(i, x, s, p, d)";
+    let mut ask = |select: &str| {
+        let body = format!(r#"{{"query": "SELECT {select} FROM {rows} ORDER BY i", "params": [2]}}"#);
+        let headers = "content-type: application/json\r\naccept: text/csv\r\n";
+        let answer = client.request("POST", "/sql", headers, body.as_bytes()).unwrap();
+        assert_eq!(answer.status, 200, "{select}: {}", answer.body);
+        answer.body.lines().skip(1).map(String::from).collect::<Vec<_>>().join(" ")
+    };
+    for (select, expected) in [
+        ("median(x) OVER (ORDER BY i) AS a", "5 5 6 5"),
+        ("median(x) OVER () AS a", "5 5 5 5"),
+        ("count(DISTINCT x) OVER (ORDER BY i) AS a", "1 1 2 2"),
+        ("last_value(x) IGNORE NULLS OVER (ORDER BY i) AS a", "5 5 7 5"),
+        ("lag(i, $1) OVER (ORDER BY i) AS a", "\"\" \"\" 1 2"),
+        ("lag(i, 20000) OVER (ORDER BY i) AS a", "\"\" \"\" \"\" \"\""),
+        ("string_agg(s, ';') OVER (ORDER BY i) AS a", "a a;b a;b;aa a;b;aa;c"),
+        ("regexp_like(s, p) AS a", "true false false false"),
+        ("regexp_like(s, p, 'i') AS a", "true false false true"),
+        ("regexp_replace(s, p, 'z') AS a", "z b aa c"),
+        ("regexp_count(s, p) AS a", "1 0 0 0"),
+        ("s ~ p AS a", "true false false false"),
+        ("s ~* p AS a", "true false false true"),
+        ("s !~ p AS a", "false true true true"),
+        ("s SIMILAR TO p AS a", "true false true false"),
+        ("s NOT SIMILAR TO p AS a", "false true false true"),
+    ] {
+        assert_eq!(ask(select), expected, "{select}");
+    }
+    let mut one = |sql: &str| client.request("POST", "/sql", "accept: text/csv\r\n", sql.as_bytes()).unwrap().body;
+    assert_eq!(one(&format!("SELECT string_agg(s, d ORDER BY i) AS a FROM {rows}")), "a\na+b/aa.c\n");
+    assert_eq!(one(&format!("SELECT string_agg(s, d ORDER BY i DESC) AS a FROM {rows}")), "a\nc/aa+b-a\n");
+    assert_eq!(one(&format!("SELECT string_agg(s, d ORDER BY i) AS a FROM {rows} WHERE i > 9")), "a\n\"\"\n");
+    let by_parity = format!("SELECT i % 2 AS g, string_agg(s, d ORDER BY i) AS a FROM {rows} GROUP BY 1 ORDER BY 1");
+    assert_eq!(one(&by_parity), "g,a\n0,b.c\n1,a/aa\n");
 }

@@ -40,8 +40,8 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
     (
         "query",
         &[
-            &["opaque", "schema", "session", "walk"],
-            &["functions", "stats"],
+            &["memory", "opaque", "schema", "session", "walk"],
+            &["functions", "slots", "stats"],
             &["time_ranges"],
             &["exec", "limits"],
             &["syntax"],

@@ -1,34 +1,40 @@
-//! Functions whose answers may be far larger than what they are given, or take far longer to find, bounded.
+//! Functions that may do much in one call, bounded.
 //!
-//! `repeat('a', 2000000000)` takes gigabytes that no memory pool counts, in one call that no clock stops, and so do a dozen CTEs
-//! of which each is the one before, twice in a row. How large the answers of these functions and of `||` may be is therefore
-//! estimated before they are made; how many of them a statement may call is [`crate::query::limits`]'s to say.
+//! `repeat('a', 2000000000)` takes gigabytes in one call, within which nobody looks at what the statement holds. How large the
+//! answers of these functions and of `||` may be is therefore estimated before they are made, and rows are given to regular
+//! expressions so that few of them are compiled at once.
 
 use std::collections::HashSet;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
-use arrow::array::AsArray;
-use arrow::compute::cast;
+use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::kernels::concat_elements::concat_elements_dyn;
 use arrow::compute::kernels::length::length;
+use arrow::compute::{cast, concat};
 use arrow::datatypes::{DataType, Field, FieldRef, Int64Type};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result, exec_err};
 use datafusion::functions::{core, encoding, regex, string, unicode};
 use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
+use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::type_coercion::binary::BinaryTypeCoercer;
 use datafusion::logical_expr::{
     BinaryExpr, ColumnarValue, Documentation, Expr, Operator, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
-    ScalarUDFImpl, Signature, Volatility,
+    ScalarUDFImpl, Signature, Volatility, lit, not,
 };
 use datafusion::scalar::ScalarValue;
+
+use crate::query::memory;
 
 /// Bytes of the answer for one row.
 const ROW_BYTES: u64 = 1 << 20;
 
 /// Bytes of the answers for one batch.
 const BATCH_BYTES: u64 = 32 << 20;
+
+/// Regular expressions that are compiled at once.
+const PATTERNS: usize = 8;
 
 /// The functions, to be registered in the place of DataFusion's.
 pub fn functions() -> impl Iterator<Item = Arc<ScalarUDF>> {
@@ -39,6 +45,9 @@ pub fn functions() -> impl Iterator<Item = Arc<ScalarUDF>> {
         (string::replace(), Growth::Replaced),
         (regex::regexp_replace(), Growth::ReplacedAnywhere),
         (regex::regexp_match(), Growth::Captured),
+        (regex::regexp_like(), Growth::Matched),
+        (regex::regexp_count(), Growth::Matched),
+        (regex::regexp_instr(), Growth::Matched),
         (string::concat(), Growth::Together),
         (string::concat_ws(), Growth::Joined),
         (core::overlay(), Growth::Overlaid),
@@ -47,18 +56,6 @@ pub fn functions() -> impl Iterator<Item = Arc<ScalarUDF>> {
         (string::levenshtein(), Growth::Compared),
     ];
     functions.into_iter().map(|(inner, growth)| bounded(inner, growth))
-}
-
-/// Whether a call of `name` is one of those, in the spelling of SQL.
-pub fn is_bounded(name: &str) -> bool {
-    static NAMES: LazyLock<HashSet<String>> = LazyLock::new(|| {
-        let names = |function: Arc<ScalarUDF>| {
-            let aliases = function.aliases().iter().cloned();
-            [function.name().to_string()].into_iter().chain(aliases).collect::<Vec<_>>()
-        };
-        functions().flat_map(names).collect()
-    });
-    NAMES.contains(name)
 }
 
 fn bounded(inner: Arc<ScalarUDF>, growth: Growth) -> Arc<ScalarUDF> {
@@ -78,6 +75,8 @@ enum Growth {
     ReplacedAnywhere,
     /// The first argument for each group of the second.
     Captured,
+    /// A number.
+    Matched,
     /// All arguments.
     Together,
     /// All arguments, and the first between each two.
@@ -93,6 +92,11 @@ enum Growth {
 }
 
 impl Growth {
+    /// Whether the second argument is a regular expression, which takes up to 10 MB when it is compiled.
+    fn takes_pattern(self) -> bool {
+        matches!(self, Growth::ReplacedAnywhere | Growth::Captured | Growth::Matched)
+    }
+
     /// The most bytes that the answers of a batch can have, one after the other.
     fn estimate(self, args: &[ColumnarValue], rows: usize) -> Result<Vec<u64>> {
         let sizes = args.iter().map(size).collect::<Result<Vec<_>>>()?;
@@ -115,6 +119,7 @@ impl Growth {
                 }
                 Growth::ReplacedAnywhere => (at(0) + 1).saturating_mul(at(2) + 1),
                 Growth::Captured => at(0).saturating_mul(groups + 1),
+                Growth::Matched => 0,
                 Growth::Together => all(),
                 Growth::Joined => at(0).saturating_mul(sizes.len() as u64).saturating_add(all()),
                 Growth::Overlaid => at(0).saturating_mul(2).saturating_add(at(1)),
@@ -186,7 +191,21 @@ impl ScalarUDFImpl for Bounded {
                 self.name()
             );
         }
-        self.inner.invoke_with_args(args)
+        memory::check()?;
+        let patterns = self.growth.takes_pattern().then(|| args.args.get(1).cloned()).flatten();
+        match patterns {
+            Some(ColumnarValue::Array(patterns)) => self.invoke_by_patterns(&args, &patterns),
+            _ => self.inner.invoke_with_args(args),
+        }
+    }
+
+    /// A pattern that is written out becomes an operator, which is faster; one of a column stays here.
+    fn simplify(&self, args: Vec<Expr>, context: &SimplifyContext) -> Result<ExprSimplifyResult> {
+        if self.growth == Growth::Matched && matches!(args.get(1), Some(Expr::Literal(..))) {
+            self.inner.simplify(args, context)
+        } else {
+            Ok(ExprSimplifyResult::Original(args))
+        }
     }
 
     fn documentation(&self) -> Option<&Documentation> {
@@ -194,27 +213,79 @@ impl ScalarUDFImpl for Bounded {
     }
 }
 
-/// Puts a bounded function in the place of `||`.
-#[derive(Debug)]
-pub struct ConcatenationRewrite(Arc<ScalarUDF>);
+impl Bounded {
+    /// Calls the function for runs of rows, of which none has more than [`PATTERNS`] patterns.
+    fn invoke_by_patterns(&self, args: &ScalarFunctionArgs, patterns: &ArrayRef) -> Result<ColumnarValue> {
+        let texts = cast(patterns, &DataType::Utf8View)?;
+        let (mut answers, mut start, mut seen) = (Vec::new(), 0, HashSet::new());
+        for (row, pattern) in texts.as_string_view().iter().enumerate() {
+            if !seen.contains(&pattern) && seen.len() == PATTERNS {
+                answers.push(self.invoke_rows(args, start, row - start)?);
+                (start, seen) = (row, HashSet::new());
+            }
+            seen.insert(pattern);
+        }
+        answers.push(self.invoke_rows(args, start, texts.len() - start)?);
+        let answers: Vec<_> = answers.iter().map(|answer| &**answer).collect();
+        Ok(ColumnarValue::Array(concat(&answers)?))
+    }
 
-impl Default for ConcatenationRewrite {
-    fn default() -> ConcatenationRewrite {
-        let signature = Signature::user_defined(Volatility::Immutable);
-        let operator = Arc::new(ScalarUDF::new_from_impl(Concatenation { signature }));
-        ConcatenationRewrite(bounded(operator, Growth::Together))
+    fn invoke_rows(&self, args: &ScalarFunctionArgs, start: usize, rows: usize) -> Result<ArrayRef> {
+        memory::check()?;
+        let of_rows = |arg: &ColumnarValue| match arg {
+            ColumnarValue::Array(array) => ColumnarValue::Array(array.slice(start, rows)),
+            constant => constant.clone(),
+        };
+        let args = ScalarFunctionArgs {
+            args: args.args.iter().map(of_rows).collect(),
+            arg_fields: args.arg_fields.clone(),
+            number_rows: rows,
+            return_field: args.return_field.clone(),
+            config_options: args.config_options.clone(),
+        };
+        self.inner.invoke_with_args(args)?.into_array(rows)
     }
 }
 
-impl FunctionRewrite for ConcatenationRewrite {
+/// Puts bounded functions in the place of `||`, and of `~` where its pattern is not written out.
+#[derive(Debug)]
+pub struct OperatorRewrite {
+    concatenation: Arc<ScalarUDF>,
+    regexp_like: Arc<ScalarUDF>,
+}
+
+impl Default for OperatorRewrite {
+    fn default() -> OperatorRewrite {
+        let signature = Signature::user_defined(Volatility::Immutable);
+        let operator = Arc::new(ScalarUDF::new_from_impl(Concatenation { signature }));
+        OperatorRewrite {
+            concatenation: bounded(operator, Growth::Together),
+            regexp_like: bounded(regex::regexp_like(), Growth::Matched),
+        }
+    }
+}
+
+impl FunctionRewrite for OperatorRewrite {
     fn name(&self) -> &str {
-        "bounded_concatenation"
+        "bounded_operators"
     }
 
     fn rewrite(&self, expr: Expr, _: &DFSchema, _: &ConfigOptions) -> Result<Transformed<Expr>> {
         Ok(match expr {
             Expr::BinaryExpr(BinaryExpr { left, op: Operator::StringConcat, right }) => {
-                Transformed::yes(self.0.call(vec![*left, *right]))
+                Transformed::yes(self.concatenation.call(vec![*left, *right]))
+            }
+            Expr::BinaryExpr(BinaryExpr { left, op, right }) if !matches!(*right, Expr::Literal(..)) => {
+                let (flags, is_negated) = match op {
+                    Operator::RegexMatch => (None, false),
+                    Operator::RegexIMatch => (Some("i"), false),
+                    Operator::RegexNotMatch => (None, true),
+                    Operator::RegexNotIMatch => (Some("i"), true),
+                    _ => return Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right }))),
+                };
+                let args = [*left, *right].into_iter().chain(flags.map(lit)).collect();
+                let matches = self.regexp_like.call(args);
+                Transformed::yes(if is_negated { not(matches) } else { matches })
             }
             other => Transformed::no(other),
         })

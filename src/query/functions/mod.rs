@@ -17,7 +17,10 @@ mod part;
 mod rule;
 mod scale;
 mod series;
+pub mod similar;
 mod spelling;
+pub mod stoppable;
+mod string_agg;
 mod sum;
 mod text;
 pub mod time_bucket;
@@ -78,7 +81,8 @@ pub fn plan(builder: SessionStateBuilder) -> SessionStateBuilder {
 /// Registers the functions, some in the place of DataFusion's.
 pub fn register(state: &mut SessionState) -> Result<()> {
     let of_time = [trunc::date_trunc(), trunc::date_bin(), part::udf()];
-    let others = [vec![value_of()], calendar::functions(), instant::functions(), spelling::functions()].concat();
+    let others =
+        [vec![value_of(), similar::udf()], calendar::functions(), instant::functions(), spelling::functions()].concat();
     for function in of_time.into_iter().chain(others) {
         state.register_udf(function)?;
     }
@@ -91,6 +95,7 @@ pub fn register(state: &mut SessionState) -> Result<()> {
             state.register_udtf(name, Arc::new(series::Series { name, includes_end, integers }));
         }
     }
+    state.register_function_rewrite(Arc::new(string_agg::DelimiterRewrite))?;
     state.register_function_rewrite(Arc::new(spelling::SpellingRewrite))
 }
 

@@ -5,6 +5,7 @@ use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Value};
 
 use super::tree::expression;
 use crate::error::{Error, Result};
+use crate::query::functions::similar::{PATTERN, regular_expression};
 
 /// Reads `x SIMILAR TO 'pattern'` as `x ~ 'regular expression'`.
 pub fn rewrite(expr: &mut Expr) -> Result<()> {
@@ -13,7 +14,6 @@ pub fn rewrite(expr: &mut Expr) -> Result<()> {
     while let Expr::Nested(within) = inner {
         inner = within;
     }
-    let Expr::Value(value) = inner else { return Ok(()) };
     let escape = match escape_char.as_ref().map(|escape| escape.value.clone().into_string().unwrap_or_default()) {
         None => Some('\\'),
         Some(escape) => {
@@ -24,10 +24,13 @@ pub fn rewrite(expr: &mut Expr) -> Result<()> {
             }
         }
     };
-    match &mut value.value {
-        Value::Null => {}
-        Value::SingleQuotedString(pattern) => *pattern = regular_expression(pattern, escape)?,
-        _ => return Ok(()),
+    match &mut *inner {
+        Expr::Value(value) => match &mut value.value {
+            Value::Null => {}
+            Value::SingleQuotedString(pattern) => *pattern = regular_expression(pattern, escape)?,
+            _ => return Ok(()),
+        },
+        column => *inner = translated(column, escape)?,
     }
     let op = if *negated { BinaryOperator::PGRegexNotMatch } else { BinaryOperator::PGRegexMatch };
     let right = Box::new(inner.clone());
@@ -37,94 +40,8 @@ pub fn rewrite(expr: &mut Expr) -> Result<()> {
     Ok(())
 }
 
-/// A pattern of SIMILAR TO as a regular expression of Rust's.
-fn regular_expression(pattern: &str, escape: Option<char>) -> Result<String> {
-    let mut out = String::from("(?s)^(?:");
-    let mut characters = pattern.chars().peekable();
-    while let Some(character) = characters.next() {
-        match character {
-            _ if Some(character) == escape => {
-                let next = characters.next();
-                push_literal(&mut out, next.ok_or_else(|| ends_early(pattern, "the character that ESCAPE names"))?);
-            }
-            '%' => out.push_str(".*"),
-            '_' => out.push('.'),
-            '|' | '*' | '+' | '?' | '{' | '}' | ',' | '(' | ')' => out.push(character),
-            '[' => {
-                out.push('[');
-                push_set(&mut out, &mut characters, escape).ok_or_else(|| ends_early(pattern, "a [ without its ]"))?;
-            }
-            _ => push_literal(&mut out, character),
-        }
-    }
-    out.push_str(")$");
-    Ok(out)
-}
-
-/// The rest of a set of characters, in which nothing but `^`, `-` and the classes of POSIX is special.
-fn push_set(
-    out: &mut String,
-    characters: &mut std::iter::Peekable<std::str::Chars<'_>>,
-    escape: Option<char>,
-) -> Option<()> {
-    if characters.next_if_eq(&'^').is_some() {
-        out.push('^');
-    }
-    let mut is_first = true;
-    loop {
-        match characters.next()? {
-            ']' if !is_first => break,
-            '[' if characters.peek() == Some(&':') => {
-                out.push('[');
-                loop {
-                    let character = characters.next()?;
-                    out.push(character);
-                    if character == ']' {
-                        break;
-                    }
-                }
-            }
-            '-' => out.push('-'),
-            character if Some(character) == escape => push_literal(out, characters.next()?),
-            character => push_literal(out, character),
-        }
-        is_first = false;
-    }
-    out.push(']');
-    Some(())
-}
-
-fn push_literal(out: &mut String, character: char) {
-    // `\<` and `\>` would be the ends of words.
-    if character.is_ascii_punctuation() && !matches!(character, '<' | '>') {
-        out.push('\\');
-    }
-    out.push(character);
-}
-
-fn ends_early(pattern: &str, with: &str) -> Error {
-    Error::Invalid(format!("SIMILAR TO: the pattern '{pattern}' ends with {with}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn patterns_cover_the_whole_text() {
-        for (pattern, expected) in [
-            ("a%", "(?s)^(?:a.*)$"),
-            ("u_(1|2)+", "(?s)^(?:u.(1|2)+)$"),
-            ("a.b^$", r"(?s)^(?:a\.b\^\$)$"),
-            (r"100\%", r"(?s)^(?:100\%)$"),
-            ("[a-c_%]x", r"(?s)^(?:[a-c\_\%]x)$"),
-            ("[^]&[]", r"(?s)^(?:[^\]\&\[])$"),
-            ("[[:digit:]x]{2,3}", "(?s)^(?:[[:digit:]x]{2,3})$"),
-        ] {
-            assert_eq!(regular_expression(pattern, Some('\\')).unwrap(), expected);
-        }
-        assert!(regular_expression("[", None).is_err());
-        assert!(regular_expression("[a", None).is_err());
-        assert!(regular_expression("a\\", Some('\\')).is_err());
-    }
+/// A pattern that is known for each row only, translated there.
+fn translated(pattern: &Expr, escape: Option<char>) -> Result<Expr> {
+    let escape = escape.map(|escape| escape.to_string().replace('\'', "''")).unwrap_or_default();
+    expression(&format!("{PATTERN}({pattern}, '{escape}')"))
 }

@@ -1,0 +1,285 @@
+//! Memory that statements hold, measured.
+//!
+//! Every statement works on threads that nobody else uses meanwhile, and these allocate from an arena of the allocator (jemalloc)
+//! that nobody else uses: what the arena holds is what the statement holds, whoever counts it or not, until it is freed, wherever
+//! that happens. A thread adds up the arenas every few milliseconds ([`Ledger::look`]). Above the budget it condemns the statement
+//! that holds most. The statement's task then answers 422, and its operators and functions end at their next [`check`].
+//!
+//! In a process with another allocator (the library's tests) the arenas stay empty, and nothing is condemned.
+
+use std::cell::OnceCell;
+use std::fmt;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
+
+use datafusion::common::{DataFusionError, Result};
+use tikv_jemalloc_ctl::{Access, AsName, Mib, epoch};
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+
+use crate::error::Error;
+
+/// How long an arena keeps what was freed, for the next who asks.
+const DECAY_MS: isize = 1_000;
+
+/// What is freed at the end of a statement goes back to the system at once if it is more than this.
+const KEPT_BYTES: usize = 16 << 20;
+
+thread_local! {
+    /// The account of the statements that this thread works for.
+    static ACCOUNT: OnceCell<Arc<Account>> = const { OnceCell::new() };
+}
+
+/// Ends the work of this thread's statement if it was condemned or has ended: every operator calls this for each of its batches,
+/// and what computes long between them, more often.
+pub fn check() -> Result<()> {
+    ACCOUNT.with(|account| account.get().map_or(Ok(()), |account| account.check()))
+}
+
+/// Condemns this thread's statement unless `bytes` more fit into the budget, `again` times what it holds already among them.
+pub fn check_room(again: usize, bytes: usize) -> Result<()> {
+    ACCOUNT.with(|account| account.get().map_or(Ok(()), |account| account.check_room(again, bytes)))
+}
+
+/// An arena of the allocator.
+#[derive(Clone, Copy, Debug)]
+struct Arena {
+    index: u32,
+    small: Mib<[usize; 5]>,
+    large: Mib<[usize; 5]>,
+}
+
+impl Arena {
+    fn create() -> tikv_jemalloc_ctl::Result<Arena> {
+        let index: u32 = "arenas.create\0".name().read()?;
+        let figure = |name: &str| {
+            let mut figure: Mib<[usize; 5]> = name.name().mib()?;
+            figure[2] = index as usize;
+            Ok(figure)
+        };
+        let small = figure("stats.arenas.0.small.allocated\0")?;
+        let arena = Arena { index, small, large: figure("stats.arenas.0.large.allocated\0")? };
+        arena.decay(DECAY_MS)?;
+        Ok(arena)
+    }
+
+    /// Bytes allocated from it and not freed, at the last [`refresh`].
+    fn bytes(&self) -> usize {
+        let figure = |figure: &Mib<[usize; 5]>| Access::<usize>::read(figure).unwrap_or(0);
+        figure(&self.small) + figure(&self.large)
+    }
+
+    fn decay(&self, ms: isize) -> tikv_jemalloc_ctl::Result<()> {
+        format!("arena.{}.dirty_decay_ms\0", self.index).as_str().name().write(ms)
+    }
+}
+
+/// Has the allocator add up its figures anew.
+fn refresh() {
+    let _ = epoch::advance();
+}
+
+const RUNS: u8 = 0;
+const CONDEMNED: u8 = 1;
+const ENDED: u8 = 2;
+
+/// What one statement after another holds, on the threads of one slot.
+pub struct Account {
+    arena: Option<Arena>,
+    /// What the arena held before the statement.
+    before: AtomicUsize,
+    /// The most that it was seen to hold since it last gave memory back.
+    most: AtomicUsize,
+    state: AtomicU8,
+    runtime: OnceLock<Handle>,
+    condemned: Notify,
+    budget: usize,
+    ledger: Weak<Ledger>,
+}
+
+impl fmt::Debug for Account {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "Account({:?})", self.arena.map(|arena| arena.index))
+    }
+}
+
+impl Account {
+    /// Has this thread allocate from the account's arena from now on.
+    pub fn adopt_thread(self: &Arc<Self>) {
+        if let Some(arena) = &self.arena {
+            let _ = "thread.arena\0".name().write(arena.index);
+        }
+        ACCOUNT.with(|account| _ = account.set(self.clone()));
+    }
+
+    /// Says whose tasks the statements are.
+    pub fn follow(&self, runtime: &Handle) {
+        let _ = self.runtime.set(runtime.clone());
+    }
+
+    /// Whether nothing is left of the statement before.
+    pub fn is_idle(&self) -> bool {
+        self.is_in(ENDED) && self.runtime.get().is_none_or(|runtime| runtime.metrics().num_alive_tasks() == 0)
+    }
+
+    pub fn begin(&self) {
+        self.state.store(RUNS, Ordering::Release);
+    }
+
+    /// Ends it: what of it still works stops at its next check.
+    pub fn end(&self) {
+        self.state.store(ENDED, Ordering::Release);
+    }
+
+    /// Takes what is left, such as what was read of files and is kept for the next who asks, for nobody's.
+    fn rebase(&self) {
+        if self.is_idle() {
+            self.before.store(self.arena.map_or(0, |arena| arena.bytes()), Ordering::Relaxed);
+        }
+    }
+
+    /// Gives what an ended statement has freed back to the system, if it was much.
+    fn tidy(&self) {
+        if self.is_in(ENDED) && self.most.swap(0, Ordering::Relaxed) > KEPT_BYTES {
+            let _ = self.arena.map(|arena| arena.decay(0).and_then(|()| arena.decay(DECAY_MS)));
+        }
+    }
+
+    /// Bytes that the statement holds, at the last refresh.
+    fn held(&self) -> usize {
+        self.arena.map_or(0, |arena| arena.bytes().saturating_sub(self.before.load(Ordering::Relaxed)))
+    }
+
+    fn is_in(&self, state: u8) -> bool {
+        self.state.load(Ordering::Acquire) == state
+    }
+
+    fn condemn(&self) {
+        // A statement that has just ended stays so.
+        let _ = self.state.compare_exchange(RUNS, CONDEMNED, Ordering::AcqRel, Ordering::Acquire);
+        self.condemned.notify_waiters();
+    }
+
+    /// Waits until the statement is condemned, and says why.
+    pub async fn over(&self) -> Error {
+        loop {
+            let condemned = self.condemned.notified();
+            if self.is_in(CONDEMNED) {
+                return self.limit();
+            }
+            condemned.await;
+        }
+    }
+
+    fn limit(&self) -> Error {
+        Error::Limit(format!(
+            "the statements that run hold more memory than query_memory_bytes ({} bytes), and this one most of it: ask for \
+             fewer hours or columns at once, or raise it",
+            self.budget
+        ))
+    }
+
+    fn check(&self) -> Result<()> {
+        match self.state.load(Ordering::Relaxed) {
+            RUNS => Ok(()),
+            _ => Err(DataFusionError::External(Box::new(self.limit()))),
+        }
+    }
+
+    fn check_room(&self, again: usize, bytes: usize) -> Result<()> {
+        refresh();
+        let more = self.held().saturating_mul(again).saturating_add(bytes);
+        let all = self.ledger.upgrade().map_or(0, |ledger| ledger.held());
+        if all.saturating_add(more) > self.budget {
+            self.condemn();
+        }
+        self.check()
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        unused_arenas().extend(self.arena);
+    }
+}
+
+/// Arenas of engines that have gone: none can be given back.
+fn unused_arenas() -> MutexGuard<'static, Vec<Arena>> {
+    static UNUSED: Mutex<Vec<Arena>> = Mutex::new(Vec::new());
+    UNUSED.lock().expect("no panic under this lock")
+}
+
+/// The accounts of all statements that may run at once, and what they may hold together.
+#[derive(Debug)]
+pub struct Ledger {
+    budget: usize,
+    /// Held for a copy or a push.
+    accounts: Mutex<Vec<Arc<Account>>>,
+}
+
+impl Ledger {
+    pub fn new(budget: usize) -> Arc<Ledger> {
+        Arc::new(Ledger { budget, accounts: Mutex::default() })
+    }
+
+    pub fn open(self: &Arc<Self>) -> Arc<Account> {
+        let account = Arc::new(Account {
+            arena: unused_arenas().pop().or_else(|| Arena::create().ok()),
+            before: AtomicUsize::new(0),
+            most: AtomicUsize::new(0),
+            state: AtomicU8::new(ENDED),
+            runtime: OnceLock::new(),
+            condemned: Notify::new(),
+            budget: self.budget,
+            ledger: Arc::downgrade(self),
+        });
+        refresh();
+        account.rebase();
+        self.accounts().push(account.clone());
+        account
+    }
+
+    fn accounts(&self) -> MutexGuard<'_, Vec<Arc<Account>>> {
+        self.accounts.lock().expect("no panic under this lock")
+    }
+
+    /// Bytes that all of them hold, at the last refresh.
+    fn held(&self) -> usize {
+        self.accounts().iter().map(|account| account.held()).sum()
+    }
+
+    /// The same now.
+    pub fn measure(&self) -> usize {
+        refresh();
+        self.held()
+    }
+
+    /// Looks once: above the budget the statement that holds most is condemned. What condemned ones still hold is on its way back,
+    /// and counts only where it is half of the budget.
+    pub fn look(&self) {
+        refresh();
+        let held: Vec<_> = self.accounts().iter().map(|account| (account.held(), account.clone())).collect();
+        held.iter().for_each(|(bytes, account)| _ = account.most.fetch_max(*bytes, Ordering::Relaxed));
+        let all: usize = held.iter().map(|(bytes, _)| bytes).sum();
+        let running = held.iter().filter(|(_, account)| account.is_in(RUNS));
+        let of_running: usize = running.clone().map(|(bytes, _)| bytes).sum();
+        if (of_running > self.budget || all > self.budget.saturating_mul(3) / 2)
+            && let Some((_, largest)) = running.max_by_key(|(bytes, _)| *bytes)
+        {
+            largest.condemn();
+        }
+    }
+
+    /// Gives what ended statements have freed back to the system.
+    pub fn tidy(&self) {
+        let accounts = self.accounts().clone();
+        accounts.iter().for_each(|account| account.tidy());
+    }
+
+    /// The same when no statement runs, and takes what they hold for nobody's.
+    pub fn settle(&self) {
+        self.tidy();
+        refresh();
+        self.accounts().iter().for_each(|account| account.rebase());
+    }
+}

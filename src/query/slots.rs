@@ -1,0 +1,199 @@
+//! Slots: threads for the statements that may run at once.
+//!
+//! A slot is a small runtime with an [`Account`] of the memory that its threads hold. It is made when it is first needed, kept,
+//! and works for one statement at a time; another gets it when every task of the one before has ended. While statements run, a
+//! thread looks at what they hold.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+
+use super::memory::{Account, Ledger};
+use crate::error::{Error, Limit, Result};
+
+/// How often what statements hold is looked at: memory is filled at a few MB a millisecond.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// Bytes of the stack of a thread: the largest statement that [`limits`](super::limits) lets through takes 8 MB in a build
+/// without optimisation.
+const STACK_BYTES: usize = 32 << 20;
+
+#[derive(Debug)]
+pub struct Slots {
+    /// Threads of each.
+    threads: usize,
+    /// Slots that there may be: more than statements that may run, as one that has ended may compute on until its next check.
+    most: usize,
+    ledger: Arc<Ledger>,
+    /// Held while a free slot is found, or one is made.
+    all: Mutex<Vec<Arc<Slot>>>,
+    watch: Arc<Watch>,
+}
+
+#[derive(Debug)]
+pub struct Slot {
+    pub account: Arc<Account>,
+    /// Taken when the slot goes.
+    runtime: Option<Runtime>,
+    is_taken: AtomicBool,
+    watch: Arc<Watch>,
+}
+
+/// A slot that a statement has; dropped at its end.
+#[derive(Debug)]
+pub struct TakenSlot(Arc<Slot>);
+
+impl Slots {
+    pub fn new(statements: usize, threads: usize, budget: usize) -> Result<Slots> {
+        let ledger = Ledger::new(budget);
+        let watch = Arc::<Watch>::default();
+        let looks = (watch.clone(), ledger.clone());
+        std::thread::Builder::new()
+            .name("query-memory".into())
+            .spawn(move || looks.0.run(&looks.1))
+            .map_err(|cause| Error::Config(format!("a thread cannot be started: {cause}")))?;
+        Ok(Slots { threads, most: statements.saturating_mul(2), ledger, all: Mutex::default(), watch })
+    }
+
+    /// Bytes that statements hold.
+    pub fn held(&self) -> usize {
+        self.ledger.measure()
+    }
+
+    /// Has what ended statements have freed given back to the system.
+    pub fn tidy(&self) {
+        self.ledger.tidy();
+    }
+
+    /// A slot in which nothing is left to do.
+    pub fn take(&self) -> Result<TakenSlot> {
+        let mut all = self.all.lock().expect("no panic under this lock");
+        let slot = if let Some(slot) = all.iter().find(|slot| slot.is_free()) {
+            slot.clone()
+        } else if all.len() < self.most {
+            all.push(Arc::new(self.open()?));
+            all[all.len() - 1].clone()
+        } else {
+            return Err(Error::Busy(Limit::Queries));
+        };
+        slot.is_taken.store(true, Ordering::Release);
+        slot.account.begin();
+        self.watch.statement_began();
+        Ok(TakenSlot(slot))
+    }
+
+    fn open(&self) -> Result<Slot> {
+        let account = self.ledger.open();
+        let runtime = threads(self.threads, &account)?;
+        account.follow(runtime.handle());
+        Ok(Slot { account, runtime: Some(runtime), is_taken: AtomicBool::new(false), watch: self.watch.clone() })
+    }
+}
+
+impl Drop for Slots {
+    fn drop(&mut self) {
+        self.watch.close();
+    }
+}
+
+impl Slot {
+    pub fn runtime(&self) -> &Runtime {
+        self.runtime.as_ref().expect("taken on drop only")
+    }
+
+    fn is_free(&self) -> bool {
+        !self.is_taken.load(Ordering::Acquire) && self.account.is_idle()
+    }
+}
+
+impl Drop for Slot {
+    /// A runtime waits for its threads when it goes, which a thread of another runtime must not.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl std::ops::Deref for TakenSlot {
+    type Target = Slot;
+
+    fn deref(&self) -> &Slot {
+        &self.0
+    }
+}
+
+impl Drop for TakenSlot {
+    fn drop(&mut self) {
+        self.0.account.end();
+        self.0.is_taken.store(false, Ordering::Release);
+        self.0.watch.statement_ended();
+    }
+}
+
+/// Threads that let a request go first, so that a heavy statement takes no turn from it.
+fn threads(count: usize, account: &Arc<Account>) -> Result<Runtime> {
+    let account = Arc::downgrade(account);
+    tokio::runtime::Builder::new_multi_thread()
+        // One more than a statement is planned for: beside one that computes without a pause there is a thread for the clock that
+        // ends it.
+        .worker_threads(count + 1)
+        .thread_name("query")
+        .thread_stack_size(STACK_BYTES)
+        .on_thread_start(move || {
+            crate::threads::stand_back();
+            if let Some(account) = account.upgrade() {
+                account.adopt_thread();
+            }
+        })
+        .enable_all()
+        .build()
+        .map_err(|cause| Error::Config(format!("query_threads: {count} threads cannot be started: {cause}")))
+}
+
+/// Wakes the thread that looks at memory while statements run.
+#[derive(Debug, Default)]
+struct Watch {
+    /// Statements that run, and whether the engine has gone. Held for a comparison.
+    state: Mutex<(usize, bool)>,
+    wake: Condvar,
+}
+
+impl Watch {
+    fn state(&self) -> std::sync::MutexGuard<'_, (usize, bool)> {
+        self.state.lock().expect("no panic under this lock")
+    }
+
+    fn statement_began(&self) {
+        self.state().0 += 1;
+        self.wake.notify_one();
+    }
+
+    fn statement_ended(&self) {
+        self.state().0 -= 1;
+    }
+
+    fn close(&self) {
+        self.state().1 = true;
+        self.wake.notify_one();
+    }
+
+    fn run(&self, ledger: &Ledger) {
+        loop {
+            let mut state = self.state();
+            if state.0 == 0 {
+                drop(state);
+                ledger.settle();
+                state = self.state();
+            }
+            let state = self.wake.wait_while(state, |(running, is_closed)| *running == 0 && !*is_closed);
+            if state.expect("no panic under this lock").1 {
+                return;
+            }
+            std::thread::sleep(LOOK_EVERY);
+            ledger.look();
+        }
+    }
+}
