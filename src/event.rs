@@ -262,17 +262,22 @@ impl EventBatch {
     /// # Panics
     /// When the users' bytes together exceed 4 GiB; all input limits are far below.
     pub fn push(&mut self, timestamp_us: i64, user: &str, kind: EventKind) {
-        self.users.push_str(user);
+        self.push_event(Event { timestamp_us, user, kind });
+    }
+
+    /// The same of an event as it is, whatever its columns.
+    pub fn push_event(&mut self, event: Event<'_>) {
+        self.users.push_str(event.user);
         self.user_ends.push(u32::try_from(self.users.len()).expect("a batch holds under 4 GiB of users"));
-        self.timestamps_us.push(timestamp_us);
-        self.kinds.push(kind as u8);
+        self.timestamps_us.push(event.timestamp_us);
+        self.kinds.push(event.kind as u8);
     }
 
     /// Appends all events of `other`.
     pub fn extend(&mut self, other: &EventBatch) {
         let before = self.len() as u32;
         for event in other.iter() {
-            self.push(event.timestamp_us, event.user, event.kind);
+            self.push_event(event);
         }
         self.keyed.extend(other.keyed.iter().map(|keyed| IdempotencyRange { first: keyed.first + before, ..*keyed }));
     }
@@ -294,7 +299,7 @@ impl EventBatch {
         let mut kept = EventBatch::new();
         let mut row = 0;
         let take = |kept: &mut EventBatch, rows: std::ops::Range<usize>| {
-            rows.map(|i| self.get(i)).for_each(|event| kept.push(event.timestamp_us, event.user, event.kind));
+            rows.for_each(|i| kept.push_event(self.get(i)));
         };
         for keyed in &self.keyed {
             let range = keyed.range();

@@ -14,6 +14,7 @@ use super::harness::{Options, Steps, check, wait};
 use super::plain;
 use super::report::{Cell, Plot, Report, Section};
 use super::stats::Samples;
+use crate::encode::record_batch;
 use crate::error::{Error, Result};
 use crate::event::EventKind;
 use crate::hour::Hour;
@@ -123,7 +124,7 @@ impl Store {
         for batch in workload.events()? {
             tallies.add(&batch);
             if place == Place::Memory {
-                batches.push(plain::record_batch(&batch)?);
+                batches.push(record_batch(&batch));
             }
             let (part, before) = (events.div_ceil(parts), appended);
             appended += batch.len() as u64;

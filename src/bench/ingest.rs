@@ -160,7 +160,7 @@ fn cut(events: &[EventBatch], size: usize) -> Vec<EventBatch> {
     let mut batches = Vec::new();
     while batches.len() < enough {
         let mut batch = EventBatch::new();
-        all.by_ref().take(size).for_each(|event| batch.push(event.timestamp_us, event.user, event.kind));
+        all.by_ref().take(size).for_each(|event| batch.push_event(event));
         if batch.len() == size { batches.push(batch) } else { break }
     }
     batches

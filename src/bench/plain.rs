@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch, StringViewArray, TimestampMicrosecondArray};
+use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Int64Type};
 use datafusion::catalog::MemTable;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
@@ -11,7 +11,7 @@ use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTable
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 use crate::error::{Error, Result};
-use crate::event::{EventBatch, file_schema};
+use crate::event::file_schema;
 use crate::storage::{Reads, Snapshot};
 
 const STORE: &str = "store://files";
@@ -47,14 +47,6 @@ pub fn memory(batches: Vec<RecordBatch>, threads: usize) -> Result<SessionContex
     let partitions = batches.chunks(each).map(<[RecordBatch]>::to_vec).collect();
     context.register_table("events", Arc::new(MemTable::try_new(file_schema(), partitions)?))?;
     Ok(context)
-}
-
-pub fn record_batch(events: &EventBatch) -> Result<RecordBatch> {
-    let timestamps = TimestampMicrosecondArray::from_iter_values(events.timestamps_us().iter().copied());
-    let users = StringViewArray::from_iter_values(events.iter().map(|event| event.user));
-    let kinds = StringViewArray::from_iter_values(events.iter().map(|event| event.kind.as_str()));
-    let columns: Vec<ArrayRef> = vec![Arc::new(timestamps.with_timezone("UTC")), Arc::new(users), Arc::new(kinds)];
-    Ok(RecordBatch::try_new(file_schema(), columns)?)
 }
 
 /// Returns the single row of a result of integers.

@@ -129,8 +129,7 @@ fn pieces(batch: &EventBatch, events: usize) -> impl Iterator<Item = EventBatch>
     (0..batch.len()).step_by(events).map(move |start| {
         let mut piece = EventBatch::new();
         for i in start..batch.len().min(start + events) {
-            let event = batch.get(i);
-            piece.push(event.timestamp_us, event.user, event.kind);
+            piece.push_event(batch.get(i));
         }
         piece
     })

@@ -50,7 +50,7 @@ pub fn post_now(
     let key = params::key(request.headers(), params.key).ok()?;
     app.times.bounds().check(params.timestamp_us).ok()?;
     app.times.observe(&[params.timestamp_us]);
-    let appended = app.engine.append_event(params.timestamp_us, &params.user, params.kind, key);
+    let appended = app.engine.append_event(params.event(), key);
     Some(async move { Ok(appended.await.map(|_| empty(StatusCode::NO_CONTENT))?) })
 }
 
@@ -69,7 +69,7 @@ async fn post(app: &App, request: Request<Body>) -> Result<Response, Problem> {
     app.times.bounds().check(params.timestamp_us)?;
     body::discard(body, &app.options).await?;
     app.times.observe(&[params.timestamp_us]);
-    app.engine.append_event(params.timestamp_us, &params.user, params.kind, key).await?;
+    app.engine.append_event(params.event(), key).await?;
     Ok(empty(StatusCode::NO_CONTENT))
 }
 

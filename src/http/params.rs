@@ -11,7 +11,7 @@ use std::num::IntErrorKind;
 
 use axum::http::HeaderMap;
 
-use crate::event::{EventKind, Key, Rejection, check_event, check_timestamp_ms, check_user};
+use crate::event::{Event, EventKind, Key, Rejection, check_event, check_timestamp_ms, check_user};
 
 /// Validated parameters of a POST.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,6 +21,12 @@ pub struct EventParams<'q> {
     pub kind: EventKind,
     /// The idempotency key, if given.
     pub key: Option<Key>,
+}
+
+impl EventParams<'_> {
+    pub fn event(&self) -> Event<'_> {
+        Event { timestamp_us: self.timestamp_us, user: &self.user, kind: self.kind }
+    }
 }
 
 /// Parses the event in a POST's query string.

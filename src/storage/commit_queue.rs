@@ -13,7 +13,7 @@ use tokio::sync::{oneshot, watch};
 use super::options::EngineOptions;
 use super::wal::Lsn;
 use crate::error::{Error, Limit, Result};
-use crate::event::{Content, Event, EventBatch, EventKind, Key};
+use crate::event::{Content, Event, EventBatch, Key};
 
 /// Who waits for an outcome; `Err` carries why nothing was stored.
 pub type Waiter<T> = oneshot::Sender<Result<T, Refusal>>;
@@ -152,17 +152,11 @@ impl CommitQueue {
     }
 
     /// Queues one event, which counts once under its key.
-    pub fn push(
-        &self,
-        timestamp_us: i64,
-        user: &str,
-        kind: EventKind,
-        key: Option<Key>,
-    ) -> Result<oneshot::Receiver<Result<Lsn, Refusal>>> {
+    pub fn push(&self, event: Event<'_>, key: Option<Key>) -> Result<oneshot::Receiver<Result<Lsn, Refusal>>> {
         self.check_keys(key.is_some())?;
-        let key = key.map(|key| (key, Content::of([Event { timestamp_us, user, kind }])));
-        self.add(1, user.len(), |batch| {
-            batch.push(timestamp_us, user, kind);
+        let key = key.map(|key| (key, Content::of([event])));
+        self.add(1, event.user.len(), |batch| {
+            batch.push_event(event);
             if let Some((key, content)) = key {
                 batch.key_last(key, content);
             }

@@ -39,7 +39,7 @@ use super::wal::Lsn;
 use super::wal::{self, WAL_DIR, Wal};
 use super::writer::Writer;
 use crate::error::{Error, Result};
-use crate::event::{EventBatch, EventKind, Key, MAX_TIMESTAMP_US};
+use crate::event::{Event, EventBatch, Key, MAX_TIMESTAMP_US};
 use crate::hour::{Clock, SystemClock};
 use crate::threads;
 
@@ -218,21 +218,15 @@ impl Engine {
         Ok(())
     }
 
-    /// Queues one event; the future resolves to its frame's last LSN once it is durable and visible. The arguments must
-    /// have passed the checks of [`crate::event`]. Under a key that was stored within the window nothing is stored again, and
+    /// Queues one event; the future resolves to its frame's last LSN once it is durable and visible. The event must have
+    /// passed the checks of [`crate::event`]. Under a key that was stored within the window nothing is stored again, and
     /// the answer is the same.
     ///
     /// # Errors
     /// [`Error::Busy`] when a bound is reached, [`Error::KeyReused`] when something else was stored under the key: nothing was
     /// stored. [`Error::Poisoned`] when the log has failed, [`Error::Died`] when the engine has.
-    pub fn append_event(
-        &self,
-        timestamp_us: i64,
-        user: &str,
-        kind: EventKind,
-        key: Option<Key>,
-    ) -> impl Future<Output = Result<Lsn>> + Send + use<> {
-        let queued = self.shared.queue.push(timestamp_us, user, kind, key);
+    pub fn append_event(&self, event: Event<'_>, key: Option<Key>) -> impl Future<Output = Result<Lsn>> + Send + use<> {
+        let queued = self.shared.queue.push(event, key);
         async move { Ok(queued?.await.map_err(no_answer)??) }
     }
 

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 
 use hourglass::error::Error;
-use hourglass::event::{EventBatch, EventKind, Key};
+use hourglass::event::{Event, EventBatch, EventKind, Key};
 use hourglass::hour::{HOUR_US, Hour, SystemClock};
 use hourglass::storage::verify;
 use hourglass::storage::vfs::{Disk, Vfs};
@@ -176,7 +176,7 @@ fn requests_under_one_key_in_one_group_commit_are_told_apart() {
         let engine = Engine::open(dir.path(), small_options()).unwrap();
         let append = |user: &str, key: Option<&str>| {
             let key = key.map(|key| Key::new(key).unwrap());
-            engine.append_event(1, user, EventKind::Click, key)
+            engine.append_event(Event { timestamp_us: 1, user, kind: EventKind::Click }, key)
         };
         for round in 0..200 {
             let key = round.to_string();
