@@ -1,13 +1,14 @@
-//! What some rows count, as one value that merges: how many events of each kind, when the first and the last happened, and
-//! how many distinct users they have.
+//! What some rows count, as one value that merges: how many events of each kind, when the first and
+//! the last happened, and how many distinct users they have.
 //!
-//! The memtable keeps a [`Rollup`] for each of its hours, a data file's entry in the Delta log carries one, and the rollup of
-//! an hour is all of them merged. Counts add up. Users do not: who is in two files is one user. So what is known of users
-//! is a claim, [`Users`], that says of which files it holds, and a merged rollup knows its users where some claim is about
-//! exactly the files that were merged. Everywhere else the users have to be united, which is not done here.
+//! The memtable keeps a [`Rollup`] for each of its hours, a data file's entry in the Delta log
+//! carries one, and the rollup of an hour is all of them merged. Counts add up. Users do not: who
+//! is in two files is one user. So what is known of users is a claim, [`Users`], that says of which
+//! files it holds, and a merged rollup knows its users where some claim is about exactly the files
+//! that were merged. Everywhere else the users have to be united, which is not done here.
 //!
-//! A claim names its files by a [`SourceSet`], not by their number: when another engine rewrites a file, or when files are
-//! compacted, the number may be the same by chance.
+//! A claim names its files by a [`SourceSet`], not by their number: when another engine rewrites a
+//! file, or when files are compacted, the number may be the same by chance.
 
 use std::ops::AddAssign;
 
@@ -20,10 +21,11 @@ pub type Counts = [u64; EventKind::COUNT];
 
 /// A set of data files by their names: how many they are, and a digest of the names.
 ///
-/// The digest is the sum, modulo 2^64, of the first eight bytes (big-endian) of the SHA-256 of each name, which is the path
-/// below the table's folder. A sum does not depend on an order, so nothing is sorted, and sets that have no file in common
-/// are united by adding. Two sets of an hour are taken for one another with a probability of one in 2^64. A sum of CRCs
-/// would not do: names that differ in a digit have related checksums, and their differences cancel out.
+/// The digest is the sum, modulo 2^64, of the first eight bytes (big-endian) of the SHA-256 of each
+/// name, which is the path below the table's folder. A sum does not depend on an order, so nothing
+/// is sorted, and sets that have no file in common are united by adding. Two sets of an hour are
+/// taken for one another with a probability of one in 2^64. A sum of CRCs would not do: names that
+/// differ in a digit have related checksums, and their differences cancel out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SourceSet {
     pub files: u64,
@@ -53,7 +55,8 @@ impl AddAssign for SourceSet {
     }
 }
 
-/// A claim: the files `of` have `n` distinct users together. The default claims nothing, for no file has no user.
+/// A claim: the files `of` have `n` distinct users together. The default claims nothing, for no
+/// file has no user.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Users {
     pub of: SourceSet,
@@ -64,8 +67,8 @@ impl Users {
     pub const NONE: Users = Users { of: SourceSet::EMPTY, n: 0 };
 }
 
-/// What the rows of some sources count. A source is a data file, or an hour of a generation in memory, which is known by
-/// the name of the file that it becomes.
+/// What the rows of some sources count. A source is a data file, or an hour of a generation in
+/// memory, which is known by the name of the file that it becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rollup {
     pub counts: Counts,
@@ -74,7 +77,8 @@ pub struct Rollup {
     pub last_us: i64,
     /// Where the rows are.
     pub sources: SourceSet,
-    /// The claim about the most sources. It holds for these rows only where it is about exactly `sources`.
+    /// The claim about the most sources. It holds for these rows only where it is about exactly
+    /// `sources`.
     pub users: Users,
 }
 
@@ -95,7 +99,8 @@ impl Rollup {
         self.last_us = self.last_us.max(timestamp_us);
     }
 
-    /// Takes in the rows of other sources. The order in which rollups are merged makes no difference.
+    /// Takes in the rows of other sources. The order in which rollups are merged makes no
+    /// difference.
     pub fn merge(&mut self, other: &Rollup) {
         self.counts.iter_mut().zip(other.counts).for_each(|(count, more)| *count += more);
         self.first_us = self.first_us.min(other.first_us);
@@ -104,8 +109,8 @@ impl Rollup {
         self.learn(other.users);
     }
 
-    /// Takes in a claim. Of two the one about more sources is kept: sources are only ever added, so the other is about too
-    /// few of them.
+    /// Takes in a claim. Of two the one about more sources is kept: sources are only ever added, so
+    /// the other is about too few of them.
     pub fn learn(&mut self, claim: Users) {
         self.users = self.users.max(claim);
     }
