@@ -125,8 +125,7 @@ impl Problem {
         }
         let Members { detail, title, urn, line, column } = serde_json::from_str(body).unwrap_or_default();
         let first_line = || body.lines().next().unwrap_or("no reason given").chars().take(200).collect();
-        let kind = urn.as_deref().and_then(|urn| urn.strip_prefix("urn:hourglass:problem:"));
-        let (failure, text) = (kind.and_then(Failure::of_problem), detail.or(title).unwrap_or_else(first_line));
+        let (failure, text) = (urn.as_deref().and_then(Failure::of_urn), detail.or(title).unwrap_or_else(first_line));
         Problem { failure, text, line, column }
     }
 }

@@ -27,15 +27,21 @@ pub struct Row {
     pub actor: Actor,
     /// The HTTP status.
     pub status: u16,
-    /// The end of the problem's identifier, `urn:hourglass:problem:…`; stable, for programs to compare. Kinds that a
-    /// caller need not tell apart share one.
-    pub problem: &'static str,
+    /// The problem's identifier; stable, for programs to compare. Kinds that a caller need not tell apart share one.
+    pub urn: &'static str,
     /// The problem's title.
     pub title: &'static str,
     /// The exit code of a command, as sysexits.h numbers them.
     pub exit_code: u8,
     /// The SQLSTATE, as PostgreSQL assigns them (appendix A of its manual).
     pub sqlstate: &'static str,
+}
+
+impl Row {
+    /// The end of the problem's identifier.
+    pub fn problem(&self) -> &'static str {
+        self.urn.rsplit(':').next().unwrap_or_default()
+    }
 }
 
 macro_rules! failures {
@@ -54,7 +60,7 @@ macro_rules! failures {
                     $(Failure::$name => &Row {
                         actor: Actor::$actor,
                         status: $status,
-                        problem: $problem,
+                        urn: concat!("urn:hourglass:problem:", $problem),
                         title: $title,
                         exit_code: $exit,
                         sqlstate: $state,
@@ -106,9 +112,9 @@ failures! {
 }
 
 impl Failure {
-    /// The kind that a problem's identifier ends with: the first, where several share one.
-    pub fn of_problem(problem: &str) -> Option<Failure> {
-        Failure::ALL.iter().copied().find(|failure| failure.row().problem == problem)
+    /// The kind that a problem's identifier stands for: the first, where several share one.
+    pub fn of_urn(urn: &str) -> Option<Failure> {
+        Failure::ALL.iter().copied().find(|failure| failure.row().urn == urn)
     }
 
     fn of_io(source: &io::Error) -> Failure {
@@ -172,7 +178,7 @@ mod tests {
     #[test]
     fn a_callers_mistake_is_never_a_5xx_and_a_fault_of_ours_never_the_callers() {
         for failure in Failure::ALL {
-            let Row { actor, status, exit_code, sqlstate, problem, title } = failure.row();
+            let Row { actor, status, exit_code, sqlstate, urn, title } = failure.row();
             let statuses = match actor {
                 Actor::Caller => 400..500,
                 Actor::Later => 503..504,
@@ -189,7 +195,7 @@ mod tests {
             assert!(codes.contains(exit_code), "{failure:?}: {exit_code}");
             let is_state = |c: u8| c.is_ascii_digit() || c.is_ascii_uppercase();
             assert!(sqlstate.len() == 5 && sqlstate.bytes().all(is_state), "{failure:?}: {sqlstate}");
-            let shared = Failure::of_problem(problem).unwrap().row();
+            let shared = Failure::of_urn(urn).unwrap().row();
             assert_eq!((shared.title, shared.status), (*title, *status), "{failure:?}: one problem, one title");
         }
     }

@@ -7,31 +7,29 @@ use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, HeaderName};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
-use serde::Serialize;
+use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use super::request_id::{RequestId, X_REQUEST_ID};
 use crate::error::{Actor, Error, Failure, Limit, Row};
 use crate::event::Rejection;
 
-/// Type of problem, as its row in the table of failures says: what all problems of a type have in common.
-#[derive(Debug, Serialize)]
-struct ProblemKind {
-    /// Identifier of the type; stable, for programs to compare.
-    #[serde(rename = "type")]
-    urn: String,
-    title: &'static str,
-    status: u16,
-}
+/// Type of problem: its row in the table of failures. Its members are `type`, which identifies it for programs, `title` and
+/// `status`.
+#[derive(Debug)]
+struct ProblemKind(&'static Row);
 
-impl From<Failure> for ProblemKind {
-    fn from(failure: Failure) -> ProblemKind {
-        let &Row { problem, title, status, .. } = failure.row();
-        ProblemKind { urn: format!("urn:hourglass:problem:{problem}"), title, status }
+impl Serialize for ProblemKind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut members = serializer.serialize_struct("ProblemKind", 3)?;
+        members.serialize_field("type", self.0.urn)?;
+        members.serialize_field("title", self.0.title)?;
+        members.serialize_field("status", &self.0.status)?;
+        members.end()
     }
 }
 
-/// One problem. Optional members are present only where they apply.
-#[derive(Debug, Serialize)]
+/// One problem. Members beyond those of RFC 9457 are present only where they apply.
+#[derive(Debug, serde::Serialize)]
 pub struct Problem {
     #[serde(flatten)]
     kind: ProblemKind,
@@ -55,7 +53,8 @@ pub struct Problem {
 
 impl Problem {
     fn new(failure: Failure, detail: impl Into<Cow<'static, str>>) -> Problem {
-        let (kind, detail, reason) = (failure.into(), detail.into(), failure.row().problem);
+        let row = failure.row();
+        let (kind, detail, reason) = (ProblemKind(row), detail.into(), row.problem());
         Problem { kind, detail, parameter: None, line: None, column: None, reason, header: None }
     }
 
@@ -156,12 +155,12 @@ impl Problem {
     }
 
     fn status(&self) -> StatusCode {
-        StatusCode::from_u16(self.kind.status).expect("the kinds have statuses of HTTP")
+        StatusCode::from_u16(self.kind.0.status).expect("the kinds have statuses of HTTP")
     }
 
     /// The body, with the request's id for finding log lines.
     fn members(&self, id: &RequestId) -> Vec<u8> {
-        #[derive(Serialize)]
+        #[derive(serde::Serialize)]
         struct Members<'p> {
             #[serde(flatten)]
             problem: &'p Problem,
@@ -173,7 +172,7 @@ impl Problem {
 
     /// Converts the problem to a response.
     pub fn answer(self, id: RequestId) -> Response {
-        let (request_id, status, reason, detail) = (id.as_str(), self.kind.status, self.reason, &*self.detail);
+        let (request_id, status, reason, detail) = (id.as_str(), self.kind.0.status, self.reason, &*self.detail);
         tracing::debug!(request_id, status, reason, detail, "a request was answered with a problem");
         let mut response = Response::new(Body::from(self.members(&id)));
         *response.status_mut() = self.status();
