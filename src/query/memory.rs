@@ -25,6 +25,9 @@ const DECAY_MS: isize = 1_000;
 /// What is freed at the end of a statement goes back to the system at once if it is more than this.
 const KEPT_BYTES: usize = 16 << 20;
 
+/// What statements that have been condemned or have ended may still hold beside the budget, before others are condemned for it.
+const BESIDE_BYTES: usize = 192 << 20;
+
 thread_local! {
     /// The account of the statements that this thread works for.
     static ACCOUNT: OnceCell<Arc<Account>> = const { OnceCell::new() };
@@ -255,7 +258,7 @@ impl Ledger {
     }
 
     /// Looks once: above the budget the statement that holds most is condemned. What condemned ones still hold is on its way back,
-    /// and counts only where it is half of the budget.
+    /// and counts only where it is much.
     pub fn look(&self) {
         refresh();
         let held: Vec<_> = self.accounts().iter().map(|account| (account.held(), account.clone())).collect();
@@ -263,7 +266,7 @@ impl Ledger {
         let all: usize = held.iter().map(|(bytes, _)| bytes).sum();
         let running = held.iter().filter(|(_, account)| account.is_in(RUNS));
         let of_running: usize = running.clone().map(|(bytes, _)| bytes).sum();
-        if (of_running > self.budget || all > self.budget.saturating_mul(3) / 2)
+        if (of_running > self.budget || all > self.budget.saturating_add(BESIDE_BYTES))
             && let Some((_, largest)) = running.max_by_key(|(bytes, _)| *bytes)
         {
             largest.condemn();

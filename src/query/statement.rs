@@ -19,7 +19,7 @@ use tokio::task::AbortHandle;
 use tracing::Instrument;
 
 use super::engine::QueryEngine;
-use super::exec::{frames, steps};
+use super::exec::{frames, parts, steps};
 use super::memory::Account;
 use super::params::{Params, bind};
 use super::parse::{Parsed, parse};
@@ -249,8 +249,10 @@ fn in_own_task(mut stream: SendableRecordBatchStream) -> SendableRecordBatchStre
     let sender = receiver.tx();
     receiver.spawn(async move {
         while let Some(batch) = stream.next().await {
-            if sender.send(batch).await.is_err() {
-                break;
+            for part in parts::split(batch?) {
+                if sender.send(Ok(part)).await.is_err() {
+                    return Ok(());
+                }
             }
         }
         Ok(())
