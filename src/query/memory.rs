@@ -192,8 +192,8 @@ impl Account {
     fn check_room(&self, again: usize, bytes: usize) -> Result<()> {
         refresh();
         let more = self.held().saturating_mul(again).saturating_add(bytes);
-        let all = self.ledger.upgrade().map_or(0, |ledger| ledger.held());
-        if all.saturating_add(more) > self.budget {
+        let running = self.ledger.upgrade().map_or(0, |ledger| ledger.held_by_running());
+        if running.saturating_add(more) > self.budget {
             self.condemn();
         }
         self.check()
@@ -251,7 +251,11 @@ impl Ledger {
         self.accounts().iter().map(|account| account.held()).sum()
     }
 
-    /// The same now.
+    fn held_by_running(&self) -> usize {
+        self.accounts().iter().filter(|account| account.is_in(RUNS)).map(|account| account.held()).sum()
+    }
+
+    /// Bytes that all of them hold now.
     pub fn measure(&self) -> usize {
         refresh();
         self.held()
