@@ -28,7 +28,7 @@ use futures::{StreamExt, stream};
 use crate::query::memory;
 
 /// Operators that collect their input, or the left one of two, and copy it as a whole at its end: how often what the statement
-/// holds must fit into the budget once more. Found by measuring.
+/// holds must fit into the budget once more. Found by reading.
 const COPIES_ALL: &[(&str, usize)] =
     &[("WindowAggExec", 1), ("HashJoinExec", 1), ("NestedLoopJoinExec", 1), ("CrossJoinExec", 1)];
 
