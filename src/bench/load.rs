@@ -4,9 +4,9 @@
 //! It writes prepared requests and parses responses with `httparse`, so that on a small machine
 //! processor time goes to the server and not to the client. There are two modes:
 //!
-//! - - *Closed loop* ([`closed`]): every connection sends its next request when it has a response.
+//! - *Closed loop* ([`closed`]): every connection sends its next request when it has a response.
 //!   This finds the maximum throughput; its latencies are those of a saturated server.
-//! - - *Open loop* ([`open`]): requests are due at a fixed rate whatever the server does, and a
+//! - *Open loop* ([`open`]): requests are due at a fixed rate whatever the server does, and a
 //!   latency counts from when its request was due. A stall then delays every request that was due
 //!   during it, as it delays visitors, which avoids coordinated omission (G. Tene, "How NOT to
 //!   Measure Latency").
