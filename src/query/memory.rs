@@ -44,6 +44,19 @@ pub fn check_room(again: usize, bytes: usize) -> Result<()> {
     ACCOUNT.with(|account| account.get().map_or(Ok(()), |account| account.check_room(again, bytes)))
 }
 
+/// Gives what this thread has freed back to the system at once: after work that took much and is seldom, on a thread that is
+/// no statement's.
+pub fn give_back() {
+    let index: tikv_jemalloc_ctl::Result<u32> = "thread.arena\0".name().read();
+    let Ok(index) = index else { return };
+    let name = format!("arena.{index}.dirty_decay_ms\0");
+    let before: tikv_jemalloc_ctl::Result<isize> = name.as_str().name().read();
+    let _ = before.and_then(|before| {
+        name.as_str().name().write(0_isize)?;
+        name.as_str().name().write(before)
+    });
+}
+
 /// An arena of the allocator.
 #[derive(Clone, Copy, Debug)]
 struct Arena {

@@ -11,7 +11,7 @@ use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Toke
 use super::opaque::Opaque;
 use super::schema::SHOW_CHUNKS;
 use super::walk::walk_mut;
-use super::{limits, syntax};
+use super::{limits, memory, syntax};
 use crate::error::{Error, Result};
 
 /// Expressions and subqueries may nest this deep.
@@ -35,8 +35,19 @@ impl Parsed {
     }
 }
 
+/// A text of more bytes than this may have taken a hundred times as many to parse.
+const LARGE_TEXT: usize = 16 << 10;
+
 /// Splits a text at its semicolons. A text without a statement is none.
 pub fn parse(sql: &str) -> Result<Vec<Parsed>> {
+    let statements = parse_all(sql);
+    if sql.len() > LARGE_TEXT {
+        memory::give_back();
+    }
+    statements
+}
+
+fn parse_all(sql: &str) -> Result<Vec<Parsed>> {
     // Editors of Windows begin a text with a byte order mark.
     let sql = sql.strip_prefix('\u{feff}').unwrap_or(sql);
     let tokens = Tokenizer::new(&GenericDialect {}, sql)

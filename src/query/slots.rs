@@ -16,6 +16,10 @@ use crate::error::{Error, Limit, Result};
 /// How often what statements hold is looked at: memory is filled at a few MB a millisecond.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
+/// Slots that there may be beside those of statements that run, at least: one that has ended computes on until its next check,
+/// and who asks one short statement after another must not meet those of their own.
+const BESIDE_SLOTS: usize = 16;
+
 /// Bytes of the stack of a thread: the largest statement that [`limits`](super::limits) lets through takes 8 MB in a build
 /// without optimisation.
 const STACK_BYTES: usize = 32 << 20;
@@ -54,7 +58,13 @@ impl Slots {
             .name("query-memory".into())
             .spawn(move || looks.0.run(&looks.1))
             .map_err(|cause| Error::Config(format!("a thread cannot be started: {cause}")))?;
-        Ok(Slots { threads, most: statements.saturating_mul(2), ledger, all: Mutex::default(), watch })
+        Ok(Slots {
+            threads,
+            most: statements.saturating_add(statements.max(BESIDE_SLOTS)),
+            ledger,
+            all: Mutex::default(),
+            watch,
+        })
     }
 
     /// Bytes that statements hold.
