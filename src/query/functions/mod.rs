@@ -6,6 +6,7 @@
 
 pub mod bounded;
 mod calendar;
+mod cast;
 mod checked;
 mod counted;
 mod format;

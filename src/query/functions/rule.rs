@@ -17,7 +17,7 @@ use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator};
 use datafusion::optimizer::AnalyzerRule;
 
-use super::{checked, from_text, interval, text, unordered};
+use super::{cast, checked, interval, text};
 
 #[derive(Debug)]
 pub struct ComputeRule;
@@ -195,11 +195,8 @@ fn rewrite_cast(expr: Expr, field: FieldRef, or_null: bool, schema: &DFSchema) -
         true => Expr::TryCast(TryCast::new(Box::new(expr), to)),
         false => cast_to(expr, to),
     };
-    if from_text::is_one(&from, &to) {
-        return Ok(Transformed::yes(from_text::cast(expr, to, or_null)));
-    }
-    if unordered::may_reorder(&from, &to) {
-        return Ok(Transformed::yes(unordered::cast(expr, to, or_null)));
+    if let Some(source) = cast::Source::of(&from, &to) {
+        return Ok(Transformed::yes(cast::cast(source, expr, to, or_null)));
     }
     if let DataType::Timestamp(TimeUnit::Microsecond, zone) = &to
         && from.is_integer()
