@@ -6,6 +6,7 @@
 
 pub mod barrier;
 pub mod frames;
+pub mod leaf;
 pub mod memory;
 pub mod parts;
 pub mod scan;
