@@ -39,9 +39,9 @@ pub fn check() -> Result<()> {
     ACCOUNT.with(|account| account.get().map_or(Ok(()), |account| account.check()))
 }
 
-/// Condemns this thread's statement unless `bytes` more fit into the budget, `again` times what it holds already among them.
-pub fn check_room(again: usize, bytes: usize) -> Result<()> {
-    ACCOUNT.with(|account| account.get().map_or(Ok(()), |account| account.check_room(again, bytes)))
+/// Condemns this thread's statement unless what it holds fits into the budget once more, and `bytes` beside it.
+pub fn check_room_for_copy(bytes: usize) -> Result<()> {
+    ACCOUNT.with(|account| account.get().map_or(Ok(()), |account| account.check_room_for_copy(bytes)))
 }
 
 /// Gives what this thread has freed back to the system at once: after work that took much and is seldom, on a thread that is
@@ -202,9 +202,9 @@ impl Account {
         }
     }
 
-    fn check_room(&self, again: usize, bytes: usize) -> Result<()> {
+    fn check_room_for_copy(&self, bytes: usize) -> Result<()> {
         refresh();
-        let more = self.held().saturating_mul(again).saturating_add(bytes);
+        let more = self.held().saturating_add(bytes);
         let running = self.ledger.upgrade().map_or(0, |ledger| ledger.held_by_running());
         if running.saturating_add(more) > self.budget {
             self.condemn();

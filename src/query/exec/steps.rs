@@ -27,10 +27,9 @@ use futures::{StreamExt, stream};
 
 use crate::query::memory;
 
-/// Operators that collect their input, or the left one of two, and copy it as a whole at its end: how often what the statement
-/// holds must fit into the budget once more. Found by reading.
-const COPIES_ALL: &[(&str, usize)] =
-    &[("WindowAggExec", 1), ("HashJoinExec", 1), ("NestedLoopJoinExec", 1), ("CrossJoinExec", 1)];
+/// Operators that collect their input, or the left one of two, and copy it as a whole at its end: what the statement holds must
+/// fit into the budget once more. Found by reading.
+const COPIES_ALL: [&str; 4] = ["WindowAggExec", "HashJoinExec", "NestedLoopJoinExec", "CrossJoinExec"];
 
 /// Bytes that the copies of a constant may take in a batch.
 const CONSTANT_BYTES: usize = 16 << 20;
@@ -39,10 +38,10 @@ const CONSTANT_BYTES: usize = 16 << 20;
 pub fn bound(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     let in_steps = |plan: Arc<dyn ExecutionPlan>| {
         let is_scan = plan.children().is_empty();
-        let Some((_, again)) = COPIES_ALL.iter().find(|(name, _)| *name == plan.name()) else {
+        if !COPIES_ALL.contains(&plan.name()) {
             return Ok(Transformed::yes(StepExec::of(plan, is_scan, None)));
-        };
-        let collected = Collected { again: *again, row_bytes: constant_bytes(&plan)? };
+        }
+        let collected = Collected { row_bytes: constant_bytes(&plan)? };
         let children = plan.children().into_iter().enumerate().map(|(i, child)| {
             let collected = (i == 0).then_some(collected);
             StepExec::of(child.clone(), false, collected)
@@ -94,7 +93,6 @@ fn constant_bytes(plan: &Arc<dyn ExecutionPlan>) -> Result<usize> {
 /// What the operator above will do when its input has ended.
 #[derive(Clone, Copy, Debug)]
 struct Collected {
-    again: usize,
     /// Bytes of constants that it will write out for every row.
     row_bytes: usize,
 }
@@ -201,7 +199,7 @@ fn with_room(
             }
             None => {
                 let bytes = rows.saturating_mul(collected.row_bytes);
-                memory::check_room(collected.again, bytes).err().map(Err)
+                memory::check_room_for_copy(bytes).err().map(Err)
             }
         };
         std::future::ready(next)

@@ -162,8 +162,9 @@ impl AggregateUDFImpl for Aggregate {
     }
 }
 
+/// An accumulator that ends with its statement.
 #[derive(Debug)]
-struct Stoppable(Box<dyn Accumulator>);
+pub struct Stoppable(pub Box<dyn Accumulator>);
 
 impl Accumulator for Stoppable {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {

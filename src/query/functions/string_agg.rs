@@ -20,7 +20,7 @@ use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, Expr, Signature, Volatility, WindowFunctionDefinition, cast, lit, when,
 };
 
-use crate::query::memory;
+use super::stoppable::Stoppable;
 
 static PAIRS: LazyLock<Arc<AggregateUDF>> = LazyLock::new(|| {
     let signature = Signature::exact(vec![DataType::Utf8], Volatility::Immutable);
@@ -99,7 +99,8 @@ impl AggregateUDFImpl for Pairs {
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         let list = DataType::new_list(DataType::Utf8, true);
         let return_field = Arc::new(Field::new("f", list, true));
-        Ok(Box::new(Collected(array_agg_udaf().accumulator(AccumulatorArgs { return_field, ..args })?)))
+        let lists = array_agg_udaf().accumulator(AccumulatorArgs { return_field, ..args })?;
+        Ok(Box::new(Collected(Stoppable(lists))))
     }
 
     fn with_beneficial_ordering(self: Arc<Self>, _: bool) -> Result<Option<Arc<dyn AggregateUDFImpl>>> {
@@ -109,16 +110,14 @@ impl AggregateUDFImpl for Pairs {
 
 /// The pairs so far, in `array_agg`'s hands.
 #[derive(Debug)]
-struct Collected(Box<dyn Accumulator>);
+struct Collected(Stoppable);
 
 impl Accumulator for Collected {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        memory::check()?;
         self.0.update_batch(values)
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
-        memory::check()?;
         let ScalarValue::List(list) = self.0.evaluate()? else {
             return internal_err!("array_agg answers a list");
         };
@@ -144,7 +143,6 @@ impl Accumulator for Collected {
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        memory::check()?;
         self.0.merge_batch(states)
     }
 }
