@@ -15,9 +15,6 @@ use datafusion::execution::object_store::{DefaultObjectStoreRegistry, ObjectStor
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::execution::{FunctionRegistry, TaskContext};
-use datafusion::optimizer::Optimizer;
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use datafusion::scalar::ScalarValue;
@@ -29,16 +26,14 @@ use tokio::sync::Semaphore;
 use super::catalog::events;
 use super::catalog::saved_queries::SavedQueries;
 use super::catalog::{PublicSchema, Setting, ShowChunks, Sources, SystemSchema};
-use super::exec::barrier;
 use super::opaque::Opaque;
-use super::optimizer::rollup::{HourglassOptions, RollupExec, RollupRule};
-use super::optimizer::{distinct, pushdown};
+use super::optimizer::rollup::{HourglassOptions, RollupExec};
 use super::schema::SHOW_CHUNKS;
 use super::session::Session;
 use super::slots::Slots;
 use super::stats::history::History;
 use super::stats::recorder::StatsRecorder;
-use super::{functions, syntax};
+use super::{functions, optimizer, syntax};
 use crate::error::{Error, Result};
 use crate::event::EventKind;
 use crate::hour::Hour;
@@ -135,8 +130,8 @@ impl QueryEngine {
             .with_analyzer_rule(Arc::new(syntax::CountedSubqueries))
             .with_analyzer_rule(Arc::new(syntax::NullAwareRule))
             .with_analyzer_rule(Arc::new(syntax::SortKeysRule))
-            .with_optimizer_rules(rules())
-            .with_physical_optimizer_rules(physical_rules())
+            .with_optimizer_rules(optimizer::rules())
+            .with_physical_optimizer_rules(optimizer::physical_rules())
             .build();
         functions::register(&mut base)?;
         for function in functions::bounded::functions() {
@@ -265,21 +260,6 @@ impl QueryEngine {
         let frame = self.session(snapshot)?.sql(HOUR_STATS).await?;
         Ok(frame.with_param_values(ParamValues::from(params))?)
     }
-}
-
-/// DataFusion's rules with ours where predicates have been pushed down and distinct aggregates are still whole.
-fn rules() -> Vec<Arc<dyn datafusion::optimizer::OptimizerRule + Send + Sync>> {
-    let mut rules = Optimizer::new().rules;
-    let at = rules.iter().position(|rule| rule.name() == "push_down_filter").map_or(rules.len(), |at| at + 1);
-    rules.insert(at, Arc::new(RollupRule));
-    rules.insert(at + 1, Arc::new(distinct::DistinctRule));
-    rules
-}
-
-fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-    let mut rules = pushdown::replace_in(PhysicalOptimizer::new().rules);
-    rules.insert(0, Arc::new(barrier::BarrierRule));
-    rules
 }
 
 /// The one row of [`HOUR_STATS`]: distinct users, then the events of each kind.

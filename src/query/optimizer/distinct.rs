@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, DictionaryArray, Int64Array, RecordBatch, StringViewArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt32Type};
+use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::common::{Column, Result, internal_err};
@@ -33,7 +34,6 @@ use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties};
 use datafusion::prelude::{ident, lit};
-use futures::future::BoxFuture;
 use futures::{StreamExt, stream};
 
 use super::rollup::{AggregateInput, HourglassOptions};
@@ -213,6 +213,7 @@ struct DistinctTable {
     counts: Arc<[Count]>,
 }
 
+#[async_trait]
 impl TableProvider for DistinctTable {
     fn schema(&self) -> SchemaRef {
         let field = |i| Field::new(format!("count_{i}"), DataType::Int64, false);
@@ -223,38 +224,27 @@ impl TableProvider for DistinctTable {
         TableType::View
     }
 
-    /// Written as `async_trait` would have it, but for the future, which holds no plan: the compiler takes ten seconds to
-    /// prove that one is `Sync`.
-    fn scan<'life0, 'life1, 'life2, 'life3, 'async_trait>(
-        &'life0 self,
-        state: &'life1 dyn Session,
-        projection: Option<&'life2 Vec<usize>>,
-        _: &'life3 [Expr],
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _: &[Expr],
         _: Option<usize>,
-    ) -> BoxFuture<'async_trait, Result<Arc<dyn ExecutionPlan>>>
-    where
-        'life0: 'async_trait,
-        'life1: 'async_trait,
-        'life2: 'async_trait,
-        'life3: 'async_trait,
-        Self: 'async_trait,
-    {
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         let columns = projection.map_or_else(|| (0..self.counts.len()).collect(), Vec::clone);
-        let counts: Arc<[Count]> = columns.iter().map(|&column| self.counts[column]).collect();
-        let schema = self.schema().project(&columns);
+        let schema = Arc::new(self.schema().project(&columns)?);
+        let counts = columns.iter().map(|&column| self.counts[column]).collect();
+        // All are begun before one is waited for, so that the future holds no logical plan (see `opaque`).
         let plans: Vec<_> = self.inputs.iter().map(|input| state.create_physical_plan(input)).collect();
-        Box::pin(async move {
-            let mut inputs = Vec::new();
-            for plan in plans {
-                let plan = plan.await?;
-                // A part of the table without rows is no input.
-                if (plan.as_ref() as &dyn Any).downcast_ref::<EmptyExec>().is_none() {
-                    inputs.push(plan);
-                }
+        let mut inputs = Vec::new();
+        for plan in plans {
+            let plan = plan.await?;
+            // A part of the table without rows is no input.
+            if (plan.as_ref() as &dyn Any).downcast_ref::<EmptyExec>().is_none() {
+                inputs.push(plan);
             }
-            let exec = DistinctUsersExec::new(inputs, counts, Arc::new(schema?));
-            Ok(Arc::new(exec) as Arc<dyn ExecutionPlan>)
-        })
+        }
+        Ok(Arc::new(DistinctUsersExec::new(inputs, counts, schema)))
     }
 }
 

@@ -6,3 +6,27 @@
 pub mod distinct;
 pub mod pushdown;
 pub mod rollup;
+
+use std::sync::Arc;
+
+use datafusion::optimizer::{Optimizer, OptimizerRule};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
+
+use super::exec::barrier::BarrierRule;
+
+/// DataFusion's rules with ours where predicates have been pushed down and distinct aggregates are still whole.
+pub fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    let mut rules = Optimizer::new().rules;
+    let at = rules.iter().position(|rule| rule.name() == "push_down_filter").map_or(rules.len(), |at| at + 1);
+    rules.insert(at, Arc::new(rollup::RollupRule));
+    rules.insert(at + 1, Arc::new(distinct::DistinctRule));
+    rules
+}
+
+/// DataFusion's physical rules with ours: barriers go before those that look at properties.
+pub fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let mut rules = pushdown::replace_in(PhysicalOptimizer::new().rules);
+    rules.insert(0, Arc::new(BarrierRule));
+    rules
+}
