@@ -1,9 +1,11 @@
 //! What the benchmarks share: options, a scratch folder, progress, and checks of answers.
 
-use crate::error::{Error, Result};
-use indicatif::{ProgressBar, ProgressStyle};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::error::{Error, Result};
 
 /// Options of a benchmark.
 #[derive(Clone, Debug)]

@@ -1,9 +1,10 @@
 //! Source of a setting's value, and parsing of a value from a source.
 
-use super::value::Value;
-use crate::error::{Error, Result};
 use std::fmt;
 use std::path::PathBuf;
+
+use super::value::Value;
+use crate::error::{Error, Result};
 
 /// Where the value of a setting came from.
 #[derive(Clone, Debug, PartialEq, Eq)]

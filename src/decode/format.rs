@@ -1,10 +1,11 @@
 //! What the decoders share: formats, encodings, errors, and the batch size.
 
-use crate::error::Error;
-use crate::event::{EventBatch, Rejection};
 use std::fmt;
 use std::io::Read;
 use std::path::Path;
+
+use crate::error::Error;
+use crate::event::{EventBatch, Rejection};
 
 /// Number of events in a batch of a streaming reader.
 pub const BATCH_EVENTS: usize = 65_536;

@@ -9,15 +9,14 @@ use axum::response::{IntoResponse, Response};
 use futures::future::{BoxFuture, Either, Ready, ready};
 use tracing::Instrument;
 
+use super::app::App;
 use super::connection::Connection;
 use super::metrics::InFlight;
 use super::problem::Problem;
 use super::request_id::RequestId;
-use crate::error::Error;
-
-use super::app::App;
 use super::responses::{empty, preflight};
 use super::{analytics, events, sql};
+use crate::error::Error;
 
 /// A response that is ready, or a future of one.
 pub type Answer = Either<Ready<Response>, BoxFuture<'static, Response>>;

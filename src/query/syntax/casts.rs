@@ -8,7 +8,7 @@ use datafusion::sql::sqlparser::ast::{
     Expr, GroupByExpr, ObjectNamePart, OrderBy, OrderByKind, Select, TableFactor, TableWithJoins,
 };
 
-use super::tree::{edit_own_expressions, expression};
+use super::tree::{edit_own_expressions, expression, within_parentheses};
 use crate::error::Result;
 use crate::query::functions::VALUE_OF;
 
@@ -50,8 +50,4 @@ fn wrap(expr: &mut Expr) -> Result<()> {
         *expr = expression(&format!("{VALUE_OF}({expr})"))?;
     }
     Ok(())
-}
-
-fn within_parentheses(expr: &Expr) -> &Expr {
-    if let Expr::Nested(inner) = expr { within_parentheses(inner) } else { expr }
 }

@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{Expr, Ident, Query, Select, SelectItem, SetExpr, Statement as Ast, VisitorMut};
 
-use super::tree::normalized;
+use super::tree::{normalized, within_parentheses};
 use crate::error::Error;
 use crate::query::walk::walk_mut;
 
@@ -138,11 +138,7 @@ fn is_unnest(expr: &Expr) -> bool {
 
 /// An expression in the spelling of sqlparser, names without quotation marks in small letters.
 fn text(expr: &Expr) -> String {
-    let mut expr = expr;
-    while let Expr::Nested(inner) = expr {
-        expr = inner;
-    }
-    let mut copy = expr.clone();
+    let mut copy = within_parentheses(expr).clone();
     let _ = walk_mut(&mut copy, &mut SmallLetters);
     let text = copy.to_string();
     match text.char_indices().nth(LONGEST) {

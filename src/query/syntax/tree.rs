@@ -38,6 +38,11 @@ pub fn normalized(ident: &Ident) -> String {
     }
 }
 
+/// An expression without the parentheses around it.
+pub fn within_parentheses(expr: &Expr) -> &Expr {
+    if let Expr::Nested(inner) = expr { within_parentheses(inner) } else { expr }
+}
+
 /// An expression from its text.
 pub fn expression(sql: &str) -> Result<Expr> {
     let parsed = Parser::new(&GenericDialect {}).try_with_sql(sql).and_then(|mut parser| parser.parse_expr());

@@ -1,12 +1,14 @@
 //! What lies below an aggregate, and the options of our rules.
 
-use crate::query::catalog::events::EventsTable;
+use std::any::Any;
+use std::collections::HashMap;
+
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, Result};
 use datafusion::logical_expr::utils::split_conjunction_owned;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableScan};
-use std::any::Any;
-use std::collections::HashMap;
+
+use crate::query::catalog::events::EventsTable;
 
 /// What lies below an aggregate: one scan of `events`, the predicates on it, and the aggregate's input columns in terms of
 /// the scan's.
