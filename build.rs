@@ -1,7 +1,8 @@
 //! Build script: the version that `hourglass --version` tells, with the commit it was built from.
 //!
-//! A release build asks git; where there is none, as in a container, whoever builds may name the commit in SOURCE_COMMIT. A
-//! debug build names no commit: otherwise each commit would have everything compiled again to say so.
+//! A release build asks git; where there is none, as in a container, whoever builds may name the
+//! commit in SOURCE_COMMIT. A debug build names no commit: otherwise each commit would have
+//! everything compiled again to say so.
 
 #![allow(clippy::print_stdout, reason = "cargo reads it")]
 
@@ -22,19 +23,21 @@ fn main() {
     println!("cargo:rustc-env=BUILD_VERSION={built}");
 }
 
-/// The commit and its day, `2c369631e2f0 2026-11-24`, marked where the sources differ from it. Nothing where git is missing, and
-/// where the sources lie in a repository that is not theirs.
+/// The commit and its day, `2c369631e2f0 2026-11-24`, marked where the sources differ from it.
+/// Nothing where git is missing, and where the sources lie in a repository that is not theirs.
 fn commit() -> Option<String> {
     let top = git(&["rev-parse", "--show-toplevel"])?;
     let here = std::env::var("CARGO_MANIFEST_DIR").ok()?;
     if Path::new(&top).canonicalize().ok()? != Path::new(&here).canonicalize().ok()? {
         return None;
     }
-    // What a commit or a checkout changes, as far as it is there, and the sources: whether they differ is told too.
+    // What a commit or a checkout changes, as far as it is there, and the sources: whether they
+    // differ is told too.
     let branch = git(&["symbolic-ref", "--quiet", "HEAD"]);
     let names = ["HEAD", "logs/HEAD", "packed-refs"].into_iter().chain(branch.as_deref());
-    let files =
-        names.filter_map(|name| git(&["rev-parse", "--git-path", name])).filter(|path| Path::new(path).exists());
+    let files = names
+        .filter_map(|name| git(&["rev-parse", "--git-path", name]))
+        .filter(|path| Path::new(path).exists());
     for path in files.chain(["Cargo.toml", "Cargo.lock", "src", "queries"].map(String::from)) {
         println!("cargo:rerun-if-changed={path}");
     }
@@ -44,6 +47,7 @@ fn commit() -> Option<String> {
 }
 
 fn git(args: &[&str]) -> Option<String> {
-    let output = Command::new("git").args(args).output().ok().filter(|output| output.status.success())?;
+    let output =
+        Command::new("git").args(args).output().ok().filter(|output| output.status.success())?;
     Some(String::from_utf8(output.stdout).ok()?.trim().to_string())
 }

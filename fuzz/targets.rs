@@ -1,5 +1,6 @@
-//! What strangers can hand in, each as a function of bytes that panics where a promise is broken. cargo-fuzz drives them by
-//! coverage (`fuzz/README.md`), `tests/suite/fuzz.rs` by a corpus and seeded mutations of it.
+//! What strangers can hand in, each as a function of bytes that panics where a promise is broken.
+//! cargo-fuzz drives them by coverage (`fuzz/README.md`), `tests/suite/fuzz.rs` by a corpus and
+//! seeded mutations of it.
 
 #![allow(dead_code)] // each fuzzer drives one of them
 
@@ -22,7 +23,9 @@ pub fn params(bytes: &[u8]) -> bool {
     let text = String::from_utf8_lossy(bytes);
     let event = params::event(&text);
     match &event {
-        Ok(event) => assert!((1..=1024).contains(&event.user.len()) && event.timestamp_us >= 0, "{text}"),
+        Ok(event) => {
+            assert!((1..=1024).contains(&event.user.len()) && event.timestamp_us >= 0, "{text}")
+        }
         Err(rejection) => {
             assert!(["timestamp", "user", "event", "id"].contains(&rejection.parameter), "{text}");
         }
@@ -31,8 +34,8 @@ pub fn params(bytes: &[u8]) -> bool {
     event.is_ok()
 }
 
-/// A file of the log in the folder `dir` is read up to its end or refused, as it is and with its checksums put right: those keep
-/// nearly all mutations away from what is behind them.
+/// A file of the log in the folder `dir` is read up to its end or refused, as it is and with its
+/// checksums put right: those keep nearly all mutations away from what is behind them.
 pub fn log(vfs: &dyn Vfs, dir: &Path, bytes: &[u8]) {
     read_log(vfs, dir, bytes);
     read_log(vfs, dir, &with_checksums(bytes.to_vec()));
@@ -42,7 +45,10 @@ fn read_log(vfs: &dyn Vfs, dir: &Path, bytes: &[u8]) {
     vfs.create(&dir.join("00000000000000000001.wal")).unwrap().write_all_at(bytes, 0).unwrap();
     match verify_log(vfs, dir) {
         // An event takes 13 bytes at least.
-        Ok(report) => assert!(report.log.events <= bytes.len() as u64 / 13 || !report.is_sound(), "{report:?}"),
+        Ok(report) => assert!(
+            report.log.events <= bytes.len() as u64 / 13 || !report.is_sound(),
+            "{report:?}"
+        ),
         // A newer version's.
         Err(Error::Config(_)) => {}
         Err(error) => panic!("{error}"),
@@ -56,13 +62,15 @@ fn with_checksums(mut bytes: Vec<u8>) -> Vec<u8> {
     }
     bytes[..8].copy_from_slice(b"HGLASWAL");
     bytes[16..24].copy_from_slice(&1_u64.to_le_bytes());
-    let salt: [u8; 4] = if bytes[8] < 3 { *b"HGFR" } else { bytes[12..16].try_into().expect("four bytes") };
+    let salt: [u8; 4] =
+        if bytes[8] < 3 { *b"HGFR" } else { bytes[12..16].try_into().expect("four bytes") };
     let header = crc32c::crc32c(&bytes[..32]);
     bytes[32..36].copy_from_slice(&header.to_le_bytes());
     let mut rest = &mut bytes[64..];
     while rest.len() > 24 {
         let most = rest.len() - 24;
-        let length = u32::from_le_bytes(rest[4..8].try_into().expect("four bytes")) as usize % (most + 1);
+        let length =
+            u32::from_le_bytes(rest[4..8].try_into().expect("four bytes")) as usize % (most + 1);
         let (frame, after) = rest.split_at_mut(24 + length);
         frame[..4].copy_from_slice(&salt);
         frame[4..8].copy_from_slice(&(length as u32).to_le_bytes());
@@ -92,12 +100,23 @@ pub struct Store {
 
 impl Store {
     pub fn new() -> Store {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
         let dir = tempfile::tempdir().unwrap();
-        let engine =
-            Engine::open_with(dir.path(), EngineOptions::default(), Arc::new(Disk), Arc::new(Stopped)).unwrap();
+        let engine = Engine::open_with(
+            dir.path(),
+            EngineOptions::default(),
+            Arc::new(Disk),
+            Arc::new(Stopped),
+        )
+        .unwrap();
         let mut batch = EventBatch::new();
-        (0..20).for_each(|i| batch.push(i, &format!("user {}", i % 3), EventKind::ALL[i as usize % 2]));
+        (0..20).for_each(|i| {
+            batch.push(i, &format!("user {}", i % 3), EventKind::ALL[i as usize % 2])
+        });
         runtime.block_on(engine.append(batch)).unwrap();
         let options = QueryOptions {
             timeout: Duration::from_secs(2),
@@ -109,13 +128,16 @@ impl Store {
         Store { runtime, engine, query, _dir: dir }
     }
 
-    /// A statement is answered or refused, in time, and changes nothing. Answers whether it was answered.
+    /// A statement is answered or refused, in time, and changes nothing. Answers whether it was
+    /// answered.
     pub fn ask(&self, bytes: &[u8]) -> bool {
         let text = String::from_utf8_lossy(bytes).into_owned();
         let answered = self.runtime.block_on(async {
             let mut session = self.query.new_session();
             let snapshot = self.engine.snapshot();
-            let Ok(mut answer) = self.query.run_text(&mut session, &snapshot, &text, query::Params::None).await else {
+            let Ok(mut answer) =
+                self.query.run_text(&mut session, &snapshot, &text, query::Params::None).await
+            else {
                 return false;
             };
             for _ in 0..4 {

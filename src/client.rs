@@ -89,7 +89,10 @@ impl Client {
 /// form is not supported.
 fn retry_after<B>(response: &Response<B>) -> Duration {
     let value = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
-    value.and_then(|value| value.trim().parse().ok()).map_or(DEFAULT_RETRY, Duration::from_secs).min(MAX_RETRY)
+    value
+        .and_then(|value| value.trim().parse().ok())
+        .map_or(DEFAULT_RETRY, Duration::from_secs)
+        .min(MAX_RETRY)
 }
 
 /// Validates a server's address and strips trailing slashes.
@@ -123,9 +126,12 @@ impl Problem {
             line: Option<u64>,
             column: Option<u64>,
         }
-        let Members { detail, title, urn, line, column } = serde_json::from_str(body).unwrap_or_default();
-        let first_line = || body.lines().next().unwrap_or("no reason given").chars().take(200).collect();
-        let (failure, text) = (urn.as_deref().and_then(Failure::of_urn), detail.or(title).unwrap_or_else(first_line));
+        let Members { detail, title, urn, line, column } =
+            serde_json::from_str(body).unwrap_or_default();
+        let first_line =
+            || body.lines().next().unwrap_or("no reason given").chars().take(200).collect();
+        let (failure, text) =
+            (urn.as_deref().and_then(Failure::of_urn), detail.or(title).unwrap_or_else(first_line));
         Problem { failure, text, line, column }
     }
 }
@@ -151,7 +157,10 @@ mod tests {
     #[test]
     fn an_address_without_its_scheme_is_refused() {
         assert!(Client::new("localhost:8080").is_err());
-        assert_eq!(Client::new("http://localhost:8080/").unwrap().events_url, "http://localhost:8080/events");
+        assert_eq!(
+            Client::new("http://localhost:8080/").unwrap().events_url,
+            "http://localhost:8080/events"
+        );
     }
 
     /// Starts a server that gives these responses in turn; the thread returns the bodies it
@@ -164,7 +173,9 @@ mod tests {
             let (mut line, mut length) = (String::new(), 0);
             while stream.read_line(&mut line).unwrap() > 2 {
                 let header = line.trim().to_ascii_lowercase();
-                length = header.strip_prefix("content-length: ").map_or(length, |value| value.parse().unwrap());
+                length = header
+                    .strip_prefix("content-length: ")
+                    .map_or(length, |value| value.parse().unwrap());
                 line.clear();
             }
             let mut body = vec![0; length];
@@ -179,8 +190,7 @@ mod tests {
     fn a_busy_server_is_asked_again_and_gets_the_same_batch() {
         let mut events = EventBatch::new();
         events.push(5, "ana", EventKind::Click);
-        let busy =
-            "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 0\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        let busy = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 0\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
         let stored = "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n";
         let (url, bodies) = server(vec![busy, busy, stored]);
         Client::new(&url).unwrap().post_events(&events).unwrap();
@@ -195,6 +205,9 @@ mod tests {
                       Connection: close\r\n\r\n{\"detail\":\"row 1: x\"}";
         let (url, _bodies) = server(vec![answer]);
         let error = Client::new(&url).unwrap().post_events(&EventBatch::new()).unwrap_err();
-        assert!(matches!(&error, Error::Invalid(text) if text.ends_with("400 Bad Request: row 1: x")), "{error}");
+        assert!(
+            matches!(&error, Error::Invalid(text) if text.ends_with("400 Bad Request: row 1: x")),
+            "{error}"
+        );
     }
 }

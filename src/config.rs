@@ -18,4 +18,6 @@ pub use self::flags::{Flags, unknown_variables};
 pub use self::resolve::{Resolved, resolve};
 pub use self::settings::{Config, ENV_PREFIX, SETTINGS, Setting};
 pub use self::source::Source;
-pub use self::value::{ByteSize, CorsOrigin, Count, FileSize, Folder, LogFilter, LogFormat, Reach, Threads, Value};
+pub use self::value::{
+    ByteSize, CorsOrigin, Count, FileSize, Folder, LogFilter, LogFormat, Reach, Threads, Value,
+};

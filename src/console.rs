@@ -103,7 +103,8 @@ fn write(stream: Stream, line: &[u8]) {
 /// writes the line that `lines_lost` returns for their number.
 pub fn in_background(lines_lost: fn(u64) -> String) {
     let (queue, jobs) = sync_channel(MAX_QUEUED_LINES);
-    let started = thread::Builder::new().name("hourglass-log".into()).spawn(move || work(&jobs, lines_lost));
+    let started =
+        thread::Builder::new().name("hourglass-log".into()).spawn(move || work(&jobs, lines_lost));
     // If the thread cannot be started, lines are written by the calling thread.
     if started.is_ok() {
         let _ = QUEUE.set(queue);

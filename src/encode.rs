@@ -19,14 +19,16 @@ use crate::event::{Event, EventBatch, file_schema};
 
 /// Converts events to a record batch with the columns of [`file_schema`], in arrival order.
 pub fn record_batch(events: &EventBatch) -> RecordBatch {
-    let timestamps = TimestampMicrosecondArray::from(events.timestamps_us().to_vec()).with_timezone("UTC");
+    let timestamps =
+        TimestampMicrosecondArray::from(events.timestamps_us().to_vec()).with_timezone("UTC");
     let mut users = StringViewBuilder::with_capacity(events.len());
     let mut kinds = StringViewBuilder::with_capacity(events.len());
     for event in events.iter() {
         users.append_value(event.user);
         kinds.append_value(event.kind.as_str());
     }
-    let columns: Vec<ArrayRef> = vec![Arc::new(timestamps), Arc::new(users.finish()), Arc::new(kinds.finish())];
+    let columns: Vec<ArrayRef> =
+        vec![Arc::new(timestamps), Arc::new(users.finish()), Arc::new(kinds.finish())];
     RecordBatch::try_new(file_schema(), columns).expect("the columns are those of the schema")
 }
 
@@ -62,14 +64,19 @@ impl FileWriter {
         let rows = match path.extension().and_then(|extension| extension.to_str()) {
             Some("csv") => {
                 let mut rows = csv::Writer::from_writer(BufWriter::new(create()?));
-                rows.write_record(["timestamp", "user", "event"]).map_err(|error| failed(&temporary, error))?;
+                rows.write_record(["timestamp", "user", "event"])
+                    .map_err(|error| failed(&temporary, error))?;
                 Rows::Csv(Box::new(rows))
             }
             Some("ndjson") => Rows::Ndjson(BufWriter::with_capacity(256 << 10, create()?)),
             Some("parquet") => {
                 let zstd = Compression::ZSTD(ZstdLevel::default());
                 let properties = WriterProperties::builder().set_compression(zstd).build();
-                Rows::Parquet(Box::new(ArrowWriter::try_new(create()?, file_schema(), Some(properties))?))
+                Rows::Parquet(Box::new(ArrowWriter::try_new(
+                    create()?,
+                    file_schema(),
+                    Some(properties),
+                )?))
             }
             _ => {
                 let known = "the name must end in .csv, .ndjson or .parquet";
@@ -84,7 +91,8 @@ impl FileWriter {
         let written = match self.rows.as_mut().expect("finish consumes the writer") {
             Rows::Csv(rows) => events.iter().try_for_each(|event| {
                 let timestamp = timestamp_text(event.timestamp_us);
-                rows.write_record([timestamp.as_str(), event.user, event.kind.as_str()]).map_err(std::io::Error::other)
+                rows.write_record([timestamp.as_str(), event.user, event.kind.as_str()])
+                    .map_err(std::io::Error::other)
             }),
             Rows::Ndjson(rows) => events.iter().try_for_each(|event| write_json(rows, event)),
             Rows::Parquet(rows) => rows.write(&record_batch(events)).map_err(std::io::Error::other),
@@ -95,7 +103,9 @@ impl FileWriter {
     /// Syncs the file, renames it, and syncs its directory.
     pub fn finish(mut self) -> Result<()> {
         let file = match self.rows.take().expect("finish consumes the writer") {
-            Rows::Csv(rows) => rows.into_inner().map_err(|error| error.into_error()).and_then(flushed),
+            Rows::Csv(rows) => {
+                rows.into_inner().map_err(|error| error.into_error()).and_then(flushed)
+            }
             Rows::Ndjson(rows) => flushed(rows),
             Rows::Parquet(rows) => rows.into_inner().map_err(std::io::Error::other),
         };
@@ -105,7 +115,9 @@ impl FileWriter {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
-        File::open(directory).and_then(|directory| directory.sync_all()).map_err(Error::io(directory, "sync"))
+        File::open(directory)
+            .and_then(|directory| directory.sync_all())
+            .map_err(Error::io(directory, "sync"))
     }
 }
 
@@ -165,11 +177,17 @@ mod tests {
             file.write(&some_events()).unwrap();
             assert!(!path.exists(), "{name} has no name before it is whole");
             file.finish().unwrap();
-            let read: Vec<_> =
-                decode::read_file(&path, None, &decode::Options::default()).unwrap().map(Result::unwrap).collect();
+            let read: Vec<_> = decode::read_file(&path, None, &decode::Options::default())
+                .unwrap()
+                .map(Result::unwrap)
+                .collect();
             assert_eq!(read, [some_events()], "{name}");
         }
-        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 3, "no temporary file stays");
+        assert_eq!(
+            std::fs::read_dir(directory.path()).unwrap().count(),
+            3,
+            "no temporary file stays"
+        );
     }
 
     #[test]

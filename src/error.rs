@@ -1,4 +1,5 @@
-//! Errors: one type, its variants named by who must act, and one table that says what each is to those who meet it.
+//! Errors: one type, its variants named by who must act, and one table that says what each is to
+//! those who meet it.
 
 mod blame;
 mod convert;

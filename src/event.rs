@@ -43,7 +43,8 @@ impl EventKind {
         }
     }
 
-    /// The name of what counts events of this kind: a column of SQL, a line of the contract, a key of JSON.
+    /// The name of what counts events of this kind: a column of SQL, a line of the contract, a key
+    /// of JSON.
     pub fn plural(self) -> &'static str {
         match self {
             EventKind::Click => "clicks",
@@ -135,7 +136,10 @@ pub fn check_user(user: &str) -> Result<&str, Rejection> {
     match user.len() {
         0 => Err(Rejection::new("user", "must not be empty")),
         1..=MAX_USER_BYTES => Ok(user),
-        n => Err(Rejection::new("user", format!("is {n} bytes long; at most {MAX_USER_BYTES} are stored"))),
+        n => Err(Rejection::new(
+            "user",
+            format!("is {n} bytes long; at most {MAX_USER_BYTES} are stored"),
+        )),
     }
 }
 
@@ -163,10 +167,13 @@ impl Key {
     pub fn new(text: &str) -> Result<Key, Rejection> {
         match text.len() {
             0 => Err(Rejection::new("id", "must not be empty")),
-            1..=MAX_KEY_BYTES => Ok(Key(Sha256::digest(text)[..16].try_into().expect("half of 32 bytes"))),
-            n => {
-                Err(Rejection::new("id", format!("is {n} bytes long; an idempotency key has at most {MAX_KEY_BYTES}")))
+            1..=MAX_KEY_BYTES => {
+                Ok(Key(Sha256::digest(text)[..16].try_into().expect("half of 32 bytes")))
             }
+            n => Err(Rejection::new(
+                "id",
+                format!("is {n} bytes long; an idempotency key has at most {MAX_KEY_BYTES}"),
+            )),
         }
     }
 }
@@ -268,7 +275,8 @@ impl EventBatch {
     /// The same of an event as it is, whatever its columns.
     pub fn push_event(&mut self, event: Event<'_>) {
         self.users.push_str(event.user);
-        self.user_ends.push(u32::try_from(self.users.len()).expect("a batch holds under 4 GiB of users"));
+        self.user_ends
+            .push(u32::try_from(self.users.len()).expect("a batch holds under 4 GiB of users"));
         self.timestamps_us.push(event.timestamp_us);
         self.kinds.push(event.kind as u8);
     }
@@ -279,13 +287,23 @@ impl EventBatch {
         for event in other.iter() {
             self.push_event(event);
         }
-        self.keyed.extend(other.keyed.iter().map(|keyed| IdempotencyRange { first: keyed.first + before, ..*keyed }));
+        self.keyed.extend(
+            other
+                .keyed
+                .iter()
+                .map(|keyed| IdempotencyRange { first: keyed.first + before, ..*keyed }),
+        );
     }
 
     /// Assigns one key to all events from index `first` on.
     pub fn key_from(&mut self, first: usize, key: Key) {
         let content = Content::of((first..self.len()).map(|i| self.get(i)));
-        self.keyed.push(IdempotencyRange { first: first as u32, rows: (self.len() - first) as u32, key, content });
+        self.keyed.push(IdempotencyRange {
+            first: first as u32,
+            rows: (self.len() - first) as u32,
+            key,
+            content,
+        });
     }
 
     /// Assigns a key to the last event; `content` is the checksum of that event alone.
@@ -327,10 +345,14 @@ impl EventBatch {
         let mut batch = EventBatch { timestamps_us, kinds, user_ends, users, keyed };
         let mut start = 0;
         for (i, &end) in batch.user_ends.iter().enumerate() {
-            let user = batch.users.get(start..end as usize).ok_or_else(|| Rejection::new("user", "is cut"))?;
+            let user = batch
+                .users
+                .get(start..end as usize)
+                .ok_or_else(|| Rejection::new("user", "is cut"))?;
             check_user(user)?;
             check_timestamp_us(batch.timestamps_us[i])?;
-            EventKind::from_code(batch.kinds[i]).ok_or_else(|| Rejection::new("event", "is unknown"))?;
+            EventKind::from_code(batch.kinds[i])
+                .ok_or_else(|| Rejection::new("event", "is unknown"))?;
             start = end as usize;
         }
         if start != batch.users.len() {
@@ -343,7 +365,8 @@ impl EventBatch {
                 _ => return Err(Rejection::new("id", "is of events that are not there")),
             }
         }
-        let contents = batch.keyed.iter().map(|keyed| Content::of(keyed.range().map(|i| batch.get(i))));
+        let contents =
+            batch.keyed.iter().map(|keyed| Content::of(keyed.range().map(|i| batch.get(i))));
         let contents: Vec<Content> = contents.collect();
         batch.keyed.iter_mut().zip(contents).for_each(|(keyed, content)| keyed.content = content);
         Ok(batch)
@@ -426,7 +449,8 @@ pub fn file_schema() -> SchemaRef {
 /// [`parse_timestamp`] accepts, or a date alone, which means its first instant (GMT).
 pub fn parse_time(text: &str) -> Result<i64, String> {
     let is_date = text.len() == 10 && text.as_bytes()[4] == b'-';
-    let parsed = if is_date { parse_timestamp(&format!("{text}T00:00:00Z")) } else { parse_timestamp(text) };
+    let parsed =
+        if is_date { parse_timestamp(&format!("{text}T00:00:00Z")) } else { parse_timestamp(text) };
     parsed.map_err(|rejection| {
         if rejection.reason.starts_with("must not lie") {
             rejection.reason
@@ -453,7 +477,10 @@ mod tests {
             Vec::new(),
         );
         assert_eq!(again.as_ref(), Ok(&batch));
-        assert_eq!(batch.get(1), Event { timestamp_us: MAX_TIMESTAMP_US, user: "Zoë", kind: EventKind::Impression });
+        assert_eq!(
+            batch.get(1),
+            Event { timestamp_us: MAX_TIMESTAMP_US, user: "Zoë", kind: EventKind::Impression }
+        );
     }
 
     #[test]
@@ -479,8 +506,9 @@ mod tests {
 
     #[test]
     fn columns_that_do_not_fit_are_rejected() {
-        let columns =
-            |ends: Vec<u32>, users: &str| EventBatch::from_columns(vec![1], vec![0], ends, users.into(), vec![]);
+        let columns = |ends: Vec<u32>, users: &str| {
+            EventBatch::from_columns(vec![1], vec![0], ends, users.into(), vec![])
+        };
         assert!(columns(vec![2], "é").is_ok());
         assert!(columns(vec![1], "é").is_err(), "cuts a character");
         assert!(columns(vec![1], "ab").is_err(), "leaves bytes over");
@@ -490,9 +518,13 @@ mod tests {
     #[test]
     fn repeats_go_by_their_key_with_all_their_events() {
         let key = |text| Key::new(text).unwrap();
-        let users = |batch: &EventBatch| batch.iter().map(|event| event.user.to_string()).collect::<Vec<_>>();
+        let users = |batch: &EventBatch| {
+            batch.iter().map(|event| event.user.to_string()).collect::<Vec<_>>()
+        };
         let mut batch = EventBatch::new();
-        for (users, id) in [("a", None), ("bc", Some("1")), ("d", None), ("ef", Some("2")), ("g", Some("3"))] {
+        for (users, id) in
+            [("a", None), ("bc", Some("1")), ("d", None), ("ef", Some("2")), ("g", Some("3"))]
+        {
             let first = batch.len();
             users.split_inclusive(|_| true).for_each(|user| batch.push(1, user, EventKind::Click));
             id.into_iter().for_each(|id| batch.key_from(first, key(id)));
@@ -501,15 +533,28 @@ mod tests {
         let kept = batch.retain_keyed(|keyed| keyed.key != key("1"));
         assert_eq!(users(&kept), ["a", "d", "e", "f", "g"]);
         let content = |users: &[&str]| {
-            Content::of(users.iter().map(|user| Event { timestamp_us: 1, user, kind: EventKind::Click }))
+            Content::of(users.iter().map(|user| Event {
+                timestamp_us: 1,
+                user,
+                kind: EventKind::Click,
+            }))
         };
-        let keyed =
-            |first, rows, id, users: &[&str]| IdempotencyRange { first, rows, key: key(id), content: content(users) };
+        let keyed = |first, rows, id, users: &[&str]| IdempotencyRange {
+            first,
+            rows,
+            key: key(id),
+            content: content(users),
+        };
         assert_eq!(kept.keyed(), [keyed(2, 2, "2", &["e", "f"]), keyed(4, 1, "3", &["g"])]);
         let mut twice = kept.clone();
         twice.extend(&kept);
         assert_eq!(twice.keyed()[2..], [keyed(7, 2, "2", &["e", "f"]), keyed(9, 1, "3", &["g"])]);
         let (a, b) = (content(&["a", "bc"]), content(&["ab", "c"]));
-        assert!(!a.matches(b) && a.matches(a) && a.matches(Content::UNKNOWN) && Content::UNKNOWN.matches(b));
+        assert!(
+            !a.matches(b)
+                && a.matches(a)
+                && a.matches(Content::UNKNOWN)
+                && Content::UNKNOWN.matches(b)
+        );
     }
 }

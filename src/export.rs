@@ -31,8 +31,7 @@ use crate::storage::{Engine, EngineOptions, Snapshot};
 pub const RECEIPT: &str = "_receipt.ndjson";
 
 /// Query of an hour's rows in a total order, so that the same rows always produce the same file.
-const ROWS_OF_HOUR: &str =
-    "SELECT timestamp, user_id, event FROM events WHERE timestamp >= $start AND timestamp < $end ORDER BY 2, 1, 3";
+const ROWS_OF_HOUR: &str = "SELECT timestamp, user_id, event FROM events WHERE timestamp >= $start AND timestamp < $end ORDER BY 2, 1, 3";
 
 /// Format of exported files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +74,11 @@ pub struct Exporter {
 
 impl Exporter {
     /// Opens the folder, creating it if needed, and reads its receipt.
-    pub fn open(query: Arc<QueryEngine>, snapshot: Arc<Snapshot>, output: &Path) -> Result<Exporter> {
+    pub fn open(
+        query: Arc<QueryEngine>,
+        snapshot: Arc<Snapshot>,
+        output: &Path,
+    ) -> Result<Exporter> {
         fs::create_dir_all(output).map_err(Error::io(output, "create"))?;
         let receipt = Receipt::open(output)?;
         // Creating the file first marks the folder as an export, even while it is empty.
@@ -108,7 +111,12 @@ impl Exporter {
         }
         if let Some(engine) = delta {
             engine.flush().await?;
-            let files = engine.snapshot().files.values().flat_map(|hour| hour.files.clone()).collect::<Vec<_>>();
+            let files = engine
+                .snapshot()
+                .files
+                .values()
+                .flat_map(|hour| hour.files.clone())
+                .collect::<Vec<_>>();
             summary.files = files.len() as u64;
             summary.bytes = files.iter().map(|file| file.bytes).sum();
             tokio::task::block_in_place(|| engine.close())?;
@@ -116,7 +124,12 @@ impl Exporter {
         Ok(summary)
     }
 
-    async fn hour_to_file(&mut self, hour: Hour, format: ExportFormat, summary: &mut Summary) -> Result<()> {
+    async fn hour_to_file(
+        &mut self,
+        hour: Hour,
+        format: ExportFormat,
+        summary: &mut Summary,
+    ) -> Result<()> {
         let (rows_format, extension) = format.rows();
         let path = format!("{}/events.{extension}", hour.partition_path());
         let rows = self.snapshot.rollup(hour).rows();
@@ -131,7 +144,12 @@ impl Exporter {
     }
 
     /// An hour is appended as one batch, so an interrupted export has all of its rows or none.
-    async fn hour_to_delta(&self, hour: Hour, engine: &Engine, summary: &mut Summary) -> Result<()> {
+    async fn hour_to_delta(
+        &self,
+        hour: Hour,
+        engine: &Engine,
+        summary: &mut Summary,
+    ) -> Result<()> {
         let rows = self.snapshot.rollup(hour).rows();
         match engine.snapshot().rollup(hour).rows() {
             0 => {}
@@ -149,7 +167,8 @@ impl Exporter {
         let mut answer = self.rows_of(hour).await?;
         let mut events = crate::event::EventBatch::new();
         while let Some(batch) = answer.next().await {
-            let batch = decode::from_record_batch(&batch?).map_err(|error| Error::Invalid(error.to_string()))?;
+            let batch = decode::from_record_batch(&batch?)
+                .map_err(|error| Error::Invalid(error.to_string()))?;
             events.extend(&batch);
         }
         summary.rows += rows;
@@ -166,7 +185,10 @@ impl Exporter {
             _ => format!("rows.{extension}"),
         };
         let mut summary = Summary::default();
-        if self.receipt.has(&path, |file| file.query.as_deref() == Some(sql) && file.lsn == Some(lsn)) {
+        if self
+            .receipt
+            .has(&path, |file| file.query.as_deref() == Some(sql) && file.lsn == Some(lsn))
+        {
             summary.skipped += 1;
             return Ok(summary);
         }
@@ -183,10 +205,14 @@ impl Exporter {
     }
 
     async fn rows_of(&self, hour: Hour) -> Result<ResultStream> {
-        let instant = |us: i64| datafusion::scalar::ScalarValue::TimestampMicrosecond(Some(us), Some("UTC".into()));
+        let instant = |us: i64| {
+            datafusion::scalar::ScalarValue::TimestampMicrosecond(Some(us), Some("UTC".into()))
+        };
         let bounds = [("start", hour.start_us()), ("end", hour.end_us())];
         let params = Params::Named(bounds.map(|(name, us)| (name.to_string(), instant(us))).into());
-        self.query.run_text(&mut self.query.new_session(), &self.snapshot, ROWS_OF_HOUR, params).await
+        self.query
+            .run_text(&mut self.query.new_session(), &self.snapshot, ROWS_OF_HOUR, params)
+            .await
     }
 
     /// Writes a file under a temporary name, syncs it and renames it; also returns its schema.
@@ -202,7 +228,11 @@ impl Exporter {
         let name = target.file_name().expect("a file has a name").to_string_lossy();
         let temporary = folder.join(format!(".{name}.partial"));
         let file = File::create(&temporary).map_err(Error::io(&temporary, "create"))?;
-        let output = Hashing { file: BufWriter::with_capacity(256 << 10, file), hash: Sha256::new(), bytes: 0 };
+        let output = Hashing {
+            file: BufWriter::with_capacity(256 << 10, file),
+            hash: Sha256::new(),
+            bytes: 0,
+        };
         let mut writer = RowWriter::new(format, &answer.schema, output)?;
         let (mut rows, schema) = (0, writer.schema().clone());
         while let Some(batch) = answer.next().await {
@@ -211,12 +241,19 @@ impl Exporter {
             writer.write(&batch)?;
         }
         let Hashing { file, hash, bytes } = writer.finish()?;
-        let file = file.into_inner().map_err(|error| Error::io(&temporary, "write")(error.into_error()))?;
+        let file = file
+            .into_inner()
+            .map_err(|error| Error::io(&temporary, "write")(error.into_error()))?;
         file.sync_all().map_err(Error::io(&temporary, "sync"))?;
         fs::rename(&temporary, &target).map_err(Error::io(&target, "rename to"))?;
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(Error::io(folder, "sync"))?;
+        File::open(folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(Error::io(folder, "sync"))?;
         let sha256 = hex(&hash.finalize());
-        Ok((ExportedFile { path: path.to_string(), rows, bytes, sha256, query: None, lsn: None }, schema))
+        Ok((
+            ExportedFile { path: path.to_string(), rows, bytes, sha256, query: None, lsn: None },
+            schema,
+        ))
     }
 }
 

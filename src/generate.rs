@@ -66,8 +66,12 @@ impl Workload {
             _ if self.end_us < self.start_us => invalid("the end must not lie before the start"),
             _ if self.interval_us < 1 => invalid("the interval must be at least one microsecond"),
             _ if self.users < 1 => invalid("there must be at least one user"),
-            _ if !(self.skew >= 0.0 && self.skew.is_finite()) => invalid("the skew must be 0 or more"),
-            _ if !(0.0..=1.0).contains(&self.late) => invalid("the late share must lie between 0 and 1"),
+            _ if !(self.skew >= 0.0 && self.skew.is_finite()) => {
+                invalid("the skew must be 0 or more")
+            }
+            _ if !(0.0..=1.0).contains(&self.late) => {
+                invalid("the late share must lie between 0 and 1")
+            }
             _ => Ok(()),
         }
     }
@@ -135,7 +139,8 @@ impl Series {
     fn new(workload: &Workload) -> Series {
         let mut lateness = ChaCha8Rng::seed_from_u64(workload.seed);
         lateness.set_stream(1);
-        let zipf = || Zipf::new(workload.users as f64, workload.skew).expect("the workload is checked");
+        let zipf =
+            || Zipf::new(workload.users as f64, workload.skew).expect("the workload is checked");
         Series {
             index: 0,
             count: workload.count(),
@@ -180,7 +185,8 @@ impl Series {
 
     fn draw_late(&mut self) -> bool {
         // 53 bits give a uniform float in [0, 1): a share of 0 is never late, a share of 1 always.
-        self.late > 0.0 && ((self.lateness.next_u64() >> 11) as f64) < self.late * (1_u64 << 53) as f64
+        self.late > 0.0
+            && ((self.lateness.next_u64() >> 11) as f64) < self.late * (1_u64 << 53) as f64
     }
 }
 
@@ -208,10 +214,16 @@ pub fn parse_interval_us(text: &str) -> Result<i64, String> {
         "m" => 60_000_000,
         "h" => HOUR_US,
         "d" => 24 * HOUR_US,
-        _ => return Err("must be a whole number with a unit: us, ms, s, m, h or d, such as 250ms".into()),
+        _ => {
+            return Err(
+                "must be a whole number with a unit: us, ms, s, m, h or d, such as 250ms".into()
+            );
+        }
     };
     let interval = number.parse::<i64>().ok().and_then(|number| number.checked_mul(unit_us));
-    interval.filter(|&us| us > 0).ok_or_else(|| "must be more than 0 and less than 292,000 years".into())
+    interval
+        .filter(|&us| us > 0)
+        .ok_or_else(|| "must be more than 0 and less than 292,000 years".into())
 }
 
 #[cfg(test)]
@@ -224,7 +236,11 @@ mod tests {
 
     fn rows(workload: &Workload) -> Vec<(i64, String, EventKind)> {
         let row = |event: Event<'_>| (event.timestamp_us, event.user.to_owned(), event.kind);
-        workload.events().unwrap().flat_map(|batch| batch.iter().map(row).collect::<Vec<_>>()).collect()
+        workload
+            .events()
+            .unwrap()
+            .flat_map(|batch| batch.iter().map(row).collect::<Vec<_>>())
+            .collect()
     }
 
     #[test]
@@ -241,9 +257,11 @@ mod tests {
     fn the_events_of_a_seed_never_change() {
         let text = |workload: &Workload| {
             let rows = rows(workload).into_iter();
-            rows.map(|(us, user, kind)| format!("{} {user} {}", us / 60_000_000, kind.as_str())).collect::<Vec<_>>()
+            rows.map(|(us, user, kind)| format!("{} {user} {}", us / 60_000_000, kind.as_str()))
+                .collect::<Vec<_>>()
         };
-        let short = Workload { end_us: 1_577_836_800_000_000 + 5 * 60_000_000, ..Workload::default() };
+        let short =
+            Workload { end_us: 1_577_836_800_000_000 + 5 * 60_000_000, ..Workload::default() };
         insta::assert_snapshot!(text(&short).join("\n"), @r"
         26297280 user21 impression
         26297281 user15 impression
@@ -260,13 +278,15 @@ mod tests {
         26297284 user0 click
         26297285 user2 impression
         ");
-        let clicks = rows(&Workload::default()).iter().filter(|row| row.2 == EventKind::Click).count();
+        let clicks =
+            rows(&Workload::default()).iter().filter(|row| row.2 == EventKind::Click).count();
         assert_eq!(clicks, 109_199);
     }
 
     #[test]
     fn late_events_are_the_same_events_in_another_order() {
-        let on_time = Workload { end_us: 1_577_836_800_000_000 + 48 * HOUR_US, ..Workload::default() };
+        let on_time =
+            Workload { end_us: 1_577_836_800_000_000 + 48 * HOUR_US, ..Workload::default() };
         let late = Workload { late: 0.05, ..on_time.clone() };
         let mut arrived = rows(&late);
         let mut newest = Hour::FIRST;
@@ -274,7 +294,10 @@ mod tests {
             newest = newest.max(Hour::of_us(row.0));
             Hour::of_us(row.0) < newest
         });
-        assert!((100..200).contains(&older.count()), "about a twentieth of 2,881 arrives after its hour");
+        assert!(
+            (100..200).contains(&older.count()),
+            "about a twentieth of 2,881 arrives after its hour"
+        );
         arrived.sort();
         let mut wanted = rows(&on_time);
         wanted.sort();
@@ -284,7 +307,11 @@ mod tests {
     #[test]
     fn every_late_event_arrives_though_all_are_late_or_the_series_is_short() {
         for (late, hours) in [(1.0, 10), (0.5, 1), (1.0, 0)] {
-            let workload = Workload { late, end_us: 1_577_836_800_000_000 + hours * HOUR_US, ..Workload::default() };
+            let workload = Workload {
+                late,
+                end_us: 1_577_836_800_000_000 + hours * HOUR_US,
+                ..Workload::default()
+            };
             assert_eq!(rows(&workload).len() as u64, workload.count());
         }
     }
@@ -301,10 +328,18 @@ mod tests {
 
     #[test]
     fn intervals_are_whole_numbers_with_a_unit() {
-        for (text, us) in [("1m", 60_000_000), ("250ms", 250_000), ("30s", 30_000_000), ("10us", 10), ("1h", HOUR_US)] {
+        for (text, us) in [
+            ("1m", 60_000_000),
+            ("250ms", 250_000),
+            ("30s", 30_000_000),
+            ("10us", 10),
+            ("1h", HOUR_US),
+        ] {
             assert_eq!(parse_interval_us(text), Ok(us));
         }
-        for text in ["", "1", "m", "0s", "-1s", "1.5s", "1 s", "99999999999999999999s", "9999999999999d"] {
+        for text in
+            ["", "1", "m", "0s", "-1s", "1.5s", "1 s", "99999999999999999999s", "9999999999999d"]
+        {
             assert!(parse_interval_us(text).is_err(), "{text}");
         }
     }

@@ -41,7 +41,8 @@ impl Hour {
 
     /// The first instant.
     pub fn start(self) -> DateTime<Utc> {
-        DateTime::from_timestamp_micros(self.start_us()).expect("an hour lies within the years 1970 to 9999")
+        DateTime::from_timestamp_micros(self.start_us())
+            .expect("an hour lies within the years 1970 to 9999")
     }
 
     /// The value of the partition column `date`.

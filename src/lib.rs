@@ -53,7 +53,8 @@
 //! 8. Memory is bounded; past the limits the response is 503.
 //! 9. Late events are rows of an older hour, with no special handling.
 //! 10. A rollup is used only where it is exact; with rollups off, every answer is the same.
-//! 11. A claim about the distinct users of an hour names the files it was made from, and holds for no others.
+//! 11. A claim about the distinct users of an hour names the files it was made from, and holds for
+//!     no others.
 //!
 //! # Modules, bottom up
 //!

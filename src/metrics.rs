@@ -11,7 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeMetric, MetricEncoder, NoLabelSet};
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeGaugeValue, EncodeMetric, MetricEncoder, NoLabelSet,
+};
 use prometheus_client::metrics::MetricType;
 
 /// Bucket bounds of durations, in nanoseconds: from a cached answer to a query's time limit.
@@ -71,7 +73,8 @@ impl Histogram {
     }
 
     pub fn observe(&self, value: u64) {
-        let bucket = self.0.bounds.iter().position(|bound| value <= *bound).unwrap_or(self.0.bounds.len());
+        let bucket =
+            self.0.bounds.iter().position(|bound| value <= *bound).unwrap_or(self.0.bounds.len());
         self.0.counts[bucket].fetch_add(1, Ordering::Relaxed);
         self.0.sum.fetch_add(value, Ordering::Relaxed);
     }
@@ -114,7 +117,12 @@ pub fn family<'e>(
     encoder.encode_descriptor(name, &format!("{help}."), None, metric_type)
 }
 
-pub fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: impl EncodeGaugeValue) -> fmt::Result {
+pub fn gauge(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    value: impl EncodeGaugeValue,
+) -> fmt::Result {
     family(encoder, name, help, MetricType::Gauge)?.encode_gauge(&value)
 }
 
@@ -135,11 +143,15 @@ mod tests {
         histogram.observe_duration(Duration::from_secs(100));
         let mut text = String::new();
         encode(&mut text, &registry).unwrap();
-        let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let value =
+            |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         assert_eq!(value(r#"took_seconds_bucket{le="0.0001"}"#), Some("0"));
         assert_eq!(value(r#"took_seconds_bucket{le="0.00025"}"#), Some("1"));
         assert_eq!(value(r#"took_seconds_bucket{le="60.0"}"#), Some("2"));
         assert_eq!(value(r#"took_seconds_bucket{le="+Inf"}"#), Some("3"));
-        assert_eq!((value("took_seconds_count"), value("took_seconds_sum")), (Some("3"), Some("100.000501")));
+        assert_eq!(
+            (value("took_seconds_count"), value("took_seconds_sum")),
+            (Some("3"), Some("100.000501"))
+        );
     }
 }

@@ -195,7 +195,10 @@ mod tests {
         let mut both = merged([&a, &b]);
         assert_eq!((both.rows(), both.bounds(), both.unique_users()), (2, Some((2, 5)), None));
         both.learn(Users { of: both.sources, n: 6 });
-        assert_eq!(both.numbers().map(|numbers| (numbers.unique_users, numbers.events())), Some((6, 2)));
+        assert_eq!(
+            both.numbers().map(|numbers| (numbers.unique_users, numbers.events())),
+            Some((6, 2))
+        );
     }
 
     #[test]

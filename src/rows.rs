@@ -77,7 +77,9 @@ impl RowFormat {
     pub fn media_types(self) -> &'static [&'static str] {
         match self {
             RowFormat::Json => &["application/json"],
-            RowFormat::Ndjson => &["application/x-ndjson", "application/ndjson", "application/jsonl"],
+            RowFormat::Ndjson => {
+                &["application/x-ndjson", "application/ndjson", "application/jsonl"]
+            }
             RowFormat::Csv => &["text/csv"],
             RowFormat::Tsv => &["text/tab-separated-values"],
             RowFormat::ArrowStream => &["application/vnd.apache.arrow.stream"],
@@ -127,11 +129,17 @@ impl<W: Write + Send> RowWriter<W> {
                 RowFormat::Ndjson => Writer::Ndjson(json().build(output)),
                 RowFormat::Csv => Writer::Separated(SeparatedWriter::new(output, b',', names())?),
                 RowFormat::Tsv => Writer::Separated(SeparatedWriter::new(output, b'\t', names())?),
-                RowFormat::ArrowStream => Writer::Arrow(Box::new(StreamWriter::try_new(output, &schema)?)),
+                RowFormat::ArrowStream => {
+                    Writer::Arrow(Box::new(StreamWriter::try_new(output, &schema)?))
+                }
                 RowFormat::Parquet => {
                     let zstd = Compression::ZSTD(ZstdLevel::default());
                     let properties = WriterProperties::builder().set_compression(zstd).build();
-                    Writer::Parquet(Box::new(ArrowWriter::try_new(output, schema.clone(), Some(properties))?))
+                    Writer::Parquet(Box::new(ArrowWriter::try_new(
+                        output,
+                        schema.clone(),
+                        Some(properties),
+                    )?))
                 }
             })
         })?;
@@ -264,8 +272,10 @@ mod tests {
 
     fn batch() -> RecordBatch {
         let at = TimestampMicrosecondArray::from(vec![0]).with_timezone("UTC");
-        let columns: [(&str, ArrayRef); 2] = [("at", Arc::new(at)), ("n", Arc::new(Int64Array::from(vec![None])))];
-        RecordBatch::try_from_iter_with_nullable(columns.map(|(name, column)| (name, column, true))).unwrap()
+        let columns: [(&str, ArrayRef); 2] =
+            [("at", Arc::new(at)), ("n", Arc::new(Int64Array::from(vec![None])))];
+        RecordBatch::try_from_iter_with_nullable(columns.map(|(name, column)| (name, column, true)))
+            .unwrap()
     }
 
     fn written(format: RowFormat, batches: &[RecordBatch]) -> Vec<u8> {

@@ -31,7 +31,11 @@ pub fn bytes(n: u64) -> String {
         value /= 1e3;
         unit += 1;
     }
-    if value < 9.95 { format!("{value:.1} {}", UNITS[unit]) } else { format!("{value:.0} {}", UNITS[unit]) }
+    if value < 9.95 {
+        format!("{value:.1} {}", UNITS[unit])
+    } else {
+        format!("{value:.0} {}", UNITS[unit])
+    }
 }
 
 /// Formats a duration: 0.4 ms, 12.3 ms, 1.52 s, 3 min 20 s.
@@ -89,17 +93,24 @@ fn is_invisible(c: char) -> bool {
     let mut bytes = [b'a'; 5];
     let length = 1 + c.encode_utf8(&mut bytes[1..]).len();
     let pair = std::str::from_utf8(&bytes[..length]).expect("two characters");
-    let is_space = c.is_whitespace() && !matches!(c, '\u{85}' | '\u{2028}' | '\u{2029}' | ..='\u{1f}');
+    let is_space =
+        c.is_whitespace() && !matches!(c, '\u{85}' | '\u{2028}' | '\u{2029}' | ..='\u{1f}');
     let is_unprintable = !matches!(c, '\'' | '"' | '\\') && pair.escape_debug().nth(1) != Some(c);
-    (is_unprintable && !is_space) || IGNORABLE.iter().any(|(first, last)| (*first..=*last).contains(&c))
+    (is_unprintable && !is_space)
+        || IGNORABLE.iter().any(|(first, last)| (*first..=*last).contains(&c))
 }
 
 /// Returns the names closest to `name` by edit distance, in the order given; empty if all are far.
 pub fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
-    let distances: Vec<_> = names.into_iter().map(|known| (levenshtein(name, known), known)).collect();
+    let distances: Vec<_> =
+        names.into_iter().map(|known| (levenshtein(name, known), known)).collect();
     let least = distances.iter().map(|(distance, _)| *distance).min().unwrap_or(0);
     let near = least <= name.len().div_ceil(2);
-    distances.into_iter().filter(|(distance, _)| near && *distance == least).map(|(_, known)| known).collect()
+    distances
+        .into_iter()
+        .filter(|(distance, _)| near && *distance == least)
+        .map(|(_, known)| known)
+        .collect()
 }
 
 #[cfg(test)]
@@ -127,8 +138,16 @@ mod tests {
 
     #[test]
     fn what_cannot_be_seen_is_escaped_and_the_rest_stays() {
-        for text in ["plain\ttext\n", "Zoë's \"\\\"", "e\u{301}", "日本　東京", "שלום", "👍🏽", "a\u{a0}b", "ｱ"]
-        {
+        for text in [
+            "plain\ttext\n",
+            "Zoë's \"\\\"",
+            "e\u{301}",
+            "日本　東京",
+            "שלום",
+            "👍🏽",
+            "a\u{a0}b",
+            "ｱ",
+        ] {
             assert!(matches!(visible(text), Cow::Borrowed(_)), "{text:?} is {}", visible(text));
         }
         for invisible in "\0\r\u{1b}\u{7f}\u{85}\u{9b}\u{ad}\u{34f}\u{61c}\u{115f}\u{180e}\u{200b}\u{200d}\u{200e}\u{202e}\u{2028}\u{2029}\

@@ -81,7 +81,11 @@ pub struct Tallies(pub BTreeMap<Hour, Tally>);
 impl Tallies {
     pub fn add(&mut self, batch: &EventBatch) {
         for event in batch.iter() {
-            let user = event.user.trim_start_matches("user").parse().expect("the workload numbers its users");
+            let user = event
+                .user
+                .trim_start_matches("user")
+                .parse()
+                .expect("the workload numbers its users");
             self.0.entry(Hour::of_us(event.timestamp_us)).or_default().add(user, event.kind);
         }
     }
@@ -94,7 +98,9 @@ impl Tallies {
     pub fn total(&self, first: Hour, last: Hour) -> Tally {
         let mut total = Tally::default();
         for tally in self.0.range(first..=last).map(|(_, tally)| tally) {
-            for (into, from) in [(&mut total.users, &tally.users), (&mut total.clickers, &tally.clickers)] {
+            for (into, from) in
+                [(&mut total.users, &tally.users), (&mut total.clickers, &tally.clickers)]
+            {
                 into.resize(into.len().max(from.len()), 0);
                 into.iter_mut().zip(from).for_each(|(into, from)| *into |= from);
             }
@@ -106,7 +112,8 @@ impl Tallies {
 
 /// Expected response to `GET /analytics`, byte for byte.
 pub fn lines(numbers: HourNumbers) -> String {
-    let [clicks, impressions] = [EventKind::Click, EventKind::Impression].map(|kind| numbers.count(kind));
+    let [clicks, impressions] =
+        [EventKind::Click, EventKind::Impression].map(|kind| numbers.count(kind));
     format!("unique_users,{}\nclicks,{clicks}\nimpressions,{impressions}\n", numbers.unique_users)
 }
 
@@ -122,7 +129,11 @@ pub async fn append(engine: &Engine, batch: EventBatch) -> Result<()> {
 }
 
 /// Stores the events, calling `each` for every batch.
-pub async fn load(engine: &Engine, workload: &Workload, mut each: impl FnMut(&EventBatch)) -> Result<()> {
+pub async fn load(
+    engine: &Engine,
+    workload: &Workload,
+    mut each: impl FnMut(&EventBatch),
+) -> Result<()> {
     for batch in workload.events()? {
         each(&batch);
         append(engine, batch).await?;

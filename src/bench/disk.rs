@@ -44,19 +44,26 @@ impl Counters {
 
     pub fn written(&self) -> Written {
         let at = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Written { log_syncs: at(&self.log_syncs), log_bytes: at(&self.log_bytes), table_bytes: at(&self.table_bytes) }
+        Written {
+            log_syncs: at(&self.log_syncs),
+            log_bytes: at(&self.log_bytes),
+            table_bytes: at(&self.table_bytes),
+        }
     }
 }
 
 impl Observer for Counters {
     fn see(&self, call: Call<'_>) -> Verdict {
-        let counted = match (call.kind, call.path.extension().and_then(|extension| extension.to_str())) {
-            (CallKind::SyncData, Some("wal")) => Some((&self.log_syncs, 1)),
-            (CallKind::Write, Some("wal")) => Some((&self.log_bytes, call.bytes as u64)),
-            // A spare file is a preallocated log segment; its zeros are no events.
-            (CallKind::Write, extension) if extension != Some("spare") => Some((&self.table_bytes, call.bytes as u64)),
-            _ => None,
-        };
+        let counted =
+            match (call.kind, call.path.extension().and_then(|extension| extension.to_str())) {
+                (CallKind::SyncData, Some("wal")) => Some((&self.log_syncs, 1)),
+                (CallKind::Write, Some("wal")) => Some((&self.log_bytes, call.bytes as u64)),
+                // A spare file is a preallocated log segment; its zeros are no events.
+                (CallKind::Write, extension) if extension != Some("spare") => {
+                    Some((&self.table_bytes, call.bytes as u64))
+                }
+                _ => None,
+            };
         if let Some((counter, n)) = counted {
             counter.fetch_add(n, Ordering::Relaxed);
         }

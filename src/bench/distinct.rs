@@ -36,7 +36,8 @@ SELECT count(DISTINCT user_id) AS users, count(DISTINCT user_id) FILTER (WHERE e
 FROM events";
 
 pub fn run(options: &Options, dir: &Path, report: &mut Report) -> Result<()> {
-    let sizes: &[u64] = if options.quick { &[1_000_000] } else { &[1_000_000, 10_000_000, 100_000_000] };
+    let sizes: &[u64] =
+        if options.quick { &[1_000_000] } else { &[1_000_000, 10_000_000, 100_000_000] };
     let threads = QueryOptions::default().threads;
     let steps = Steps::new(sizes.len() * 6);
     report.setting("question", QUESTION.replace('\n', " "));
@@ -139,17 +140,24 @@ impl Store {
         let tally = tallies.total(HOUR, HOUR);
         let numbers = tally.numbers();
         let clicks = numbers.count(EventKind::Click);
-        let expected = [numbers.unique_users, tally.clickers(), clicks, numbers.events()].map(|n| n as i64);
+        let expected =
+            [numbers.unique_users, tally.clickers(), clicks, numbers.events()].map(|n| n as i64);
         Ok(Store { engine, expected, batches })
     }
 
     /// Milliseconds, ours and DataFusion's, in alternation.
     fn ask(&self, threads: usize) -> Result<(Samples, Samples)> {
         let snapshot = self.engine.snapshot();
-        let options =
-            QueryOptions { timeout: Duration::from_secs(600), memory_bytes: 8 << 30, ..QueryOptions::default() };
+        let options = QueryOptions {
+            timeout: Duration::from_secs(600),
+            memory_bytes: 8 << 30,
+            ..QueryOptions::default()
+        };
         let engine = Arc::new(QueryEngine::new(&options)?);
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(threads)
+            .enable_all()
+            .build();
         let runtime = runtime.map_err(Error::io("", "start a runtime"))?;
         let context = if self.batches.is_empty() {
             runtime.block_on(plain::listing(&snapshot, &Arc::<Reads>::default(), threads))?

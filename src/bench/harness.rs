@@ -50,7 +50,8 @@ pub struct Steps(ProgressBar);
 
 impl Steps {
     pub fn new(steps: usize) -> Steps {
-        let style = ProgressStyle::with_template("{spinner} {msg} {wide_bar} {pos}/{len} {elapsed}");
+        let style =
+            ProgressStyle::with_template("{spinner} {msg} {wide_bar} {pos}/{len} {elapsed}");
         let bar = ProgressBar::new(steps as u64).with_style(style.expect("the template is valid"));
         bar.enable_steady_tick(Duration::from_millis(120));
         Steps(bar)

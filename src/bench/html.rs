@@ -55,7 +55,12 @@ fn page(report: &Report) -> Result<String> {
     );
     page.push_str("<table>");
     for (name, fact) in report.facts() {
-        let _ = write!(page, "<tr><th scope=\"row\">{}</th><td>{}</td></tr>", escape(name), escape(&fact));
+        let _ = write!(
+            page,
+            "<tr><th scope=\"row\">{}</th><td>{}</td></tr>",
+            escape(name),
+            escape(&fact)
+        );
     }
     page.push_str("</table>\n");
     if !report.goals.is_empty() {
@@ -63,7 +68,12 @@ fn page(report: &Report) -> Result<String> {
         table(&mut page, &goal_columns(), &report.goal_rows());
     }
     for section in &report.sections {
-        let _ = write!(page, "<h2>{}</h2>\n<p>{}</p>\n", escape(&section.title), escape(&section.about));
+        let _ = write!(
+            page,
+            "<h2>{}</h2>\n<p>{}</p>\n",
+            escape(&section.title),
+            escape(&section.about)
+        );
         for plot in &section.plots {
             page.push_str(&svg(plot)?);
         }
@@ -107,7 +117,9 @@ fn escape(text: &str) -> String {
 fn svg(plot: &Plot) -> Result<String> {
     let points = || plot.series.iter().flat_map(|(_, points)| points);
     let most = |of: fn(&(f64, f64)) -> f64| points().map(of).fold(f64::MIN_POSITIVE, f64::max);
-    let least = |of: fn(&(f64, f64)) -> f64| points().map(of).filter(|v| *v > 0.0).fold(f64::INFINITY, f64::min);
+    let least = |of: fn(&(f64, f64)) -> f64| {
+        points().map(of).filter(|v| *v > 0.0).fold(f64::INFINITY, f64::min)
+    };
     let (right, top) = (most(|p| p.0), most(|p| p.1));
     if points().next().is_none() {
         return Ok(String::new());
@@ -125,7 +137,9 @@ fn svg(plot: &Plot) -> Result<String> {
         } else {
             draw(&area, plot, 0.0..right * 1.05, 0.0..top * 1.1)
         }
-        .map_err(|fault| Error::Invalid(format!("the plot {:?} cannot be drawn: {fault}", plot.title)))?;
+        .map_err(|fault| {
+            Error::Invalid(format!("the plot {:?} cannot be drawn: {fault}", plot.title))
+        })?;
     }
     Ok(format!("<figure>{drawn}</figure>\n"))
 }
@@ -182,7 +196,13 @@ mod tests {
     #[test]
     fn a_plot_is_drawn_with_its_names_and_an_empty_one_is_left_out() {
         let series = vec![("ours & theirs".to_string(), vec![(24.0, 0.5), (87_600.0, 0.6)])];
-        let plot = Plot { title: "time".into(), x: "partitions".into(), y: "ms".into(), log: true, series };
+        let plot = Plot {
+            title: "time".into(),
+            x: "partitions".into(),
+            y: "ms".into(),
+            log: true,
+            series,
+        };
         let drawn = svg(&plot).unwrap();
         assert!(drawn.contains("ours &amp; theirs") && drawn.contains("partitions"), "{drawn}");
         assert_eq!(svg(&Plot { series: Vec::new(), ..plot }).unwrap(), "");

@@ -32,8 +32,7 @@ use crate::text::thousands;
 const OPEN_CONNECTIONS: usize = 64;
 
 /// A statement that reads every row and keeps its threads busy.
-const HEAVY: &str =
-    "SELECT user_id, count(*) AS events FROM events GROUP BY user_id ORDER BY events DESC, user_id LIMIT 10";
+const HEAVY: &str = "SELECT user_id, count(*) AS events FROM events GROUP BY user_id ORDER BY events DESC, user_id LIMIT 10";
 
 struct Plan {
     hot_events: u64,
@@ -103,7 +102,10 @@ pub fn run(options: &Options, dir: &Path, report: &mut Report) -> Result<()> {
     session.beside_a_statement(report, best, &steps)?;
     steps.next("comparing every count");
     session.check()?;
-    report.setting("checked", "every hour before, and after with all acknowledged events, distinct users too");
+    report.setting(
+        "checked",
+        "every hour before, and after with all acknowledged events, distinct users too",
+    );
     Ok(())
 }
 
@@ -121,7 +123,8 @@ impl Session {
         let current = data::workload(hot, 1, plan.hot_events, USERS, seed);
         wait(data::load(&hourglass.engine, &current, |batch| expected.add(batch)))??;
         let (baseline, random) = (Server::baseline()?, ChaCha8Rng::seed_from_u64(seed));
-        let session = Session { plan, hourglass, baseline, hot, past, expected, random, unanswered: 0 };
+        let session =
+            Session { plan, hourglass, baseline, hot, past, expected, random, unanswered: 0 };
         steps.next("comparing every hour");
         session.check()?;
         Ok(session)
@@ -135,18 +138,33 @@ impl Session {
             _ => drop(visitors::ask_hours(server, hours)?),
         }
         let counted = self.hourglass.engine.snapshot().totals(Hour::FIRST, Hour::LAST).rows();
-        let acknowledged: u64 = self.expected.0.values().map(|tally| tally.numbers().events()).sum();
-        check("all events", &(acknowledged..=acknowledged + self.unanswered).contains(&counted), &true)
+        let acknowledged: u64 =
+            self.expected.0.values().map(|tally| tally.numbers().events()).sum();
+        check(
+            "all events",
+            &(acknowledged..=acknowledged + self.unanswered).contains(&counted),
+            &true,
+        )
     }
 
     /// Runs one closed-loop turn: on the bare handler, or on hourglass, whose acknowledged events
     /// are added to the expected ones.
-    fn turn(&mut self, bare: bool, traffic: Traffic, connections: usize) -> Result<(Outcome, Written)> {
+    fn turn(
+        &mut self,
+        bare: bool,
+        traffic: Traffic,
+        connections: usize,
+    ) -> Result<(Outcome, Written)> {
         let before = self.hourglass.disk.written();
         let server = if bare { self.baseline.address } else { self.hourglass.server.address };
         let acknowledged = Vec::with_capacity(1 << 20);
-        let mut visitors =
-            Visitors { traffic, random: &mut self.random, hot: self.hot, past: &self.past, acknowledged };
+        let mut visitors = Visitors {
+            traffic,
+            random: &mut self.random,
+            hot: self.hot,
+            past: &self.past,
+            acknowledged,
+        };
         let outcome = load::closed(server, connections, self.plan.turn, &mut visitors)?;
         if !bare {
             tally(&mut self.expected, &visitors.acknowledged, self.hot, &self.past);
@@ -160,7 +178,15 @@ impl Session {
             "Throughput",
             "Closed loop, turns in alternation; the bare handler is axum with the query parsed and nothing stored. Every \
              POST is in the log and synced before its 204.",
-            &["connections", "traffic", "bare handler", "hourglass", "of the bare handler", "events a sync", "syncs/s"],
+            &[
+                "connections",
+                "traffic",
+                "bare handler",
+                "hourglass",
+                "of the bare handler",
+                "events a sync",
+                "syncs/s",
+            ],
         );
         let mut best = [0.0; 4];
         let mut shares: Vec<(String, Vec<(f64, f64)>)> =
@@ -203,7 +229,17 @@ impl Session {
             "Latency",
             "Open loop over 64 connections: requests fall due at a fixed rate, a share of the most that the same traffic \
              reached above, and a latency counts from when its request was due. Milliseconds.",
-            &["traffic", "beside it", "offered", "p50", "p90", "p99", "p99.9", "longest", "unanswered"],
+            &[
+                "traffic",
+                "beside it",
+                "offered",
+                "p50",
+                "p90",
+                "p99",
+                "p99.9",
+                "longest",
+                "unanswered",
+            ],
         );
         let mut plot = Vec::new();
         for (traffic, beside, share) in [
@@ -216,15 +252,24 @@ impl Session {
             (Traffic::Mix, Beside::Flushes, 0.5),
             (Traffic::Mix, Beside::Both, 0.5),
         ] {
-            steps.next(format!("latency at {:.0} % load, beside it {}", share * 100.0, beside.name()));
-            let rate = best[Traffic::ALL.iter().position(|other| *other == traffic).expect("it is one of all")] * share;
+            steps.next(format!(
+                "latency at {:.0} % load, beside it {}",
+                share * 100.0,
+                beside.name()
+            ));
+            let rate = best[Traffic::ALL
+                .iter()
+                .position(|other| *other == traffic)
+                .expect("it is one of all")]
+                * share;
             let outcome = self.offer(traffic, beside, rate, self.plan.open)?;
             for (class, name) in [(GET, "GET"), (POST, "POST")] {
                 if outcome.answered[class] == 0 {
                     continue;
                 }
                 section.row(latency_cells(traffic, name, class, beside, share, rate, &outcome));
-                let points = QUANTILES.map(|(of, _)| (1.0 / (1.0 - of), outcome.quantile_ms(class, of)));
+                let points =
+                    QUANTILES.map(|(of, _)| (1.0 / (1.0 - of), outcome.quantile_ms(class, of)));
                 let name = format!("{name}, {:.0} %, beside {}", share * 100.0, beside.name());
                 if traffic == Traffic::Mix && share == 0.5 {
                     plot.push((name, points.into()));
@@ -248,7 +293,12 @@ impl Session {
 
     /// Measures the effect on POSTs of a statement that reads every row: turns with and without it,
     /// in alternation.
-    fn beside_a_statement(&mut self, report: &mut Report, best: [f64; 4], steps: &Steps) -> Result<()> {
+    fn beside_a_statement(
+        &mut self,
+        report: &mut Report,
+        best: [f64; 4],
+        steps: &Steps,
+    ) -> Result<()> {
         let mut section = Section::new(
             "POST beside a full-table statement",
             "Open loop of the mix over 64 connections, turns without and with the statement in alternation; the p99 of the \
@@ -259,8 +309,13 @@ impl Session {
             let (rate, span) = (best[3] * share, self.plan.beside);
             let mut p99 = [Samples::default(), Samples::default()];
             for round in 0..self.plan.rounds {
-                steps.next(format!("POST beside a statement, {:.0} % load, round {}", share * 100.0, round + 1));
-                for (beside, p99) in [Beside::Nothing, Beside::Statement].into_iter().zip(&mut p99) {
+                steps.next(format!(
+                    "POST beside a statement, {:.0} % load, round {}",
+                    share * 100.0,
+                    round + 1
+                ));
+                for (beside, p99) in [Beside::Nothing, Beside::Statement].into_iter().zip(&mut p99)
+                {
                     p99.push(self.offer(Traffic::Mix, beside, rate, span)?.quantile_ms(POST, 0.99));
                 }
             }
@@ -280,7 +335,13 @@ impl Session {
         Ok(())
     }
 
-    fn offer(&mut self, traffic: Traffic, beside: Beside, rate: f64, span: Span) -> Result<Outcome> {
+    fn offer(
+        &mut self,
+        traffic: Traffic,
+        beside: Beside,
+        rate: f64,
+        span: Span,
+    ) -> Result<Outcome> {
         let Session { hourglass, random, hot, past, expected, .. } = self;
         let acknowledged = Vec::with_capacity(1 << 21);
         let mut visitors = Visitors { traffic, random, hot: *hot, past, acknowledged };
@@ -316,8 +377,12 @@ impl Session {
 
 fn goals(report: &mut Report, traffic: Traffic, connections: usize, share: f64) {
     let (what, bound) = match (traffic, connections) {
-        (Traffic::GetHot, 64) => ("GET of the current hour, 64 connections, of the bare handler", 0.9),
-        (Traffic::GetPast, 64) => ("GET of random past hours, 64 connections, of the bare handler", 0.7),
+        (Traffic::GetHot, 64) => {
+            ("GET of the current hour, 64 connections, of the bare handler", 0.9)
+        }
+        (Traffic::GetPast, 64) => {
+            ("GET of random past hours, 64 connections, of the bare handler", 0.7)
+        }
         (Traffic::Mix, 64) => ("the mix, 64 connections, of the bare handler", 0.8),
         (Traffic::Post, 256) => ("POST, each synced, 256 connections, of the bare handler", 0.75),
         _ => return,
@@ -366,7 +431,8 @@ impl Rounds {
     }
 }
 
-const QUANTILES: [(f64, &str); 5] = [(0.5, "p50"), (0.9, "p90"), (0.99, "p99"), (0.999, "p99.9"), (0.9999, "p99.99")];
+const QUANTILES: [(f64, &str); 5] =
+    [(0.5, "p50"), (0.9, "p90"), (0.99, "p99"), (0.999, "p99.9"), (0.9999, "p99.99")];
 
 fn latency_cells(
     traffic: Traffic,
@@ -377,7 +443,9 @@ fn latency_cells(
     rate: f64,
     outcome: &Outcome,
 ) -> Vec<Cell> {
-    let ms = |of: f64| Cell::number(outcome.quantile_ms(class, of), digits(outcome.quantile_ms(class, of)));
+    let ms = |of: f64| {
+        Cell::number(outcome.quantile_ms(class, of), digits(outcome.quantile_ms(class, of)))
+    };
     let what = match traffic {
         Traffic::Mix => format!("{name} of the mix"),
         other => other.name().to_string(),

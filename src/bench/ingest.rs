@@ -48,9 +48,21 @@ struct Plan {
 impl Plan {
     fn new(quick: bool) -> Plan {
         if quick {
-            Plan { events: 1_000_000, users: 100_000, appending: Duration::from_millis(500), rounds: 2, keys: 100_000 }
+            Plan {
+                events: 1_000_000,
+                users: 100_000,
+                appending: Duration::from_millis(500),
+                rounds: 2,
+                keys: 100_000,
+            }
         } else {
-            Plan { events: 10_000_000, users: 1_000_000, appending: Duration::from_secs(3), rounds: 3, keys: 5_000_000 }
+            Plan {
+                events: 10_000_000,
+                users: 1_000_000,
+                appending: Duration::from_secs(3),
+                rounds: 3,
+                keys: 5_000_000,
+            }
         }
     }
 
@@ -63,11 +75,18 @@ pub fn run(options: &Options, dir: &Path, report: &mut Report) -> Result<()> {
     let plan = Plan::new(options.quick);
     let workload = plan.workload(options.seed);
     let steps = Steps::new(APPENDS.len() + plan.rounds * 4 + 2);
-    let what = format!("{} random events of {} users in one hour", thousands(plan.events), thousands(plan.users));
+    let what = format!(
+        "{} random events of {} users in one hour",
+        thousands(plan.events),
+        thousands(plan.users)
+    );
     report.setting("events", what);
     report.sections.push(appending(&plan, &workload, &dir.join("append"), &steps)?);
     let bytes = bytes_a_key(&plan, &dir.join("keys"), &steps)?;
-    report.setting("memory of an idempotency key", format!("{bytes:.0} bytes, {} remembered", thousands(plan.keys)));
+    report.setting(
+        "memory of an idempotency key",
+        format!("{bytes:.0} bytes, {} remembered", thousands(plan.keys)),
+    );
     steps.next("writing a Parquet file to import");
     let file = dir.join("events.parquet");
     let mut writer = FileWriter::create(&file)?;
@@ -96,7 +115,16 @@ fn appending(plan: &Plan, workload: &Workload, dir: &Path, steps: &Steps) -> Res
         "Appending",
         "From the engine's door to durable and visible, without HTTP: an append is answered after its frame of the log is \
          synced.",
-        &["events an append", "under way", "with keys", "events/s", "syncs/s", "events a sync", "p50", "p99"],
+        &[
+            "events an append",
+            "under way",
+            "with keys",
+            "events/s",
+            "syncs/s",
+            "events a sync",
+            "p50",
+            "p99",
+        ],
     );
     let events: Vec<EventBatch> = workload.events()?.take(4).collect();
     for (size, under_way, keyed) in APPENDS {
@@ -105,11 +133,18 @@ fn appending(plan: &Plan, workload: &Workload, dir: &Path, steps: &Steps) -> Res
         let batches = cut(&events, size);
         let before = disk.written();
         let started = Instant::now();
-        let (appended, times) = wait(append_for(&engine, &batches, under_way, keyed, plan.appending))??;
+        let (appended, times) =
+            wait(append_for(&engine, &batches, under_way, keyed, plan.appending))??;
         let (seconds, written) = (started.elapsed().as_secs_f64(), disk.written().since(before));
-        check("events in memory", &engine.snapshot().totals(Hour::FIRST, Hour::LAST).rows(), &appended)?;
+        check(
+            "events in memory",
+            &engine.snapshot().totals(Hour::FIRST, Hour::LAST).rows(),
+            &appended,
+        )?;
         engine.close()?;
-        let ms = |of: f64| Cell::number(times.quantile(of), format!("{} ms", digits(times.quantile(of))));
+        let ms = |of: f64| {
+            Cell::number(times.quantile(of), format!("{} ms", digits(times.quantile(of))))
+        };
         section.row([
             Cell::count(size as u64),
             Cell::count(under_way as u64),
@@ -217,18 +252,33 @@ struct Measured {
 }
 
 impl Measured {
-    fn round(&mut self, workload: &Workload, expected: &Tallies, file: &Path, dir: &Path, steps: &Steps) -> Result<()> {
+    fn round(
+        &mut self,
+        workload: &Workload,
+        expected: &Tallies,
+        file: &Path,
+        dir: &Path,
+        steps: &Steps,
+    ) -> Result<()> {
         let events = workload.count() as f64;
         let folder = file.parent().expect("a file in a folder");
         steps.next("importing a Parquet file");
         forget_pages(folder).map_err(Error::io(folder, "forget the pages of"))?;
         let imported = dir.join("imported");
-        let (seconds, peak) =
-            process::run(&["import".as_ref(), file.as_ref(), "--data-dir".as_ref(), imported.as_ref()])?;
+        let (seconds, peak) = process::run(&[
+            "import".as_ref(),
+            file.as_ref(),
+            "--data-dir".as_ref(),
+            imported.as_ref(),
+        ])?;
         self.import.push(events / seconds);
         self.import_memory = self.import_memory.max(peak);
         let (engine, _) = open(&imported, roomy())?;
-        check("the imported hour", &wait(engine.snapshot().exact(HOUR))??.numbers(), &Some(expected.numbers(HOUR)))?;
+        check(
+            "the imported hour",
+            &wait(engine.snapshot().exact(HOUR))??.numbers(),
+            &Some(expected.numbers(HOUR)),
+        )?;
         engine.close()?;
 
         steps.next("filling a log");
@@ -271,10 +321,15 @@ impl Measured {
         let seconds = started.elapsed().as_secs_f64();
         self.flush.push(events / seconds);
         let snapshot = engine.snapshot();
-        self.data_bytes = snapshot.files.values().flat_map(|hour| &hour.files).map(|file| file.bytes).sum();
+        self.data_bytes =
+            snapshot.files.values().flat_map(|hour| &hour.files).map(|file| file.bytes).sum();
         self.table_written = disk.written().since(before).table_bytes;
         self.log_bytes = logged.log_bytes;
-        check("the flushed hour", &wait(snapshot.exact(HOUR))??.numbers(), &Some(expected.numbers(HOUR)))
+        check(
+            "the flushed hour",
+            &wait(snapshot.exact(HOUR))??.numbers(),
+            &Some(expected.numbers(HOUR)),
+        )
     }
 
     fn report(&self, plan: &Plan, report: &mut Report) {
@@ -290,9 +345,19 @@ impl Measured {
             let memory = memory.map_or_else(Cell::default, Cell::bytes);
             [name.into(), Cell::rate(rate), memory, Cell::number(bytes, format!("{bytes:.2}"))]
         };
-        section.row(row("import from Parquet", &self.import, Some(self.import_memory), each(self.data_bytes)));
+        section.row(row(
+            "import from Parquet",
+            &self.import,
+            Some(self.import_memory),
+            each(self.data_bytes),
+        ));
         let memory = Some(self.recovery_memory);
-        section.row(row("recovery, log in memory", &self.recovery_warm, memory, each(self.log_bytes)));
+        section.row(row(
+            "recovery, log in memory",
+            &self.recovery_warm,
+            memory,
+            each(self.log_bytes),
+        ));
         section.row(row("recovery, cold", &self.recovery_cold, memory, each(self.log_bytes)));
         section.row(row("flush to Parquet", &self.flush, None, each(self.data_bytes)));
         report.sections.push(section);
@@ -314,7 +379,13 @@ impl Measured {
         }
         report.sections.push(written);
         let million = |samples: &Samples| samples.median() / 1e6;
-        report.goal("recovery, cold", million(&self.recovery_cold), Sign::AtLeast, 3.0, " million events/s");
+        report.goal(
+            "recovery, cold",
+            million(&self.recovery_cold),
+            Sign::AtLeast,
+            3.0,
+            " million events/s",
+        );
         report.goal("stored size", each(self.data_bytes), Sign::AtMost, 5.0, " bytes an event");
     }
 }

@@ -70,9 +70,17 @@ pub struct Outcome {
 impl Outcome {
     fn new() -> Outcome {
         // From a microsecond to ten minutes, with three digits.
-        let histogram = |_| Histogram::new_with_bounds(1, 600_000_000, 3).expect("these bounds are possible");
+        let histogram =
+            |_| Histogram::new_with_bounds(1, 600_000_000, 3).expect("these bounds are possible");
         let latencies = std::array::from_fn(histogram);
-        Outcome { answered: [0; CLASSES], refused: 0, refused_without_retry: 0, unanswered: 0, seconds: 0.0, latencies }
+        Outcome {
+            answered: [0; CLASSES],
+            refused: 0,
+            refused_without_retry: 0,
+            unanswered: 0,
+            seconds: 0.0,
+            latencies,
+        }
     }
 
     /// Responses per second.
@@ -90,7 +98,12 @@ impl Outcome {
 ///
 /// # Errors
 /// When a connection fails, or a response is neither 200, 204 nor 503.
-pub fn closed(server: SocketAddr, connections: usize, span: Span, requests: &mut dyn Requests) -> Result<Outcome> {
+pub fn closed(
+    server: SocketAddr,
+    connections: usize,
+    span: Span,
+    requests: &mut dyn Requests,
+) -> Result<Outcome> {
     let meter = Meter::new(requests);
     let ask = async || {
         let open = connect(server, connections).await?;
@@ -120,7 +133,8 @@ pub fn open(
         let started = meter.starts(span);
         let keeper = Arc::clone(&pace);
         let keeper = thread::spawn(move || keeper.keep(started, connections));
-        let asked = each(open, async |connection| meter.ask_when_due(connection, &pace, started).await);
+        let asked =
+            each(open, async |connection| meter.ask_when_due(connection, &pace, started).await);
         let asked = tokio::time::timeout(span.warm_up + span.measured + GRACE, asked).await;
         keeper.join().expect("keeping pace does not panic");
         asked.unwrap_or(Ok(()))
@@ -138,10 +152,14 @@ pub fn get(server: SocketAddr, targets: impl IntoIterator<Item = String>) -> Res
         let mut bodies = Vec::new();
         for target in targets {
             connection.request.clear();
-            connection.request.extend(format!("GET {target} HTTP/1.1\r\nhost: bench\r\n\r\n").bytes());
+            connection
+                .request
+                .extend(format!("GET {target} HTTP/1.1\r\nhost: bench\r\n\r\n").bytes());
             match connection.exchange().await.map_err(failed)? {
                 200 => bodies.push(String::from_utf8_lossy(connection.body()).into_owned()),
-                status => return Err(Error::Invalid(format!("GET {target} was answered {status}"))),
+                status => {
+                    return Err(Error::Invalid(format!("GET {target} was answered {status}")));
+                }
             }
         }
         Ok(bodies)
@@ -167,7 +185,8 @@ async fn connect(server: SocketAddr, connections: usize) -> Result<Vec<Connectio
 
 /// Runs `work` on all connections concurrently, until all have ended or one fails.
 async fn each(open: Vec<Connection>, work: impl AsyncFn(Connection) -> Result<()>) -> Result<()> {
-    let mut working: FuturesUnordered<_> = open.into_iter().map(|connection| work(connection)).collect();
+    let mut working: FuturesUnordered<_> =
+        open.into_iter().map(|connection| work(connection)).collect();
     while let Some(ended) = working.next().await {
         ended?;
     }
@@ -250,7 +269,12 @@ impl<'r> Meter<'r> {
         }
     }
 
-    async fn ask_when_due(&self, mut connection: Connection, pace: &Pace, started: Instant) -> Result<()> {
+    async fn ask_when_due(
+        &self,
+        mut connection: Connection,
+        pace: &Pace,
+        started: Instant,
+    ) -> Result<()> {
         loop {
             pace.due.acquire().await.expect("never closed").forget();
             let n = self.begun.replace(self.begun.get() + 1);
@@ -275,7 +299,9 @@ impl<'r> Meter<'r> {
                 outcome.refused += 1;
                 outcome.refused_without_retry += u64::from(!connection.says_when_to_retry);
             }
-            _ => return Err(Error::Invalid(format!("a request of the load was answered {status}"))),
+            _ => {
+                return Err(Error::Invalid(format!("a request of the load was answered {status}")));
+            }
         }
         let (begin, end) = self.window.get();
         if status != 503 && due >= begin && due < end {
@@ -322,7 +348,9 @@ impl Connection {
                         (self.head, self.says_when_to_retry) = (head.len, head.says_when_to_retry);
                         return Ok(head.status);
                     }
-                    len if len > head.body => return Err(io::Error::other("more came than one answer")),
+                    len if len > head.body => {
+                        return Err(io::Error::other("more came than one answer"));
+                    }
                     _ => {}
                 }
             }
@@ -345,7 +373,9 @@ struct Head {
 fn parse(answer: &[u8]) -> io::Result<Option<Head>> {
     let mut headers = [httparse::EMPTY_HEADER; 32];
     let mut response = httparse::Response::new(&mut headers);
-    let httparse::Status::Complete(len) = response.parse(answer).map_err(io::Error::other)? else { return Ok(None) };
+    let httparse::Status::Complete(len) = response.parse(answer).map_err(io::Error::other)? else {
+        return Ok(None);
+    };
     let status = response.code.unwrap_or_default();
     let value = |name: &str| {
         let header = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
@@ -378,6 +408,9 @@ mod tests {
     fn requests_fall_due_at_their_rate() {
         let pace = Pace::new(200.0, Duration::from_millis(500));
         let started = Instant::now();
-        assert_eq!((pace.total, pace.due_at(started, 100) - started), (100, Duration::from_millis(500)));
+        assert_eq!(
+            (pace.total, pace.due_at(started, 100) - started),
+            (100, Duration::from_millis(500))
+        );
     }
 }

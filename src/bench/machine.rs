@@ -30,7 +30,8 @@ impl Machine {
     /// Inspects the machine, and measures the disk that holds `dir`.
     pub fn look(dir: &Path) -> Result<Machine> {
         let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let processor = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown");
+        let processor =
+            cpuinfo.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown");
         let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         Ok(Machine {
             processor: processor.trim_start_matches([' ', '\t', ':']).to_string(),
@@ -52,12 +53,24 @@ impl Machine {
             ("memory", text::bytes(self.memory_bytes)),
             ("system", self.kernel.clone()),
             ("disk", format!("{}, 4 KB fdatasync {:.2} ms", self.file_system, self.sync_ms)),
-            ("build", format!("hourglass {}, DataFusion {}, {}", self.hourglass, self.datafusion, self.build())),
+            (
+                "build",
+                format!(
+                    "hourglass {}, DataFusion {}, {}",
+                    self.hourglass,
+                    self.datafusion,
+                    self.build()
+                ),
+            ),
         ]
     }
 
     fn build(&self) -> &'static str {
-        if self.release { "release" } else { "DEBUG: these results are meaningless, build with --release" }
+        if self.release {
+            "release"
+        } else {
+            "DEBUG: these results are meaningless, build with --release"
+        }
     }
 }
 
@@ -83,7 +96,9 @@ fn file_system(dir: &Path) -> String {
     let mounts = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
     let fields = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
     let holding = fields.filter(|fields| fields.len() > 2 && dir.starts_with(fields[1]));
-    holding.max_by_key(|fields| fields[1].len()).map_or("unknown".into(), |fields| fields[2].to_string())
+    holding
+        .max_by_key(|fields| fields[1].len())
+        .map_or("unknown".into(), |fields| fields[2].to_string())
 }
 
 fn sync_ms(dir: &Path) -> Result<f64> {

@@ -47,7 +47,8 @@ pub enum Bench {
 }
 
 impl Bench {
-    pub const ALL: [Bench; 5] = [Bench::Pruning, Bench::Http, Bench::Ingest, Bench::Distinct, Bench::Overload];
+    pub const ALL: [Bench; 5] =
+        [Bench::Pruning, Bench::Http, Bench::Ingest, Bench::Distinct, Bench::Overload];
 
     pub fn name(self) -> &'static str {
         match self {

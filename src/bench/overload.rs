@@ -67,9 +67,16 @@ struct Clients {
 
 impl Clients {
     /// Sends POSTs in a closed loop, or at `rate` per second.
-    fn post(&mut self, server: SocketAddr, connections: usize, rate: Option<f64>, span: Span) -> Result<Outcome> {
+    fn post(
+        &mut self,
+        server: SocketAddr,
+        connections: usize,
+        rate: Option<f64>,
+        span: Span,
+    ) -> Result<Outcome> {
         let Clients { random, hot, past, acknowledged } = self;
-        let mut visitors = Visitors { traffic: Traffic::Post, random, hot: *hot, past, acknowledged: Vec::new() };
+        let mut visitors =
+            Visitors { traffic: Traffic::Post, random, hot: *hot, past, acknowledged: Vec::new() };
         let outcome = match rate {
             None => load::closed(server, connections, span, &mut visitors)?,
             Some(rate) => load::open(server, connections, rate, span, &mut visitors)?,
@@ -82,7 +89,8 @@ impl Clients {
 /// Value of a metric of the server.
 fn metric(server: SocketAddr, name: &str) -> Result<f64> {
     let answer = load::get(server, ["/metrics".to_string()])?.remove(0);
-    let line = answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+    let line =
+        answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
     line.ok_or_else(|| Error::Invalid(format!("/metrics has no {name}")))
 }
 
@@ -94,11 +102,16 @@ pub fn run(options: &Options, dir: &Path, report: &mut Report) -> Result<()> {
     let random = ChaCha8Rng::seed_from_u64(options.seed);
     let mut clients = Clients { random, hot, past, acknowledged: Tallies::default() };
     let (queue, memtable) = (FITTING.to_string(), MEMTABLE_BYTES.to_string());
-    let environment =
-        [("HOURGLASS_QUEUE_MAX_EVENTS", queue.as_str()), ("HOURGLASS_MEMTABLE_MAX_BYTES", memtable.as_str())];
+    let environment = [
+        ("HOURGLASS_QUEUE_MAX_EVENTS", queue.as_str()),
+        ("HOURGLASS_MEMTABLE_MAX_BYTES", memtable.as_str()),
+    ];
     let served = Served::start(dir, &environment)?;
     let server = served.address;
-    report.setting("queue", format!("{FITTING} events; {} a generation in memory", crate::text::bytes(MEMTABLE_BYTES)));
+    report.setting(
+        "queue",
+        format!("{FITTING} events; {} a generation in memory", crate::text::bytes(MEMTABLE_BYTES)),
+    );
     // In every phase, as an open loop does it.
     threads::go_first();
 
@@ -110,7 +123,11 @@ pub fn run(options: &Options, dir: &Path, report: &mut Report) -> Result<()> {
     let before = served.memory();
 
     let rate = LOAD * most.median();
-    steps.next(format!("{} a second for {} s", thousands(rate as u64), plan.overload.measured.as_secs()));
+    steps.next(format!(
+        "{} a second for {} s",
+        thousands(rate as u64),
+        plan.overload.measured.as_secs()
+    ));
     let flushes = "hourglass_flush_duration_seconds_count";
     let flushes_before = metric(server, flushes)?;
     let outcome = clients.post(server, CONNECTIONS, Some(rate), plan.overload)?;
@@ -121,10 +138,20 @@ pub fn run(options: &Options, dir: &Path, report: &mut Report) -> Result<()> {
     let recovered = recovery(&mut clients, server, 0.9 * most.median())?;
 
     steps.next("comparing every count");
-    visitors::check_hours(server, clients.past.iter().chain([&clients.hot]), &clients.acknowledged)?;
+    visitors::check_hours(
+        server,
+        clients.past.iter().chain([&clients.hot]),
+        &clients.acknowledged,
+    )?;
     report.setting("checked", "every hour, with all acknowledged events and their distinct users");
-    report.setting("the most", format!("{}/s by {FITTING} connections", thousands(most.median() as u64)));
-    report.setting("memory before, and after", [before, served.memory()].map(crate::text::bytes).join(", "));
+    report.setting(
+        "the most",
+        format!("{}/s by {FITTING} connections", thousands(most.median() as u64)),
+    );
+    report.setting(
+        "memory before, and after",
+        [before, served.memory()].map(crate::text::bytes).join(", "),
+    );
 
     let per_second = |n: u64| {
         let rate = n as f64 / outcome.seconds;
@@ -165,12 +192,42 @@ pub fn run(options: &Options, dir: &Path, report: &mut Report) -> Result<()> {
     ]);
     report.sections.push(section);
     let megabytes = |bytes: u64| bytes as f64 / 1e6;
-    report.goal("accepted a second, of the most", outcome.rate() / most.median(), Sign::AtLeast, 0.5, "");
+    report.goal(
+        "accepted a second, of the most",
+        outcome.rate() / most.median(),
+        Sign::AtLeast,
+        0.5,
+        "",
+    );
     report.goal("requests not answered", outcome.unanswered as f64, Sign::AtMost, 0.0, "");
-    report.goal("503 without Retry-After", outcome.refused_without_retry as f64, Sign::AtMost, 0.0, "");
-    report.goal("memory of the process", megabytes(peak), Sign::AtMost, megabytes(MEMORY_BYTES), " MB");
-    report.goal("p99 of accepted POSTs", outcome.quantile_ms(POST, 0.99), Sign::AtMost, 100.0, " ms");
-    report.goal("the longest wait of an accepted POST", outcome.quantile_ms(POST, 1.0), Sign::AtMost, 1_000.0, " ms");
+    report.goal(
+        "503 without Retry-After",
+        outcome.refused_without_retry as f64,
+        Sign::AtMost,
+        0.0,
+        "",
+    );
+    report.goal(
+        "memory of the process",
+        megabytes(peak),
+        Sign::AtMost,
+        megabytes(MEMORY_BYTES),
+        " MB",
+    );
+    report.goal(
+        "p99 of accepted POSTs",
+        outcome.quantile_ms(POST, 0.99),
+        Sign::AtMost,
+        100.0,
+        " ms",
+    );
+    report.goal(
+        "the longest wait of an accepted POST",
+        outcome.quantile_ms(POST, 1.0),
+        Sign::AtMost,
+        1_000.0,
+        " ms",
+    );
     report.goal("full speed (90 % of the most) again after", recovered, Sign::AtMost, 5.0, " s");
     Ok(())
 }

@@ -7,7 +7,9 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Int64Type};
 use datafusion::catalog::MemTable;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
-use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
+use datafusion::datasource::listing::{
+    ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl,
+};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 use crate::error::{Error, Result};
@@ -27,15 +29,23 @@ fn session(threads: usize) -> SessionContext {
 /// The table `events` as a `ListingTable`: folders and files are found by listing, `date` and
 /// `hour` by their paths. The hour is a text, `09`: for a number, the table would look for the
 /// folder `hour=9`.
-pub async fn listing(snapshot: &Snapshot, reads: &Arc<Reads>, threads: usize) -> Result<SessionContext> {
+pub async fn listing(
+    snapshot: &Snapshot,
+    reads: &Arc<Reads>,
+    threads: usize,
+) -> Result<SessionContext> {
     let context = session(threads);
     let store = url::Url::parse(STORE).expect("a valid URL");
     context.register_object_store(&store, Arc::new(snapshot.store.counting(reads.clone())));
     let options = ListingOptions::new(Arc::new(ParquetFormat::default()))
         .with_file_extension(".parquet")
-        .with_table_partition_cols(vec![("date".into(), DataType::Date32), ("hour".into(), DataType::Utf8)]);
+        .with_table_partition_cols(vec![
+            ("date".into(), DataType::Date32),
+            ("hour".into(), DataType::Utf8),
+        ]);
     let url = ListingTableUrl::parse(format!("{STORE}/events/"))?;
-    let config = ListingTableConfig::new(url).with_listing_options(options).with_schema(file_schema());
+    let config =
+        ListingTableConfig::new(url).with_listing_options(options).with_schema(file_schema());
     context.register_table("events", Arc::new(ListingTable::try_new(config)?))?;
     Ok(context)
 }
@@ -52,7 +62,8 @@ pub fn memory(batches: Vec<RecordBatch>, threads: usize) -> Result<SessionContex
 /// Returns the single row of a result of integers.
 pub fn numbers<const N: usize>(batches: &[RecordBatch]) -> Result<[i64; N]> {
     let row = batches.iter().find(|batch| batch.num_rows() == 1);
-    let row = row.ok_or_else(|| Error::Invalid("the question was not answered by one row".into()))?;
+    let row =
+        row.ok_or_else(|| Error::Invalid("the question was not answered by one row".into()))?;
     Ok(std::array::from_fn(|column| row.column(column).as_primitive::<Int64Type>().value(0)))
 }
 

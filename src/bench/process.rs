@@ -18,7 +18,11 @@ fn start(arguments: &[&OsStr], environment: &[(&str, &str)]) -> Result<Child> {
     let program = std::env::current_exe().map_err(Error::io("", "find this program"))?;
     let mut command = Command::new(&program);
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.env("HOURGLASS_LOG", "warn").envs(environment.iter().copied()).spawn().map_err(Error::io(&program, "start"))
+    command
+        .env("HOURGLASS_LOG", "warn")
+        .envs(environment.iter().copied())
+        .spawn()
+        .map_err(Error::io(&program, "start"))
 }
 
 fn failed(arguments: &[&OsStr], child: &mut Child) -> Error {
@@ -54,14 +58,21 @@ pub struct Served {
 impl Served {
     pub fn start(data_dir: &Path, environment: &[(&str, &str)]) -> Result<Served> {
         let listen = OsStr::new("127.0.0.1:0");
-        let arguments = ["serve".as_ref(), "--data-dir".as_ref(), data_dir.as_os_str(), "--listen".as_ref(), listen];
+        let arguments = [
+            "serve".as_ref(),
+            "--data-dir".as_ref(),
+            data_dir.as_os_str(),
+            "--listen".as_ref(),
+            listen,
+        ];
         let started = Instant::now();
         let mut child = start(&arguments, environment)?;
         let mut ready = String::new();
         let stdout = child.stdout.take().expect("piped");
         let _ = BufReader::new(stdout).read_line(&mut ready);
         let seconds = started.elapsed().as_secs_f64();
-        let address = ready.split("http://").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
+        let address =
+            ready.split("http://").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
         match address {
             Some(address) => Ok(Served { child, address, seconds }),
             None => {

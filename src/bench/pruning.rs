@@ -58,7 +58,11 @@ impl Shape {
 fn shapes(quick: bool) -> Vec<Shape> {
     let one = |hours| Shape { hours, files_an_hour: 1 };
     let late = Shape { hours: 720, files_an_hour: 5 };
-    if quick { vec![one(24), one(720), late] } else { vec![one(24), one(720), late, one(8_760), one(87_600)] }
+    if quick {
+        vec![one(24), one(720), late]
+    } else {
+        vec![one(24), one(720), late, one(8_760), one(87_600)]
+    }
 }
 
 /// How the query is answered.
@@ -73,8 +77,14 @@ enum Way {
 }
 
 impl Way {
-    const ALL: [Way; 6] =
-        [Way::Rollups, Way::Pruning, Way::Statistics, Way::Nothing, Way::Listing, Way::ListingByPartition];
+    const ALL: [Way; 6] = [
+        Way::Rollups,
+        Way::Pruning,
+        Way::Statistics,
+        Way::Nothing,
+        Way::Listing,
+        Way::ListingByPartition,
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -109,7 +119,9 @@ impl Way {
 /// Query of the numbers of the hours `first..=last`.
 fn question(way: Way, first: Hour, last: Hour) -> String {
     let by_partition = match (way, first == last) {
-        (Way::ListingByPartition, true) => format!(" AND date = '{}' AND hour = '{:02}'", first.date(), first.of_day()),
+        (Way::ListingByPartition, true) => {
+            format!(" AND date = '{}' AND hour = '{:02}'", first.date(), first.of_day())
+        }
         (Way::ListingByPartition, false) => format!(" AND date = '{}'", first.date()),
         _ => String::new(),
     };
@@ -135,8 +147,14 @@ struct Asked {
 pub fn run(options: &Options, dir: &Path, report: &mut Report) -> Result<()> {
     let shapes = shapes(options.quick);
     let steps = Steps::new(shapes.len() * (1 + Way::ALL.len()));
-    report.setting("events", format!("{EVENTS_AN_HOUR} an hour by {} users, hours from {FIRST}", thousands(USERS)));
-    report.setting("questions", "unique users, clicks and impressions of one hour, and of one day, by SQL");
+    report.setting(
+        "events",
+        format!("{EVENTS_AN_HOUR} an hour by {} users, hours from {FIRST}", thousands(USERS)),
+    );
+    report.setting(
+        "questions",
+        "unique users, clicks and impressions of one hour, and of one day, by SQL",
+    );
     report.setting("threads", QueryOptions::default().threads);
     let mut stores = Section::new(
         "Stores",
@@ -147,14 +165,20 @@ pub fn run(options: &Options, dir: &Path, report: &mut Report) -> Result<()> {
     let about = "From the text of the statement to its last row. Cold is the first question after opening, no page of the \
                  store in memory; warm are those after it. Opened files, bytes and listings are those of the cold one, counted in \
                  the object store: what DataFusion keeps from one question to the next is not asked for again.";
-    let columns = ["partitions", "way", "cold", "warm", "files considered", "opened", "read", "listings"];
+    let columns =
+        ["partitions", "way", "cold", "warm", "files considered", "opened", "read", "listings"];
     let mut hour = Section::new("One hour", about, &columns);
     let mut day = Section::new("One day", about, &columns);
     let mut held = Vec::new();
-    let mut curves: Vec<(String, Vec<(f64, f64)>)> = Way::ALL.map(|way| (way.name().into(), Vec::new())).into();
+    let mut curves: Vec<(String, Vec<(f64, f64)>)> =
+        Way::ALL.map(|way| (way.name().into(), Vec::new())).into();
     for shape in &shapes {
         steps.next(format!("{} partitions: writing", shape.name()));
-        let store = Store::write(*shape, options, &dir.join(format!("{}x{}", shape.hours, shape.files_an_hour)))?;
+        let store = Store::write(
+            *shape,
+            options,
+            &dir.join(format!("{}x{}", shape.hours, shape.files_an_hour)),
+        )?;
         let (cells, files, memory) = store.cells()?;
         stores.row(cells);
         held.push((files as f64, memory as f64));
@@ -174,10 +198,20 @@ pub fn run(options: &Options, dir: &Path, report: &mut Report) -> Result<()> {
         && last.0 > 10_000.0
     {
         let each = (last.1 - first.1) / (last.0 - first.0);
-        report.goal("memory of the server for each file more", each, Sign::AtMost, 1_000.0, " bytes");
+        report.goal(
+            "memory of the server for each file more",
+            each,
+            Sign::AtMost,
+            1_000.0,
+            " bytes",
+        );
     }
     if let (Some(first), Some(last)) = (curves[1].1.first(), curves[1].1.last()) {
-        let what = format!("one hour of {} partitions, in the time of {}", thousands(last.0 as u64), first.0);
+        let what = format!(
+            "one hour of {} partitions, in the time of {}",
+            thousands(last.0 as u64),
+            first.0
+        );
         report.goal(&what, last.1 / first.1, Sign::AtMost, 1.2, "");
     }
     hour.plots.push(Plot {
@@ -193,7 +227,13 @@ pub fn run(options: &Options, dir: &Path, report: &mut Report) -> Result<()> {
 
 fn goals(report: &mut Report, way: Way, shape: Shape, asked: &Asked) {
     if way == Way::Pruning && shape.hours == 87_600 {
-        report.goal("files opened for one hour of 87,600", asked.opened as f64, Sign::AtMost, 1.0, "");
+        report.goal(
+            "files opened for one hour of 87,600",
+            asked.opened as f64,
+            Sign::AtMost,
+            1.0,
+            "",
+        );
         report.goal("listings made for it", asked.listings as f64, Sign::AtMost, 0.0, "");
     }
 }
@@ -210,7 +250,8 @@ struct Store {
 
 impl Store {
     fn write(shape: Shape, options: &Options, dir: &Path) -> Result<Store> {
-        let (seed, timeout) = (options.seed, Duration::from_millis(if options.quick { 300 } else { 3_000 }));
+        let (seed, timeout) =
+            (options.seed, Duration::from_millis(if options.quick { 300 } else { 3_000 }));
         let engine = Engine::open(dir, data::roomy())?;
         let events = shape.hours * EVENTS_AN_HOUR;
         let whole = data::workload(FIRST, shape.hours, events, USERS, seed);
@@ -219,8 +260,12 @@ impl Store {
         for share in 0..shape.files_an_hour {
             let each = shape.files_an_hour as i64;
             let start_us = whole.start_us + share as i64 * whole.interval_us;
-            let part =
-                Workload { start_us, interval_us: whole.interval_us * each, seed: seed + share, ..whole.clone() };
+            let part = Workload {
+                start_us,
+                interval_us: whole.interval_us * each,
+                seed: seed + share,
+                ..whole.clone()
+            };
             let asked = |batch: &crate::event::EventBatch, tallies: &mut Tallies| {
                 if batch.timestamps_us().first().is_some_and(|us| *us < DAY.1.end_us()) {
                     tallies.add(batch);
@@ -232,10 +277,17 @@ impl Store {
         engine.close()?;
         let numbers = |first, last| {
             let numbers = tallies.total(first, last).numbers();
-            let [clicks, impressions] = [EventKind::Click, EventKind::Impression].map(|kind| numbers.count(kind));
+            let [clicks, impressions] =
+                [EventKind::Click, EventKind::Impression].map(|kind| numbers.count(kind));
             [numbers.unique_users, clicks, impressions].map(|n| n as i64)
         };
-        Ok(Store { dir: dir.into(), timeout, shape, hour: numbers(HOUR, HOUR), day: numbers(DAY.0, DAY.1) })
+        Ok(Store {
+            dir: dir.into(),
+            timeout,
+            shape,
+            hour: numbers(HOUR, HOUR),
+            day: numbers(DAY.0, DAY.1),
+        })
     }
 
     fn open(&self, cold: bool) -> Result<(Arc<Snapshot>, f64)> {
@@ -253,7 +305,8 @@ impl Store {
         let opened = |cold| -> Result<Samples> { (0..3).map(|_| Ok(self.open(cold)?.1)).collect() };
         let (cold, warm) = (opened(true)?, opened(false)?);
         let snapshot = self.open(false)?.0;
-        let bytes = snapshot.files.values().flat_map(|hour| &hour.files).map(|file| file.bytes).sum();
+        let bytes =
+            snapshot.files.values().flat_map(|hour| &hour.files).map(|file| file.bytes).sum();
         let memory = Served::start(&self.dir, &[("MIMALLOC_PURGE_DELAY", "0")])?.memory();
         let cells = [
             self.shape.name().into(),
@@ -276,7 +329,11 @@ impl Store {
         while cold.len() < 3 && (cold.len() == 0 || begun.elapsed() < self.timeout) {
             let asked = Asker::new(way, self.open(true)?.0)?;
             let (ms, answer, counted) = asked.ask(&sql)?;
-            check(&format!("{} of {} partitions", way.name(), self.shape.name()), &answer, &expected)?;
+            check(
+                &format!("{} of {} partitions", way.name(), self.shape.name()),
+                &answer,
+                &expected,
+            )?;
             cold.push(ms);
             (asker, cost) = (Some(asked), counted);
         }
@@ -320,17 +377,32 @@ struct Cost {
 
 /// Engine that answers the query.
 enum Asker {
-    Engine { engine: Arc<QueryEngine>, snapshot: Arc<Snapshot>, settings: &'static [(&'static str, &'static str)] },
-    Plain { context: SessionContext, reads: Arc<Reads>, runtime: tokio::runtime::Runtime },
+    Engine {
+        engine: Arc<QueryEngine>,
+        snapshot: Arc<Snapshot>,
+        settings: &'static [(&'static str, &'static str)],
+    },
+    Plain {
+        context: SessionContext,
+        reads: Arc<Reads>,
+        runtime: tokio::runtime::Runtime,
+    },
 }
 
 impl Asker {
     fn new(way: Way, snapshot: Arc<Snapshot>) -> Result<Asker> {
         let options = QueryOptions { timeout: Duration::from_secs(600), ..QueryOptions::default() };
         if let Some(settings) = way.settings() {
-            return Ok(Asker::Engine { engine: Arc::new(QueryEngine::new(&options)?), snapshot, settings });
+            return Ok(Asker::Engine {
+                engine: Arc::new(QueryEngine::new(&options)?),
+                snapshot,
+                settings,
+            });
         }
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(options.threads).enable_all().build();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(options.threads)
+            .enable_all()
+            .build();
         let runtime = runtime.map_err(Error::io("", "start a runtime"))?;
         let reads = Arc::new(Reads::default());
         let context = runtime.block_on(plain::listing(&snapshot, &reads, options.threads))?;
@@ -363,7 +435,11 @@ impl Asker {
                 let batches = runtime.block_on(plain::ask(context, sql))?;
                 let ms = ms_since(started);
                 let (bytes, listings) = (reads.bytes() - before.0, reads.listings() - before.1);
-                Ok((ms, plain::numbers(&batches)?, Cost { considered: None, opened: reads.files(), bytes, listings }))
+                Ok((
+                    ms,
+                    plain::numbers(&batches)?,
+                    Cost { considered: None, opened: reads.files(), bytes, listings },
+                ))
             }
         }
     }

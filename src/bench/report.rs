@@ -90,8 +90,9 @@ pub fn read_peers(files: &[PathBuf]) -> Result<Vec<Peer>> {
     let mut peers = Vec::new();
     for path in files {
         let text = std::fs::read(path).map_err(Error::io(path, "read"))?;
-        let read: Vec<Peer> = serde_json::from_slice(&text)
-            .map_err(|fault| Error::Invalid(format!("{}: not the results of a peer: {fault}", path.display())))?;
+        let read: Vec<Peer> = serde_json::from_slice(&text).map_err(|fault| {
+            Error::Invalid(format!("{}: not the results of a peer: {fault}", path.display()))
+        })?;
         peers.extend(read);
     }
     Ok(peers)
@@ -215,8 +216,13 @@ impl Report {
             let _ = writeln!(text, "{name:>10}  {fact}");
         }
         for section in &self.sections {
-            let _ =
-                write!(text, "\n{}\n{}\n{}\n", section.title, section.about, table(&section.columns, &section.rows));
+            let _ = write!(
+                text,
+                "\n{}\n{}\n{}\n",
+                section.title,
+                section.about,
+                table(&section.columns, &section.rows)
+            );
         }
         if !self.goals.is_empty() {
             let _ = write!(text, "\nGoals\n{}\n", table(&goal_columns(), &self.goal_rows()));
@@ -240,7 +246,12 @@ impl Report {
     pub(super) fn goal_rows(&self) -> Vec<Vec<Cell>> {
         let row = |goal: &Goal| {
             let met = if goal.met { "met" } else { "short" };
-            vec![goal.what.as_str().into(), goal.goal.as_str().into(), goal.measured.as_str().into(), met.into()]
+            vec![
+                goal.what.as_str().into(),
+                goal.goal.as_str().into(),
+                goal.measured.as_str().into(),
+                met.into(),
+            ]
         };
         self.goals.iter().map(row).collect()
     }
@@ -280,7 +291,8 @@ fn table(columns: &[String], rows: &[Vec<Cell>]) -> String {
     }
     for row in rows {
         table.add_row(row.iter().map(|cell| {
-            let alignment = if cell.value.is_some() { CellAlignment::Right } else { CellAlignment::Left };
+            let alignment =
+                if cell.value.is_some() { CellAlignment::Right } else { CellAlignment::Left };
             comfy_table::Cell::new(&cell.text).set_alignment(alignment)
         }));
     }
@@ -308,6 +320,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("redis.json");
         std::fs::write(&path, "{}").unwrap();
-        assert!(read_peers(&[path]).unwrap_err().to_string().contains("redis.json: not the results of a peer"));
+        assert!(
+            read_peers(&[path])
+                .unwrap_err()
+                .to_string()
+                .contains("redis.json: not the results of a peer")
+        );
     }
 }

@@ -69,14 +69,19 @@ impl Hourglass {
     pub fn start(dir: &Path) -> Result<Hourglass> {
         let config = Config::default();
         let disk = Arc::<Counters>::default();
-        let engine = Engine::open_with(dir, config.engine_options(), disk.disk(), Arc::new(SystemClock))?;
+        let engine =
+            Engine::open_with(dir, config.engine_options(), disk.disk(), Arc::new(SystemClock))?;
         let query = Arc::new(QueryEngine::new(&config.query_options())?);
         let app = Arc::new(App::new(engine.clone(), query.clone(), config.http_options()));
         let server = Server::start(|listener| async move {
             http::serve(listener, app, http::Stop::on_signals()?).await;
             Ok(())
         })?;
-        let warm = server.runtime.as_ref().expect("taken on drop only").block_on(query.warm_up(&engine.snapshot()));
+        let warm = server
+            .runtime
+            .as_ref()
+            .expect("taken on drop only")
+            .block_on(query.warm_up(&engine.snapshot()));
         warm?;
         Ok(Hourglass { server, engine, query, disk })
     }

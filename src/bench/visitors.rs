@@ -67,7 +67,9 @@ impl Visitors<'_> {
         let late = match self.traffic {
             Traffic::GetPast => true,
             Traffic::GetHot => false,
-            Traffic::Post | Traffic::Mix => (self.random.next_u32() as f64) < LATE * f64::from(u32::MAX),
+            Traffic::Post | Traffic::Mix => {
+                (self.random.next_u32() as f64) < LATE * f64::from(u32::MAX)
+            }
         };
         if late { 1 + self.below(self.past.len() as u64) } else { 0 }
     }
@@ -84,7 +86,10 @@ impl Requests for Visitors<'_> {
             Traffic::Mix => self.random.next_u32() & 1 == 0,
         };
         if !posts {
-            let _ = write!(request, "GET /analytics?timestamp={ms} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+            let _ = write!(
+                request,
+                "GET /analytics?timestamp={ms} HTTP/1.1\r\nhost: localhost\r\n\r\n"
+            );
             return (GET, u64::MAX);
         }
         let users = if place == 0 { USERS } else { LATE_USERS };
@@ -115,7 +120,10 @@ pub fn tally(tallies: &mut Tallies, acknowledged: &[u64], hot: Hour, past: &[Hou
 }
 
 /// Fetches the numbers of these hours.
-pub fn ask_hours<'h>(server: SocketAddr, hours: impl Iterator<Item = &'h Hour>) -> Result<Vec<String>> {
+pub fn ask_hours<'h>(
+    server: SocketAddr,
+    hours: impl Iterator<Item = &'h Hour>,
+) -> Result<Vec<String>> {
     load::get(server, hours.map(|hour| format!("/analytics?timestamp={}", hour.start_us() / 1_000)))
 }
 

@@ -21,6 +21,9 @@ pub fn run(args: Args) -> Result<()> {
         let (listener, address) = listen(args.listen)?;
         console::announce(&format!("the bare handler is ready on http://{address}"));
         let serving = tokio::spawn(http::baseline(listener));
-        serving.await.expect("the accept loop does not panic").map_err(Error::io("listen", "accept connections"))
+        serving
+            .await
+            .expect("the accept loop does not panic")
+            .map_err(Error::io("listen", "accept connections"))
     })
 }

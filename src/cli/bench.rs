@@ -67,7 +67,9 @@ pub fn run(args: Args) -> Result<()> {
         Some(Name::Overload) => vec![Bench::Overload],
     };
     if cfg!(debug_assertions) {
-        console::tell("warning: this is a debug build; its results are meaningless, build with --release");
+        console::tell(
+            "warning: this is a debug build; its results are meaningless, build with --release",
+        );
     }
     let words: Vec<String> = std::env::args().skip(1).collect();
     let options = Options {

@@ -42,12 +42,18 @@ pub fn run(args: Args) -> Result<()> {
 fn table(resolved: &Resolved, terminal: bool) -> String {
     let mut table = Table::new();
     if terminal {
-        table.load_preset(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic)
+        table
+            .load_preset(presets::UTF8_HORIZONTAL_ONLY)
+            .set_content_arrangement(ContentArrangement::Dynamic)
     } else {
         table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled)
     };
     table.set_header(["setting", "value", "from"]);
-    table.add_rows(resolved.rows().map(|(setting, value, source)| [setting.key.to_owned(), value, source.to_string()]));
+    table.add_rows(
+        resolved
+            .rows()
+            .map(|(setting, value, source)| [setting.key.to_owned(), value, source.to_string()]),
+    );
     if !terminal {
         table.column_iter_mut().for_each(|column| {
             column.set_padding((0, 2));
@@ -82,7 +88,8 @@ mod tests {
     fn the_file_it_prints_gives_the_same_settings() {
         let resolved = with_data_dir("C:\\data \"store\"\n");
         let file = toml(&resolved);
-        let again = resolve(&BTreeMap::new(), &BTreeMap::new(), Some((Path::new("h.toml"), &file))).unwrap();
+        let again = resolve(&BTreeMap::new(), &BTreeMap::new(), Some((Path::new("h.toml"), &file)))
+            .unwrap();
         assert_eq!(again.config, resolved.config, "{file}");
     }
 

@@ -92,7 +92,8 @@ pub fn run(args: Args) -> Result<()> {
     let vfs: Arc<dyn Vfs> = Arc::new(Disk);
     let store = ReadOnly::open(&args.data_dir, &EngineOptions::default(), &vfs)?;
     // The time limit is for runaway statements; an export may take long.
-    let options = QueryOptions { timeout: Duration::from_secs(24 * 3_600), ..QueryOptions::default() };
+    let options =
+        QueryOptions { timeout: Duration::from_secs(24 * 3_600), ..QueryOptions::default() };
     let query = Arc::new(QueryEngine::new(&options)?);
     refuse_stores(&args.data_dir, &args.output)?;
     let mut exporter = Exporter::open(query, store.snapshot, &args.output)?;
@@ -115,7 +116,8 @@ pub fn run(args: Args) -> Result<()> {
     });
     bar.finish_and_clear();
     let Summary { files, rows, bytes, skipped } = summary?;
-    let skipped = if skipped > 0 { format!(", {} already there", thousands(skipped)) } else { String::new() };
+    let skipped =
+        if skipped > 0 { format!(", {} already there", thousands(skipped)) } else { String::new() };
     let (files, rows, bytes) = (thousands(files), thousands(rows), thousands(bytes));
     let output = args.output.display();
     console::tell(&format!("{files} files, {rows} rows, {bytes} bytes in {output}{skipped}"));
@@ -128,17 +130,22 @@ fn refuse_stores(data_dir: &Path, output: &Path) -> Result<()> {
     let folder = output.display();
     let real = output.canonicalize().ok().zip(data_dir.canonicalize().ok());
     if real.is_some_and(|(output, data_dir)| output.starts_with(data_dir)) {
-        return Err(Error::Config(format!("{folder} lies in the store that is exported: give a directory of its own")));
+        return Err(Error::Config(format!(
+            "{folder} lies in the store that is exported: give a directory of its own"
+        )));
     }
     // An export of hours as Delta is a store too; its receipt distinguishes it.
     if output.join(META_FILE).exists() && !output.join(RECEIPT).exists() {
-        return Err(Error::Config(format!("{folder} is a store already: give a directory of its own")));
+        return Err(Error::Config(format!(
+            "{folder} is a store already: give a directory of its own"
+        )));
     }
     Ok(())
 }
 
 /// Progress bar on standard error, if that is a terminal.
 fn bar() -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} hours  {elapsed_precise}  {eta} left");
+    let style =
+        ProgressStyle::with_template("{bar:30} {pos}/{len} hours  {elapsed_precise}  {eta} left");
     ProgressBar::new(0).with_style(style.expect("a valid template"))
 }

@@ -126,7 +126,9 @@ mod tests {
 
     fn parse(arguments: &[&str]) -> Result<GenerateArgs, clap::Error> {
         let command = GenerateArgs::augment_args(Command::new("generate"));
-        GenerateArgs::from_arg_matches(&command.try_get_matches_from(["generate"].iter().chain(arguments))?)
+        GenerateArgs::from_arg_matches(
+            &command.try_get_matches_from(["generate"].iter().chain(arguments))?,
+        )
     }
 
     #[test]

@@ -43,11 +43,17 @@ pub fn run(args: Args) -> Result<ExitCode> {
 
 /// Sends one request; any response but 2xx is returned as the reason.
 fn ask(url: &str) -> Result<(), String> {
-    let config = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false).build();
-    let mut response = ureq::Agent::new_with_config(config).get(url).call().map_err(|error| error.to_string())?;
+    let config = ureq::Agent::config_builder()
+        .timeout_global(Some(TIMEOUT))
+        .http_status_as_error(false)
+        .build();
+    let mut response =
+        ureq::Agent::new_with_config(config).get(url).call().map_err(|error| error.to_string())?;
     match response.status() {
         status if status.is_success() => Ok(()),
-        status => Err(format!("{status}: {}", response.body_mut().read_to_string().unwrap_or_default())),
+        status => {
+            Err(format!("{status}: {}", response.body_mut().read_to_string().unwrap_or_default()))
+        }
     }
 }
 

@@ -156,7 +156,11 @@ async fn import_file(path: &Path, reading: &ReadArgs, sink: &Sink) -> Result<u64
     let Some(held) = held else {
         let again = reread(path, reading).await?;
         let stored = sink.append_all(again).await?;
-        return if stored == checked { Ok(stored) } else { Err(changed(path, "it has another number of rows")) };
+        return if stored == checked {
+            Ok(stored)
+        } else {
+            Err(changed(path, "it has another number of rows"))
+        };
     };
     let bar = progress_bar(checked);
     bar.set_message(format!("loading {}", visible(&path.display().to_string())));
@@ -168,7 +172,11 @@ async fn import_file(path: &Path, reading: &ReadArgs, sink: &Sink) -> Result<u64
 
 /// Decodes the whole file; returns the number of its events, and the events if they fit in
 /// `max_held_bytes`.
-async fn check_file(path: &Path, reading: &ReadArgs, max_held_bytes: usize) -> Result<(u64, Option<Vec<EventBatch>>)> {
+async fn check_file(
+    path: &Path,
+    reading: &ReadArgs,
+    max_held_bytes: usize,
+) -> Result<(u64, Option<Vec<EventBatch>>)> {
     let mut batches = pin!(batches_of(path, reading, "checking").map_err(nothing_loaded)?);
     let (mut events, mut bytes, mut held) = (0, 0, Vec::new());
     while let Some(batch) = batches.next().await {
@@ -180,7 +188,10 @@ async fn check_file(path: &Path, reading: &ReadArgs, max_held_bytes: usize) -> R
     Ok((events, (bytes <= max_held_bytes).then_some(held)))
 }
 
-async fn reread(path: &Path, reading: &ReadArgs) -> Result<impl Stream<Item = Result<EventBatch>> + use<>> {
+async fn reread(
+    path: &Path,
+    reading: &ReadArgs,
+) -> Result<impl Stream<Item = Result<EventBatch>> + use<>> {
     let path = path.to_path_buf();
     let batches = batches_of(&path, reading, "loading")?;
     Ok(batches.map(move |batch| batch.map_err(|error| changed(&path, error))))
@@ -218,7 +229,9 @@ fn nothing_loaded(error: Error) -> Error {
 /// Error for a file that changed between the check and the load.
 fn changed(path: &Path, how: impl std::fmt::Display) -> Error {
     let path = path.display();
-    Error::Invalid(format!("{path}: changed while it was loaded ({how}); a part of it has been loaded"))
+    Error::Invalid(format!(
+        "{path}: changed while it was loaded ({how}); a part of it has been loaded"
+    ))
 }
 
 #[cfg(test)]
@@ -251,7 +264,8 @@ mod tests {
     fn a_bad_row_names_file_and_line_and_says_that_nothing_was_loaded() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.ndjson");
-        std::fs::write(&path, "{\"timestamp\":1,\"user\":\"a\",\"event\":\"click\"}\n{}\n").unwrap();
+        std::fs::write(&path, "{\"timestamp\":1,\"user\":\"a\",\"event\":\"click\"}\n{}\n")
+            .unwrap();
         let error = check(&path, usize::MAX).unwrap_err().to_string();
         let reason = "line 2: has no column timestamp; found ";
         assert!(error.starts_with(&format!("{}: {reason}", path.display())), "{error}");

@@ -73,7 +73,10 @@ impl Sink {
             let events = batch.len() as u64;
             self.append(batch).await.map(|()| events)
         });
-        stored.buffered(in_flight).try_fold(0, |total, events| async move { Ok(total + events) }).await
+        stored
+            .buffered(in_flight)
+            .try_fold(0, |total, events| async move { Ok(total + events) })
+            .await
     }
 
     async fn append(&self, batch: EventBatch) -> Result<()> {
@@ -81,7 +84,9 @@ impl Sink {
             Sink::Store(engine) => append_with_retry(engine, batch).await,
             Sink::Server(client) => {
                 let client = client.clone();
-                let post = move || pieces(&batch, POST_EVENTS).try_for_each(|piece| client.post_events(&piece));
+                let post = move || {
+                    pieces(&batch, POST_EVENTS).try_for_each(|piece| client.post_events(&piece))
+                };
                 match tokio::task::spawn_blocking(post).await {
                     Ok(posted) => posted,
                     Err(error) => resume_unwind(error.into_panic()),
@@ -137,7 +142,9 @@ fn pieces(batch: &EventBatch, events: usize) -> impl Iterator<Item = EventBatch>
 
 /// Produces the items on a separate thread, [`AHEAD`] in advance. A panic of that thread is resumed
 /// in the consumer.
-pub fn ahead<T: Send + 'static>(items: impl Iterator<Item = T> + Send + 'static) -> impl Stream<Item = T> {
+pub fn ahead<T: Send + 'static>(
+    items: impl Iterator<Item = T> + Send + 'static,
+) -> impl Stream<Item = T> {
     let (sender, receiver) = mpsc::channel(AHEAD);
     let maker = std::thread::spawn(move || {
         for item in items {
@@ -166,8 +173,8 @@ pub fn runtime() -> Result<Runtime> {
 
 /// Progress bar on standard error, if that is a terminal.
 pub fn progress_bar(total: u64) -> ProgressBar {
-    let style =
-        ProgressStyle::with_template("{msg} {wide_bar} {percent:>3} % {eta} left").expect("the template is valid");
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {percent:>3} % {eta} left")
+        .expect("the template is valid");
     ProgressBar::new(total).with_style(style)
 }
 
@@ -200,8 +207,10 @@ mod tests {
         let mut batch = EventBatch::new();
         (0..10).for_each(|i| batch.push(i, "a", EventKind::Click));
         let mut joined = EventBatch::new();
-        let lengths: Vec<_> =
-            pieces(&batch, 4).inspect(|piece| joined.extend(piece)).map(|piece| piece.len()).collect();
+        let lengths: Vec<_> = pieces(&batch, 4)
+            .inspect(|piece| joined.extend(piece))
+            .map(|piece| piece.len())
+            .collect();
         assert_eq!(lengths, [4, 4, 2]);
         assert_eq!(joined, batch);
     }

@@ -56,7 +56,9 @@ const SILENCED: &str = "buoyant_kernel=off,delta_kernel=off";
 /// on unless a directive names them.
 fn directives(setting: &str) -> String {
     let ours = |directive: &str| match directive.trim().parse::<LevelFilter>() {
-        Ok(level) => format!("{},{}={level}", level.min(LevelFilter::WARN), env!("CARGO_CRATE_NAME")),
+        Ok(level) => {
+            format!("{},{}={level}", level.min(LevelFilter::WARN), env!("CARGO_CRATE_NAME"))
+        }
         Err(_) => directive.to_string(),
     };
     let directives: Vec<String> = setting.split(',').map(ours).collect();
@@ -77,7 +79,11 @@ pub fn ready(format: LogFormat, sentence: &str, fields: Value) {
 pub fn fatal(error: &Error) {
     match JSON.get() {
         Some(true) => {
-            console::tell(&json_line("ERROR", &error.to_string(), json!({ "exit_code": error.exit_code() })));
+            console::tell(&json_line(
+                "ERROR",
+                &error.to_string(),
+                json!({ "exit_code": error.exit_code() }),
+            ));
         }
         _ => console::tell(&format!("hourglass: {}", visible(&error.to_string()))),
     }
@@ -90,7 +96,8 @@ fn panicked(info: &PanicHookInfo<'_>) {
     let place = info.location().map(ToString::to_string).unwrap_or_default();
     let message = info.payload_as_str().unwrap_or("no message");
     let backtrace = Backtrace::capture();
-    let backtrace = matches!(backtrace.status(), BacktraceStatus::Captured).then(|| backtrace.to_string());
+    let backtrace =
+        matches!(backtrace.status(), BacktraceStatus::Captured).then(|| backtrace.to_string());
     let line = match JSON.get() {
         Some(true) => {
             let fields = json!({ "thread": thread, "place": place, "panic": message, "backtrace": backtrace });
@@ -105,7 +112,8 @@ fn panicked(info: &PanicHookInfo<'_>) {
 }
 
 fn lines_lost(lines: u64) -> String {
-    let sentence = "lines of the log were lost: standard error could not be written, or nobody read it";
+    let sentence =
+        "lines of the log were lost: standard error could not be written, or nobody read it";
     match JSON.get() {
         Some(true) => json_line("WARN", sentence, json!({ "lines": lines })),
         _ => format!("hourglass: {lines} {sentence}"),
@@ -143,10 +151,19 @@ mod tests {
 
     #[test]
     fn a_line_of_ours_looks_like_one_of_the_log() {
-        let line = json_line("INFO", "ready \"here\"", json!({ "address": "127.0.0.1:1", "backtrace": null }));
+        let line = json_line(
+            "INFO",
+            "ready \"here\"",
+            json!({ "address": "127.0.0.1:1", "backtrace": null }),
+        );
         let line: Value = serde_json::from_str(&line).unwrap();
         assert_eq!(line["message"], "ready \"here\"");
-        assert_eq!((&line["address"], &line["target"]), (&"127.0.0.1:1".into(), &"hourglass".into()));
-        assert!(line["timestamp"].as_str().unwrap().ends_with('Z') && line.get("backtrace").is_none());
+        assert_eq!(
+            (&line["address"], &line["target"]),
+            (&"127.0.0.1:1".into(), &"hourglass".into())
+        );
+        assert!(
+            line["timestamp"].as_str().unwrap().ends_with('Z') && line.get("backtrace").is_none()
+        );
     }
 }

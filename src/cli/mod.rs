@@ -109,7 +109,9 @@ impl Cli {
     fn run(self) -> Result<ExitCode> {
         // The server warns in its log; the health check runs too often to warn.
         if !matches!(self.command, Command::Serve(_) | Command::Healthcheck(_)) {
-            unknown_variables().iter().for_each(|unknown| console::tell(&format!("warning: {unknown}")));
+            unknown_variables()
+                .iter()
+                .for_each(|unknown| console::tell(&format!("warning: {unknown}")));
         }
         match self.command {
             Command::Serve(args) => serve::run(args)?,

@@ -55,7 +55,11 @@ pub fn run(args: Args) -> Result<()> {
         let stop = http::Stop::on_signals().map_err(Error::io("signals", "install a handler"))?;
         let data_dir = config.data_dir.display().to_string();
         let sentence = format!("hourglass is ready on http://{address} (data in {data_dir})");
-        log::ready(config.log_format, &sentence, json!({ "address": address.to_string(), "data_dir": data_dir }));
+        log::ready(
+            config.log_format,
+            &sentence,
+            json!({ "address": address.to_string(), "data_dir": data_dir }),
+        );
         // In a separate task, the accept loop runs on a worker thread, beside the connections that
         // it accepts.
         let serving = tokio::spawn(http::serve(listener, app, stop));
@@ -73,11 +77,16 @@ fn max_connections(configured: usize) -> usize {
     if let Err(cause) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
         tracing::warn!(%cause, "the limit of open files cannot be raised");
     }
-    let files =
-        getrlimit(Resource::Nofile).current.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX));
+    let files = getrlimit(Resource::Nofile)
+        .current
+        .map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX));
     let possible = files / 4 * 3;
     if possible < configured {
-        tracing::warn!(possible, files, "max_connections is lowered: raise the limit of open files (ulimit -n)");
+        tracing::warn!(
+            possible,
+            files,
+            "max_connections is lowered: raise the limit of open files (ulimit -n)"
+        );
     }
     configured.min(possible)
 }
@@ -88,13 +97,18 @@ pub(super) fn runtime(worker_threads: u64) -> Result<Runtime> {
         .thread_name("http")
         .enable_all()
         .build()
-        .map_err(|cause| Error::Config(format!("worker_threads: {worker_threads} threads cannot be started: {cause}")))
+        .map_err(|cause| {
+            Error::Config(format!(
+                "worker_threads: {worker_threads} threads cannot be started: {cause}"
+            ))
+        })
 }
 
 /// Binds the listener, and returns the actual address: for port 0 the system chooses a port.
 pub(super) fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
     let refused = |source| Error::Listen { address, source };
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(refused)?;
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }
+        .map_err(refused)?;
     // A restarted server can reuse its port while old connections are closing.
     socket.set_reuseaddr(true).and_then(|()| socket.bind(address)).map_err(refused)?;
     let listener = socket.listen(BACKLOG).map_err(refused)?;

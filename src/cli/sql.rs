@@ -58,7 +58,8 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
-    let target = Target::new(args.url.as_deref(), args.data_dir.as_deref(), args.queries.as_deref())?;
+    let target =
+        Target::new(args.url.as_deref(), args.data_dir.as_deref(), args.queries.as_deref())?;
     let mut shell = Shell::new(target, args.format)?;
     let done = if !args.command.is_empty() || !args.file.is_empty() {
         script(&mut shell, &args.command, &args.file)

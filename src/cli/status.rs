@@ -14,7 +14,9 @@ use crate::storage::{EngineOptions, ReadOnly};
 use crate::text::thousands;
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  hourglass status\n  hourglass status --data-dir /var/lib/hourglass --format json")]
+#[command(
+    after_help = "Examples:\n  hourglass status\n  hourglass status --data-dir /var/lib/hourglass --format json"
+)]
 pub struct Args {
     /// Data directory to inspect; nothing in it is changed, and a server may be running on it
     #[arg(long, env = "HOURGLASS_DATA_DIR", default_value = "data/store", value_name = "DIR")]
@@ -43,7 +45,9 @@ pub fn run(args: Args) -> Result<()> {
 /// Totals of the data files: number, rows and bytes.
 fn files(store: &ReadOnly) -> (u64, u64, u64) {
     let files = store.snapshot.files.values().flat_map(|hour| &hour.files);
-    files.fold((0, 0, 0), |(n, rows, bytes), file| (n + 1, rows + file.rollup.rows(), bytes + file.bytes))
+    files.fold((0, 0, 0), |(n, rows, bytes), file| {
+        (n + 1, rows + file.rollup.rows(), bytes + file.bytes)
+    })
 }
 
 fn last_flush(store: &ReadOnly) -> Option<String> {
@@ -82,10 +86,22 @@ fn table(store: &ReadOnly) -> Table {
     };
     row("hours", thousands(hours.len() as u64), span);
     row("rows", thousands(file_rows + active.rows), "in files and in memory".into());
-    row("files", thousands(files), format!("{} rows, {} bytes", thousands(file_rows), thousands(file_bytes)));
-    row("memtable", thousands(active.rows), format!("rows of {} hours, recovered from the log", active.hours.len()));
+    row(
+        "files",
+        thousands(files),
+        format!("{} rows, {} bytes", thousands(file_rows), thousands(file_bytes)),
+    );
+    row(
+        "memtable",
+        thousands(active.rows),
+        format!("rows of {} hours, recovered from the log", active.hours.len()),
+    );
     row("wal", thousands(store.wal_bytes), format!("bytes in {} segments", store.wal_segments));
-    row("last flush", last_flush(store).unwrap_or("never".into()), format!("through LSN {}", thousands(store.flushed)));
+    row(
+        "last flush",
+        last_flush(store).unwrap_or("never".into()),
+        format!("through LSN {}", thousands(store.flushed)),
+    );
     table.column_mut(1).expect("three columns").set_cell_alignment(CellAlignment::Right);
     table
 }

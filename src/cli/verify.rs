@@ -61,7 +61,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
     let checked = if args.repair {
         verify::repair(&args.data_dir, &vfs, &SystemClock, &progress)
     } else {
-        verify::verify(&args.data_dir, &vfs, &SystemClock, &progress).map(|report| (Vec::new(), report))
+        verify::verify(&args.data_dir, &vfs, &SystemClock, &progress)
+            .map(|report| (Vec::new(), report))
     };
     bar.finish_and_clear();
     let (moved, report) = checked?;
@@ -90,23 +91,32 @@ fn text(args: &Args, moved: &[Moved], report: &Report) -> String {
     for like in report.notes.chunk_by(|a, b| a.what == b.what) {
         text += &finding("note", &like[0]);
         if like.len() > 1 {
-            text += &format!("  {} more like this; --format json lists them\n\n", thousands(like.len() as u64 - 1));
+            text += &format!(
+                "  {} more like this; --format json lists them\n\n",
+                thousands(like.len() as u64 - 1)
+            );
         }
     }
     let (log, table) = (&report.log, &report.table);
-    let (segments, frames, events) = (thousands(log.segments), thousands(log.frames), thousands(log.events));
-    text += &format!("log    {segments} segments, {frames} frames, {events} events not yet in the table\n");
-    let (files, rows, hours) = (thousands(table.files), thousands(table.rows), thousands(table.hours));
+    let (segments, frames, events) =
+        (thousands(log.segments), thousands(log.frames), thousands(log.events));
+    text += &format!(
+        "log    {segments} segments, {frames} frames, {events} events not yet in the table\n"
+    );
+    let (files, rows, hours) =
+        (thousands(table.files), thousands(table.rows), thousands(table.hours));
     let (commits, through) = (thousands(table.commits), thousands(table.flushed_lsn));
     let size = bytes(table.bytes);
     text += &format!(
         "table  {files} files, {rows} rows, {size}, {hours} hours, {commits} commits, through LSN {through}\n"
     );
     if report.keys > 0 {
-        text += &format!("keys   {} idempotency keys of flushed requests\n", thousands(report.keys));
+        text +=
+            &format!("keys   {} idempotency keys of flushed requests\n", thousands(report.keys));
     }
     if report.in_use {
-        text += "A server is running on the directory; what it was writing meanwhile is not judged.\n";
+        text +=
+            "A server is running on the directory; what it was writing meanwhile is not judged.\n";
     }
     let dir = args.data_dir.display();
     text += &match report.damage.len() {
@@ -131,6 +141,7 @@ fn finding(kind: &str, finding: &Finding) -> String {
 
 /// Progress bar on standard error, if that is a terminal.
 fn bar() -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} files  {elapsed_precise}  {eta} left");
+    let style =
+        ProgressStyle::with_template("{bar:30} {pos}/{len} files  {elapsed_precise}  {eta} left");
     ProgressBar::new(0).with_style(style.expect("a valid template"))
 }

@@ -84,16 +84,24 @@ impl SqlClient {
     /// [`Error::Invalid`] with a position when the statement is at fault, [`Error::Limit`] when it
     /// exceeds a limit or the server is busy, [`Error::Io`] when the server cannot be reached or
     /// fails.
-    pub async fn query(&self, sql: &str, settings: &BTreeMap<String, String>) -> Result<Reply, Fault> {
+    pub async fn query(
+        &self,
+        sql: &str,
+        settings: &BTreeMap<String, String>,
+    ) -> Result<Reply, Fault> {
         let body = json!({ "query": sql, "settings": settings }).to_string();
         let url = format!("{}/sql", self.base_url);
-        self.ask(url.clone(), move |agent| agent.post(url).header("accept", ACCEPT).content_type(JSON).send(body)).await
+        self.ask(url.clone(), move |agent| {
+            agent.post(url).header("accept", ACCEPT).content_type(JSON).send(body)
+        })
+        .await
     }
 
     /// Runs a saved query of the server. Errors as for [`SqlClient::query`], without a position.
     pub async fn run(&self, name: &str, given: &BTreeMap<String, String>) -> Result<Reply, Fault> {
-        let mut address = url::Url::parse(&self.base_url)
-            .map_err(|error| Error::Config(format!("{}: is not an address: {error}", self.base_url)))?;
+        let mut address = url::Url::parse(&self.base_url).map_err(|error| {
+            Error::Config(format!("{}: is not an address: {error}", self.base_url))
+        })?;
         if let Ok(mut path) = address.path_segments_mut() {
             path.pop_if_empty().extend(["queries", name]);
         }
@@ -107,10 +115,13 @@ impl SqlClient {
     /// Fetches the server's saved queries. Blocks the calling thread.
     pub fn library(&self) -> Result<SavedQueries> {
         let url = format!("{}/queries", self.base_url);
-        let config = Agent::config_builder().http_status_as_error(false).timeout_global(Some(CONNECT_TIMEOUT));
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(CONNECT_TIMEOUT));
         let answered = config.build().new_agent().get(&url).call();
         let mut response = answered.map_err(|error| failed(&url, error.into_io()))?;
-        let text = response.body_mut().read_to_string().map_err(|error| failed(&url, error.into_io()))?;
+        let text =
+            response.body_mut().read_to_string().map_err(|error| failed(&url, error.into_io()))?;
         if response.status().is_success() {
             serde_json::from_str(&text).map_err(|error| failed(&url, error.into()))
         } else {
@@ -123,7 +134,9 @@ impl SqlClient {
         url: String,
         send: impl FnOnce(&Agent) -> Result<Response<ureq::Body>, ureq::Error> + Send + 'static,
     ) -> Result<Reply, Fault> {
-        let config = Agent::config_builder().http_status_as_error(false).timeout_connect(Some(CONNECT_TIMEOUT));
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_connect(Some(CONNECT_TIMEOUT));
         let line = HangUp(config.build().new_agent());
         let agent = line.0.clone();
         let (answered, head) = oneshot::channel();
@@ -136,7 +149,10 @@ impl SqlClient {
                 Ok((stats, reader)) => {
                     let _ = answered.send(Ok((reader.schema(), stats)));
                     for batch in reader {
-                        if sender.blocking_send(batch.map_err(|error| cut_off(&url, error))).is_err() {
+                        if sender
+                            .blocking_send(batch.map_err(|error| cut_off(&url, error)))
+                            .is_err()
+                        {
                             return;
                         }
                     }
@@ -154,7 +170,10 @@ const JSON: &str = "application/json";
 
 type Reader = StreamReader<BufReader<ureq::BodyReader<'static>>>;
 
-fn open(url: &str, mut response: Response<ureq::Body>) -> Result<(Option<QueryStats>, Reader), Fault> {
+fn open(
+    url: &str,
+    mut response: Response<ureq::Body>,
+) -> Result<(Option<QueryStats>, Reader), Fault> {
     if !response.status().is_success() {
         let text = response.body_mut().read_to_string().unwrap_or_default();
         return Err(refused(url, response.status(), &text));
@@ -170,9 +189,9 @@ fn refused(url: &str, status: StatusCode, body: &str) -> Fault {
     let position = problem.line.zip(problem.column);
     let text = problem.text;
     let error = match status {
-        _ if problem.failure == Some(Failure::Damaged) => {
-            Error::DataFile(format!("{url}: a data file of the server is missing or damaged: {text}"))
-        }
+        _ if problem.failure == Some(Failure::Damaged) => Error::DataFile(format!(
+            "{url}: a data file of the server is missing or damaged: {text}"
+        )),
         _ if problem.failure == Some(Failure::StatementFailed) => Error::Panicked,
         StatusCode::UNPROCESSABLE_ENTITY | StatusCode::SERVICE_UNAVAILABLE => Error::Limit(text),
         status if status.is_client_error() => Error::Invalid(text),
@@ -193,12 +212,18 @@ fn cut_off(url: &str, error: arrow::error::ArrowError) -> Error {
 fn stats(headers: &HeaderMap) -> Option<QueryStats> {
     let item = |header: &str, key: &str| {
         let value = headers.get(header)?.to_str().ok()?;
-        value.split([',', ';']).find_map(|item| item.trim().strip_prefix(key)?.strip_prefix('='))?.parse::<f64>().ok()
+        value
+            .split([',', ';'])
+            .find_map(|item| item.trim().strip_prefix(key)?.strip_prefix('='))?
+            .parse::<f64>()
+            .ok()
     };
     let count = |header: &str, key: &str| item(header, key).map(|value| value as u64);
     let duration = |name: &str| {
         let timing = headers.get("server-timing")?.to_str().ok()?;
-        let entry = timing.split(',').find_map(|entry| entry.trim().strip_prefix(name)?.strip_prefix(";dur="))?;
+        let entry = timing
+            .split(',')
+            .find_map(|entry| entry.trim().strip_prefix(name)?.strip_prefix(";dur="))?;
         entry.parse::<f64>().ok()
     };
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
@@ -248,11 +273,23 @@ mod tests {
         let fault = refused("http://x/sql", StatusCode::BAD_REQUEST, body);
         assert_eq!((fault.error.exit_code(), fault.position), (65, Some((2, 8))));
         assert_eq!(fault.error.to_string(), "no such column");
-        assert_eq!(refused("http://x/sql", StatusCode::SERVICE_UNAVAILABLE, "{}").error.exit_code(), 75);
-        assert_eq!(refused("http://x/sql", StatusCode::INTERNAL_SERVER_ERROR, "{}").error.exit_code(), 74);
+        assert_eq!(
+            refused("http://x/sql", StatusCode::SERVICE_UNAVAILABLE, "{}").error.exit_code(),
+            75
+        );
+        assert_eq!(
+            refused("http://x/sql", StatusCode::INTERNAL_SERVER_ERROR, "{}").error.exit_code(),
+            74
+        );
         let damaged = r#"{"type":"urn:hourglass:problem:damaged-store","detail":"see the log"}"#;
-        assert_eq!(refused("http://x/sql", StatusCode::INTERNAL_SERVER_ERROR, damaged).error.exit_code(), 66);
+        assert_eq!(
+            refused("http://x/sql", StatusCode::INTERNAL_SERVER_ERROR, damaged).error.exit_code(),
+            66
+        );
         let panicked = damaged.replace("damaged-store", "statement-failed");
-        assert_eq!(refused("http://x/sql", StatusCode::INTERNAL_SERVER_ERROR, &panicked).error.exit_code(), 70);
+        assert_eq!(
+            refused("http://x/sql", StatusCode::INTERNAL_SERVER_ERROR, &panicked).error.exit_code(),
+            70
+        );
     }
 }

@@ -27,14 +27,19 @@ impl Flags {
     /// configuration file that either names.
     pub fn load(&self) -> Result<Resolved> {
         let env: BTreeMap<String, String> = std::env::vars_os()
-            .filter_map(|(name, text)| Some((name.into_string().ok()?, text.to_string_lossy().into_owned())))
+            .filter_map(|(name, text)| {
+                Some((name.into_string().ok()?, text.to_string_lossy().into_owned()))
+            })
             .filter(|(name, _)| name.starts_with(ENV_PREFIX))
             .collect();
         let named = env.get(&env_name("config")).filter(|path| !path.is_empty());
         let path = self.config.clone().or(named.map(PathBuf::from));
         let text = match &path {
             Some(path) => Some(std::fs::read_to_string(path).map_err(|cause| {
-                Error::Config(format!("{}: the configuration file cannot be read: {cause}", path.display()))
+                Error::Config(format!(
+                    "{}: the configuration file cannot be read: {cause}",
+                    path.display()
+                ))
             })?),
             None => None,
         };
@@ -55,7 +60,11 @@ impl clap::Args for Flags {
                 .long(setting.flag)
                 .value_name(setting.placeholder)
                 .help_heading("Settings")
-                .help(format!("{help} [default: {}] [env: {}]", (setting.default)(), setting.env()));
+                .help(format!(
+                    "{help} [default: {}] [env: {}]",
+                    (setting.default)(),
+                    setting.env()
+                ));
             if setting.switch { arg.num_args(0..=1).default_missing_value("true") } else { arg }
         });
         command.arg(config).args(settings)

@@ -78,18 +78,26 @@ pub fn resolve(
 /// such variables: Kubernetes sets `HOURGLASS_PORT` and the like in every pod beside a service of
 /// this name, and those are skipped.
 pub(super) fn unknown(variables: &BTreeSet<String>) -> Vec<String> {
-    let known: Vec<String> = SETTINGS.iter().map(Setting::env).chain([env_name("config")]).collect();
-    let services: Vec<&str> = variables.iter().filter_map(|name| name.strip_suffix("_SERVICE_HOST")).collect();
+    let known: Vec<String> =
+        SETTINGS.iter().map(Setting::env).chain([env_name("config")]).collect();
+    let services: Vec<&str> =
+        variables.iter().filter_map(|name| name.strip_suffix("_SERVICE_HOST")).collect();
     let is_platforms = |name: &str| {
-        let of_service = |rest: &str| rest.starts_with("_SERVICE_") || rest == "_PORT" || rest.starts_with("_PORT_");
+        let of_service = |rest: &str| {
+            rest.starts_with("_SERVICE_") || rest == "_PORT" || rest.starts_with("_PORT_")
+        };
         services.iter().any(|service| name.strip_prefix(service).is_some_and(of_service))
     };
     // Variables of our own tests (docs/guarantees.md).
-    let is_tests = |name: &str| TESTS.iter().any(|prefix| name[ENV_PREFIX.len()..].starts_with(prefix));
+    let is_tests =
+        |name: &str| TESTS.iter().any(|prefix| name[ENV_PREFIX.len()..].starts_with(prefix));
     let ours = variables.iter().filter(|name| name.starts_with(ENV_PREFIX) && !is_tests(name));
     ours.filter(|name| !known.contains(*name) && !is_platforms(name))
         .map(|name| {
-            let meant = nearest_name(&name[ENV_PREFIX.len()..], known.iter().map(|known| &known[ENV_PREFIX.len()..]));
+            let meant = nearest_name(
+                &name[ENV_PREFIX.len()..],
+                known.iter().map(|known| &known[ENV_PREFIX.len()..]),
+            );
             let hint = meant.map_or("`hourglass config` lists the settings".into(), |meant| {
                 format!("did you mean {ENV_PREFIX}{meant}?")
             });
@@ -111,11 +119,15 @@ fn nearest_name<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<
 /// Parses the file into texts as a flag would carry them, by key.
 fn read_keys(path: &Path, text: &str) -> Result<BTreeMap<&'static str, String>> {
     let fault = |reason: String| Error::Config(format!("{}: {reason}", path.display()));
-    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| fault(error.to_string()))?;
+    let table: toml::Table =
+        text.parse().map_err(|error: toml::de::Error| fault(error.to_string()))?;
     let mut keys = BTreeMap::new();
     for (key, value) in table {
         let Some(setting) = SETTINGS.iter().find(|setting| setting.key == key) else {
-            return Err(fault(format!("there is no setting {key:?}; the nearest is {:?}", nearest(&key))));
+            return Err(fault(format!(
+                "there is no setting {key:?}; the nearest is {:?}",
+                nearest(&key)
+            )));
         };
         let text = match value {
             toml::Value::String(text) => text,
@@ -135,7 +147,9 @@ fn read_keys(path: &Path, text: &str) -> Result<BTreeMap<&'static str, String>> 
 
 /// The setting whose name is closest by edit distance.
 fn nearest(key: &str) -> &'static str {
-    let distances = SETTINGS.iter().map(|setting| (levenshtein(&key.replace('-', "_"), setting.key), setting.key));
+    let distances = SETTINGS
+        .iter()
+        .map(|setting| (levenshtein(&key.replace('-', "_"), setting.key), setting.key));
     distances.min().map_or("", |(_, key)| key)
 }
 
@@ -169,7 +183,10 @@ mod tests {
         assert_eq!(resolved.config.query_memory_bytes, ByteSize(4));
         assert!(resolved.config.rollups);
         assert_eq!(source(&resolved, "max_uri_bytes"), Source::Flag("--max-uri-bytes".into()));
-        assert_eq!(source(&resolved, "max_body_bytes"), Source::Env("HOURGLASS_MAX_BODY_BYTES".into()));
+        assert_eq!(
+            source(&resolved, "max_body_bytes"),
+            Source::Env("HOURGLASS_MAX_BODY_BYTES".into())
+        );
         assert_eq!(source(&resolved, "query_memory_bytes"), Source::File("h.toml".into()));
         assert_eq!(source(&resolved, "rollups"), Source::Default);
     }
@@ -185,17 +202,23 @@ mod tests {
     #[test]
     fn an_unknown_variable_is_told_with_the_nearest_one() {
         let told = |names: &[&str]| unknown(&names.iter().map(|name| name.to_string()).collect());
-        let known = ["HOURGLASS_LISTEN", "HOURGLASS_CONFIG", "HOURGLASS_DATA_DIR", "HOME", "HOURGLASSES"];
+        let known =
+            ["HOURGLASS_LISTEN", "HOURGLASS_CONFIG", "HOURGLASS_DATA_DIR", "HOME", "HOURGLASSES"];
         assert_eq!(told(&known), Vec::<String>::new());
-        let misspelt = told(&["HOURGLASS_DATADIR", "HOURGLASS_listen", "HOURGLASS_FAVOURITE_COLOUR"]);
+        let misspelt =
+            told(&["HOURGLASS_DATADIR", "HOURGLASS_listen", "HOURGLASS_FAVOURITE_COLOUR"]);
         let expected = [
             "HOURGLASS_DATADIR is the variable of no setting; did you mean HOURGLASS_DATA_DIR?",
             "HOURGLASS_FAVOURITE_COLOUR is the variable of no setting; `hourglass config` lists the settings",
             "HOURGLASS_listen is the variable of no setting; did you mean HOURGLASS_LISTEN?",
         ];
         assert_eq!(misspelt, expected);
-        let kubernetes =
-            ["HOURGLASS_SERVICE_HOST", "HOURGLASS_SERVICE_PORT", "HOURGLASS_PORT", "HOURGLASS_PORT_8080_TCP_ADDR"];
+        let kubernetes = [
+            "HOURGLASS_SERVICE_HOST",
+            "HOURGLASS_SERVICE_PORT",
+            "HOURGLASS_PORT",
+            "HOURGLASS_PORT_8080_TCP_ADDR",
+        ];
         assert_eq!(told(&kubernetes), Vec::<String>::new());
         assert_eq!(told(&["HOURGLASS_PORT"]).len(), 1);
     }
@@ -203,7 +226,10 @@ mod tests {
     #[test]
     fn an_unknown_key_is_answered_with_the_nearest_one() {
         let message = message(given(&[], &[], "max-body-byte = 5"));
-        assert_eq!(message, r#"h.toml: there is no setting "max-body-byte"; the nearest is "max_body_bytes""#);
+        assert_eq!(
+            message,
+            r#"h.toml: there is no setting "max-body-byte"; the nearest is "max_body_bytes""#
+        );
     }
 
     #[test]
@@ -218,7 +244,8 @@ mod tests {
 
     #[test]
     fn what_is_shown_resolves_to_the_same_settings() {
-        let shown = given(&[("max_body_bytes", "1000"), ("flush_retry", "1500ms")], &[], "").unwrap();
+        let shown =
+            given(&[("max_body_bytes", "1000"), ("flush_retry", "1500ms")], &[], "").unwrap();
         let flags = shown.rows().map(|(setting, value, _)| (setting.key, value)).collect();
         assert_eq!(resolve(&flags, &BTreeMap::new(), None).unwrap().config, shown.config);
     }

@@ -9,7 +9,9 @@ use crate::query::QueryOptions;
 use crate::storage::EngineOptions;
 
 use super::source::{Source, parse};
-use super::value::{ByteSize, CorsOrigin, Count, FileSize, Folder, LogFilter, LogFormat, Reach, Threads, Value};
+use super::value::{
+    ByteSize, CorsOrigin, Count, FileSize, Folder, LogFilter, LogFormat, Reach, Threads, Value,
+};
 
 /// Prefix of every environment variable.
 pub const ENV_PREFIX: &str = "HOURGLASS_";
@@ -184,7 +186,8 @@ impl Config {
             queue_max_events: saturate(self.queue_max_events.0),
             queue_max_bytes: saturate(self.queue_max_bytes.0),
             users_cache_bytes: self.users_cache_bytes.0,
-            idempotency_window_ms: u64::try_from(self.idempotency_window.as_millis()).unwrap_or(u64::MAX),
+            idempotency_window_ms: u64::try_from(self.idempotency_window.as_millis())
+                .unwrap_or(u64::MAX),
             idempotency_max_keys: saturate(self.idempotency_max_keys.0),
             flush_retry_ms: u64::try_from(self.flush_retry.as_millis()).unwrap_or(u64::MAX),
         }

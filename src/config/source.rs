@@ -30,6 +30,9 @@ impl fmt::Display for Source {
 
 pub(super) fn parse<T: Value>(key: &str, text: &str, source: &Source) -> Result<T> {
     T::parse(text).ok_or_else(|| {
-        Error::Config(format!("{key}: {text:?} (from {source}) is not accepted; expected {}", T::ACCEPTS))
+        Error::Config(format!(
+            "{key}: {text:?} (from {source}) is not accepted; expected {}",
+            T::ACCEPTS
+        ))
     })
 }

@@ -44,13 +44,18 @@ impl Value for ByteSize {
         let folded = text.to_ascii_lowercase();
         let (digits, factor) = BYTE_UNITS
             .iter()
-            .find_map(|(unit, factor)| Some((folded.strip_suffix(&unit.to_ascii_lowercase())?, *factor)))
+            .find_map(|(unit, factor)| {
+                Some((folded.strip_suffix(&unit.to_ascii_lowercase())?, *factor))
+            })
             .unwrap_or((&folded, 1));
         parse_digits(digits.trim_end())?.checked_mul(factor).map(ByteSize)
     }
 
     fn show(&self) -> String {
-        match BYTE_UNITS[..4].iter().find(|(_, factor)| self.0 > 0 && self.0.is_multiple_of(*factor)) {
+        match BYTE_UNITS[..4]
+            .iter()
+            .find(|(_, factor)| self.0 > 0 && self.0.is_multiple_of(*factor))
+        {
             Some((unit, factor)) => format!("{}{unit}", self.0 / factor),
             None => self.0.to_string(),
         }
@@ -58,15 +63,17 @@ impl Value for ByteSize {
 }
 
 /// Units by suffix, with `ms` before `s` and `m`, which it contains.
-const TIME_UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+const TIME_UNITS: [(&str, u64); 5] =
+    [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
 impl Value for Duration {
     const ACCEPTS: &'static str = "a duration such as 500ms, 30s, 5m, 24h or 7d";
     const PLACEHOLDER: &'static str = "DURATION";
 
     fn parse(text: &str) -> Option<Duration> {
-        let (digits, factor_ms) =
-            TIME_UNITS.iter().find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, *factor)))?;
+        let (digits, factor_ms) = TIME_UNITS
+            .iter()
+            .find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, *factor)))?;
         parse_digits(digits.trim_end())?.checked_mul(factor_ms).map(Duration::from_millis)
     }
 
@@ -233,7 +240,9 @@ impl Value for LogFormat {
     const PLACEHOLDER: &'static str = "FORMAT";
 
     fn parse(text: &str) -> Option<LogFormat> {
-        [LogFormat::Auto, LogFormat::Human, LogFormat::Json].into_iter().find(|format| format.show() == text)
+        [LogFormat::Auto, LogFormat::Human, LogFormat::Json]
+            .into_iter()
+            .find(|format| format.show() == text)
     }
 
     fn show(&self) -> String {
@@ -251,15 +260,16 @@ impl Value for LogFormat {
 pub struct LogFilter(pub String);
 
 impl Value for LogFilter {
-    const ACCEPTS: &'static str =
-        "a level (error, warn, info, debug, trace, off) or directives such as info,datafusion=debug";
+    const ACCEPTS: &'static str = "a level (error, warn, info, debug, trace, off) or directives such as info,datafusion=debug";
     const PLACEHOLDER: &'static str = "FILTER";
 
     /// A lone word that is not a level is a misspelt level; the library would read it as a module's
     /// name and silence everything.
     fn parse(text: &str) -> Option<LogFilter> {
         let level = |word: &str| word.parse::<tracing::level_filters::LevelFilter>().is_ok();
-        let known = text.split(',').all(|directive| directive.contains(['=', ':', '[']) || level(directive.trim()));
+        let known = text
+            .split(',')
+            .all(|directive| directive.contains(['=', ':', '[']) || level(directive.trim()));
         (known && EnvFilter::try_new(text).is_ok()).then(|| LogFilter(text.to_owned()))
     }
 
@@ -274,7 +284,8 @@ impl Value for LogFilter {
 pub struct CorsOrigin(pub Option<HeaderValue>);
 
 impl Value for CorsOrigin {
-    const ACCEPTS: &'static str = "* for any origin, one origin such as https://example.com, or none";
+    const ACCEPTS: &'static str =
+        "* for any origin, one origin such as https://example.com, or none";
     const PLACEHOLDER: &'static str = "ORIGIN";
 
     fn parse(text: &str) -> Option<CorsOrigin> {
@@ -283,8 +294,12 @@ impl Value for CorsOrigin {
             "*" => Some(CorsOrigin(Some(HeaderValue::from_static("*")))),
             _ => {
                 let (scheme, host) = text.split_once("://")?;
-                let plain = !host.is_empty() && !host.contains(['/', ',', ' ']) && matches!(scheme, "http" | "https");
-                plain.then(|| HeaderValue::from_str(text).ok())?.map(|origin| CorsOrigin(Some(origin)))
+                let plain = !host.is_empty()
+                    && !host.contains(['/', ',', ' '])
+                    && matches!(scheme, "http" | "https");
+                plain
+                    .then(|| HeaderValue::from_str(text).ok())?
+                    .map(|origin| CorsOrigin(Some(origin)))
             }
         }
     }
@@ -303,7 +318,9 @@ mod tests {
 
     #[test]
     fn sizes_are_read_in_binary_decimal_and_plain_units() {
-        for (text, bytes) in [("64MiB", 64 << 20), ("512MB", 512_000_000), ("8 kib", 8192), ("7B", 7), ("0", 0)] {
+        for (text, bytes) in
+            [("64MiB", 64 << 20), ("512MB", 512_000_000), ("8 kib", 8192), ("7B", 7), ("0", 0)]
+        {
             assert_eq!(ByteSize::parse(text), Some(ByteSize(bytes)), "{text}");
         }
         for text in ["", "MiB", "+1", "-1", "1.5GiB", "16777216TiB", "1XB"] {
@@ -326,9 +343,14 @@ mod tests {
         for bytes in [0, 1, 1000, 1 << 10, 3 << 20, 1 << 40, u64::MAX] {
             assert_eq!(ByteSize::parse(&ByteSize(bytes).show()), Some(ByteSize(bytes)));
         }
-        for (ms, shown) in
-            [(0, "0s"), (1, "1ms"), (1500, "1500ms"), (90_000, "90s"), (60_000, "1m"), (86_400_000, "1d")]
-        {
+        for (ms, shown) in [
+            (0, "0s"),
+            (1, "1ms"),
+            (1500, "1500ms"),
+            (90_000, "90s"),
+            (60_000, "1m"),
+            (86_400_000, "1d"),
+        ] {
             let duration = Duration::from_millis(ms);
             assert_eq!(duration.show(), shown);
             assert_eq!(Duration::parse(&duration.show()), Some(duration));

@@ -1,13 +1,15 @@
 //! Arrow decoding: record batches, as they come from IPC streams, IPC files and Parquet. Columns
 //! are decoded as a whole, by code specific to their type, so that no row dispatches on a type.
 
-use arrow::array::{Array, ArrayAccessor, ArrayRef, AsArray, PrimitiveArray, RecordBatch, StringViewArray};
+use arrow::array::{
+    Array, ArrayAccessor, ArrayRef, AsArray, PrimitiveArray, RecordBatch, StringViewArray,
+};
 use arrow::compute::cast;
 use arrow::datatypes::{
-    ArrowPrimitiveType, DataType, Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type, DecimalType, Field,
-    Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, Schema, TimeUnit, TimestampMicrosecondType,
-    TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type,
-    UInt64Type,
+    ArrowPrimitiveType, DataType, Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type,
+    DecimalType, Field, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, Schema, TimeUnit,
+    TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType,
+    TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use uuid::Uuid;
 
@@ -15,7 +17,8 @@ use super::columns::COLUMNS;
 use super::format::{BATCH_EVENTS, DecodeError};
 use super::options::Options;
 use crate::event::{
-    EventBatch, EventKind, MAX_USER_BYTES, Rejection, TimestampRules, check_event, check_user, shown_bytes,
+    EventBatch, EventKind, MAX_USER_BYTES, Rejection, TimestampRules, check_event, check_user,
+    shown_bytes,
 };
 
 /// Row of the first invalid value of a column, counted from 0 in its batch, and the reason.
@@ -38,7 +41,11 @@ impl Columns {
         let names = schema.fields().iter().map(|field| field.name().as_str());
         let places = options.columns.find(names).map_err(DecodeError::Malformed)?;
         let extension = schema.field(places[1]).extension_type_name();
-        Ok(Columns { places, uuids: extension == Some("arrow.uuid"), timestamps: options.timestamps })
+        Ok(Columns {
+            places,
+            uuids: extension == Some("arrow.uuid"),
+            timestamps: options.timestamps,
+        })
     }
 }
 
@@ -63,13 +70,22 @@ pub fn append_limited(
 }
 
 /// Converts a record batch to events.
-pub fn to_events(columns: Columns, batch: &RecordBatch, first_row: u64) -> Result<EventBatch, DecodeError> {
+pub fn to_events(
+    columns: Columns,
+    batch: &RecordBatch,
+    first_row: u64,
+) -> Result<EventBatch, DecodeError> {
     let mut events = EventBatch::with_capacity(batch.num_rows(), batch.num_rows() * 8);
     append(columns, batch, first_row, &mut events)?;
     Ok(events)
 }
 
-fn append(columns: Columns, batch: &RecordBatch, first_row: u64, out: &mut EventBatch) -> Result<(), DecodeError> {
+fn append(
+    columns: Columns,
+    batch: &RecordBatch,
+    first_row: u64,
+    out: &mut EventBatch,
+) -> Result<(), DecodeError> {
     let [timestamp, user, event] = columns.places.map(|place| batch.column(place));
     let users = if columns.uuids { uuids(user)? } else { users(user)? };
     let kinds = texts(COLUMNS[2], event)?.and_then(|event| with_strings(&event, Kinds));
@@ -81,7 +97,8 @@ fn append(columns: Columns, batch: &RecordBatch, first_row: u64, out: &mut Event
         }
         (timestamps_us, users, kinds) => {
             let bad = [timestamps_us.err(), users.err(), kinds.err()];
-            let (row, rejection) = bad.into_iter().flatten().min_by_key(|bad| bad.0).expect("one column is bad");
+            let (row, rejection) =
+                bad.into_iter().flatten().min_by_key(|bad| bad.0).expect("one column is bad");
             Err(DecodeError::bad_row(first_row + row as u64 + 1, &rejection))
         }
     }
@@ -127,13 +144,19 @@ fn texts(parameter: &'static str, column: &dyn Array) -> Result<Cells<ArrayRef>,
         return Ok(Err(bad));
     }
     let bytes = match column.data_type() {
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => return Ok(Ok(column.slice(0, column.len()))),
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => converted(column, &DataType::BinaryView)?,
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
+            return Ok(Ok(column.slice(0, column.len())));
+        }
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => {
+            converted(column, &DataType::BinaryView)?
+        }
         DataType::FixedSizeBinary(width) if *width as usize <= MAX_USER_BYTES => {
             converted(column, &DataType::BinaryView)?
         }
         other => {
-            return Err(DecodeError::Malformed(format!("keeps the column {parameter} as {other}; it must be text")));
+            return Err(DecodeError::Malformed(format!(
+                "keeps the column {parameter} as {other}; it must be text"
+            )));
         }
     };
     // The cast turns bytes that are not UTF-8 into nulls.
@@ -154,7 +177,9 @@ fn users(column: &dyn Array) -> Result<Cells<ArrayRef>, DecodeError> {
         return users(&values?);
     }
     match column.data_type() {
-        of if numbers(of) => Ok(no_nulls(COLUMNS[1], column).and(Ok(converted(column, &DataType::Utf8)?))),
+        of if numbers(of) => {
+            Ok(no_nulls(COLUMNS[1], column).and(Ok(converted(column, &DataType::Utf8)?)))
+        }
         _ => texts(COLUMNS[1], column),
     }
 }
@@ -178,7 +203,8 @@ fn uuids(column: &dyn Array) -> Result<Cells<ArrayRef>, DecodeError> {
         return texts(COLUMNS[1], column);
     }
     let column = column.as_fixed_size_binary();
-    let text = |bytes: &[u8]| Uuid::from_slice(bytes).expect("sixteen bytes").hyphenated().to_string();
+    let text =
+        |bytes: &[u8]| Uuid::from_slice(bytes).expect("sixteen bytes").hyphenated().to_string();
     Ok(no_nulls(COLUMNS[1], column).map(|()| {
         let texts = (0..column.len()).map(|row| Some(text(column.value(row))));
         std::sync::Arc::new(texts.collect::<StringViewArray>()) as ArrayRef
@@ -206,7 +232,9 @@ impl OverStrings for Kinds {
     type Output = Cells<Vec<EventKind>>;
 
     fn run<'a, S: ArrayAccessor<Item = &'a str>>(self, column: S) -> Self::Output {
-        (0..column.len()).map(|row| check_event(column.value(row)).map_err(|rejection| (row, rejection))).collect()
+        (0..column.len())
+            .map(|row| check_event(column.value(row)).map_err(|rejection| (row, rejection)))
+            .collect()
     }
 }
 
@@ -216,8 +244,9 @@ impl OverStrings for CheckUsers {
     type Output = Cells<()>;
 
     fn run<'a, S: ArrayAccessor<Item = &'a str>>(self, column: S) -> Self::Output {
-        (0..column.len())
-            .try_for_each(|row| check_user(column.value(row)).map(drop).map_err(|rejection| (row, rejection)))
+        (0..column.len()).try_for_each(|row| {
+            check_user(column.value(row)).map(drop).map_err(|rejection| (row, rejection))
+        })
     }
 }
 
@@ -257,7 +286,9 @@ fn timestamps(rules: TimestampRules, column: &dyn Array) -> Result<Cells<Vec<i64
         DataType::UInt8 => each(column.as_primitive::<UInt8Type>(), |n| number(n.into())),
         DataType::UInt16 => each(column.as_primitive::<UInt16Type>(), |n| number(n.into())),
         DataType::UInt32 => each(column.as_primitive::<UInt32Type>(), |n| number(n.into())),
-        DataType::UInt64 => each(column.as_primitive::<UInt64Type>(), |n| number(i64::try_from(n).unwrap_or(i64::MAX))),
+        DataType::UInt64 => each(column.as_primitive::<UInt64Type>(), |n| {
+            number(i64::try_from(n).unwrap_or(i64::MAX))
+        }),
         DataType::Float64 => each(column.as_primitive::<Float64Type>(), |n| rules.float(n)),
         DataType::Decimal32(..) => decimals::<Decimal32Type>(rules, column),
         DataType::Decimal64(..) => decimals::<Decimal64Type>(rules, column),
@@ -267,27 +298,43 @@ fn timestamps(rules: TimestampRules, column: &dyn Array) -> Result<Cells<Vec<i64
             each(column.as_primitive::<TimestampSecondType>(), |s| us(s.saturating_mul(1_000_000)))
         }
         DataType::Timestamp(TimeUnit::Millisecond, _) => {
-            each(column.as_primitive::<TimestampMillisecondType>(), |ms| us(ms.saturating_mul(1_000)))
+            each(column.as_primitive::<TimestampMillisecondType>(), |ms| {
+                us(ms.saturating_mul(1_000))
+            })
         }
-        DataType::Timestamp(TimeUnit::Microsecond, _) => each(column.as_primitive::<TimestampMicrosecondType>(), us),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            each(column.as_primitive::<TimestampMicrosecondType>(), us)
+        }
         DataType::Timestamp(TimeUnit::Nanosecond, _) => {
             each(column.as_primitive::<TimestampNanosecondType>(), |ns| us(ns.div_euclid(1_000)))
         }
-        DataType::Boolean | DataType::Null | DataType::Float16 | DataType::Float32 => return Err(no_timestamp(column)),
+        DataType::Boolean | DataType::Null | DataType::Float16 | DataType::Float32 => {
+            return Err(no_timestamp(column));
+        }
         of if of.is_temporal() || of.is_nested() => return Err(no_timestamp(column)),
-        _ => texts(COLUMNS[0], column)?.and_then(|column| with_strings(&column, TimestampTexts(rules))),
+        _ => texts(COLUMNS[0], column)?
+            .and_then(|column| with_strings(&column, TimestampTexts(rules))),
     })
 }
 
 /// Validates a column of timestamps. Its first row is row `first_row` of the input, counted from 0.
-pub fn check_timestamps(rules: TimestampRules, column: &dyn Array, first_row: u64) -> Result<(), DecodeError> {
+pub fn check_timestamps(
+    rules: TimestampRules,
+    column: &dyn Array,
+    first_row: u64,
+) -> Result<(), DecodeError> {
     let checked = timestamps(rules, column)?;
-    checked.map(drop).map_err(|(row, rejection)| DecodeError::bad_row(first_row + row as u64 + 1, &rejection))
+    checked
+        .map(drop)
+        .map_err(|(row, rejection)| DecodeError::bad_row(first_row + row as u64 + 1, &rejection))
 }
 
 fn no_timestamp(column: &dyn Array) -> DecodeError {
     let wanted = "it must be numbers, timestamps or RFC 3339 text";
-    DecodeError::Malformed(format!("keeps the column timestamp as {}; {wanted}", column.data_type()))
+    DecodeError::Malformed(format!(
+        "keeps the column timestamp as {}; {wanted}",
+        column.data_type()
+    ))
 }
 
 fn each<T: ArrowPrimitiveType>(
@@ -300,7 +347,8 @@ fn each<T: ArrowPrimitiveType>(
 
 fn decimals<T: DecimalType>(rules: TimestampRules, column: &dyn Array) -> Cells<Vec<i64>> {
     let column = column.as_primitive::<T>();
-    let check = |row| rules.text(&column.value_as_string(row)).map_err(|rejection| (row, rejection));
+    let check =
+        |row| rules.text(&column.value_as_string(row)).map_err(|rejection| (row, rejection));
     (0..column.len()).map(check).collect()
 }
 
@@ -310,6 +358,8 @@ impl OverStrings for TimestampTexts {
     type Output = Cells<Vec<i64>>;
 
     fn run<'a, S: ArrayAccessor<Item = &'a str>>(self, column: S) -> Self::Output {
-        (0..column.len()).map(|row| self.0.text(column.value(row)).map_err(|rejection| (row, rejection))).collect()
+        (0..column.len())
+            .map(|row| self.0.text(column.value(row)).map_err(|rejection| (row, rejection)))
+            .collect()
     }
 }

@@ -27,7 +27,10 @@ impl ColumnNames {
         for pair in text.split(',') {
             let (column, name) = pair.split_once('=').unwrap_or((pair, ""));
             let Some(column) = COLUMNS.iter().position(|known| *known == column.trim()) else {
-                return Err(format!("expected timestamp=NAME,user=NAME,event=NAME; found {}", shown(pair)));
+                return Err(format!(
+                    "expected timestamp=NAME,user=NAME,event=NAME; found {}",
+                    shown(pair)
+                ));
             };
             if name.is_empty() || names.0[column].replace(name.to_owned()).is_some() {
                 return Err(format!("{} needs one name; found {}", COLUMNS[column], shown(text)));
@@ -54,7 +57,10 @@ impl ColumnNames {
     }
 
     /// Finds the positions of the three columns among an input's names.
-    pub fn find<'n>(&self, names: impl Iterator<Item = &'n str> + Clone) -> Result<[usize; 3], String> {
+    pub fn find<'n>(
+        &self,
+        names: impl Iterator<Item = &'n str> + Clone,
+    ) -> Result<[usize; 3], String> {
         let mut places = [None; 3];
         for (place, name) in names.clone().enumerate() {
             let Some(column) = self.which(name) else { continue };
@@ -62,33 +68,52 @@ impl ColumnNames {
                 return Err(format!("has the column {} twice; {ADVICE}", self.called(column)));
             }
         }
-        let find = |column: usize| places[column].ok_or_else(|| self.missing(column, names.clone()));
+        let find =
+            |column: usize| places[column].ok_or_else(|| self.missing(column, names.clone()));
         Ok([find(0)?, find(1)?, find(2)?])
     }
 
     /// Message for a missing column.
-    pub fn missing<'n>(&self, column: usize, names: impl Iterator<Item = &'n str> + Clone) -> String {
+    pub fn missing<'n>(
+        &self,
+        column: usize,
+        names: impl Iterator<Item = &'n str> + Clone,
+    ) -> String {
         let listed: Vec<String> = names.clone().take(MAX_LISTED).map(shown).collect();
         let more = if names.count() > MAX_LISTED { " and more" } else { "" };
-        format!("has no column {}; found {}{more}; {ADVICE}", self.called(column), listed.join(", "))
+        format!(
+            "has no column {}; found {}{more}; {ADVICE}",
+            self.called(column),
+            listed.join(", ")
+        )
     }
 
     /// Positions of the columns of an input without a header, counted from 1, of `count`: the first
     /// three, or those given explicitly.
     pub fn places(&self, count: usize) -> Result<[usize; 3], String> {
-        const ADVICE: &str = "without a header, say which are meant as in --columns timestamp=1,user=2,event=3";
+        const ADVICE: &str =
+            "without a header, say which are meant as in --columns timestamp=1,user=2,event=3";
         if self.0.iter().all(Option::is_none) && count != COLUMNS.len() {
             return Err(format!("has {count} columns, not 3; {ADVICE}"));
         }
         let place = |column: usize| {
-            let given = self.0[column].as_ref().map_or(Some(column + 1), |given| given.parse().ok());
-            given.filter(|place| (1..=count).contains(place)).map(|place| place - 1).ok_or_else(|| {
-                format!("has no column {} for {}, but {count}; {ADVICE}", self.called(column), COLUMNS[column])
-            })
+            let given =
+                self.0[column].as_ref().map_or(Some(column + 1), |given| given.parse().ok());
+            given.filter(|place| (1..=count).contains(place)).map(|place| place - 1).ok_or_else(
+                || {
+                    format!(
+                        "has no column {} for {}, but {count}; {ADVICE}",
+                        self.called(column),
+                        COLUMNS[column]
+                    )
+                },
+            )
         };
         let places = [place(0)?, place(1)?, place(2)?];
         if places[0] == places[1] || places[0] == places[2] || places[1] == places[2] {
-            return Err(format!("would have one column for two of timestamp, user and event; {ADVICE}"));
+            return Err(format!(
+                "would have one column for two of timestamp, user and event; {ADVICE}"
+            ));
         }
         Ok(places)
     }
@@ -99,15 +124,26 @@ mod tests {
     use super::*;
 
     fn find(given: &str, names: &[&str]) -> Result<[usize; 3], String> {
-        let given = if given.is_empty() { ColumnNames::default() } else { ColumnNames::parse(given).unwrap() };
+        let given = if given.is_empty() {
+            ColumnNames::default()
+        } else {
+            ColumnNames::parse(given).unwrap()
+        };
         given.find(names.iter().copied())
     }
 
     #[test]
     fn usual_names_are_found_with_capitals_and_told_ones_as_they_are() {
         assert_eq!(find("", &["Event", " USER_ID ", "x", "Timestamp"]), Ok([3, 1, 0]));
-        assert_eq!(find("timestamp=time,event=type", &["time", "user", "type", "event"]), Ok([0, 1, 2]));
-        assert!(find("timestamp=time", &["Time", "user", "event"]).unwrap_err().starts_with("has no column time; "));
+        assert_eq!(
+            find("timestamp=time,event=type", &["time", "user", "type", "event"]),
+            Ok([0, 1, 2])
+        );
+        assert!(
+            find("timestamp=time", &["Time", "user", "event"])
+                .unwrap_err()
+                .starts_with("has no column time; ")
+        );
         assert_eq!(find("user=user_id", &["timestamp", "user", "user_id", "event"]), Ok([0, 2, 3]));
         let twice = find("", &["timestamp", "user", "User", "event"]).unwrap_err();
         assert!(twice.starts_with("has the column user or user_id twice; "), "{twice}");
@@ -116,8 +152,7 @@ mod tests {
     #[test]
     fn what_is_missing_is_told_with_what_there_is() {
         let error = find("", &["ts", "user_id", "event_type"]).unwrap_err();
-        let wanted =
-            r#"has no column timestamp; found "ts", "user_id", "event_type"; name them as in --columns timestamp=NAME"#;
+        let wanted = r#"has no column timestamp; found "ts", "user_id", "event_type"; name them as in --columns timestamp=NAME"#;
         assert!(error.starts_with(wanted), "{error}");
         let many: Vec<String> = (0..100).map(|n| n.to_string()).collect();
         let error = find("", &many.iter().map(String::as_str).collect::<Vec<_>>()).unwrap_err();
@@ -128,7 +163,9 @@ mod tests {
     fn columns_without_names_are_counted_from_1() {
         let places = |given: &str, count| ColumnNames::parse(given).unwrap().places(count);
         assert_eq!(ColumnNames::default().places(3), Ok([0, 1, 2]));
-        assert!(ColumnNames::default().places(4).unwrap_err().starts_with("has 4 columns, not 3; "));
+        assert!(
+            ColumnNames::default().places(4).unwrap_err().starts_with("has 4 columns, not 3; ")
+        );
         assert_eq!(places("timestamp=4,user=2,event=1", 4), Ok([3, 1, 0]));
         for given in ["timestamp=0", "timestamp=5", "timestamp=time"] {
             assert!(places(given, 4).unwrap_err().starts_with("has no column "), "{given}");
@@ -137,7 +174,9 @@ mod tests {
 
     #[test]
     fn a_misspelt_mapping_is_refused() {
-        for text in ["", "time", "time=timestamp", "timestamp=", "timestamp=a,timestamp=b", "timestamp=a,"] {
+        for text in
+            ["", "time", "time=timestamp", "timestamp=", "timestamp=a,timestamp=b", "timestamp=a,"]
+        {
             assert!(ColumnNames::parse(text).is_err(), "{text}");
         }
     }

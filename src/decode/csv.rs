@@ -6,12 +6,15 @@ use super::columns::COLUMNS;
 use super::format::{BATCH_EVENTS, DecodeError, next_batch};
 use super::options::Options;
 use super::records::{Dialect, Records};
-use crate::event::{EventBatch, EventKind, Rejection, TimestampRules, check_event, check_user, shown_bytes};
+use crate::event::{
+    EventBatch, EventKind, Rejection, TimestampRules, check_event, check_user, shown_bytes,
+};
 
 /// Delimiters that are detected from a CSV header, in order of preference.
 const DELIMITERS: [u8; 4] = *b",;\t|";
 
-const NO_HEADER: &str = "where the first line is no header, say --no-header (over HTTP header=absent)";
+const NO_HEADER: &str =
+    "where the first line is no header, say --no-header (over HTTP header=absent)";
 const AMBIGUOUS: &str = "has a quote or a backslash, and nothing says what it means: say --format text (over HTTP \
                          escape=backslash) where backslashes escape, as in PostgreSQL's COPY and ClickHouse's TSV, or --format \
                          csv --delimiter tab (text/csv; delimiter=tab) where quotes enclose fields";
@@ -46,8 +49,11 @@ impl<R: BufRead> Reader<R> {
     }
 
     fn new(mut records: Records<R>, options: &Options) -> Result<Reader<R>, DecodeError> {
-        let columns =
-            if options.header { header(&mut records, options)? } else { first_record(&mut records, options)? };
+        let columns = if options.header {
+            header(&mut records, options)?
+        } else {
+            first_record(&mut records, options)?
+        };
         Ok(Reader { records, columns, timestamps: options.timestamps })
     }
 
@@ -83,17 +89,24 @@ fn header_delimiter(line: &[u8], options: &Options) -> u8 {
 
 fn header<R: BufRead>(records: &mut Records<R>, options: &Options) -> Result<Columns, DecodeError> {
     if !records.read()? {
-        return Err(DecodeError::Malformed("is empty: a header that names the columns must be there".into()));
+        return Err(DecodeError::Malformed(
+            "is empty: a header that names the columns must be there".into(),
+        ));
     }
-    let names: Vec<_> = (0..records.len()).map(|place| String::from_utf8_lossy(records.field(place))).collect();
+    let names: Vec<_> =
+        (0..records.len()).map(|place| String::from_utf8_lossy(records.field(place))).collect();
     let places = options.columns.find(names.iter().map(|name| &**name));
-    let places = places.map_err(|reason| DecodeError::bad_line(records.line, format!("{reason}; {NO_HEADER}")))?;
+    let places = places
+        .map_err(|reason| DecodeError::bad_line(records.line, format!("{reason}; {NO_HEADER}")))?;
     Ok(Columns { count: names.len(), places })
 }
 
 /// Finds the columns by inspecting the first record, which remains to be read. An empty input has
 /// no columns.
-fn first_record<R: BufRead>(records: &mut Records<R>, options: &Options) -> Result<Columns, DecodeError> {
+fn first_record<R: BufRead>(
+    records: &mut Records<R>,
+    options: &Options,
+) -> Result<Columns, DecodeError> {
     if records.peek()?.is_none() {
         return Ok(Columns { count: 0, places: [0; 3] });
     }
@@ -113,9 +126,15 @@ impl Columns {
         timestamps: TimestampRules,
     ) -> Result<(i64, &str, EventKind), String> {
         if records.len() != self.count {
-            return Err(format!("has {} columns where the first line has {}", records.len(), self.count));
+            return Err(format!(
+                "has {} columns where the first line has {}",
+                records.len(),
+                self.count
+            ));
         }
-        if let Some(column) = (0..COLUMNS.len()).find(|&column| records.is_ambiguous(self.places[column])) {
+        if let Some(column) =
+            (0..COLUMNS.len()).find(|&column| records.is_ambiguous(self.places[column]))
+        {
             return Err(format!("{}: {AMBIGUOUS}", COLUMNS[column]));
         }
         self.check_fields(records, timestamps).map_err(|rejection| rejection.to_string())

@@ -69,14 +69,19 @@ impl Iterator for FileReader {
 /// `.gz` or `.zst`, and `.parquet`. Reads and checks the header, but no rows.
 pub fn read_file(path: &Path, given: Option<InputFormat>, options: &Options) -> Result<FileReader> {
     let unknown = || {
-        let known =
-            ".csv, .tsv, .ndjson, .jsonl, .json, .arrow, .arrows, .feather (each also with .gz or .zst) or .parquet";
-        Error::Invalid(format!("{}: the name must end in {known}, or --format must say what it is", path.display()))
+        let known = ".csv, .tsv, .ndjson, .jsonl, .json, .arrow, .arrows, .feather (each also with .gz or .zst) or .parquet";
+        Error::Invalid(format!(
+            "{}: the name must end in {known}, or --format must say what it is",
+            path.display()
+        ))
     };
     let format = given.or_else(|| InputFormat::from_path(path)).ok_or_else(unknown)?;
     let is_plain = options.header && options.delimiter.is_none();
     if !is_plain && !matches!(format, InputFormat::Csv | InputFormat::Tsv) {
-        return Err(Error::Invalid(format!("{}: --no-header and --delimiter are for CSV and TSV", path.display())));
+        return Err(Error::Invalid(format!(
+            "{}: --no-header and --delimiter are for CSV and TSV",
+            path.display()
+        )));
     }
     let encoding = Encoding::from_path(path);
     let file = File::open(path).map_err(Error::io(path, "open"))?;
@@ -93,7 +98,8 @@ fn open_parquet(file: File, options: &Options) -> Result<FileReader, DecodeError
     let reader = parquet::Reader::new(file, twin, options)?;
     let progress = Progress::new(reader.rows);
     let counter = progress.clone();
-    let batches = reader.inspect(move |batch| counter.add(batch.as_ref().map_or(0, |batch| batch.len() as u64)));
+    let batches = reader
+        .inspect(move |batch| counter.add(batch.as_ref().map_or(0, |batch| batch.len() as u64)));
     Ok(FileReader { batches: Box::new(batches), progress, failed: false })
 }
 
@@ -104,12 +110,17 @@ fn open_bytes(
     options: &Options,
 ) -> Result<FileReader, DecodeError> {
     let progress = Progress::new(file.metadata().map_err(DecodeError::Io)?.len());
-    let counted = BufReader::with_capacity(256 << 10, Counted { input: file, progress: progress.clone() });
+    let counted =
+        BufReader::with_capacity(256 << 10, Counted { input: file, progress: progress.clone() });
     let bytes: Box<dyn BufRead + Send> = match encoding {
         Encoding::Identity => Box::new(counted),
-        Encoding::Gzip => Box::new(BufReader::with_capacity(256 << 10, flate2::bufread::MultiGzDecoder::new(counted))),
+        Encoding::Gzip => Box::new(BufReader::with_capacity(
+            256 << 10,
+            flate2::bufread::MultiGzDecoder::new(counted),
+        )),
         Encoding::Zstd => {
-            let decoder = zstd::stream::read::Decoder::with_buffer(counted).map_err(DecodeError::from_io)?;
+            let decoder =
+                zstd::stream::read::Decoder::with_buffer(counted).map_err(DecodeError::from_io)?;
             Box::new(BufReader::with_capacity(256 << 10, decoder))
         }
     };

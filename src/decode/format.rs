@@ -57,7 +57,9 @@ impl InputFormat {
     pub fn from_content_type(value: &str) -> Option<InputFormat> {
         let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         match essence.as_str() {
-            "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Some(InputFormat::Ndjson),
+            "application/x-ndjson" | "application/ndjson" | "application/jsonl" => {
+                Some(InputFormat::Ndjson)
+            }
             "text/csv" => Some(InputFormat::Csv),
             "text/tab-separated-values" => Some(InputFormat::Tsv),
             "application/vnd.apache.arrow.stream" | "application/vnd.apache.arrow.file" => {
@@ -125,7 +127,8 @@ impl Encoding {
             Encoding::Identity => Ok(bytes.to_vec()),
             Encoding::Gzip => read_up_to(flate2::read::MultiGzDecoder::new(bytes), limit),
             Encoding::Zstd => {
-                let mut decoder = zstd::stream::read::Decoder::with_buffer(bytes).map_err(DecodeError::from_io)?;
+                let mut decoder = zstd::stream::read::Decoder::with_buffer(bytes)
+                    .map_err(DecodeError::from_io)?;
                 decoder.window_log_max(HTTP_ZSTD_WINDOW_LOG).map_err(DecodeError::from_io)?;
                 read_up_to(decoder, limit)
             }
@@ -202,7 +205,9 @@ impl DecodeError {
     /// Adds the file's name to the error.
     pub fn in_file(self, path: &Path) -> Error {
         match self {
-            DecodeError::Io(source) => Error::Io { path: path.to_path_buf(), action: "read", source },
+            DecodeError::Io(source) => {
+                Error::Io { path: path.to_path_buf(), action: "read", source }
+            }
             other => Error::Invalid(format!("{}: {other}", path.display())),
         }
     }

@@ -47,7 +47,8 @@ fn split_message(stream: &[u8]) -> Result<Option<Parts<'_>>, DecodeError> {
     }
     let length = usize::try_from(length).map_err(|_| cut())?;
     let (message, stream) = stream.split_at_checked(length).ok_or_else(cut)?;
-    let parsed = root_as_message(message).map_err(|error| DecodeError::malformed("an Arrow stream", error))?;
+    let parsed = root_as_message(message)
+        .map_err(|error| DecodeError::malformed("an Arrow stream", error))?;
     let body_length = usize::try_from(parsed.bodyLength()).map_err(|_| cut())?;
     let (body, rest) = stream.split_at_checked(body_length).ok_or_else(cut)?;
     Ok(Some((message, body, rest)))
@@ -62,7 +63,9 @@ fn announced_by(message: &[u8], body: &[u8]) -> u64 {
     let Ok(message) = root_as_message(message) else { return 0 };
     let batch = match message.header_type() {
         MessageHeader::RecordBatch => message.header_as_record_batch(),
-        MessageHeader::DictionaryBatch => message.header_as_dictionary_batch().and_then(|batch| batch.data()),
+        MessageHeader::DictionaryBatch => {
+            message.header_as_dictionary_batch().and_then(|batch| batch.data())
+        }
         _ => None,
     };
     batch.map_or(0, |batch| uncompressed_bytes(&batch, body))
@@ -76,7 +79,9 @@ fn uncompressed_bytes(batch: &RecordBatch<'_>, body: &[u8]) -> u64 {
     let sizes = filled.map(|buffer| {
         let start = usize::try_from(buffer.offset()).unwrap_or(usize::MAX);
         let size = body.get(start..).and_then(|buffer| buffer.first_chunk::<8>());
-        size.map_or(0, |size| u64::try_from(i64::from_le_bytes(*size)).unwrap_or(buffer.length() as u64))
+        size.map_or(0, |size| {
+            u64::try_from(i64::from_le_bytes(*size)).unwrap_or(buffer.length() as u64)
+        })
     });
     sizes.fold(0, u64::saturating_add)
 }
@@ -98,7 +103,8 @@ mod tests {
         }
         let options = IpcWriteOptions::default().try_with_compression(compression).unwrap();
         let batch = record_batch(&events);
-        let mut writer = StreamWriter::try_new_with_options(Vec::new(), &batch.schema(), options).unwrap();
+        let mut writer =
+            StreamWriter::try_new_with_options(Vec::new(), &batch.schema(), options).unwrap();
         writer.write(&batch).unwrap();
         (events, writer.into_inner().unwrap())
     }
@@ -122,11 +128,17 @@ mod tests {
         for at in [4, stream.len() - 8] {
             let mut lying = stream.clone();
             lying.splice(at..at + 4, i32::MAX.to_le_bytes());
-            assert!(matches!(check_sizes(&lying, usize::MAX), Err(DecodeError::Malformed(_))), "at byte {at}");
+            assert!(
+                matches!(check_sizes(&lying, usize::MAX), Err(DecodeError::Malformed(_))),
+                "at byte {at}"
+            );
         }
         for cut in 1..stream.len() - 8 {
             let cut_at_a_message = stream[cut..].starts_with(&[0xff; 4]);
-            assert!(cut_at_a_message || check_sizes(&stream[..cut], usize::MAX).is_err(), "cut at byte {cut}");
+            assert!(
+                cut_at_a_message || check_sizes(&stream[..cut], usize::MAX).is_err(),
+                "cut at byte {cut}"
+            );
         }
     }
 

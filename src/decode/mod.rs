@@ -45,14 +45,28 @@ pub fn decode(format: InputFormat, bytes: &[u8]) -> Result<EventBatch, DecodeErr
 }
 
 /// Decodes a whole input with the given options.
-pub fn decode_with(format: InputFormat, bytes: &[u8], options: &Options) -> Result<EventBatch, DecodeError> {
+pub fn decode_with(
+    format: InputFormat,
+    bytes: &[u8],
+    options: &Options,
+) -> Result<EventBatch, DecodeError> {
     let all = usize::MAX;
     match format {
-        InputFormat::Ndjson => whole_text(bytes, |batch| ndjson::Reader::new(bytes, options).fill(batch, all)),
-        InputFormat::Csv => whole_text(bytes, |batch| csv::Reader::csv(bytes, options)?.fill(batch, all)),
-        InputFormat::Tsv => whole_text(bytes, |batch| csv::Reader::tsv(bytes, options)?.fill(batch, all)),
-        InputFormat::ArrowStream => columnar("an Arrow stream", || stream::decode(bytes, MAX_DECODED_BYTES, options)),
-        InputFormat::Parquet => columnar("Parquet", || parquet::decode(bytes, MAX_DECODED_BYTES, options)),
+        InputFormat::Ndjson => {
+            whole_text(bytes, |batch| ndjson::Reader::new(bytes, options).fill(batch, all))
+        }
+        InputFormat::Csv => {
+            whole_text(bytes, |batch| csv::Reader::csv(bytes, options)?.fill(batch, all))
+        }
+        InputFormat::Tsv => {
+            whole_text(bytes, |batch| csv::Reader::tsv(bytes, options)?.fill(batch, all))
+        }
+        InputFormat::ArrowStream => {
+            columnar("an Arrow stream", || stream::decode(bytes, MAX_DECODED_BYTES, options))
+        }
+        InputFormat::Parquet => {
+            columnar("Parquet", || parquet::decode(bytes, MAX_DECODED_BYTES, options))
+        }
     }
 }
 
@@ -73,11 +87,17 @@ fn whole_text(
 /// Runs a columnar decoder and turns a panic into an error: the libraries trust lengths and offsets
 /// that they have read, and malicious input can make them panic. Unwinding is safe, because nothing
 /// outlives the call.
-fn columnar(name: &str, decode: impl FnOnce() -> Result<EventBatch, DecodeError>) -> Result<EventBatch, DecodeError> {
-    catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_| Err(DecodeError::malformed(name, "it is damaged")))
+fn columnar(
+    name: &str,
+    decode: impl FnOnce() -> Result<EventBatch, DecodeError>,
+) -> Result<EventBatch, DecodeError> {
+    catch_unwind(AssertUnwindSafe(decode))
+        .unwrap_or_else(|_| Err(DecodeError::malformed(name, "it is damaged")))
 }
 
 #[cfg(test)]
 mod tests;
 
-pub use self::format::{BATCH_EVENTS, DecodeError, Encoding, InputFormat, MAX_DECODED_BYTES, RowUnit};
+pub use self::format::{
+    BATCH_EVENTS, DecodeError, Encoding, InputFormat, MAX_DECODED_BYTES, RowUnit,
+};

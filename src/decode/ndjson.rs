@@ -40,7 +40,10 @@ impl<R: BufRead> Reader<R> {
             }
             self.line += 1;
             if self.buffer.len() as u64 > MAX_LINE_BYTES {
-                return Err(DecodeError::bad_line(self.line, format!("is longer than {MAX_LINE_BYTES} bytes")));
+                return Err(DecodeError::bad_line(
+                    self.line,
+                    format!("is longer than {MAX_LINE_BYTES} bytes"),
+                ));
             }
             let mut text = &self.buffer[..];
             if self.line == 1 {
@@ -50,7 +53,8 @@ impl<R: BufRead> Reader<R> {
             let text = text.trim_ascii();
             if !text.is_empty() {
                 let row = read_row(text, &self.options);
-                let (timestamp_us, user, kind) = row.map_err(|reason| DecodeError::bad_line(self.line, reason))?;
+                let (timestamp_us, user, kind) =
+                    row.map_err(|reason| DecodeError::bad_line(self.line, reason))?;
                 batch.push(timestamp_us, &user, kind);
             }
         }
@@ -66,16 +70,24 @@ impl<R: BufRead> Iterator for Reader<R> {
     }
 }
 
-fn read_row<'t>(text: &'t [u8], options: &Options) -> Result<(i64, Cow<'t, str>, EventKind), String> {
+fn read_row<'t>(
+    text: &'t [u8],
+    options: &Options,
+) -> Result<(i64, Cow<'t, str>, EventKind), String> {
     let mut json = serde_json::Deserializer::from_slice(text);
     let row = RowSeed(options).deserialize(&mut json).map_err(|error| describe(&error))?;
     json.end().map_err(|error| describe(&error))?;
     match row {
         (Some(timestamp_us), Some(user), Some(kind)) => Ok((timestamp_us, user, kind)),
         (timestamp_us, user, kind) => {
-            let column = [timestamp_us.is_none(), user.is_none(), kind.is_none()].iter().position(|missing| *missing);
-            let fields: BTreeMap<Cow<str>, IgnoredAny> = serde_json::from_slice(text).unwrap_or_default();
-            Err(options.columns.missing(column.unwrap_or_default(), fields.keys().map(|name| &**name)))
+            let column = [timestamp_us.is_none(), user.is_none(), kind.is_none()]
+                .iter()
+                .position(|missing| *missing);
+            let fields: BTreeMap<Cow<str>, IgnoredAny> =
+                serde_json::from_slice(text).unwrap_or_default();
+            Err(options
+                .columns
+                .missing(column.unwrap_or_default(), fields.keys().map(|name| &**name)))
         }
     }
 }
@@ -88,7 +100,9 @@ fn describe(error: &serde_json::Error) -> String {
     let reason = text.strip_suffix(&place).unwrap_or(&text);
     match error.classify() {
         Category::Data => reason.to_owned(),
-        Category::Syntax | Category::Eof | Category::Io => format!("{reason} at column {}", error.column()),
+        Category::Syntax | Category::Eof | Category::Io => {
+            format!("{reason} at column {}", error.column())
+        }
     }
 }
 
@@ -117,7 +131,9 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
         while let Some(name) = map.next_key_seed(TextSeed("a name"))? {
             let column = self.0.columns.which(&name);
             let is_repeated = match column {
-                Some(0) => row.0.replace(map.next_value_seed(TimestampSeed(self.0.timestamps))?).is_some(),
+                Some(0) => {
+                    row.0.replace(map.next_value_seed(TimestampSeed(self.0.timestamps))?).is_some()
+                }
                 Some(1) => row.1.replace(map.next_value_seed(UserSeed)?).is_some(),
                 Some(_) => {
                     let text = map.next_value_seed(TextSeed("event"))?;
@@ -129,7 +145,10 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
                 }
             };
             if let Some(column) = column.filter(|_| is_repeated) {
-                return Err(A::Error::custom(format!("has the field {} twice", self.0.columns.called(column))));
+                return Err(A::Error::custom(format!(
+                    "has the field {} twice",
+                    self.0.columns.called(column)
+                )));
             }
         }
         Ok(row)

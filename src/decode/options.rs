@@ -46,12 +46,15 @@ impl Options {
                     options.backslashes = true;
                     true
                 }
-                ("delimiter", value) => parse_delimiter(value).map(|byte| options.delimiter = Some(byte)).is_ok(),
+                ("delimiter", value) => {
+                    parse_delimiter(value).map(|byte| options.delimiter = Some(byte)).is_ok()
+                }
                 ("timestamp-unit", value) => {
                     TimestampUnit::parse(value).map(|unit| options.timestamps.unit = unit).is_some()
                 }
                 ("columns", value) => {
-                    options.columns = ColumnNames::parse(value).map_err(|reason| format!("columns: {reason}"))?;
+                    options.columns =
+                        ColumnNames::parse(value).map_err(|reason| format!("columns: {reason}"))?;
                     true
                 }
                 ("header" | "escape", _) => false,
@@ -59,7 +62,10 @@ impl Options {
             };
             if !accepted {
                 let known = "header=present or absent, escape=backslash, delimiter=\";\" or tab, timestamp-unit=s, ms, us or ns";
-                return Err(format!("the content type has {name}={}; known are {known}", shown(&value)));
+                return Err(format!(
+                    "the content type has {name}={}; known are {known}",
+                    shown(&value)
+                ));
             }
         }
         Ok(options)
@@ -118,11 +124,19 @@ mod tests {
         assert_eq!(read("text/csv"), Ok(Options::default()));
         assert_eq!(read("text/csv; charset=utf-8; header=present"), Ok(Options::default()));
         let columns = ColumnNames::parse("timestamp=time,user=user id").unwrap();
-        let timestamps = TimestampRules { unit: TimestampUnit::Second, ..TimestampRules::default() };
-        let wanted = Options { columns, timestamps, header: false, delimiter: Some(b';'), backslashes: true };
+        let timestamps =
+            TimestampRules { unit: TimestampUnit::Second, ..TimestampRules::default() };
+        let wanted = Options {
+            columns,
+            timestamps,
+            header: false,
+            delimiter: Some(b';'),
+            backslashes: true,
+        };
         let value = r#"text/csv;Header=absent ; delimiter=";"; columns="timestamp=time,user=user id";timestamp-unit=s; escape=backslash"#;
         assert_eq!(read(value), Ok(wanted));
-        for value in ["header=yes", "delimiter=ab", "timestamp-unit=h", "columns=x", "escape=quote"] {
+        for value in ["header=yes", "delimiter=ab", "timestamp-unit=h", "columns=x", "escape=quote"]
+        {
             assert!(read(&format!("text/csv; {value}")).is_err(), "{value}");
         }
     }
@@ -136,7 +150,10 @@ mod tests {
 
     #[test]
     fn a_delimiter_is_one_character_that_means_nothing_else() {
-        assert_eq!((parse_delimiter(";"), parse_delimiter("tab"), parse_delimiter("\t")), (Ok(b';'), Ok(9), Ok(9)));
+        assert_eq!(
+            (parse_delimiter(";"), parse_delimiter("tab"), parse_delimiter("\t")),
+            (Ok(b';'), Ok(9), Ok(9))
+        );
         for text in ["", "\"", "\\", "\n", "::", "é"] {
             assert!(parse_delimiter(text).is_err(), "{text:?}");
         }

@@ -7,7 +7,8 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader,
+    ParquetRecordBatchReaderBuilder,
 };
 use parquet::basic::{LogicalType, Type as PhysicalType};
 use parquet::file::metadata::ParquetMetaData;
@@ -31,11 +32,17 @@ pub struct Reader {
 
 impl Reader {
     /// Creates a reader. `twin` is a second handle on the file, for the check of INT96 timestamps.
-    pub fn new<I: ChunkReader + 'static>(input: I, twin: I, options: &Options) -> Result<Reader, DecodeError> {
-        let found = ArrowReaderMetadata::load(&input, ArrowReaderOptions::new()).map_err(malformed)?;
+    pub fn new<I: ChunkReader + 'static>(
+        input: I,
+        twin: I,
+        options: &Options,
+    ) -> Result<Reader, DecodeError> {
+        let found =
+            ArrowReaderMetadata::load(&input, ArrowReaderOptions::new()).map_err(malformed)?;
         check_single(&input, found.metadata())?;
         let places = Columns::find(found.schema(), options)?.places;
-        let types = places.map(|place| found.parquet_schema().root_schema().get_fields()[place].clone());
+        let types =
+            places.map(|place| found.parquet_schema().root_schema().get_fields()[place].clone());
         if is_int96(&types[0]) {
             let seconds = open(twin, &found, places[0], places[..1].to_vec(), TimeUnit::Second)?;
             check_range(seconds, options)?;
@@ -63,17 +70,23 @@ fn open<I: ChunkReader + 'static>(
     unit: TimeUnit,
 ) -> Result<ParquetRecordBatchReader, DecodeError> {
     let is_int96 = is_int96(&found.parquet_schema().root_schema().get_fields()[timestamp]);
-    let options = ArrowReaderOptions::new().with_schema(wanted(found.schema(), &columns, |place| {
-        (place == timestamp && is_int96).then_some(DataType::Timestamp(unit, None))
-    }));
-    let metadata = ArrowReaderMetadata::try_new(found.metadata().clone(), options).map_err(malformed)?;
+    let options =
+        ArrowReaderOptions::new().with_schema(wanted(found.schema(), &columns, |place| {
+            (place == timestamp && is_int96).then_some(DataType::Timestamp(unit, None))
+        }));
+    let metadata =
+        ArrowReaderMetadata::try_new(found.metadata().clone(), options).map_err(malformed)?;
     let projection = ProjectionMask::roots(metadata.parquet_schema(), columns);
     let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(input, metadata);
     builder.with_projection(projection).with_batch_size(BATCH_EVENTS).build().map_err(malformed)
 }
 
 /// Schema in which the columns are requested from the library.
-fn wanted(schema: &Schema, columns: &[usize], told: impl Fn(usize) -> Option<DataType>) -> SchemaRef {
+fn wanted(
+    schema: &Schema,
+    columns: &[usize],
+    told: impl Fn(usize) -> Option<DataType>,
+) -> SchemaRef {
     let slim = |place: usize, field: &Arc<Field>| match field.data_type() {
         _ if !columns.contains(&place) => None,
         _ if told(place).is_some() => told(place),
@@ -81,10 +94,11 @@ fn wanted(schema: &Schema, columns: &[usize], told: impl Fn(usize) -> Option<Dat
         DataType::Binary | DataType::LargeBinary => Some(DataType::BinaryView),
         _ => None,
     };
-    let fields = schema.fields().iter().enumerate().map(|(place, field)| match slim(place, field) {
-        Some(data_type) => Arc::new(field.as_ref().clone().with_data_type(data_type)),
-        None => field.clone(),
-    });
+    let fields =
+        schema.fields().iter().enumerate().map(|(place, field)| match slim(place, field) {
+            Some(data_type) => Arc::new(field.as_ref().clone().with_data_type(data_type)),
+            None => field.clone(),
+        });
     Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone()))
 }
 
@@ -115,7 +129,9 @@ fn check_single(input: &impl ChunkReader, metadata: &ParquetMetaData) -> Result<
         let length = WINDOW.min(end - start);
         let bytes = input.get_bytes(start, length as usize).map_err(malformed)?;
         if bytes.windows(SEAM.len()).any(|window| window == SEAM) {
-            return Err(DecodeError::Malformed("is more than one Parquet file; send one at a time".into()));
+            return Err(DecodeError::Malformed(
+                "is more than one Parquet file; send one at a time".into(),
+            ));
         }
         start += length.max(SEAM.len() as u64 + 1) - SEAM.len() as u64;
         if length < WINDOW {

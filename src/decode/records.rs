@@ -49,7 +49,18 @@ pub struct Records<R> {
 impl<R: BufRead> Records<R> {
     pub fn new(input: R, dialect: Dialect, delimiter: u8) -> Records<R> {
         let (buffer, fields, nulls) = (Vec::new(), Vec::new(), Vec::new());
-        Records { input, dialect, delimiter, lines: 0, line: 0, buffer, fields, nulls, peeked: false, ahead: false }
+        Records {
+            input,
+            dialect,
+            delimiter,
+            lines: 0,
+            line: 0,
+            buffer,
+            fields,
+            nulls,
+            peeked: false,
+            ahead: false,
+        }
     }
 
     /// Returns the next line that is not blank, without splitting it; `None` at the end of the
@@ -132,11 +143,17 @@ impl<R: BufRead> Records<R> {
     fn read_line(&mut self, opened: Option<u64>) -> Result<bool, DecodeError> {
         let room = MAX_RECORD_BYTES.saturating_sub(self.buffer.len()) as u64 + 1;
         let before = self.buffer.len();
-        (&mut self.input).take(room).read_until(b'\n', &mut self.buffer).map_err(DecodeError::from_io)?;
+        (&mut self.input)
+            .take(room)
+            .read_until(b'\n', &mut self.buffer)
+            .map_err(DecodeError::from_io)?;
         if self.buffer.len() > MAX_RECORD_BYTES {
             return Err(match opened {
                 Some(line) => unclosed(line, &format!("within {MAX_RECORD_BYTES} bytes")),
-                None => DecodeError::bad_line(self.lines + 1, format!("is longer than {MAX_RECORD_BYTES} bytes")),
+                None => DecodeError::bad_line(
+                    self.lines + 1,
+                    format!("is longer than {MAX_RECORD_BYTES} bytes"),
+                ),
             });
         }
         let read = self.buffer.len() > before;
@@ -173,15 +190,19 @@ impl<R: BufRead> Records<R> {
         loop {
             let start = written;
             let is_quoted = self.buffer.get(read) == Some(&b'"');
-            (read, written) =
-                if is_quoted { self.unquote(read + 1, written)? } else { self.copy_plain(read, written)? };
+            (read, written) = if is_quoted {
+                self.unquote(read + 1, written)?
+            } else {
+                self.copy_plain(read, written)?
+            };
             self.fields.push(start..written);
             if read == self.content_end() {
                 return Ok(());
             }
             if self.buffer[read] != self.delimiter {
                 let place = self.fields.len();
-                return Err(self.fault(&format!("has characters behind the closing quote of field {place}")));
+                return Err(self
+                    .fault(&format!("has characters behind the closing quote of field {place}")));
             }
             read += 1;
         }
@@ -189,11 +210,19 @@ impl<R: BufRead> Records<R> {
 
     /// Moves a quoted field from `read` to `written`; returns the end offsets of both, after the
     /// closing quote.
-    fn unquote(&mut self, mut read: usize, mut written: usize) -> Result<(usize, usize), DecodeError> {
+    fn unquote(
+        &mut self,
+        mut read: usize,
+        mut written: usize,
+    ) -> Result<(usize, usize), DecodeError> {
         let opened = self.lines;
         loop {
             let Some(&byte) = self.buffer.get(read) else {
-                if self.read_line(Some(opened))? { continue } else { return Err(unclosed(opened, "before the end")) }
+                if self.read_line(Some(opened))? {
+                    continue;
+                } else {
+                    return Err(unclosed(opened, "before the end"));
+                }
             };
             read += 1;
             if byte == b'"' {
@@ -214,7 +243,9 @@ impl<R: BufRead> Records<R> {
         let field = &field[..length];
         if field.contains(&b'"') {
             let place = self.fields.len() + 1;
-            return Err(self.fault(&format!("has a quote inside of field {place}, which does not begin with one")));
+            return Err(self.fault(&format!(
+                "has a quote inside of field {place}, which does not begin with one"
+            )));
         }
         if field.contains(&b'\r') {
             return Err(self.fault(STRAY_CR));
@@ -253,10 +284,16 @@ impl<R: BufRead> Records<R> {
             if byte == b'\\' {
                 read += 1;
                 let escaped = self.buffer[..end].get(read).copied();
-                byte = escaped.and_then(|escaped| unescaped(escaped, self.delimiter)).ok_or_else(|| {
-                    let shown = escaped.map_or(String::new(), |escaped| escaped.escape_ascii().to_string());
-                    self.fault(&format!("has the unknown escape \\{shown} in field {}", self.fields.len() + 1))
-                })?;
+                byte = escaped.and_then(|escaped| unescaped(escaped, self.delimiter)).ok_or_else(
+                    || {
+                        let shown = escaped
+                            .map_or(String::new(), |escaped| escaped.escape_ascii().to_string());
+                        self.fault(&format!(
+                            "has the unknown escape \\{shown} in field {}",
+                            self.fields.len() + 1
+                        ))
+                    },
+                )?;
             }
             self.buffer[written] = byte;
             (read, written) = (read + 1, written + 1);
@@ -266,7 +303,11 @@ impl<R: BufRead> Records<R> {
 
     /// Checks that nothing follows the end marker.
     fn expect_end(&mut self) -> Result<bool, DecodeError> {
-        if self.begin()? { Err(self.fault("follows the end of the data, which the line \\. marks")) } else { Ok(false) }
+        if self.begin()? {
+            Err(self.fault("follows the end of the data, which the line \\. marks"))
+        } else {
+            Ok(false)
+        }
     }
 }
 
@@ -321,7 +362,8 @@ mod tests {
 
     #[test]
     fn quoted_fields_hold_anything_and_line_ends_may_be_mixed() {
-        let text = "\u{feff}a,\"b \"\"c\"\", d\",\r\n\r\n\n\"x\r\ny\",\"\",\"z\r\"\n,,\r\n\"\"\"\",\0,end";
+        let text =
+            "\u{feff}a,\"b \"\"c\"\", d\",\r\n\r\n\n\"x\r\ny\",\"\",\"z\r\"\n,,\r\n\"\"\"\",\0,end";
         assert_eq!(quotes(text).unwrap(), ["a|b \"c\", d|", "x\r\ny||z\r", "||", "\"|\0|end"]);
         assert_eq!(quotes("a,b\r").unwrap(), ["a|b"]);
         assert_eq!(quotes("").unwrap(), Vec::<String>::new());
@@ -340,8 +382,14 @@ mod tests {
             ("a,\"b\"\rc\n", "line 1: has characters behind the closing quote of field 2"),
             ("a,b\"c\n", "line 1: has a quote inside of field 2, which does not begin with one"),
             ("a, \"b\"\n", "line 1: has a quote inside of field 2, which does not begin with one"),
-            ("a\rb\rc", "line 1: holds a carriage return outside of quotes; lines end in LF or CRLF"),
-            ("\"a\",b\rc\n", "line 1: holds a carriage return outside of quotes; lines end in LF or CRLF"),
+            (
+                "a\rb\rc",
+                "line 1: holds a carriage return outside of quotes; lines end in LF or CRLF",
+            ),
+            (
+                "\"a\",b\rc\n",
+                "line 1: holds a carriage return outside of quotes; lines end in LF or CRLF",
+            ),
         ] {
             assert_eq!(quotes(text), Err(error.to_owned()), "{text:?}");
         }
@@ -350,9 +398,15 @@ mod tests {
     #[test]
     fn a_record_that_does_not_end_is_refused() {
         let long = "x".repeat(MAX_RECORD_BYTES + 1);
-        assert_eq!(quotes(&format!("a\n{long}")), Err("line 2: is longer than 1048576 bytes".into()));
+        assert_eq!(
+            quotes(&format!("a\n{long}")),
+            Err("line 2: is longer than 1048576 bytes".into())
+        );
         let open = format!("a\n\"{}", "x\n".repeat(MAX_RECORD_BYTES));
-        assert_eq!(quotes(&open), Err("line 2: opens a quote that is not closed within 1048576 bytes".into()));
+        assert_eq!(
+            quotes(&open),
+            Err("line 2: opens a quote that is not closed within 1048576 bytes".into())
+        );
     }
 
     #[test]
@@ -364,7 +418,10 @@ mod tests {
             ("a\\q", "line 1: has the unknown escape \\q in field 1"),
             ("a\tb\\", "line 1: has the unknown escape \\ in field 2"),
             ("\\.\na", "line 2: follows the end of the data, which the line \\. marks"),
-            ("a\rb\\n", "line 1: holds a carriage return outside of quotes; lines end in LF or CRLF"),
+            (
+                "a\rb\\n",
+                "line 1: holds a carriage return outside of quotes; lines end in LF or CRLF",
+            ),
         ] {
             assert_eq!(backslashes(text), Err(error.to_owned()), "{text:?}");
         }
@@ -374,13 +431,18 @@ mod tests {
     fn bytes_of_any_kind_never_panic() {
         let alphabet = [b'"', b'\\', b',', b'\t', b'\r', b'\n', b'N', b'.', b'a', 0xff];
         for n in 0..100_000_u32 {
-            let bytes: Vec<u8> = (0..5).map(|i| alphabet[(n / 10_u32.pow(i) % 10) as usize]).collect();
-            for (dialect, delimiter) in
-                [(Dialect::Quotes, b','), (Dialect::Backslashes, b'\t'), (Dialect::PlainTabs, b'\t')]
-            {
+            let bytes: Vec<u8> =
+                (0..5).map(|i| alphabet[(n / 10_u32.pow(i) % 10) as usize]).collect();
+            for (dialect, delimiter) in [
+                (Dialect::Quotes, b','),
+                (Dialect::Backslashes, b'\t'),
+                (Dialect::PlainTabs, b'\t'),
+            ] {
                 let mut records = Records::new(&bytes[..], dialect, delimiter);
                 while let Ok(true) = records.read() {
-                    assert!((0..records.len()).all(|place| records.field(place).len() <= bytes.len()));
+                    assert!(
+                        (0..records.len()).all(|place| records.field(place).len() <= bytes.len())
+                    );
                 }
             }
         }

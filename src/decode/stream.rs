@@ -62,7 +62,8 @@ impl<R: BufRead> Batches<R> {
         while is_file && (head == PADDED_MAGIC || head == PADDING) {
             head = next_eight(&mut input)?;
         }
-        let reader = StreamReader::try_new(Cursor::new(head).chain(input), None).map_err(malformed)?;
+        let reader =
+            StreamReader::try_new(Cursor::new(head).chain(input), None).map_err(malformed)?;
         let columns = Columns::find(&reader.schema(), options)?;
         Ok(Batches { reader, columns, is_file, done: 0 })
     }
@@ -80,20 +81,31 @@ impl<R: BufRead> Batches<R> {
 
     fn check_end(&mut self) -> Result<(), DecodeError> {
         let mut rest = Vec::new();
-        self.reader.get_mut().take(MAX_FOOTER_BYTES).read_to_end(&mut rest).map_err(DecodeError::from_io)?;
+        self.reader
+            .get_mut()
+            .take(MAX_FOOTER_BYTES)
+            .read_to_end(&mut rest)
+            .map_err(DecodeError::from_io)?;
         if !self.is_file {
             return match rest.len() {
                 0 => Ok(()),
-                _ => Err(DecodeError::Malformed("has bytes after the end of its Arrow stream; send one stream".into())),
+                _ => Err(DecodeError::Malformed(
+                    "has bytes after the end of its Arrow stream; send one stream".into(),
+                )),
             };
         }
         match batches_in_footer(&rest) {
             Some(batches) if batches == self.done => Ok(()),
             Some(batches) => {
-                let reason = format!("its footer names {batches} record batches, and {} are there", self.done);
+                let reason = format!(
+                    "its footer names {batches} record batches, and {} are there",
+                    self.done
+                );
                 Err(DecodeError::malformed("an Arrow file", reason))
             }
-            None => Err(DecodeError::malformed("an Arrow file", "its footer is missing or damaged")),
+            None => {
+                Err(DecodeError::malformed("an Arrow file", "its footer is missing or damaged"))
+            }
         }
     }
 }
@@ -110,7 +122,9 @@ fn batches_in_footer(rest: &[u8]) -> Option<usize> {
     let (footer, length) = rest.strip_suffix(MAGIC)?.split_last_chunk::<4>()?;
     let length = usize::try_from(i32::from_le_bytes(*length)).ok()?;
     (footer.len() == length).then_some(())?;
-    root_as_footer(footer).ok().map(|footer| footer.recordBatches().map_or(0, |batches| batches.len()))
+    root_as_footer(footer)
+        .ok()
+        .map(|footer| footer.recordBatches().map_or(0, |batches| batches.len()))
 }
 
 /// Iterator over the events of a stream or a file, at most [`BATCH_EVENTS`] at a time.
@@ -134,7 +148,8 @@ impl<R: BufRead> Reader<R> {
             let Some(batch) = self.batches.read()? else { return Ok(None) };
             (self.current, self.start) = (batch, 0);
         }
-        let piece = self.current.slice(self.start, BATCH_EVENTS.min(self.current.num_rows() - self.start));
+        let piece =
+            self.current.slice(self.start, BATCH_EVENTS.min(self.current.num_rows() - self.start));
         let events = to_events(self.batches.columns, &piece, self.rows)?;
         self.start += piece.num_rows();
         self.rows += piece.num_rows() as u64;
@@ -152,7 +167,9 @@ impl<R: BufRead> Iterator for Reader<R> {
 
 fn malformed(error: ArrowError) -> DecodeError {
     match error {
-        ArrowError::IoError(_, source) if source.raw_os_error().is_some() => DecodeError::Io(source),
+        ArrowError::IoError(_, source) if source.raw_os_error().is_some() => {
+            DecodeError::Io(source)
+        }
         other => DecodeError::malformed("an Arrow stream", other),
     }
 }

@@ -26,17 +26,25 @@ fn ndjson_is_read_with_either_name_of_the_user_and_blank_lines_between() {
     let text = "\u{feff}{\"user\":\"ana\",\"timestamp\":10032342000,\"event\":\"click\",\"page\":{\"a\":[1]}}\r\n\n  \n\
                 {\"user_id\":\"Zo\\u00eb\",\"event\":\"impression\",\"timestamp\":\"1970-04-27T02:45:42Z\"}";
     let same = 10_032_342_000_000;
-    assert_eq!(ndjson(text), Ok(events(&[(same, "ana", EventKind::Click), (same, "Zoë", EventKind::Impression)])));
+    assert_eq!(
+        ndjson(text),
+        Ok(events(&[(same, "ana", EventKind::Click), (same, "Zoë", EventKind::Impression)]))
+    );
 }
 
 #[test]
 fn a_bad_line_of_ndjson_is_named_with_its_reason() {
-    let row =
-        |row: &str| ndjson(&format!("{{\"timestamp\":1,\"user\":\"a\",\"event\":\"click\"}}\n\n{row}")).unwrap_err();
+    let row = |row: &str| {
+        ndjson(&format!("{{\"timestamp\":1,\"user\":\"a\",\"event\":\"click\"}}\n\n{row}"))
+            .unwrap_err()
+    };
     let when = "timestamp: must be whole milliseconds since 1970 or RFC 3339, such as 2020-01-01T00:00:00Z; found";
     let (fraction, noon) = (format!("{when} 1.5"), format!("{when} \"noon\""));
     for (text, reason) in [
-        (r#"{"timestamp":1,"user":"a","event":"buy"}"#, "event: must be click or impression; found \"buy\""),
+        (
+            r#"{"timestamp":1,"user":"a","event":"buy"}"#,
+            "event: must be click or impression; found \"buy\"",
+        ),
         (r#"{"timestamp":1,"user":"","event":"click"}"#, "user: must not be empty"),
         (
             r#"{"timestamp":-1,"user":"a","event":"click"}"#,
@@ -57,18 +65,33 @@ fn a_bad_line_of_ndjson_is_named_with_its_reason() {
             r#"{"timestamp":1,"user":1.0,"event":"click"}"#,
             "invalid type: floating point `1.0`, expected a string or a whole number for user",
         ),
-        (r#"{"timestamp":1,"user":"a","event":7}"#, "invalid type: integer `7`, expected a string for event"),
-        (r#"{"timestamp":1,"user":"a","USER_ID":"b","event":"click"}"#, "has the field user or user_id twice"),
-        (r#"{"timestamp":1,"timestamp":1,"user":"b","event":"click"}"#, "has the field timestamp twice"),
+        (
+            r#"{"timestamp":1,"user":"a","event":7}"#,
+            "invalid type: integer `7`, expected a string for event",
+        ),
+        (
+            r#"{"timestamp":1,"user":"a","USER_ID":"b","event":"click"}"#,
+            "has the field user or user_id twice",
+        ),
+        (
+            r#"{"timestamp":1,"timestamp":1,"user":"b","event":"click"}"#,
+            "has the field timestamp twice",
+        ),
         (r#"{"timestamp":1,"user":"a""#, "EOF while parsing an object at column 25"),
         (r#"{"timestamp":1,"user":"a","event":"click"} x"#, "trailing characters at column 44"),
         (
             r#"{"timestamp":1,"user":"a","event":"click"}{"timestamp":1,"user":"a","event":"click"}"#,
             "trailing characters at column 43",
         ),
-        (r#"{"timestamp":1,"user":"\ud800","event":"click"}"#, "unexpected end of hex escape at column 30"),
+        (
+            r#"{"timestamp":1,"user":"\ud800","event":"click"}"#,
+            "unexpected end of hex escape at column 30",
+        ),
         // Bug: an array was read by position. Cure: only an object is a row.
-        (r#"[1,"a","click"]"#, "invalid type: sequence, expected an object with timestamp, user and event"),
+        (
+            r#"[1,"a","click"]"#,
+            "invalid type: sequence, expected an object with timestamp, user and event",
+        ),
         ("17", "invalid type: integer `17`, expected an object with timestamp, user and event"),
     ] {
         assert_eq!(row(text), format!("line 3: {reason}"), "{text}");
@@ -78,8 +101,7 @@ fn a_bad_line_of_ndjson_is_named_with_its_reason() {
 #[test]
 fn fields_that_are_missing_are_told_with_those_that_are_there() {
     let error = ndjson(r#"{"ts":1,"user":"a","event_type":"click"}"#).unwrap_err();
-    let wanted =
-        r#"line 1: has no column timestamp; found "event_type", "ts", "user"; name them as in --columns timestamp="#;
+    let wanted = r#"line 1: has no column timestamp; found "event_type", "ts", "user"; name them as in --columns timestamp="#;
     assert!(error.starts_with(wanted), "{error}");
 }
 
@@ -94,15 +116,27 @@ fn ndjson_takes_numbers_as_json_writes_them_and_users_that_are_whole_numbers() {
         "[".repeat(9_000),
         "]".repeat(9_000)
     );
-    assert!(ndjson(&deep).is_ok_and(|batch| batch.len() == 1) || ndjson(&deep).unwrap_err().contains("recursion"));
+    assert!(
+        ndjson(&deep).is_ok_and(|batch| batch.len() == 1)
+            || ndjson(&deep).unwrap_err().contains("recursion")
+    );
 }
 
 #[test]
 fn a_text_of_another_encoding_is_told() {
     for format in [InputFormat::Csv, InputFormat::Tsv, InputFormat::Ndjson] {
-        for bytes in [&b"\xff\xfet\0i\0"[..], b"\xfe\xff\0t", b"t\0i\0m\0", b"\0t\0i", b"\xff\xfe\0\0t\0\0\0"] {
+        for bytes in [
+            &b"\xff\xfet\0i\0"[..],
+            b"\xfe\xff\0t",
+            b"t\0i\0m\0",
+            b"\0t\0i",
+            b"\xff\xfe\0\0t\0\0\0",
+        ] {
             let error = decode(format, bytes).unwrap_err().to_string();
-            assert_eq!(error, "is UTF-16 or UTF-32; send UTF-8 (iconv converts it)", "{format:?} {bytes:?}");
+            assert_eq!(
+                error, "is UTF-16 or UTF-32; send UTF-8 (iconv converts it)",
+                "{format:?} {bytes:?}"
+            );
         }
     }
 }
@@ -117,14 +151,18 @@ fn a_line_that_does_not_end_is_refused() {
 fn csv_columns_may_stand_in_any_order_among_others() {
     let text = "page,event, user_id ,timestamp\n/,click,\"a,\nb\",10032342000\n/x,impression,c,1970-04-27T02:45:42Z\n";
     let same = 10_032_342_000_000;
-    assert_eq!(csv(text), Ok(events(&[(same, "a,\nb", EventKind::Click), (same, "c", EventKind::Impression)])));
+    assert_eq!(
+        csv(text),
+        Ok(events(&[(same, "a,\nb", EventKind::Click), (same, "c", EventKind::Impression)]))
+    );
 }
 
 #[test]
 fn a_bad_record_of_csv_is_named_by_the_line_it_begins_on() {
     for newline in ["\n", "\r\n"] {
         let bad = |tail: &str| {
-            let text = format!("timestamp,user,event\n1,\"two\nlines\",click\n{tail}").replace('\n', newline);
+            let text = format!("timestamp,user,event\n1,\"two\nlines\",click\n{tail}")
+                .replace('\n', newline);
             csv(&text).unwrap_err()
         };
         let event = "event: must be click or impression; found \"buy\"";
@@ -137,7 +175,11 @@ fn a_bad_record_of_csv_is_named_by_the_line_it_begins_on() {
             "{newline:?}"
         );
         assert_eq!(bad("2,b\n"), "line 4: has 2 columns where the first line has 3", "{newline:?}");
-        assert_eq!(bad("\n2,b\n"), "line 5: has 2 columns where the first line has 3", "{newline:?}");
+        assert_eq!(
+            bad("\n2,b\n"),
+            "line 5: has 2 columns where the first line has 3",
+            "{newline:?}"
+        );
     }
 }
 
@@ -146,14 +188,24 @@ fn a_csv_header_must_name_each_column_once() {
     let error = |text: &str| csv(text).unwrap_err();
     assert_eq!(error(""), "is empty: a header that names the columns must be there");
     assert!(
-        error("timestamp,user\n").starts_with("line 1: has no column event; found \"timestamp\", \"user\"; name them")
+        error("timestamp,user\n")
+            .starts_with("line 1: has no column event; found \"timestamp\", \"user\"; name them")
     );
-    assert!(error("timestamp,user,user_id,event\n").starts_with("line 1: has the column user or user_id twice; "));
     assert!(
-        error("1,a,click\n").ends_with("where the first line is no header, say --no-header (over HTTP header=absent)")
+        error("timestamp,user,user_id,event\n")
+            .starts_with("line 1: has the column user or user_id twice; ")
+    );
+    assert!(
+        error("1,a,click\n").ends_with(
+            "where the first line is no header, say --no-header (over HTTP header=absent)"
+        )
     );
     let twice = error("timestamp,user,event\n1,a,click\ntimestamp,user,event\n");
-    assert!(twice.starts_with("line 3: timestamp: must be ") && twice.ends_with("; found \"timestamp\""), "{twice}");
+    assert!(
+        twice.starts_with("line 3: timestamp: must be ")
+            && twice.ends_with("; found \"timestamp\""),
+        "{twice}"
+    );
 }
 
 fn told(format: InputFormat, content_type: &str, text: &str) -> Result<EventBatch, String> {
@@ -165,19 +217,30 @@ fn told(format: InputFormat, content_type: &str, text: &str) -> Result<EventBatc
 fn a_header_tells_its_delimiter_and_may_have_capitals() {
     let wanted = Ok(events(&[(1_000, "a", EventKind::Click)]));
     for (delimiter, newline) in [(",", "\n"), (";", "\r\n"), ("\t", "\n"), ("|", "\n")] {
-        let lines = ["Timestamp,User,\"Event\"", "1,\"a\",click", ""].map(|line| line.replace(',', delimiter));
+        let lines = ["Timestamp,User,\"Event\"", "1,\"a\",click", ""]
+            .map(|line| line.replace(',', delimiter));
         assert_eq!(csv(&lines.join(newline)), wanted, "{delimiter:?}");
     }
-    assert_eq!(told(InputFormat::Csv, "delimiter=\";\"", "timestamp;user;event\n1;a;click\n"), wanted);
+    assert_eq!(
+        told(InputFormat::Csv, "delimiter=\";\"", "timestamp;user;event\n1;a;click\n"),
+        wanted
+    );
     assert_eq!(told(InputFormat::Csv, "header=absent;delimiter=tab", "1\t\"a\"\tclick\n"), wanted);
 }
 
 #[test]
 fn without_a_header_the_first_record_counts_the_columns() {
-    let wanted = Ok(events(&[(1_000, "a\nb", EventKind::Click), (2_000, "c", EventKind::Impression)]));
-    assert_eq!(told(InputFormat::Csv, "header=absent", "1,\"a\nb\",click\n\n2,c,impression"), wanted);
+    let wanted =
+        Ok(events(&[(1_000, "a\nb", EventKind::Click), (2_000, "c", EventKind::Impression)]));
+    assert_eq!(
+        told(InputFormat::Csv, "header=absent", "1,\"a\nb\",click\n\n2,c,impression"),
+        wanted
+    );
     let columns = "header=absent; columns=\"timestamp=4,user=2,event=1\"; timestamp-unit=us";
-    assert_eq!(told(InputFormat::Csv, columns, "click,\"a\nb\",x,1000\nimpression,c,y,2000\n"), wanted);
+    assert_eq!(
+        told(InputFormat::Csv, columns, "click,\"a\nb\",x,1000\nimpression,c,y,2000\n"),
+        wanted
+    );
     assert_eq!(told(InputFormat::Csv, "header=absent", ""), Ok(events(&[])));
     let four = told(InputFormat::Csv, "header=absent", "1,a,click,x\n").unwrap_err();
     assert!(four.starts_with("line 1: has 4 columns, not 3; "), "{four}");
@@ -253,24 +316,30 @@ fn what_does_not_decompress_is_malformed() {
             _ => zstd::encode_all(&b"hello hello hello"[..], 3).unwrap(),
         };
         for bytes in [&b"hello"[..], &cut[..cut.len() - 5]] {
-            assert!(matches!(encoding.decompress(bytes, 1000), Err(DecodeError::Malformed(_))), "{encoding:?}");
+            assert!(
+                matches!(encoding.decompress(bytes, 1000), Err(DecodeError::Malformed(_))),
+                "{encoding:?}"
+            );
         }
     }
 }
 
 #[test]
 fn members_of_a_compressed_input_are_all_read_and_nothing_else_may_follow() {
-    let (mark, header, row) = (&b"\xef\xbb\xbf"[..], &b"timestamp,user,event\n"[..], &b"1,a,click\n"[..]);
+    let (mark, header, row) =
+        (&b"\xef\xbb\xbf"[..], &b"timestamp,user,event\n"[..], &b"1,a,click\n"[..]);
     let directory = tempfile::tempdir().unwrap();
     let packed = |encoding, bytes: &[u8]| match encoding {
         Encoding::Gzip => gzip(bytes),
         _ => zstd::encode_all(bytes, 3).unwrap(),
     };
     for (encoding, extension) in [(Encoding::Gzip, "gz"), (Encoding::Zstd, "zst")] {
-        let whole = [mark, b"", header, row, b"", row, b""].map(|part| packed(encoding, part)).concat();
+        let whole =
+            [mark, b"", header, row, b"", row, b""].map(|part| packed(encoding, part)).concat();
         let path = directory.path().join(format!("a.csv.{extension}"));
         std::fs::write(&path, &whole).unwrap();
-        let read: Vec<_> = read_file(&path, None, &Options::default()).unwrap().map(Result::unwrap).collect();
+        let read: Vec<_> =
+            read_file(&path, None, &Options::default()).unwrap().map(Result::unwrap).collect();
         assert_eq!(read, [events(&[(1_000, "a", EventKind::Click); 2])], "{encoding:?}");
         let plain = encoding.decompress(&whole, 1_000).unwrap();
         assert_eq!(decode(InputFormat::Csv, &plain).unwrap(), read[0], "{encoding:?}");
@@ -295,7 +364,8 @@ fn nothing_may_follow_an_arrow_stream_or_file_or_parquet() {
     let mut file = ::arrow::ipc::writer::FileWriter::try_new(Vec::new(), &rows.schema()).unwrap();
     file.write(&rows).unwrap();
     let file = file.into_inner().unwrap();
-    let mut parquet = ::parquet::arrow::ArrowWriter::try_new(Vec::new(), rows.schema(), None).unwrap();
+    let mut parquet =
+        ::parquet::arrow::ArrowWriter::try_new(Vec::new(), rows.schema(), None).unwrap();
     parquet.write(&rows).unwrap();
     let parquet = parquet.into_inner().unwrap();
     let directory = tempfile::tempdir().unwrap();
@@ -308,7 +378,8 @@ fn nothing_may_follow_an_arrow_stream_or_file_or_parquet() {
         let path = directory.path().join(name);
         let read = |bytes: &[u8]| {
             std::fs::write(&path, bytes).unwrap();
-            let reader = read_file(&path, None, &Options::default()).map_err(|error| error.to_string())?;
+            let reader =
+                read_file(&path, None, &Options::default()).map_err(|error| error.to_string())?;
             reader.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())
         };
         assert_eq!(read(&bytes), Ok(vec![batch.clone()]), "{name}");
@@ -332,7 +403,9 @@ fn formats_and_encodings_are_told_by_headers_and_names() {
     assert_eq!(Encoding::from_header(Some("GZIP")), Some(Encoding::Gzip));
     assert_eq!(Encoding::from_header(None), Some(Encoding::Identity));
     assert_eq!(Encoding::from_header(Some("gzip, zstd")), None);
-    let named = |name: &str| (InputFormat::from_path(Path::new(name)), Encoding::from_path(Path::new(name)));
+    let named = |name: &str| {
+        (InputFormat::from_path(Path::new(name)), Encoding::from_path(Path::new(name)))
+    };
     assert_eq!(named("a/b.csv.gz"), (Some(InputFormat::Csv), Encoding::Gzip));
     assert_eq!(named("b.JSONL.zst"), (Some(InputFormat::Ndjson), Encoding::Zstd));
     assert_eq!(named("b.parquet"), (Some(InputFormat::Parquet), Encoding::Identity));
@@ -345,16 +418,26 @@ fn a_file_is_read_in_batches_and_tells_how_far_it_has_come() {
     let rows = BATCH_EVENTS + 5;
     let text: String = (0..rows).map(|i| format!("{i},user{},click\n", i % 7)).collect();
     let text = format!("timestamp,user,event\n{text}");
-    for (name, bytes) in [("a.csv", text.clone().into_bytes()), ("a.csv.gz", gzip(text.as_bytes()))] {
+    for (name, bytes) in [("a.csv", text.clone().into_bytes()), ("a.csv.gz", gzip(text.as_bytes()))]
+    {
         let path = directory.path().join(name);
         std::fs::write(&path, &bytes).unwrap();
         let reader = read_file(&path, None, &Options::default()).unwrap();
         let progress = reader.progress();
         let batches: Vec<EventBatch> = reader.map(Result::unwrap).collect();
-        assert_eq!(batches.iter().map(EventBatch::len).collect::<Vec<_>>(), [BATCH_EVENTS, 5], "{name}");
-        let last = Event { timestamp_us: (rows as i64 - 1) * 1000, user: "user1", kind: EventKind::Click };
+        assert_eq!(
+            batches.iter().map(EventBatch::len).collect::<Vec<_>>(),
+            [BATCH_EVENTS, 5],
+            "{name}"
+        );
+        let last =
+            Event { timestamp_us: (rows as i64 - 1) * 1000, user: "user1", kind: EventKind::Click };
         assert_eq!(batches[1].get(4).timestamp_us, last.timestamp_us);
-        assert_eq!((progress.done(), progress.total()), (bytes.len() as u64, bytes.len() as u64), "{name}");
+        assert_eq!(
+            (progress.done(), progress.total()),
+            (bytes.len() as u64, bytes.len() as u64),
+            "{name}"
+        );
     }
 }
 
@@ -365,8 +448,14 @@ fn an_error_in_a_file_names_the_file_and_ends_it() {
     std::fs::write(&path, "timestamp,user,event\n1,a,click\n2,b,buy\n3,c,buy\n").unwrap();
     let mut reader = read_file(&path, None, &Options::default()).unwrap();
     let error = reader.next().unwrap().unwrap_err().in_file(&path).to_string();
-    assert_eq!(error, format!("{}: line 3: event: must be click or impression; found \"buy\"", path.display()));
+    assert_eq!(
+        error,
+        format!("{}: line 3: event: must be click or impression; found \"buy\"", path.display())
+    );
     assert!(reader.next().is_none());
-    let unknown = read_file(&directory.path().join("a.xls"), None, &Options::default()).err().unwrap().to_string();
+    let unknown = read_file(&directory.path().join("a.xls"), None, &Options::default())
+        .err()
+        .unwrap()
+        .to_string();
     assert!(unknown.contains("a.xls: the name must end in .csv"), "{unknown}");
 }

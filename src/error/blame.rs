@@ -61,7 +61,8 @@ mod tests {
     #[test]
     fn a_predicate_that_fails_within_a_file_is_the_statements_fault() {
         let fault = |inner: DataFusionError| {
-            wrapped(ArrowError::ComputeError(format!("{PUSHED_DOWN}{inner:?}"))).context("reading a file")
+            wrapped(ArrowError::ComputeError(format!("{PUSHED_DOWN}{inner:?}")))
+                .context("reading a file")
         };
         let cast = fault(ArrowError::CastError("Cannot cast string 'u\"1' to Int64".into()).into());
         assert!(is_statements(&cast));
@@ -78,7 +79,8 @@ mod tests {
         let gone = DataFusionError::from(ParquetError::from(gone));
         assert!(!is_statements(&gone) && is_data_file(&gone));
         assert!(!is_statements(&DataFusionError::IoError(std::io::Error::other("disk"))));
-        let damaged = Error::Damaged { path: "a".into(), offset: 0, reason: "x".into(), advice: "" };
+        let damaged =
+            Error::Damaged { path: "a".into(), offset: 0, reason: "x".into(), advice: "" };
         assert!(!is_statements(&DataFusionError::External(Box::new(damaged)).context("reading")));
     }
 

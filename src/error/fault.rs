@@ -11,12 +11,18 @@ use super::pushed_down::pushed_down;
 /// match is used.
 const UNSUPPORTED: [(&str, &str); 21] = [
     ("MAP not supported", "maps are not answered here: write a column for each value"),
-    ("Unsupported LIMIT expression", "LIMIT and OFFSET take a number or a parameter, not an expression of rows"),
+    (
+        "Unsupported LIMIT expression",
+        "LIMIT and OFFSET take a number or a parameter, not an expression of rows",
+    ),
     (
         "logical expression WindowFunction",
         "a window function cannot stand in WHERE, GROUP BY or HAVING: write QUALIFY, or WHERE around a subquery that has it",
     ),
-    ("logical expression AggregateFunction", "an aggregate cannot stand here: write HAVING, or a subquery that has it"),
+    (
+        "logical expression AggregateFunction",
+        "an aggregate cannot stand here: write HAVING, or a subquery that has it",
+    ),
     ("logical expression Exists", SUBQUERY),
     ("logical expression InSubquery", SUBQUERY),
     ("logical expression SetComparison", SUBQUERY),
@@ -33,16 +39,28 @@ const UNSUPPORTED: [(&str, &str); 21] = [
         "COUNT DISTINCT with multiple arguments",
         "count(DISTINCT …) takes one column: write SELECT count(*) FROM (SELECT DISTINCT a, b FROM …)",
     ),
-    ("has no type information", "a variable @name is not answered here: write a parameter, $1 or $name"),
-    ("No infix parser for token", "there is no such operator here: write a function, such as x / y or concat(x, y)"),
+    (
+        "has no type information",
+        "a variable @name is not answered here: write a parameter, $1 or $name",
+    ),
+    (
+        "No infix parser for token",
+        "there is no such operator here: write a function, such as x / y or concat(x, y)",
+    ),
     (
         "is not a variable which can be viewed",
         "there is no option of this name: SHOW ALL lists them; SHOW TABLES, SHOW COLUMNS FROM a table and SHOW FUNCTIONS are \
          answered too",
     ),
-    ("SHOW TABLES ", "SHOW TABLES stands alone: write SELECT table_name FROM information_schema.tables WHERE …"),
+    (
+        "SHOW TABLES ",
+        "SHOW TABLES stands alone: write SELECT table_name FROM information_schema.tables WHERE …",
+    ),
     ("Expected: MATCH_CONDITION", ASOF),
-    ("found: MATERIALIZED", "MATERIALIZED is not answered here: leave it out, it changes no answer"),
+    (
+        "found: MATERIALIZED",
+        "MATERIALIZED is not answered here: leave it out, it changes no answer",
+    ),
     ("GetFieldAccess not supported", "parts of arrays and structs are not answered here"),
 ];
 
@@ -90,7 +108,10 @@ const OTHER_ENGINES: [(&str, &str); 45] = [
     ("strftime", "to_char(x, format)"),
     ("sumif", "sum(x) FILTER (WHERE condition)"),
     ("time_bucket", "date_bin(INTERVAL '1 hour', x)"),
-    ("time_bucket_gapfill", "a LEFT JOIN from generate_series(…) to date_bin(INTERVAL '1 hour', x)"),
+    (
+        "time_bucket_gapfill",
+        "a LEFT JOIN from generate_series(…) to date_bin(INTERVAL '1 hour', x)",
+    ),
     ("todate", "CAST(x AS DATE)"),
     ("todatetime", "CAST(x AS TIMESTAMP)"),
     ("tohour", "date_part('hour', x)"),
@@ -111,10 +132,13 @@ pub fn text(fault: &DataFusionError) -> String {
     }
     let text = match fault.find_root() {
         DataFusionError::SQL(error, _) => match &**error {
-            ParserError::TokenizerError(text) | ParserError::ParserError(text) => {
-                text.rsplit_once(" at Line: ").map_or(text.as_str(), |(reason, _)| reason).to_string()
+            ParserError::TokenizerError(text) | ParserError::ParserError(text) => text
+                .rsplit_once(" at Line: ")
+                .map_or(text.as_str(), |(reason, _)| reason)
+                .to_string(),
+            ParserError::RecursionLimitExceeded => {
+                return "the statement is nested too deeply".into();
             }
-            ParserError::RecursionLimitExceeded => return "the statement is nested too deeply".into(),
         },
         other => other.message().into_owned(),
     };
@@ -125,17 +149,20 @@ fn rewrite(text: &str) -> String {
     if let Some((_, message)) = UNSUPPORTED.iter().find(|(original, _)| text.contains(original)) {
         return (*message).to_string();
     }
-    let message =
-        unknown_function(text).or_else(|| wrong_arguments(text)).or_else(|| ungrouped(text)).or_else(|| twice(text));
+    let message = unknown_function(text)
+        .or_else(|| wrong_arguments(text))
+        .or_else(|| ungrouped(text))
+        .or_else(|| twice(text));
     if let Some(message) = message {
         return literals(&types(&message));
     }
     // DataFusion appends this note to errors that the statement caused.
     let text = text.split("\nThis issue was likely caused by a bug").next().unwrap_or_default();
     let text = LAYERS.iter().fold(text.to_string(), |text, layer| text.replace(layer, ""));
-    let text = text
-        .replace("hourglass.public.", "")
-        .replace(" or disable the datafusion.sql_parser.enable_ident_normalization configuration", "");
+    let text = text.replace("hourglass.public.", "").replace(
+        " or disable the datafusion.sql_parser.enable_ident_normalization configuration",
+        "",
+    );
     literals(&types(&without_tree(&text)))
 }
 
@@ -152,23 +179,29 @@ const LAYERS: [&str; 7] = [
 
 /// `… column "events.user_id" must appear in the GROUP BY clause …`
 fn ungrouped(text: &str) -> Option<String> {
-    let (clause, rest) =
-        text.split_once(" must be in GROUP BY or an aggregate function: While expanding wildcard, column \"")?;
+    let (clause, rest) = text.split_once(
+        " must be in GROUP BY or an aggregate function: While expanding wildcard, column \"",
+    )?;
     let (column, _) = rest.split_once("\" must appear in the GROUP BY clause")?;
     let clause = clause.rsplit("Column in ").next().unwrap_or_default();
-    Some(format!("the column {column} in {clause} must be in GROUP BY too, or in an aggregate such as max({column})"))
+    Some(format!(
+        "the column {column} in {clause} must be in GROUP BY too, or in an aggregate such as max({column})"
+    ))
 }
 
 /// Rewrites errors about duplicate table and column names.
 fn twice(text: &str) -> Option<String> {
     if let Some((_, field)) = text.split_once("Schema contains duplicate qualified field name ") {
         let table = field.rsplit_once('.').map_or(field, |(table, _)| table);
-        return Some(format!("two tables are called {table}: give each a name of its own, FROM {table} a, {table} b"));
+        return Some(format!(
+            "two tables are called {table}: give each a name of its own, FROM {table} a, {table} b"
+        ));
     }
     let name = match text.split_once(" and unqualified field name ") {
         Some((_, rest)) => rest.split(' ').next().unwrap_or_default().to_string(),
         None => {
-            let (_, rest) = text.split_once("require unique expression names but the expression \"")?;
+            let (_, rest) =
+                text.split_once("require unique expression names but the expression \"")?;
             let (expression, _) = rest.split_once("\" at position")?;
             expression.rsplit(" AS ").next().unwrap_or_default().to_string()
         }
@@ -216,12 +249,16 @@ fn types(text: &str) -> String {
 /// however far it is.
 fn unknown_function(text: &str) -> Option<String> {
     let (name, rest) = text.split_once("Invalid function '")?.1.split_once('\'')?;
-    let near = rest.split_once("Did you mean '").and_then(|(_, rest)| rest.split_once('\'')).map(|(near, _)| near);
+    let near = rest
+        .split_once("Did you mean '")
+        .and_then(|(_, rest)| rest.split_once('\''))
+        .map(|(near, _)| near);
     if let Some((_, instead)) = OTHER_ENGINES.iter().find(|(known, _)| *known == name) {
         return Some(format!("there is no function {name} here: write {instead}"));
     }
     let near = near.filter(|near| is_near(name, near));
-    let suggestion = near.map_or_else(|| "SHOW FUNCTIONS lists them".into(), |near| format!("did you mean {near}?"));
+    let suggestion = near
+        .map_or_else(|| "SHOW FUNCTIONS lists them".into(), |near| format!("did you mean {near}?"));
     Some(format!("there is no function {name}: {suggestion}"))
 }
 
@@ -234,18 +271,25 @@ pub fn is_near(name: &str, other: &str) -> bool {
 /// Rewrites `No function matches the given name and argument types 'f(Utf8)'. …`, which is followed
 /// by the signatures.
 fn wrong_arguments(text: &str) -> Option<String> {
-    let (before, rest) = text.split_once("No function matches the given name and argument types '")?;
+    let (before, rest) =
+        text.split_once("No function matches the given name and argument types '")?;
     let (call, rest) = rest.split_once("'. ")?;
     let candidates: Vec<&str> = match rest.split_once("Candidate functions:") {
-        Some((_, candidates)) => candidates.lines().map(str::trim).filter(|line| !line.is_empty()).collect(),
+        Some((_, candidates)) => {
+            candidates.lines().map(str::trim).filter(|line| !line.is_empty()).collect()
+        }
         None => Vec::new(),
     };
     // Signatures in DataFusion's internal notation are left out.
     let is_readable = |candidate: &&str| {
-        !["UserDefined", "Coercion(", "TypeSignatureClass", "{"].iter().any(|kind| candidate.contains(kind))
+        !["UserDefined", "Coercion(", "TypeSignatureClass", "{"]
+            .iter()
+            .any(|kind| candidate.contains(kind))
     };
     let candidates: Vec<&str> = candidates.into_iter().filter(is_readable).take(4).collect();
-    let arity = before.split_once("expects ").map(|(_, arity)| arity.split(['.', '\n']).next().unwrap_or_default());
+    let arity = before
+        .split_once("expects ")
+        .map(|(_, arity)| arity.split(['.', '\n']).next().unwrap_or_default());
     let message = match (candidates.is_empty(), arity) {
         (false, _) => format!(": write {}, or a CAST", candidates.join(", ")),
         (true, Some(arity)) => format!(": it takes {}", arity.trim()),
@@ -259,17 +303,23 @@ fn wrong_arguments(text: &str) -> Option<String> {
 /// Cuts the text at the first plan tree: a name followed by `{`, or by `(` and another such name.
 fn without_tree(text: &str) -> String {
     let is_tree = |rest: &str| {
-        let name: String = rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+        let name: String =
+            rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
         let after = &rest[name.len()..];
         let inner = after.trim_start_matches(['(', '[']);
-        let begins = name.starts_with(|c: char| c.is_ascii_uppercase()) && name.chars().any(|c| c.is_ascii_lowercase());
+        let begins = name.starts_with(|c: char| c.is_ascii_uppercase())
+            && name.chars().any(|c| c.is_ascii_lowercase());
         begins && (after.starts_with(" { ") || inner.len() < after.len() && has_braces(inner))
     };
     let mut before = ' ';
     for (at, character) in text.char_indices() {
-        if !before.is_ascii_alphanumeric() && character.is_ascii_uppercase() && is_tree(&text[at..]) {
-            let original = text[..at].trim_end().trim_end_matches([':', '(', '\'', '"', '`']).trim_end();
-            return format!("{original}: a part of the statement is not answered here, write it in another way");
+        if !before.is_ascii_alphanumeric() && character.is_ascii_uppercase() && is_tree(&text[at..])
+        {
+            let original =
+                text[..at].trim_end().trim_end_matches([':', '(', '\'', '"', '`']).trim_end();
+            return format!(
+                "{original}: a part of the statement is not answered here, write it in another way"
+            );
         }
         before = character;
     }
@@ -286,7 +336,9 @@ fn has_braces(text: &str) -> bool {
 /// `count(Int64(1))` becomes `count(*)`.
 fn literals(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    let mut rest = text.replace("count(Int64(1)) AS count(*)", "count(*)").replace("count(Int64(1))", "count(*)");
+    let mut rest = text
+        .replace("count(Int64(1)) AS count(*)", "count(*)")
+        .replace("count(Int64(1))", "count(*)");
     while let Some((before, value, after)) = next_literal(&rest) {
         out.push_str(&before);
         out.push_str(&value);
@@ -297,7 +349,8 @@ fn literals(text: &str) -> String {
 }
 
 fn next_literal(text: &str) -> Option<(String, String, String)> {
-    let kinds = ["Utf8View(", "LargeUtf8(", "Utf8(", "Int64(", "UInt64(", "Int32(", "Float64(", "Boolean("];
+    let kinds =
+        ["Utf8View(", "LargeUtf8(", "Utf8(", "Int64(", "UInt64(", "Int32(", "Float64(", "Boolean("];
     let found = kinds.iter().filter_map(|kind| Some((text.find(kind)?, kind.len())));
     let (at, length) = found.min_by_key(|(at, length)| (*at, usize::MAX - length))?;
     let inner = &text[at + length..];
@@ -336,12 +389,18 @@ mod tests {
                 "Schema contains duplicate qualified field name events.timestamp",
                 "two tables are called events: give each a name of its own, FROM events a, events b",
             ),
-            ("column count(Int64(1)) of Utf8(\"it's\") and UInt64(7)", "column count(*) of 'it''s' and 7"),
+            (
+                "column count(Int64(1)) of Utf8(\"it's\") and UInt64(7)",
+                "column count(*) of 'it''s' and 7",
+            ),
             (
                 "Invalid function 'uniqexact'.\nDid you mean 'exp'?",
                 "there is no function uniqexact here: write count(DISTINCT x)",
             ),
-            ("Invalid function 'lenght'.\nDid you mean 'length'?", "there is no function lenght: did you mean length?"),
+            (
+                "Invalid function 'lenght'.\nDid you mean 'length'?",
+                "there is no function lenght: did you mean length?",
+            ),
             (
                 "Invalid function 'time_bucket'.\nDid you mean 'find_in_set'?",
                 "there is no function time_bucket here: write date_bin(INTERVAL '1 hour', x)",

@@ -88,7 +88,9 @@ pub enum Error {
     Config(String),
 
     /// Us: a statement made the query engine panic; the log has the location.
-    #[error("the query engine failed on this statement; this is a bug in hourglass, and the server keeps running")]
+    #[error(
+        "the query engine failed on this statement; this is a bug in hourglass, and the server keeps running"
+    )]
     Panicked,
 
     /// The engine has been closed.
@@ -149,7 +151,10 @@ impl fmt::Display for Limit {
 }
 
 impl Error {
-    pub fn io(path: impl AsRef<Path>, action: &'static str) -> impl FnOnce(std::io::Error) -> Error {
+    pub fn io(
+        path: impl AsRef<Path>,
+        action: &'static str,
+    ) -> impl FnOnce(std::io::Error) -> Error {
         let path = path.as_ref().to_path_buf();
         move |source| Error::Io { path, action, source }
     }

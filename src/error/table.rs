@@ -1,7 +1,8 @@
-//! The table of failures: for each kind who must act, what HTTP answers, how a command exits and what SQLSTATE it has.
+//! The table of failures: for each kind who must act, what HTTP answers, how a command exits and
+//! what SQLSTATE it has.
 //!
-//! Two rules hold, and a test walks the table for them: a mistake of the caller is never a 5xx, and a fault of the store
-//! or of the program is never the caller's.
+//! Two rules hold, and a test walks the table for them: a mistake of the caller is never a 5xx, and
+//! a fault of the store or of the program is never the caller's.
 
 use std::io;
 
@@ -27,7 +28,8 @@ pub struct Row {
     pub actor: Actor,
     /// The HTTP status.
     pub status: u16,
-    /// The problem's identifier; stable, for programs to compare. Kinds that a caller need not tell apart share one.
+    /// The problem's identifier; stable, for programs to compare. Kinds that a caller need not tell
+    /// apart share one.
     pub urn: &'static str,
     /// The problem's title.
     pub title: &'static str,
@@ -118,7 +120,9 @@ impl Failure {
     }
 
     fn of_io(source: &io::Error) -> Failure {
-        use io::ErrorKind::{AddrInUse, AddrNotAvailable, IsADirectory, NotADirectory, NotFound, PermissionDenied};
+        use io::ErrorKind::{
+            AddrInUse, AddrNotAvailable, IsADirectory, NotADirectory, NotFound, PermissionDenied,
+        };
         match source.kind() {
             NotFound | NotADirectory | IsADirectory => Failure::NoSuchFile,
             AddrInUse => Failure::AddressTaken,
@@ -158,8 +162,8 @@ impl Error {
         self.failure().row().actor == Actor::Caller
     }
 
-    /// The process's exit code: a script tells a damaged store from a full disk. What a server answers becomes an error of
-    /// the same kind ([`crate::client`]), and so ends in the same code.
+    /// The process's exit code: a script tells a damaged store from a full disk. What a server
+    /// answers becomes an error of the same kind ([`crate::client`]), and so ends in the same code.
     pub fn exit_code(&self) -> u8 {
         self.failure().row().exit_code
     }
@@ -194,16 +198,24 @@ mod tests {
             };
             assert!(codes.contains(exit_code), "{failure:?}: {exit_code}");
             let is_state = |c: u8| c.is_ascii_digit() || c.is_ascii_uppercase();
-            assert!(sqlstate.len() == 5 && sqlstate.bytes().all(is_state), "{failure:?}: {sqlstate}");
+            assert!(
+                sqlstate.len() == 5 && sqlstate.bytes().all(is_state),
+                "{failure:?}: {sqlstate}"
+            );
             let shared = Failure::of_urn(urn).unwrap().row();
-            assert_eq!((shared.title, shared.status), (*title, *status), "{failure:?}: one problem, one title");
+            assert_eq!(
+                (shared.title, shared.status),
+                (*title, *status),
+                "{failure:?}: one problem, one title"
+            );
         }
     }
 
     #[test]
     fn every_error_has_its_row() {
         let io = |kind: ErrorKind| Error::io("a", "read")(kind.into());
-        let damaged = || Error::Damaged { path: "a".into(), offset: 0, reason: "x".into(), advice: "" };
+        let damaged =
+            || Error::Damaged { path: "a".into(), offset: 0, reason: "x".into(), advice: "" };
         let query = |fault| Error::Query(Box::new(fault));
         let gone = || object_store::Error::NotFound { path: "a".into(), source: "b".into() };
         let rows = [

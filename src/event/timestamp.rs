@@ -75,7 +75,11 @@ impl Default for TimestampBounds {
 
 impl TimestampBounds {
     /// Range around the clock; without a duration, the range extends to the store's own limit.
-    pub fn around(now_us: i64, max_age: Option<Duration>, max_ahead: Option<Duration>) -> TimestampBounds {
+    pub fn around(
+        now_us: i64,
+        max_age: Option<Duration>,
+        max_ahead: Option<Duration>,
+    ) -> TimestampBounds {
         let us = |duration: Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
         TimestampBounds {
             oldest_us: max_age.map_or(0, |age| now_us.saturating_sub(us(age)).max(0)),
@@ -126,7 +130,10 @@ impl TimestampRules {
         if number <= EXACT {
             Ok(us)
         } else {
-            Err(Rejection::new("timestamp", format!("is too large for a float to be exact; found {number}")))
+            Err(Rejection::new(
+                "timestamp",
+                format!("is too large for a float to be exact; found {number}"),
+            ))
         }
     }
 
@@ -144,7 +151,9 @@ impl TimestampRules {
     /// Rejection of a value that is not a timestamp.
     pub fn unreadable(self, found: &str) -> Rejection {
         let numbers = self.unit.numbers();
-        let wanted = format!("must be {numbers} since 1970 or RFC 3339, such as 2020-01-01T00:00:00Z; found {found}");
+        let wanted = format!(
+            "must be {numbers} since 1970 or RFC 3339, such as 2020-01-01T00:00:00Z; found {found}"
+        );
         Rejection::new("timestamp", wanted)
     }
 
@@ -152,8 +161,10 @@ impl TimestampRules {
     fn digits(self, text: &str) -> Option<i64> {
         let digits = text.strip_prefix('-').unwrap_or(text);
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
-        let all_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        let is_fraction_taken = self.unit == TimestampUnit::Second || fraction.bytes().all(|byte| byte == b'0');
+        let all_digits =
+            |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let is_fraction_taken =
+            self.unit == TimestampUnit::Second || fraction.bytes().all(|byte| byte == b'0');
         if !all_digits(whole) || !all_digits(fraction) || !is_fraction_taken {
             return None;
         }
@@ -186,7 +197,9 @@ impl Parts<'_> {
     fn number(&mut self, digits: usize) -> Option<u32> {
         let (number, rest) = self.0.split_at_checked(digits)?;
         self.0 = rest;
-        number.iter().try_fold(0, |all, digit| digit.is_ascii_digit().then(|| all * 10 + u32::from(digit - b'0')))
+        number.iter().try_fold(0, |all, digit| {
+            digit.is_ascii_digit().then(|| all * 10 + u32::from(digit - b'0'))
+        })
     }
 
     /// Consumes two digits below `end`: hours, minutes or seconds.
@@ -296,9 +309,11 @@ mod tests {
 
     #[test]
     fn every_text_of_rfc_3339_is_read_as_chrono_reads_it() {
-        for text in
-            ["2024-02-29T23:59:59.999999-23:59", "2000-01-01T00:00:00+00:01", "1970-01-02T00:00:00.000001-00:00"]
-        {
+        for text in [
+            "2024-02-29T23:59:59.999999-23:59",
+            "2000-01-01T00:00:00+00:01",
+            "1970-01-02T00:00:00.000001-00:00",
+        ] {
             let chrono = chrono::DateTime::parse_from_rfc3339(text).unwrap().timestamp_micros();
             assert_eq!(parse_timestamp(text), Ok(chrono), "{text}");
         }
@@ -339,7 +354,11 @@ mod tests {
             "٣",
             beyond,
         ] {
-            assert_eq!(parse_timestamp(text).map_err(|rejection| rejection.parameter), Err("timestamp"), "{text}");
+            assert_eq!(
+                parse_timestamp(text).map_err(|rejection| rejection.parameter),
+                Err("timestamp"),
+                "{text}"
+            );
         }
     }
 
@@ -347,8 +366,12 @@ mod tests {
     fn a_number_counts_in_its_unit_as_digits_and_as_a_float() {
         use TimestampUnit::{Microsecond, Millisecond, Nanosecond, Second};
         let rules = |unit| TimestampRules { unit, ..TimestampRules::default() };
-        for (unit, number) in [(Second, 5), (Millisecond, 5_000), (Microsecond, 5_000_000), (Nanosecond, 5_000_000_999)]
-        {
+        for (unit, number) in [
+            (Second, 5),
+            (Millisecond, 5_000),
+            (Microsecond, 5_000_000),
+            (Nanosecond, 5_000_000_999),
+        ] {
             assert_eq!(rules(unit).number(number), Ok(5_000_000), "{unit:?}");
             assert_eq!(rules(unit).text(&number.to_string()), Ok(5_000_000), "{unit:?}");
             assert_eq!(rules(unit).float(number as f64), Ok(5_000_000), "{unit:?}");
@@ -377,6 +400,9 @@ mod tests {
         assert!(bounds.check(now + 60_000_001).unwrap_err().reason.contains("event_max_ahead"));
         let open = TimestampBounds::around(now, None, None);
         assert_eq!((open.check(0), open.check(MAX_TIMESTAMP_US)), (Ok(0), Ok(MAX_TIMESTAMP_US)));
-        assert_eq!(TimestampBounds::around(now, Some(Duration::MAX), Some(Duration::MAX)).check(0), Ok(0));
+        assert_eq!(
+            TimestampBounds::around(now, Some(Duration::MAX), Some(Duration::MAX)).check(0),
+            Ok(0)
+        );
     }
 }

@@ -23,11 +23,15 @@ use crate::storage::vfs::Disk;
 ///
 /// # Errors
 /// [`Error::Invalid`] when a column has no Delta type, or the table has other columns.
-pub async fn replace(output: &Path, schema: &SchemaRef, file: &ExportedFile, now_ms: i64) -> Result<()> {
-    let columns: StructType = schema
-        .as_ref()
-        .try_into_kernel()
-        .map_err(|fault| Error::Invalid(format!("the answer has a column that Delta has no type for: {fault}")))?;
+pub async fn replace(
+    output: &Path,
+    schema: &SchemaRef,
+    file: &ExportedFile,
+    now_ms: i64,
+) -> Result<()> {
+    let columns: StructType = schema.as_ref().try_into_kernel().map_err(|fault| {
+        Error::Invalid(format!("the answer has a column that Delta has no type for: {fault}"))
+    })?;
     let table = open(output, &columns).await?;
     let state = table.snapshot()?;
     if *state.schema() != columns {
@@ -38,7 +42,11 @@ pub async fn replace(output: &Path, schema: &SchemaRef, file: &ExportedFile, now
     }
     // The file may be committed already if only the receipt was lost; adding it again updates its
     // size.
-    let others = state.log_data().iter().filter(|view| view.path() != file.path.as_str()).collect::<Vec<_>>();
+    let others = state
+        .log_data()
+        .iter()
+        .filter(|view| view.path() != file.path.as_str())
+        .collect::<Vec<_>>();
     let before = others.iter().map(|view| Action::Remove(view.remove_action(true)));
     let add = Add {
         path: file.path.clone(),
@@ -48,7 +56,8 @@ pub async fn replace(output: &Path, schema: &SchemaRef, file: &ExportedFile, now
         stats: Some(serde_json::json!({ "numRecords": file.rows }).to_string()),
         ..Add::default()
     };
-    let operation = DeltaOperation::Write { mode: SaveMode::Overwrite, partition_by: None, predicate: None };
+    let operation =
+        DeltaOperation::Write { mode: SaveMode::Overwrite, partition_by: None, predicate: None };
     CommitBuilder::default()
         .with_actions(before.chain([Action::Add(add)]).collect())
         .build(Some(state), table.log_store(), operation)
@@ -62,7 +71,8 @@ async fn open(output: &Path, columns: &StructType) -> Result<DeltaTable> {
     let url = Url::parse("memory:///").expect("a valid URL");
     let output = std::path::absolute(output).map_err(Error::io(output, "find"))?;
     let store = Arc::new(VfsStore::new(Arc::new(Disk), output));
-    let mut table = DeltaTableBuilder::from_url(url.clone())?.with_storage_backend(store, url).build()?;
+    let mut table =
+        DeltaTableBuilder::from_url(url.clone())?.with_storage_backend(store, url).build()?;
     if table.verify_deltatable_existence().await? {
         table.load().await?;
         return Ok(table);

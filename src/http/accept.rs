@@ -32,7 +32,9 @@ pub enum Closeness {
 pub fn preference(headers: &HeaderMap, names: &[&str]) -> Option<Preference> {
     let mut closest: Option<Preference> = None;
     for (place, range) in (0..).zip(ranges(headers)) {
-        let Some((closeness, weight)) = closeness(range, names).zip(weight(range)) else { continue };
+        let Some((closeness, weight)) = closeness(range, names).zip(weight(range)) else {
+            continue;
+        };
         // Of repeated ranges the first counts.
         if closest.is_none_or(|closest| closest.closeness < closeness) {
             closest = Some(Preference { weight, closeness, place: -place });
@@ -61,17 +63,24 @@ fn closeness(range: &str, names: &[&str]) -> Option<Closeness> {
     match (kind, subtype) {
         ("*", "*") => Some(Closeness::Any),
         (kind, "*") => {
-            let is_of = |name: &&str| name.split('/').next().is_some_and(|of| of.eq_ignore_ascii_case(kind));
+            let is_of = |name: &&str| {
+                name.split('/').next().is_some_and(|of| of.eq_ignore_ascii_case(kind))
+            };
             names.iter().any(is_of).then_some(Closeness::Type)
         }
-        _ => names.iter().any(|name| name.eq_ignore_ascii_case(essence)).then_some(Closeness::Exact),
+        _ => {
+            names.iter().any(|name| name.eq_ignore_ascii_case(essence)).then_some(Closeness::Exact)
+        }
     }
 }
 
 /// Weight of a range, 1 by default; `None` if it is no number from 0 to 1.
 fn weight(range: &str) -> Option<f32> {
     let parameters = range.split(';').skip(1).filter_map(|parameter| parameter.split_once('='));
-    match parameters.map(|(name, value)| (name.trim(), value.trim())).find(|(name, _)| name.eq_ignore_ascii_case("q")) {
+    match parameters
+        .map(|(name, value)| (name.trim(), value.trim()))
+        .find(|(name, _)| name.eq_ignore_ascii_case("q"))
+    {
         None => Some(1.0),
         Some((_, value)) => {
             let is_decimal = value.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
@@ -89,8 +98,11 @@ mod tests {
     /// Returns the preferred one of JSON, CSV and TSV, by its first letter.
     fn best(accept: &'static str) -> Option<&'static str> {
         let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]);
-        let answers: [&[&str]; 3] =
-            [&["application/json"], &["text/csv", "application/csv"], &["text/tab-separated-values"]];
+        let answers: [&[&str]; 3] = [
+            &["application/json"],
+            &["text/csv", "application/csv"],
+            &["text/tab-separated-values"],
+        ];
         let mut best: Option<(Preference, &'static str)> = None;
         for (answer, name) in answers.into_iter().zip(["json", "csv", "tsv"]) {
             let preference = preference(&headers, answer);
@@ -105,7 +117,10 @@ mod tests {
     fn the_greatest_weight_is_answered_and_zero_is_not() {
         assert_eq!(best("application/json;q=0.5, text/csv"), Some("csv"));
         assert_eq!(best("application/json;q=0, */*"), Some("csv"));
-        assert_eq!(best("text/csv;q=0.2,application/json;q=0.3;x=1 , text/tab-separated-values; Q=0.9"), Some("tsv"));
+        assert_eq!(
+            best("text/csv;q=0.2,application/json;q=0.3;x=1 , text/tab-separated-values; Q=0.9"),
+            Some("tsv")
+        );
         assert_eq!(best("*/*;q=0"), None);
         assert_eq!(best("application/json;q=0"), None);
         assert_eq!(best("text/csv;q=0.000, text/csv"), None);
@@ -126,15 +141,29 @@ mod tests {
         assert_eq!(best("text/csv, application/json"), Some("csv"));
         assert_eq!(best("application/json, text/plain, */*"), Some("json"), "what axios sends");
         assert_eq!(best("*/*"), Some("json"));
-        assert_eq!(best("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"), Some("json"), "a browser");
-        assert_eq!(best("text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2"), Some("json"), "Java");
+        assert_eq!(
+            best("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
+            Some("json"),
+            "a browser"
+        );
+        assert_eq!(
+            best("text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2"),
+            Some("json"),
+            "Java"
+        );
     }
 
     #[test]
     fn what_is_no_range_or_no_weight_is_passed_over() {
-        for accept in
-            ["text/csv;q=2", "text/csv;q=-1", "text/csv;q=high", "text/csv;q=", "text/csv;q=nan", "csv", "*/csv"]
-        {
+        for accept in [
+            "text/csv;q=2",
+            "text/csv;q=-1",
+            "text/csv;q=high",
+            "text/csv;q=",
+            "text/csv;q=nan",
+            "csv",
+            "*/csv",
+        ] {
             assert_eq!(best(accept), None, "{accept}");
         }
         assert_eq!(best("text/csv;q=2, application/json;q=0.1"), Some("json"));

@@ -45,7 +45,8 @@ pub fn post_now(
     app: &App,
     request: &Request<Body>,
 ) -> Option<impl Future<Output = Result<Response, Problem>> + Send + use<>> {
-    let query = hot_query(app, request, &Method::POST).filter(|_| request.body().is_end_stream())?;
+    let query =
+        hot_query(app, request, &Method::POST).filter(|_| request.body().is_end_stream())?;
     let params = params::event(query).ok()?;
     let key = params::key(request.headers(), params.key).ok()?;
     app.times.bounds().check(params.timestamp_us).ok()?;
@@ -57,7 +58,8 @@ pub fn post_now(
 fn hot_query<'r>(app: &App, request: &'r Request<Body>, method: &Method) -> Option<&'r str> {
     let uri = request.uri();
     let hot = request.method() == method && uri.path() == "/analytics";
-    uri.query().filter(|query| hot && "/analytics?".len() + query.len() <= app.options.max_uri_bytes)
+    uri.query()
+        .filter(|query| hot && "/analytics?".len() + query.len() <= app.options.max_uri_bytes)
 }
 
 /// Responds 204 once the event is durable and visible to every later query, or was stored before
@@ -93,18 +95,23 @@ fn numbers_response(headers: &HeaderMap, hour: Hour, numbers: HourNumbers) -> Re
 /// Whether the client names JSON and prefers it to plain text. Plain text is the default for `*/*`
 /// and for clients that accept neither.
 fn wants_json(headers: &HeaderMap) -> bool {
-    let json = preference(headers, &["application/json"]).filter(|preference| preference.closeness == Closeness::Exact);
+    let json = preference(headers, &["application/json"])
+        .filter(|preference| preference.closeness == Closeness::Exact);
     json.is_some() && json > preference(headers, &["text/plain"])
 }
 
 fn lines(numbers: HourNumbers) -> String {
-    let (unique_users, clicks, impressions) = (numbers.unique_users, numbers.count(Click), numbers.count(Impression));
+    let (unique_users, clicks, impressions) =
+        (numbers.unique_users, numbers.count(Click), numbers.count(Impression));
     format!("unique_users,{unique_users}\nclicks,{clicks}\nimpressions,{impressions}\n")
 }
 
 fn json(hour: Hour, numbers: HourNumbers) -> String {
-    let (unique_users, clicks, impressions) = (numbers.unique_users, numbers.count(Click), numbers.count(Impression));
-    format!(r#"{{"hour":"{hour}","unique_users":{unique_users},"clicks":{clicks},"impressions":{impressions}}}"#)
+    let (unique_users, clicks, impressions) =
+        (numbers.unique_users, numbers.count(Click), numbers.count(Impression));
+    format!(
+        r#"{{"hour":"{hour}","unique_users":{unique_users},"clicks":{clicks},"impressions":{impressions}}}"#
+    )
 }
 
 #[cfg(test)]
@@ -127,14 +134,18 @@ mod tests {
     #[test]
     fn json_names_the_hour() {
         let text = json(Hour::of_us(1_577_836_800_000_000), numbers());
-        assert_eq!(text, r#"{"hour":"2020-01-01T00:00:00Z","unique_users":2,"clicks":30,"impressions":0}"#);
+        assert_eq!(
+            text,
+            r#"{"hour":"2020-01-01T00:00:00Z","unique_users":2,"clicks":30,"impressions":0}"#
+        );
         serde_json::from_str::<serde_json::Value>(&text).unwrap();
     }
 
     #[test]
     fn json_is_answered_only_to_who_names_it() {
-        let wants =
-            |accept: &'static str| wants_json(&HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]));
+        let wants = |accept: &'static str| {
+            wants_json(&HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]))
+        };
         assert!(wants("application/json"));
         assert!(wants("text/html, Application/JSON;q=0.9"));
         assert!(wants("application/json, text/plain, */*"));

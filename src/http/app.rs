@@ -52,7 +52,12 @@ impl App {
         let slots = options.batch_slots.min(Semaphore::MAX_PERMITS);
         let metrics = Metrics::new(&engine, &query);
         let (age, ahead) = (options.event_max_age, options.event_max_ahead);
-        let times = EventTimes::new(age, ahead, engine.clock().clone(), metrics.suspicious_timestamps.clone());
+        let times = EventTimes::new(
+            age,
+            ahead,
+            engine.clock().clone(),
+            metrics.suspicious_timestamps.clone(),
+        );
         App { engine, query, batch_slots: Arc::new(Semaphore::new(slots)), options, metrics, times }
     }
 

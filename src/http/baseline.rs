@@ -45,7 +45,11 @@ impl<S: Sync> FromRequestParts<S> for Event {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Event, Self::Rejection> {
         let params = params::event(parts.uri.query().unwrap_or_default()).map_err(refuse)?;
-        Ok(Event { timestamp_us: params.timestamp_us, user: params.user.into_owned(), kind: params.kind })
+        Ok(Event {
+            timestamp_us: params.timestamp_us,
+            user: params.user.into_owned(),
+            kind: params.kind,
+        })
     }
 }
 

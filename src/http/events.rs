@@ -41,7 +41,9 @@ async fn post(app: &App, request: Request<Body>) -> Result<Response, Problem> {
     let key = params::key(&head.headers, None)?;
     // IMPORTANT: the permit moves into the decoding thread. A client that disconnects drops this
     // future, not that thread, which keeps the body in memory until it is done.
-    let permit = Arc::clone(&app.batch_slots).try_acquire_owned().map_err(|_| Error::Busy(Limit::Batches))?;
+    let permit = Arc::clone(&app.batch_slots)
+        .try_acquire_owned()
+        .map_err(|_| Error::Busy(Limit::Batches))?;
     let limit = app.options.max_body_bytes;
     let bytes = body::read(&head.headers, body, limit, app.options.body_timeout).await?;
     let decode = move || {
@@ -68,7 +70,8 @@ async fn post(app: &App, request: Request<Body>) -> Result<Response, Problem> {
 
 /// Format and decoding options from the content type.
 fn format(headers: &HeaderMap) -> Result<(InputFormat, Options), Problem> {
-    let named = headers.get(CONTENT_TYPE).and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
+    let named =
+        headers.get(CONTENT_TYPE).and_then(|value| std::str::from_utf8(value.as_bytes()).ok());
     let named = named.unwrap_or_default();
     let format = InputFormat::from_content_type(named).ok_or_else(|| {
         let detail = format!("the supported content types are {FORMATS}");

@@ -29,7 +29,8 @@ use crate::query::QueryEngine;
 use crate::storage::Engine;
 
 const METHODS_HERE: &str = "GET, HEAD, OPTIONS";
-const OPENMETRICS: HeaderValue = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+const OPENMETRICS: HeaderValue =
+    HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 
 /// Label values. They are fixed so that clients cannot create new ones; the last of each stands for
 /// all others.
@@ -46,8 +47,10 @@ const ROUTES: [&str; 10] = [
     "other",
 ];
 const METHODS: [&str; 5] = ["POST", "GET", "HEAD", "OPTIONS", "other"];
-const STATUSES: [&str; 15] =
-    ["204", "200", "503", "400", "404", "405", "406", "408", "413", "414", "415", "422", "499", "500", "other"];
+const STATUSES: [&str; 15] = [
+    "204", "200", "503", "400", "404", "405", "406", "408", "413", "414", "415", "422", "499",
+    "500", "other",
+];
 
 /// Metrics of the HTTP server, and the registry of all metrics.
 #[derive(Debug)]
@@ -70,7 +73,11 @@ impl Metrics {
         let (requests, rejections) = (Arc::new(Requests::new()), Family::default());
         let mut registry = Registry::default();
         registry.register_collector(Box::new(requests.clone()));
-        registry.register("hourglass_rejections", "Requests answered with a problem, by reason", rejections.clone());
+        registry.register(
+            "hourglass_rejections",
+            "Requests answered with a problem, by reason",
+            rejections.clone(),
+        );
         let suspicious_timestamps = Counter::default();
         registry.register(
             "hourglass_suspicious_timestamps",
@@ -146,7 +153,9 @@ impl Requests {
 
     /// Series with at least one request, with their labels.
     fn asked(&self) -> impl Iterator<Item = ([(&'static str, &'static str); 2], &Series)> {
-        let labels = ROUTES.iter().flat_map(|route| METHODS.map(|method| [("route", *route), ("method", method)]));
+        let labels = ROUTES
+            .iter()
+            .flat_map(|route| METHODS.map(|method| [("route", *route), ("method", method)]));
         labels.zip(&self.0).filter(|(_, series)| !series.duration.is_empty())
     }
 }
@@ -157,14 +166,19 @@ impl Collector for Requests {
         let mut requests = family(&mut encoder, name, help, MetricType::Counter)?;
         for (labels, series) in self.asked() {
             for (status, answers) in STATUSES.iter().zip(&series.answers) {
-                let (answers, labels) = (answers.load(Ordering::Relaxed), (labels, [("status", *status)]));
+                let (answers, labels) =
+                    (answers.load(Ordering::Relaxed), (labels, [("status", *status)]));
                 if answers > 0 {
-                    requests.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&answers, None)?;
+                    requests
+                        .encode_family(&labels)?
+                        .encode_counter::<NoLabelSet, _, u64>(&answers, None)?;
                 }
             }
         }
-        let (name, help) =
-            ("hourglass_http_request_duration_seconds", "Time from a request's head to the response's head");
+        let (name, help) = (
+            "hourglass_http_request_duration_seconds",
+            "Time from a request's head to the response's head",
+        );
         let mut durations = family(&mut encoder, name, help, MetricType::Histogram)?;
         for (labels, series) in self.asked() {
             series.duration.encode(durations.encode_family(&labels)?)?;

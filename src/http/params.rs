@@ -54,7 +54,9 @@ pub fn timestamp(query: &str) -> Result<i64, Rejection> {
 pub fn key(headers: &HeaderMap, id: Option<Key>) -> Result<Option<Key>, Rejection> {
     let mut values = headers.get_all("idempotency-key").iter();
     let Some(value) = values.next() else { return Ok(id) };
-    let text = value.to_str().map_err(|_| Rejection::new("id", "must be plain text in the Idempotency-Key header"))?;
+    let text = value
+        .to_str()
+        .map_err(|_| Rejection::new("id", "must be plain text in the Idempotency-Key header"))?;
     let quoted = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
     let key = Key::new(quoted.unwrap_or(text))?;
     if values.next().is_some() || id.is_some_and(|id| id != key) {
@@ -88,7 +90,10 @@ pub fn pairs(query: &str) -> Result<BTreeMap<String, String>, Rejection> {
 }
 
 /// Finds the raw values of `names`; each may be given at most once.
-fn find<'q, const N: usize>(query: &'q str, names: [&'static str; N]) -> Result<[Option<&'q str>; N], Rejection> {
+fn find<'q, const N: usize>(
+    query: &'q str,
+    names: [&'static str; N],
+) -> Result<[Option<&'q str>; N], Rejection> {
     let mut values = [None; N];
     for pair in query.split('&') {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -121,9 +126,9 @@ fn timestamp_us(value: &str) -> Result<i64, Rejection> {
     } else {
         value.parse().map_or_else(|error: std::num::ParseIntError| saturated(error.kind()), Some)
     };
-    check_timestamp_ms(
-        ms.ok_or_else(|| Rejection::new("timestamp", "must be an integer of milliseconds since the epoch"))?,
-    )
+    check_timestamp_ms(ms.ok_or_else(|| {
+        Rejection::new("timestamp", "must be an integer of milliseconds since the epoch")
+    })?)
 }
 
 /// Saturates numbers that overflow, so that they are rejected as out of range instead of as no
@@ -150,12 +155,14 @@ fn decode<'q>(value: &'q str, parameter: &'static str) -> Result<Cow<'q, str>, R
             (b'+', _) => (Some(b' '), tail),
             (other, _) => (Some(*other), tail),
         };
-        bytes.push(
-            byte.ok_or_else(|| Rejection::new(parameter, "holds a percent sign that begins no escape such as %25"))?,
-        );
+        bytes.push(byte.ok_or_else(|| {
+            Rejection::new(parameter, "holds a percent sign that begins no escape such as %25")
+        })?);
         rest = tail;
     }
-    String::from_utf8(bytes).map(Cow::Owned).map_err(|_| Rejection::new(parameter, "is not UTF-8 when decoded"))
+    String::from_utf8(bytes)
+        .map(Cow::Owned)
+        .map_err(|_| Rejection::new(parameter, "is not UTF-8 when decoded"))
 }
 
 fn escaped(high: u8, low: u8) -> Option<u8> {
@@ -169,7 +176,9 @@ mod tests {
 
     fn user(value: &str) -> Result<String, String> {
         let query = format!("timestamp=1&user={value}&event=click");
-        event(&query).map(|params| params.user.into_owned()).map_err(|rejection| rejection.to_string())
+        event(&query)
+            .map(|params| params.user.into_owned())
+            .map_err(|rejection| rejection.to_string())
     }
 
     /// Returns the parameter at fault and the reason.
@@ -208,9 +217,18 @@ mod tests {
         assert_eq!(refused(""), ("timestamp", "is missing".into()));
         assert_eq!(refused("timestamp=1&event=click"), ("user", "is missing".into()));
         assert_eq!(refused("timestamp=1&user=u"), ("event", "is missing".into()));
-        assert_eq!(refused("timestamp=1&user=a&user=a&event=click"), ("user", "is given more than once".into()));
-        assert_eq!(refused("timestamp=1&user=a&%75ser=a&event=click"), ("user", "is given more than once".into()));
-        assert_eq!(refused("timestamp&user=u&event=click"), ("timestamp", "must not be empty".into()));
+        assert_eq!(
+            refused("timestamp=1&user=a&user=a&event=click"),
+            ("user", "is given more than once".into())
+        );
+        assert_eq!(
+            refused("timestamp=1&user=a&%75ser=a&event=click"),
+            ("user", "is given more than once".into())
+        );
+        assert_eq!(
+            refused("timestamp&user=u&event=click"),
+            ("timestamp", "must not be empty".into())
+        );
         assert_eq!(refused("timestamp=1&user=&event=click"), ("user", "must not be empty".into()));
         let reason = "must be click or impression; found \"Click\"";
         assert_eq!(refused("timestamp=1&user=u&event=Click"), ("event", reason.into()));
@@ -218,7 +236,9 @@ mod tests {
 
     #[test]
     fn an_id_is_an_idempotency_key_of_1_to_255_bytes() {
-        let key = |id: &str| event(&format!("timestamp=1&user=u&event=click&id={id}")).map(|params| params.key);
+        let key = |id: &str| {
+            event(&format!("timestamp=1&user=u&event=click&id={id}")).map(|params| params.key)
+        };
         assert_eq!(key("a%20b"), Ok(Some(Key::new("a b").unwrap())));
         assert_ne!(key("a"), key("b"));
         for id in ["", &"x".repeat(256), "1&id=2", "%zz"] {
@@ -229,14 +249,19 @@ mod tests {
     #[test]
     fn the_header_names_the_key_too() {
         let with = |values: &[&'static str], id: Option<&str>| {
-            let headers = values.iter().map(|value| ("idempotency-key".parse().unwrap(), value.parse().unwrap()));
+            let headers = values
+                .iter()
+                .map(|value| ("idempotency-key".parse().unwrap(), value.parse().unwrap()));
             key(&headers.collect(), id.map(|id| Key::new(id).unwrap()))
         };
         let named = Ok(Some(Key::new("a-1").unwrap()));
         assert_eq!(with(&[], None), Ok(None));
-        for (values, id) in
-            [(&["\"a-1\""][..], None), (&["a-1"], None), (&[], Some("a-1")), (&["\"a-1\""], Some("a-1"))]
-        {
+        for (values, id) in [
+            (&["\"a-1\""][..], None),
+            (&["a-1"], None),
+            (&[], Some("a-1")),
+            (&["\"a-1\""], Some("a-1")),
+        ] {
             assert_eq!(with(values, id), named);
         }
         assert!(with(&["a-1"], Some("a-2")).is_err() && with(&["a-1", "a-1"], None).is_err());
@@ -253,10 +278,19 @@ mod tests {
     fn a_timestamp_is_an_integer_within_range() {
         assert_eq!(timestamp("timestamp=253402300799999"), Ok(253_402_300_799_999_000));
         for value in ["253402300800000", "9223372036854775808", "-1", "-99999999999999999999"] {
-            assert!(timestamp(&format!("timestamp={value}")).unwrap_err().reason.contains("must not lie"), "{value}");
+            assert!(
+                timestamp(&format!("timestamp={value}"))
+                    .unwrap_err()
+                    .reason
+                    .contains("must not lie"),
+                "{value}"
+            );
         }
         for value in ["1.5", "1e3", "0x1", "%2B5", "+5", "5+", "now", "1_000", "-", "٣"] {
-            assert!(timestamp(&format!("timestamp={value}")).unwrap_err().reason.contains("integer"), "{value}");
+            assert!(
+                timestamp(&format!("timestamp={value}")).unwrap_err().reason.contains("integer"),
+                "{value}"
+            );
         }
     }
 }

@@ -13,8 +13,8 @@ use super::request_id::{RequestId, X_REQUEST_ID};
 use crate::error::{Actor, Error, Failure, Limit, Row};
 use crate::event::Rejection;
 
-/// Type of problem: its row in the table of failures. Its members are `type`, which identifies it for programs, `title` and
-/// `status`.
+/// Type of problem: its row in the table of failures. Its members are `type`, which identifies it
+/// for programs, `title` and `status`.
 #[derive(Debug)]
 struct ProblemKind(&'static Row);
 
@@ -78,7 +78,10 @@ impl Problem {
     }
 
     pub fn no_such_query(name: &str) -> Problem {
-        Problem::new(Failure::NotFound, format!("there is no query {name}; GET /queries lists them"))
+        Problem::new(
+            Failure::NotFound,
+            format!("there is no query {name}; GET /queries lists them"),
+        )
     }
 
     pub fn not_acceptable(detail: String) -> Problem {
@@ -92,12 +95,17 @@ impl Problem {
     }
 
     pub fn body_too_large(limit: usize) -> Problem {
-        let detail = format!("a body may have at most {limit} bytes, before and after decompression; split it");
+        let detail = format!(
+            "a body may have at most {limit} bytes, before and after decompression; split it"
+        );
         Problem::new(Failure::BodyTooLarge, detail)
     }
 
     pub fn uri_too_long(limit: usize) -> Problem {
-        Problem::new(Failure::UriTooLong, format!("the path with its query string may have at most {limit} bytes"))
+        Problem::new(
+            Failure::UriTooLong,
+            format!("the path with its query string may have at most {limit} bytes"),
+        )
     }
 
     pub fn body_too_slow() -> Problem {
@@ -129,7 +137,8 @@ impl Problem {
     /// The complete response as HTTP/1.1, for a connection that is closed after it.
     pub fn http1(&self, id: &RequestId) -> Vec<u8> {
         let status = self.status();
-        let header = self.header.map(|(name, value)| format!("{name}: {value}\r\n")).unwrap_or_default();
+        let header =
+            self.header.map(|(name, value)| format!("{name}: {value}\r\n")).unwrap_or_default();
         let (body, id) = (self.members(id), id.as_str());
         let length = body.len();
         let head = format!(
@@ -172,8 +181,15 @@ impl Problem {
 
     /// Converts the problem to a response.
     pub fn answer(self, id: RequestId) -> Response {
-        let (request_id, status, reason, detail) = (id.as_str(), self.kind.0.status, self.reason, &*self.detail);
-        tracing::debug!(request_id, status, reason, detail, "a request was answered with a problem");
+        let (request_id, status, reason, detail) =
+            (id.as_str(), self.kind.0.status, self.reason, &*self.detail);
+        tracing::debug!(
+            request_id,
+            status,
+            reason,
+            detail,
+            "a request was answered with a problem"
+        );
         let mut response = Response::new(Body::from(self.members(&id)));
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
@@ -236,7 +252,9 @@ mod tests {
 
     #[test]
     fn a_bad_row_names_its_line() {
-        assert!(json(&Problem::bad_row(7, "line 7: user: is missing".into())).ends_with(r#""line":7}"#));
+        assert!(
+            json(&Problem::bad_row(7, "line 7: user: is missing".into())).ends_with(r#""line":7}"#)
+        );
     }
 
     #[test]

@@ -40,7 +40,10 @@ mod tests {
     use super::*;
 
     fn sent(value: &str) -> Option<String> {
-        let headers = HeaderMap::from_iter([(X_REQUEST_ID, HeaderValue::from_bytes(value.as_bytes()).unwrap())]);
+        let headers = HeaderMap::from_iter([(
+            X_REQUEST_ID,
+            HeaderValue::from_bytes(value.as_bytes()).unwrap(),
+        )]);
         RequestId::sent(&headers).map(|id| id.as_str().to_string())
     }
 

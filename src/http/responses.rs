@@ -1,7 +1,9 @@
 //! Responses shared by several routes.
 
 use axum::body::Body;
-use axum::http::header::{ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_MAX_AGE};
+use axum::http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_MAX_AGE,
+};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 

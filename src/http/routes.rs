@@ -25,7 +25,11 @@ impl App {
     /// Handles one request: hot paths within the call, others in a boxed future. Hyper moves the
     /// future once per request, so its size is kept to a response or a pointer. A pending response
     /// holds the connection, which marks it as busy.
-    pub fn respond(self: &Arc<App>, request: Request<Body>, connection: &Arc<Connection>) -> Answer {
+    pub fn respond(
+        self: &Arc<App>,
+        request: Request<Body>,
+        connection: &Arc<Connection>,
+    ) -> Answer {
         let in_flight = self.metrics.begin(&request);
         if let Some(response) = analytics::get_now(self, &request) {
             self.metrics.end(in_flight, response.status());
@@ -48,7 +52,12 @@ impl App {
         }))
     }
 
-    fn finish(&self, outcome: Result<Response, Problem>, in_flight: InFlight, id: Option<RequestId>) -> Response {
+    fn finish(
+        &self,
+        outcome: Result<Response, Problem>,
+        in_flight: InFlight,
+        id: Option<RequestId>,
+    ) -> Response {
         let response = outcome.unwrap_or_else(|problem| {
             self.metrics.rejected(problem.reason());
             problem.answer(id.unwrap_or_else(RequestId::new))
@@ -57,7 +66,11 @@ impl App {
         self.allow_origin(response)
     }
 
-    async fn route(&self, request: Request<Body>, connection: &Arc<Connection>) -> Result<Response, Problem> {
+    async fn route(
+        &self,
+        request: Request<Body>,
+        connection: &Arc<Connection>,
+    ) -> Result<Response, Problem> {
         let target = request.uri().path_and_query().map_or("", |target| target.as_str());
         if target.len() > self.options.max_uri_bytes {
             return Err(Problem::uri_too_long(self.options.max_uri_bytes));
@@ -97,9 +110,11 @@ fn probe(method: &Method, fault: Option<Error>) -> Result<Response, Problem> {
     const METHODS: &str = "GET, HEAD, OPTIONS";
     match *method {
         Method::GET | Method::HEAD => match fault {
-            None => {
-                Ok(([(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"))], "ok\n").into_response())
-            }
+            None => Ok((
+                [(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"))],
+                "ok\n",
+            )
+                .into_response()),
             Some(error) => Err(Problem::from(error)),
         },
         Method::OPTIONS => Ok(preflight(METHODS)),

@@ -95,7 +95,10 @@ impl Stop {
     /// # Errors
     /// When the system refuses a handler.
     pub fn on_signals() -> std::io::Result<Stop> {
-        Ok(Stop { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Stop {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
 
     async fn recv(&mut self) {
@@ -145,7 +148,8 @@ fn connect(
         connection.request_begins();
         app.respond(request.map(Body::new), &connection).map(Ok::<_, std::convert::Infallible>)
     });
-    let serving = connections.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
+    let serving =
+        connections.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
     tokio::spawn(async move {
         let _slot = slot;
         tokio::select! {

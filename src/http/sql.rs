@@ -66,22 +66,30 @@ impl From<String> for Question {
     }
 }
 
-pub async fn respond(app: &App, request: Request<Body>, connection: &Arc<Connection>) -> Result<Response, Problem> {
+pub async fn respond(
+    app: &App,
+    request: Request<Body>,
+    connection: &Arc<Connection>,
+) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
     let url_query = head.uri.query().unwrap_or_default();
     let question = match head.method {
         Method::GET => {
             let mut pairs = params::pairs(url_query)?;
             pairs.remove(params::FORMAT);
-            let query =
-                pairs.remove("q").ok_or_else(|| Problem::invalid("q: is missing; it must be the statement to run"))?;
+            let query = pairs.remove("q").ok_or_else(|| {
+                Problem::invalid("q: is missing; it must be the statement to run")
+            })?;
             let named = pairs.into_iter().map(|(name, value)| (name, value.into()));
             let params = serde_json::Value::Object(named.collect());
             Question { params, ..Question::from(query) }
         }
         Method::POST => {
             let limit = STATEMENT_BYTES.min(app.options.max_body_bytes);
-            question(&head.headers, body::read(&head.headers, body, limit, app.options.body_timeout).await?)?
+            question(
+                &head.headers,
+                body::read(&head.headers, body, limit, app.options.body_timeout).await?,
+            )?
         }
         Method::OPTIONS => return Ok(preflight(SQL_METHODS)),
         _ => return Err(Problem::method_not_allowed(SQL_METHODS)),
@@ -118,20 +126,29 @@ async fn run(
 fn question(headers: &HeaderMap, body: Bytes) -> Result<Question, Problem> {
     // Editors on Windows write a byte order mark.
     let body = body.strip_prefix(b"\xef\xbb\xbf").map_or(body.clone(), |text| body.slice_ref(text));
-    let named = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("application/sql");
+    let named = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("application/sql");
     match named.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
         // Serde would read an array as the members in their order.
-        "application/json" if body.trim_ascii_start().first() != Some(&b'{') => {
-            Err(Problem::invalid("the body is not an object: {\"query\": \"SELECT …\", \"params\": …}"))
-        }
-        "application/json" => serde_json::from_slice(&body)
-            .map_err(|error| Problem::invalid(format!("the body is not {{\"query\", \"params\"}}: {error}"))),
+        "application/json" if body.trim_ascii_start().first() != Some(&b'{') => Err(
+            Problem::invalid("the body is not an object: {\"query\": \"SELECT …\", \"params\": …}"),
+        ),
+        "application/json" => serde_json::from_slice(&body).map_err(|error| {
+            Problem::invalid(format!("the body is not {{\"query\", \"params\"}}: {error}"))
+        }),
         // The default content type of curl is accepted, too.
         "application/sql" | "text/plain" | "application/x-www-form-urlencoded" => {
-            let query = String::from_utf8(body.into()).map_err(|_| Problem::invalid("the body is not UTF-8"))?;
+            let query = String::from_utf8(body.into())
+                .map_err(|_| Problem::invalid("the body is not UTF-8"))?;
             Ok(Question::from(query))
         }
-        _ => Err(Problem::unsupported(format!("the supported content types are {BODIES}"), "accept-post", BODIES)),
+        _ => Err(Problem::unsupported(
+            format!("the supported content types are {BODIES}"),
+            "accept-post",
+            BODIES,
+        )),
     }
 }
 
@@ -153,7 +170,9 @@ pub async fn respond_queries(
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         return Ok(response);
     };
-    let Some(named) = app.query.library().find(name) else { return Err(Problem::no_such_query(name)) };
+    let Some(named) = app.query.library().find(name) else {
+        return Err(Problem::no_such_query(name));
+    };
     let url_query = request.uri().query().unwrap_or_default();
     let format = format(request.headers(), url_query, None)?;
     let mut given = params::pairs(url_query)?;
@@ -163,12 +182,19 @@ pub async fn respond_queries(
 
 /// Selects the format: the URL takes precedence over the body, and both over `Accept`, which many
 /// clients set without the user's knowledge.
-fn format(headers: &HeaderMap, url_query: &str, in_body: Option<&str>) -> Result<RowFormat, Problem> {
+fn format(
+    headers: &HeaderMap,
+    url_query: &str,
+    in_body: Option<&str>,
+) -> Result<RowFormat, Problem> {
     let in_url = params::format(url_query)?;
     let Some(name) = in_url.as_deref().or(in_body) else { return accepted(headers) };
     RowFormat::of_name(name).ok_or_else(|| {
         let known = RowFormat::ALL.map(RowFormat::name).join(", ");
-        Problem::from(Rejection::new(params::FORMAT, format!("{name:?} is not a format; the formats are {known}")))
+        Problem::from(Rejection::new(
+            params::FORMAT,
+            format!("{name:?} is not a format; the formats are {known}"),
+        ))
     })
 }
 
@@ -180,8 +206,10 @@ fn accepted(headers: &HeaderMap) -> Result<RowFormat, Problem> {
     }
     let preference = |format: RowFormat| accept::preference(headers, format.media_types());
     // Of several maxima, `max_by` returns the last.
-    let wished = RowFormat::ALL.into_iter().rev().filter_map(|format| Some((preference(format)?, format)));
-    let most = wished.max_by(|(one, _), (other, _)| one.partial_cmp(other).unwrap_or(Ordering::Equal));
+    let wished =
+        RowFormat::ALL.into_iter().rev().filter_map(|format| Some((preference(format)?, format)));
+    let most =
+        wished.max_by(|(one, _), (other, _)| one.partial_cmp(other).unwrap_or(Ordering::Equal));
     most.map(|(_, format)| format).ok_or_else(|| {
         let known = RowFormat::ALL.map(RowFormat::media_type).join(", ");
         Problem::not_acceptable(format!("the available formats are {known}"))
@@ -241,7 +269,9 @@ async fn rows(
             response
         }
         Some(_) => {
-            let mut response = Response::new(Body::new(StreamBody::new(parts(writing, first, connection, timeout))));
+            let mut response = Response::new(Body::new(StreamBody::new(parts(
+                writing, first, connection, timeout,
+            ))));
             let names: Vec<&str> = RECEIPT.to_vec();
             let trailer = HeaderValue::from_str(&names.join(", ")).expect("names of headers");
             response.headers_mut().insert(TRAILER, trailer);
@@ -298,8 +328,13 @@ fn parts(
 }
 
 /// Names of the headers, or trailers, that report a statement's cost.
-const RECEIPT: [&str; 5] =
-    ["hourglass-partitions", "hourglass-files", "hourglass-bytes-read", "hourglass-rollup", "server-timing"];
+const RECEIPT: [&str; 5] = [
+    "hourglass-partitions",
+    "hourglass-files",
+    "hourglass-bytes-read",
+    "hourglass-rollup",
+    "server-timing",
+];
 
 /// Formats the cost: dictionaries as structured fields (RFC 9651), times as Server-Timing (W3C), in
 /// milliseconds.
@@ -332,7 +367,9 @@ mod tests {
     #[test]
     fn the_format_that_is_wanted_most_is_answered() {
         assert_eq!(accepted(&HeaderMap::new()).ok(), Some(RowFormat::Json));
-        for json in ["", "*/*", "application/*", "text/html, */*;q=0.1", "text/csv;q=0.9, application/json"] {
+        for json in
+            ["", "*/*", "application/*", "text/html, */*;q=0.1", "text/csv;q=0.9, application/json"]
+        {
             assert_eq!(accepts(json), Some(RowFormat::Json), "{json}");
         }
         assert_eq!(accepts("image/png, Text/CSV;q=0.5"), Some(RowFormat::Csv));
@@ -352,8 +389,12 @@ mod tests {
         assert_eq!(of("q=1", None), Some(RowFormat::Csv));
         assert_eq!(of("q=1", Some("parquet")), Some(RowFormat::Parquet));
         assert_eq!(of("format=%74sv&q=1", Some("parquet")), Some(RowFormat::Tsv));
-        for (url, body) in [("format=xml", None), ("format=", None), ("format=csv&format=csv", None), ("", Some("xls"))]
-        {
+        for (url, body) in [
+            ("format=xml", None),
+            ("format=", None),
+            ("format=csv&format=csv", None),
+            ("", Some("xls")),
+        ] {
             assert_eq!(of(url, body), None, "{url} {body:?}");
         }
     }

@@ -53,7 +53,9 @@ impl EventTimes {
             return;
         }
         let now_us = self.clock.now_us();
-        let suspicious = suspects().filter(|us| (**us * 1_000).abs_diff(now_us) <= YEAR_US.unsigned_abs()).count();
+        let suspicious = suspects()
+            .filter(|us| (**us * 1_000).abs_diff(now_us) <= YEAR_US.unsigned_abs())
+            .count();
         self.suspicious.inc_by(suspicious as u64);
         if suspicious > 0 && !self.warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
@@ -83,7 +85,13 @@ mod tests {
         let counter = Counter::default();
         let times = EventTimes::new(None, None, Arc::new(At(now_us)), counter.clone());
         let ms = |ms: i64| ms * 1_000;
-        times.observe(&[ms(10_032_342_000), ms(0), ms(1_763_000_000_000), ms(1_500_000_000), ms(1_900_000_000)]);
+        times.observe(&[
+            ms(10_032_342_000),
+            ms(0),
+            ms(1_763_000_000_000),
+            ms(1_500_000_000),
+            ms(1_900_000_000),
+        ]);
         assert_eq!(counter.get(), 0);
         times.observe(&[ms(1_763_000_000), ms(1_763_000_000 - 3_600), ms(5)]);
         assert_eq!(counter.get(), 2);
@@ -91,10 +99,17 @@ mod tests {
 
     #[test]
     fn bounds_are_open_unless_they_are_set() {
-        let bounds = |age, ahead| EventTimes::new(age, ahead, Arc::new(At(5_000_000)), Counter::default()).bounds();
+        let bounds = |age, ahead| {
+            EventTimes::new(age, ahead, Arc::new(At(5_000_000)), Counter::default()).bounds()
+        };
         assert_eq!(bounds(None, None), TimestampBounds::default());
         let second = Some(Duration::from_secs(1));
-        assert!(bounds(second, None).check(3_999_999).is_err() && bounds(second, None).check(i64::MAX >> 8).is_ok());
-        assert!(bounds(None, second).check(6_000_001).is_err() && bounds(None, second).check(0).is_ok());
+        assert!(
+            bounds(second, None).check(3_999_999).is_err()
+                && bounds(second, None).check(i64::MAX >> 8).is_ok()
+        );
+        assert!(
+            bounds(None, second).check(6_000_001).is_err() && bounds(None, second).check(0).is_ok()
+        );
     }
 }

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
-use datafusion::catalog::{CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList};
+use datafusion::catalog::{
+    CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList,
+};
 use datafusion::common::ParamValues;
 use datafusion::common::format::ExplainFormat;
 use datafusion::execution::memory_pool::FairSpillPool;
@@ -47,13 +49,14 @@ const CATALOG: &str = "hourglass";
 const SCHEMA: &str = "public";
 const SYSTEM_SCHEMA: &str = "system";
 
-/// What operators count of their own memory may be this part of the budget: they hold more than they count, and should write to
-/// temporary files before what they hold is too much.
+/// What operators count of their own memory may be this part of the budget: they hold more than
+/// they count, and should write to temporary files before what they hold is too much.
 const COUNTED_SHARE: usize = 2;
 
 #[derive(Clone, Debug)]
 pub struct QueryOptions {
-    /// Memory that statements may hold together. Sorts, joins and groups write to temporary files before.
+    /// Memory that statements may hold together. Sorts, joins and groups write to temporary files
+    /// before.
     pub memory_bytes: u64,
     /// Bytes of those temporary files.
     pub spill_bytes: u64,
@@ -90,12 +93,14 @@ impl Default for QueryOptions {
 #[derive(Debug)]
 pub struct QueryEngine {
     pub(super) options: QueryOptions,
-    /// A session without tables; each statement's session is a copy with the tables of its snapshot.
+    /// A session without tables; each statement's session is a copy with the tables of its
+    /// snapshot.
     pub(super) base: Opaque<SessionState>,
     pub(super) context: Arc<TaskContext>,
     /// The plan of [`HOUR_STATS`], when rollups answer it: made for one hour, run for every one.
     pub(super) hour_stats: OnceLock<RollupExec>,
-    /// Permits of statements that may run. A semaphore that nobody waits on: without a permit the answer is an error.
+    /// Permits of statements that may run. A semaphore that nobody waits on: without a permit the
+    /// answer is an error.
     pub(super) permits: Arc<Semaphore>,
     pub(super) history: Arc<History>,
     pub(super) settings: Arc<[Setting]>,
@@ -117,9 +122,12 @@ impl QueryEngine {
         set.execution.time_zone = Some("UTC".into());
         set.sql_parser.collect_spans = true;
         set.explain.format = ExplainFormat::Indent;
-        set.extensions.insert(HourglassOptions { rollups: options.rollups, ..HourglassOptions::default() });
+        set.extensions
+            .insert(HourglassOptions { rollups: options.rollups, ..HourglassOptions::default() });
         let runtime = RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::new(FairSpillPool::new(options.memory_bytes as usize / COUNTED_SHARE)))
+            .with_memory_pool(Arc::new(FairSpillPool::new(
+                options.memory_bytes as usize / COUNTED_SHARE,
+            )))
             .with_max_temp_directory_size(options.spill_bytes)
             .build_arc()?;
         let mut base = functions::plan(SessionStateBuilder::new())
@@ -167,7 +175,8 @@ impl QueryEngine {
         Session::new(self.base.config().clone())
     }
 
-    /// DataFusion's state for one statement: it sees `snapshot` and nothing else, and `recorder` counts what it reads.
+    /// DataFusion's state for one statement: it sees `snapshot` and nothing else, and `recorder`
+    /// counts what it reads.
     pub(super) fn state(
         &self,
         session: &Session,
@@ -188,10 +197,14 @@ impl QueryEngine {
         let catalogs = MemoryCatalogProviderList::new();
         catalogs.register_catalog(CATALOG.into(), Arc::new(catalog));
         let registry = DefaultObjectStoreRegistry::new();
-        registry
-            .register_store(events::store_url().as_ref(), Arc::new(snapshot.store.counting(recorder.reads.clone())));
-        let runtime =
-            RuntimeEnv { object_store_registry: Arc::new(registry), ..RuntimeEnv::clone(self.base.runtime_env()) };
+        registry.register_store(
+            events::store_url().as_ref(),
+            Arc::new(snapshot.store.counting(recorder.reads.clone())),
+        );
+        let runtime = RuntimeEnv {
+            object_store_registry: Arc::new(registry),
+            ..RuntimeEnv::clone(self.base.runtime_env())
+        };
         let mut state = SessionStateBuilder::new_from_existing(SessionState::clone(&self.base))
             .with_config(session.config().clone())
             .with_runtime_env(Arc::new(runtime))
@@ -212,14 +225,16 @@ impl QueryEngine {
     /// The numbers of one hour: [`HOUR_STATS`] over `snapshot`.
     pub async fn hour_numbers(&self, snapshot: &Arc<Snapshot>, hour: Hour) -> Result<HourNumbers> {
         if let Some(plan) = self.hour_stats.get() {
-            let mut batches = plan.rebind(snapshot.clone(), hour).execute(0, self.context.clone())?;
+            let mut batches =
+                plan.rebind(snapshot.clone(), hour).execute(0, self.context.clone())?;
             let batch = batches.next().await.ok_or(Error::Closed)??;
             return numbers(&batch);
         }
         self.plan_and_run_hour_stats(snapshot, hour).await
     }
 
-    /// Boxed, so that what planning holds is proven to be `Send` once and not again for each future around it.
+    /// Boxed, so that what planning holds is proven to be `Send` once and not again for each future
+    /// around it.
     fn plan_and_run_hour_stats<'a>(
         &'a self,
         snapshot: &'a Arc<Snapshot>,
@@ -249,12 +264,20 @@ impl QueryEngine {
     }
 
     /// The physical plan of [`HOUR_STATS`] for one hour.
-    pub async fn plan_hour_stats(&self, snapshot: &Arc<Snapshot>, hour: Hour) -> Result<Arc<dyn ExecutionPlan>> {
+    pub async fn plan_hour_stats(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        hour: Hour,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         Ok(self.hour_stats_frame(snapshot, hour).await?.create_physical_plan().await?)
     }
 
     /// [`HOUR_STATS`] for one hour, not yet planned.
-    pub async fn hour_stats_frame(&self, snapshot: &Arc<Snapshot>, hour: Hour) -> Result<DataFrame> {
+    pub async fn hour_stats_frame(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        hour: Hour,
+    ) -> Result<DataFrame> {
         let instant = |us| ScalarValue::TimestampMicrosecond(Some(us), Some("UTC".into()));
         let params = vec![("start", instant(hour.start_us())), ("end", instant(hour.end_us()))];
         let frame = self.session(snapshot)?.sql(HOUR_STATS).await?;
@@ -265,7 +288,9 @@ impl QueryEngine {
 /// The one row of [`HOUR_STATS`]: distinct users, then the events of each kind.
 fn numbers(row: &RecordBatch) -> Result<HourNumbers> {
     if row.num_rows() != 1 || row.num_columns() != 1 + EventKind::COUNT {
-        return Err(Error::Invalid("hour_stats.sql must answer one row: users, and events of each kind".into()));
+        return Err(Error::Invalid(
+            "hour_stats.sql must answer one row: users, and events of each kind".into(),
+        ));
     }
     let value = |column: usize| row.column(column).as_primitive::<Int64Type>().value(0) as u64;
     Ok(HourNumbers { unique_users: value(0), counts: std::array::from_fn(|kind| value(1 + kind)) })

@@ -1,9 +1,10 @@
 //! How large a statement may be.
 //!
-//! Parser, planner and optimizer recurse over a statement and never pause, so neither what it holds nor the clock stops them:
-//! ten thousand operators in a row overflow the stack, which ends the process, and thirty CTEs that each name the one before
-//! twice are a plan of a billion nodes. A statement is therefore weighed before it is planned. SQLite bounds the depth of
-//! expressions (1,000) and the tables of a join (64) for the same reason. What it holds once it runs is
+//! Parser, planner and optimizer recurse over a statement and never pause, so neither what it holds
+//! nor the clock stops them: ten thousand operators in a row overflow the stack, which ends the
+//! process, and thirty CTEs that each name the one before twice are a plan of a billion nodes. A
+//! statement is therefore weighed before it is planned. SQLite bounds the depth of expressions
+//! (1,000) and the tables of a join (64) for the same reason. What it holds once it runs is
 //! [`memory`](super::memory)'s to measure.
 
 use std::collections::HashMap;
@@ -15,7 +16,8 @@ use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlan};
 use datafusion::sql::parser::{CopyToSource, Statement};
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArguments, ObjectName, Query, Select, SetExpr, TableFactor, Visitor,
+    Expr, Function, FunctionArg, FunctionArguments, ObjectName, Query, Select, SetExpr,
+    TableFactor, Visitor,
 };
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::ParserError;
@@ -24,26 +26,28 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use super::walk::walk;
 use crate::error::{Error, Result};
 
-/// What a statement may weigh. A literal or a name weighs 1: lists of tens of thousands of values are answered.
+/// What a statement may weigh. A literal or a name weighs 1: lists of tens of thousands of values
+/// are answered.
 const BUDGET: u64 = 200_000;
 /// Up to a thousand operators and calls, of which each may hold all before it.
 const OPERATOR: u64 = BUDGET / 1_000;
 /// Up to two hundred tables or parts of a union; what planning them takes grows with their square.
 const RELATION: u64 = BUDGET / 200;
 
-/// Nodes of all expressions of a plan, those that columns of subqueries stand for in the place of the columns.
+/// Nodes of all expressions of a plan, those that columns of subqueries stand for in the place of
+/// the columns.
 const WRITTEN_OUT: u64 = 250_000;
 
 /// Brackets may nest this deep, whatever stands in them.
 const BRACKETS: usize = 100;
 
-/// Stack that a token may take while the statement is parsed, measured and dropped: parsed in a loop, a chain of operators is as
-/// deep a tree as it is long.
+/// Stack that a token may take while the statement is parsed, measured and dropped: parsed in a
+/// loop, a chain of operators is as deep a tree as it is long.
 const STACK_PER_TOKEN: usize = 4 << 10;
 const MAX_STACK: usize = 256 << 20;
 
-/// Refuses what would make the parser recurse where it does not count by itself: brackets in types, symbols such as the `<` of
-/// `ARRAY<ARRAY<…`, and `EXPLAIN EXPLAIN …`.
+/// Refuses what would make the parser recurse where it does not count by itself: brackets in types,
+/// symbols such as the `<` of `ARRAY<ARRAY<…`, and `EXPLAIN EXPLAIN …`.
 pub fn check_tokens(tokens: &[TokenWithSpan]) -> Result<()> {
     let (mut depth, mut symbols, mut explains): (usize, u64, u64) = (0, 0, 0);
     for token in tokens {
@@ -56,7 +60,9 @@ pub fn check_tokens(tokens: &[TokenWithSpan]) -> Result<()> {
         }
         symbols += u64::from(token.token == Token::LBracket);
         if depth > BRACKETS || explains > 2 {
-            return Err(DataFusionError::SQL(Box::new(ParserError::RecursionLimitExceeded), None).into());
+            return Err(
+                DataFusionError::SQL(Box::new(ParserError::RecursionLimitExceeded), None).into()
+            );
         }
         // Two of them make one operator at most.
         if symbols > 2 * BUDGET / OPERATOR {
@@ -109,7 +115,11 @@ struct Size {
 impl Size {
     fn add(&mut self, weight: u64) -> ControlFlow<Error> {
         self.weight = self.weight.saturating_add(weight);
-        if self.weight > BUDGET { ControlFlow::Break(too_large()) } else { ControlFlow::Continue(()) }
+        if self.weight > BUDGET {
+            ControlFlow::Break(too_large())
+        } else {
+            ControlFlow::Continue(())
+        }
     }
 }
 
@@ -117,7 +127,8 @@ impl Size {
 fn is_of_fixed_size(call: &Function) -> bool {
     let FunctionArguments::List(list) = &call.args else { return false };
     let is_fixed = |arg: &FunctionArg| arg.to_string().contains("FixedSize");
-    ["arrow_cast", "arrow_try_cast"].contains(&&*bare(&call.name)) && list.args.iter().skip(1).any(is_fixed)
+    ["arrow_cast", "arrow_try_cast"].contains(&&*bare(&call.name))
+        && list.args.iter().skip(1).any(is_fixed)
 }
 
 /// The last part of a name, without its quotes, in one case.
@@ -173,7 +184,10 @@ impl Visitor for Size {
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Error> {
         match expr {
-            Expr::Value(_) | Expr::TypedString(_) | Expr::Identifier(_) | Expr::CompoundIdentifier(_) => self.add(1),
+            Expr::Value(_)
+            | Expr::TypedString(_)
+            | Expr::Identifier(_)
+            | Expr::CompoundIdentifier(_) => self.add(1),
             Expr::Function(call) if is_of_fixed_size(call) => {
                 ControlFlow::Break(Error::Limit("a type of a fixed size cannot be cast to".into()))
             }
@@ -182,24 +196,27 @@ impl Visitor for Size {
     }
 }
 
-/// Refuses a plan whose expressions are too large once the optimizer has put what the columns of subqueries stand for in their
-/// place: of twenty subqueries that each name a column of the one before twice, it makes a million.
+/// Refuses a plan whose expressions are too large once the optimizer has put what the columns of
+/// subqueries stand for in their place: of twenty subqueries that each name a column of the one
+/// before twice, it makes a million.
 pub fn check_plan(plan: &LogicalPlan) -> Result<()> {
     let mut all = 0;
     written_out(plan, &mut all)?;
-    match all > WRITTEN_OUT {
-        true => Err(Error::Limit(format!(
+    if all > WRITTEN_OUT {
+        Err(Error::Limit(format!(
             "the statement is too large to plan: with the columns of subqueries put in the place of their names it has more \
              than {WRITTEN_OUT} parts"
-        ))),
-        false => Ok(()),
+        )))
+    } else {
+        Ok(())
     }
 }
 
 /// Nodes of each column's expression, written out; `all` adds up those of all expressions.
 fn written_out(plan: &LogicalPlan, all: &mut u64) -> datafusion::common::Result<Vec<u64>> {
     let inputs = plan.inputs();
-    let columns = inputs.iter().map(|input| written_out(input, all)).collect::<Result<Vec<_>, _>>()?;
+    let columns =
+        inputs.iter().map(|input| written_out(input, all)).collect::<Result<Vec<_>, _>>()?;
     let of_column = |column: &Column| {
         let of = |(input, columns): (&&LogicalPlan, &Vec<u64>)| {
             columns.get(input.schema().maybe_index_of_column(column)?).copied()
@@ -218,18 +235,24 @@ fn written_out(plan: &LogicalPlan, all: &mut u64) -> datafusion::common::Result<
         Ok(TreeNodeRecursion::Continue)
     })?;
     *all = expressions.iter().fold(*all, |all, nodes| all.saturating_add(*nodes));
-    plan.apply_subqueries(|subquery| written_out(subquery, all).map(|_| TreeNodeRecursion::Continue))?;
+    plan.apply_subqueries(|subquery| {
+        written_out(subquery, all).map(|_| TreeNodeRecursion::Continue)
+    })?;
     let output = plan.schema();
     let widest = || expressions.iter().chain(columns.iter().flatten()).max().copied().unwrap_or(1);
     Ok(match (plan, &*columns) {
-        (LogicalPlan::Projection(_) | LogicalPlan::Aggregate(_), _) if expressions.len() == output.fields().len() => {
+        (LogicalPlan::Projection(_) | LogicalPlan::Aggregate(_), _)
+            if expressions.len() == output.fields().len() =>
+        {
             expressions
         }
         // Grouping sets.
         (LogicalPlan::Aggregate(_), _) => vec![widest(); output.fields().len()],
         (LogicalPlan::Window(_), [input]) => [&input[..], &expressions].concat(),
         (LogicalPlan::Union(_), _) => {
-            let widest = |i: usize| columns.iter().filter_map(|columns| columns.get(i)).max().copied().unwrap_or(1);
+            let widest = |i: usize| {
+                columns.iter().filter_map(|columns| columns.get(i)).max().copied().unwrap_or(1)
+            };
             (0..output.fields().len()).map(widest).collect()
         }
         (_, [input]) if input.len() == output.fields().len() => input.clone(),
@@ -243,13 +266,17 @@ mod tests {
 
     fn refused(sql: &str) -> bool {
         let refused = parse(sql).map(drop).map_err(|error| error.to_string());
-        refused.is_err_and(|text| text.contains("too large to plan") || text.contains("nested too deeply"))
+        refused.is_err_and(|text| {
+            text.contains("too large to plan") || text.contains("nested too deeply")
+        })
     }
 
     #[test]
     fn statements_that_people_write_are_small_enough() {
         let values = vec!["'u'"; 50_000].join(", ");
-        let cases = (0..150).map(|i| format!("sum(CASE WHEN date_part('hour', timestamp) = {i} THEN 1 END) AS h{i}"));
+        let cases = (0..150).map(|i| {
+            format!("sum(CASE WHEN date_part('hour', timestamp) = {i} THEN 1 END) AS h{i}")
+        });
         let unions = vec!["SELECT 1"; 150].join(" UNION ALL ");
         for sql in [
             format!("SELECT count(*) FROM events WHERE user_id IN ({values})"),
@@ -302,14 +329,21 @@ mod tests {
         assert!(refused(&format!("SELECT CAST(1 AS {}INT{})", "ARRAY<".repeat(n), ">".repeat(n))));
         assert!(refused(&format!("{}SELECT 1", "EXPLAIN ".repeat(n))));
         assert!(refused(&format!("VALUES (1){}", " UNION ALL VALUES (1)".repeat(n))));
-        assert!(crate::query::parse(&format!("COPY (SELECT 1{}) TO 'x'", " + 1".repeat(n))).is_err());
+        assert!(
+            crate::query::parse(&format!("COPY (SELECT 1{}) TO 'x'", " + 1".repeat(n))).is_err()
+        );
     }
 
     #[test]
     fn a_cte_counts_wherever_it_is_named() {
         let chain = |length: usize, next: &str| {
-            let ctes = (1..length).map(|i| format!(", t{i} AS ({})", next.replace("LAST", &format!("t{}", i - 1))));
-            format!("WITH t0 AS (SELECT 1 AS a){} SELECT count(*) FROM t{}", ctes.collect::<String>(), length - 1)
+            let ctes = (1..length)
+                .map(|i| format!(", t{i} AS ({})", next.replace("LAST", &format!("t{}", i - 1))));
+            format!(
+                "WITH t0 AS (SELECT 1 AS a){} SELECT count(*) FROM t{}",
+                ctes.collect::<String>(),
+                length - 1
+            )
         };
         assert!(!refused(&chain(10, "SELECT a FROM LAST")));
         assert!(!refused(&chain(4, "SELECT x.a FROM LAST x, LAST y")));

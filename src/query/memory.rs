@@ -1,11 +1,14 @@
 //! Memory that statements hold, measured.
 //!
-//! Every statement works on threads that nobody else uses meanwhile, and these allocate from an arena of the allocator (jemalloc)
-//! that nobody else uses: what the arena holds is what the statement holds, whoever counts it or not, until it is freed, wherever
-//! that happens. A thread adds up the arenas every few milliseconds ([`Ledger::look`]). Above the budget it condemns the statement
-//! that holds most. The statement's task then answers 422, and its operators and functions end at their next [`check`].
+//! Every statement works on threads that nobody else uses meanwhile, and these allocate from an
+//! arena of the allocator (jemalloc) that nobody else uses: what the arena holds is what the
+//! statement holds, whoever counts it or not, until it is freed, wherever that happens. A thread
+//! adds up the arenas every few milliseconds ([`Ledger::look`]). Above the budget it condemns the
+//! statement that holds most. The statement's task then answers 422, and its operators and
+//! functions end at their next [`check`].
 //!
-//! In a process with another allocator (the library's tests) the arenas stay empty, and nothing is condemned.
+//! In a process with another allocator (the library's tests) the arenas stay empty, and nothing is
+//! condemned.
 
 use std::cell::OnceCell;
 use std::fmt;
@@ -25,7 +28,8 @@ const DECAY_MS: isize = 1_000;
 /// What is freed at the end of a statement goes back to the system at once if it is more than this.
 const KEPT_BYTES: usize = 16 << 20;
 
-/// What statements that have been condemned or have ended may still hold beside the budget, before others are condemned for it.
+/// What statements that have been condemned or have ended may still hold beside the budget, before
+/// others are condemned for it.
 const BESIDE_BYTES: usize = 192 << 20;
 
 thread_local! {
@@ -33,19 +37,21 @@ thread_local! {
     static ACCOUNT: OnceCell<Arc<Account>> = const { OnceCell::new() };
 }
 
-/// Ends the work of this thread's statement if it was condemned or has ended: every operator calls this for each of its batches,
-/// and what computes long between them, more often.
+/// Ends the work of this thread's statement if it was condemned or has ended: every operator calls
+/// this for each of its batches, and what computes long between them, more often.
 pub fn check() -> Result<()> {
     ACCOUNT.with(|account| account.get().map_or(Ok(()), |account| account.check()))
 }
 
-/// Condemns this thread's statement unless what it holds fits into the budget once more, and `bytes` beside it.
+/// Condemns this thread's statement unless what it holds fits into the budget once more, and
+/// `bytes` beside it.
 pub fn check_room_for_copy(bytes: usize) -> Result<()> {
-    ACCOUNT.with(|account| account.get().map_or(Ok(()), |account| account.check_room_for_copy(bytes)))
+    ACCOUNT
+        .with(|account| account.get().map_or(Ok(()), |account| account.check_room_for_copy(bytes)))
 }
 
-/// Gives what this thread has freed back to the system at once: after work that took much and is seldom, on a thread that is
-/// no statement's.
+/// Gives what this thread has freed back to the system at once: after work that took much and is
+/// seldom, on a thread that is no statement's.
 pub fn give_back() {
     let index: tikv_jemalloc_ctl::Result<u32> = "thread.arena\0".name().read();
     let Ok(index) = index else { return };
@@ -135,7 +141,8 @@ impl Account {
 
     /// Whether nothing is left of the statement before.
     pub fn is_idle(&self) -> bool {
-        self.is_in(ENDED) && self.runtime.get().is_none_or(|runtime| runtime.metrics().num_alive_tasks() == 0)
+        self.is_in(ENDED)
+            && self.runtime.get().is_none_or(|runtime| runtime.metrics().num_alive_tasks() == 0)
     }
 
     pub fn begin(&self) {
@@ -147,7 +154,8 @@ impl Account {
         self.state.store(ENDED, Ordering::Release);
     }
 
-    /// Takes what is left, such as what was read of files and is kept for the next who asks, for nobody's.
+    /// Takes what is left, such as what was read of files and is kept for the next who asks, for
+    /// nobody's.
     fn rebase(&self) {
         if self.is_idle() {
             self.before.store(self.arena.map_or(0, |arena| arena.bytes()), Ordering::Relaxed);
@@ -163,7 +171,8 @@ impl Account {
 
     /// Bytes that the statement holds, at the last refresh.
     fn held(&self) -> usize {
-        self.arena.map_or(0, |arena| arena.bytes().saturating_sub(self.before.load(Ordering::Relaxed)))
+        self.arena
+            .map_or(0, |arena| arena.bytes().saturating_sub(self.before.load(Ordering::Relaxed)))
     }
 
     fn is_in(&self, state: u8) -> bool {
@@ -265,7 +274,11 @@ impl Ledger {
     }
 
     fn held_by_running(&self) -> usize {
-        self.accounts().iter().filter(|account| account.is_in(RUNS)).map(|account| account.held()).sum()
+        self.accounts()
+            .iter()
+            .filter(|account| account.is_in(RUNS))
+            .map(|account| account.held())
+            .sum()
     }
 
     /// Bytes that all of them hold now.
@@ -274,12 +287,14 @@ impl Ledger {
         self.held()
     }
 
-    /// Looks once: above the budget the statement that holds most is condemned. What condemned ones still hold is on its way back,
-    /// and counts only where it is much.
+    /// Looks once: above the budget the statement that holds most is condemned. What condemned ones
+    /// still hold is on its way back, and counts only where it is much.
     pub fn look(&self) {
         refresh();
-        let held: Vec<_> = self.accounts().iter().map(|account| (account.held(), account.clone())).collect();
-        held.iter().for_each(|(bytes, account)| _ = account.most.fetch_max(*bytes, Ordering::Relaxed));
+        let held: Vec<_> =
+            self.accounts().iter().map(|account| (account.held(), account.clone())).collect();
+        held.iter()
+            .for_each(|(bytes, account)| _ = account.most.fetch_max(*bytes, Ordering::Relaxed));
         let all: usize = held.iter().map(|(bytes, _)| bytes).sum();
         let running = held.iter().filter(|(_, account)| account.is_in(RUNS));
         let of_running: usize = running.clone().map(|(bytes, _)| bytes).sum();

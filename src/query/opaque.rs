@@ -1,7 +1,8 @@
 //! A value whose type the compiler need not look into.
 //!
-//! To prove that a plan or a statement's tree is `Send` takes the compiler ten seconds: hundreds of types name each other in
-//! circles, and such proofs are not kept. Every future that holds one, and every function that hands it on, asks anew.
+//! To prove that a plan or a statement's tree is `Send` takes the compiler ten seconds: hundreds of
+//! types name each other in circles, and such proofs are not kept. Every future that holds one, and
+//! every function that hands it on, asks anew.
 
 use std::any::Any;
 use std::marker::PhantomData;

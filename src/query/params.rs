@@ -24,7 +24,9 @@ impl Params {
     pub fn from_json(value: &serde_json::Value) -> Result<Params> {
         Ok(match value {
             serde_json::Value::Null => Params::None,
-            serde_json::Value::Array(values) => Params::Positional(values.iter().map(scalar).collect::<Result<_>>()?),
+            serde_json::Value::Array(values) => {
+                Params::Positional(values.iter().map(scalar).collect::<Result<_>>()?)
+            }
             serde_json::Value::Object(values) => {
                 let named = values.iter().map(|(name, value)| Ok((name.clone(), scalar(value)?)));
                 Params::Named(named.collect::<Result<_>>()?)
@@ -42,30 +44,42 @@ fn scalar(value: &serde_json::Value) -> Result<ScalarValue> {
         serde_json::Value::Null => ScalarValue::Null,
         serde_json::Value::Bool(value) => ScalarValue::Boolean(Some(*value)),
         serde_json::Value::String(value) => ScalarValue::Utf8(Some(value.clone())),
-        serde_json::Value::Number(value) => match (value.as_i64(), value.as_u64(), value.as_f64()) {
-            (Some(value), ..) => ScalarValue::Int64(Some(value)),
-            (_, Some(value), _) => ScalarValue::UInt64(Some(value)),
-            // JSON is read as 64 bits, so that the last digits of a longer integer are gone already.
-            (.., Some(value))
-                if value.fract() == 0.0 && value.abs() < 1e38 && (value >= TWO_TO_64 || value <= -TWO_TO_64 / 2.0) =>
-            {
-                let reason = "an integer parameter beyond 64 bits loses digits: give it as a string, and cast it in the \
+        serde_json::Value::Number(value) => {
+            match (value.as_i64(), value.as_u64(), value.as_f64()) {
+                (Some(value), ..) => ScalarValue::Int64(Some(value)),
+                (_, Some(value), _) => ScalarValue::UInt64(Some(value)),
+                // JSON is read as 64 bits, so that the last digits of a longer integer are gone
+                // already.
+                (.., Some(value))
+                    if value.fract() == 0.0
+                        && value.abs() < 1e38
+                        && (value >= TWO_TO_64 || value <= -TWO_TO_64 / 2.0) =>
+                {
+                    let reason = "an integer parameter beyond 64 bits loses digits: give it as a string, and cast it in the \
                               statement to DECIMAL(38, 0), or to DOUBLE";
-                return Err(Error::Invalid(reason.into()));
+                    return Err(Error::Invalid(reason.into()));
+                }
+                (.., value) => ScalarValue::Float64(value),
             }
-            (.., value) => ScalarValue::Float64(value),
-        },
-        _ => return Err(Error::Invalid("a parameter must be a string, a number, a boolean or null".into())),
+        }
+        _ => {
+            return Err(Error::Invalid(
+                "a parameter must be a string, a number, a boolean or null".into(),
+            ));
+        }
     })
 }
 
-/// Fills in the parameters; one that the statement names and the caller does not give is an error that names it.
+/// Fills in the parameters; one that the statement names and the caller does not give is an error
+/// that names it.
 pub(super) fn bind(plan: LogicalPlan, params: Params) -> Result<LogicalPlan> {
     let mut names: Vec<String> = plan.get_parameter_names()?.into_iter().collect();
     names.sort_unstable();
     let values = match params {
         Params::None => ParamValues::List(Vec::new()),
-        Params::Positional(values) => ParamValues::List(values.into_iter().map(ScalarAndMetadata::from).collect()),
+        Params::Positional(values) => {
+            ParamValues::List(values.into_iter().map(ScalarAndMetadata::from).collect())
+        }
         Params::Named(values) => {
             ParamValues::Map(values.into_iter().map(|(name, value)| (name, value.into())).collect())
         }
@@ -73,16 +87,19 @@ pub(super) fn bind(plan: LogicalPlan, params: Params) -> Result<LogicalPlan> {
     let missing = names.iter().find(|name| {
         let name = name.trim_start_matches('$');
         match &values {
-            ParamValues::List(values) => !name.parse().is_ok_and(|i: usize| (1..=values.len()).contains(&i)),
+            ParamValues::List(values) => {
+                !name.parse().is_ok_and(|i: usize| (1..=values.len()).contains(&i))
+            }
             ParamValues::Map(values) => !values.contains_key(name),
         }
     });
     if let Some(name) = missing {
         return Err(Error::Invalid(format!("the parameter {name} has no value")));
     }
-    match names.is_empty() {
-        true => Ok(plan),
-        false => Ok(syntax::bind_limits(plan, &values)?.with_param_values(values)?),
+    if names.is_empty() {
+        Ok(plan)
+    } else {
+        Ok(syntax::bind_limits(plan, &values)?.with_param_values(values)?)
     }
 }
 
@@ -90,8 +107,8 @@ pub(super) fn bind(plan: LogicalPlan, params: Params) -> Result<LogicalPlan> {
 mod tests {
     use super::*;
 
-    /// Bug: an integer above i64 became a float. Consequence: its last digits were others. Cure: unsigned up to 64 bits, an error
-    /// beyond.
+    /// Bug: an integer above i64 became a float. Consequence: its last digits were others. Cure:
+    /// unsigned up to 64 bits, an error beyond.
     #[test]
     fn an_integer_parameter_keeps_its_digits() {
         let of = |json: &str| Params::from_json(&serde_json::from_str(json).unwrap());

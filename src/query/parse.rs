@@ -4,7 +4,9 @@ use std::ops::ControlFlow;
 
 use datafusion::error::DataFusionError;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
-use datafusion::sql::sqlparser::ast::{Expr, Query, SelectItem, SetExpr, Statement as Ast, VisitorMut};
+use datafusion::sql::sqlparser::ast::{
+    Expr, Query, SelectItem, SetExpr, Statement as Ast, VisitorMut,
+};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
@@ -57,21 +59,27 @@ fn parse_all(sql: &str) -> Result<Vec<Parsed>> {
     let mut statements = Vec::new();
     for tokens in tokens.split(|token| token.token == Token::SemiColon) {
         let is_code = |token: &&TokenWithSpan| !matches!(token.token, Token::Whitespace(_));
-        let (Some(first), Some(last)) = (tokens.iter().find(is_code), tokens.iter().rfind(is_code)) else { continue };
+        let (Some(first), Some(last)) = (tokens.iter().find(is_code), tokens.iter().rfind(is_code))
+        else {
+            continue;
+        };
         let text = places.excerpt(first, last);
         limits::check_tokens(tokens)?;
         syntax::check_verb(tokens)?;
         syntax::check_numbers(tokens)?;
         let statement = limits::with_stack(tokens.len(), || parse_one(tokens.to_vec()))?;
-        statements.extend(statement.map(|statement| Parsed { statement: Opaque::new(statement), text }));
+        statements
+            .extend(statement.map(|statement| Parsed { statement: Opaque::new(statement), text }));
     }
     Ok(statements)
 }
 
 fn parse_one(mut tokens: Vec<TokenWithSpan>) -> Result<Option<Statement>> {
     syntax::read_table(&mut tokens);
-    let mut parser =
-        DFParserBuilder::new(tokens).with_dialect(&GenericDialect {}).with_recursion_limit(RECURSION_LIMIT).build()?;
+    let mut parser = DFParserBuilder::new(tokens)
+        .with_dialect(&GenericDialect {})
+        .with_recursion_limit(RECURSION_LIMIT)
+        .build()?;
     let mut statement = parser.parse_statements()?.pop_front();
     if let Some(statement) = &statement {
         limits::check(statement)?;
@@ -87,8 +95,9 @@ fn parse_one(mut tokens: Vec<TokenWithSpan>) -> Result<Option<Statement>> {
     Ok(statement)
 }
 
-/// Reads `SELECT show_chunks('events')`, as TimescaleDB has it, as `SELECT show_chunks FROM show_chunks('events')`: there it is
-/// a function that answers rows, here a table.
+/// Reads `SELECT show_chunks('events')`, as TimescaleDB has it, as
+/// `SELECT show_chunks FROM show_chunks('events')`: there it is a function that answers rows, here
+/// a table.
 struct FromChunks;
 
 impl VisitorMut for FromChunks {
@@ -101,8 +110,11 @@ impl VisitorMut for FromChunks {
         };
         if select.from.is_empty() && function.name.to_string().eq_ignore_ascii_case(SHOW_CHUNKS) {
             let table = format!("SELECT {SHOW_CHUNKS} FROM {function}");
-            let parsed = DFParserBuilder::new(table.as_str()).build().and_then(|mut parser| parser.parse_statements());
-            if let Ok(Some(Statement::Statement(parsed))) = parsed.map(|mut parsed| parsed.pop_front())
+            let parsed = DFParserBuilder::new(table.as_str())
+                .build()
+                .and_then(|mut parser| parser.parse_statements());
+            if let Ok(Some(Statement::Statement(parsed))) =
+                parsed.map(|mut parsed| parsed.pop_front())
                 && let Ast::Query(parsed) = *parsed
             {
                 query.body = parsed.body;
@@ -148,8 +160,12 @@ mod tests {
 
     #[test]
     fn a_text_splits_into_statements_whatever_stands_in_strings_and_comments() {
-        let texts = |sql| parse(sql).unwrap().into_iter().map(|parsed| parsed.text).collect::<Vec<_>>();
-        assert_eq!(texts(" select ';' ; -- one; two\n\n set a.b = 1;;"), ["select ';'", "set a.b = 1"]);
+        let texts =
+            |sql| parse(sql).unwrap().into_iter().map(|parsed| parsed.text).collect::<Vec<_>>();
+        assert_eq!(
+            texts(" select ';' ; -- one; two\n\n set a.b = 1;;"),
+            ["select ';'", "set a.b = 1"]
+        );
         assert_eq!(texts("select 'ü' as ß\n  from x"), ["select 'ü' as ß\n  from x"]);
         assert!(texts(" ; -- nothing\n").is_empty());
     }
@@ -158,7 +174,10 @@ mod tests {
     #[test]
     fn a_byte_order_mark_is_no_part_of_a_statement() {
         let parsed = parse("\u{feff}select 1; select 2").unwrap();
-        assert_eq!(parsed.into_iter().map(|parsed| parsed.text).collect::<Vec<_>>(), ["select 1", "select 2"]);
+        assert_eq!(
+            parsed.into_iter().map(|parsed| parsed.text).collect::<Vec<_>>(),
+            ["select 1", "select 2"]
+        );
         assert_eq!(parse("\u{feff}select 1 2").unwrap_err().position(), Some((1, 10)));
     }
 

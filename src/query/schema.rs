@@ -1,4 +1,5 @@
-//! What SQL sees of the store: the names of its tables, and the columns of `events`, those of a data file and of its partition.
+//! What SQL sees of the store: the names of its tables, and the columns of `events`, those of a
+//! data file and of its partition.
 
 use std::sync::{Arc, LazyLock};
 
@@ -16,13 +17,17 @@ pub const HOURS: &str = "hours";
 pub const SHOW_CHUNKS: &str = "show_chunks";
 
 pub fn partition_columns() -> [FieldRef; 2] {
-    [Field::new("date", DataType::Date32, false).into(), Field::new("hour", DataType::Int32, false).into()]
+    [
+        Field::new("date", DataType::Date32, false).into(),
+        Field::new("hour", DataType::Int32, false).into(),
+    ]
 }
 
 /// `timestamp`, `user_id`, `event`, `date`, `hour`.
 pub fn schema() -> SchemaRef {
     static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
-        let fields: Vec<FieldRef> = event::file_schema().fields().iter().cloned().chain(partition_columns()).collect();
+        let fields: Vec<FieldRef> =
+            event::file_schema().fields().iter().cloned().chain(partition_columns()).collect();
         Arc::new(Schema::new(fields))
     });
     SCHEMA.clone()

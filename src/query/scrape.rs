@@ -25,7 +25,12 @@ impl Collector for Load {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let (encoder, engine) = (&mut encoder, &self.0);
         let (most, free) = (engine.options.concurrency, engine.permits.available_permits());
-        gauge(encoder, "hourglass_queries_running", "Statements that run now", most.saturating_sub(free) as u64)?;
+        gauge(
+            encoder,
+            "hourglass_queries_running",
+            "Statements that run now",
+            most.saturating_sub(free) as u64,
+        )?;
         gauge(encoder, "hourglass_queries_max", "Statements that may run at once", most as u64)?;
         let held = engine.slots.held() as u64;
         gauge(encoder, "hourglass_query_memory_bytes", "Memory that statements hold", held)?;

@@ -8,8 +8,13 @@ use datafusion::prelude::SessionConfig;
 use crate::error::{Error, Result};
 
 /// Options that `SET` may change; the others would change the process or open doors.
-const SETTABLE: [&str; 5] =
-    ["hourglass.", "datafusion.execution.", "datafusion.explain.", "datafusion.optimizer.", "datafusion.sql_parser."];
+const SETTABLE: [&str; 5] = [
+    "hourglass.",
+    "datafusion.execution.",
+    "datafusion.explain.",
+    "datafusion.optimizer.",
+    "datafusion.sql_parser.",
+];
 
 /// The largest values of options that memory hangs on.
 const BOUNDED: [(&str, u64); 2] =
@@ -47,9 +52,13 @@ impl Session {
     pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
         if !SETTABLE.iter().any(|prefix| name.starts_with(prefix)) || FIXED.contains(&name) {
             let families = SETTABLE.map(|prefix| format!("{prefix}*")).join(", ");
-            return Err(Error::Invalid(format!("{name} cannot be set here; what can be set is {families}")));
+            return Err(Error::Invalid(format!(
+                "{name} cannot be set here; what can be set is {families}"
+            )));
         }
-        if name == TIME_ZONE && !["UTC", "+00:00", "Z", "ETC/UTC"].contains(&value.to_ascii_uppercase().as_str()) {
+        if name == TIME_ZONE
+            && !["UTC", "+00:00", "Z", "ETC/UTC"].contains(&value.to_ascii_uppercase().as_str())
+        {
             let reason = "times are answered in UTC: write timestamp AT TIME ZONE 'Europe/Berlin' where another zone's clock counts";
             return Err(Error::Invalid(reason.into()));
         }
@@ -62,9 +71,10 @@ impl Session {
         }
         if let Err(error) = self.config.options_mut().set(name, value) {
             let reason = Error::from(error).to_string();
-            return Err(Error::Invalid(match reason.contains("not found on") {
-                true => format!("there is no option {name}; SHOW ALL lists them"),
-                false => format!("{name} cannot be {value:?}: {reason}"),
+            return Err(Error::Invalid(if reason.contains("not found on") {
+                format!("there is no option {name}; SHOW ALL lists them")
+            } else {
+                format!("{name} cannot be {value:?}: {reason}")
             }));
         }
         self.changed.insert(name.to_string(), value.to_string());

@@ -1,8 +1,8 @@
 //! Slots: threads for the statements that may run at once.
 //!
-//! A slot is a small runtime with an [`Account`] of the memory that its threads hold. It is made when it is first needed, kept,
-//! and works for one statement at a time; another gets it when every task of the one before has ended. While statements run, a
-//! thread looks at what they hold.
+//! A slot is a small runtime with an [`Account`] of the memory that its threads hold. It is made
+//! when it is first needed, kept, and works for one statement at a time; another gets it when every
+//! task of the one before has ended. While statements run, a thread looks at what they hold.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -16,19 +16,21 @@ use crate::error::{Error, Limit, Result};
 /// How often what statements hold is looked at: memory is filled at a few MB a millisecond.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
-/// Slots that there may be beside those of statements that run, at least: one that has ended computes on until its next check,
-/// and who asks one short statement after another must not meet those of their own.
+/// Slots that there may be beside those of statements that run, at least: one that has ended
+/// computes on until its next check, and who asks one short statement after another must not meet
+/// those of their own.
 const BESIDE_SLOTS: usize = 16;
 
-/// Bytes of the stack of a thread: the largest statement that [`limits`](super::limits) lets through takes 8 MB in a build
-/// without optimisation.
+/// Bytes of the stack of a thread: the largest statement that [`limits`](super::limits) lets
+/// through takes 8 MB in a build without optimisation.
 const STACK_BYTES: usize = 32 << 20;
 
 #[derive(Debug)]
 pub struct Slots {
     /// Threads of each.
     threads: usize,
-    /// Slots that there may be: more than statements that may run, as one that has ended may compute on until its next check.
+    /// Slots that there may be: more than statements that may run, as one that has ended may
+    /// compute on until its next check.
     most: usize,
     ledger: Arc<Ledger>,
     /// Held while a free slot is found, or one is made.
@@ -98,7 +100,12 @@ impl Slots {
         let account = self.ledger.open();
         let runtime = threads(self.threads, &account)?;
         account.follow(runtime.handle());
-        Ok(Slot { account, runtime: Some(runtime), is_taken: AtomicBool::new(false), watch: self.watch.clone() })
+        Ok(Slot {
+            account,
+            runtime: Some(runtime),
+            is_taken: AtomicBool::new(false),
+            watch: self.watch.clone(),
+        })
     }
 }
 
@@ -147,8 +154,8 @@ impl Drop for TakenSlot {
 fn threads(count: usize, account: &Arc<Account>) -> Result<Runtime> {
     let account = Arc::downgrade(account);
     tokio::runtime::Builder::new_multi_thread()
-        // One more than a statement is planned for: beside one that computes without a pause there is a thread for the clock that
-        // ends it.
+        // One more than a statement is planned for: beside one that computes without a pause there
+        // is a thread for the clock that ends it.
         .worker_threads(count + 1)
         .thread_name("query")
         .thread_stack_size(STACK_BYTES)
@@ -160,7 +167,9 @@ fn threads(count: usize, account: &Arc<Account>) -> Result<Runtime> {
         })
         .enable_all()
         .build()
-        .map_err(|cause| Error::Config(format!("query_threads: {count} threads cannot be started: {cause}")))
+        .map_err(|cause| {
+            Error::Config(format!("query_threads: {count} threads cannot be started: {cause}"))
+        })
 }
 
 /// Wakes the thread that looks at memory while statements run.
@@ -198,7 +207,8 @@ impl Watch {
                 ledger.settle();
                 state = self.state();
             }
-            let state = self.wake.wait_while(state, |(running, is_closed)| *running == 0 && !*is_closed);
+            let state =
+                self.wake.wait_while(state, |(running, is_closed)| *running == 0 && !*is_closed);
             if state.expect("no panic under this lock").1 {
                 return;
             }

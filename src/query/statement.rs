@@ -1,5 +1,5 @@
-//! One statement, from its text to its rows: parsed, checked to be one that only reads, planned, and run within limits on
-//! threads that the ingest path does not share.
+//! One statement, from its text to its rows: parsed, checked to be one that only reads, planned,
+//! and run within limits on threads that the ingest path does not share.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -39,12 +39,13 @@ const END_TIMEOUT: Duration = Duration::from_secs(10);
 const BATCHES_AHEAD: usize = 2;
 
 impl QueryEngine {
-    /// Runs one statement over `snapshot`. It has been planned when this returns; its rows come through the [`ResultStream`].
+    /// Runs one statement over `snapshot`. It has been planned when this returns; its rows come
+    /// through the [`ResultStream`].
     ///
     /// # Errors
-    /// [`Error::Invalid`] or [`Error::Query`] when the statement is at fault, [`Error::Busy`] when as many statements run as
-    /// may, [`Error::Limit`] when it takes longer or needs more memory than statements may, [`Error::Panicked`] when its task
-    /// panicked.
+    /// [`Error::Invalid`] or [`Error::Query`] when the statement is at fault, [`Error::Busy`] when
+    /// as many statements run as may, [`Error::Limit`] when it takes longer or needs more memory
+    /// than statements may, [`Error::Panicked`] when its task panicked.
     pub async fn run(
         self: &Arc<Self>,
         session: &mut Session,
@@ -81,7 +82,8 @@ impl QueryEngine {
         Ok(ResultStream { schema, recorder, batches, ended: false, task })
     }
 
-    /// Parses and runs a text of one statement, or several of which all but the last are `SET` or `RESET`.
+    /// Parses and runs a text of one statement, or several of which all but the last are `SET` or
+    /// `RESET`.
     pub async fn run_text(
         self: &Arc<Self>,
         session: &mut Session,
@@ -90,10 +92,13 @@ impl QueryEngine {
         params: Params,
     ) -> Result<ResultStream> {
         let mut statements = parse(sql)?;
-        let last = statements.pop().ok_or_else(|| Error::Invalid("there is no statement to run".into()))?;
+        let last = statements
+            .pop()
+            .ok_or_else(|| Error::Invalid("there is no statement to run".into()))?;
         for statement in statements {
             if !statement.is_set() {
-                let reason = "one statement is answered at a time; those before the last may only be SET";
+                let reason =
+                    "one statement is answered at a time; those before the last may only be SET";
                 return Err(Error::Invalid(reason.into()));
             }
             self.run(session, snapshot, statement, Params::None).await?.collect().await?;
@@ -152,7 +157,8 @@ impl Job {
             }
             Ok(Planning::Set(session)) => {
                 self.running.done();
-                let _ = planned.send(Ok((Arc::new(arrow::datatypes::Schema::empty()), Some(session))));
+                let _ =
+                    planned.send(Ok((Arc::new(arrow::datatypes::Schema::empty()), Some(session))));
                 let _ = sender.send(Ok(None)).await;
                 return;
             }
@@ -191,7 +197,8 @@ impl Job {
         Limits { deadline: self.deadline, timeout, account }
     }
 
-    /// Boxed, so that what planning holds is proven to be `Send` once and not again for each future around it.
+    /// Boxed, so that what planning holds is proven to be `Send` once and not again for each future
+    /// around it.
     fn plan(&mut self, statement: Parsed, params: Params) -> BoxFuture<'_, Result<Planning>> {
         Box::pin(self.plan_here(statement, params))
     }
@@ -215,7 +222,10 @@ impl Job {
             }
             _ => {}
         }
-        let read_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+        let read_only = SQLOptions::new()
+            .with_allow_ddl(false)
+            .with_allow_dml(false)
+            .with_allow_statements(false);
         if read_only.verify_plan(&plan).is_err() {
             let reason = "this store is read through SQL and written through events: \
                           SELECT, WITH, VALUES, EXPLAIN, SHOW, DESCRIBE and SET are answered";
@@ -242,8 +252,8 @@ async fn execute(mut state: SessionState, plan: &LogicalPlan) -> Result<Sendable
     Ok(in_own_task(execute_stream(physical, state.task_ctx())?))
 }
 
-/// The stream, driven by a task of its own: one that computes without a pause would, in the task that watches the time, hold up
-/// the clock as well. Dropping it ends that task at its next pause.
+/// The stream, driven by a task of its own: one that computes without a pause would, in the task
+/// that watches the time, hold up the clock as well. Dropping it ends that task at its next pause.
 fn in_own_task(mut stream: SendableRecordBatchStream) -> SendableRecordBatchStream {
     let mut receiver = RecordBatchReceiverStream::builder(stream.schema(), 1);
     let sender = receiver.tx();

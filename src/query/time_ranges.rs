@@ -1,7 +1,9 @@
-//! Which instants a predicate can hold for: what prunes hours, and what tells a question about whole hours from others.
+//! Which instants a predicate can hold for: what prunes hours, and what tells a question about
+//! whole hours from others.
 //!
-//! A predicate becomes a set of half-open intervals of microseconds. It is *exact* when the predicate holds for just those
-//! instants, whatever else is in the row; otherwise it holds for no others, and must still be evaluated.
+//! A predicate becomes a set of half-open intervals of microseconds. It is *exact* when the
+//! predicate holds for just those instants, whatever else is in the row; otherwise it holds for no
+//! others, and must still be evaluated.
 
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode};
@@ -17,7 +19,8 @@ use crate::query::functions::time_bucket::{DAY_US, TimeBucket};
 /// One bit for each hour of the day.
 const ALL_HOURS_OF_DAY: u32 = (1 << 24) - 1;
 
-/// Sorted, disjoint, non-empty intervals `[start, end)`, within them the hours of the day in a mask.
+/// Sorted, disjoint, non-empty intervals `[start, end)`, within them the hours of the day in a
+/// mask.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TimeRanges {
     intervals: Vec<(i64, i64)>,
@@ -51,7 +54,9 @@ impl TimeRanges {
 
     /// The instants for which all of `predicates` can hold.
     pub fn of_all<'a>(predicates: impl IntoIterator<Item = &'a Expr>) -> TimeRanges {
-        predicates.into_iter().fold(TimeRanges::all(), |spans, predicate| spans.and(&TimeRanges::of(predicate)))
+        predicates
+            .into_iter()
+            .fold(TimeRanges::all(), |spans, predicate| spans.and(&TimeRanges::of(predicate)))
     }
 
     /// The instants for which `predicate` can hold.
@@ -66,14 +71,18 @@ impl TimeRanges {
             }
             Expr::BinaryExpr(BinaryExpr { left, op, right }) => match (&**left, &**right) {
                 (column, Expr::Literal(value, _)) => compare(column, *op, value),
-                (Expr::Literal(value, _), column) => op.swap().and_then(|op| compare(column, op, value)),
+                (Expr::Literal(value, _), column) => {
+                    op.swap().and_then(|op| compare(column, op, value))
+                }
                 _ => None,
             }
             .unwrap_or(unknown),
             Expr::Between(between) if !between.negated => match (&*between.low, &*between.high) {
-                (Expr::Literal(low, _), Expr::Literal(high, _)) => compare(&between.expr, Operator::GtEq, low)
-                    .zip(compare(&between.expr, Operator::LtEq, high))
-                    .map_or(unknown, |(low, high)| low.and(&high)),
+                (Expr::Literal(low, _), Expr::Literal(high, _)) => {
+                    compare(&between.expr, Operator::GtEq, low)
+                        .zip(compare(&between.expr, Operator::LtEq, high))
+                        .map_or(unknown, |(low, high)| low.and(&high))
+                }
                 _ => unknown,
             },
             Expr::InList(InList { expr, list, negated: false }) => {
@@ -82,7 +91,9 @@ impl TimeRanges {
                     _ => None,
                 };
                 let each: Option<Vec<TimeRanges>> = list.iter().map(one_of).collect();
-                each.map_or(unknown, |each| each.into_iter().fold(TimeRanges::none(), TimeRanges::or))
+                each.map_or(unknown, |each| {
+                    each.into_iter().fold(TimeRanges::none(), TimeRanges::or)
+                })
             }
             Expr::Literal(ScalarValue::Boolean(Some(true)), _) => TimeRanges::all(),
             Expr::Literal(ScalarValue::Boolean(_), _) => TimeRanges::none(),
@@ -111,7 +122,8 @@ impl TimeRanges {
         if other.exact && other.intervals.is_empty() {
             return self;
         }
-        // Two masks over different intervals have no common form; the larger set still holds all instants.
+        // Two masks over different intervals have no common form; the larger set still holds all
+        // instants.
         let same = self.hours_of_day == other.hours_of_day || self.intervals == other.intervals;
         self.intervals.extend(other.intervals);
         self.intervals.sort_unstable();
@@ -126,14 +138,15 @@ impl TimeRanges {
         TimeRanges { intervals: merged, hours_of_day, exact: self.exact && other.exact && same }
     }
 
-    /// The hours that the instants touch, as inclusive, ascending ranges, no hour in two of them; not every hour of a range
-    /// need hold one, see [`TimeRanges::touches`].
+    /// The hours that the instants touch, as inclusive, ascending ranges, no hour in two of them;
+    /// not every hour of a range need hold one, see [`TimeRanges::touches`].
     pub fn hours(&self) -> impl Iterator<Item = (Hour, Hour)> + use<> {
         let mut ranges: Vec<(Hour, Hour)> = Vec::with_capacity(self.intervals.len());
         for &(start, end) in &self.intervals {
             let (first, last) = (Hour::of_us(start), Hour::of_us(end - 1));
             match ranges.last_mut() {
-                // IMPORTANT: two intervals of one hour name it once, or whoever reads the ranges reads its rows twice.
+                // IMPORTANT: two intervals of one hour name it once, or whoever reads the ranges
+                // reads its rows twice.
                 Some(before) if first <= before.1 => before.1 = last,
                 _ => ranges.push((first, last)),
             }
@@ -157,11 +170,16 @@ impl TimeRanges {
         self.hours_of_day != ALL_HOURS_OF_DAY
     }
 
-    /// The hours `first..=last` when the instants are just those of one run of whole hours. An empty set of instants is
-    /// none.
+    /// The hours `first..=last` when the instants are just those of one run of whole hours. An
+    /// empty set of instants is none.
     pub fn whole_hours(&self) -> Option<(Hour, Hour)> {
         match self.intervals[..] {
-            [(start, end)] if self.exact && !self.is_masked() && start % HOUR_US == 0 && end % HOUR_US == 0 => {
+            [(start, end)]
+                if self.exact
+                    && !self.is_masked()
+                    && start % HOUR_US == 0
+                    && end % HOUR_US == 0 =>
+            {
                 Some((Hour::of_us(start), Hour::of_us(end - 1)))
             }
             _ => None,
@@ -170,7 +188,8 @@ impl TimeRanges {
 
     /// Whether the instants are just those of whole hours.
     pub fn is_whole(&self) -> bool {
-        self.exact && self.intervals.iter().all(|(start, end)| start % HOUR_US == 0 && end % HOUR_US == 0)
+        self.exact
+            && self.intervals.iter().all(|(start, end)| start % HOUR_US == 0 && end % HOUR_US == 0)
     }
 
     /// The intervals as runs of whole hours, and the parts of hours at their edges.
@@ -181,7 +200,9 @@ impl TimeRanges {
             let last = end.div_euclid(HOUR_US) * HOUR_US;
             if first < last {
                 split.whole.push((Hour::of_us(first), Hour::of_us(last - 1)));
-                split.edges.extend([(start, first), (last, end)].into_iter().filter(|(start, end)| start < end));
+                split.edges.extend(
+                    [(start, first), (last, end)].into_iter().filter(|(start, end)| start < end),
+                );
             } else {
                 split.edges.push((start, end));
             }
@@ -191,7 +212,8 @@ impl TimeRanges {
 }
 
 impl TimeBucket {
-    /// The unit of an expression that rises with the timestamp and whose value is where its interval begins.
+    /// The unit of an expression that rises with the timestamp and whose value is where its
+    /// interval begins.
     pub fn of(expr: &Expr) -> Option<TimeBucket> {
         match expr {
             Expr::Column(column) if column.name == "timestamp" => Some(TimeBucket::of_width(1)),
@@ -200,7 +222,9 @@ impl TimeBucket {
                 let inner = TimeBucket::of(expr)?;
                 let width = match field.data_type() {
                     // Days of another time zone begin elsewhere, its hours perhaps too.
-                    DataType::Timestamp(_, Some(zone)) if !["UTC", "+00:00"].contains(&&**zone) => return None,
+                    DataType::Timestamp(_, Some(zone)) if !["UTC", "+00:00"].contains(&&**zone) => {
+                        return None;
+                    }
                     DataType::Timestamp(TimeUnit::Second, _) => 1_000_000,
                     DataType::Timestamp(TimeUnit::Millisecond, _) => 1_000,
                     DataType::Timestamp(TimeUnit::Microsecond, _) => 1,
@@ -217,7 +241,9 @@ impl TimeBucket {
                     let unit = TimeBucket::named(unit.try_as_str()??)?;
                     TimeBucket::of(of)?.coarser(unit)
                 }
-                ("date_bin", [Expr::Literal(width, _), of]) => TimeBucket::of(of)?.coarser(TimeBucket::bin(width, 0)?),
+                ("date_bin", [Expr::Literal(width, _), of]) => {
+                    TimeBucket::of(of)?.coarser(TimeBucket::bin(width, 0)?)
+                }
                 ("date_bin", [Expr::Literal(width, _), of, Expr::Literal(origin, _)]) => {
                     let (origin, 0) = instant(origin)? else { return None };
                     TimeBucket::of(of)?.coarser(TimeBucket::bin(width, origin)?)
@@ -236,7 +262,9 @@ fn instant(value: &ScalarValue) -> Option<(i64, i64)> {
         ScalarValue::TimestampSecond(Some(s), _) => whole(s.checked_mul(1_000_000)),
         ScalarValue::TimestampMillisecond(Some(ms), _) => whole(ms.checked_mul(1_000)),
         ScalarValue::TimestampMicrosecond(Some(us), _) => whole(Some(*us)),
-        ScalarValue::TimestampNanosecond(Some(ns), _) => Some((ns.div_euclid(1_000), ns.rem_euclid(1_000))),
+        ScalarValue::TimestampNanosecond(Some(ns), _) => {
+            Some((ns.div_euclid(1_000), ns.rem_euclid(1_000)))
+        }
         ScalarValue::Date32(Some(day)) => whole(i64::from(*day).checked_mul(DAY_US)),
         ScalarValue::Date64(Some(ms)) => whole(ms.checked_mul(1_000)),
         _ => None,
@@ -245,8 +273,17 @@ fn instant(value: &ScalarValue) -> Option<(i64, i64)> {
 
 /// The instants for which `column op value` holds, where it is about time alone.
 fn compare(column: &Expr, op: Operator, value: &ScalarValue) -> Option<TimeRanges> {
-    // IMPORTANT: before a null makes it hold for nothing, for `IS DISTINCT FROM NULL` holds for all.
-    if !matches!(op, Operator::Eq | Operator::NotEq | Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq) {
+    // IMPORTANT: before a null makes it hold for nothing, for `IS DISTINCT FROM NULL` holds for
+    // all.
+    if !matches!(
+        op,
+        Operator::Eq
+            | Operator::NotEq
+            | Operator::Lt
+            | Operator::LtEq
+            | Operator::Gt
+            | Operator::GtEq
+    ) {
         return None;
     }
     if let Some(unit) = TimeBucket::of(column) {
@@ -256,10 +293,7 @@ fn compare(column: &Expr, op: Operator, value: &ScalarValue) -> Option<TimeRange
         let (us, beyond) = instant(value)?;
         let (start, end) = unit.interval(us)?;
         // A value that begins no interval lies between two of the expression's values.
-        return match start == us && beyond == 0 {
-            true => among(op, start, end),
-            false => between(op, end),
-        };
+        return if start == us && beyond == 0 { among(op, start, end) } else { between(op, end) };
     }
     if let Some(unit) = unit_of_clock(column) {
         return (!value.is_null()).then(|| compare_clock(unit, op, value)).flatten();
@@ -288,11 +322,14 @@ fn compare(column: &Expr, op: Operator, value: &ScalarValue) -> Option<TimeRange
     })
 }
 
-/// The unit of an expression over what the clocks of some zone show, as if it were over the timestamp.
+/// The unit of an expression over what the clocks of some zone show, as if it were over the
+/// timestamp.
 fn unit_of_clock(expr: &Expr) -> Option<TimeBucket> {
     let over_timestamp = expr.clone().transform_up(|expr| {
         Ok(match expr {
-            Expr::ScalarFunction(mut function) if function.func.name() == CLOCK && !function.args.is_empty() => {
+            Expr::ScalarFunction(mut function)
+                if function.func.name() == CLOCK && !function.args.is_empty() =>
+            {
                 Transformed::yes(function.args.swap_remove(0))
             }
             other => Transformed::no(other),
@@ -302,7 +339,8 @@ fn unit_of_clock(expr: &Expr) -> Option<TimeBucket> {
     if over_timestamp.transformed { TimeBucket::of(&over_timestamp.data) } else { None }
 }
 
-/// The instants at which clocks may show what compares so: no clock is a day ahead of UTC, or behind.
+/// The instants at which clocks may show what compares so: no clock is a day ahead of UTC, or
+/// behind.
 fn compare_clock(unit: TimeBucket, op: Operator, value: &ScalarValue) -> Option<TimeRanges> {
     let (start, end) = unit.interval(instant(value)?.0)?;
     let (first, last) = match op {
@@ -311,7 +349,10 @@ fn compare_clock(unit: TimeBucket, op: Operator, value: &ScalarValue) -> Option<
         Operator::Gt | Operator::GtEq => (start, i64::MAX),
         _ => return None,
     };
-    Some(TimeRanges { exact: false, ..TimeRanges::one(first.saturating_sub(DAY_US), last.saturating_add(DAY_US)) })
+    Some(TimeRanges {
+        exact: false,
+        ..TimeRanges::one(first.saturating_sub(DAY_US), last.saturating_add(DAY_US))
+    })
 }
 
 /// Whether the expression is the hour of the day, 0 to 23.
@@ -319,13 +360,16 @@ pub fn is_hour_of_day(expr: &Expr) -> bool {
     match expr {
         Expr::Column(column) => column.name == "hour",
         Expr::Cast(Cast { expr, field }) => field.data_type().is_integer() && is_hour_of_day(expr),
-        Expr::ScalarFunction(function) if function.func.name() == "date_part" => match &function.args[..] {
-            [Expr::Literal(part, _), of] => {
-                let part = part.try_as_str().flatten().unwrap_or_default();
-                part.eq_ignore_ascii_case("hour") && matches!(of, Expr::Column(column) if column.name == "timestamp")
+        Expr::ScalarFunction(function) if function.func.name() == "date_part" => {
+            match &function.args[..] {
+                [Expr::Literal(part, _), of] => {
+                    let part = part.try_as_str().flatten().unwrap_or_default();
+                    part.eq_ignore_ascii_case("hour")
+                        && matches!(of, Expr::Column(column) if column.name == "timestamp")
+                }
+                _ => false,
             }
-            _ => false,
-        },
+        }
         _ => false,
     }
 }
@@ -343,8 +387,8 @@ fn among(op: Operator, start: i64, end: i64) -> Option<TimeRanges> {
     }
 }
 
-/// The instants whose interval compares with a value that lies before the interval beginning at `next` and after all
-/// earlier ones.
+/// The instants whose interval compares with a value that lies before the interval beginning at
+/// `next` and after all earlier ones.
 fn between(op: Operator, next: i64) -> Option<TimeRanges> {
     match op {
         Operator::Eq => Some(TimeRanges::none()),
@@ -367,7 +411,8 @@ mod tests {
 
     #[test]
     fn the_bounds_of_an_hour_are_that_whole_hour() {
-        let spans = TimeRanges::of_all(&[col("timestamp").gt_eq(at(5, 0)), at(6, 0).gt(col("timestamp"))]);
+        let spans =
+            TimeRanges::of_all(&[col("timestamp").gt_eq(at(5, 0)), at(6, 0).gt(col("timestamp"))]);
         assert_eq!(spans.whole_hours(), Some((Hour(5), Hour(5))));
         let between = TimeRanges::of_all(&[col("timestamp").between(at(5, 0), at(7, -1))]);
         assert_eq!(between.whole_hours(), Some((Hour(5), Hour(6))));
@@ -375,22 +420,31 @@ mod tests {
 
     #[test]
     fn an_edge_that_cuts_an_hour_prunes_but_is_not_whole() {
-        let spans = TimeRanges::of_all(&[col("timestamp").gt(at(5, 0)).and(col("timestamp").lt(at(6, 0)))]);
-        assert_eq!((spans.whole_hours(), spans.hours().collect()), (None, vec![(Hour(5), Hour(5))]));
+        let spans =
+            TimeRanges::of_all(&[col("timestamp").gt(at(5, 0)).and(col("timestamp").lt(at(6, 0)))]);
+        assert_eq!(
+            (spans.whole_hours(), spans.hours().collect()),
+            (None, vec![(Hour(5), Hour(5))])
+        );
     }
 
     #[test]
     fn what_is_not_about_time_leaves_the_bounds_and_the_exactness_goes() {
-        let spans = TimeRanges::of_all(&[col("timestamp").lt(at(2, 0)), col("user_id").eq(lit("a"))]);
+        let spans =
+            TimeRanges::of_all(&[col("timestamp").lt(at(2, 0)), col("user_id").eq(lit("a"))]);
         assert_eq!((spans.exact, spans.hours().collect()), (false, vec![(Hour(0), Hour(1))]));
-        let either = TimeRanges::of_all(&[col("timestamp").lt(at(2, 0)).or(col("user_id").eq(lit("a")))]);
+        let either =
+            TimeRanges::of_all(&[col("timestamp").lt(at(2, 0)).or(col("user_id").eq(lit("a")))]);
         assert_eq!(either.hours().collect::<Vec<_>>(), vec![(Hour(0), Hour::LAST)]);
     }
 
     #[test]
     fn either_of_two_ranges_is_both() {
         let hour = |h| col("timestamp").gt_eq(at(h, 0)).and(col("timestamp").lt(at(h + 1, 0)));
-        assert_eq!(TimeRanges::of_all(&[hour(3).or(hour(2))]).whole_hours(), Some((Hour(2), Hour(3))));
+        assert_eq!(
+            TimeRanges::of_all(&[hour(3).or(hour(2))]).whole_hours(),
+            Some((Hour(2), Hour(3)))
+        );
         let apart = TimeRanges::of_all(&[hour(9).or(hour(2))]);
         assert_eq!(apart.hours().collect::<Vec<_>>(), vec![(Hour(2), Hour(2)), (Hour(9), Hour(9))]);
         assert_eq!(apart.whole_hours(), None);
@@ -398,43 +452,62 @@ mod tests {
 
     #[test]
     fn an_hour_of_the_day_is_a_mask() {
-        let spans =
-            TimeRanges::of_all(&[col("date").eq(lit(ScalarValue::Date32(Some(1)))), col("hour").eq(lit(5_i32))]);
-        let hours: Vec<Hour> =
-            spans.hours().flat_map(|(a, b)| (a.0..=b.0).map(Hour)).filter(|hour| spans.touches(*hour)).collect();
+        let spans = TimeRanges::of_all(&[
+            col("date").eq(lit(ScalarValue::Date32(Some(1)))),
+            col("hour").eq(lit(5_i32)),
+        ]);
+        let hours: Vec<Hour> = spans
+            .hours()
+            .flat_map(|(a, b)| (a.0..=b.0).map(Hour))
+            .filter(|hour| spans.touches(*hour))
+            .collect();
         assert_eq!((hours, spans.exact), (vec![Hour(29)], true));
         let nowhere = TimeRanges::of_all(&[col("hour").gt(lit(23_i32))]);
         assert_eq!(nowhere.hours().count(), 0);
-        // Hour 1 of any day, or any hour of one day: the union of both masks and ranges is a superset.
-        let either = TimeRanges::of_all(&[col("hour").eq(lit(1_i32)).or(col("timestamp").lt(at(24, 0)))]);
+        // Hour 1 of any day, or any hour of one day: the union of both masks and ranges is a
+        // superset.
+        let either =
+            TimeRanges::of_all(&[col("hour").eq(lit(1_i32)).or(col("timestamp").lt(at(24, 0)))]);
         assert!(!either.exact && either.touches(Hour(7)));
     }
 
-    /// Bug: `timestamp <> X` within an hour gave that hour in both of its ranges. Consequence: its rows counted twice. Cure:
-    /// ranges of hours that overlap are one.
+    /// Bug: `timestamp <> X` within an hour gave that hour in both of its ranges. Consequence: its
+    /// rows counted twice. Cure: ranges of hours that overlap are one.
     #[test]
     fn an_hour_cut_in_two_is_named_once() {
-        let spans = TimeRanges::of_all(&[col("timestamp").not_eq(at(5, 7)), col("timestamp").lt(at(9, 0))]);
+        let spans =
+            TimeRanges::of_all(&[col("timestamp").not_eq(at(5, 7)), col("timestamp").lt(at(9, 0))]);
         assert_eq!(spans.hours().collect::<Vec<_>>(), vec![(Hour(0), Hour(8))]);
     }
 
     #[test]
     fn statistics_meet_the_instants_they_share_one_with() {
-        let spans = TimeRanges::of_all(&[col("timestamp").gt_eq(at(1, 5)).and(col("timestamp").lt(at(1, 9)))])
-            .or(TimeRanges::of_all(&[col("timestamp").eq(at(3, 0))]));
+        let spans = TimeRanges::of_all(&[col("timestamp")
+            .gt_eq(at(1, 5))
+            .and(col("timestamp").lt(at(1, 9)))])
+        .or(TimeRanges::of_all(&[col("timestamp").eq(at(3, 0))]));
         let meets = |first: i64, last: i64| spans.meets(HOUR_US + first, HOUR_US + last);
-        assert!(meets(0, 5) && meets(8, 8) && meets(6, 7) && meets(0, 3 * HOUR_US) && meets(2 * HOUR_US, 2 * HOUR_US));
+        assert!(
+            meets(0, 5)
+                && meets(8, 8)
+                && meets(6, 7)
+                && meets(0, 3 * HOUR_US)
+                && meets(2 * HOUR_US, 2 * HOUR_US)
+        );
         assert!(!meets(0, 4) && !meets(9, HOUR_US) && !meets(2 * HOUR_US + 1, 9 * HOUR_US));
         assert!(!TimeRanges::none().meets(0, i64::MAX));
     }
 
     #[test]
     fn a_range_splits_into_whole_hours_and_edges() {
-        let spans = TimeRanges::of_all(&[col("timestamp").gt_eq(at(1, 5)), col("timestamp").lt(at(4, 7))]);
+        let spans =
+            TimeRanges::of_all(&[col("timestamp").gt_eq(at(1, 5)), col("timestamp").lt(at(4, 7))]);
         let split = spans.split();
         assert_eq!(split.whole, vec![(Hour(2), Hour(3))]);
         assert_eq!(split.edges, vec![(HOUR_US + 5, 2 * HOUR_US), (4 * HOUR_US, 4 * HOUR_US + 7)]);
-        let within = TimeRanges::of_all(&[col("timestamp").gt_eq(at(1, 5)), col("timestamp").lt(at(1, 7))]).split();
+        let within =
+            TimeRanges::of_all(&[col("timestamp").gt_eq(at(1, 5)), col("timestamp").lt(at(1, 7))])
+                .split();
         assert_eq!((within.whole, within.edges), (vec![], vec![(HOUR_US + 5, HOUR_US + 7)]));
     }
 
@@ -445,9 +518,18 @@ mod tests {
             date.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_micros()
         };
         let leap = day(2020, 2, 29) + 5;
-        assert_eq!(TimeBucket::named("month").unwrap().interval(leap), Some((day(2020, 2, 1), day(2020, 3, 1))));
-        assert_eq!(TimeBucket::named("quarter").unwrap().interval(leap), Some((day(2020, 1, 1), day(2020, 4, 1))));
-        assert_eq!(TimeBucket::named("year").unwrap().interval(leap), Some((day(2020, 1, 1), day(2021, 1, 1))));
+        assert_eq!(
+            TimeBucket::named("month").unwrap().interval(leap),
+            Some((day(2020, 2, 1), day(2020, 3, 1)))
+        );
+        assert_eq!(
+            TimeBucket::named("quarter").unwrap().interval(leap),
+            Some((day(2020, 1, 1), day(2020, 4, 1)))
+        );
+        assert_eq!(
+            TimeBucket::named("year").unwrap().interval(leap),
+            Some((day(2020, 1, 1), day(2021, 1, 1)))
+        );
         let week = TimeBucket::named("week").unwrap().interval(leap);
         assert_eq!(week, Some((day(2020, 2, 24), day(2020, 3, 2))));
     }
@@ -462,18 +544,20 @@ mod tests {
         assert_eq!(spans(cast.eq(at_ns(1_500))), vec![]);
     }
 
-    /// What a zone's clock shows prunes, but the predicate must still be evaluated; before 1970 as well.
+    /// What a zone's clock shows prunes, but the predicate must still be evaluated; before 1970 as
+    /// well.
     #[test]
     fn what_clocks_show_prunes_by_a_day_more() {
         let zone = Box::new(col("timestamp"));
-        let cast = Expr::Cast(Cast::new(zone, DataType::Timestamp(TimeUnit::Nanosecond, Some("Asia/Tokyo".into()))));
+        let cast = Expr::Cast(Cast::new(
+            zone,
+            DataType::Timestamp(TimeUnit::Nanosecond, Some("Asia/Tokyo".into())),
+        ));
         let Expr::Cast(Cast { expr, field }) = cast else { unreachable!() };
         let of = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
-        let schema = datafusion::arrow::datatypes::Schema::new(vec![datafusion::arrow::datatypes::Field::new(
-            "timestamp",
-            of,
-            false,
-        )]);
+        let schema = datafusion::arrow::datatypes::Schema::new(vec![
+            datafusion::arrow::datatypes::Field::new("timestamp", of, false),
+        ]);
         let schema = datafusion::common::DFSchema::try_from(schema).unwrap();
         let clock = crate::query::functions::at_time_zone(*expr, field, &schema).data;
         let at = |hour: i64| lit(ScalarValue::TimestampMicrosecond(Some(hour * HOUR_US), None));
@@ -486,8 +570,9 @@ mod tests {
         assert_eq!(spans(early), (vec![(0, 21 * HOUR_US + 1)], false));
     }
 
-    /// Bug: a Date64 was taken for a whole day. Consequence: `arrow_cast(timestamp, 'Date64') >= noon` lost the rows of the
-    /// afternoon by pruning. Cure: its unit is the millisecond.
+    /// Bug: a Date64 was taken for a whole day. Consequence:
+    /// `arrow_cast(timestamp, 'Date64') >= noon` lost the rows of the afternoon by pruning. Cure:
+    /// its unit is the millisecond.
     #[test]
     fn a_date_in_milliseconds_is_a_millisecond() {
         let cast = Expr::Cast(Cast::new(Box::new(col("timestamp")), DataType::Date64));

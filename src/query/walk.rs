@@ -1,12 +1,13 @@
 //! Walks over a statement's tree.
 //!
-//! sqlparser compiles its whole traversal, hundreds of functions, once for each type of visitor. Visitors go behind one type
-//! here, so that it is compiled twice.
+//! sqlparser compiles its whole traversal, hundreds of functions, once for each type of visitor.
+//! Visitors go behind one type here, so that it is compiled twice.
 
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, ObjectName, Query, Select, Statement, TableFactor, ValueWithSpan, Visit, VisitMut, Visitor, VisitorMut,
+    Expr, ObjectName, Query, Select, Statement, TableFactor, ValueWithSpan, Visit, VisitMut,
+    Visitor, VisitorMut,
 };
 
 use crate::error::{Error, Result};
@@ -17,7 +18,10 @@ pub fn walk(part: &impl Visit, visitor: &mut dyn Visitor<Break = Error>) -> Resu
 }
 
 /// Visits `part` and lets the visitor change it; an error that it breaks with ends the walk.
-pub fn walk_mut(part: &mut impl VisitMut, visitor: &mut dyn VisitorMut<Break = Error>) -> Result<()> {
+pub fn walk_mut(
+    part: &mut impl VisitMut,
+    visitor: &mut dyn VisitorMut<Break = Error>,
+) -> Result<()> {
     outcome(part.visit(&mut Editor(visitor)))
 }
 

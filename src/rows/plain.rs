@@ -16,8 +16,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, FixedSizeListArray, GenericListArray, GenericListViewArray, MapArray, OffsetSizeTrait,
-    StringArray, StringBuilder, StructArray,
+    Array, ArrayRef, AsArray, FixedSizeListArray, GenericListArray, GenericListViewArray, MapArray,
+    OffsetSizeTrait, StringArray, StringBuilder, StructArray,
 };
 use arrow::compute::{CastOptions, cast_with_options, take};
 use arrow::datatypes::{
@@ -61,7 +61,9 @@ pub fn written(shape: Shape, of: &DataType) -> Result<DataType, DataType> {
                 _ => return Err(of.clone()),
             }
         }
-        Timestamp(TimeUnit::Second, zone) if shape == Shape::Parquet => Timestamp(TimeUnit::Millisecond, zone.clone()),
+        Timestamp(TimeUnit::Second, zone) if shape == Shape::Parquet => {
+            Timestamp(TimeUnit::Millisecond, zone.clone())
+        }
         Date64 if shape == Shape::Parquet => Timestamp(TimeUnit::Millisecond, None),
         Time32(TimeUnit::Second) if shape == Shape::Parquet => Time32(TimeUnit::Millisecond),
         Interval(_) if shape == Shape::Parquet => return Err(of.clone()),
@@ -94,7 +96,9 @@ pub fn written(shape: Shape, of: &DataType) -> Result<DataType, DataType> {
 
 /// Entries of a map; JSON object keys must be texts.
 fn map_entries(shape: Shape, entries: &FieldRef) -> Result<FieldRef, DataType> {
-    let DataType::Struct(fields) = entries.data_type() else { return Err(entries.data_type().clone()) };
+    let DataType::Struct(fields) = entries.data_type() else {
+        return Err(entries.data_type().clone());
+    };
     let [key, value] = &fields[..] else { return Err(entries.data_type().clone()) };
     let key_type = match written(shape, key.data_type())? {
         key if key.is_nested() => return Err(entries.data_type().clone()),
@@ -107,7 +111,11 @@ fn map_entries(shape: Shape, entries: &FieldRef) -> Result<FieldRef, DataType> {
 }
 
 fn retyped(field: &FieldRef, to: DataType) -> FieldRef {
-    if *field.data_type() == to { field.clone() } else { Arc::new(Field::clone(field).with_data_type(to)) }
+    if *field.data_type() == to {
+        field.clone()
+    } else {
+        Arc::new(Field::clone(field).with_data_type(to))
+    }
 }
 
 /// Converts the column to `to`, as returned by [`written`].
@@ -133,14 +141,21 @@ pub fn convert(column: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError>
             let columns = column.as_struct().columns().iter().zip(fields);
             let columns = columns.map(|(column, field)| convert(column, field.data_type()));
             let columns = columns.collect::<Result<Vec<_>, _>>()?;
-            Arc::new(StructArray::try_new_with_length(fields.clone(), columns, nulls, column.len())?)
+            Arc::new(StructArray::try_new_with_length(
+                fields.clone(),
+                columns,
+                nulls,
+                column.len(),
+            )?)
         }
         (List(_), List(of)) => list::<i32>(column, of)?,
         (LargeList(_), LargeList(of)) => list::<i64>(column, of)?,
         (ListView(_), ListView(of)) => list_view::<i32>(column, of)?,
         (LargeListView(_), LargeListView(of)) => list_view::<i64>(column, of)?,
         (ListView(from), List(_)) => convert(&exactly(column, &List(from.clone()))?, to)?,
-        (LargeListView(from), LargeList(_)) => convert(&exactly(column, &LargeList(from.clone()))?, to)?,
+        (LargeListView(from), LargeList(_)) => {
+            convert(&exactly(column, &LargeList(from.clone()))?, to)?
+        }
         (FixedSizeList(..), FixedSizeList(of, size)) => {
             let values = convert(column.as_fixed_size_list().values(), of.data_type())?;
             Arc::new(FixedSizeListArray::try_new(of.clone(), *size, values, nulls)?)
@@ -158,19 +173,34 @@ pub fn convert(column: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError>
 fn list<O: OffsetSizeTrait>(column: &ArrayRef, of: &FieldRef) -> Result<ArrayRef, ArrowError> {
     let list = column.as_list::<O>();
     let values = convert(list.values(), of.data_type())?;
-    Ok(Arc::new(GenericListArray::try_new(of.clone(), list.offsets().clone(), values, list.nulls().cloned())?))
+    Ok(Arc::new(GenericListArray::try_new(
+        of.clone(),
+        list.offsets().clone(),
+        values,
+        list.nulls().cloned(),
+    )?))
 }
 
 fn list_view<O: OffsetSizeTrait>(column: &ArrayRef, of: &FieldRef) -> Result<ArrayRef, ArrowError> {
     let list = column.as_list_view::<O>();
     let values = convert(list.values(), of.data_type())?;
     let (offsets, sizes) = (list.offsets().clone(), list.sizes().clone());
-    Ok(Arc::new(GenericListViewArray::try_new(of.clone(), offsets, sizes, values, list.nulls().cloned())?))
+    Ok(Arc::new(GenericListViewArray::try_new(
+        of.clone(),
+        offsets,
+        sizes,
+        values,
+        list.nulls().cloned(),
+    )?))
 }
 
 /// Casts, and fails instead of turning an unrepresentable value into null.
 fn exactly(column: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
-    cast_with_options(column, to, &CastOptions { safe: false, format_options: FormatOptions::default() })
+    cast_with_options(
+        column,
+        to,
+        &CastOptions { safe: false, format_options: FormatOptions::default() },
+    )
 }
 
 /// Formats each value as Arrow displays it.
@@ -182,7 +212,10 @@ fn texts(column: &ArrayRef) -> Result<StringArray, ArrowError> {
         if nulls.as_ref().is_some_and(|nulls| nulls.is_null(i)) {
             texts.append_null()
         } else {
-            formatter.value(i).write(&mut texts).map_err(|error| ArrowError::CastError(error.to_string()))?;
+            formatter
+                .value(i)
+                .write(&mut texts)
+                .map_err(|error| ArrowError::CastError(error.to_string()))?;
             texts.append_value("");
         }
     }
@@ -212,8 +245,8 @@ fn json_texts(column: &ArrayRef) -> Result<StringArray, ArrowError> {
 #[cfg(test)]
 mod tests {
     use arrow::array::{
-        BinaryArray, FixedSizeBinaryArray, Int32Array, Int64Array, ListViewArray, MapBuilder, RunArray,
-        StringViewArray, TimestampSecondArray, UnionArray,
+        BinaryArray, FixedSizeBinaryArray, Int32Array, Int64Array, ListViewArray, MapBuilder,
+        RunArray, StringViewArray, TimestampSecondArray, UnionArray,
     };
     use arrow::datatypes::{Int32Type, Int64Type, UnionFields};
 
@@ -233,14 +266,21 @@ mod tests {
         let bytes = FixedSizeBinaryArray::try_from_iter([b"ab", b"cd"].iter()).unwrap();
         assert_eq!(json(Arc::new(bytes)), [some("\"6162\""), some("\"6364\"")]);
 
-        let runs = RunArray::try_new(&Int32Array::from(vec![2, 3]), &StringViewArray::from(vec![Some("a"), None]));
+        let runs = RunArray::try_new(
+            &Int32Array::from(vec![2, 3]),
+            &StringViewArray::from(vec![Some("a"), None]),
+        );
         let runs: ArrayRef = Arc::new(runs.unwrap());
         for shape in [Shape::Json, Shape::Text, Shape::Parquet, Shape::Arrow] {
             let plain = convert(&runs, &written(shape, runs.data_type()).unwrap()).unwrap();
-            assert_eq!(plain.as_string_view().iter().collect::<Vec<_>>(), [Some("a"), Some("a"), None]);
+            assert_eq!(
+                plain.as_string_view().iter().collect::<Vec<_>>(),
+                [Some("a"), Some("a"), None]
+            );
         }
 
-        let mut map = MapBuilder::new(None, Int64Array::builder(2), TimestampSecondArray::builder(2));
+        let mut map =
+            MapBuilder::new(None, Int64Array::builder(2), TimestampSecondArray::builder(2));
         map.keys().append_value(7);
         map.values().append_value(1);
         map.append(true).unwrap();
@@ -250,13 +290,18 @@ mod tests {
         let parquet = convert(&map, &written(Shape::Parquet, map.data_type()).unwrap()).unwrap();
         assert_eq!(parquet.as_map().keys().as_primitive::<Int64Type>().values(), &[7]);
 
-        let pairs = FixedSizeListArray::from_iter_primitive::<Int32Type, _, _>([Some([Some(1), None]), None], 2);
+        let pairs = FixedSizeListArray::from_iter_primitive::<Int32Type, _, _>(
+            [Some([Some(1), None]), None],
+            2,
+        );
         assert_eq!(json(Arc::new(pairs)), [some("[1,null]"), None]);
 
         // In a list view, elements may be in any order.
         let item = Arc::new(Field::new("item", DataType::Int32, true));
         let values = Arc::new(Int32Array::from(vec![1, 2, 3]));
-        let views = ListViewArray::try_new(item, vec![1, 0].into(), vec![2, 1].into(), values, None).unwrap();
+        let views =
+            ListViewArray::try_new(item, vec![1, 0].into(), vec![2, 1].into(), values, None)
+                .unwrap();
         let views: ArrayRef = Arc::new(views);
         assert_eq!(json(views.clone()), [some("[2,3]"), some("[1]")]);
         let lists = convert(&views, &written(Shape::Parquet, views.data_type()).unwrap()).unwrap();
@@ -265,8 +310,10 @@ mod tests {
 
     #[test]
     fn a_dictionary_may_have_nulls_on_either_side() {
-        let (keys, values) =
-            (Int32Array::from(vec![Some(0), None, Some(1)]), StringViewArray::from(vec![Some("a"), None]));
+        let (keys, values) = (
+            Int32Array::from(vec![Some(0), None, Some(1)]),
+            StringViewArray::from(vec![Some("a"), None]),
+        );
         let column: ArrayRef = Arc::new(arrow::array::DictionaryArray::new(keys, Arc::new(values)));
         assert_eq!(json(column), [some("\"a\""), None, None]);
     }
@@ -274,8 +321,13 @@ mod tests {
     #[test]
     fn what_a_format_has_nothing_for_is_told_by_its_type() {
         let fields = UnionFields::try_new([0], [Field::new("a", DataType::Int32, true)]).unwrap();
-        let union =
-            UnionArray::try_new(fields, vec![0].into(), None, vec![Arc::new(Int32Array::from(vec![1]))]).unwrap();
+        let union = UnionArray::try_new(
+            fields,
+            vec![0].into(),
+            None,
+            vec![Arc::new(Int32Array::from(vec![1]))],
+        )
+        .unwrap();
         let list = DataType::List(Arc::new(Field::new("item", union.data_type().clone(), true)));
         for shape in [Shape::Json, Shape::Text, Shape::Parquet] {
             assert_eq!(written(shape, &list).as_ref(), Err(union.data_type()));

@@ -127,9 +127,11 @@ mod tests {
     use super::*;
 
     fn written(columns: &[(&str, &[Option<&str>])], delimiter: u8) -> String {
-        let array = |texts: &[Option<&str>]| Arc::new(StringArray::from(texts.to_vec())) as ArrayRef;
-        let batch =
-            RecordBatch::try_from_iter_with_nullable(columns.iter().map(|(name, texts)| (*name, array(texts), true)));
+        let array =
+            |texts: &[Option<&str>]| Arc::new(StringArray::from(texts.to_vec())) as ArrayRef;
+        let batch = RecordBatch::try_from_iter_with_nullable(
+            columns.iter().map(|(name, texts)| (*name, array(texts), true)),
+        );
         let (batch, names): (_, Vec<String>) =
             (batch.unwrap(), columns.iter().map(|(name, _)| name.to_string()).collect());
         let mut writer = SeparatedWriter::new(Vec::new(), delimiter, names.iter()).unwrap();
@@ -140,16 +142,32 @@ mod tests {
     #[test]
     fn a_field_is_quoted_where_it_would_be_read_as_something_else() {
         let texts = ["a", "a b", " a", "a,b", "a\tb", "say \"a\"", "a\nb", "a\r", "Zoë"].map(Some);
-        let lines =
-            ["a", "a b", "\" a\"", "\"a,b\"", "a\tb", "\"say \"\"a\"\"\"", "\"a\nb\"", "\"a\r\"", "Zoë"].join("\n");
+        let lines = [
+            "a",
+            "a b",
+            "\" a\"",
+            "\"a,b\"",
+            "a\tb",
+            "\"say \"\"a\"\"\"",
+            "\"a\nb\"",
+            "\"a\r\"",
+            "Zoë",
+        ]
+        .join("\n");
         assert_eq!(written(&[("t", &texts)], b','), format!("t\n{lines}\n"));
-        assert_eq!(written(&[("a\tb", &[Some("a\tb"), Some("a,b")])], b'\t'), "\"a\tb\"\n\"a\tb\"\na,b\n");
+        assert_eq!(
+            written(&[("a\tb", &[Some("a\tb"), Some("a,b")])], b'\t'),
+            "\"a\tb\"\n\"a\tb\"\na,b\n"
+        );
     }
 
     #[test]
     fn a_null_is_empty_and_an_empty_text_is_two_quotes() {
         let column = [None, Some("")];
-        assert_eq!(written(&[("a", &column), ("b", &[Some("x"), Some("x")])], b','), "a,b\n,x\n\"\",x\n");
+        assert_eq!(
+            written(&[("a", &column), ("b", &[Some("x"), Some("x")])], b','),
+            "a,b\n,x\n\"\",x\n"
+        );
         assert_eq!(written(&[("a", &column)], b','), "a\n\"\"\n\"\"\n", "a line is never empty");
     }
 }

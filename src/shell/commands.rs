@@ -79,10 +79,15 @@ pub static COMMANDS: &[Entry] = &[
     entry(&["\\dt", ".tables"], "[TEXT]", "list the tables whose names contain the text", |args| {
         Ok(Command::Tables(optional(args)?.unwrap_or_default()))
     }),
-    entry(&["\\df", ".functions"], "[TEXT]", "list the functions whose names contain the text", |args| {
-        Ok(Command::Functions(optional(args)?.unwrap_or_default()))
+    entry(
+        &["\\df", ".functions"],
+        "[TEXT]",
+        "list the functions whose names contain the text",
+        |args| Ok(Command::Functions(optional(args)?.unwrap_or_default())),
+    ),
+    entry(&["\\l", ".queries"], "", "list the saved queries", |args| {
+        none(args, Command::SavedQueries)
     }),
-    entry(&["\\l", ".queries"], "", "list the saved queries", |args| none(args, Command::SavedQueries)),
     entry(&["\\run", ".run"], "NAME [PARAM=VALUE …]", "run a saved query", run),
     entry(
         &["\\copy", ".copy"],
@@ -96,15 +101,21 @@ pub static COMMANDS: &[Entry] = &[
         "repeat the last statement, by default every 2 seconds",
         watch,
     ),
-    entry(&["\\e", ".edit"], "", "edit the last statement in $VISUAL or $EDITOR and run it", |args| {
-        none(args, Command::Edit)
-    }),
+    entry(
+        &["\\e", ".edit"],
+        "",
+        "edit the last statement in $VISUAL or $EDITOR and run it",
+        |args| none(args, Command::Edit),
+    ),
     entry(&["\\i", ".read"], "FILE", "run the statements of a file", |args| {
         Ok(Command::Include(required(args, "the file to read")?.into()))
     }),
-    entry(&["\\o", ".output"], "[FILE]", "write results to a file, or to the terminal again", |args| {
-        Ok(Command::Output(optional(args)?.map(PathBuf::from)))
-    }),
+    entry(
+        &["\\o", ".output"],
+        "[FILE]",
+        "write results to a file, or to the terminal again",
+        |args| Ok(Command::Output(optional(args)?.map(PathBuf::from))),
+    ),
     entry(
         &["\\pset", ".mode"],
         "format NAME",
@@ -121,10 +132,15 @@ pub static COMMANDS: &[Entry] = &[
     entry(&["\\timing", ".timer"], "[on|off]", "show the cost of each statement", |args| {
         Ok(Command::Timing(optional(args)?.map(|word| switch(&word)).transpose()?))
     }),
-    entry(&["\\?", "\\h", ".help", "help"], "[COMMAND]", "show this list, or one command", |args| {
-        Ok(Command::Help(optional(args)?.map(|name| find(&name)).transpose()?))
+    entry(
+        &["\\?", "\\h", ".help", "help"],
+        "[COMMAND]",
+        "show this list, or one command",
+        |args| Ok(Command::Help(optional(args)?.map(|name| find(&name)).transpose()?)),
+    ),
+    entry(&["\\q", ".quit", ".exit", "quit", "exit"], "", "exit; so does Ctrl-D", |args| {
+        none(args, Command::Quit)
     }),
-    entry(&["\\q", ".quit", ".exit", "quit", "exit"], "", "exit; so does Ctrl-D", |args| none(args, Command::Quit)),
 ];
 
 impl Command {
@@ -228,9 +244,13 @@ fn format(args: &str) -> Result<Command> {
     };
     DisplayFormat::from_str(alias, true).map(Command::DisplayFormat).map_err(|_| {
         let known = DisplayFormat::value_variants().iter().map(|format| format.name());
-        let hint = nearest(&name, known.clone()).first().map(|near| format!("; did you mean {near}?"));
+        let hint =
+            nearest(&name, known.clone()).first().map(|near| format!("; did you mean {near}?"));
         let known = known.collect::<Vec<_>>().join(", ");
-        invalid(format!("there is no format {name}{}: the formats are {known}", hint.unwrap_or_default()))
+        invalid(format!(
+            "there is no format {name}{}: the formats are {known}",
+            hint.unwrap_or_default()
+        ))
     })
 }
 
@@ -249,11 +269,17 @@ fn watch(args: &str) -> Result<Command> {
     for word in words(args)? {
         match word.strip_prefix("c=") {
             Some(count) => {
-                times = Some(count.parse().map_err(|_| invalid(format!("{count} is not a number of repetitions")))?)
+                times = Some(
+                    count
+                        .parse()
+                        .map_err(|_| invalid(format!("{count} is not a number of repetitions")))?,
+                )
             }
             None => {
-                let seconds = word.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-                every = seconds.ok_or_else(|| invalid(format!("{word} is not a number of seconds")))?;
+                let seconds =
+                    word.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+                every =
+                    seconds.ok_or_else(|| invalid(format!("{word} is not a number of seconds")))?;
             }
         }
     }
@@ -267,7 +293,8 @@ fn copy(args: &str) -> Result<Command> {
         Some(quote @ ('\'' | '"')) => format!(" to {quote}"),
         _ => " to ".to_string(),
     };
-    let at = args.to_ascii_lowercase().rfind(&before_file).ok_or_else(|| invalid("`to` is missing"))?;
+    let at =
+        args.to_ascii_lowercase().rfind(&before_file).ok_or_else(|| invalid("`to` is missing"))?;
     let (from, file) = (args[..at].trim(), required(&args[at + 4..], "the file")?);
     let query = match from.strip_prefix('(').and_then(|query| query.strip_suffix(')')) {
         Some(query) => query.trim().trim_end_matches(';').to_string(),
@@ -276,8 +303,9 @@ fn copy(args: &str) -> Result<Command> {
     };
     let file = PathBuf::from(file);
     let extension = file.extension().unwrap_or_default().to_string_lossy();
-    let format = RowFormat::of_extension(&extension)
-        .ok_or_else(|| invalid(format!("{}: the extension names no known format", file.display())))?;
+    let format = RowFormat::of_extension(&extension).ok_or_else(|| {
+        invalid(format!("{}: the extension names no known format", file.display()))
+    })?;
     Ok(Command::Copy { query, file, format })
 }
 
@@ -309,13 +337,24 @@ mod tests {
 
     #[test]
     fn a_copy_names_its_query_and_its_file() {
-        let copy = |query: &str, file: &str, format| Command::Copy { query: query.into(), file: file.into(), format };
+        let copy = |query: &str, file: &str, format| Command::Copy {
+            query: query.into(),
+            file: file.into(),
+            format,
+        };
         let expected = copy("select ' to ' from events", "a b.csv", RowFormat::Csv);
         assert_eq!(parse("\\copy (select ' to ' from events) TO 'a b.csv'"), expected);
-        assert_eq!(parse("\\copy hours to 'a to b.csv'"), copy("SELECT * FROM hours", "a to b.csv", RowFormat::Csv));
-        assert_eq!(parse("\\copy hours to h.parquet"), copy("SELECT * FROM hours", "h.parquet", RowFormat::Parquet));
+        assert_eq!(
+            parse("\\copy hours to 'a to b.csv'"),
+            copy("SELECT * FROM hours", "a to b.csv", RowFormat::Csv)
+        );
+        assert_eq!(
+            parse("\\copy hours to h.parquet"),
+            copy("SELECT * FROM hours", "h.parquet", RowFormat::Parquet)
+        );
         assert!(
-            refused("\\copy hours to h.xls").contains("h.xls: the extension names no known format; \\copy is used as")
+            refused("\\copy hours to h.xls")
+                .contains("h.xls: the extension names no known format; \\copy is used as")
         );
         assert!(refused("\\copy hours").contains("`to` is missing"));
     }
@@ -330,8 +369,10 @@ mod tests {
 
     #[test]
     fn parameters_of_the_library_are_given_by_name() {
-        let given =
-            BTreeMap::from([("start".to_string(), "2020-01-01".to_string()), ("limit".to_string(), "3".to_string())]);
+        let given = BTreeMap::from([
+            ("start".to_string(), "2020-01-01".to_string()),
+            ("limit".to_string(), "3".to_string()),
+        ]);
         assert_eq!(
             parse("\\run top_users start=2020-01-01 $limit=3"),
             Command::Run { name: "top_users".into(), given }
@@ -341,10 +382,19 @@ mod tests {
 
     #[test]
     fn a_slip_is_answered_with_what_was_meant() {
-        assert_eq!(refused("\\timng"), "there is no command \\timng; did you mean \\timing? \\? lists all");
-        assert_eq!(refused(".table"), "there is no command .table; did you mean .tables? \\? lists all");
+        assert_eq!(
+            refused("\\timng"),
+            "there is no command \\timng; did you mean \\timing? \\? lists all"
+        );
+        assert_eq!(
+            refused(".table"),
+            "there is no command .table; did you mean .tables? \\? lists all"
+        );
         assert!(refused("\\pset format cvs").contains("there is no format cvs; did you mean csv?"));
-        assert_eq!(refused("\\timing maybe"), "maybe is neither on nor off; \\timing is used as: \\timing [on|off]");
+        assert_eq!(
+            refused("\\timing maybe"),
+            "maybe is neither on nor off; \\timing is used as: \\timing [on|off]"
+        );
         assert_eq!(refused("\\o 'a"), "the quote ' is not closed; \\o is used as: \\o [FILE]");
     }
 }

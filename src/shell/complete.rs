@@ -40,7 +40,10 @@ impl Vocabulary {
     pub fn of(shell: &mut Shell) -> Vocabulary {
         let mut rows = |sql| -> Vec<Vec<String>> {
             let texts = shell.texts(sql).map(|(texts, _)| texts).unwrap_or_default();
-            texts.into_iter().map(|row| row.into_iter().map(Option::unwrap_or_default).collect()).collect()
+            texts
+                .into_iter()
+                .map(|row| row.into_iter().map(Option::unwrap_or_default).collect())
+                .collect()
         };
         let mut tables: Vec<(String, Vec<(String, String)>)> = Vec::new();
         for row in rows(
@@ -53,10 +56,13 @@ impl Vocabulary {
                 None => tables.push((name, vec![column])),
             }
         }
-        let functions =
-            rows("SELECT routine_name, max(syntax_example) FROM information_schema.routines GROUP BY 1 ORDER BY 1");
+        let functions = rows(
+            "SELECT routine_name, max(syntax_example) FROM information_schema.routines GROUP BY 1 ORDER BY 1",
+        );
         let options = rows("SELECT name, value FROM information_schema.df_settings ORDER BY name");
-        let pairs = |rows: Vec<Vec<String>>| rows.into_iter().map(|row| (row[0].clone(), row[1].clone())).collect();
+        let pairs = |rows: Vec<Vec<String>>| {
+            rows.into_iter().map(|row| (row[0].clone(), row[1].clone())).collect()
+        };
         let library = shell.target().library().unwrap_or_default();
         Vocabulary { tables, functions: pairs(functions), options: pairs(options), library }
     }
@@ -69,23 +75,31 @@ impl Vocabulary {
             return self.command(before);
         }
         let tokens = lexer::tokens(before);
-        let open =
-            |token: &Token| !token.closed || (token.kind == TokenKind::Comment && token.range.end == before.len());
+        let open = |token: &Token| {
+            !token.closed || (token.kind == TokenKind::Comment && token.range.end == before.len())
+        };
         if tokens.last().is_some_and(open) {
             return (before.len(), Vec::new());
         }
         let start = before
             .rfind(|c| !is_word(c) && c != '.')
             .map_or(0, |at| at + before[at..].chars().next().map_or(1, char::len_utf8));
-        (start, starting_with(self.words(&before[..start], &before[start..], after), &before[start..]))
+        (
+            start,
+            starting_with(self.words(&before[..start], &before[start..], after), &before[start..]),
+        )
     }
 
     fn words(&self, before: &str, word: &str, after: &str) -> Vec<Candidate> {
         let tokens = lexer::tokens(before);
-        let last = tokens.iter().rfind(|token| !matches!(token.kind, TokenKind::Space | TokenKind::Comment));
-        let last = last.map_or(String::new(), |token| before[token.range.clone()].to_ascii_uppercase());
+        let last = tokens
+            .iter()
+            .rfind(|token| !matches!(token.kind, TokenKind::Space | TokenKind::Comment));
+        let last =
+            last.map_or(String::new(), |token| before[token.range.clone()].to_ascii_uppercase());
         let keyword = tokens.iter().rfind(|token| token.kind == TokenKind::Keyword);
-        let keyword = keyword.map_or(String::new(), |token| before[token.range.clone()].to_ascii_uppercase());
+        let keyword =
+            keyword.map_or(String::new(), |token| before[token.range.clone()].to_ascii_uppercase());
         let tables = || {
             self.tables.iter().map(|(name, columns)| {
                 let columns: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
@@ -94,7 +108,11 @@ impl Vocabulary {
         };
         match last.as_str() {
             "SET" | "RESET" | "SHOW" => {
-                return self.options.iter().map(|(name, value)| candidate(name, value, true)).collect();
+                return self
+                    .options
+                    .iter()
+                    .map(|(name, value)| candidate(name, value, true))
+                    .collect();
             }
             "FROM" | "JOIN" | "DESCRIBE" => return tables().collect(),
             "," if keyword == "FROM" => return tables().collect(),
@@ -105,17 +123,23 @@ impl Vocabulary {
         let mentioned = |name: &str| {
             lexer::tokens(&text).iter().any(|token| {
                 token.kind == TokenKind::Name
-                    && text[token.range.clone()].eq_ignore_ascii_case(name.rsplit('.').next().unwrap_or(name))
+                    && text[token.range.clone()]
+                        .eq_ignore_ascii_case(name.rsplit('.').next().unwrap_or(name))
             })
         };
-        let (named, unnamed): (Vec<_>, Vec<_>) = self.tables.iter().partition(|(name, _)| mentioned(name));
+        let (named, unnamed): (Vec<_>, Vec<_>) =
+            self.tables.iter().partition(|(name, _)| mentioned(name));
         let of = if named.is_empty() { unnamed } else { named };
         let qualifier = word.rsplit_once('.').map(|(qualifier, _)| qualifier);
-        let columns = of.iter().flat_map(|(_, columns)| columns).map(|(name, kind)| match qualifier {
-            Some(qualifier) => candidate(format!("{qualifier}.{name}"), kind, false),
-            None => candidate(name, kind, false),
-        });
-        let functions = self.functions.iter().map(|(name, syntax)| candidate(format!("{name}("), syntax, false));
+        let columns =
+            of.iter().flat_map(|(_, columns)| columns).map(|(name, kind)| match qualifier {
+                Some(qualifier) => candidate(format!("{qualifier}.{name}"), kind, false),
+                None => candidate(name, kind, false),
+            });
+        let functions = self
+            .functions
+            .iter()
+            .map(|(name, syntax)| candidate(format!("{name}("), syntax, false));
         let lower = word.contains(|c: char| c.is_ascii_lowercase());
         let case = |word: &str| if lower { word.to_ascii_lowercase() } else { word.to_string() };
         let keywords = KEYWORDS.iter().map(|word| candidate(case(word), "", true));
@@ -134,27 +158,42 @@ impl Vocabulary {
                 .flat_map(|entry| entry.names.iter().map(move |name| (name, entry)))
                 .filter(|(name, _)| name.starts_with(['\\', '.']))
                 .map(|(name, entry)| {
-                    candidate(*name, format!("{} {}", entry.args, entry.help).trim(), !entry.args.is_empty())
+                    candidate(
+                        *name,
+                        format!("{} {}", entry.args, entry.help).trim(),
+                        !entry.args.is_empty(),
+                    )
                 })
                 .collect(),
-            ("\\d" | "\\dt" | ".schema" | ".tables" | "\\copy" | ".copy", []) => {
-                self.tables.iter().map(|(name, _)| candidate(name, "", name.starts_with(['\\', '.']))).collect()
-            }
+            ("\\d" | "\\dt" | ".schema" | ".tables" | "\\copy" | ".copy", []) => self
+                .tables
+                .iter()
+                .map(|(name, _)| candidate(name, "", name.starts_with(['\\', '.'])))
+                .collect(),
             ("\\df" | ".functions", []) => {
                 self.functions.iter().map(|(name, syntax)| candidate(name, syntax, false)).collect()
             }
-            ("\\run" | ".run", []) => {
-                self.library.all().iter().map(|named| candidate(&named.name, visible(&named.answers), true)).collect()
-            }
+            ("\\run" | ".run", []) => self
+                .library
+                .all()
+                .iter()
+                .map(|named| candidate(&named.name, visible(&named.answers), true))
+                .collect(),
             ("\\run" | ".run", [name, ..]) => {
-                let parameters = self.library.find(name).map_or(&[][..], |named| &named.parameters[..]);
-                let parameters = parameters.iter().map(|of| candidate(format!("{}=", of.name), &of.meaning, false));
-                parameters.filter(|of| !given.iter().any(|word| word.starts_with(&of.value))).collect()
+                let parameters =
+                    self.library.find(name).map_or(&[][..], |named| &named.parameters[..]);
+                let parameters = parameters
+                    .iter()
+                    .map(|of| candidate(format!("{}=", of.name), &of.meaning, false));
+                parameters
+                    .filter(|of| !given.iter().any(|word| word.starts_with(&of.value)))
+                    .collect()
             }
             ("\\pset", []) => vec![candidate("format", "how answers are shown", true)],
-            ("\\pset", ["format"]) | (".mode", []) => {
-                DisplayFormat::value_variants().iter().map(|format| candidate(format.name(), "", false)).collect()
-            }
+            ("\\pset", ["format"]) | (".mode", []) => DisplayFormat::value_variants()
+                .iter()
+                .map(|format| candidate(format.name(), "", false))
+                .collect(),
             ("\\timing" | ".timer", []) => switch(&["on", "off"]),
             ("\\x" | ".expanded", []) => switch(&["on", "off", "auto"]),
             ("\\?" | "\\h" | ".help", []) => COMMANDS
@@ -173,7 +212,8 @@ fn switch(words: &[&str]) -> Vec<Candidate> {
 
 /// Keeps candidates that begin with the word, ignoring case, without duplicates.
 fn starting_with(candidates: Vec<Candidate>, word: &str) -> Vec<Candidate> {
-    let begins = |value: &str| value.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word));
+    let begins =
+        |value: &str| value.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word));
     let mut kept: Vec<Candidate> = Vec::new();
     for candidate in candidates {
         if begins(&candidate.value) && !kept.iter().any(|known| known.value == candidate.value) {
@@ -188,7 +228,9 @@ mod tests {
     use super::*;
 
     fn vocabulary() -> Vocabulary {
-        let columns = |names: &[&str]| names.iter().map(|name| (name.to_string(), "Utf8".to_string())).collect();
+        let columns = |names: &[&str]| {
+            names.iter().map(|name| (name.to_string(), "Utf8".to_string())).collect()
+        };
         Vocabulary {
             tables: vec![
                 ("events".into(), columns(&["timestamp", "user_id", "event"])),
@@ -207,14 +249,22 @@ mod tests {
     /// Returns the completions at the bar.
     fn values(text: &str) -> Vec<String> {
         let (before, after) = text.split_once('|').unwrap();
-        vocabulary().complete(before, after).1.into_iter().map(|candidate| candidate.value).collect()
+        vocabulary()
+            .complete(before, after)
+            .1
+            .into_iter()
+            .map(|candidate| candidate.value)
+            .collect()
     }
 
     #[test]
     fn a_statement_is_completed_by_what_fits_its_place() {
         assert_eq!(values("select * from |"), ["events", "hours", "system.files"]);
         assert_eq!(values("select * from sys|"), ["system.files"]);
-        assert_eq!(values("select u| from hours"), ["unique_users", "upper(", "unbounded", "union", "using"]);
+        assert_eq!(
+            values("select u| from hours"),
+            ["unique_users", "upper(", "unbounded", "union", "using"]
+        );
         assert_eq!(values("SELECT U| FROM events")[..2], ["user_id", "upper("]);
         assert_eq!(values("select e.t| from events e"), ["e.timestamp"]);
         assert_eq!(values("select date_t|"), ["date_trunc("]);

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use reedline::{
-    Color, Completer, CompletionResult, DefaultHinter, Emacs, FileBackedHistory, Highlighter, HistoryItem, IdeMenu,
-    KeyCode, KeyModifiers, MenuBuilder, Prompt, PromptEditMode, PromptHistorySearch, Reedline, ReedlineEvent,
-    ReedlineMenu, Signal, Span, StyledText, Suggestion, ValidationResult, Validator, default_emacs_keybindings,
+    Color, Completer, CompletionResult, DefaultHinter, Emacs, FileBackedHistory, Highlighter,
+    HistoryItem, IdeMenu, KeyCode, KeyModifiers, MenuBuilder, Prompt, PromptEditMode,
+    PromptHistorySearch, Reedline, ReedlineEvent, ReedlineMenu, Signal, Span, StyledText,
+    Suggestion, ValidationResult, Validator, default_emacs_keybindings,
 };
 
 use super::complete::Vocabulary;
@@ -42,7 +43,9 @@ pub fn interact(shell: &mut Shell) -> Result<()> {
             match shell.run(&piece, None) {
                 Ok(Flow::Continue) => {}
                 Ok(Flow::Quit) => return Ok(()),
-                Ok(Flow::Remember(text)) => drop(editor.history_mut().save(HistoryItem::from_command_line(text))),
+                Ok(Flow::Remember(text)) => {
+                    drop(editor.history_mut().save(HistoryItem::from_command_line(text)))
+                }
                 // The error has been reported; the statements after it are not run.
                 Err(Failed(_)) => break,
             }
@@ -54,13 +57,21 @@ pub fn interact(shell: &mut Shell) -> Result<()> {
 
 fn greet(shell: &mut Shell) -> Result<()> {
     let (rows, stats) = shell.texts("SELECT count(*) FROM events").map_err(|fault| fault.error)?;
-    let events =
-        rows.into_iter().flatten().flatten().next().and_then(|count| count.parse().ok()).map_or("?".into(), thousands);
+    let events = rows
+        .into_iter()
+        .flatten()
+        .flatten()
+        .next()
+        .and_then(|count| count.parse().ok())
+        .map_or("?".into(), thousands);
     let partitions = stats.map_or("?".into(), |stats| thousands(stats.partitions));
     let name = visible(&shell.target().name()).into_owned();
     let version = env!("CARGO_PKG_VERSION");
-    console::announce(&format!("hourglass {version} · {name} · {events} events in {partitions} partitions"));
-    let hint = "A statement ends with a semicolon; \\? lists the commands, Tab completes, Ctrl-D exits.";
+    console::announce(&format!(
+        "hourglass {version} · {name} · {events} events in {partitions} partitions"
+    ));
+    let hint =
+        "A statement ends with a semicolon; \\? lists the commands, Tab completes, Ctrl-D exits.";
     console::announce(&dim(hint, shell.has_colour()));
     Ok(())
 }
@@ -94,8 +105,10 @@ fn editor(shell: &mut Shell) -> Reedline {
 
 /// Path of the history, by the XDG base directory specification.
 fn history_path() -> Option<PathBuf> {
-    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")))?;
+    let absolute =
+        |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let state =
+        absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")))?;
     Some(state.join("hourglass/history"))
 }
 
@@ -129,7 +142,11 @@ struct Statements;
 
 impl Validator for Statements {
     fn validate(&self, text: &str) -> ValidationResult {
-        if lexer::is_complete(text) { ValidationResult::Complete } else { ValidationResult::Incomplete }
+        if lexer::is_complete(text) {
+            ValidationResult::Complete
+        } else {
+            ValidationResult::Incomplete
+        }
     }
 }
 

@@ -144,7 +144,11 @@ fn token(rest: &str, first: char) -> (TokenKind, usize, bool) {
         }
         (c, _) if is_word(c) => {
             let length = run(is_word);
-            (if is_keyword(&rest[..length]) { TokenKind::Keyword } else { TokenKind::Name }, length, true)
+            (
+                if is_keyword(&rest[..length]) { TokenKind::Keyword } else { TokenKind::Name },
+                length,
+                true,
+            )
         }
         (c, _) => (TokenKind::Symbol, c.len_utf8(), true),
     }
@@ -255,7 +259,10 @@ impl Cutter {
         let pending = std::mem::take(&mut self.pending);
         let open = split(&pending).1?;
         let text = pending[open..].trim_end().to_string();
-        Some(Piece::Statement { line: self.lines - pending[open..].matches('\n').count() as u64, text })
+        Some(Piece::Statement {
+            line: self.lines - pending[open..].matches('\n').count() as u64,
+            text,
+        })
     }
 
     fn cut(&mut self) -> Vec<Piece> {
@@ -274,7 +281,8 @@ impl Cutter {
 /// Whether a line at the start of a statement is a command of the shell.
 pub fn is_command(line: &str) -> bool {
     let line = line.trim();
-    line.starts_with(['\\', '.']) || ["help", "quit", "exit"].contains(&line.to_ascii_lowercase().trim_end_matches(';'))
+    line.starts_with(['\\', '.'])
+        || ["help", "quit", "exit"].contains(&line.to_ascii_lowercase().trim_end_matches(';'))
 }
 
 /// Whether the text can be run as it is.
@@ -293,9 +301,18 @@ mod tests {
 
     #[test]
     fn semicolons_end_statements_and_nothing_else_does() {
-        assert_eq!(statements("select ';' ; -- one; two\n\n set a.b = 1;;"), (vec!["select ';'", "set a.b = 1"], None));
-        assert_eq!(statements("select 'it''s;', \";\", e'\\';' , $$;$$, $t$;$$;$t$, $1;").0.len(), 1);
-        assert_eq!(statements("/* a /* b; */ c; */ select 1; select"), (vec!["select 1"], Some("select")));
+        assert_eq!(
+            statements("select ';' ; -- one; two\n\n set a.b = 1;;"),
+            (vec!["select ';'", "set a.b = 1"], None)
+        );
+        assert_eq!(
+            statements("select 'it''s;', \";\", e'\\';' , $$;$$, $t$;$$;$t$, $1;").0.len(),
+            1
+        );
+        assert_eq!(
+            statements("/* a /* b; */ c; */ select 1; select"),
+            (vec!["select 1"], Some("select"))
+        );
         assert_eq!(statements("select 'open; \n").1, Some("select 'open; \n"));
         assert_eq!(statements("-- nothing\n  "), (vec![], None));
         assert_eq!(statements("select 'ü;ß'; ß").1, Some("ß"));
@@ -303,9 +320,16 @@ mod tests {
 
     #[test]
     fn a_text_is_complete_with_its_semicolon_or_as_a_command() {
-        for text in
-            ["", "select 1;", "select 1; -- done", "\\d events", ".tables", "quit", "HELP;", "\\timing\nselect 1"]
-        {
+        for text in [
+            "",
+            "select 1;",
+            "select 1; -- done",
+            "\\d events",
+            ".tables",
+            "quit",
+            "HELP;",
+            "\\timing\nselect 1",
+        ] {
             assert!(is_complete(text), "{text}");
         }
         for text in ["select 1", "select ';", "select 1; select", "/* ", "select $$;"] {
@@ -342,8 +366,13 @@ mod tests {
         let text = "SELECT count(*), 'é' FROM events -- x\nWHERE a >= 1.5e3 AND $start <> \"b c\"";
         let tokens = tokens(text);
         assert_eq!(tokens.iter().map(|token| &text[token.range.clone()]).collect::<String>(), text);
-        let of =
-            |kind| tokens.iter().filter(|token| token.kind == kind).map(|t| &text[t.range.clone()]).collect::<Vec<_>>();
+        let of = |kind| {
+            tokens
+                .iter()
+                .filter(|token| token.kind == kind)
+                .map(|t| &text[t.range.clone()])
+                .collect::<Vec<_>>()
+        };
         assert_eq!(of(TokenKind::Keyword), ["SELECT", "FROM", "WHERE", "AND"]);
         assert_eq!(of(TokenKind::Number), ["1.5e3"]);
         assert_eq!(of(TokenKind::Parameter), ["$start"]);

@@ -22,9 +22,11 @@ pub fn receipt(rows: u64, stats: Option<&QueryStats>, elapsed: Duration) -> Stri
     }
     if stats.files_read > 0 {
         let files = if stats.files_read == 1 { "file" } else { "files" };
-        let _ = write!(text, "{} {files}, {}, ", thousands(stats.files_read), bytes(stats.bytes_read));
+        let _ =
+            write!(text, "{} {files}, {}, ", thousands(stats.files_read), bytes(stats.bytes_read));
     }
-    let time = Duration::try_from_secs_f64((stats.planning_ms + stats.running_ms) / 1e3).unwrap_or(elapsed);
+    let time = Duration::try_from_secs_f64((stats.planning_ms + stats.running_ms) / 1e3)
+        .unwrap_or(elapsed);
     text + &span(time)
 }
 
@@ -46,9 +48,11 @@ pub struct Origin<'a> {
 pub fn explain(fault: &Fault, origin: Origin, colour: bool) -> String {
     let (red, plain) = if colour { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
     let mut text = format!("{red}error:{plain} {}\n", visible(&fault.error.to_string()));
-    let at = fault.position.map(|(line, column)| (origin.line + line.saturating_sub(1), line, column));
+    let at =
+        fault.position.map(|(line, column)| (origin.line + line.saturating_sub(1), line, column));
     if let Some(file) = origin.file {
-        let place = at.map_or(origin.line.to_string(), |(line, _, column)| format!("{line}:{column}"));
+        let place =
+            at.map_or(origin.line.to_string(), |(line, _, column)| format!("{line}:{column}"));
         let _ = writeln!(text, "  --> {}:{place}", visible(&file.display().to_string()));
     }
     let source = |line: u64| origin.text.lines().nth(line.checked_sub(1)? as usize);
@@ -90,7 +94,10 @@ mod tests {
         let all = receipt(24, Some(&stats), Duration::ZERO);
         assert_eq!(all, "24 rows · 3 of 3,649 partitions, 2 files, 41 KB, 2.1 ms");
         let rollup = QueryStats { rollup: true, files_read: 0, ..stats };
-        assert_eq!(receipt(1, Some(&rollup), Duration::ZERO), "1 row · 3 of 3,649 partitions by rollup, 2.1 ms");
+        assert_eq!(
+            receipt(1, Some(&rollup), Duration::ZERO),
+            "1 row · 3 of 3,649 partitions by rollup, 2.1 ms"
+        );
         assert_eq!(receipt(0, Some(&QueryStats::default()), Duration::ZERO), "0 rows · 0.0 ms");
         assert_eq!(receipt(5, None, Duration::from_millis(7)), "5 rows · 7.0 ms");
     }
@@ -98,7 +105,10 @@ mod tests {
     #[test]
     fn a_fault_points_at_its_place() {
         let text = "SELECT clicks,\n  klicks FROM hours";
-        let fault = Fault { error: Error::Invalid("No field named klicks.".into()), position: Some((2, 3)) };
+        let fault = Fault {
+            error: Error::Invalid("No field named klicks.".into()),
+            position: Some((2, 3)),
+        };
         let origin = Origin { file: Some(Path::new("a.sql")), line: 7, text };
         assert_snapshot!(explain(&fault, origin, false), @r"
         error: No field named klicks.

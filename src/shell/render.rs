@@ -77,7 +77,12 @@ pub struct Layout {
 /// Formatter of one result: `push` each batch, and write out what [`Renderer::take`] returns in
 /// between.
 pub enum Renderer {
-    Rows { writer: Box<RowWriter<SharedBuffer>>, buffer: SharedBuffer, ends_line: bool, is_shown: bool },
+    Rows {
+        writer: Box<RowWriter<SharedBuffer>>,
+        buffer: SharedBuffer,
+        ends_line: bool,
+        is_shown: bool,
+    },
     Markdown(String),
     Page(Page, Layout),
 }
@@ -87,7 +92,10 @@ impl Renderer {
         let rows = match format {
             DisplayFormat::Table => return Ok(Renderer::Page(Page::new(schema), layout)),
             DisplayFormat::Expanded => {
-                return Ok(Renderer::Page(Page::new(schema), Layout { expanded: Expanded::On, ..layout }));
+                return Ok(Renderer::Page(
+                    Page::new(schema),
+                    Layout { expanded: Expanded::On, ..layout },
+                ));
             }
             DisplayFormat::Markdown => return Ok(Renderer::Markdown(markdown_head(schema))),
             DisplayFormat::Csv => RowFormat::Csv,
@@ -152,7 +160,11 @@ impl Renderer {
 
 /// Escapes what a terminal would interpret; other output is unchanged.
 fn shown(bytes: Vec<u8>, is_shown: bool) -> Vec<u8> {
-    if is_shown { text::visible(&String::from_utf8_lossy(&bytes)).into_owned().into_bytes() } else { bytes }
+    if is_shown {
+        text::visible(&String::from_utf8_lossy(&bytes)).into_owned().into_bytes()
+    } else {
+        bytes
+    }
 }
 
 /// Rows as text; `None` is null.
@@ -164,7 +176,8 @@ pub fn cells(batch: &RecordBatch, rows: usize) -> Result<Cells> {
     let mut texts = vec![Vec::with_capacity(batch.num_columns()); rows.min(batch.num_rows())];
     for column in batch.columns() {
         let column = for_people(&column.slice(0, texts.len()))?;
-        let (formatter, nulls) = (ArrayFormatter::try_new(&column, &options)?, column.logical_nulls());
+        let (formatter, nulls) =
+            (ArrayFormatter::try_new(&column, &options)?, column.logical_nulls());
         for (i, row) in texts.iter_mut().enumerate() {
             let is_null = nulls.as_ref().is_some_and(|nulls| nulls.is_null(i));
             row.push(if is_null { None } else { Some(formatter.value(i).try_to_string()?) });
@@ -181,7 +194,8 @@ fn numeric(schema: &SchemaRef) -> Vec<bool> {
 fn markdown_head(schema: &SchemaRef) -> String {
     let name = |name: String| visible(&name).replace('|', "\\|").replace('\n', "<br>");
     let names: Vec<String> = unique_names(schema, false).into_iter().map(name).collect();
-    let rules: Vec<&str> = numeric(schema).iter().map(|numeric| if *numeric { "---:" } else { "---" }).collect();
+    let rules: Vec<&str> =
+        numeric(schema).iter().map(|numeric| if *numeric { "---:" } else { "---" }).collect();
     format!("| {} |\n| {} |\n", names.join(" | "), rules.join(" | "))
 }
 
@@ -209,8 +223,9 @@ impl Page {
 
     fn push(&mut self, batch: &RecordBatch) -> Result<()> {
         let kept = batch.num_rows().min(PAGE_ROWS - self.rows.len());
-        let rows =
-            cells(batch, kept)?.into_iter().map(|row| row.into_iter().map(|cell| cell.map(|text| visible(&text))));
+        let rows = cells(batch, kept)?
+            .into_iter()
+            .map(|row| row.into_iter().map(|cell| cell.map(|text| visible(&text))));
         self.rows.extend(rows.map(Iterator::collect));
         self.more += (batch.num_rows() - kept) as u64;
         Ok(())
@@ -224,8 +239,10 @@ impl Page {
         };
         if self.more > 0 {
             let more = thousands(self.more);
-            let _ =
-                writeln!(text, "… and {more} more rows: \\copy (…) to 'FILE', or another format, shows all of them");
+            let _ = writeln!(
+                text,
+                "… and {more} more rows: \\copy (…) to 'FILE', or another format, shows all of them"
+            );
         }
         text
     }
@@ -234,10 +251,14 @@ impl Page {
     fn table(&self, layout: Layout) -> Option<String> {
         let null = if layout.colour { NULL } else { "NULL" };
         let mut table = Table::new();
-        table.load_preset(presets::UTF8_FULL_CONDENSED).apply_modifier(modifiers::UTF8_ROUND_CORNERS);
+        table
+            .load_preset(presets::UTF8_FULL_CONDENSED)
+            .apply_modifier(modifiers::UTF8_ROUND_CORNERS);
         table.set_style(TableComponent::VerticalLines, '│');
         table.set_content_arrangement(ContentArrangement::Disabled).set_header(&self.names);
-        table.add_rows(self.rows.iter().map(|row| row.iter().map(|cell| cell.as_deref().unwrap_or(null))));
+        table.add_rows(
+            self.rows.iter().map(|row| row.iter().map(|cell| cell.as_deref().unwrap_or(null))),
+        );
         let numeric = table.column_iter_mut().zip(&self.numeric).filter(|(_, numeric)| **numeric);
         numeric.for_each(|(column, _)| column.set_cell_alignment(CellAlignment::Right));
         let widths = table.column_max_content_widths();
@@ -260,7 +281,12 @@ impl Page {
         let null = if colour { NULL } else { "NULL" };
         let mut text = String::new();
         for (i, row) in self.rows.iter().enumerate() {
-            let _ = writeln!(text, "{:─<1$}", format!("─[ row {} ]", thousands(i as u64 + 1)), width + 24);
+            let _ = writeln!(
+                text,
+                "{:─<1$}",
+                format!("─[ row {} ]", thousands(i as u64 + 1)),
+                width + 24
+            );
             for (name, cell) in self.names.iter().zip(row) {
                 let mut name = name.as_str();
                 for line in cell.as_deref().unwrap_or(null).split('\n') {
@@ -284,7 +310,9 @@ fn dim_nulls(text: String, colour: bool) -> String {
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray};
+    use arrow::array::{
+        ArrayRef, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray,
+    };
     use insta::assert_snapshot;
 
     use super::*;
@@ -297,7 +325,8 @@ mod tests {
             ("user", Arc::new(StringArray::from(vec!["a|b\n\u{1b}[31mred", "NULL"]))),
             ("share", Arc::new(Float64Array::from(vec![0.25, 12.5]))),
         ];
-        RecordBatch::try_from_iter_with_nullable(columns.map(|(name, column)| (name, column, true))).unwrap()
+        RecordBatch::try_from_iter_with_nullable(columns.map(|(name, column)| (name, column, true)))
+            .unwrap()
     }
 
     fn shown(format: DisplayFormat, width: Option<usize>, colour: bool) -> String {
@@ -325,13 +354,22 @@ mod tests {
     #[test]
     fn a_null_is_dim_and_a_text_that_says_null_is_not() {
         let text = shown(DisplayFormat::Table, None, true);
-        assert_eq!((text.matches("\x1b[2mNULL\x1b[0m").count(), text.matches("NULL").count()), (1, 2));
+        assert_eq!(
+            (text.matches("\x1b[2mNULL\x1b[0m").count(), text.matches("NULL").count()),
+            (1, 2)
+        );
     }
 
     #[test]
     fn a_table_wraps_while_it_can_and_becomes_blocks_when_it_cannot() {
-        assert_eq!(shown(DisplayFormat::Table, Some(120), false), shown(DisplayFormat::Table, None, false));
-        assert_eq!(shown(DisplayFormat::Table, Some(40), false), shown(DisplayFormat::Expanded, Some(40), false));
+        assert_eq!(
+            shown(DisplayFormat::Table, Some(120), false),
+            shown(DisplayFormat::Table, None, false)
+        );
+        assert_eq!(
+            shown(DisplayFormat::Table, Some(40), false),
+            shown(DisplayFormat::Expanded, Some(40), false)
+        );
         assert_snapshot!(shown(DisplayFormat::Expanded, None, false), @r"
         ─[ row 1 ]────────────────────
         hour   │ 1970-01-01T00:00:00Z
@@ -375,7 +413,12 @@ mod tests {
         let mut page = Page::new(&batch.schema());
         page.push(&batch).unwrap();
         page.push(&batch).unwrap();
-        let text = page.show(Layout { is_terminal: false, width: None, colour: false, expanded: Expanded::Auto });
+        let text = page.show(Layout {
+            is_terminal: false,
+            width: None,
+            colour: false,
+            expanded: Expanded::Auto,
+        });
         assert!(text.lines().last().unwrap().starts_with("… and 10,010 more rows: "), "{text}");
         assert_eq!(text.lines().count(), PAGE_ROWS + 5);
     }

@@ -78,7 +78,8 @@ impl Shell {
     pub fn new(target: Target, format: DisplayFormat) -> Result<Shell> {
         let runtime = Builder::new_current_thread().enable_all().build();
         let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        let terminal = Terminal { out: io::stdout().is_terminal(), err: io::stderr().is_terminal(), colour };
+        let terminal =
+            Terminal { out: io::stdout().is_terminal(), err: io::stderr().is_terminal(), colour };
         Ok(Shell {
             target,
             runtime: runtime.map_err(Error::io("threads", "start"))?,
@@ -97,7 +98,9 @@ impl Shell {
     /// statement is shown.
     pub fn set_interactive(&mut self) -> Result<()> {
         let _context = self.runtime.enter();
-        self.interrupts = Some(signal(SignalKind::interrupt()).map_err(Error::io("signals", "install a handler"))?);
+        self.interrupts = Some(
+            signal(SignalKind::interrupt()).map_err(Error::io("signals", "install a handler"))?,
+        );
         self.timing = true;
         Ok(())
     }
@@ -129,7 +132,9 @@ impl Shell {
     fn run_lines(&mut self, lines: impl BufRead, file: Option<&Path>) -> Result<Flow, Failed> {
         let mut cutter = Cutter::default();
         for (number, line) in (1_u64..).zip(lines.lines()) {
-            let line = line.map_err(|source| unreadable(file.unwrap_or(Path::new("standard input")), number, source));
+            let line = line.map_err(|source| {
+                unreadable(file.unwrap_or(Path::new("standard input")), number, source)
+            });
             let line = self.report(line.map_err(Fault::from), Origin::unknown())?;
             // A byte order mark at the start of the file is skipped.
             let line = line.strip_prefix('\u{feff}').filter(|_| number == 1).unwrap_or(&line);
@@ -180,7 +185,9 @@ impl Shell {
             }
             Command::Copy { query, file, format } => {
                 let copied = self.copy(&query, &file, format);
-                return self.report(copied, Origin { text: &query, ..origin }).map(|()| Flow::Continue);
+                return self
+                    .report(copied, Origin { text: &query, ..origin })
+                    .map(|()| Flow::Continue);
             }
             Command::Tables(part) => self.show(Question::Sql(&tables(&part))),
             Command::Describe(table) => self.describe(&table),
@@ -193,9 +200,13 @@ impl Shell {
                 Ok(())
             }
             Command::Expanded(expanded) => {
-                let flipped = if self.expanded == Expanded::On { Expanded::Auto } else { Expanded::On };
+                let flipped =
+                    if self.expanded == Expanded::On { Expanded::Auto } else { Expanded::On };
                 self.expanded = expanded.unwrap_or(flipped);
-                self.note(&format!("expanded is {}", format!("{:?}", self.expanded).to_lowercase()));
+                self.note(&format!(
+                    "expanded is {}",
+                    format!("{:?}", self.expanded).to_lowercase()
+                ));
                 Ok(())
             }
             Command::DisplayFormat(format) => {
@@ -206,7 +217,8 @@ impl Shell {
             Command::Output(path) => self.redirect(path),
             Command::Help(entry) => self.print(&help(entry)),
         };
-        self.report(done.map_err(|fault| Fault { position: None, ..fault }), origin).map(|()| Flow::Continue)
+        self.report(done.map_err(|fault| Fault { position: None, ..fault }), origin)
+            .map(|()| Flow::Continue)
     }
 
     /// Reports an error, if there is one. If the reader of our output has closed the pipe, nothing
@@ -238,8 +250,14 @@ impl Shell {
 
     fn layout(&self) -> Layout {
         let is_terminal = self.terminal.out && self.output.is_terminal();
-        let width = terminal_size::terminal_size().filter(|_| is_terminal).map(|(width, _)| width.0.into());
-        Layout { is_terminal, width, colour: is_terminal && self.terminal.colour, expanded: self.expanded }
+        let width =
+            terminal_size::terminal_size().filter(|_| is_terminal).map(|(width, _)| width.0.into());
+        Layout {
+            is_terminal,
+            width,
+            colour: is_terminal && self.terminal.colour,
+            expanded: self.expanded,
+        }
     }
 
     /// Runs a statement and writes its result to the current output.
@@ -288,16 +306,25 @@ impl Shell {
 
     fn describe(&mut self, table: &str) -> Result<(), Fault> {
         let (schema, name) = table.split_once('.').unwrap_or(("public", table));
-        let (known, _) = self.texts("SELECT table_schema, table_name FROM information_schema.tables")?;
+        let (known, _) =
+            self.texts("SELECT table_schema, table_name FROM information_schema.tables")?;
         let known: Vec<(String, String)> = known
             .into_iter()
-            .filter_map(|row| row.into_iter().collect::<Option<Vec<_>>>().map(|row| (row[0].clone(), row[1].clone())))
+            .filter_map(|row| {
+                row.into_iter()
+                    .collect::<Option<Vec<_>>>()
+                    .map(|row| (row[0].clone(), row[1].clone()))
+            })
             .collect();
         if !known.iter().any(|(of, table)| of == schema && table == name) {
-            let names: Vec<String> = known.iter().map(|(schema, name)| qualified(schema, name)).collect();
+            let names: Vec<String> =
+                known.iter().map(|(schema, name)| qualified(schema, name)).collect();
             let near = nearest(table, names.iter().map(String::as_str));
-            let hint = near.first().map(|near| format!("did you mean {near}? ")).unwrap_or_default();
-            return Err(Error::Invalid(format!("there is no table {table}; {hint}\\d lists them")).into());
+            let hint =
+                near.first().map(|near| format!("did you mean {near}? ")).unwrap_or_default();
+            return Err(
+                Error::Invalid(format!("there is no table {table}; {hint}\\d lists them")).into()
+            );
         }
         self.show(Question::Sql(&format!(
             "SELECT column_name AS column, data_type AS type, lower(is_nullable) AS nullable \
@@ -362,15 +389,16 @@ impl Shell {
             Some(path) => Output::create(path)?,
             None => Output::terminal(),
         };
-        self.note(
-            &path.map_or("results are shown here".into(), |path| format!("results are written to {}", path.display())),
-        );
+        self.note(&path.map_or("results are shown here".into(), |path| {
+            format!("results are written to {}", path.display())
+        }));
         Ok(())
     }
 
     fn include(&mut self, path: &Path, origin: Origin) -> Result<Flow, Failed> {
         if self.depth == MAX_DEPTH {
-            let reason = format!("{}: files are included more than {MAX_DEPTH} deep", path.display());
+            let reason =
+                format!("{}: files are included more than {MAX_DEPTH} deep", path.display());
             return self.report(Err(Error::Invalid(reason).into()), origin);
         }
         self.depth += 1;
@@ -379,8 +407,16 @@ impl Shell {
         flow
     }
 
-    fn watch(&mut self, every: Duration, times: Option<u64>, origin: Origin) -> Result<Flow, Failed> {
-        let last = self.last.clone().ok_or_else(|| Error::Invalid("there is no statement to repeat yet".into()).into());
+    fn watch(
+        &mut self,
+        every: Duration,
+        times: Option<u64>,
+        origin: Origin,
+    ) -> Result<Flow, Failed> {
+        let last = self
+            .last
+            .clone()
+            .ok_or_else(|| Error::Invalid("there is no statement to repeat yet".into()).into());
         let text = self.report(last, origin)?;
         for time in 1.. {
             let now = chrono::Local::now().format("%H:%M:%S");
@@ -430,7 +466,9 @@ impl Origin<'_> {
 /// Error of reading a script: if it is not UTF-8, the script is at fault and not the disk.
 fn unreadable(path: &Path, line: u64, source: io::Error) -> Error {
     match source.kind() {
-        io::ErrorKind::InvalidData => Error::Invalid(format!("{}: line {line} is not UTF-8", path.display())),
+        io::ErrorKind::InvalidData => {
+            Error::Invalid(format!("{}: line {line} is not UTF-8", path.display()))
+        }
         _ => Error::io(path, "read")(source),
     }
 }
@@ -498,8 +536,12 @@ fn help(entry: Option<&Entry>) -> String {
     match entry {
         Some(entry) => line(entry, 0),
         None => {
-            let width = COMMANDS.iter().map(|entry| entry.names[0].len() + 1 + entry.args.chars().count()).max();
-            let lines: String = COMMANDS.iter().map(|entry| line(entry, width.unwrap_or(0))).collect();
+            let width = COMMANDS
+                .iter()
+                .map(|entry| entry.names[0].len() + 1 + entry.args.chars().count())
+                .max();
+            let lines: String =
+                COMMANDS.iter().map(|entry| line(entry, width.unwrap_or(0))).collect();
             format!("A statement ends with a semicolon. Commands are one line:\n{lines}")
         }
     }
@@ -532,7 +574,9 @@ impl Output {
     fn admit(&mut self, format: DisplayFormat, out_is_terminal: bool) -> Result<()> {
         self.answers += 1;
         let refusal = match format {
-            DisplayFormat::Parquet if self.is_terminal() && out_is_terminal => "Parquet is not for a terminal",
+            DisplayFormat::Parquet if self.is_terminal() && out_is_terminal => {
+                "Parquet is not for a terminal"
+            }
             DisplayFormat::Parquet if self.answers > 1 => "a Parquet file holds one answer",
             _ => return Ok(()),
         };
@@ -622,7 +666,10 @@ impl Drop for Waiting<'_> {
 
 fn spinner(started: Instant) -> ProgressBar {
     let bar = ProgressBar::new_spinner().with_elapsed(started.elapsed());
-    bar.set_style(ProgressStyle::with_template("{spinner} {elapsed} {msg:.dim} Ctrl-C cancels").expect("a template"));
+    bar.set_style(
+        ProgressStyle::with_template("{spinner} {elapsed} {msg:.dim} Ctrl-C cancels")
+            .expect("a template"),
+    );
     bar.enable_steady_tick(Duration::from_millis(100));
     bar
 }

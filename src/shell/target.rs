@@ -14,7 +14,9 @@ use super::lexer::{self, TokenKind};
 use crate::client::{Fault, Reply, SqlClient};
 use crate::config::Flags;
 use crate::error::{Error, Result};
-use crate::query::{Params, QueryEngine, QueryOptions, QueryStats, ResultStream, SavedQueries, Session};
+use crate::query::{
+    Params, QueryEngine, QueryOptions, QueryStats, ResultStream, SavedQueries, Session,
+};
 use crate::storage::vfs::{Disk, Vfs};
 use crate::storage::{EngineOptions, ReadOnly, Snapshot};
 use crate::text::nearest;
@@ -76,7 +78,11 @@ impl Rows {
 impl Target {
     /// Opens the server at `url`, or else the store in `data_dir` or in the configured directory,
     /// with the saved queries of the folder `queries`.
-    pub fn new(url: Option<&str>, data_dir: Option<&Path>, queries: Option<&Path>) -> Result<Target> {
+    pub fn new(
+        url: Option<&str>,
+        data_dir: Option<&Path>,
+        queries: Option<&Path>,
+    ) -> Result<Target> {
         match url {
             Some(url) => {
                 let (client, settings) = (SqlClient::new(url)?, BTreeMap::new());
@@ -136,7 +142,8 @@ type Stamp = (PathBuf, u64, SystemTime);
 impl Store {
     fn new(data_dir: Option<&Path>, queries: Option<&Path>) -> Result<Store> {
         let given = [("data_dir", data_dir), ("queries", queries)];
-        let given = given.into_iter().filter_map(|(key, path)| Some((key, path?.display().to_string())));
+        let given =
+            given.into_iter().filter_map(|(key, path)| Some((key, path?.display().to_string())));
         let resolved = Flags { config: None, settings: given.collect() }.load()?;
         let options = QueryOptions { timeout: TIMEOUT, ..resolved.query_options() };
         let engine = Arc::new(QueryEngine::new(&options)?);
@@ -185,7 +192,9 @@ fn stamps(data_dir: &Path) -> io::Result<Vec<Stamp>> {
     for entry in fs::read_dir(&paths[0])? {
         paths.push(entry?.path());
     }
-    let stamp = |path: PathBuf| fs::metadata(&path).and_then(|meta| Ok((path, meta.len(), meta.modified()?)));
+    let stamp = |path: PathBuf| {
+        fs::metadata(&path).and_then(|meta| Ok((path, meta.len(), meta.modified()?)))
+    };
     paths.into_iter().map(stamp).collect()
 }
 
@@ -243,7 +252,10 @@ mod tests {
             assignment("-- x\nset Datafusion.explain.format to 'tree'"),
             set("datafusion.explain.format", "tree")
         );
-        assert_eq!(assignment("set time zone = '+02:00'"), set("datafusion.execution.time_zone", "+02:00"));
+        assert_eq!(
+            assignment("set time zone = '+02:00'"),
+            set("datafusion.execution.time_zone", "+02:00")
+        );
         assert_eq!(assignment("RESET hourglass.rollups"), Some(("hourglass.rollups".into(), None)));
         assert_eq!(assignment("SELECT 1 = 1"), None);
     }

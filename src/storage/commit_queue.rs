@@ -1,7 +1,7 @@
 //! The queue between those who append and the one writer: bounded, and already in columns.
 //!
-//! Appenders push into a shared [`EventBatch`]; the writer takes all of it at once. That is the group commit: whatever came
-//! while the last sync ran is the next frame.
+//! Appenders push into a shared [`EventBatch`]; the writer takes all of it at once. That is the
+//! group commit: whatever came while the last sync ran is the next frame.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -70,16 +70,22 @@ pub struct Taken {
 }
 
 impl Taken {
-    /// Tells all who wait what became of their events; those whose numbers are in `reused`, in order, that their key was used
-    /// before. Many are told by a task of their own runtime: waking a task from inside is a push to a thread's own queue, from
-    /// outside a lock and a system call.
-    pub fn tell(waiters: Vec<Waiter<Lsn>>, runtime: Option<Handle>, outcome: Result<Lsn, Refusal>, reused: Vec<u32>) {
+    /// Tells all who wait what became of their events; those whose numbers are in `reused`, in
+    /// order, that their key was used before. Many are told by a task of their own runtime: waking
+    /// a task from inside is a push to a thread's own queue, from outside a lock and a system call.
+    pub fn tell(
+        waiters: Vec<Waiter<Lsn>>,
+        runtime: Option<Handle>,
+        outcome: Result<Lsn, Refusal>,
+        reused: Vec<u32>,
+    ) {
         let tell = move || {
             let mut reused = reused.into_iter().peekable();
             for (number, waiter) in (0..).zip(waiters) {
                 let is_reused = reused.next_if_eq(&number).is_some();
                 // Who went away in the meantime has no need of the answer.
-                let _ = waiter.send(if is_reused { Err(Refusal::KeyReused) } else { outcome.clone() });
+                let _ =
+                    waiter.send(if is_reused { Err(Refusal::KeyReused) } else { outcome.clone() });
             }
         };
         match runtime {
@@ -118,7 +124,8 @@ pub struct CommitQueue {
 impl CommitQueue {
     pub fn new(options: &EngineOptions) -> CommitQueue {
         let (keys, pending, wake, died) = Default::default();
-        let EngineOptions { queue_max_events, queue_max_bytes, idempotency_max_keys, .. } = *options;
+        let EngineOptions { queue_max_events, queue_max_bytes, idempotency_max_keys, .. } =
+            *options;
         CommitQueue {
             max_events: queue_max_events,
             max_bytes: queue_max_bytes,
@@ -152,7 +159,11 @@ impl CommitQueue {
     }
 
     /// Queues one event, which counts once under its key.
-    pub fn push(&self, event: Event<'_>, key: Option<Key>) -> Result<oneshot::Receiver<Result<Lsn, Refusal>>> {
+    pub fn push(
+        &self,
+        event: Event<'_>,
+        key: Option<Key>,
+    ) -> Result<oneshot::Receiver<Result<Lsn, Refusal>>> {
         self.check_keys(key.is_some())?;
         let key = key.map(|key| (key, Content::of([event])));
         self.add(1, event.user.len(), |batch| {
@@ -164,18 +175,22 @@ impl CommitQueue {
     }
 
     fn check_keys(&self, is_keyed: bool) -> Result<()> {
-        match is_keyed && self.keys() >= self.max_keys {
-            true => Err(Error::Busy(Limit::Keys)),
-            false => Ok(()),
+        if is_keyed && self.keys() >= self.max_keys {
+            Err(Error::Busy(Limit::Keys))
+        } else {
+            Ok(())
         }
     }
 
-    /// Queues a batch; it becomes part of one frame. One larger than the bounds is taken when nothing else waits.
-    pub fn push_batch(&self, events: EventBatch) -> Result<oneshot::Receiver<Result<Lsn, Refusal>>> {
+    /// Queues a batch; it becomes part of one frame. One larger than the bounds is taken when
+    /// nothing else waits.
+    pub fn push_batch(
+        &self,
+        events: EventBatch,
+    ) -> Result<oneshot::Receiver<Result<Lsn, Refusal>>> {
         self.check_keys(!events.keyed().is_empty())?;
-        self.add(events.len(), events.byte_len(), |batch| match batch.is_empty() {
-            true => *batch = events,
-            false => batch.extend(&events),
+        self.add(events.len(), events.byte_len(), |batch| {
+            if batch.is_empty() { *batch = events } else { batch.extend(&events) }
         })
     }
 
@@ -190,7 +205,8 @@ impl CommitQueue {
             return Err(refusal.clone().into());
         }
         let batch = &mut pending.taken.batch;
-        let full = batch.len() + events > self.max_events || batch.byte_len() + bytes > self.max_bytes;
+        let full =
+            batch.len() + events > self.max_events || batch.byte_len() + bytes > self.max_bytes;
         if full && !batch.is_empty() {
             return Err(Error::Busy(Limit::Queue));
         }
@@ -238,21 +254,31 @@ impl CommitQueue {
         (pending.taken.batch.len(), pending.taken.batch.byte_len())
     }
 
-    /// Takes everything that waits; sleeps up to `timeout` when nothing does. `emptied` is an empty batch whose capacity
-    /// serves again.
+    /// Takes everything that waits; sleeps up to `timeout` when nothing does. `emptied` is an empty
+    /// batch whose capacity serves again.
     pub fn take(&self, emptied: EventBatch, timeout: Duration) -> Taken {
         let mut pending = self.lock();
-        let quiet =
-            |p: &Pending| p.taken.batch.is_empty() && p.taken.flushes.is_empty() && !p.taken.closed && !p.nudged;
+        let quiet = |p: &Pending| {
+            p.taken.batch.is_empty() && p.taken.flushes.is_empty() && !p.taken.closed && !p.nudged
+        };
         if quiet(&pending) {
             pending.idle = true;
-            pending = self.wake.wait_timeout_while(pending, timeout, |p| quiet(p)).expect("no panic under this lock").0;
+            pending = self
+                .wake
+                .wait_timeout_while(pending, timeout, |p| quiet(p))
+                .expect("no panic under this lock")
+                .0;
             pending.idle = false;
         }
         pending.nudged = false;
         let closed = pending.taken.closed;
         let waiting = pending.taken.waiters.len();
-        let next = Taken { batch: emptied, waiters: Vec::with_capacity(waiting), closed, ..Taken::default() };
+        let next = Taken {
+            batch: emptied,
+            waiters: Vec::with_capacity(waiting),
+            closed,
+            ..Taken::default()
+        };
         std::mem::replace(&mut pending.taken, next)
     }
 
@@ -264,7 +290,8 @@ impl CommitQueue {
         }
     }
 
-    /// Notes what the log waits for, or that it waits no more. Appends go on to the writer: each is a try.
+    /// Notes what the log waits for, or that it waits no more. Appends go on to the writer: each is
+    /// a try.
     pub fn set_limit_reached(&self, limit_reached: Option<Limit>) {
         self.lock().limit_reached = limit_reached;
     }
@@ -280,7 +307,8 @@ impl CommitQueue {
         self.lock().taken.closed
     }
 
-    /// A thread of the engine has ended that should not: nothing more is taken, and the others end, too.
+    /// A thread of the engine has ended that should not: nothing more is taken, and the others end,
+    /// too.
     pub fn die(&self, why: &str) {
         let mut pending = self.lock();
         self.end(&mut pending, why.into());

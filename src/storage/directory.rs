@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::vfs::{self, Lock, Vfs};
 use crate::error::{Error, Result};
 
-/// The version of the data directory's layout. A newer one is refused, an older one is opened and kept readable.
+/// The version of the data directory's layout. A newer one is refused, an older one is opened and
+/// kept readable.
 ///
 /// | version | since |
 /// | --- | --- |
@@ -41,17 +42,21 @@ fn write_meta(vfs: &dyn Vfs, path: &Path, meta: &DirectoryMeta) -> Result<()> {
     vfs::write_atomically(vfs, path, &text).map_err(Error::io(path, "write"))
 }
 
-/// What the directory says of itself; `create` writes it where there is nothing yet, or the version of an older one.
+/// What the directory says of itself; `create` writes it where there is nothing yet, or the version
+/// of an older one.
 pub fn meta(vfs: &dyn Vfs, data_dir: &Path, create: bool) -> Result<DirectoryMeta> {
     let path: PathBuf = data_dir.join(META_FILE);
     let bytes = match vfs::read_all(vfs, &path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound && create => {
-            let meta = DirectoryMeta { format: FORMAT_VERSION, node: uuid::Uuid::new_v4().to_string() };
+            let meta =
+                DirectoryMeta { format: FORMAT_VERSION, node: uuid::Uuid::new_v4().to_string() };
             write_meta(vfs, &path, &meta)?;
             return Ok(meta);
         }
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
             let dir = data_dir.display();
             return Err(Error::Missing(format!(
                 "{dir}: no hourglass store here; `hourglass generate` or `serve` makes one, and --data-dir names another"

@@ -1,4 +1,5 @@
-//! The engine of one data directory: opens and recovers it, and is the handle on everything that runs.
+//! The engine of one data directory: opens and recovers it, and is the handle on everything that
+//! runs.
 //!
 //! ```text
 //! DIR/hourglass.json   the format's version and this node's name
@@ -79,16 +80,18 @@ fn join(threads: &Mutex<Vec<JoinHandle<()>>>) {
 }
 
 impl Engine {
-    /// Opens the store in `data_dir` on the machine's disk and clock, creating it where there is none.
+    /// Opens the store in `data_dir` on the machine's disk and clock, creating it where there is
+    /// none.
     pub fn open(data_dir: &Path, options: EngineOptions) -> Result<Engine> {
         Engine::open_with(data_dir, options, Arc::new(Disk), Arc::new(SystemClock))
     }
 
-    /// Opens the store on any file system and clock, and recovers it: what is in the log and not in the table comes back
-    /// into memory.
+    /// Opens the store on any file system and clock, and recovers it: what is in the log and not in
+    /// the table comes back into memory.
     ///
     /// # Errors
-    /// [`Error::Locked`] when another process owns it, [`Error::Damaged`] when acknowledged events are not intact.
+    /// [`Error::Locked`] when another process owns it, [`Error::Damaged`] when acknowledged events
+    /// are not intact.
     pub fn open_with(
         data_dir: &Path,
         options: EngineOptions,
@@ -99,8 +102,8 @@ impl Engine {
         engine.start(steps)
     }
 
-    /// As [`Engine::open_with`], without threads: nothing happens but what the caller does with [`Steps`]. A simulation
-    /// decides by that who goes next.
+    /// As [`Engine::open_with`], without threads: nothing happens but what the caller does with
+    /// [`Steps`]. A simulation decides by that who goes next.
     pub fn open_stepped(
         data_dir: &Path,
         options: EngineOptions,
@@ -113,19 +116,25 @@ impl Engine {
         let meta = directory::meta(&*vfs, &data_dir, true)?;
         let store = VfsStore::new(vfs.clone(), &data_dir);
         let runtime = LakeRuntime::new()?;
-        let (lake, files, flushed) = runtime.block_on(Lake::open(store.clone(), &meta.node, true))?;
+        let (lake, files, flushed) =
+            runtime.block_on(Lake::open(store.clone(), &meta.node, true))?;
         let mut snapshot = empty_snapshot(files, store, &options);
         let mut memtable = MemtableWriter::new(flushed + 1, FileNames::new(&meta.node));
         let wal_dir = data_dir.join(WAL_DIR);
         let now_us = clock.now_us();
-        let window_us = i64::try_from(options.idempotency_window_ms).unwrap_or(i64::MAX).saturating_mul(1_000);
+        let window_us =
+            i64::try_from(options.idempotency_window_ms).unwrap_or(i64::MAX).saturating_mul(1_000);
         let mut keys = KeyWindow::new(window_us.min(MAX_TIMESTAMP_US));
-        let key_files = KeyFiles::open(vfs.clone(), &data_dir, flushed, lake.key_files(), &mut keys, now_us)?;
-        let replayed =
-            replay_into(&*vfs, &wal_dir, flushed, &mut memtable, &snapshot, |logged| keys.insert(logged, now_us))?;
+        let key_files =
+            KeyFiles::open(vfs.clone(), &data_dir, flushed, lake.key_files(), &mut keys, now_us)?;
+        let replayed = replay_into(&*vfs, &wal_dir, flushed, &mut memtable, &snapshot, |logged| {
+            keys.insert(logged, now_us)
+        })?;
         leftovers::remove(&*vfs, &data_dir, memtable.view().hours.keys());
-        // How old what is in the log is does not begin anew with a start: one that crashes again and again would look young.
-        let since_us = replayed.oldest_us(flushed).map_or(now_us, |oldest_us| oldest_us.min(now_us));
+        // How old what is in the log is does not begin anew with a start: one that crashes again
+        // and again would look young.
+        let since_us =
+            replayed.oldest_us(flushed).map_or(now_us, |oldest_us| oldest_us.min(now_us));
         if replayed.events > 0 {
             tracing::info!(events = replayed.events, "recovered from the write-ahead log");
         }
@@ -133,7 +142,8 @@ impl Engine {
         let wal = Wal::open(vfs.clone(), &wal_dir, options.wal_segment_bytes, replayed)?;
         memtable.begin(since_us);
         snapshot.active = memtable.view().clone();
-        // The folders themselves: a log that is synced below a name that is not would be lost with the name.
+        // The folders themselves: a log that is synced below a name that is not would be lost with
+        // the name.
         for dir in [Some(&*data_dir), data_dir.parent()].into_iter().flatten() {
             vfs.sync_dir(dir).map_err(Error::io(dir, "sync"))?;
         }
@@ -197,13 +207,13 @@ impl Engine {
         Ok(self)
     }
 
-    /// Runs a thread of the engine. One that panics, or ends before it is told to, ends the engine: without it events would
-    /// wait for ever, or memory fill up.
+    /// Runs a thread of the engine. One that panics, or ends before it is told to, ends the engine:
+    /// without it events would wait for ever, or memory fill up.
     fn run(&self, name: &'static str, mut work: impl FnMut() + Send + 'static) -> Result<()> {
         let queue = self.shared.queue.clone();
         let thread = move || {
-            // IMPORTANT: what the thread owns is dropped only after its death is told. The other thread ends by that, and those who
-            // wait learn of it.
+            // IMPORTANT: what the thread owns is dropped only after its death is told. The other
+            // thread ends by that, and those who wait learn of it.
             let how = match catch_unwind(AssertUnwindSafe(&mut work)) {
                 Ok(()) if queue.is_closed() => return,
                 Ok(()) => "ended by itself".into(),
@@ -217,14 +227,19 @@ impl Engine {
         Ok(())
     }
 
-    /// Queues one event; the future resolves to its frame's last LSN once it is durable and visible. The event must have
-    /// passed the checks of [`crate::event`]. Under a key that was stored within the window nothing is stored again, and
-    /// the answer is the same.
+    /// Queues one event; the future resolves to its frame's last LSN once it is durable and
+    /// visible. The event must have passed the checks of [`crate::event`]. Under a key that was
+    /// stored within the window nothing is stored again, and the answer is the same.
     ///
     /// # Errors
-    /// [`Error::Busy`] when a bound is reached, [`Error::KeyReused`] when something else was stored under the key: nothing was
-    /// stored. [`Error::Poisoned`] when the log has failed, [`Error::Died`] when the engine has.
-    pub fn append_event(&self, event: Event<'_>, key: Option<Key>) -> impl Future<Output = Result<Lsn>> + Send + use<> {
+    /// [`Error::Busy`] when a bound is reached, [`Error::KeyReused`] when something else was stored
+    /// under the key: nothing was stored. [`Error::Poisoned`] when the log has failed,
+    /// [`Error::Died`] when the engine has.
+    pub fn append_event(
+        &self,
+        event: Event<'_>,
+        key: Option<Key>,
+    ) -> impl Future<Output = Result<Lsn>> + Send + use<> {
         let queued = self.shared.queue.push(event, key);
         async move { Ok(queued?.await.map_err(no_answer)??) }
     }
@@ -250,13 +265,14 @@ impl Engine {
         self.shared.cell.load()
     }
 
-    /// Why events are not taken now, where they are not: what passes, such as a full disk, or what does not.
+    /// Why events are not taken now, where they are not: what passes, such as a full disk, or what
+    /// does not.
     pub fn refusal(&self) -> Option<Error> {
         self.shared.queue.refusal().map(Error::from)
     }
 
-    /// Waits until a thread of the engine has ended that should not, and tells how. The engine stores nothing more then: it is
-    /// to be closed.
+    /// Waits until a thread of the engine has ended that should not, and tells how. The engine
+    /// stores nothing more then: it is to be closed.
     pub async fn wait_for_death(&self) -> String {
         self.shared.queue.wait_for_death().await.to_string()
     }
@@ -288,7 +304,8 @@ impl Engine {
         &self.shared.clock
     }
 
-    /// Writes what is queued and stops; later appends answer [`Error::Closed`]. Memory is not flushed: the log has it.
+    /// Writes what is queued and stops; later appends answer [`Error::Closed`]. Memory is not
+    /// flushed: the log has it.
     ///
     /// # Errors
     /// [`Error::Died`] when a thread of the engine did not end in order.
@@ -299,7 +316,8 @@ impl Engine {
     }
 }
 
-/// The writer and the flusher of an engine that has no threads. Their owner lets them go on, one step at a time.
+/// The writer and the flusher of an engine that has no threads. Their owner lets them go on, one
+/// step at a time.
 #[derive(Debug)]
 pub struct Steps {
     /// `None` when it has ended.
@@ -308,8 +326,8 @@ pub struct Steps {
 }
 
 impl Steps {
-    /// Lets the writer do what there is to do, without waiting for more. `Break` when the engine is closed and the writer
-    /// has taken the last.
+    /// Lets the writer do what there is to do, without waiting for more. `Break` when the engine is
+    /// closed and the writer has taken the last.
     pub fn writer(&mut self) -> ControlFlow<()> {
         let Some(writer) = &mut self.writer else { return ControlFlow::Break(()) };
         let flow = writer.step(Duration::ZERO);
@@ -319,14 +337,15 @@ impl Steps {
         flow
     }
 
-    /// Lets the flusher do the next of its steps, where there is one. `Break` when the writer has ended and nothing is left
-    /// to flush.
+    /// Lets the flusher do the next of its steps, where there is one. `Break` when the writer has
+    /// ended and nothing is left to flush.
     pub fn flusher(&mut self) -> ControlFlow<()> {
         self.flusher.step(Duration::ZERO)
     }
 }
 
-/// A store as it is on disk, without owning it: for those who only look, beside a running server or not.
+/// A store as it is on disk, without owning it: for those who only look, beside a running server or
+/// not.
 #[derive(Debug)]
 pub struct ReadOnly {
     pub snapshot: Arc<Snapshot>,
@@ -340,7 +359,8 @@ pub struct ReadOnly {
 }
 
 impl ReadOnly {
-    /// Reads the table and the log's tail. A server may flush in between and release what was to be read: then once more.
+    /// Reads the table and the log's tail. A server may flush in between and release what was to be
+    /// read: then once more.
     pub fn open(data_dir: &Path, options: &EngineOptions, vfs: &Arc<dyn Vfs>) -> Result<ReadOnly> {
         let attempts = 5;
         for _ in 1..attempts {
@@ -358,10 +378,18 @@ impl ReadOnly {
         let meta = directory::meta(&**vfs, &data_dir, false)?;
         let store = VfsStore::new(vfs.clone(), &data_dir);
         let runtime = LakeRuntime::new()?;
-        let (lake, files, flushed) = runtime.block_on(Lake::open(store.clone(), &meta.node, false))?;
+        let (lake, files, flushed) =
+            runtime.block_on(Lake::open(store.clone(), &meta.node, false))?;
         let mut snapshot = empty_snapshot(files, store, options);
         let mut memtable = MemtableWriter::new(flushed + 1, FileNames::new(&meta.node));
-        let replayed = replay_into(&**vfs, &data_dir.join(WAL_DIR), flushed, &mut memtable, &snapshot, |_| {})?;
+        let replayed = replay_into(
+            &**vfs,
+            &data_dir.join(WAL_DIR),
+            flushed,
+            &mut memtable,
+            &snapshot,
+            |_| {},
+        )?;
         snapshot.active = memtable.view().clone();
         let wal_bytes = replayed.segments.iter().map(|segment| segment.file_len).sum();
         Ok(ReadOnly {
@@ -376,9 +404,10 @@ impl ReadOnly {
 
 fn create_directory(vfs: &dyn Vfs, data_dir: &Path) -> Result<()> {
     vfs.create_dir_all(data_dir).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
-            Error::Config(format!("data_dir: {} is no directory, or lies below a file", data_dir.display()))
-        }
+        io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => Error::Config(format!(
+            "data_dir: {} is no directory, or lies below a file",
+            data_dir.display()
+        )),
         _ => Error::io(data_dir, "create the data directory")(error),
     })
 }
@@ -397,8 +426,17 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
 fn empty_snapshot(files: FileIndex, store: VfsStore, options: &EngineOptions) -> Snapshot {
     let distinct = Arc::new(DistinctUsers::new(options.users_cache_bytes));
     let all = files.values().flat_map(|hour| &hour.files);
-    let (file_count, file_bytes) = all.fold((0, 0), |(count, bytes), file| (count + 1, bytes + file.bytes));
-    Snapshot { active: Memtable::default(), sealed: Vec::new(), files, file_count, file_bytes, store, distinct }
+    let (file_count, file_bytes) =
+        all.fold((0, 0), |(count, bytes), file| (count + 1, bytes + file.bytes));
+    Snapshot {
+        active: Memtable::default(),
+        sealed: Vec::new(),
+        files,
+        file_count,
+        file_bytes,
+        store,
+        distinct,
+    }
 }
 
 fn replay_into(

@@ -1,8 +1,9 @@
 //! The names of data files: which file the rows that one generation has of one hour become.
 //!
-//! `date=YYYY-MM-DD/hour=HH/part-LSN-NODE.zstd.parquet`, below the table's folder: the first LSN of the generation in 20
-//! digits, and the first eight characters of the node's name. So a flush that is tried again writes the same files, and a
-//! source of rows has one name from its first event on, in memory and in the table.
+//! `date=YYYY-MM-DD/hour=HH/part-LSN-NODE.zstd.parquet`, below the table's folder: the first LSN of
+//! the generation in 20 digits, and the first eight characters of the node's name. So a flush that
+//! is tried again writes the same files, and a source of rows has one name from its first event on,
+//! in memory and in the table.
 
 use std::sync::Arc;
 
@@ -34,7 +35,8 @@ impl FileNames {
         SourceSet::of(&self.path(first_lsn, hour))
     }
 
-    /// The first LSN of the generation that a data file holds; nothing for a file of another engine or node.
+    /// The first LSN of the generation that a data file holds; nothing for a file of another engine
+    /// or node.
     pub fn first_lsn(&self, location: &Location) -> Option<Lsn> {
         location.filename()?.strip_prefix("part-")?.strip_suffix(&*self.end)?.parse().ok()
     }

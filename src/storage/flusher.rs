@@ -1,9 +1,10 @@
-//! The flusher turns sealed generations into data files, one Delta commit each. It is a loop over [`Flusher::step`].
+//! The flusher turns sealed generations into data files, one Delta commit each. It is a loop over
+//! [`Flusher::step`].
 //!
-//! A generation takes four steps, after each of which other work may come in between: its files and its idempotency keys
-//! are written; they are synced and committed; they are published in place of the memory; the log is released. A
-//! generation stays in the snapshot until its files are, so a failure loses nothing: the flush begins again at the first
-//! step, until the cause goes.
+//! A generation takes four steps, after each of which other work may come in between: its files and
+//! its idempotency keys are written; they are synced and committed; they are published in place of
+//! the memory; the log is released. A generation stays in the snapshot until its files are, so a
+//! failure loses nothing: the flush begins again at the first step, until the cause goes.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -86,7 +87,8 @@ pub struct Progress {
 }
 
 impl Flusher {
-    /// Runs until the writer is gone. A generation that could not be flushed by then is still in the log.
+    /// Runs until the writer is gone. A generation that could not be flushed by then is still in
+    /// the log.
     pub fn run(&mut self, retry: Duration) {
         loop {
             let timeout = if self.progress.failed { retry } else { Duration::MAX };
@@ -96,8 +98,9 @@ impl Flusher {
         }
     }
 
-    /// Takes the generation under way one stage further. Where none is, waits for a job, up to `timeout`, and begins it;
-    /// what failed is begun again after that time. `Break` when the writer is gone.
+    /// Takes the generation under way one stage further. Where none is, waits for a job, up to
+    /// `timeout`, and begins it; what failed is begun again after that time. `Break` when the
+    /// writer is gone.
     pub fn step(&mut self, timeout: Duration) -> ControlFlow<()> {
         if !self.progress.busy {
             if let Err(error) = self.segments.prepare_spare() {
@@ -149,12 +152,15 @@ impl Flusher {
         }
     }
 
-    /// Does the next stage of the oldest sealed generation; answers whether there was one. After an error its flush begins
-    /// anew: files that are not in the table yet are written once more, over those that are there.
+    /// Does the next stage of the oldest sealed generation; answers whether there was one. After an
+    /// error its flush begins anew: files that are not in the table yet are written once more, over
+    /// those that are there.
     fn advance(&mut self) -> Result<bool> {
         self.progress.stage = match std::mem::take(&mut self.progress.stage) {
             Stage::Sealed => {
-                let Some(sealed) = self.cell.load().sealed.first().cloned() else { return Ok(false) };
+                let Some(sealed) = self.cell.load().sealed.first().cloned() else {
+                    return Ok(false);
+                };
                 Stage::Written(self.write(sealed)?)
             }
             Stage::Written(flush) => {
@@ -210,7 +216,8 @@ impl Flusher {
         tracing::info!(hours, rows, bytes, ms, "flushed to Parquet");
     }
 
-    /// Lets go of what the table has. The events are there: what cannot be removed now is by the next flush, or the next start.
+    /// Lets go of what the table has. The events are there: what cannot be removed now is by the
+    /// next flush, or the next start.
     fn tidy(&mut self, last_lsn: Lsn) {
         let now_us = self.clock.now_us();
         match self.segments.release_through(last_lsn).and_then(|()| self.keys.expire(now_us)) {
@@ -222,8 +229,14 @@ impl Flusher {
         }
     }
 
-    /// An error does not mean that the commit failed: its answer may have been lost. The table knows.
-    fn commit(&mut self, files: &[lake::CommitFile], keys: Option<&KeyFileRecord>, last_lsn: Lsn) -> Result<()> {
+    /// An error does not mean that the commit failed: its answer may have been lost. The table
+    /// knows.
+    fn commit(
+        &mut self,
+        files: &[lake::CommitFile],
+        keys: Option<&KeyFileRecord>,
+        last_lsn: Lsn,
+    ) -> Result<()> {
         let now_us = self.clock.now_us();
         let Flusher { runtime, lake, .. } = self;
         runtime.block_on(async {
@@ -239,7 +252,8 @@ impl Flusher {
 
     /// Encodes and writes the generation's hours, several at once.
     fn write_files(&self, sealed: &Memtable) -> Result<Vec<lake::CommitFile>> {
-        let hours: Vec<(&Hour, &Arc<HourTable>)> = sealed.hours.iter().filter(|(_, table)| table.rows() > 0).collect();
+        let hours: Vec<(&Hour, &Arc<HourTable>)> =
+            sealed.hours.iter().filter(|(_, table)| table.rows() > 0).collect();
         let next = AtomicUsize::new(0);
         let written = Mutex::new(Ok(Vec::with_capacity(hours.len())));
         let lake = &self.lake;
@@ -259,13 +273,19 @@ impl Flusher {
             (1..threads).for_each(|_| drop(scope.spawn(work)));
             work();
         });
-        let mut files: Vec<lake::CommitFile> = written.into_inner().expect("no panic under this lock")?;
+        let mut files: Vec<lake::CommitFile> =
+            written.into_inner().expect("no panic under this lock")?;
         files.sort_by_key(|(hour, ..)| *hour);
         Ok(files)
     }
 }
 
-fn write_file(lake: &Lake, sealed: &Memtable, hour: Hour, table: &HourTable) -> Result<lake::CommitFile> {
+fn write_file(
+    lake: &Lake,
+    sealed: &Memtable,
+    hour: Hour,
+    table: &HourTable,
+) -> Result<lake::CommitFile> {
     let Encoded { parquet, rollup, hour: claim, min_user, max_user } = data_file::encode(table)?;
     let location = lake.put(sealed.first_lsn, hour, &parquet)?;
     let (bytes, checksum) = (parquet.len() as u64, Some(crc32c::crc32c(&parquet)));

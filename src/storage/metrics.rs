@@ -1,4 +1,5 @@
-//! What storage counts as it happens. What it can tell at any moment is read by [`super::scrape`] instead.
+//! What storage counts as it happens. What it can tell at any moment is read by [`super::scrape`]
+//! instead.
 
 use std::time::Duration;
 
@@ -72,9 +73,21 @@ impl Metrics {
             "Flushes that failed; each is tried again",
             self.flush_failures.clone(),
         );
-        registry.register("hourglass_flushed_rows", "Rows of data files written", self.flushed_rows.clone());
-        registry.register("hourglass_flushed_files", "Data files written", self.flushed_files.clone());
-        registry.register("hourglass_flushed_bytes", "Bytes of data files written", self.flushed_bytes.clone());
+        registry.register(
+            "hourglass_flushed_rows",
+            "Rows of data files written",
+            self.flushed_rows.clone(),
+        );
+        registry.register(
+            "hourglass_flushed_files",
+            "Data files written",
+            self.flushed_files.clone(),
+        );
+        registry.register(
+            "hourglass_flushed_bytes",
+            "Bytes of data files written",
+            self.flushed_bytes.clone(),
+        );
     }
 }
 

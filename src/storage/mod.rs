@@ -3,16 +3,17 @@
 //! In reading order:
 //!
 //! - [`vfs`] is the operating system's files, [`store`] the object store of the table over them.
-//! - [`wal`] makes events durable, [`memory`] holds them until they are flushed, [`idempotency`] knows which requests are
-//!   repeats.
-//! - [`file_names`] names a data file before its first event is in it, [`lake`] is the Delta table of what has been flushed.
+//! - [`wal`] makes events durable, [`memory`] holds them until they are flushed, [`idempotency`]
+//!   knows which requests are repeats.
+//! - [`file_names`] names a data file before its first event is in it, [`lake`] is the Delta table
+//!   of what has been flushed.
 //! - [`snapshot`] is what readers see.
-//! - [`commit_queue`], [`writer`] and [`flusher`] move events from one to the next; [`engine`] opens, recovers and owns them,
-//!   [`directory`] says who may.
+//! - [`commit_queue`], [`writer`] and [`flusher`] move events from one to the next; [`engine`]
+//!   opens, recovers and owns them, [`directory`] says who may.
 //! - [`metrics`], [`scrape`] and [`recurring`] tell how it fares; [`verify`] checks all of it.
 //!
-//! Nothing here knows HTTP or SQL, and nothing but [`vfs::Disk`] and [`crate::hour::SystemClock`] reaches the operating
-//! system's files or its time of day.
+//! Nothing here knows HTTP or SQL, and nothing but [`vfs::Disk`] and [`crate::hour::SystemClock`]
+//! reaches the operating system's files or its time of day.
 
 mod commit_queue;
 mod directory;

@@ -7,7 +7,8 @@ const INTERVAL_US: i64 = 60_000_000;
 
 const NEVER: i64 = i64::MIN;
 
-/// One trouble that comes again and again while its cause lasts: when it was last said. Shared by all who meet it.
+/// One trouble that comes again and again while its cause lasts: when it was last said. Shared by
+/// all who meet it.
 #[derive(Debug)]
 pub struct Recurring(AtomicI64);
 
@@ -23,10 +24,15 @@ impl Recurring {
         let said_us = self.0.load(Ordering::Relaxed);
         // A clock that was set back says it again, too.
         let is_due = said_us == NEVER || now_us.abs_diff(said_us) >= INTERVAL_US.unsigned_abs();
-        is_due && self.0.compare_exchange(said_us, now_us, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        is_due
+            && self
+                .0
+                .compare_exchange(said_us, now_us, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
     }
 
-    /// Notes that the trouble has passed; reports whether it had been said, so that its end is to be said, too.
+    /// Notes that the trouble has passed; reports whether it had been said, so that its end is to
+    /// be said, too.
     pub fn has_passed(&self) -> bool {
         self.0.load(Ordering::Relaxed) != NEVER && self.0.swap(NEVER, Ordering::Relaxed) != NEVER
     }

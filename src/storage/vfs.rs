@@ -1,9 +1,9 @@
 //! The operating system's files, as an interface a test can replace.
 //!
-//! Everything below `storage/` that touches a file goes through [`Vfs`]: the log, the data files and the Delta log alike.
-//! What is written is durable only after the matching sync, exactly as POSIX has it: a file's bytes after
-//! [`VfsFile::sync_data`], its name after [`Vfs::sync_dir`] of the folder that holds it, or both for everything at once
-//! after [`Vfs::sync_filesystem`].
+//! Everything below `storage/` that touches a file goes through [`Vfs`]: the log, the data files
+//! and the Delta log alike. What is written is durable only after the matching sync, exactly as
+//! POSIX has it: a file's bytes after [`VfsFile::sync_data`], its name after [`Vfs::sync_dir`] of
+//! the folder that holds it, or both for everything at once after [`Vfs::sync_filesystem`].
 //!
 //! [`Disk`] is the machine's; [`observed`] looks over the shoulder of any.
 
@@ -70,7 +70,8 @@ pub trait Vfs: Send + Sync + Debug {
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
     /// Makes everything written so far on the file system that holds `path` durable.
     fn sync_filesystem(&self, path: &Path) -> io::Result<()>;
-    /// Takes an exclusive lock on the file at `path`, creating it; `WouldBlock` when another process holds it.
+    /// Takes an exclusive lock on the file at `path`, creating it; `WouldBlock` when another
+    /// process holds it.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>>;
     /// What room there is on the file system that holds `path`, for this process.
     fn room(&self, path: &Path) -> io::Result<Room>;
@@ -86,8 +87,9 @@ pub struct Room {
     pub inodes: u64,
 }
 
-/// Writes `bytes` under `path` so that, at any instant, the name stands for the old file or the whole new one: a temporary
-/// file, its sync, the rename and the folder's sync in one step, since each alone is worth nothing.
+/// Writes `bytes` under `path` so that, at any instant, the name stands for the old file or the
+/// whole new one: a temporary file, its sync, the rename and the folder's sync in one step, since
+/// each alone is worth nothing.
 pub fn write_atomically(vfs: &dyn Vfs, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension("tmp");
     let write = || {
@@ -104,11 +106,14 @@ pub fn write_atomically(vfs: &dyn Vfs, path: &Path, bytes: &[u8]) -> io::Result<
     vfs.sync_dir(path.parent().unwrap_or(Path::new(".")))
 }
 
-/// The bound that stands behind an error, if one does: what passes, or what an operator changes while the process runs.
+/// The bound that stands behind an error, if one does: what passes, or what an operator changes
+/// while the process runs.
 pub fn limit_behind(error: &(dyn std::error::Error + 'static)) -> Option<Limit> {
     let bound = error.downcast_ref::<io::Error>().and_then(|error| match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(Limit::Disk),
-        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => Some(Limit::ReadOnly),
+        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
+            Some(Limit::ReadOnly)
+        }
         _ => match Errno::from_io_error(error) {
             Some(Errno::MFILE | Errno::NFILE) => Some(Limit::OpenFiles),
             // One that carries another: the library's object store wraps ours so.
@@ -165,7 +170,11 @@ fn open_with(options: &mut OpenOptions, path: &Path) -> io::Result<Arc<dyn VfsFi
 }
 
 fn meta(of: &fs::Metadata) -> Meta {
-    Meta { is_dir: of.is_dir(), len: of.len(), modified_us: of.mtime() * 1_000_000 + of.mtime_nsec() / 1_000 }
+    Meta {
+        is_dir: of.is_dir(),
+        len: of.len(),
+        modified_us: of.mtime() * 1_000_000 + of.mtime_nsec() / 1_000,
+    }
 }
 
 impl Vfs for Disk {
@@ -207,7 +216,10 @@ impl Vfs for Disk {
             let entry = entry?;
             // A file removed between the listing and the look at it was not there.
             match entry.metadata() {
-                Ok(of) => entries.push(Entry { name: entry.file_name().to_string_lossy().into(), meta: meta(&of) }),
+                Ok(of) => entries.push(Entry {
+                    name: entry.file_name().to_string_lossy().into(),
+                    meta: meta(&of),
+                }),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
@@ -225,7 +237,8 @@ impl Vfs for Disk {
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         match file.try_lock() {
             Ok(()) => Ok(Box::new(DiskLock(file))),
             Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
@@ -235,8 +248,10 @@ impl Vfs for Disk {
 
     fn room(&self, path: &Path) -> io::Result<Room> {
         let stat = rustix::fs::statvfs(path)?;
-        let (free_bytes, bytes) =
-            (stat.f_bavail.saturating_mul(stat.f_frsize), stat.f_blocks.saturating_mul(stat.f_frsize));
+        let (free_bytes, bytes) = (
+            stat.f_bavail.saturating_mul(stat.f_frsize),
+            stat.f_blocks.saturating_mul(stat.f_frsize),
+        );
         Ok(Room { free_bytes, bytes, free_inodes: stat.f_favail, inodes: stat.f_files })
     }
 }

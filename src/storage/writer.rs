@@ -1,5 +1,5 @@
-//! The single writer turns what waits into one log frame, one sync, one change of the snapshot. It is a loop over
-//! [`Writer::step`].
+//! The single writer turns what waits into one log frame, one sync, one change of the snapshot. It
+//! is a loop over [`Writer::step`].
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -20,7 +20,8 @@ use crate::error::{Error, Limit};
 use crate::event::{EventBatch, IdempotencyRange};
 use crate::hour::{Clock, HOUR_US, Hour};
 
-/// Generations that may wait for the flusher. With the active one full as well, appends are refused.
+/// Generations that may wait for the flusher. With the active one full as well, appends are
+/// refused.
 const MAX_SEALED: usize = 2;
 
 /// How often an idle writer looks at the clock.
@@ -39,7 +40,8 @@ pub struct Writer {
     pub metrics: Metrics,
     /// The wall-clock hour that the active generation belongs to.
     pub hour: Hour,
-    /// Why the log is written to no more. What was queued before that is known is refused like what comes after.
+    /// Why the log is written to no more. What was queued before that is known is refused like what
+    /// comes after.
     pub poison: Option<Refusal>,
     /// What the log waits for, where the last events were refused for it.
     pub limit_reached: Option<Limit>,
@@ -58,12 +60,13 @@ struct Outcome {
 }
 
 impl Writer {
-    /// Runs until the queue is closed and drained. Everything acknowledged is in the log then; nothing more is flushed.
+    /// Runs until the queue is closed and drained. Everything acknowledged is in the log then;
+    /// nothing more is flushed.
     pub fn run(&mut self) {
         loop {
             let timeout = Duration::from_micros(self.until_next_hour_us()).min(CLOCK_CHECK);
-            // Where the cores are busy, those with events to bring go first and share the next sync; on an idle machine
-            // this returns at once.
+            // Where the cores are busy, those with events to bring go first and share the next
+            // sync; on an idle machine this returns at once.
             std::thread::yield_now();
             if self.step(timeout).is_break() {
                 return;
@@ -71,18 +74,21 @@ impl Writer {
         }
     }
 
-    /// Takes what waits, stores it and tells who waits; then seals the generation where that is due. Where nothing waits it
-    /// sleeps first, up to `timeout`. `Break` when the queue is closed and nothing more will come.
+    /// Takes what waits, stores it and tells who waits; then seals the generation where that is
+    /// due. Where nothing waits it sleeps first, up to `timeout`. `Break` when the queue is closed
+    /// and nothing more will come.
     pub fn step(&mut self, timeout: Duration) -> ControlFlow<()> {
         let emptied = std::mem::take(&mut self.emptied);
-        let Taken { mut batch, waiters, askers, runtime, flushes, closed } = self.queue.take(emptied, timeout);
+        let Taken { mut batch, waiters, askers, runtime, flushes, closed } =
+            self.queue.take(emptied, timeout);
         if !batch.is_empty() {
             let Outcome { stored, reused } = self.commit(&batch);
             let mut reused: Vec<u32> = reused.into_iter().map(|key| askers[key]).collect();
             reused.dedup();
             Taken::tell(waiters, runtime, stored, reused);
         } else if self.limit_reached.is_some() {
-            // Nobody may ask for as long as this is not ready: whether the cause has passed is found out all the same.
+            // Nobody may ask for as long as this is not ready: whether the cause has passed is
+            // found out all the same.
             self.probe();
         }
         let asked = !flushes.is_empty();
@@ -90,11 +96,14 @@ impl Writer {
         self.remember_keys(&[]);
         match sealed {
             Ok(()) if asked => {
-                // The flusher takes jobs in order, so this one is answered after the generation just sealed.
+                // The flusher takes jobs in order, so this one is answered after the generation
+                // just sealed.
                 let _ = self.flusher.send(Job::Report(flushes));
             }
             Ok(()) => {}
-            Err(refusal) => flushes.into_iter().for_each(|waiter| _ = waiter.send(Err(refusal.clone()))),
+            Err(refusal) => {
+                flushes.into_iter().for_each(|waiter| _ = waiter.send(Err(refusal.clone())))
+            }
         }
         if closed {
             return ControlFlow::Break(());
@@ -111,18 +120,19 @@ impl Writer {
         (HOUR_US - now.rem_euclid(HOUR_US)) as u64
     }
 
-    /// Log, memtable, snapshot: in this order, and only then is anyone told, so that what is acknowledged is durable and
-    /// visible.
+    /// Log, memtable, snapshot: in this order, and only then is anyone told, so that what is
+    /// acknowledged is durable and visible.
     fn commit(&mut self, batch: &EventBatch) -> Outcome {
         let outcome = |stored| Outcome { stored, reused: Vec::new() };
         if let Some(poison) = &self.poison {
             return outcome(Err(poison.clone()));
         }
         let Some(judged) = self.keys.judge(batch) else { return outcome(self.store(batch)) };
-        let stored = match judged.rest.is_empty() {
+        let stored = if judged.rest.is_empty() {
             // Everything was stored before, and is as durable and visible as it will be.
-            true => Ok(self.wal.next_lsn() - 1),
-            false => self.store(&judged.rest),
+            Ok(self.wal.next_lsn() - 1)
+        } else {
+            self.store(&judged.rest)
         };
         if stored.is_err() {
             // The first under a key may stand in this very batch, and was not stored.
@@ -172,9 +182,10 @@ impl Writer {
         self.queue.set_keys(self.keys.len());
     }
 
-    /// A full disk passes, and so does a limit_reached of descriptors; anything else leaves the log's end in doubt, and a failed sync must
-    /// never be tried again: the kernel may have dropped the pages, and a second sync would report success for them (Rebello et
-    /// al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020).
+    /// A full disk passes, and so does a limit_reached of descriptors; anything else leaves the
+    /// log's end in doubt, and a failed sync must never be tried again: the kernel may have dropped
+    /// the pages, and a second sync would report success for them (Rebello et al., "Can
+    /// Applications Recover from fsync Failures?", USENIX ATC 2020).
     fn refuse(&mut self, error: Error) -> Refusal {
         if let Some(bound) = passing(&error) {
             if self.trouble.is_due(self.clock.now_us()) {
@@ -189,7 +200,8 @@ impl Writer {
         refusal
     }
 
-    /// As [`Writer::refuse`], where no event is refused: the generation goes on, and is sealed when it can be.
+    /// As [`Writer::refuse`], where no event is refused: the generation goes on, and is sealed when
+    /// it can be.
     fn refuse_seal(&mut self, error: Error) -> Refusal {
         let Some(bound) = passing(&error) else { return self.refuse(error) };
         if self.sealing.is_due(self.clock.now_us()) {
@@ -220,7 +232,8 @@ impl Writer {
         }
         match self.wal.probe() {
             Ok(()) => self.passed(),
-            // Nothing was acknowledged, nor even taken: what is wrong is for the next event to meet.
+            // Nothing was acknowledged, nor even taken: what is wrong is for the next event to
+            // meet.
             Err(error) if self.trouble.is_due(self.clock.now_us()) => {
                 tracing::warn!(%error, "events are still refused, and this is said once a minute");
             }
@@ -228,8 +241,8 @@ impl Writer {
         }
     }
 
-    /// Seals the generation when the hour has turned, when it is full, or when asked; refuses appends while it is full and
-    /// cannot be sealed.
+    /// Seals the generation when the hour has turned, when it is full, or when asked; refuses
+    /// appends while it is full and cannot be sealed.
     fn seal_if_due(&mut self, asked: bool) -> Result<(), Refusal> {
         let now = self.clock.hour();
         let turned = now != self.hour;
@@ -252,7 +265,8 @@ impl Writer {
         if self.memtable.view().is_empty() || !may_seal || !(turned || full || asked) {
             return Ok(());
         }
-        // A log that has failed stays as it is; what memory holds of it can still become data files.
+        // A log that has failed stays as it is; what memory holds of it can still become data
+        // files.
         if self.poison.is_none()
             && let Err(error) = self.wal.rotate_if_used()
         {
@@ -272,9 +286,11 @@ impl Writer {
 
     /// Whether these fill as much memory as so many generations may.
     fn fill<'m>(&self, memory: impl Iterator<Item = &'m Memtable>, generations: u64) -> bool {
-        let (rows, bytes) = memory.fold((0, 0), |(rows, bytes), memory| (rows + memory.rows, bytes + memory.bytes));
+        let (rows, bytes) =
+            memory.fold((0, 0), |(rows, bytes), memory| (rows + memory.rows, bytes + memory.bytes));
         let EngineOptions { memtable_max_rows, memtable_max_bytes, .. } = self.options;
-        rows >= memtable_max_rows.saturating_mul(generations) || bytes >= memtable_max_bytes.saturating_mul(generations)
+        rows >= memtable_max_rows.saturating_mul(generations)
+            || bytes >= memtable_max_bytes.saturating_mul(generations)
     }
 
     fn drop_carried(&mut self) -> Memtable {

@@ -1,4 +1,5 @@
-//! What is claimed of an hour's distinct users: it holds for exactly the files it was made from, whoever writes to the table.
+//! What is claimed of an hour's distinct users: it holds for exactly the files it was made from,
+//! whoever writes to the table.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -52,13 +53,16 @@ fn commit(dir: &Path, version: u64) -> PathBuf {
     dir.join(format!("events/_delta_log/{version:020}.json"))
 }
 
-/// Commits as another engine does: takes one file of the hour out of the table, and puts in that of `other`, without tags.
+/// Commits as another engine does: takes one file of the hour out of the table, and puts in that of
+/// `other`, without tags.
 fn replace(dir: &Path, removed: &Path, other: &Path, version: u64) {
     let name = "part-00000-d6f7.c000.snappy.parquet";
     let to = partition(dir).join(name);
     fs::copy(data_files(other).first().unwrap(), &to).unwrap();
-    let below = |path: &Path| path.strip_prefix(dir.join("events")).unwrap().to_str().unwrap().to_string();
-    let partition = serde_json::json!({ "date": HOUR.date().to_string(), "hour": HOUR.of_day().to_string() });
+    let below =
+        |path: &Path| path.strip_prefix(dir.join("events")).unwrap().to_str().unwrap().to_string();
+    let partition =
+        serde_json::json!({ "date": HOUR.date().to_string(), "hour": HOUR.of_day().to_string() });
     let actions = [
         serde_json::json!({ "remove": {
             "path": below(removed), "deletionTimestamp": 1, "dataChange": true, "extendedFileMetadata": true,
@@ -89,8 +93,8 @@ fn the_users_of_an_hour_in_two_files_are_known_without_a_look_at_them() {
     assert_eq!(unique_users(&open(dir.path(), clock()).snapshot()), Some(3));
 }
 
-/// A claim named the files by their number. Another engine that replaced one by one left the number, and the hour kept the users
-/// that it had had before. A claim now names its files.
+/// A claim named the files by their number. Another engine that replaced one by one left the
+/// number, and the hour kept the users that it had had before. A claim now names its files.
 #[test]
 fn the_users_of_an_hour_are_exact_after_another_engine_replaced_one_of_its_files() {
     let others = store(&[&["x", "y", "z", "b"]]);
@@ -144,7 +148,10 @@ fn a_claim_that_is_false_is_found() {
     fs::write(commit(dir.path(), 2), text.replace(r#"\"n\":3"#, r#"\"n\":4"#)).unwrap();
     let report = check(dir.path());
     let found: Vec<&str> = report.damage.iter().map(|finding| finding.what.as_str()).collect();
-    assert!(matches!(found[..], [one] if one.contains("has 4 distinct users, and its files have 3")), "{report:#?}");
+    assert!(
+        matches!(found[..], [one] if one.contains("has 4 distinct users, and its files have 3")),
+        "{report:#?}"
+    );
     assert_eq!(report.damage[0].path, format!("events/_delta_log/{:020}.json", 2));
 }
 
@@ -164,8 +171,9 @@ impl Observer for Full {
     }
 }
 
-/// A generation that went on with the users of the one before has more users than rows' users. The union that was made while it was
-/// in memory had the new ones behind the others, and when it became a file they were left out.
+/// A generation that went on with the users of the one before has more users than rows' users. The
+/// union that was made while it was in memory had the new ones behind the others, and when it
+/// became a file they were left out.
 #[test]
 fn users_are_united_alike_before_and_after_a_generation_becomes_a_file() {
     let (dir, full, clock) = (tempfile::tempdir().unwrap(), Arc::new(Full::default()), clock());
@@ -192,7 +200,8 @@ fn users_are_united_alike_before_and_after_a_generation_becomes_a_file() {
     block_on(assert_answers(&engine.snapshot(), &model));
 }
 
-/// Users that were read from a file have no order of arrival, so such a union says nothing of the time when they arrived.
+/// Users that were read from a file have no order of arrival, so such a union says nothing of the
+/// time when they arrived.
 #[test]
 fn a_statement_that_began_before_a_flush_counts_the_users_it_sees() {
     let dir = tempfile::tempdir().unwrap();

@@ -19,7 +19,11 @@ fn text(bytes: &[u8]) -> String {
 fn the_152_days_are_218881_events_in_3649_hours() {
     let dir = tempfile::tempdir().unwrap();
     let generated = run(dir.path(), &["generate"]);
-    assert!(text(&generated.stdout).starts_with("218,881 events in "), "{}", text(&generated.stderr));
+    assert!(
+        text(&generated.stdout).starts_with("218,881 events in "),
+        "{}",
+        text(&generated.stderr)
+    );
     let status = run(dir.path(), &["status", "--format", "json"]);
     let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
     assert_eq!(
@@ -30,11 +34,14 @@ fn the_152_days_are_218881_events_in_3649_hours() {
     // Each hour's GET equals a count over the same series written as a file.
     let csv = dir.path().join("events.csv");
     run(dir.path(), &["generate", "--output", csv.to_str().unwrap()]);
-    let mut expected = std::collections::BTreeMap::<i64, (std::collections::HashSet<String>, u64, u64)>::new();
+    let mut expected =
+        std::collections::BTreeMap::<i64, (std::collections::HashSet<String>, u64, u64)>::new();
     for line in fs::read_to_string(&csv).unwrap().lines().skip(1) {
         let mut fields = line.split(',');
         let at = fields.next().unwrap();
-        let at = at.parse().unwrap_or_else(|_| chrono::DateTime::parse_from_rfc3339(at).unwrap().timestamp_millis());
+        let at = at.parse().unwrap_or_else(|_| {
+            chrono::DateTime::parse_from_rfc3339(at).unwrap().timestamp_millis()
+        });
         let hour = expected.entry(at / 3_600_000).or_default();
         hour.0.insert(fields.next().unwrap().to_string());
         match fields.next().unwrap() {
@@ -46,8 +53,12 @@ fn the_152_days_are_218881_events_in_3649_hours() {
     let server = Server::start(dir.path(), &[]);
     let mut client = server.connect();
     for (hour, (users, clicks, impressions)) in expected {
-        let answer = client.get(&format!("/analytics?timestamp={}", hour * 3_600_000 + 59_999)).body;
-        assert_eq!(answer, format!("unique_users,{}\nclicks,{clicks}\nimpressions,{impressions}\n", users.len()));
+        let answer =
+            client.get(&format!("/analytics?timestamp={}", hour * 3_600_000 + 59_999)).body;
+        assert_eq!(
+            answer,
+            format!("unique_users,{}\nclicks,{clicks}\nimpressions,{impressions}\n", users.len())
+        );
     }
 }
 
@@ -60,7 +71,11 @@ fn what_one_format_exports_every_format_imports() {
         let args = ["generate", "--output", file.to_str().unwrap(), end[0], end[1]];
         assert!(run(&store, &args).status.success());
         let imported = run(&store, &["import", file.to_str().unwrap()]);
-        assert!(text(&imported.stdout).starts_with("600 events in "), "{name}: {}", text(&imported.stderr));
+        assert!(
+            text(&imported.stdout).starts_with("600 events in "),
+            "{name}: {}",
+            text(&imported.stderr)
+        );
         let status = run(&store, &["status", "--format", "json"]);
         let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
         assert_eq!((&status["hours"], &status["rows"]), (&10.into(), &600.into()), "{name}");
@@ -111,7 +126,9 @@ fn a_damaged_log_refuses_to_start_and_says_where() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path(), &[]);
     let mut client = server.connect();
-    (0..3).for_each(|n| drop(client.post(&format!("/analytics?timestamp=1&user=u{n}&event=click")).unwrap()));
+    (0..3).for_each(|n| {
+        drop(client.post(&format!("/analytics?timestamp=1&user=u{n}&event=click")).unwrap())
+    });
     server.kill();
     let mut segments: Vec<_> =
         fs::read_dir(dir.path().join("wal")).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -124,7 +141,9 @@ fn a_damaged_log_refuses_to_start_and_says_where() {
     let message = text(&refused.stderr);
     assert_eq!(refused.status.code(), Some(66), "{message}");
     assert!(
-        message.contains(".wal: damaged at byte 64: intact frames follow a damaged one. `hourglass verify`"),
+        message.contains(
+            ".wal: damaged at byte 64: intact frames follow a damaged one. `hourglass verify`"
+        ),
         "{message}"
     );
 }
@@ -141,11 +160,17 @@ fn every_setting_tells_where_it_comes_from() {
         .output()
         .unwrap();
     let shown = text(&shown.stdout);
-    for (key, value) in [("rollups", "false"), ("listen", "127.0.0.1:2"), ("memtable_max_rows", "5")] {
-        assert!(shown.lines().any(|line| line.contains(key) && line.contains(value)), "{key}: {shown}");
+    for (key, value) in
+        [("rollups", "false"), ("listen", "127.0.0.1:2"), ("memtable_max_rows", "5")]
+    {
+        assert!(
+            shown.lines().any(|line| line.contains(key) && line.contains(value)),
+            "{key}: {shown}"
+        );
     }
     fs::write(&file, "rolups = false\n").unwrap();
-    let refused = hourglass().args(["config", "--config", file.to_str().unwrap()]).output().unwrap();
+    let refused =
+        hourglass().args(["config", "--config", file.to_str().unwrap()]).output().unwrap();
     assert_eq!(refused.status.code(), Some(78));
     assert!(text(&refused.stderr).contains("rolups") && text(&refused.stderr).contains("rollups"));
 }
@@ -162,14 +187,16 @@ fn ready_line(data_dir: &Path, args: &[&str]) -> String {
     line
 }
 
-/// The line was a sentence beside a log in JSON, and whoever reads both streams of a container could not parse it.
+/// The line was a sentence beside a log in JSON, and whoever reads both streams of a container
+/// could not parse it.
 #[test]
 fn the_ready_line_is_json_where_the_log_is_and_a_sentence_for_people() {
     let dir = tempfile::tempdir().unwrap();
     for args in [&["--log-format", "json"][..], &[]] {
         let line: serde_json::Value = serde_json::from_str(&ready_line(dir.path(), args)).unwrap();
         let address = line["address"].as_str().unwrap();
-        let sentence = format!("hourglass is ready on http://{address} (data in {})", dir.path().display());
+        let sentence =
+            format!("hourglass is ready on http://{address} (data in {})", dir.path().display());
         assert_eq!((&line["message"], &line["level"]), (&sentence.into(), &"INFO".into()));
     }
     let line = ready_line(dir.path(), &["--log-format", "human"]);
@@ -184,7 +211,10 @@ fn an_address_that_cannot_be_listened_on_tells_why_and_ends_by_who_must_act() {
     let taken = run(&store, &["serve", "--listen", &server.address]);
     let message = text(&taken.stderr);
     assert_eq!(taken.status.code(), Some(75), "{message}");
-    assert!(message.contains("another process listens there") && message.contains("--listen"), "{message}");
+    assert!(
+        message.contains("another process listens there") && message.contains("--listen"),
+        "{message}"
+    );
     // An address for documentation (RFC 5737), which no machine has.
     let strange = run(&store, &["serve", "--listen", "192.0.2.1:0"]);
     let message = text(&strange.stderr);
@@ -199,7 +229,10 @@ fn a_misspelt_variable_is_warned_of_by_every_command() {
     let warning = "HOURGLASS_LISTN is the variable of no setting; did you mean HOURGLASS_LISTEN?";
     for args in [&["status"][..], &["verify"], &["config"], &["sql", "-c", "SELECT 1"]] {
         let mut command = hourglass();
-        command.args(args).env("HOURGLASS_DATA_DIR", dir.path()).env("HOURGLASS_LISTN", "127.0.0.1:1");
+        command
+            .args(args)
+            .env("HOURGLASS_DATA_DIR", dir.path())
+            .env("HOURGLASS_LISTN", "127.0.0.1:1");
         let warned = command.output().unwrap();
         assert_eq!(text(&warned.stderr), format!("warning: {warning}\n"), "{args:?}");
         assert!(warned.status.success(), "{args:?}");
@@ -229,25 +262,38 @@ fn debug_is_for_our_own_lines() {
         assert_eq!(client.post("/admin/flush").unwrap().status, 204);
         assert_eq!(server.stop(), Some(0));
         let lines = fs::read_to_string(&log).unwrap();
-        let target = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["target"].clone();
+        let target =
+            |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["target"].clone();
         lines.lines().map(|line| target(line).as_str().unwrap().to_string()).collect::<Vec<_>>()
     };
     let ours = logged("debug");
-    assert!(!ours.is_empty() && ours.iter().all(|target| target.starts_with("hourglass")), "{ours:?}");
+    assert!(
+        !ours.is_empty() && ours.iter().all(|target| target.starts_with("hourglass")),
+        "{ours:?}"
+    );
     let named = logged("info,sqlparser=debug");
     assert!(named.iter().any(|target| target.starts_with("sqlparser")), "{named:?}");
 }
 
-/// With `RUST_BACKTRACE` the Delta library writes a backtrace into its error, and the sentence came after a screen of frames.
+/// With `RUST_BACKTRACE` the Delta library writes a backtrace into its error, and the sentence came
+/// after a screen of frames.
 #[test]
 fn an_error_has_no_backtrace_whatever_the_environment_says() {
     let dir = tempfile::tempdir().unwrap();
     assert!(run(dir.path(), &["generate", "--end", "2020-01-01T03:00:00Z"]).status.success());
     let log = dir.path().join("events/_delta_log");
     let commit = fs::read_dir(&log).unwrap().map(|entry| entry.unwrap().path());
-    let commit = commit.filter(|path| path.extension().is_some_and(|extension| extension == "json")).max().unwrap();
+    let commit = commit
+        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+        .max()
+        .unwrap();
     fs::write(&commit, "{\"add\": nonsense\n").unwrap();
-    for args in [&["serve", "--listen", "127.0.0.1:0"][..], &["status"], &["sql", "-c", "SELECT 1"], &["verify"]] {
+    for args in [
+        &["serve", "--listen", "127.0.0.1:0"][..],
+        &["status"],
+        &["sql", "-c", "SELECT 1"],
+        &["verify"],
+    ] {
         let mut command = hourglass();
         command.args(args).arg("--data-dir").arg(dir.path()).env("RUST_BACKTRACE", "full");
         let refused = command.output().unwrap();
@@ -264,21 +310,44 @@ fn an_error_has_no_backtrace_whatever_the_environment_says() {
 #[test]
 fn where_there_is_no_store_every_command_says_so_alike() {
     let dir = tempfile::tempdir().unwrap();
-    let (nowhere, empty, file) = (dir.path().join("nowhere"), dir.path().join("empty"), dir.path().join("file"));
+    let (nowhere, empty, file) =
+        (dir.path().join("nowhere"), dir.path().join("empty"), dir.path().join("file"));
     fs::create_dir(&empty).unwrap();
     fs::write(&file, "no store").unwrap();
     for place in [&nowhere, &empty, &file, &file.join("below")] {
-        for args in
-            [&["status"][..], &["verify"], &["verify", "--repair"], &["sql", "-c", "SELECT 1"], &["export", "out"]]
-        {
-            let refused = hourglass().args(args).arg("--data-dir").arg(place).current_dir(dir.path()).output().unwrap();
+        for args in [
+            &["status"][..],
+            &["verify"],
+            &["verify", "--repair"],
+            &["sql", "-c", "SELECT 1"],
+            &["export", "out"],
+        ] {
+            let refused = hourglass()
+                .args(args)
+                .arg("--data-dir")
+                .arg(place)
+                .current_dir(dir.path())
+                .output()
+                .unwrap();
             let message = text(&refused.stderr);
-            assert_eq!(refused.status.code(), Some(66), "{args:?} on {}: {message}", place.display());
-            assert!(message.contains("no hourglass store here"), "{args:?} on {}: {message}", place.display());
+            assert_eq!(
+                refused.status.code(),
+                Some(66),
+                "{args:?} on {}: {message}",
+                place.display()
+            );
+            assert!(
+                message.contains("no hourglass store here"),
+                "{args:?} on {}: {message}",
+                place.display()
+            );
             assert!(message.contains(&place.display().to_string()), "{message}");
         }
     }
-    assert!(!nowhere.exists() && fs::read_dir(&empty).unwrap().next().is_none(), "nothing was made");
+    assert!(
+        !nowhere.exists() && fs::read_dir(&empty).unwrap().next().is_none(),
+        "nothing was made"
+    );
     for place in [&file, &file.join("below")] {
         let refused = run(place, &["serve", "--listen", "127.0.0.1:0"]);
         let message = text(&refused.stderr);

@@ -1,6 +1,6 @@
-//! What the engine asks of an object store, in one suite that runs over every store there is: the one over the simulated
-//! disk, the one over the machine's, and that of the library in memory, which shows that the suite asks for nothing of our
-//! own.
+//! What the engine asks of an object store, in one suite that runs over every store there is: the
+//! one over the simulated disk, the one over the machine's, and that of the library in memory,
+//! which shows that the suite asks for nothing of our own.
 
 use std::sync::Arc;
 
@@ -11,7 +11,8 @@ use hourglass::storage::vfs::Disk;
 use object_store::memory::InMemory;
 use object_store::path::Path as Location;
 use object_store::{
-    CopyMode, CopyOptions, Error, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
+    CopyMode, CopyOptions, Error, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode,
+    PutOptions, PutPayload,
 };
 
 use crate::simulation::disk::SimDisk;
@@ -96,17 +97,22 @@ async fn a_listing_has_whole_names_in_their_order(store: &Store) {
     for path in ["list/b/2", "list/b/1", "list/a", "list/bc", "list/c=1/d e/é%", "listed"] {
         put(store, path, b"x").await;
     }
-    let all = ["list/a", "list/b/1", "list/b/2", "list/bc", "list/c=1/d e/é%"].map(|path| at(path).to_string());
+    let all = ["list/a", "list/b/1", "list/b/2", "list/bc", "list/c=1/d e/é%"]
+        .map(|path| at(path).to_string());
     assert_eq!(listed(store, Some("list")).await, all);
     assert_eq!(listed(store, Some("list/b")).await, ["list/b/1", "list/b/2"], "not list/bc");
     for location in &all {
-        assert_eq!(store.get(&Location::parse(location).unwrap()).await.unwrap().bytes().await.unwrap(), "x");
+        assert_eq!(
+            store.get(&Location::parse(location).unwrap()).await.unwrap().bytes().await.unwrap(),
+            "x"
+        );
     }
     let level = store.list_with_delimiter(Some(&at("list"))).await.unwrap();
     let objects: Vec<&str> = level.objects.iter().map(|object| object.location.as_ref()).collect();
     let folders: Vec<&str> = level.common_prefixes.iter().map(AsRef::as_ref).collect();
     assert_eq!((objects, folders), (vec!["list/a", "list/bc"], vec!["list/b", "list/c=1"]));
-    let later: Vec<_> = store.list_with_offset(Some(&at("list")), &at("list/b/1")).try_collect().await.unwrap();
+    let later: Vec<_> =
+        store.list_with_offset(Some(&at("list")), &at("list/b/1")).try_collect().await.unwrap();
     assert_eq!(later.len(), 3, "{later:?}");
     assert!(listed(store, None).await.len() > all.len());
 }
@@ -115,7 +121,10 @@ async fn what_is_removed_or_moved_is_gone(store: &Store) {
     put(store, "move/a", b"a").await;
     put(store, "move/b", b"b").await;
     store.copy(&at("move/a"), &at("move/c")).await.unwrap();
-    assert_eq!((read(store, "move/a").await, read(store, "move/c").await), ("a".into(), "a".into()));
+    assert_eq!(
+        (read(store, "move/a").await, read(store, "move/c").await),
+        ("a".into(), "a".into())
+    );
     let once = CopyOptions { mode: CopyMode::Create, ..CopyOptions::default() };
     let taken = store.copy_opts(&at("move/b"), &at("move/c"), once).await;
     assert!(matches!(taken, Err(Error::AlreadyExists { .. })), "{taken:?}");

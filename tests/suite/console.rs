@@ -1,9 +1,10 @@
-//! Output that nobody can read: standard output and standard error on a full disk, on a pipe whose reader has gone, and on one
-//! whose reader sleeps.
+//! Output that nobody can read: standard output and standard error on a full disk, on a pipe whose
+//! reader has gone, and on one whose reader sleeps.
 //!
-//! Bug: `println!`, `eprintln!` and the log panicked when they could not write. Consequence: the first warning ended the thread
-//! that told it, a server answered 503 for ever while it called itself ready, and commands ended with 101. Cure: everything
-//! is written by `hourglass::console`, which never panics, and for a service by a thread of its own.
+//! Bug: `println!`, `eprintln!` and the log panicked when they could not write. Consequence: the
+//! first warning ended the thread that told it, a server answered 503 for ever while it called
+//! itself ready, and commands ended with 101. Cure: everything is written by `hourglass::console`,
+//! which never panics, and for a service by a thread of its own.
 
 use std::fs::File;
 use std::io::{PipeReader, pipe};
@@ -52,7 +53,11 @@ fn a_server_whose_log_cannot_be_written_serves_and_stops_as_always() {
         serves(&mut client, 1);
         // Each is a line of the log, and all of them more than a pipe and the queue before it hold.
         for n in 0..3_000 {
-            assert_eq!(client.get(&format!("/analytics?timestamp=never{n}")).status, 400, "{lost:?}");
+            assert_eq!(
+                client.get(&format!("/analytics?timestamp=never{n}")).status,
+                400,
+                "{lost:?}"
+            );
         }
         serves(&mut client, 2);
         assert_eq!(client.post("/admin/flush").unwrap().status, 204, "{lost:?}");
@@ -132,7 +137,12 @@ fn a_command_whose_answer_is_lost_says_so_and_one_that_was_read_enough_ends_quie
 fn a_failure_that_cannot_be_told_keeps_its_exit_code() {
     let dir = tempfile::tempdir().unwrap();
     assert_eq!(
-        code(dir.path(), &["generate", "--end", "2020-01-01T00:00:00Z"], Stdio::null(), Stdio::inherit()),
+        code(
+            dir.path(),
+            &["generate", "--end", "2020-01-01T00:00:00Z"],
+            Stdio::null(),
+            Stdio::inherit()
+        ),
         Some(0)
     );
     let failures: &[(&[&str], i32)] = &[

@@ -1,4 +1,5 @@
-//! What a statement says: faults of DataFusion's that are mended before it plans, and parameters as clients send them.
+//! What a statement says: faults of DataFusion's that are mended before it plans, and parameters as
+//! clients send them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,10 +18,14 @@ fn rows(batches: &[RecordBatch]) -> String {
     let options = FormatOptions::default().with_null("NULL");
     let mut rows = Vec::new();
     for batch in batches {
-        let columns: Vec<_> =
-            batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options).unwrap()).collect();
+        let columns: Vec<_> = batch
+            .columns()
+            .iter()
+            .map(|column| ArrayFormatter::try_new(column, &options).unwrap())
+            .collect();
         for row in 0..batch.num_rows() {
-            let values: Vec<String> = columns.iter().map(|column| column.value(row).to_string()).collect();
+            let values: Vec<String> =
+                columns.iter().map(|column| column.value(row).to_string()).collect();
             rows.push(values.join(","));
         }
     }
@@ -33,8 +38,10 @@ async fn ours(sql: &str, params: Params) -> Result<String, String> {
     let engine = open(dir.path(), ManualClock::at(HOUR_US));
     let query = Arc::new(query_engine(true));
     let mut session = query.new_session();
-    let answer =
-        query.run_text(&mut session, &engine.snapshot(), sql, params).await.map_err(|error| error.to_string())?;
+    let answer = query
+        .run_text(&mut session, &engine.snapshot(), sql, params)
+        .await
+        .map_err(|error| error.to_string())?;
     Ok(rows(&answer.collect().await.map_err(|error| error.to_string())?))
 }
 
@@ -43,8 +50,8 @@ async fn upstream(sql: &str) -> String {
     answer.await.map_or_else(|error| format!("error: {error}"), |batches| rows(&batches))
 }
 
-/// Each of these DataFusion answers wrongly, or not at all; we rewrite it. Where the last column fails, upstream has mended it,
-/// and what `query::syntax` does about it can go.
+/// Each of these DataFusion answers wrongly, or not at all; we rewrite it. Where the last column
+/// fails, upstream has mended it, and what `query::syntax` does about it can go.
 #[test]
 fn wrong_answers_of_datafusion_are_mended() {
     let cases = [
@@ -65,7 +72,11 @@ fn wrong_answers_of_datafusion_are_mended() {
             "error",
         ),
         // The column of USING is that of the left table.
-        ("SELECT k FROM (VALUES (1)) a(k) FULL JOIN (VALUES (2)) b(k) USING (k)", "1; 2", "1; NULL"),
+        (
+            "SELECT k FROM (VALUES (1)) a(k) FULL JOIN (VALUES (2)) b(k) USING (k)",
+            "1; 2",
+            "1; NULL",
+        ),
         ("SELECT k FROM (VALUES (1)) a(k) RIGHT JOIN (VALUES (2)) b(k) USING (k)", "2", "NULL"),
         // SIMILAR TO is a regular expression that may begin anywhere.
         ("SELECT 'xa' SIMILAR TO 'a', 'ab' SIMILAR TO 'a%'", "false,true", "true,false"),
@@ -73,7 +84,11 @@ fn wrong_answers_of_datafusion_are_mended() {
         ("SELECT count(*) FROM (VALUES (1), (2)) t(a) PREWHERE a = 1", "1", "2"),
         ("SELECT a, count(*) FROM (VALUES (1)) t(a) GROUP BY a WITH ROLLUP", "1,1; NULL,1", "1,1"),
         ("SELECT a FROM (VALUES (1), (2)) t(a) OFFSET 1 ROW FETCH FIRST ROW ONLY", "2", "error"),
-        ("WITH RECURSIVE t AS (SELECT 1 AS n UNION ALL SELECT 2 ORDER BY n LIMIT 1) SELECT n FROM t", "1", "1; 2"),
+        (
+            "WITH RECURSIVE t AS (SELECT 1 AS n UNION ALL SELECT 2 ORDER BY n LIMIT 1) SELECT n FROM t",
+            "1",
+            "1; 2",
+        ),
         // Two expressions of one name, and EXISTS as a value.
         ("SELECT count(*), count(*) FROM (VALUES (1)) t(a)", "1,1", "error"),
         ("SELECT EXISTS (SELECT 1 FROM (VALUES (1)) t(a) WHERE a > 1)", "false", "error"),
@@ -82,7 +97,8 @@ fn wrong_answers_of_datafusion_are_mended() {
         for (sql, right, wrong) in cases {
             assert_eq!(ours(sql, Params::None).await.as_deref(), Ok(right), "{sql}");
             let theirs = upstream(sql).await;
-            let is_as_before = if wrong == "error" { theirs.starts_with("error") } else { theirs == wrong };
+            let is_as_before =
+                if wrong == "error" { theirs.starts_with("error") } else { theirs == wrong };
             assert!(is_as_before, "DataFusion answers {theirs} now: {sql}");
         }
     });

@@ -1,9 +1,13 @@
-//! Random data, random questions, joins and unions among them: with default settings, with rollups and without, on one thread
-//! and on several, and by plain DataFusion over a table of the same rows, the answers are the same. `HOURGLASS_TEST_QUERIES=n` asks n questions, `HOURGLASS_TEST_SEED=n` begins at a seed.
+//! Random data, random questions, joins and unions among them: with default settings, with rollups
+//! and without, on one thread and on several, and by plain DataFusion over a table of the same
+//! rows, the answers are the same. `HOURGLASS_TEST_QUERIES=n` asks n questions,
+//! `HOURGLASS_TEST_SEED=n` begins at a seed.
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Date32Array, Int32Array, RecordBatch, StringViewArray, TimestampMicrosecondArray};
+use arrow::array::{
+    ArrayRef, Date32Array, Int32Array, RecordBatch, StringViewArray, TimestampMicrosecondArray,
+};
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use datafusion::catalog::MemTable;
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -18,11 +22,13 @@ use crate::support::{ManualClock, block_on, number_from, open, query_engine, ran
 /// Questions asked of each store.
 const QUESTIONS_EACH: u64 = 50;
 
-/// The first hour with events: 2024-02-28T22:00:00Z, so that days, a month and a leap day end among the hours.
+/// The first hour with events: 2024-02-28T22:00:00Z, so that days, a month and a leap day end among
+/// the hours.
 const FIRST_HOUR: i64 = 474_766;
 const HOURS: u64 = 52;
 
-/// Rows of hours in files, in several files, in memory and in both, and the same rows as plain batches.
+/// Rows of hours in files, in several files, in memory and in both, and the same rows as plain
+/// batches.
 async fn store(dir: &std::path::Path, seed: &mut u64) -> (Arc<Snapshot>, SessionContext) {
     let clock = ManualClock::at((FIRST_HOUR + HOURS as i64) * HOUR_US);
     let engine = open(dir, clock);
@@ -63,27 +69,44 @@ fn plain(events: &EventBatch) -> SessionContext {
         (
             "user_id",
             DataType::Utf8View,
-            Arc::new(StringViewArray::from_iter_values(events.iter().map(|event| event.user.to_string()))),
+            Arc::new(StringViewArray::from_iter_values(
+                events.iter().map(|event| event.user.to_string()),
+            )),
         ),
         (
             "event",
             DataType::Utf8View,
-            Arc::new(StringViewArray::from_iter_values(events.iter().map(|event| event.kind.as_str()))),
+            Arc::new(StringViewArray::from_iter_values(
+                events.iter().map(|event| event.kind.as_str()),
+            )),
         ),
         (
             "date",
             DataType::Date32,
-            Arc::new(Date32Array::from_iter_values(hours().map(|hour| hour.0.div_euclid(24) as i32))),
+            Arc::new(Date32Array::from_iter_values(
+                hours().map(|hour| hour.0.div_euclid(24) as i32),
+            )),
         ),
-        ("hour", DataType::Int32, Arc::new(Int32Array::from_iter_values(hours().map(Hour::of_day)))),
+        (
+            "hour",
+            DataType::Int32,
+            Arc::new(Int32Array::from_iter_values(hours().map(Hour::of_day))),
+        ),
     ];
-    let fields: Vec<Field> = columns.iter().map(|(name, of, _)| Field::new(*name, of.clone(), false)).collect();
+    let fields: Vec<Field> =
+        columns.iter().map(|(name, of, _)| Field::new(*name, of.clone(), false)).collect();
     let schema = Arc::new(Schema::new(fields));
-    let batch = RecordBatch::try_new(schema.clone(), columns.into_iter().map(|(.., column)| column).collect()).unwrap();
+    let batch = RecordBatch::try_new(
+        schema.clone(),
+        columns.into_iter().map(|(.., column)| column).collect(),
+    )
+    .unwrap();
     let mut config = SessionConfig::new().with_target_partitions(1);
     config.options_mut().execution.time_zone = Some("UTC".into());
     let context = SessionContext::new_with_config(config);
-    context.register_table("events", Arc::new(MemTable::try_new(schema, vec![vec![batch]]).unwrap())).unwrap();
+    context
+        .register_table("events", Arc::new(MemTable::try_new(schema, vec![vec![batch]]).unwrap()))
+        .unwrap();
     context
 }
 
@@ -109,7 +132,11 @@ fn instant(seed: &mut u64) -> String {
 
 fn predicate(seed: &mut u64, depth: u64) -> String {
     match random(seed, if depth == 0 { 11 } else { 13 }) {
-        0 | 1 => format!("timestamp {} {}", pick(seed, &[">=", ">", "<", "<=", "=", "<>"]), instant(seed)),
+        0 | 1 => format!(
+            "timestamp {} {}",
+            pick(seed, &[">=", ">", "<", "<=", "=", "<>"]),
+            instant(seed)
+        ),
         2 => {
             let (a, b) = (instant(seed), instant(seed));
             format!("timestamp >= {a} AND timestamp < {b}")
@@ -117,15 +144,27 @@ fn predicate(seed: &mut u64, depth: u64) -> String {
         3 => format!("timestamp BETWEEN {} AND {}", instant(seed), instant(seed)),
         4 => {
             let unit = pick(seed, &["hour", "day", "month", "week"]);
-            format!("date_trunc('{unit}', timestamp) {} {}", pick(seed, &["=", ">=", "<"]), instant(seed))
+            format!(
+                "date_trunc('{unit}', timestamp) {} {}",
+                pick(seed, &["=", ">=", "<"]),
+                instant(seed)
+            )
         }
         5 => {
-            format!("date {} '2024-{}'", pick(seed, &["=", ">=", "<", "<>"]), pick(seed, &["02-28", "02-29", "03-01"]))
+            format!(
+                "date {} '2024-{}'",
+                pick(seed, &["=", ">=", "<", "<>"]),
+                pick(seed, &["02-28", "02-29", "03-01"])
+            )
         }
         6 => format!("hour {} {}", pick(seed, &["=", "<", ">=", "<>"]), random(seed, 25)),
         7 => format!("hour IN ({}, {}, 23)", random(seed, 24), random(seed, 24)),
         8 => format!("event = '{}'", pick(seed, &["click", "impression", "other"])),
-        9 => format!("date_part('hour', timestamp) {} {}", pick(seed, &["=", "<", ">="]), random(seed, 24)),
+        9 => format!(
+            "date_part('hour', timestamp) {} {}",
+            pick(seed, &["=", "<", ">="]),
+            random(seed, 24)
+        ),
         10 => format!("user_id {} 'user{}'", pick(seed, &["=", "<>", "<"]), random(seed, 12)),
         11 => format!("(({}) OR ({}))", predicate(seed, depth - 1), predicate(seed, depth - 1)),
         _ => format!("NOT ({})", predicate(seed, depth - 1)),
@@ -183,10 +222,16 @@ fn question(seed: &mut u64) -> String {
     };
     let select = [named("g", &groups), named("a", &aggregates)].concat().join(", ");
     let conditions: Vec<String> = (0..random(seed, 4)).map(|_| predicate(seed, 1)).collect();
-    let filter = if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
+    let filter = if conditions.is_empty() {
+        String::new()
+    } else {
+        format!(" WHERE {}", conditions.join(" AND "))
+    };
     let places: Vec<String> = (1..=groups.len()).map(|i| i.to_string()).collect();
-    let group = if places.is_empty() { String::new() } else { format!(" GROUP BY {}", places.join(", ")) };
-    let having = if random(seed, 5) == 0 && !groups.is_empty() { " HAVING count(*) > 1" } else { "" };
+    let group =
+        if places.is_empty() { String::new() } else { format!(" GROUP BY {}", places.join(", ")) };
+    let having =
+        if random(seed, 5) == 0 && !groups.is_empty() { " HAVING count(*) > 1" } else { "" };
     let sql = match random(seed, 6) {
         0 => format!("SELECT {select} FROM (SELECT * FROM events{filter}) AS e{group}{having}"),
         1 => format!(
@@ -209,14 +254,21 @@ fn question(seed: &mut u64) -> String {
         0 if !groups.is_empty() => format!("SELECT DISTINCT g0 FROM ({sql})"),
         1 => {
             let operator = pick(seed, &["UNION", "UNION ALL", "INTERSECT", "EXCEPT"]);
-            let with = |seed: &mut u64| format!("SELECT user_id, event FROM events WHERE {}", predicate(seed, 0));
-            format!("SELECT event, count(*) AS n FROM ({} {operator} {}) AS u GROUP BY event", with(seed), with(seed))
+            let with = |seed: &mut u64| {
+                format!("SELECT user_id, event FROM events WHERE {}", predicate(seed, 0))
+            };
+            format!(
+                "SELECT event, count(*) AS n FROM ({} {operator} {}) AS u GROUP BY event",
+                with(seed),
+                with(seed)
+            )
         }
         _ => sql,
     }
 }
 
-/// Users by a name that does not clash, each once: joined with, they leave the number of rows in bounds.
+/// Users by a name that does not clash, each once: joined with, they leave the number of rows in
+/// bounds.
 fn others(seed: &mut u64) -> String {
     format!("SELECT DISTINCT user_id AS other FROM events WHERE {}", predicate(seed, 0))
 }
@@ -255,7 +307,10 @@ async fn ours(
 ) -> Result<(Vec<String>, bool), String> {
     let mut session = engine.new_session();
     way.iter().for_each(|(name, value)| session.set(name, value).unwrap());
-    let answer = engine.run_text(&mut session, snapshot, sql, Params::None).await.map_err(|error| error.to_string())?;
+    let answer = engine
+        .run_text(&mut session, snapshot, sql, Params::None)
+        .await
+        .map_err(|error| error.to_string())?;
     let (schema, recorder) = (answer.schema.clone(), answer.recorder.clone());
     let batches = answer.collect().await.map_err(|error| error.to_string())?;
     Ok((lines(&schema, &batches), recorder.stats().rollup))
@@ -284,7 +339,8 @@ fn rollups_scans_and_plain_datafusion_agree() {
             for _ in 0..QUESTIONS_EACH {
                 let sql = question(&mut seed);
                 let expected = theirs(&plain, &sql).await;
-                let replay = format!("HOURGLASS_TEST_SEED={store_seed} HOURGLASS_TEST_QUERIES=1\n{sql}");
+                let replay =
+                    format!("HOURGLASS_TEST_SEED={store_seed} HOURGLASS_TEST_QUERIES=1\n{sql}");
                 for way in WAYS {
                     match (ours(&engine, way, &snapshot, &sql).await, &expected) {
                         (Ok((lines, rollup)), Ok(expected)) => {
@@ -294,7 +350,9 @@ fn rollups_scans_and_plain_datafusion_agree() {
                         // What DataFusion refuses, it refuses with our rules too.
                         (Err(_), Err(_)) => refused += 1,
                         (Err(error), Ok(_)) => panic!("{error}\n{replay}"),
-                        (Ok(_), Err(error)) => panic!("answered, while plain DataFusion says {error}\n{replay}"),
+                        (Ok(_), Err(error)) => {
+                            panic!("answered, while plain DataFusion says {error}\n{replay}")
+                        }
                     }
                 }
                 asked += 1;

@@ -1,4 +1,5 @@
-//! `hourglass export`, by the binary: what comes out is what is in, and what is there is not written again.
+//! `hourglass export`, by the binary: what comes out is what is in, and what is there is not
+//! written again.
 
 use std::fs;
 use std::path::Path;
@@ -32,7 +33,8 @@ fn export(dir: &Path, args: &[&str]) -> Output {
 fn said(output: &Output) -> String {
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8(output.stderr.clone()).unwrap();
-    text.split(" in /").next().unwrap().to_string() + if text.contains("already") { ", some there" } else { "" }
+    text.split(" in /").next().unwrap().to_string()
+        + if text.contains("already") { ", some there" } else { "" }
 }
 
 #[test]
@@ -42,19 +44,26 @@ fn hours_come_out_as_they_went_in_and_once() {
     assert!(said(&first).starts_with("3 files, 30 rows, "), "{first:?}");
     let out = dir.path().join("out");
     let receipt = fs::read_to_string(out.join("_receipt.ndjson")).unwrap();
-    let lines: Vec<serde_json::Value> =
-        receipt.lines().filter(|line| !line.is_empty()).map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines: Vec<serde_json::Value> = receipt
+        .lines()
+        .filter(|line| !line.is_empty())
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     assert_eq!(lines.len(), 3);
     assert_eq!(lines[0]["path"], "date=1970-01-01/hour=00/events.parquet");
 
     // What comes out goes in again, to the same numbers.
     let again = dir.path().join("again");
     let files = lines.iter().map(|line| out.join(line["path"].as_str().unwrap()));
-    let imported = hourglass().args(["import", "--data-dir"]).arg(&again).args(files).output().unwrap();
+    let imported =
+        hourglass().args(["import", "--data-dir"]).arg(&again).args(files).output().unwrap();
     assert!(imported.status.success(), "{imported:?}");
     let server = Server::start(&again, &[]);
     let mut copy = server.connect();
-    assert_eq!(copy.get("/analytics?timestamp=3600000").body, "unique_users,10\nclicks,10\nimpressions,0\n");
+    assert_eq!(
+        copy.get("/analytics?timestamp=3600000").body,
+        "unique_users,10\nclicks,10\nimpressions,0\n"
+    );
 
     // One file lost, one torn: those two are written again, to the same bytes.
     let lost = out.join(lines[1]["path"].as_str().unwrap());
@@ -71,7 +80,8 @@ fn a_late_event_brings_its_hour_again_and_no_other() {
     export(dir.path(), &["--format", "csv"]);
     server.connect().post("/analytics?timestamp=0&user=late&event=impression").unwrap();
     assert!(said(&export(dir.path(), &["--format", "csv"])).starts_with("1 files, 11 rows"));
-    let text = fs::read_to_string(dir.path().join("out/date=1970-01-01/hour=00/events.csv")).unwrap();
+    let text =
+        fs::read_to_string(dir.path().join("out/date=1970-01-01/hour=00/events.csv")).unwrap();
     assert_eq!(text.lines().next(), Some("timestamp,user_id,event"));
     assert!(text.contains("1970-01-01T00:00:00Z,late,impression"), "{text}");
 }
@@ -80,13 +90,18 @@ fn a_late_event_brings_its_hour_again_and_no_other() {
 fn a_range_may_be_of_dates() {
     let (dir, _store) = store();
     assert!(
-        said(&export(dir.path(), &["--from", "1970-01-01", "--to", "1970-01-01T02:00:00Z"])).starts_with("2 files, 20")
+        said(&export(dir.path(), &["--from", "1970-01-01", "--to", "1970-01-01T02:00:00Z"]))
+            .starts_with("2 files, 20")
     );
     assert!(said(&export(dir.path(), &["--from", "1970-01-02"])).starts_with("0 files, 0 rows"));
-    assert!(said(&export(dir.path(), &["--to", "1970-01-02"])).starts_with("1 files, 10 rows"), "the rest is there");
+    assert!(
+        said(&export(dir.path(), &["--to", "1970-01-02"])).starts_with("1 files, 10 rows"),
+        "the rest is there"
+    );
     let refused = export(dir.path(), &["--from", "1970-02-30"]);
     assert!(
-        !refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("a date such as"),
+        !refused.status.success()
+            && String::from_utf8_lossy(&refused.stderr).contains("a date such as"),
         "{refused:?}"
     );
 }
@@ -95,7 +110,8 @@ fn a_range_may_be_of_dates() {
 #[test]
 fn an_answer_with_a_name_twice_is_a_table_with_two_names() {
     let (dir, _store) = store();
-    let sql = "SELECT a.event, b.event, 1 AS \"EVENT\" FROM events a JOIN events b USING (timestamp)";
+    let sql =
+        "SELECT a.event, b.event, 1 AS \"EVENT\" FROM events a JOIN events b USING (timestamp)";
     for format in ["delta", "parquet"] {
         let out = dir.path().join(format);
         let mut command = hourglass();
@@ -108,7 +124,8 @@ fn an_answer_with_a_name_twice_is_a_table_with_two_names() {
 #[test]
 fn a_range_is_of_whole_hours() {
     let (dir, _server) = store();
-    let range = ["--from", "1970-01-01T01:00:00Z", "--to", "1970-01-01T02:00:00Z", "--format", "ndjson"];
+    let range =
+        ["--from", "1970-01-01T01:00:00Z", "--to", "1970-01-01T02:00:00Z", "--format", "ndjson"];
     assert!(said(&export(dir.path(), &range)).starts_with("1 files, 10 rows"));
     let cut = export(dir.path(), &["--from", "1970-01-01T01:30:00Z"]);
     assert_eq!(cut.status.code(), Some(2));
@@ -118,12 +135,18 @@ fn a_range_is_of_whole_hours() {
 #[test]
 fn a_delta_export_is_a_store_that_goes_on_where_it_was_cut_off() {
     let (dir, _server) = store();
-    assert!(said(&export(dir.path(), &["--format", "delta", "--to", "3600000"])).starts_with("1 files, 10 rows"));
+    assert!(
+        said(&export(dir.path(), &["--format", "delta", "--to", "3600000"]))
+            .starts_with("1 files, 10 rows")
+    );
     let rest = said(&export(dir.path(), &["--format", "delta"]));
     assert!(rest.starts_with("3 files, 20 rows") && rest.ends_with("some there"), "{rest}");
     let server = Server::start(&dir.path().join("out"), &[]);
     let mut copy = server.connect();
-    assert_eq!(copy.get("/analytics?timestamp=7200000").body, "unique_users,10\nclicks,10\nimpressions,0\n");
+    assert_eq!(
+        copy.get("/analytics?timestamp=7200000").body,
+        "unique_users,10\nclicks,10\nimpressions,0\n"
+    );
 }
 
 #[test]
@@ -146,10 +169,19 @@ fn an_answer_is_a_delta_table_that_holds_the_newest() {
     assert!(said(&export(dir.path(), &query)).starts_with("0 files"));
     server.connect().post("/analytics?timestamp=36000000&user=late&event=click").unwrap();
     assert!(said(&export(dir.path(), &query)).starts_with("1 files, 4 rows"));
-    let commit =
-        |version: u32| fs::read_to_string(dir.path().join(format!("out/_delta_log/{version:020}.json"))).unwrap();
-    assert!(commit(0).contains("hour") && commit(1).contains("\"numRecords\\\":3"), "{}", commit(1));
-    assert!(commit(2).contains("\"remove\"") && commit(2).contains("\"numRecords\\\":4"), "{}", commit(2));
+    let commit = |version: u32| {
+        fs::read_to_string(dir.path().join(format!("out/_delta_log/{version:020}.json"))).unwrap()
+    };
+    assert!(
+        commit(0).contains("hour") && commit(1).contains("\"numRecords\\\":3"),
+        "{}",
+        commit(1)
+    );
+    assert!(
+        commit(2).contains("\"remove\"") && commit(2).contains("\"numRecords\\\":4"),
+        "{}",
+        commit(2)
+    );
     let other = export(dir.path(), &["--query", "SELECT 1 AS one", "--format", "delta"]);
     assert!(String::from_utf8_lossy(&other.stderr).contains("has other columns"), "{other:?}");
 }

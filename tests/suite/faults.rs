@@ -34,10 +34,18 @@ impl Observer for Faults {
         let is_data = call.path.to_string_lossy().contains(".parquet");
         let on = |switch: &AtomicBool| switch.load(Ordering::SeqCst);
         match call.kind {
-            CallKind::Create if is_data && on(&self.data_files) => Verdict::Fail(io::ErrorKind::StorageFull.into()),
-            CallKind::Write if is_log && on(&self.log_write) => Verdict::Fail(io::ErrorKind::StorageFull.into()),
-            CallKind::Open | CallKind::Create if is_log && on(&self.log_open) => Verdict::Fail(Errno::MFILE.into()),
-            CallKind::SyncData if is_log && on(&self.log_sync) => Verdict::Fail(io::Error::other("the device is gone")),
+            CallKind::Create if is_data && on(&self.data_files) => {
+                Verdict::Fail(io::ErrorKind::StorageFull.into())
+            }
+            CallKind::Write if is_log && on(&self.log_write) => {
+                Verdict::Fail(io::ErrorKind::StorageFull.into())
+            }
+            CallKind::Open | CallKind::Create if is_log && on(&self.log_open) => {
+                Verdict::Fail(Errno::MFILE.into())
+            }
+            CallKind::SyncData if is_log && on(&self.log_sync) => {
+                Verdict::Fail(io::Error::other("the device is gone"))
+            }
             _ => Verdict::Proceed,
         }
     }
@@ -114,9 +122,11 @@ fn a_failed_sync_is_never_tried_again_and_reads_go_on() {
 #[test]
 fn what_passes_refuses_events_until_it_has_passed() {
     type Trouble = fn(&Faults) -> &AtomicBool;
-    let (write, open_file): (Trouble, Trouble) = (|faults| &faults.log_write, |faults| &faults.log_open);
+    let (write, open_file): (Trouble, Trouble) =
+        (|faults| &faults.log_write, |faults| &faults.log_open);
     // Where a segment is smaller than a batch, each batch begins one.
-    for (trouble, wal_segment_bytes) in [(write, 64 << 10), (write, 1 << 10), (open_file, 1 << 10)] {
+    for (trouble, wal_segment_bytes) in [(write, 64 << 10), (write, 1 << 10), (open_file, 1 << 10)]
+    {
         block_on(async {
             let dir = tempfile::tempdir().unwrap();
             let options = EngineOptions { wal_segment_bytes, ..small_options() };
@@ -126,7 +136,9 @@ fn what_passes_refuses_events_until_it_has_passed() {
                 trouble(&faults).store(n % 3 == 1, Ordering::SeqCst);
                 match engine.append(batch(n)).await {
                     Ok(_) => model.add(&batch(n)),
-                    Err(error) => assert!(n % 3 == 1 && matches!(error, Error::Busy(_)), "{n}: {error}"),
+                    Err(error) => {
+                        assert!(n % 3 == 1 && matches!(error, Error::Busy(_)), "{n}: {error}")
+                    }
                 }
             }
             assert_eq!(model.numbers(Hour(0)).events(), 700);

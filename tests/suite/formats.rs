@@ -1,9 +1,10 @@
 //! Every format times every type that a statement can answer.
 //!
-//! Bug: an answer in Parquet of a dictionary of views dropped the connection, for the writer panicked; `cast(0 as
-//! decimal(10,-2))` was `000` in JSON; two columns of one name were an object with a key twice. Consequence: an answer that
-//! nobody could read, or none. Cure: each format has a table of what it writes for a type, the rest is refused by name, and a
-//! panic while writing is an error.
+//! Bug: an answer in Parquet of a dictionary of views dropped the connection, for the writer
+//! panicked; `cast(0 as decimal(10,-2))` was `000` in JSON; two columns of one name were an object
+//! with a key twice. Consequence: an answer that nobody could read, or none. Cure: each format has
+//! a table of what it writes for a type, the rest is refused by name, and a panic while writing is
+//! an error.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -16,7 +17,8 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::server::Server;
 
-/// An expression, its value in JSON, its text in CSV; without a text where it is JSON's, without quotes.
+/// An expression, its value in JSON, its text in CSV; without a text where it is JSON's, without
+/// quotes.
 const VALUES: &[(&str, &str, &str)] = &[
     ("NULL", "null", ""),
     ("true", "true", ""),
@@ -42,7 +44,11 @@ const VALUES: &[(&str, &str, &str)] = &[
     ("cast(99999 as decimal(38,-3))", "99000", ""),
     ("cast(-0.5 as decimal(10,2))", "-0.50", ""),
     ("cast('0.001' as decimal(3,3))", "0.001", ""),
-    ("cast('12345678901234567890123456789012345678' as decimal(38,0))", "12345678901234567890123456789012345678", ""),
+    (
+        "cast('12345678901234567890123456789012345678' as decimal(38,0))",
+        "12345678901234567890123456789012345678",
+        "",
+    ),
     ("arrow_cast('-1.25', 'Decimal256(76, 2)')", "-1.25", ""),
     ("arrow_cast('1.25', 'Decimal32(9, 2)')", "1.25", ""),
     ("arrow_cast('1.25', 'Decimal64(18, 2)')", "1.25", ""),
@@ -60,7 +66,11 @@ const VALUES: &[(&str, &str, &str)] = &[
     ("arrow_cast('a', 'Dictionary(UInt8, Utf8View)')", "\"a\"", ""),
     ("arrow_cast(arrow_cast('a', 'BinaryView'), 'Dictionary(Int16, BinaryView)')", "\"61\"", ""),
     ("arrow_cast(7, 'Dictionary(Int64, Int64)')", "7", ""),
-    ("arrow_cast('a', 'RunEndEncoded(\"run_ends\": non-null Int32, \"values\": Utf8)')", "\"a\"", ""),
+    (
+        "arrow_cast('a', 'RunEndEncoded(\"run_ends\": non-null Int32, \"values\": Utf8)')",
+        "\"a\"",
+        "",
+    ),
     ("date '9999-12-31'", "\"9999-12-31\"", ""),
     ("arrow_cast(date '2020-01-02', 'Date64')", "\"2020-01-02T00:00:00\"", ""),
     ("arrow_cast(arrow_cast(3723, 'Int32'), 'Time32(Second)')", "\"01:02:03\"", ""),
@@ -68,10 +78,26 @@ const VALUES: &[(&str, &str, &str)] = &[
     ("arrow_cast(3723000004, 'Time64(Microsecond)')", "\"01:02:03.000004\"", ""),
     ("arrow_cast(3723000000005, 'Time64(Nanosecond)')", "\"01:02:03.000000005\"", ""),
     ("arrow_cast(253402300799, 'Timestamp(Second, None)')", "\"9999-12-31T23:59:59\"", ""),
-    ("arrow_cast(253402300799, 'Timestamp(Second, Some(\"UTC\"))')", "\"9999-12-31T23:59:59Z\"", ""),
-    ("arrow_cast(253402300799999, 'Timestamp(Millisecond, None)')", "\"9999-12-31T23:59:59.999\"", ""),
-    ("arrow_cast(253402300799999999, 'Timestamp(Microsecond, Some(\"UTC\"))')", "\"9999-12-31T23:59:59.999999Z\"", ""),
-    ("arrow_cast(1, 'Timestamp(Nanosecond, Some(\"+02:00\"))')", "\"1970-01-01T02:00:00+02:00\"", ""),
+    (
+        "arrow_cast(253402300799, 'Timestamp(Second, Some(\"UTC\"))')",
+        "\"9999-12-31T23:59:59Z\"",
+        "",
+    ),
+    (
+        "arrow_cast(253402300799999, 'Timestamp(Millisecond, None)')",
+        "\"9999-12-31T23:59:59.999\"",
+        "",
+    ),
+    (
+        "arrow_cast(253402300799999999, 'Timestamp(Microsecond, Some(\"UTC\"))')",
+        "\"9999-12-31T23:59:59.999999Z\"",
+        "",
+    ),
+    (
+        "arrow_cast(1, 'Timestamp(Nanosecond, Some(\"+02:00\"))')",
+        "\"1970-01-01T02:00:00+02:00\"",
+        "",
+    ),
     ("arrow_cast(3600, 'Duration(Second)')", "\"PT3600S\"", ""),
     ("arrow_cast(1500, 'Duration(Millisecond)')", "\"PT1.5S\"", ""),
     ("arrow_cast(-1, 'Duration(Microsecond)')", "\"-PT0.000001S\"", ""),
@@ -81,7 +107,11 @@ const VALUES: &[(&str, &str, &str)] = &[
     ("arrow_cast('1 day', 'Interval(DayTime)')", "\"1 days\"", ""),
     ("(SELECT array_agg(x) FROM (VALUES (1), (NULL), (3)) t(x))", "[1,null,3]", "\"[1,null,3]\""),
     ("(SELECT array_agg(x) FROM (VALUES (1)) t(x) WHERE x > 1)", "null", ""),
-    ("arrow_cast((SELECT array_agg(x) FROM (VALUES (1)) t(x)), 'LargeList(Utf8View)')", "[\"1\"]", "\"[\"\"1\"\"]\""),
+    (
+        "arrow_cast((SELECT array_agg(x) FROM (VALUES (1)) t(x)), 'LargeList(Utf8View)')",
+        "[\"1\"]",
+        "\"[\"\"1\"\"]\"",
+    ),
     ("arrow_cast((SELECT array_agg(x) FROM (VALUES (1)) t(x)), 'ListView(Int64)')", "[1]", "[1]"),
     (
         "(SELECT array_agg(arrow_cast('a', 'Dictionary(Int32, Utf8View)')) FROM (VALUES (1)) t(x))",
@@ -90,7 +120,11 @@ const VALUES: &[(&str, &str, &str)] = &[
     ),
     ("(SELECT array_agg(cast(0 as decimal(10,-2))) FROM (VALUES (1)) t(x))", "[0]", "[0]"),
     ("(SELECT array_agg('nan'::double) FROM (VALUES (1)) t(x))", "[null]", "[null]"),
-    ("named_struct('a', 1, 'b', 'x')", "{\"a\":1,\"b\":\"x\"}", "\"{\"\"a\"\":1,\"\"b\"\":\"\"x\"\"}\""),
+    (
+        "named_struct('a', 1, 'b', 'x')",
+        "{\"a\":1,\"b\":\"x\"}",
+        "\"{\"\"a\"\":1,\"\"b\"\":\"\"x\"\"}\"",
+    ),
     ("named_struct('a', 1, 'a', 2)", "{\"a\":1,\"a_1\":2}", "\"{\"\"a\"\":1,\"\"a_1\"\":2}\""),
     (
         "(SELECT array_agg(named_struct('a', arrow_cast(x, 'Timestamp(Second, None)'))) FROM (VALUES (1)) t(x))",
@@ -127,9 +161,12 @@ fn ask(server: &Server, format: &str, sql: &str) -> (u16, Vec<u8>) {
 /// The rows of a file or stream as CSV, by the readers of Arrow.
 fn csv_of(format: RowFormat, bytes: Vec<u8>) -> String {
     let batches: Vec<RecordBatch> = match format {
-        RowFormat::ArrowStream => StreamReader::try_new(&bytes[..], None).unwrap().map(Result::unwrap).collect(),
+        RowFormat::ArrowStream => {
+            StreamReader::try_new(&bytes[..], None).unwrap().map(Result::unwrap).collect()
+        }
         _ => {
-            let reader = ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(bytes)).unwrap();
+            let reader =
+                ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(bytes)).unwrap();
             reader.build().unwrap().map(Result::unwrap).collect()
         }
     };
@@ -150,22 +187,36 @@ fn every_type_is_written_in_every_format_or_refused_by_name() {
             let (status, body) = ask(&server, format.name(), &sql);
             let text = || String::from_utf8_lossy(&body).into_owned();
             if REFUSED.contains(&(value, format.name())) {
-                assert!(status == 400 && text().contains("v: ") && text().contains("has no form in"), "{}", text());
+                assert!(
+                    status == 400 && text().contains("v: ") && text().contains("has no form in"),
+                    "{}",
+                    text()
+                );
                 continue;
             }
             assert_eq!(status, 200, "{value} in {format:?}: {}", text());
             match format {
-                RowFormat::Json => assert_eq!(text(), format!("[{{\"i\":1,\"v\":{json}}}]"), "{value}"),
-                RowFormat::Ndjson => assert_eq!(text(), format!("{{\"i\":1,\"v\":{json}}}\n"), "{value}"),
+                RowFormat::Json => {
+                    assert_eq!(text(), format!("[{{\"i\":1,\"v\":{json}}}]"), "{value}")
+                }
+                RowFormat::Ndjson => {
+                    assert_eq!(text(), format!("{{\"i\":1,\"v\":{json}}}\n"), "{value}")
+                }
                 RowFormat::Csv => assert_eq!(text(), format!("i,v\n1,{csv}\n"), "{value}"),
                 RowFormat::Tsv => {
-                    let mut reader = csv::ReaderBuilder::new().delimiter(b'\t').from_reader(&body[..]);
+                    let mut reader =
+                        csv::ReaderBuilder::new().delimiter(b'\t').from_reader(&body[..]);
                     let record = reader.records().next().unwrap().unwrap();
-                    let unquoted = csv.strip_prefix('"').and_then(|csv| csv.strip_suffix('"')).unwrap_or(csv);
+                    let unquoted =
+                        csv.strip_prefix('"').and_then(|csv| csv.strip_suffix('"')).unwrap_or(csv);
                     assert_eq!(&record[1], unquoted.replace("\"\"", "\""), "{value}");
                 }
                 RowFormat::ArrowStream | RowFormat::Parquet => {
-                    assert_eq!(csv_of(format, body), format!("i,v\n1,{csv}\n"), "{value} in {format:?}");
+                    assert_eq!(
+                        csv_of(format, body),
+                        format!("i,v\n1,{csv}\n"),
+                        "{value} in {format:?}"
+                    );
                 }
             }
         }
@@ -176,7 +227,10 @@ fn every_type_is_written_in_every_format_or_refused_by_name() {
 fn a_value_that_a_text_cannot_name_is_refused_and_not_shown_as_another() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path(), &[]);
-    for value in ["arrow_cast(9000000000000000, 'Timestamp(Second, None)')", "arrow_cast(2147483647, 'Date32')"] {
+    for value in [
+        "arrow_cast(9000000000000000, 'Timestamp(Second, None)')",
+        "arrow_cast(2147483647, 'Date32')",
+    ] {
         for format in ["json", "ndjson", "csv", "tsv"] {
             let (status, body) = ask(&server, format, &format!("SELECT {value} AS v"));
             assert_eq!(status, 400, "{value} in {format}: {}", String::from_utf8_lossy(&body));

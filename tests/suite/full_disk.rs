@@ -1,7 +1,9 @@
-//! A disk that takes no more, met at each step that writes: told for what it is, survived, and nothing left lying about.
+//! A disk that takes no more, met at each step that writes: told for what it is, survived, and
+//! nothing left lying about.
 //!
-//! The bugs: `/readyz` said ok while every POST was refused, and nobody was told when there was room again but by trying; a flush
-//! on a full disk was a 500; temporary files and half-made spare segments stayed, and took the room that was lacking.
+//! The bugs: `/readyz` said ok while every POST was refused, and nobody was told when there was
+//! room again but by trying; a flush on a full disk was a 500; temporary files and half-made spare
+//! segments stayed, and took the room that was lacking.
 
 use std::fs;
 use std::io;
@@ -43,10 +45,16 @@ impl Step {
             Step::Segment => matches!(call.kind, Create | Open | Rename) && ends(".wal"),
             Step::Spare => call.kind == Write && ends(".spare"),
             Step::DataFolder => call.kind == CreateDir && path.contains("/date="),
-            Step::DataFile => call.kind == Create && path.contains(".parquet.") && path.contains("/date="),
-            Step::DataFileBytes => call.kind == Write && path.contains(".parquet.") && path.contains("/date="),
+            Step::DataFile => {
+                call.kind == Create && path.contains(".parquet.") && path.contains("/date=")
+            }
+            Step::DataFileBytes => {
+                call.kind == Write && path.contains(".parquet.") && path.contains("/date=")
+            }
             Step::KeyFile => matches!(call.kind, Create | CreateDir) && path.contains("/keys"),
-            Step::Commit => call.kind == Create && path.contains("_delta_log/.") && path.contains(".json."),
+            Step::Commit => {
+                call.kind == Create && path.contains("_delta_log/.") && path.contains(".json.")
+            }
             Step::Checkpoint => call.kind == Write && path.contains(".checkpoint."),
         }
     }
@@ -65,7 +73,9 @@ impl Observer for Trouble {
     fn see(&self, call: Call<'_>) -> Verdict {
         match *self.0.lock().unwrap() {
             // Of a write, half goes through.
-            Some((step, errno)) if step.is(&call) => Verdict::Tear(call.bytes / 2, io::Error::from(errno)),
+            Some((step, errno)) if step.is(&call) => {
+                Verdict::Tear(call.bytes / 2, io::Error::from(errno))
+            }
             _ => Verdict::Proceed,
         }
     }
@@ -117,7 +127,14 @@ const LACKS: [(Errno, Limit); 5] = [
 
 #[test]
 fn what_a_flush_lacks_is_told_by_its_name_and_passes_without_a_trace() {
-    let steps = [Step::DataFolder, Step::DataFile, Step::DataFileBytes, Step::KeyFile, Step::Commit, Step::Segment];
+    let steps = [
+        Step::DataFolder,
+        Step::DataFile,
+        Step::DataFileBytes,
+        Step::KeyFile,
+        Step::Commit,
+        Step::Segment,
+    ];
     for step in steps {
         for (errno, bound) in LACKS {
             let dir = tempfile::tempdir().unwrap();
@@ -127,12 +144,19 @@ fn what_a_flush_lacks_is_told_by_its_name_and_passes_without_a_trace() {
                 trouble.set(Some((step, errno)));
                 for _ in 0..3 {
                     let told = engine.flush().await.unwrap_err();
-                    assert!(matches!(told, Error::Busy(what) if what == bound), "{step:?} {errno:?}: {told}");
+                    assert!(
+                        matches!(told, Error::Busy(what) if what == bound),
+                        "{step:?} {errno:?}: {told}"
+                    );
                 }
                 assert_eq!(leftovers(dir.path()), [""; 0], "{step:?} {errno:?}");
                 trouble.set(None);
                 engine.flush().await.unwrap();
-                assert_eq!((clicks(&engine), leftovers(dir.path())), (1, vec![]), "{step:?} {errno:?}");
+                assert_eq!(
+                    (clicks(&engine), leftovers(dir.path())),
+                    (1, vec![]),
+                    "{step:?} {errno:?}"
+                );
                 // What came under the key is stored, and known.
                 engine.append(batch(1)).await.unwrap();
                 tokio::task::block_in_place(|| engine.close()).unwrap();
@@ -142,7 +166,9 @@ fn what_a_flush_lacks_is_told_by_its_name_and_passes_without_a_trace() {
             assert_eq!(clicks(&engine), 1, "{step:?} {errno:?}");
             engine.close().unwrap();
             let vfs: Arc<dyn Vfs> = Arc::new(Disk);
-            let report = verify::verify(dir.path(), &vfs, &*ManualClock::at(HOUR_US / 2), &|_, _| ()).unwrap();
+            let report =
+                verify::verify(dir.path(), &vfs, &*ManualClock::at(HOUR_US / 2), &|_, _| ())
+                    .unwrap();
             assert!(report.is_sound() && report.keys == 1, "{step:?} {errno:?}: {report:#?}");
         }
     }
@@ -162,11 +188,20 @@ fn a_log_that_lacks_room_says_so_and_finds_out_by_itself_when_it_has_some() {
             trouble.set(Some((step, errno)));
             for _ in 0..10 {
                 let told = engine.append(batch(2)).await.unwrap_err();
-                assert!(matches!(told, Error::Busy(what) if what == bound), "{step:?} {errno:?}: {told}");
-                assert!(matches!(engine.refusal(), Some(Error::Busy(what)) if what == bound), "{step:?} {errno:?}");
+                assert!(
+                    matches!(told, Error::Busy(what) if what == bound),
+                    "{step:?} {errno:?}: {told}"
+                );
+                assert!(
+                    matches!(engine.refusal(), Some(Error::Busy(what)) if what == bound),
+                    "{step:?} {errno:?}"
+                );
             }
             tokio::time::sleep(Duration::from_millis(1_200)).await;
-            assert!(engine.refusal().is_some(), "{step:?} {errno:?}: tries that fail change nothing");
+            assert!(
+                engine.refusal().is_some(),
+                "{step:?} {errno:?}: tries that fail change nothing"
+            );
             assert_eq!((clicks(&engine), engine.poisoned()), (1, None));
             trouble.set(None);
             // Nobody sends anything.
@@ -186,7 +221,8 @@ fn a_log_that_lacks_room_says_so_and_finds_out_by_itself_when_it_has_some() {
 fn spares_that_cannot_be_made_do_not_pile_up() {
     let dir = tempfile::tempdir().unwrap();
     block_on(async {
-        let (engine, trouble) = open(dir.path(), EngineOptions { wal_segment_bytes: 4 << 10, ..small_options() });
+        let (engine, trouble) =
+            open(dir.path(), EngineOptions { wal_segment_bytes: 4 << 10, ..small_options() });
         trouble.set(Some((Step::Spare, Errno::NOSPC)));
         for n in 0..200 {
             engine.append(batch(n)).await.unwrap();
@@ -239,6 +275,10 @@ fn temporary_files_of_a_run_before_are_gone_after_a_start() {
         fs::write(path, "half").unwrap();
     }
     let (engine, _) = open(dir.path(), small_options());
-    assert_eq!(leftovers(dir.path()), [theirs.file_name().unwrap().to_str().unwrap()], "others' are left alone");
+    assert_eq!(
+        leftovers(dir.path()),
+        [theirs.file_name().unwrap().to_str().unwrap()],
+        "others' are left alone"
+    );
     assert_eq!(clicks(&engine), 1);
 }

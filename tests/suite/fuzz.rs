@@ -1,5 +1,6 @@
-//! Bytes from strangers: the query string, the log and SQL, fed with a corpus and seeded mutations of it. None may panic, hang or
-//! open a door. An input that is found to do harm goes into the corpus.
+//! Bytes from strangers: the query string, the log and SQL, fed with a corpus and seeded mutations
+//! of it. None may panic, hang or open a door. An input that is found to do harm goes into the
+//! corpus.
 //!
 //! `HOURGLASS_FUZZ_ROUNDS=100000` asks for more mutations.
 
@@ -22,7 +23,8 @@ fn rounds(usual: u64) -> u64 {
 
 fn corpus(target: &str) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
-    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<_> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     files.into_iter().map(|file| std::fs::read(file).unwrap()).collect()
 }

@@ -1,24 +1,32 @@
-//! Statements made to take the process down: each is answered or refused, what the process holds stays within its budget, and
-//! events are taken all the while.
+//! Statements made to take the process down: each is answered or refused, what the process holds
+//! stays within its budget, and events are taken all the while.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use crate::server::Server;
 
-/// Statements that once ended the process, or never ended: by stack, by memory, by a plan without end.
+/// Statements that once ended the process, or never ended: by stack, by memory, by a plan without
+/// end.
 fn heavy() -> Vec<(&'static str, String)> {
     let join = |item: &str, between: &str, n: usize| vec![item; n].join(between);
-    let doubled = (1..30).map(|i| format!(", t{i} AS (SELECT x.a FROM t{0} x, t{0} y)", i - 1)).collect::<String>();
+    let doubled = (1..30)
+        .map(|i| format!(", t{i} AS (SELECT x.a FROM t{0} x, t{0} y)", i - 1))
+        .collect::<String>();
     let nested = |first: String, next: &str, levels| {
         (0..levels).fold(first, |inner, _| format!("SELECT {next} AS a FROM ({inner})"))
     };
     let growing = |next: &str| {
-        nested("SELECT repeat('a', 1000 + value) AS a FROM generate_series(1, 8192) t(value)".into(), next, 8)
+        nested(
+            "SELECT repeat('a', 1000 + value) AS a FROM generate_series(1, 8192) t(value)".into(),
+            next,
+            8,
+        )
     };
     // Ten subqueries in each of two CTEs: more in either is refused for its depth.
     let doubling = |first: &str, next: &str| {
-        let (t0, t1) = (nested(first.into(), next, 10), nested("SELECT a FROM t0".into(), next, 10));
+        let (t0, t1) =
+            (nested(first.into(), next, 10), nested("SELECT a FROM t0".into(), next, 10));
         format!("WITH t0 AS ({t0}), t1 AS ({t1}) SELECT a FROM t1")
     };
     vec![
@@ -133,7 +141,9 @@ fn no_statement_takes_the_process_down_and_events_are_taken_all_the_while() {
     ];
     let server = Server::start(dir.path(), &env);
     // Each on a connection of its own: an answer of many rows is left unread.
-    let ask = |statement: &str| server.connect().request("POST", "/sql", "accept: text/csv\r\n", statement.as_bytes());
+    let ask = |statement: &str| {
+        server.connect().request("POST", "/sql", "accept: text/csv\r\n", statement.as_bytes())
+    };
     assert_eq!(ask("SELECT count(*) FROM events").unwrap().status, 200);
     let idle = server.memory();
     let ended = AtomicBool::new(false);
@@ -141,7 +151,8 @@ fn no_statement_takes_the_process_down_and_events_are_taken_all_the_while() {
         let visitor = scope.spawn(|| {
             let (mut client, mut n) = (server.connect(), 0_u64);
             while !ended.load(Ordering::Relaxed) {
-                let answer = client.post(&format!("/analytics?timestamp=0&user=u{n}&event=click")).unwrap();
+                let answer =
+                    client.post(&format!("/analytics?timestamp=0&user=u{n}&event=click")).unwrap();
                 assert_eq!(answer.status, 204, "{}", answer.body);
                 n += 1;
             }
@@ -150,20 +161,33 @@ fn no_statement_takes_the_process_down_and_events_are_taken_all_the_while() {
         let ends = Ends(&ended);
         for (name, statement) in heavy().into_iter().chain(greedy()) {
             let answer = ask(&statement).unwrap_or_else(|error| panic!("{name}: {error}"));
-            assert!(matches!(answer.status, 200 | 400 | 422), "{name}: {} {}", answer.status, answer.body);
+            assert!(
+                matches!(answer.status, 200 | 400 | 422),
+                "{name}: {} {}",
+                answer.status,
+                answer.body
+            );
             let most = server.peak_memory();
-            assert!(most < idle + BUDGET + BESIDE, "{name}: {} MB were held, {} before", most >> 20, idle >> 20);
+            assert!(
+                most < idle + BUDGET + BESIDE,
+                "{name}: {} MB were held, {} before",
+                most >> 20,
+                idle >> 20
+            );
         }
         drop(ends);
         visitor.join().unwrap()
     });
     println!("{} MB at most", server.peak_memory() >> 20);
     let counted = server.connect().get("/analytics?timestamp=0").body;
-    assert_eq!(counted, format!("unique_users,{acknowledged}\nclicks,{acknowledged}\nimpressions,0\n"));
+    assert_eq!(
+        counted,
+        format!("unique_users,{acknowledged}\nclicks,{acknowledged}\nimpressions,0\n")
+    );
 }
 
-/// Bug: memory was bounded function by function, so that what analysts write was refused for what it might hold. Cure: what
-/// statements hold is measured.
+/// Bug: memory was bounded function by function, so that what analysts write was refused for what
+/// it might hold. Cure: what statements hold is measured.
 #[test]
 fn what_might_hold_much_and_does_not_is_answered() {
     let dir = tempfile::tempdir().unwrap();
@@ -171,7 +195,8 @@ fn what_might_hold_much_and_does_not_is_answered() {
     let mut client = server.connect();
     let rows = "(VALUES (1, 5, 'a', 'a+', '-'), (2, NULL, 'b', 'x', '+'), (3, 7, 'aa', 'a_', '/'), (4, 5, 'c', 'C', '.')) t(i, x, s, p, d)";
     let mut ask = |select: &str| {
-        let body = format!(r#"{{"query": "SELECT {select} FROM {rows} ORDER BY i", "params": [2]}}"#);
+        let body =
+            format!(r#"{{"query": "SELECT {select} FROM {rows} ORDER BY i", "params": [2]}}"#);
         let headers = "content-type: application/json\r\naccept: text/csv\r\n";
         let answer = client.request("POST", "/sql", headers, body.as_bytes()).unwrap();
         assert_eq!(answer.status, 200, "{select}: {}", answer.body);
@@ -197,10 +222,23 @@ fn what_might_hold_much_and_does_not_is_answered() {
     ] {
         assert_eq!(ask(select), expected, "{select}");
     }
-    let mut one = |sql: &str| client.request("POST", "/sql", "accept: text/csv\r\n", sql.as_bytes()).unwrap().body;
-    assert_eq!(one(&format!("SELECT string_agg(s, d ORDER BY i) AS a FROM {rows}")), "a\na+b/aa.c\n");
-    assert_eq!(one(&format!("SELECT string_agg(s, d ORDER BY i DESC) AS a FROM {rows}")), "a\nc/aa+b-a\n");
-    assert_eq!(one(&format!("SELECT string_agg(s, d ORDER BY i) AS a FROM {rows} WHERE i > 9")), "a\n\"\"\n");
-    let by_parity = format!("SELECT i % 2 AS g, string_agg(s, d ORDER BY i) AS a FROM {rows} GROUP BY 1 ORDER BY 1");
+    let mut one = |sql: &str| {
+        client.request("POST", "/sql", "accept: text/csv\r\n", sql.as_bytes()).unwrap().body
+    };
+    assert_eq!(
+        one(&format!("SELECT string_agg(s, d ORDER BY i) AS a FROM {rows}")),
+        "a\na+b/aa.c\n"
+    );
+    assert_eq!(
+        one(&format!("SELECT string_agg(s, d ORDER BY i DESC) AS a FROM {rows}")),
+        "a\nc/aa+b-a\n"
+    );
+    assert_eq!(
+        one(&format!("SELECT string_agg(s, d ORDER BY i) AS a FROM {rows} WHERE i > 9")),
+        "a\n\"\"\n"
+    );
+    let by_parity = format!(
+        "SELECT i % 2 AS g, string_agg(s, d ORDER BY i) AS a FROM {rows} GROUP BY 1 ORDER BY 1"
+    );
     assert_eq!(one(&by_parity), "g,a\n0,b.c\n1,a/aa\n");
 }

@@ -1,5 +1,5 @@
-//! Requests made to hurt, byte by byte, against the real process: whatever comes is answered or closed in time, and what is
-//! stored is what was acknowledged.
+//! Requests made to hurt, byte by byte, against the real process: whatever comes is answered or
+//! closed in time, and what is stored is what was acknowledged.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -33,7 +33,8 @@ fn answers(mut bytes: &[u8]) -> Vec<Answer> {
         let head = String::from_utf8(bytes[..end].to_vec()).expect("a head is text");
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
         let status = status.unwrap_or_else(|| panic!("no status line in {head:?}"));
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+        let length =
+            head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
         let rest = &bytes[end + 4..];
         let (body, rest) = rest.split_at(length.unwrap_or(0).min(rest.len()));
         answers.push(Answer { status, head, body: body.to_vec() });
@@ -45,7 +46,8 @@ fn answers(mut bytes: &[u8]) -> Vec<Answer> {
 impl Answer {
     /// Events that this answer acknowledges. A preflight is a 204, too.
     fn events(&self) -> u64 {
-        let accepted = || serde_json::from_slice::<serde_json::Value>(&self.body).ok()?["accepted"].as_u64();
+        let accepted =
+            || serde_json::from_slice::<serde_json::Value>(&self.body).ok()?["accepted"].as_u64();
         match self.status {
             204 if !self.head.contains("\r\nallow: ") => 1,
             200 => accepted().unwrap_or(0),
@@ -70,7 +72,11 @@ fn send(address: &str, bytes: &[u8], seed: &mut u64) -> Vec<u8> {
     match stream.read_to_end(&mut answer) {
         Ok(_) => {}
         Err(error) => {
-            assert!(started.elapsed() < DEADLINE, "a hang after {}: {error}", String::from_utf8_lossy(bytes));
+            assert!(
+                started.elapsed() < DEADLINE,
+                "a hang after {}: {error}",
+                String::from_utf8_lossy(bytes)
+            );
         }
     }
     answer
@@ -78,16 +84,21 @@ fn send(address: &str, bytes: &[u8], seed: &mut u64) -> Vec<u8> {
 
 /// A good request, about a user of its own.
 fn good(n: u64, seed: &mut u64) -> Vec<u8> {
-    let target = format!("/analytics?timestamp={}&user=u{n}&event=click", random(seed, 100) * 3_600_000);
+    let target =
+        format!("/analytics?timestamp={}&user=u{n}&event=click", random(seed, 100) * 3_600_000);
     let csv = format!("timestamp,user,event\n{n},b{n},click\n{n},c{n},impression\n");
     let line = format!("{{\"timestamp\":{n},\"user\":\"j{n}\",\"event\":\"click\"}}\n");
     let sized = |target: &str, kind: &str, body: &str| {
         let length = body.len();
-        format!("POST {target} HTTP/1.1\r\nHost: t\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n{body}")
+        format!(
+            "POST {target} HTTP/1.1\r\nHost: t\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
     };
     let text = match random(seed, 11) {
         0..=2 => format!("POST {target} HTTP/1.1\r\nHost: t\r\nContent-Length: 0\r\n\r\n"),
-        3 => format!("POST {target} HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"),
+        3 => format!(
+            "POST {target} HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+        ),
         4 => format!("POST {target} HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\nhello"),
         5 => format!("GET {target} HTTP/1.1\r\nHost: t\r\nAccept: application/json\r\n\r\n"),
         6 => sized("/events", "text/csv", &csv),
@@ -96,9 +107,18 @@ fn good(n: u64, seed: &mut u64) -> Vec<u8> {
              {:x}\r\n{line}\r\n0\r\n\r\n",
             line.len()
         ),
-        8 => sized("/sql", "application/sql", "SELECT event, count(*) AS n FROM events GROUP BY event ORDER BY n"),
-        9 => sized("/sql", "application/json", r#"{"query": "SELECT $a + 1 AS b", "params": {"a": 1}}"#),
-        _ => "GET /queries/top_users?start=0&end=1970-01-02&limit=3 HTTP/1.1\r\nHost: t\r\n\r\n".to_string(),
+        8 => sized(
+            "/sql",
+            "application/sql",
+            "SELECT event, count(*) AS n FROM events GROUP BY event ORDER BY n",
+        ),
+        9 => sized(
+            "/sql",
+            "application/json",
+            r#"{"query": "SELECT $a + 1 AS b", "params": {"a": 1}}"#,
+        ),
+        _ => "GET /queries/top_users?start=0&end=1970-01-02&limit=3 HTTP/1.1\r\nHost: t\r\n\r\n"
+            .to_string(),
     };
     text.into_bytes()
 }
@@ -110,10 +130,20 @@ fn replace(bytes: &mut Vec<u8>, from: &str, to: &str) {
     }
 }
 
-const METHODS: [&str; 9] = ["GET", "PUT", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PATCH", "post", "P\u{d6}ST"];
-const VERSIONS: [&str; 8] =
-    ["HTTP/0.9", "HTTP/1.0", "HTTP/1.2", "HTTP/2.0", "HTTP/3.0", "HTTP/1.1 ", "http/1.1", "ICY/1.1"];
-const ODD: [&str; 12] = ["\0", "\r", "\n", " ", "\t", "%", "%zz", "%00", "%ff", "\u{fffd}", "#", "\r\n\r\n"];
+const METHODS: [&str; 9] =
+    ["GET", "PUT", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PATCH", "post", "P\u{d6}ST"];
+const VERSIONS: [&str; 8] = [
+    "HTTP/0.9",
+    "HTTP/1.0",
+    "HTTP/1.2",
+    "HTTP/2.0",
+    "HTTP/3.0",
+    "HTTP/1.1 ",
+    "http/1.1",
+    "ICY/1.1",
+];
+const ODD: [&str; 12] =
+    ["\0", "\r", "\n", " ", "\t", "%", "%zz", "%00", "%ff", "\u{fffd}", "#", "\r\n\r\n"];
 /// Lines that contradict others, or that few have seen.
 const HEADERS: [&str; 20] = [
     "Content-Length: 0",
@@ -167,15 +197,30 @@ fn spoil(bytes: &mut Vec<u8>, n: u64, seed: &mut u64) {
         11 => replace(
             bytes,
             " /",
-            of(&[" http://t/", " https://u:p@t:1/", " //", " *", " t:80", "  /", " /../", " "], seed),
+            of(
+                &[" http://t/", " https://u:p@t:1/", " //", " *", " t:80", "  /", " /../", " "],
+                seed,
+            ),
         ),
         12..=14 => replace(bytes, "\r\n", &format!("\r\n{}\r\n", of(&HEADERS, seed))),
         15 => replace(
             bytes,
             "\r\n\r\n",
-            of(&["\r\n\r\n-1\r\n", "\r\n\r\n0\r\n", "\r\n\r\nfffffffffffffffff\r\n", "\r\n\r\n5;x=y\r\n"], seed),
+            of(
+                &[
+                    "\r\n\r\n-1\r\n",
+                    "\r\n\r\n0\r\n",
+                    "\r\n\r\nfffffffffffffffff\r\n",
+                    "\r\n\r\n5;x=y\r\n",
+                ],
+                seed,
+            ),
         ),
-        16 => replace(bytes, "\r\n", &format!("\r\n{}", "X-Bomb: boom\r\n".repeat(random(seed, 400) as usize))),
+        16 => replace(
+            bytes,
+            "\r\n",
+            &format!("\r\n{}", "X-Bomb: boom\r\n".repeat(random(seed, 400) as usize)),
+        ),
         17 => replace(bytes, "?", &format!("?x={}&", "%41".repeat(1 << random(seed, 19)))),
         18 => {
             let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
@@ -198,7 +243,8 @@ fn whatever_is_sent_is_answered_or_closed_and_only_what_was_acknowledged_is_stor
         .map(|sender| {
             let address = server.address.clone();
             thread::spawn(move || {
-                let (mut acknowledged, mut statuses, mut seed) = (0, std::collections::BTreeMap::new(), sender + 1);
+                let (mut acknowledged, mut statuses, mut seed) =
+                    (0, std::collections::BTreeMap::new(), sender + 1);
                 for n in (sender..requests()).step_by(THREADS as usize) {
                     let mut bytes = good(n, &mut seed);
                     for _ in 0..random(&mut seed, 4) {
@@ -206,13 +252,19 @@ fn whatever_is_sent_is_answered_or_closed_and_only_what_was_acknowledged_is_stor
                     }
                     let answer = send(&address, &bytes, &mut seed);
                     if !answer.is_empty() && !answer.starts_with(b"HTTP/1.") {
-                        assert!(bytes.starts_with(b"PRI "), "{:?} for {:?}", answer, String::from_utf8_lossy(&bytes));
+                        assert!(
+                            bytes.starts_with(b"PRI "),
+                            "{:?} for {:?}",
+                            answer,
+                            String::from_utf8_lossy(&bytes)
+                        );
                         continue;
                     }
                     for answer in answers(&answer) {
                         let (status, head) = (answer.status, &answer.head);
                         let body = String::from_utf8_lossy(&answer.body);
-                        let fine = status < 500 || status == 503 && head.contains("\r\nretry-after: ");
+                        let fine =
+                            status < 500 || status == 503 && head.contains("\r\nretry-after: ");
                         assert!(fine, "{head}\n{body}\nfor {:?}", String::from_utf8_lossy(&bytes));
                         acknowledged += answer.events();
                         *statuses.entry(status).or_insert(0) += 1;
@@ -229,7 +281,10 @@ fn whatever_is_sent_is_answered_or_closed_and_only_what_was_acknowledged_is_stor
         acknowledged += events;
         seen.into_iter().for_each(|(status, n)| *statuses.entry(status).or_insert(0) += n);
     }
-    println!("{} requests, {acknowledged} events acknowledged, answers by status: {statuses:?}", requests());
+    println!(
+        "{} requests, {acknowledged} events acknowledged, answers by status: {statuses:?}",
+        requests()
+    );
     for status in [200, 204, 400, 405, 414, 415, 431] {
         assert!(
             statuses.contains_key(&status),
@@ -267,5 +322,8 @@ fn a_body_that_one_reader_ends_elsewhere_than_another_is_no_second_request() {
     let chunked = format!("{length:x}\r\n{hidden}\r\n0\r\n\r\n");
     assert_eq!(smuggle("Content-Length: 0\r\nTransfer-Encoding: chunked", &chunked), [204]);
     assert_eq!(smuggle("Transfer-Encoding: chunked\r\nContent-Length: 0", &chunked), [204]);
-    assert_eq!(server.connect().get("/analytics?timestamp=0").body, "unique_users,1\nclicks,2\nimpressions,0\n");
+    assert_eq!(
+        server.connect().get("/analytics?timestamp=0").body,
+        "unique_users,1\nclicks,2\nimpressions,0\n"
+    );
 }

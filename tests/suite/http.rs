@@ -35,8 +35,14 @@ fn an_hours_last_millisecond_is_its_own_and_the_next_is_not() {
     for ms in [3_600_000_u64, 7_199_999, 7_200_000] {
         client.post(&format!("/analytics?timestamp={ms}&user=u&event=click")).unwrap();
     }
-    assert_eq!(client.get("/analytics?timestamp=3600000").body, "unique_users,1\nclicks,2\nimpressions,0\n");
-    assert_eq!(client.get("/analytics?timestamp=7200000").body, "unique_users,1\nclicks,1\nimpressions,0\n");
+    assert_eq!(
+        client.get("/analytics?timestamp=3600000").body,
+        "unique_users,1\nclicks,2\nimpressions,0\n"
+    );
+    assert_eq!(
+        client.get("/analytics?timestamp=7200000").body,
+        "unique_users,1\nclicks,1\nimpressions,0\n"
+    );
 }
 
 #[test]
@@ -44,7 +50,10 @@ fn json_is_there_for_who_asks() {
     let (_dir, _server, mut client) = start();
     let answer = client.request("GET", HOUR, "accept: application/json\r\n", b"").unwrap();
     assert_eq!(answer.header("content-type"), Some("application/json"));
-    assert_eq!(answer.body, r#"{"hour":"1970-04-27T02:00:00Z","unique_users":0,"clicks":0,"impressions":0}"#);
+    assert_eq!(
+        answer.body,
+        r#"{"hour":"1970-04-27T02:00:00Z","unique_users":0,"clicks":0,"impressions":0}"#
+    );
 }
 
 #[test]
@@ -66,13 +75,24 @@ fn bad_input_names_its_parameter_and_stores_nothing() {
     ];
     for (query, parameter) in cases {
         let answer = client.post(&format!("/analytics?{}", query.replace("LONG", &long))).unwrap();
-        assert_eq!((answer.status, answer.header("content-type")), (400, Some("application/problem+json")), "{query}");
+        assert_eq!(
+            (answer.status, answer.header("content-type")),
+            (400, Some("application/problem+json")),
+            "{query}"
+        );
         let problem: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
-        assert_eq!((&problem["parameter"], &problem["status"]), (&parameter.into(), &400.into()), "{query}");
+        assert_eq!(
+            (&problem["parameter"], &problem["status"]),
+            (&parameter.into(), &400.into()),
+            "{query}"
+        );
     }
     let too_long = client.get(&format!("{HOUR}&x={}", "x".repeat(10_000)));
     assert_eq!(too_long.status, 414);
-    assert_eq!(client.get("/analytics?timestamp=1").body, "unique_users,0\nclicks,0\nimpressions,0\n");
+    assert_eq!(
+        client.get("/analytics?timestamp=1").body,
+        "unique_users,0\nclicks,0\nimpressions,0\n"
+    );
 }
 
 #[test]
@@ -92,7 +112,8 @@ fn http_1_0_without_keep_alive_is_answered_and_closed() {
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
     assert!(
-        text.starts_with("HTTP/1.0 200 OK\r\n") && text.ends_with("\r\n\r\nunique_users,0\nclicks,0\nimpressions,0\n")
+        text.starts_with("HTTP/1.0 200 OK\r\n")
+            && text.ends_with("\r\n\r\nunique_users,0\nclicks,0\nimpressions,0\n")
     );
 }
 
@@ -118,11 +139,15 @@ fn a_batch_is_stored_whole_or_not_at_all() {
     let answer = client.request("POST", "/events", header, ndjson.as_bytes()).unwrap();
     assert_eq!((answer.status, &*answer.body), (200, r#"{"accepted":2}"#));
     let csv = "timestamp,user,event\n10032342000,c,click\n10032342000,d,click\n10032342000,e,tap\n";
-    let answer = client.request("POST", "/events", "content-type: text/csv\r\n", csv.as_bytes()).unwrap();
+    let answer =
+        client.request("POST", "/events", "content-type: text/csv\r\n", csv.as_bytes()).unwrap();
     let problem: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
     assert_eq!((answer.status, &problem["line"]), (400, &4.into()), "{problem}");
     assert_eq!(client.get(HOUR).body, "unique_users,2\nclicks,1\nimpressions,1\n");
-    assert_eq!(client.request("POST", "/events", "content-type: image/png\r\n", b"x").unwrap().status, 415);
+    assert_eq!(
+        client.request("POST", "/events", "content-type: image/png\r\n", b"x").unwrap().status,
+        415
+    );
 }
 
 #[test]
@@ -134,10 +159,22 @@ fn compressed_batches_are_read_up_to_the_limit() {
     let csv = |rows: usize| format!("timestamp,user,event\n{}", row.repeat(rows)).into_bytes();
     let zstd = |bytes: Vec<u8>| zstd::encode_all(&*bytes, 3).unwrap();
     let headers = "content-type: text/csv\r\ncontent-encoding: zstd\r\n";
-    assert_eq!(client.request("POST", "/events", headers, &zstd(csv(1_000))).unwrap().body, r#"{"accepted":1000}"#);
-    assert_eq!(client.request("POST", "/events", headers, &zstd(csv(100_000))).unwrap().status, 413);
+    assert_eq!(
+        client.request("POST", "/events", headers, &zstd(csv(1_000))).unwrap().body,
+        r#"{"accepted":1000}"#
+    );
+    assert_eq!(
+        client.request("POST", "/events", headers, &zstd(csv(100_000))).unwrap().status,
+        413
+    );
     let mut plain = server.connect();
-    assert_eq!(plain.request("POST", "/events", "content-type: text/csv\r\n", &csv(10_000)).unwrap().status, 413);
+    assert_eq!(
+        plain
+            .request("POST", "/events", "content-type: text/csv\r\n", &csv(10_000))
+            .unwrap()
+            .status,
+        413
+    );
     assert_eq!(server.connect().get(HOUR).body, "unique_users,1\nclicks,1000\nimpressions,0\n");
 }
 
@@ -161,8 +198,10 @@ fn a_client_that_never_finishes_its_head_is_let_go_and_an_answer_that_takes_long
     let mut slow = TcpStream::connect(&server.address).unwrap();
     let mut busy = TcpStream::connect(&server.address).unwrap();
     slow.write_all(b"GET /analytics?timestamp=1 HTTP/1.1\r\nhost:").unwrap();
-    busy.write_all(b"POST /events HTTP/1.1\r\nhost: t\r\ncontent-type: text/csv\r\ncontent-length: 37\r\n\r\n")
-        .unwrap();
+    busy.write_all(
+        b"POST /events HTTP/1.1\r\nhost: t\r\ncontent-type: text/csv\r\ncontent-length: 37\r\n\r\n",
+    )
+    .unwrap();
     assert_eq!(slow.read(&mut [0; 64]).unwrap(), 0, "closed without an answer");
     busy.write_all(b"timestamp,user,event\n10032342000,a,cli").unwrap();
     busy.write_all(b"ck\n").unwrap();

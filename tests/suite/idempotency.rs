@@ -1,4 +1,5 @@
-//! Requests sent again under their idempotency key count once, wherever the first of them is by then.
+//! Requests sent again under their idempotency key count once, wherever the first of them is by
+//! then.
 
 use std::fs;
 use std::path::Path;
@@ -29,7 +30,8 @@ fn check(dir: &Path) -> verify::Report {
 fn a_retry_counts_once_across_flush_crash_and_restart() {
     let dir = tempfile::tempdir().unwrap();
     let event = format!("{HOUR}&user=ana&event=click");
-    let ndjson = "{\"timestamp\":10032342000,\"user\":\"ben\",\"event\":\"impression\"}\n".repeat(5);
+    let ndjson =
+        "{\"timestamp\":10032342000,\"user\":\"ben\",\"event\":\"impression\"}\n".repeat(5);
     let batch = "content-type: application/x-ndjson\r\nidempotency-key: \"batch-1\"\r\n";
     let again = |client: &mut Client| {
         assert_eq!(post(client, &format!("{event}&id=one"), ""), 204);
@@ -72,7 +74,9 @@ fn events_without_keys_always_count() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path(), &[]);
     let mut client = server.connect();
-    (0..2).for_each(|_| assert_eq!(post(&mut client, &format!("{HOUR}&user=ana&event=click"), ""), 204));
+    (0..2).for_each(|_| {
+        assert_eq!(post(&mut client, &format!("{HOUR}&user=ana&event=click"), ""), 204)
+    });
     assert_eq!(client.get(HOUR).body, "unique_users,1\nclicks,2\nimpressions,0\n");
 }
 
@@ -96,7 +100,9 @@ fn a_key_is_remembered_for_the_window_and_its_file_goes_after() {
         let dir = tempfile::tempdir().unwrap();
         let clock = ManualClock::at(100 * HOUR_US);
         let options = EngineOptions { idempotency_window_ms: 2 * 3_600_000, ..small_options() };
-        let open = || Engine::open_with(dir.path(), options.clone(), Arc::new(Disk), clock.clone()).unwrap();
+        let open = || {
+            Engine::open_with(dir.path(), options.clone(), Arc::new(Disk), clock.clone()).unwrap()
+        };
         let clicks = |engine: &Engine| engine.snapshot().rollup(Hour(0)).count(EventKind::Click);
         let mut batch = EventBatch::new();
         batch.push(1, "ana", EventKind::Click);
@@ -122,11 +128,16 @@ fn a_key_is_remembered_for_the_window_and_its_file_goes_after() {
 fn assert_reused(answer: &Answer) {
     assert_eq!(answer.status, 422, "{}", answer.body);
     let urn = r#""type":"urn:hourglass:problem:idempotency-key-reused""#;
-    assert!(answer.body.contains(urn) && answer.body.contains("nothing was stored"), "{}", answer.body);
+    assert!(
+        answer.body.contains(urn) && answer.body.contains("nothing was stored"),
+        "{}",
+        answer.body
+    );
 }
 
-/// The bug: a key that came again for something else was answered 204, and the event was dropped. A client that makes its keys
-/// badly lost events without a word; it is told now, as draft-ietf-httpapi-idempotency-key-header has it.
+/// The bug: a key that came again for something else was answered 204, and the event was dropped. A
+/// client that makes its keys badly lost events without a word; it is told now, as
+/// draft-ietf-httpapi-idempotency-key-header has it.
 #[test]
 fn a_key_that_comes_again_with_other_content_is_refused_wherever_the_first_is() {
     let dir = tempfile::tempdir().unwrap();
@@ -136,21 +147,34 @@ fn a_key_that_comes_again_with_other_content_is_refused_wherever_the_first_is() 
     let rows = "10032342000,ben,click\n10032342001,cem,impression\n";
     let again = |client: &mut Client| {
         assert_eq!(post(client, &event, ""), 204);
-        assert_eq!(client.request("POST", "/events", headers, body(rows).as_bytes()).unwrap().status, 200);
+        assert_eq!(
+            client.request("POST", "/events", headers, body(rows).as_bytes()).unwrap().status,
+            200
+        );
         // The same rows in another format are the same content.
         let ndjson = r#"{"timestamp":10032342000,"user":"ben","event":"click"}
 {"timestamp":10032342001,"user":"cem","event":"impression"}"#;
         let other_format = headers.replace("text/csv", "application/x-ndjson");
-        assert_eq!(client.request("POST", "/events", &other_format, ndjson.as_bytes()).unwrap().status, 200);
-        let others = ["timestamp=10032342001&user=ana", "timestamp=10032342000&user=anb", "timestamp=9&user=ana"];
+        assert_eq!(
+            client.request("POST", "/events", &other_format, ndjson.as_bytes()).unwrap().status,
+            200
+        );
+        let others = [
+            "timestamp=10032342001&user=ana",
+            "timestamp=10032342000&user=anb",
+            "timestamp=9&user=ana",
+        ];
         for other in others {
             assert_reused(&client.post(&format!("/analytics?{other}&event=click&id=one")).unwrap());
         }
         assert_reused(&client.post(&format!("{HOUR}&user=ana&event=impression&id=one")).unwrap());
         assert_reused(&client.post(&format!("{HOUR}&user=ana&event=click&id=body")).unwrap());
         let swapped = "10032342001,cem,impression\n10032342000,ben,click\n";
-        for other in ["10032342000,ben,click\n", swapped, &format!("{rows}10032342000,ben,click\n")] {
-            assert_reused(&client.request("POST", "/events", headers, body(other).as_bytes()).unwrap());
+        for other in ["10032342000,ben,click\n", swapped, &format!("{rows}10032342000,ben,click\n")]
+        {
+            assert_reused(
+                &client.request("POST", "/events", headers, body(other).as_bytes()).unwrap(),
+            );
         }
         assert_eq!(client.get(HOUR).body, "unique_users,3\nclicks,2\nimpressions,1\n");
     };
@@ -168,7 +192,8 @@ fn a_key_that_comes_again_with_other_content_is_refused_wherever_the_first_is() 
     again(&mut Server::start(dir.path(), &[]).connect());
 }
 
-/// Of requests that wait for one sync together, the first under a key counts; each of the others is told what became of it.
+/// Of requests that wait for one sync together, the first under a key counts; each of the others is
+/// told what became of it.
 #[test]
 fn requests_under_one_key_in_one_group_commit_are_told_apart() {
     block_on(async {
@@ -198,7 +223,10 @@ fn requests_under_one_key_in_one_group_commit_are_told_apart() {
                     Err(error) => panic!("{error}"),
                 })
                 .collect();
-            assert_eq!(told, ["stored", "stored", "reused", "stored", "stored", "stored", "reused"]);
+            assert_eq!(
+                told,
+                ["stored", "stored", "reused", "stored", "stored", "stored", "reused"]
+            );
         }
         assert_eq!(engine.snapshot().rollup(Hour(0)).count(EventKind::Click), 200 * 4);
     });
@@ -208,16 +236,18 @@ fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
-        match entry.file_type().unwrap().is_dir() {
-            true => copy(&entry.path(), &to.join(entry.file_name())),
-            false => drop(fs::copy(entry.path(), to.join(entry.file_name())).unwrap()),
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to.join(entry.file_name()))
+        } else {
+            drop(fs::copy(entry.path(), to.join(entry.file_name())).unwrap())
         }
     }
 }
 
-/// The bug: the backup that was documented left `keys/` out, so that a request sent again after the restore counted twice, and
-/// `verify` called the copy sound. The table knows its key files now; and a copy of a later one, whose events are not in the
-/// copied table, does not make the store take for stored what is not.
+/// The bug: the backup that was documented left `keys/` out, so that a request sent again after the
+/// restore counted twice, and `verify` called the copy sound. The table knows its key files now;
+/// and a copy of a later one, whose events are not in the copied table, does not make the store
+/// take for stored what is not.
 #[test]
 fn a_backup_made_while_it_runs_keeps_its_promise_and_one_without_keys_is_told_apart() {
     let (dir, backup) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -232,7 +262,9 @@ fn a_backup_made_while_it_runs_keeps_its_promise_and_one_without_keys_is_told_ap
     assert_eq!(post(&mut client, &event("after"), ""), 204);
     assert_eq!(post(&mut client, "/admin/flush", ""), 204);
     copy(&dir.path().join("events"), &backup.path().join("all"));
-    for date in fs::read_dir(backup.path().join("all")).unwrap().map(|entry| entry.unwrap().file_name()) {
+    for date in
+        fs::read_dir(backup.path().join("all")).unwrap().map(|entry| entry.unwrap().file_name())
+    {
         if date != "_delta_log" {
             copy(&dir.path().join("events").join(&date), &backup.path().join("events").join(&date));
         }
@@ -248,19 +280,32 @@ fn a_backup_made_while_it_runs_keeps_its_promise_and_one_without_keys_is_told_ap
     let mut client = server.connect();
     assert_eq!(client.get(HOUR).body, "unique_users,1\nclicks,1\nimpressions,0\n");
     for _ in 0..2 {
-        assert_eq!([event("before"), event("after")].map(|event| post(&mut client, &event, "")), [204, 204]);
-        assert_eq!(client.get(HOUR).body, "unique_users,2\nclicks,2\nimpressions,0\n", "the retry of what is there");
+        assert_eq!(
+            [event("before"), event("after")].map(|event| post(&mut client, &event, "")),
+            [204, 204]
+        );
+        assert_eq!(
+            client.get(HOUR).body,
+            "unique_users,2\nclicks,2\nimpressions,0\n",
+            "the retry of what is there"
+        );
     }
     assert_eq!(post(&mut client, "/admin/flush", ""), 204);
     server.kill();
     assert!(check(backup.path()).is_sound());
-    assert_eq!(Server::start(backup.path(), &[]).connect().get(HOUR).body, "unique_users,2\nclicks,2\nimpressions,0\n");
+    assert_eq!(
+        Server::start(backup.path(), &[]).connect().get(HOUR).body,
+        "unique_users,2\nclicks,2\nimpressions,0\n"
+    );
 
     fs::remove_dir_all(without.path().join("keys")).unwrap();
     let verified = hourglass().args(["verify", "--data-dir"]).arg(without.path()).output().unwrap();
     let said = String::from_utf8(verified.stdout).unwrap();
     assert_eq!(verified.status.code(), Some(1), "{said}");
-    assert!(said.contains("keys/00000000000000000001.keys") && said.contains("is missing"), "{said}");
+    assert!(
+        said.contains("keys/00000000000000000001.keys") && said.contains("is missing"),
+        "{said}"
+    );
     let log = without.path().join("log");
     let log_file = Stdio::from(fs::File::create(&log).unwrap());
     let server = Server::start_with_log(without.path(), &[], "error", log_file);

@@ -1,9 +1,11 @@
-//! Statements that read the store's rows from files and from memory at once, on one thread and on several.
+//! Statements that read the store's rows from files and from memory at once, on one thread and on
+//! several.
 //!
-//! Bug: on one thread the partitions of any plan were run one after another. Consequences: a hash join over files and memory
-//! waited for ever, for the filter that it gives its probe side needs all of them to have begun; and a union of constants was
-//! taken for one constant, so duplicates came through and rows out of order. Cure: one scan gives the rows of both, and no
-//! operator is made serial.
+//! Bug: on one thread the partitions of any plan were run one after another. Consequences: a hash
+//! join over files and memory waited for ever, for the filter that it gives its probe side needs
+//! all of them to have begun; and a union of constants was taken for one constant, so duplicates
+//! came through and rows out of order. Cure: one scan gives the rows of both, and no operator is
+//! made serial.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,8 +28,10 @@ fn engine(threads: usize) -> Arc<QueryEngine> {
 
 async fn csv(engine: &Arc<QueryEngine>, snapshot: &Arc<Snapshot>, sql: &str) -> String {
     let mut session = engine.new_session();
-    let answer =
-        engine.run_text(&mut session, snapshot, sql, Params::None).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+    let answer = engine
+        .run_text(&mut session, snapshot, sql, Params::None)
+        .await
+        .unwrap_or_else(|e| panic!("{sql}: {e}"));
     let mut writer = RowWriter::new(RowFormat::Csv, &answer.schema, Vec::new()).unwrap();
     for batch in answer.collect().await.unwrap_or_else(|e| panic!("{sql}: {e}")) {
         writer.write(&batch).unwrap();
@@ -36,7 +40,8 @@ async fn csv(engine: &Arc<QueryEngine>, snapshot: &Arc<Snapshot>, sql: &str) -> 
     text.lines().skip(1).collect::<Vec<_>>().join(" ")
 }
 
-/// ana clicked in a file and in memory, ben in a file alone, cleo in memory alone; another hour is in memory alone.
+/// ana clicked in a file and in memory, ben in a file alone, cleo in memory alone; another hour is
+/// in memory alone.
 async fn store(dir: &std::path::Path) -> Arc<Snapshot> {
     let store = open(dir, ManualClock::at(2 * HOUR_US));
     let batch = |users: &[&str], hour: i64| {
@@ -53,12 +58,27 @@ async fn store(dir: &std::path::Path) -> Arc<Snapshot> {
 
 const JOINS: [(&str, &str); 14] = [
     ("SELECT count(*) FROM events e JOIN events f ON f.user_id = e.user_id", "7"),
-    ("SELECT count(*) FROM events e LEFT JOIN events f ON f.user_id = e.user_id AND f.user_id <> 'ana'", "5"),
-    ("SELECT count(*) FROM events e RIGHT JOIN events f ON f.user_id = e.user_id AND f.hour = 1", "5"),
-    ("SELECT count(*) FROM events e FULL JOIN events f ON f.user_id = e.user_id AND e.hour = 1", "9"),
+    (
+        "SELECT count(*) FROM events e LEFT JOIN events f ON f.user_id = e.user_id AND f.user_id <> 'ana'",
+        "5",
+    ),
+    (
+        "SELECT count(*) FROM events e RIGHT JOIN events f ON f.user_id = e.user_id AND f.hour = 1",
+        "5",
+    ),
+    (
+        "SELECT count(*) FROM events e FULL JOIN events f ON f.user_id = e.user_id AND e.hour = 1",
+        "9",
+    ),
     ("SELECT count(*) FROM events e CROSS JOIN events f", "25"),
-    ("SELECT count(*) FROM events WHERE user_id IN (SELECT user_id FROM events WHERE hour = 0)", "4"),
-    ("SELECT count(*) FROM events WHERE user_id NOT IN (SELECT user_id FROM events WHERE hour = 0)", "1"),
+    (
+        "SELECT count(*) FROM events WHERE user_id IN (SELECT user_id FROM events WHERE hour = 0)",
+        "4",
+    ),
+    (
+        "SELECT count(*) FROM events WHERE user_id NOT IN (SELECT user_id FROM events WHERE hour = 0)",
+        "1",
+    ),
     (
         "SELECT count(*) FROM events e WHERE EXISTS (SELECT 1 FROM events f WHERE f.user_id = e.user_id AND f.hour = 1)",
         "1",
@@ -67,11 +87,23 @@ const JOINS: [(&str, &str); 14] = [
         "SELECT count(*) FROM events e WHERE NOT EXISTS (SELECT 1 FROM events f WHERE f.user_id = e.user_id AND f.hour = 1)",
         "4",
     ),
-    ("SELECT user_id FROM events INTERSECT SELECT user_id FROM events WHERE hour = 1 ORDER BY 1", "dora"),
-    ("SELECT user_id FROM events EXCEPT SELECT user_id FROM events WHERE hour = 1 ORDER BY 1", "ana ben cleo"),
+    (
+        "SELECT user_id FROM events INTERSECT SELECT user_id FROM events WHERE hour = 1 ORDER BY 1",
+        "dora",
+    ),
+    (
+        "SELECT user_id FROM events EXCEPT SELECT user_id FROM events WHERE hour = 1 ORDER BY 1",
+        "ana ben cleo",
+    ),
     ("SELECT user_id FROM events UNION SELECT user_id FROM events ORDER BY 1", "ana ben cleo dora"),
-    ("SELECT count(*) FROM (SELECT user_id FROM events UNION ALL SELECT user_id FROM events)", "10"),
-    ("SELECT max(n) FROM (SELECT user_id, count(*) AS n FROM events GROUP BY 1) JOIN events USING (user_id)", "2"),
+    (
+        "SELECT count(*) FROM (SELECT user_id FROM events UNION ALL SELECT user_id FROM events)",
+        "10",
+    ),
+    (
+        "SELECT max(n) FROM (SELECT user_id, count(*) AS n FROM events GROUP BY 1) JOIN events USING (user_id)",
+        "2",
+    ),
 ];
 
 const UNIONS: [(&str, &str); 5] = [
@@ -81,12 +113,18 @@ const UNIONS: [(&str, &str); 5] = [
         "SELECT x, count(*) FROM (SELECT 'a' AS x UNION ALL SELECT 'b' UNION ALL SELECT 'a') GROUP BY x ORDER BY x",
         "a,2 b,1",
     ),
-    ("SELECT DISTINCT x FROM (SELECT 1 AS x UNION ALL SELECT 1 UNION ALL SELECT 2) ORDER BY x DESC", "2 1"),
-    ("SELECT x, row_number() OVER (ORDER BY x) FROM (SELECT 2 AS x UNION ALL SELECT 1) ORDER BY x", "1,1 2,2"),
+    (
+        "SELECT DISTINCT x FROM (SELECT 1 AS x UNION ALL SELECT 1 UNION ALL SELECT 2) ORDER BY x DESC",
+        "2 1",
+    ),
+    (
+        "SELECT x, row_number() OVER (ORDER BY x) FROM (SELECT 2 AS x UNION ALL SELECT 1) ORDER BY x",
+        "1,1 2,2",
+    ),
 ];
 
-/// Bug: a group key with one value was taken for the same in every grouping set. Consequence: one group in several parts, out
-/// of order. Cure: see `query::barrier`.
+/// Bug: a group key with one value was taken for the same in every grouping set. Consequence: one
+/// group in several parts, out of order. Cure: see `query::barrier`.
 const GROUPING_SETS: [(&str, &str); 2] = [
     (
         "SELECT k, n, count(*) FROM (SELECT user_id AS k, 0 AS n FROM events) AS q GROUP BY ROLLUP (k, n) ORDER BY 1, 2",
@@ -98,8 +136,9 @@ const GROUPING_SETS: [(&str, &str); 2] = [
     ),
 ];
 
-/// Bug: predicates and learned bounds went through joins by the names of columns, and where both sides have the name, to the wrong
-/// one. Consequence: rows in files were missing from outer self-joins. Cure: see `query::pushdown`.
+/// Bug: predicates and learned bounds went through joins by the names of columns, and where both
+/// sides have the name, to the wrong one. Consequence: rows in files were missing from outer
+/// self-joins. Cure: see `query::pushdown`.
 const SELF_JOINS: [(&str, &str); 5] = [
     (
         "SELECT count(*) FROM events e RIGHT JOIN events f ON e.user_id = f.user_id AND e.hour > f.hour \
@@ -116,11 +155,15 @@ const SELF_JOINS: [(&str, &str); 5] = [
         "1",
     ),
     ("SELECT -hour AS hour, count(*) FROM events GROUP BY 1 ORDER BY 1 LIMIT 1", "-1,1"),
-    ("SELECT CAST(hour AS BIGINT) AS hour FROM events EXCEPT ALL SELECT 1 ORDER BY hour LIMIT 1", "0"),
+    (
+        "SELECT CAST(hour AS BIGINT) AS hour FROM events EXCEPT ALL SELECT 1 ORDER BY hour LIMIT 1",
+        "0",
+    ),
 ];
 
-/// Bug: the inputs of a union shared one bound of ORDER BY with LIMIT, though a column that only differs between them was not in it.
-/// Consequence: rows of one input cut off better ones of another. Cure: see `query::barrier`.
+/// Bug: the inputs of a union shared one bound of ORDER BY with LIMIT, though a column that only
+/// differs between them was not in it. Consequence: rows of one input cut off better ones of
+/// another. Cure: see `query::barrier`.
 const TOP_OF_UNIONS: [(&str, &str); 2] = [
     (
         "SELECT * FROM (SELECT 1 AS k, value AS n FROM generate_series(1, 20000) UNION ALL SELECT 2, value + 30000 FROM \
@@ -134,10 +177,13 @@ const TOP_OF_UNIONS: [(&str, &str); 2] = [
     ),
 ];
 
-/// Bug: the cast of a derived table's key was taken for the key. Consequence: one group in several parts. Cure: see
-/// `query::syntax::casts`.
+/// Bug: the cast of a derived table's key was taken for the key. Consequence: one group in several
+/// parts. Cure: see `query::syntax::casts`.
 const CASTS_OF_KEYS: [(&str, &str); 4] = [
-    ("SELECT CAST(h.hour AS DATE) AS d, sum(DISTINCT h.clicks) AS n FROM hours h GROUP BY 1", "1970-01-01,5"),
+    (
+        "SELECT CAST(h.hour AS DATE) AS d, sum(DISTINCT h.clicks) AS n FROM hours h GROUP BY 1",
+        "1970-01-01,5",
+    ),
     (
         "SELECT CAST(h.hour AT TIME ZONE 'Europe/Berlin' AS DATE) AS d, sum(DISTINCT h.clicks) AS n FROM hours h GROUP BY 1",
         "1970-01-01,5",
@@ -153,22 +199,27 @@ const CASTS_OF_KEYS: [(&str, &str); 4] = [
     ),
 ];
 
-/// Bug: NOT IN of a constant passed over the nulls of its subquery. Consequence: rows that are not known to differ came through.
+/// Bug: NOT IN of a constant passed over the nulls of its subquery. Consequence: rows that are not
+/// known to differ came through.
 const CONSTANTS_NOT_IN: [(&str, &str); 3] = [
     ("SELECT count(*) FROM events WHERE 2 NOT IN (SELECT nullif(hour, 0) FROM events)", "0"),
-    ("SELECT count(*) FROM events WHERE 2 NOT IN (SELECT max(hour) FROM events WHERE user_id = 'nobody')", "0"),
+    (
+        "SELECT count(*) FROM events WHERE 2 NOT IN (SELECT max(hour) FROM events WHERE user_id = 'nobody')",
+        "0",
+    ),
     ("SELECT count(*) FROM events WHERE 2 NOT IN (SELECT hour FROM events)", "5"),
 ];
 
-/// Bug: a scan gave its files to the first step of a recursive query alone. Consequence: the recursion ended early, silently.
+/// Bug: a scan gave its files to the first step of a recursive query alone. Consequence: the
+/// recursion ended early, silently.
 const RECURSION: [(&str, &str); 1] = [(
     "WITH RECURSIVE chain AS (SELECT hour AS h FROM events WHERE hour = 0 UNION SELECT e.hour + c.h + 1 FROM chain c JOIN \
      events e ON e.hour < 1 AND c.h < 4) SELECT h FROM chain ORDER BY h",
     "0 1 2 3 4",
 )];
 
-/// Bug: a sort key named twice in an aggregate's ORDER BY, or in that of DISTINCT ON, ended the statement with a panic. Cure:
-/// see `query::syntax::sort_keys`.
+/// Bug: a sort key named twice in an aggregate's ORDER BY, or in that of DISTINCT ON, ended the
+/// statement with a panic. Cure: see `query::syntax::sort_keys`.
 const REPEATED_KEYS: [(&str, &str); 2] = [
     (
         "SELECT DISTINCT ON (user_id) user_id, hour FROM events ORDER BY user_id, hour, user_id",
@@ -195,7 +246,11 @@ fn joins_and_unions_over_files_and_memory_are_answered_on_any_number_of_threads(
                 .chain(CASTS_OF_KEYS)
                 .chain(CONSTANTS_NOT_IN)
             {
-                assert_eq!(csv(&engine, &snapshot, sql).await, expected, "{threads} threads: {sql}");
+                assert_eq!(
+                    csv(&engine, &snapshot, sql).await,
+                    expected,
+                    "{threads} threads: {sql}"
+                );
             }
         }
     });

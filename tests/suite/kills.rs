@@ -1,5 +1,6 @@
-//! kill -9 under load, at random moments, flushes among them: acknowledged events exactly once, others at most once. Those with
-//! an idempotency key whose answer never came are sent again after the restart, and then count exactly once, too.
+//! kill -9 under load, at random moments, flushes among them: acknowledged events exactly once,
+//! others at most once. Those with an idempotency key whose answer never came are sent again after
+//! the restart, and then count exactly once, too.
 
 use std::collections::HashSet;
 use std::ops::Range;
@@ -47,13 +48,15 @@ impl Journal {
     }
 }
 
-/// Posts until told to stop or the server dies. Every tenth event is late, by one of 40 hours; every other has a key.
+/// Posts until told to stop or the server dies. Every tenth event is late, by one of 40 hours;
+/// every other has a key.
 fn post(address: &str, journal: &Journal) {
     let Ok(mut client) = Client::connect(address) else { return };
     while !journal.stop.load(Ordering::Relaxed) {
         let n = journal.next();
         let hour = if n.is_multiple_of(10) { n / 10 % 40 } else { 100 };
-        let mut target = format!("/analytics?timestamp={}&user=u{n}&event=click", hour * 3_600_000 + n % 1_000);
+        let mut target =
+            format!("/analytics?timestamp={}&user=u{n}&event=click", hour * 3_600_000 + n % 1_000);
         let has_key = n.is_multiple_of(2);
         if has_key {
             target.push_str(&format!("&id={n}"));
@@ -76,7 +79,8 @@ fn post(address: &str, journal: &Journal) {
     }
 }
 
-/// Sends something else under the key of an acknowledged event, which must be told and not stored. Whether the server lives.
+/// Sends something else under the key of an acknowledged event, which must be told and not stored.
+/// Whether the server lives.
 fn refuses_other(client: &mut Client, n: u64) -> bool {
     let other = format!("/analytics?timestamp=1&user=u{n}&event=impression&id={n}");
     match client.post(&other) {
@@ -98,7 +102,8 @@ fn stored(dir: &Path) -> Vec<(String, i64)> {
         let batches = session.sql(sql).await.unwrap().collect().await.unwrap();
         let rows = batches.iter().flat_map(|batch| {
             let counts = batch.column(1).as_primitive::<arrow::datatypes::Int64Type>();
-            (0..batch.num_rows()).map(|i| (batch.column(0).as_string_view().value(i).to_string(), counts.value(i)))
+            (0..batch.num_rows())
+                .map(|i| (batch.column(0).as_string_view().value(i).to_string(), counts.value(i)))
         });
         rows.collect()
     })
@@ -108,11 +113,15 @@ fn stored(dir: &Path) -> Vec<(String, i64)> {
 fn no_kill_loses_or_doubles_an_acknowledged_event() {
     let (mut seed, mut acknowledged, mut retried) = (7, 0, 0);
     for first in (0..rounds()).step_by(ROUNDS_A_STORE) {
-        let journal = kill_again_and_again(first..rounds().min(first + ROUNDS_A_STORE as u64), &mut seed);
+        let journal =
+            kill_again_and_again(first..rounds().min(first + ROUNDS_A_STORE as u64), &mut seed);
         acknowledged += journal.acknowledged.lock().unwrap().len();
         retried += journal.retried.load(Ordering::Relaxed);
     }
-    println!("{} kills, {acknowledged} events acknowledged, {retried} sent again, none lost, none doubled", rounds());
+    println!(
+        "{} kills, {acknowledged} events acknowledged, {retried} sent again, none lost, none doubled",
+        rounds()
+    );
     assert!(acknowledged > 1_000, "only {acknowledged} events were acknowledged");
 }
 
@@ -125,7 +134,8 @@ fn kill_again_and_again(rounds: Range<u64>, seed: &mut u64) -> Arc<Journal> {
     for round in rounds {
         let server = Server::start(dir.path(), &env);
         // What came under a key is known after the restart, too, from the log or from a file.
-        let keyed: Vec<u64> = journal.acknowledged.lock().unwrap().iter().copied().filter(|n| n % 2 == 0).collect();
+        let keyed: Vec<u64> =
+            journal.acknowledged.lock().unwrap().iter().copied().filter(|n| n % 2 == 0).collect();
         let mut client = server.connect();
         for n in keyed.iter().rev().step_by(1 + keyed.len() / 20) {
             assert!(refuses_other(&mut client, *n), "{n}");
@@ -147,8 +157,13 @@ fn kill_again_and_again(rounds: Range<u64>, seed: &mut u64) -> Arc<Journal> {
         assert!(doubled.is_empty(), "round {round}: counted twice: {doubled:?}");
         let users: HashSet<&str> = stored.iter().map(|(user, _)| &**user).collect();
         let acknowledged = journal.acknowledged.lock().unwrap();
-        let lost: Vec<_> = acknowledged.iter().filter(|n| !users.contains(&*format!("u{n}"))).collect();
-        assert!(lost.is_empty(), "round {round}: {} acknowledged, lost: {lost:?}", acknowledged.len());
+        let lost: Vec<_> =
+            acknowledged.iter().filter(|n| !users.contains(&*format!("u{n}"))).collect();
+        assert!(
+            lost.is_empty(),
+            "round {round}: {} acknowledged, lost: {lost:?}",
+            acknowledged.len()
+        );
         assert!(users.len() as u64 <= sent);
     }
     journal

@@ -1,4 +1,5 @@
-//! The structure of the source, as data: who may import whom. A module may use those below it, never one above or beside it.
+//! The structure of the source, as data: who may import whom. A module may use those below it,
+//! never one above or beside it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -61,10 +62,7 @@ fn sources(dir: &Path) -> Vec<PathBuf> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
-        match path.is_dir() {
-            true => paths.extend(sources(&path)),
-            false => paths.push(path),
-        }
+        if path.is_dir() { paths.extend(sources(&path)) } else { paths.push(path) }
     }
     paths
 }
@@ -91,7 +89,8 @@ fn modules() -> BTreeMap<Module, String> {
     let mut modules = BTreeMap::new();
     for path in sources(&src).into_iter().filter(|path| !is_tests(path)) {
         let relative = path.strip_prefix(&src).unwrap().with_extension("");
-        let mut module: Module = relative.iter().map(|part| part.to_str().unwrap().to_string()).collect();
+        let mut module: Module =
+            relative.iter().map(|part| part.to_str().unwrap().to_string()).collect();
         module.pop_if(|last| ["lib", "main", "mod"].contains(&last.as_str()));
         modules.insert(module, code(&path));
     }
@@ -102,13 +101,16 @@ fn is_name(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// The paths that a module names, as far as they can be told from the text: those behind `crate::`, `super::` and `self::`, the
-/// names of a group in braces one by one, and those of its own children.
+/// The paths that a module names, as far as they can be told from the text: those behind `crate::`,
+/// `super::` and `self::`, the names of a group in braces one by one, and those of its own
+/// children.
 fn named(module: &Module, code: &str, modules: &BTreeMap<Module, String>) -> BTreeSet<Module> {
     let mut paths = BTreeSet::new();
     let mut rest = code;
     while let Some(at) = rest.find("::") {
-        let start = rest[..at].rfind(|c| !is_name(c)).map_or(0, |i| i + rest[i..].chars().next().unwrap().len_utf8());
+        let start = rest[..at]
+            .rfind(|c| !is_name(c))
+            .map_or(0, |i| i + rest[i..].chars().next().unwrap().len_utf8());
         let first = rest[start..at].to_string();
         let is_head = !rest[..start].ends_with("::");
         rest = &rest[at + 2..];
@@ -116,7 +118,10 @@ fn named(module: &Module, code: &str, modules: &BTreeMap<Module, String>) -> BTr
             "crate" => Module::new(),
             "self" => module.clone(),
             "super" => module[..module.len().saturating_sub(1)].to_vec(),
-            child if is_head && modules.contains_key(&[module.clone(), vec![child.into()]].concat()) => {
+            child
+                if is_head
+                    && modules.contains_key(&[module.clone(), vec![child.into()]].concat()) =>
+            {
                 [module.clone(), vec![first]].concat()
             }
             _ => continue,
@@ -126,11 +131,17 @@ fn named(module: &Module, code: &str, modules: &BTreeMap<Module, String>) -> BTr
             rest = up;
         }
         let tail: String = rest.chars().take_while(|c| is_name(*c) || *c == ':').collect();
-        let path = || base.iter().cloned().chain(tail.split("::").filter(|part| !part.is_empty()).map(String::from));
+        let path = || {
+            base.iter()
+                .cloned()
+                .chain(tail.split("::").filter(|part| !part.is_empty()).map(String::from))
+        };
         match rest[tail.len()..].strip_prefix('{') {
             Some(group) => {
                 let group = group.split('}').next().unwrap();
-                paths.extend(group.split(',').map(|name| path().chain([name.trim().to_string()]).collect()));
+                paths.extend(
+                    group.split(',').map(|name| path().chain([name.trim().to_string()]).collect()),
+                );
             }
             None => _ = paths.insert(path().collect()),
         }
@@ -149,10 +160,17 @@ fn arrows() -> BTreeMap<Module, BTreeMap<String, BTreeSet<String>>> {
             }
             let shared = module.iter().zip(&path).take_while(|(a, b)| a == b).count();
             for depth in 0..=shared {
-                let room = |module: &Module| module.get(depth).map_or("mod", |name| name.as_str()).to_string();
+                let room = |module: &Module| {
+                    module.get(depth).map_or("mod", |name| name.as_str()).to_string()
+                };
                 let (from, to) = (room(module), room(&path));
                 if from != to {
-                    arrows.entry(module[..depth].to_vec()).or_default().entry(from).or_default().insert(to);
+                    arrows
+                        .entry(module[..depth].to_vec())
+                        .or_default()
+                        .entry(from)
+                        .or_default()
+                        .insert(to);
                 }
             }
         }
@@ -165,11 +183,17 @@ fn no_folder_has_a_circle() {
     for (folder, arrows) in arrows() {
         // Rooms whose every arrow leads to a room that is done are done; a circle is what remains.
         let mut open = arrows.clone();
-        while let Some(done) = open.iter().find(|(_, to)| to.iter().all(|to| !open.contains_key(to))) {
+        while let Some(done) =
+            open.iter().find(|(_, to)| to.iter().all(|to| !open.contains_key(to)))
+        {
             let done = done.0.clone();
             open.remove(&done);
         }
-        assert!(open.is_empty(), "rooms of {:?} import each other in a circle: {open:#?}", folder.join("::"));
+        assert!(
+            open.is_empty(),
+            "rooms of {:?} import each other in a circle: {open:#?}",
+            folder.join("::")
+        );
     }
 }
 
@@ -177,7 +201,8 @@ fn no_folder_has_a_circle() {
 fn imports_go_down_only() {
     let arrows = arrows();
     for (folder, floors) in FLOORS {
-        let folder: Module = folder.split("::").filter(|part| !part.is_empty()).map(String::from).collect();
+        let folder: Module =
+            folder.split("::").filter(|part| !part.is_empty()).map(String::from).collect();
         let floor = |room: &str| floors.iter().position(|floor| floor.contains(&room));
         for (from, all) in &arrows[&folder] {
             for to in all {
@@ -186,15 +211,17 @@ fn imports_go_down_only() {
                 }
             }
         }
-        let rooms =
-            modules().into_keys().filter(|module| module.len() == folder.len() + 1 && module.starts_with(&folder));
+        let rooms = modules()
+            .into_keys()
+            .filter(|module| module.len() == folder.len() + 1 && module.starts_with(&folder));
         for room in rooms.map(|module| module[folder.len()].clone()) {
             assert!(floor(&room).is_some(), "{}: {room} has no floor", folder.join("::"));
         }
     }
 }
 
-/// Standard output on a full disk ended `println!` with a panic, and standard error ended threads of the server.
+/// Standard output on a full disk ended `println!` with a panic, and standard error ended threads
+/// of the server.
 #[test]
 fn only_the_console_prints() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
@@ -204,7 +231,8 @@ fn only_the_console_prints() {
         let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
         for (number, line) in code.lines().enumerate() {
             let line = line.split("//").next().unwrap();
-            // Answers of the shell go to standard output as they come, and end with whoever read them.
+            // Answers of the shell go to standard output as they come, and end with whoever read
+            // them.
             let may_write = path.ends_with("console.rs") || path.ends_with("shell/session.rs");
             let asks = line.contains("is_terminal()");
             let prints = ["print!(", "println!(", "dbg!("].iter().any(|name| line.contains(name));

@@ -54,20 +54,30 @@ fn a_body_that_does_not_come_is_answered_408() {
     let (_dir, server) = impatient();
     for (path, kind) in [("/events", "text/csv"), ("/sql", "text/plain"), (EVENT, "text/plain")] {
         let mut slow = raw(&server);
-        let head =
-            format!("POST {path} HTTP/1.1\r\nhost: t\r\ncontent-type: {kind}\r\ncontent-length: 100\r\n\r\ntimest");
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: t\r\ncontent-type: {kind}\r\ncontent-length: 100\r\n\r\ntimest"
+        );
         slow.write_all(head.as_bytes()).unwrap();
         let answer = rest(&mut slow);
-        assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("connection: close"), "{path}: {answer}");
+        assert!(
+            answer.starts_with("HTTP/1.1 408 ") && answer.contains("connection: close"),
+            "{path}: {answer}"
+        );
     }
-    assert_eq!(server.connect().get("/analytics?timestamp=0").body, "unique_users,0\nclicks,0\nimpressions,0\n");
+    assert_eq!(
+        server.connect().get("/analytics?timestamp=0").body,
+        "unique_users,0\nclicks,0\nimpressions,0\n"
+    );
 }
 
 #[test]
 fn a_client_that_only_listens_after_its_request_is_answered() {
     let (_dir, server) = impatient();
     let mut half = raw(&server);
-    half.write_all(format!("POST {EVENT} HTTP/1.1\r\nhost: t\r\ncontent-length: 0\r\n\r\n").as_bytes()).unwrap();
+    half.write_all(
+        format!("POST {EVENT} HTTP/1.1\r\nhost: t\r\ncontent-length: 0\r\n\r\n").as_bytes(),
+    )
+    .unwrap();
     half.shutdown(Shutdown::Write).unwrap();
     assert!(rest(&mut half).starts_with("HTTP/1.1 204 "));
 }
@@ -101,7 +111,10 @@ fn an_endless_answer_that_nobody_reads_is_given_up() {
     assert_eq!(client.request("POST", "/sql", "", b"SELECT 1").unwrap().status, 200);
     let before = server.memory();
     let endless = "SELECT value FROM generate_series(1, 100000000000)";
-    let head = format!("POST /sql HTTP/1.1\r\nhost: t\r\ncontent-length: {}\r\n\r\n{endless}", endless.len());
+    let head = format!(
+        "POST /sql HTTP/1.1\r\nhost: t\r\ncontent-length: {}\r\n\r\n{endless}",
+        endless.len()
+    );
     let mut deaf = raw(&server);
     deaf.write_all(head.as_bytes()).unwrap();
     deaf.read_exact(&mut [0; 1 << 20]).unwrap();
@@ -115,7 +128,10 @@ fn an_endless_answer_that_nobody_reads_is_given_up() {
     let grown = server.memory().saturating_sub(before);
     assert!(grown < 64 << 20, "{grown} bytes for an answer of which a megabyte was read");
     let tail = rest(&mut deaf);
-    assert!(!tail.ends_with("\r\n0\r\n\r\n") && !tail.contains("server-timing"), "a part does not pass for the whole");
+    assert!(
+        !tail.ends_with("\r\n0\r\n\r\n") && !tail.contains("server-timing"),
+        "a part does not pass for the whole"
+    );
 }
 
 #[test]
@@ -124,27 +140,37 @@ fn what_is_too_large_is_refused_by_its_own_status_and_the_answer_arrives() {
     let server = Server::start(dir.path(), &[("HOURGLASS_MAX_BODY_BYTES", "1MiB")]);
     let ask = |request: &[u8]| {
         let mut stream = raw(&server);
-        // Written whole before anything is read: the answer must survive what nobody reads of the request.
+        // Written whole before anything is read: the answer must survive what nobody reads of the
+        // request.
         let _ = stream.write_all(request);
         rest(&mut stream).split(' ').nth(1).map(str::to_string)
     };
-    let head =
-        |target: &str, headers: &str| format!("GET {target} HTTP/1.1\r\nhost: t\r\nconnection: close\r\n{headers}\r\n");
+    let head = |target: &str, headers: &str| {
+        format!("GET {target} HTTP/1.1\r\nhost: t\r\nconnection: close\r\n{headers}\r\n")
+    };
     let post = |path: &str, headers: &str, bytes: usize| {
         let head = format!("POST {path} HTTP/1.1\r\nhost: t\r\nconnection: close\r\n{headers}\r\n");
         [head.into_bytes(), vec![b'x'; bytes]].concat()
     };
     let status = |status: u16| Some(status.to_string());
     assert_eq!(ask(head(&format!("{EVENT}&x={}", "x".repeat(20_000)), "").as_bytes()), status(414));
-    assert_eq!(ask(head(&format!("{EVENT}&x={}", "x".repeat(1 << 20)), "").as_bytes()), status(431));
-    assert_eq!(ask(head(EVENT, &format!("x: {}\r\n", "x".repeat(100_000))).as_bytes()), status(431));
+    assert_eq!(
+        ask(head(&format!("{EVENT}&x={}", "x".repeat(1 << 20)), "").as_bytes()),
+        status(431)
+    );
+    assert_eq!(
+        ask(head(EVENT, &format!("x: {}\r\n", "x".repeat(100_000))).as_bytes()),
+        status(431)
+    );
     assert_eq!(ask(head(EVENT, &"x: x\r\n".repeat(1_000)).as_bytes()), status(431));
     let sized = |bytes: usize| format!("content-type: text/csv\r\ncontent-length: {bytes}\r\n");
     assert_eq!(ask(&post("/events", &sized(2 << 20), 2 << 20)), status(413));
     assert_eq!(ask(&post("/sql", &sized(300 << 10), 300 << 10)), status(413));
     let chunked = format!("{:x}\r\n{}\r\n0\r\n\r\n", 2 << 20, "x".repeat(2 << 20));
-    let unsized_post =
-        [post("/events", "content-type: text/csv\r\ntransfer-encoding: chunked\r\n", 0), chunked.into_bytes()];
+    let unsized_post = [
+        post("/events", "content-type: text/csv\r\ntransfer-encoding: chunked\r\n", 0),
+        chunked.into_bytes(),
+    ];
     assert_eq!(ask(&unsized_post.concat()), status(413));
 }
 
@@ -169,13 +195,18 @@ fn past_what_may_wait_for_the_log_an_event_is_told_when_to_come_back_and_is_not_
         let clients: Vec<_> = (0..32).map(|_| scope.spawn(ask)).collect();
         clients.into_iter().map(|client| client.join().unwrap()).collect()
     });
-    let (stored, refused) = outcomes.into_iter().fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1));
+    let (stored, refused) =
+        outcomes.into_iter().fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1));
     assert!(stored > 0 && refused > 0, "{stored} stored, {refused} refused");
     let mut client = server.connect();
     let answer = client.get("/analytics?timestamp=0").body;
     assert_eq!(answer, format!("unique_users,1\nclicks,{stored}\nimpressions,0\n"));
     let metrics = client.get("/metrics").body;
-    assert!(metrics.contains(&format!("hourglass_rejections_total{{reason=\"queue-full\"}} {refused}\n")), "{metrics}");
+    assert!(
+        metrics
+            .contains(&format!("hourglass_rejections_total{{reason=\"queue-full\"}} {refused}\n")),
+        "{metrics}"
+    );
 }
 
 #[test]
@@ -202,8 +233,13 @@ fn connections_leave_open_files_for_the_store() {
     let dir = tempfile::tempdir().unwrap();
     let mut limited = Command::new("sh");
     limited.args(["-c", "ulimit -n 256; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_hourglass")]);
-    let server =
-        Server::start_by(limited, dir.path(), &[("HOURGLASS_WAL_SEGMENT_BYTES", "4KiB")], "error", Stdio::inherit());
+    let server = Server::start_by(
+        limited,
+        dir.path(),
+        &[("HOURGLASS_WAL_SEGMENT_BYTES", "4KiB")],
+        "error",
+        Stdio::inherit(),
+    );
     let mut client = server.connect();
     assert_eq!(client.get("/healthz").status, 200);
     let crowd: Vec<TcpStream> = (0..400).map(|_| raw(&server)).collect();
@@ -213,7 +249,13 @@ fn connections_leave_open_files_for_the_store() {
         assert_eq!(client.post(&target).unwrap().status, 204);
     }
     assert_eq!(client.post("/admin/flush").unwrap().status, 204);
-    assert_eq!(client.request("POST", "/sql", "", b"SELECT user_id FROM events ORDER BY 1").unwrap().status, 200);
+    assert_eq!(
+        client
+            .request("POST", "/sql", "", b"SELECT user_id FROM events ORDER BY 1")
+            .unwrap()
+            .status,
+        200
+    );
     drop(crowd);
     let taken = (0..500).any(|_| {
         thread::sleep(Duration::from_millis(10));
@@ -242,7 +284,10 @@ fn ten_thousand_idle_connections_are_held_beside_requests() {
     for _ in 0..100 {
         assert_eq!(client.post(EVENT).unwrap().status, 204);
     }
-    assert_eq!(client.get("/analytics?timestamp=0").body, "unique_users,1\nclicks,100\nimpressions,0\n");
+    assert_eq!(
+        client.get("/analytics?timestamp=0").body,
+        "unique_users,1\nclicks,100\nimpressions,0\n"
+    );
     let each = server.memory().saturating_sub(before) / CONNECTIONS as u64;
     println!("{CONNECTIONS} idle connections take {each} bytes each");
     assert!(each < 16 << 10, "{each} bytes for a connection that said nothing");
@@ -277,7 +322,11 @@ fn http_2_streams_opened_and_reset_without_end_end_their_connection_alone() {
     let before = server.memory();
     // Rapid reset (CVE-2023-44487), and streams that are opened and never ended.
     let reset = |stream: u32| {
-        [headers(stream, GET, END_HEADERS | END_STREAM), frame(0x03, 0, stream, &8_u32.to_be_bytes())].concat()
+        [
+            headers(stream, GET, END_HEADERS | END_STREAM),
+            frame(0x03, 0, stream, &8_u32.to_be_bytes()),
+        ]
+        .concat()
     };
     let open = |stream: u32| headers(stream, POST, END_HEADERS);
     let floods: [&dyn Fn(u32) -> Vec<u8>; 2] = [&reset, &open];

@@ -14,8 +14,8 @@ use crate::server::{Client, Server};
 struct Scrape(BTreeMap<String, f64>);
 
 impl Scrape {
-    /// Asserts on the way that the text is OpenMetrics: samples only below the declaration of their family, with the
-    /// suffixes of its type.
+    /// Asserts on the way that the text is OpenMetrics: samples only below the declaration of their
+    /// family, with the suffixes of its type.
     fn of(client: &mut Client) -> Scrape {
         let answer = client.get("/metrics");
         let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -27,13 +27,17 @@ impl Scrape {
                 Some(declaration) => {
                     let (family, kind) = declaration.split_once(' ').unwrap();
                     assert!(declared.insert(family), "{family} is declared twice");
-                    names = suffixes(kind).iter().map(|suffix| format!("{family}{suffix}")).collect();
+                    names =
+                        suffixes(kind).iter().map(|suffix| format!("{family}{suffix}")).collect();
                 }
                 None if line.starts_with("# HELP ") => names.clear(),
                 None => {
                     let (series, value) = line.rsplit_once(' ').unwrap();
                     assert!(names.contains(&name(series)), "{line} stands below another family");
-                    assert!(samples.insert(series.to_string(), value.parse().unwrap()).is_none(), "{series} twice");
+                    assert!(
+                        samples.insert(series.to_string(), value.parse().unwrap()).is_none(),
+                        "{series} twice"
+                    );
                 }
             }
         }
@@ -41,7 +45,10 @@ impl Scrape {
     }
 
     fn value(&self, series: &str) -> f64 {
-        *self.0.get(series).unwrap_or_else(|| panic!("there is no {series} among {:#?}", self.0.keys()))
+        *self
+            .0
+            .get(series)
+            .unwrap_or_else(|| panic!("there is no {series} among {:#?}", self.0.keys()))
     }
 
     fn names(&self) -> BTreeSet<String> {
@@ -77,7 +84,10 @@ fn work(client: &mut Client) {
         assert_eq!(post(client, &format!("/analytics?timestamp=1&user={user}&event=click")), 204);
     }
     let rows = b"timestamp,user,event\n1,d,click\n3600000,e,impression\n";
-    assert_eq!(client.request("POST", "/events", "content-type: text/csv\r\n", rows).unwrap().status, 200);
+    assert_eq!(
+        client.request("POST", "/events", "content-type: text/csv\r\n", rows).unwrap().status,
+        200
+    );
     for _ in 0..4 {
         assert_eq!(client.get("/analytics?timestamp=1").status, 200);
     }
@@ -100,11 +110,22 @@ fn a_scrape_counts_what_was_asked_and_what_was_done() {
         (r#"route="/events",method="POST",status="200""#, 1.0),
         (r#"route="other",method="GET",status="404""#, 1.0),
     ] {
-        assert_eq!(before.value(&format!("hourglass_http_requests_total{{{labels}}}")), requests, "{labels}");
+        assert_eq!(
+            before.value(&format!("hourglass_http_requests_total{{{labels}}}")),
+            requests,
+            "{labels}"
+        );
     }
     let get = r#"route="/analytics",method="GET""#;
-    assert_eq!(before.value(&format!("hourglass_http_request_duration_seconds_count{{{get}}}")), 4.0);
-    assert_eq!(before.value(&format!("hourglass_http_request_duration_seconds_bucket{{le=\"+Inf\",{get}}}")), 4.0);
+    assert_eq!(
+        before.value(&format!("hourglass_http_request_duration_seconds_count{{{get}}}")),
+        4.0
+    );
+    assert_eq!(
+        before
+            .value(&format!("hourglass_http_request_duration_seconds_bucket{{le=\"+Inf\",{get}}}")),
+        4.0
+    );
     assert_eq!(before.value(r#"hourglass_rejections_total{reason="invalid-parameter"}"#), 1.0);
     assert_eq!(before.value(r#"hourglass_rejections_total{reason="not-found"}"#), 1.0);
     assert_eq!(before.value("hourglass_group_commit_events_count"), 4.0);
@@ -114,7 +135,10 @@ fn a_scrape_counts_what_was_asked_and_what_was_done() {
     assert_eq!(before.value(r#"hourglass_memtable_rows{state="active"}"#), 5.0);
     assert!(before.value("hourglass_wal_age_seconds") > 0.0);
     assert!(before.value("hourglass_wal_bytes") > 0.0);
-    assert_eq!((before.value("hourglass_queue_events"), before.value("hourglass_poisoned")), (0.0, 0.0));
+    assert_eq!(
+        (before.value("hourglass_queue_events"), before.value("hourglass_poisoned")),
+        (0.0, 0.0)
+    );
     assert_eq!((before.value("hourglass_files"), before.value("hourglass_hours")), (0.0, 2.0));
 
     assert_eq!(post(&mut client, "/admin/flush"), 204);
@@ -131,7 +155,10 @@ fn a_scrape_counts_what_was_asked_and_what_was_done() {
     assert_eq!(after.value(r#"hourglass_memtable_rows{state="active"}"#), 0.0);
     assert_eq!(after.value("hourglass_wal_age_seconds"), 0.0);
     assert_eq!((after.value("hourglass_files"), after.value("hourglass_hours")), (2.0, 2.0));
-    assert_eq!((after.value("hourglass_flushed_rows_total"), after.value("hourglass_flushed_files_total")), (5.0, 2.0));
+    assert_eq!(
+        (after.value("hourglass_flushed_rows_total"), after.value("hourglass_flushed_files_total")),
+        (5.0, 2.0)
+    );
     assert_eq!(after.value("hourglass_flush_duration_seconds_count"), 1.0);
     assert_eq!(after.value("hourglass_flush_failures_total"), 0.0);
     assert_eq!(after.value(r#"hourglass_queries_total{outcome="done"}"#), 2.0);
@@ -143,7 +170,10 @@ fn a_scrape_counts_what_was_asked_and_what_was_done() {
     assert!(after.value("hourglass_query_bytes_read_total") > 0.0);
     assert_eq!(after.value("hourglass_queries_running"), 0.0);
     assert!(after.value("process_resident_memory_bytes") > 1e6);
-    assert_eq!(client.request("DELETE", "/metrics", "", b"").unwrap().header("allow"), Some("GET, HEAD, OPTIONS"));
+    assert_eq!(
+        client.request("DELETE", "/metrics", "", b"").unwrap().header("allow"),
+        Some("GET, HEAD, OPTIONS")
+    );
 }
 
 #[test]
@@ -152,7 +182,10 @@ fn a_caller_who_leaves_is_not_counted_as_refused() {
     let server = Server::start(dir.path(), &[]);
     let endless = "SELECT count(*) FROM generate_series(1, 100000000) a JOIN generate_series(1, 100000000) b ON a.value < b.value";
     let (mut leaving, mut client) = (server.connect(), server.connect());
-    let asked = format!("POST /sql HTTP/1.1\r\nhost: t\r\ncontent-length: {}\r\n\r\n{endless}", endless.len());
+    let asked = format!(
+        "POST /sql HTTP/1.1\r\nhost: t\r\ncontent-length: {}\r\n\r\n{endless}",
+        endless.len()
+    );
     leaving.write(asked.as_bytes()).unwrap();
     // Scrapes until a figure is there.
     let mut shows = |series: &str, value: f64| {
@@ -172,7 +205,10 @@ fn a_caller_who_leaves_is_not_counted_as_refused() {
 /// The metrics that a file names. Label names and the rest of a query begin otherwise.
 fn named_in(text: &str) -> BTreeSet<String> {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-    words.filter(|word| ["hourglass_", "process_"].iter().any(|own| word.starts_with(own))).map(Into::into).collect()
+    words
+        .filter(|word| ["hourglass_", "process_"].iter().any(|own| word.starts_with(own)))
+        .map(Into::into)
+        .collect()
 }
 
 #[test]
@@ -197,10 +233,13 @@ fn lines(log: &Path, request_id: &str) -> Vec<Value> {
     let text = fs::read_to_string(log).unwrap();
     // The last line may be half written yet.
     let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    lines.filter(|line| line["request_id"] == request_id || line["span"]["request_id"] == request_id).collect()
+    lines
+        .filter(|line| line["request_id"] == request_id || line["span"]["request_id"] == request_id)
+        .collect()
 }
 
-/// The line about a request that is looked for: a thread of its own writes the log, a little after the answer.
+/// The line about a request that is looked for: a thread of its own writes the log, a little after
+/// the answer.
 fn line(log: &Path, id: &str, is_it: impl Fn(&Value) -> bool) -> Value {
     for _ in 0..500 {
         if let Some(line) = lines(log, id).into_iter().find(|line| is_it(line)) {
@@ -216,7 +255,8 @@ fn a_problem_leads_to_its_cause_in_the_log() {
     let dir = tempfile::tempdir().unwrap();
     let log = dir.path().join("log");
     let data = dir.path().join("data");
-    let server = Server::start_with_log(&data, &[], "debug", Stdio::from(File::create(&log).unwrap()));
+    let server =
+        Server::start_with_log(&data, &[], "debug", Stdio::from(File::create(&log).unwrap()));
     let mut client = server.connect();
     assert_eq!(post(&mut client, "/analytics?timestamp=1&user=u&event=click"), 204);
     // Where the table was there is a file, so that no flush succeeds.
@@ -225,19 +265,35 @@ fn a_problem_leads_to_its_cause_in_the_log() {
 
     let ids = |answer: &crate::server::Answer| {
         let problem: Value = serde_json::from_str(&answer.body).unwrap();
-        (answer.header("x-request-id").unwrap().to_string(), problem["request_id"].as_str().unwrap().to_string())
+        (
+            answer.header("x-request-id").unwrap().to_string(),
+            problem["request_id"].as_str().unwrap().to_string(),
+        )
     };
     let failed = client.request("POST", "/admin/flush", "x-request-id: edge-7\r\n", b"").unwrap();
-    assert_eq!((failed.status, ids(&failed)), (500, ("edge-7".into(), "edge-7".into())), "{}", failed.body);
+    assert_eq!(
+        (failed.status, ids(&failed)),
+        (500, ("edge-7".into(), "edge-7".into())),
+        "{}",
+        failed.body
+    );
     let cause = line(&log, "edge-7", |line| line["message"] == "a request failed");
-    assert!(cause["level"] == "ERROR" && cause["cause"].as_str().unwrap().contains("flush"), "{cause}");
+    assert!(
+        cause["level"] == "ERROR" && cause["cause"].as_str().unwrap().contains("flush"),
+        "{cause}"
+    );
     assert!(Scrape::of(&mut client).value("hourglass_flush_failures_total") >= 1.0);
 
     let statement = "SELECT CAST(user_id AS BIGINT) FROM events";
-    let failed = client.request("POST", "/sql", "x-request-id: edge-8\r\n", statement.as_bytes()).unwrap();
+    let failed =
+        client.request("POST", "/sql", "x-request-id: edge-8\r\n", statement.as_bytes()).unwrap();
     assert_eq!((failed.status, ids(&failed).0), (400, "edge-8".into()));
     let told = line(&log, "edge-8", |line| line["outcome"] == "failed");
-    assert_eq!((&told["statement"], &told["partitions_read"]), (&statement.into(), &1.into()), "{told}");
+    assert_eq!(
+        (&told["statement"], &told["partitions_read"]),
+        (&statement.into(), &1.into()),
+        "{told}"
+    );
     assert!(told["error"].as_str().unwrap().contains("Cannot cast"), "{told}");
 
     // One that is not plain is not taken, and what is refused is found by the one that was made.
@@ -247,12 +303,14 @@ fn a_problem_leads_to_its_cause_in_the_log() {
     line(&log, &member, |line| line["reason"] == "invalid-parameter");
 }
 
-/// The bug: a flush that failed warned every second, for days where nobody looked, and its end was not told.
+/// The bug: a flush that failed warned every second, for days where nobody looked, and its end was
+/// not told.
 #[test]
 fn a_flush_that_fails_is_told_once_a_minute_and_so_is_its_end() {
     let dir = tempfile::tempdir().unwrap();
     let (log, data) = (dir.path().join("log"), dir.path().join("data"));
-    let server = Server::start_with_log(&data, &[], "info", Stdio::from(File::create(&log).unwrap()));
+    let server =
+        Server::start_with_log(&data, &[], "info", Stdio::from(File::create(&log).unwrap()));
     let mut client = server.connect();
     assert_eq!(post(&mut client, "/analytics?timestamp=1&user=u&event=click"), 204);
     fs::rename(data.join("events"), data.join("moved")).unwrap();
@@ -270,7 +328,8 @@ fn a_flush_that_fails_is_told_once_a_minute_and_so_is_its_end() {
     assert_eq!((told("the flush failed"), told("the flush goes through again")), (1, 1), "{text}");
 }
 
-/// The bug: the age began anew with each start, so that a server that ends again and again before it can flush never looked bad.
+/// The bug: the age began anew with each start, so that a server that ends again and again before
+/// it can flush never looked bad.
 #[test]
 fn the_age_of_the_log_goes_on_across_restarts() {
     let dir = tempfile::tempdir().unwrap();
@@ -280,7 +339,8 @@ fn the_age_of_the_log_goes_on_across_restarts() {
     // As if the server had been away for three hours.
     for entry in fs::read_dir(dir.path().join("wal")).unwrap() {
         let file = File::options().write(true).open(entry.unwrap().path()).unwrap();
-        file.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(3 * 3_600)).unwrap();
+        file.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(3 * 3_600))
+            .unwrap();
     }
     for _ in 0..2 {
         let server = Server::start(dir.path(), &[]);
@@ -289,21 +349,27 @@ fn the_age_of_the_log_goes_on_across_restarts() {
         assert!(age >= 3.0 * 3_600.0, "{age}");
         // The first start wrote the end of the log again.
         let wal = fs::read_dir(dir.path().join("wal")).unwrap().map(|entry| entry.unwrap().path());
-        let oldest = wal.filter(|path| path.extension().is_some_and(|end| end == "wal")).min().unwrap();
+        let oldest =
+            wal.filter(|path| path.extension().is_some_and(|end| end == "wal")).min().unwrap();
         let file = File::options().write(true).open(oldest).unwrap();
-        file.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(3 * 3_600)).unwrap();
+        file.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(3 * 3_600))
+            .unwrap();
     }
     let server = Server::start(dir.path(), &[]);
     let mut client = server.connect();
     assert_eq!(post(&mut client, "/admin/flush"), 204);
     let after = Scrape::of(&mut client);
     assert_eq!(after.value("hourglass_wal_age_seconds"), 0.0);
-    assert!(after.value("hourglass_table_bytes") > 0.0 && after.value("hourglass_disk_free_bytes") > 0.0);
+    assert!(
+        after.value("hourglass_table_bytes") > 0.0
+            && after.value("hourglass_disk_free_bytes") > 0.0
+    );
     assert!(after.value("hourglass_disk_bytes") > after.value("hourglass_disk_free_bytes"));
     assert_eq!(after.value("hourglass_accepting_events"), 1.0);
 }
 
-/// The bug: `last flush never`, for one flush in fifty, when a checkpoint stood for the newest commit.
+/// The bug: `last flush never`, for one flush in fifty, when a checkpoint stood for the newest
+/// commit.
 #[test]
 fn status_knows_the_last_flush_when_a_checkpoint_is_the_newest_of_the_table() {
     let dir = tempfile::tempdir().unwrap();
@@ -315,9 +381,13 @@ fn status_knows_the_last_flush_when_a_checkpoint_is_the_newest_of_the_table() {
     }
     let log = dir.path().join("events/_delta_log");
     assert!(
-        log.join(format!("{:020}.checkpoint.parquet", 50)).exists() && !log.join(format!("{:020}.json", 51)).exists()
+        log.join(format!("{:020}.checkpoint.parquet", 50)).exists()
+            && !log.join(format!("{:020}.json", 51)).exists()
     );
-    let output = crate::server::hourglass().args(["status", "--format", "json", "--data-dir"]).arg(dir.path()).output();
+    let output = crate::server::hourglass()
+        .args(["status", "--format", "json", "--data-dir"])
+        .arg(dir.path())
+        .output();
     let status: Value = serde_json::from_slice(&output.unwrap().stdout).unwrap();
     let at = status["last_flush"].as_str().unwrap_or_else(|| panic!("{status}"));
     let age = chrono::Utc::now() - chrono::DateTime::parse_from_rfc3339(at).unwrap().to_utc();

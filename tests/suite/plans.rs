@@ -24,7 +24,10 @@ fn explain(rollups: bool, hour: Hour) -> String {
         let node = std::fs::read_to_string(dir.path().join("hourglass.json")).unwrap();
         let node: serde_json::Value = serde_json::from_str(&node).unwrap();
         // The node's name is the one thing that is never the same twice.
-        displayable(plan.as_ref()).indent(false).to_string().replace(&node["node"].as_str().unwrap()[..8], "NODE")
+        displayable(plan.as_ref())
+            .indent(false)
+            .to_string()
+            .replace(&node["node"].as_str().unwrap()[..8], "NODE")
     })
 }
 

@@ -1,5 +1,5 @@
-//! What can go wrong with a data directory while a server lives on it: each is met, told apart, and survived. The operator's
-//! guide, docs/operating.md, has a line for each.
+//! What can go wrong with a data directory while a server lives on it: each is met, told apart, and
+//! survived. The operator's guide, docs/operating.md, has a line for each.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -58,23 +58,30 @@ fn target(n: u64) -> String {
 fn clicks(client: &mut Client) -> u64 {
     let hour = |hour| client.get(&format!("/analytics?timestamp={}", hour * 3_600_000)).body;
     let bodies = (0..3).map(hour).collect::<Vec<_>>();
-    let clicks = |body: &String| body.lines().nth(1).unwrap().strip_prefix("clicks,").unwrap().parse::<u64>().unwrap();
+    let clicks = |body: &String| {
+        body.lines().nth(1).unwrap().strip_prefix("clicks,").unwrap().parse::<u64>().unwrap()
+    };
     bodies.iter().map(clicks).sum()
 }
 
 /// The names of all files below `dir`.
 fn files(dir: &Path) -> Vec<String> {
     let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
-    let below = |entry: fs::DirEntry| match entry.file_type().unwrap().is_dir() {
-        true => files(&entry.path()),
-        false => vec![entry.path().display().to_string()],
+    let below = |entry: fs::DirEntry| {
+        if entry.file_type().unwrap().is_dir() {
+            files(&entry.path())
+        } else {
+            vec![entry.path().display().to_string()]
+        }
     };
     entries.flat_map(below).collect()
 }
 
 #[test]
 fn a_full_disk_refuses_posts_until_there_is_space_and_loses_nothing() {
-    let Some(mount) = Mount::new(&["-t", "tmpfs", "-o", "size=2m"], Path::new("none")) else { return };
+    let Some(mount) = Mount::new(&["-t", "tmpfs", "-o", "size=2m"], Path::new("none")) else {
+        return;
+    };
     let dir = mount.path().join("store");
     let env = [("HOURGLASS_WAL_SEGMENT_BYTES", "64KiB"), ("HOURGLASS_MEMTABLE_MAX_ROWS", "2000")];
     let server = Server::start(&dir, &env);
@@ -101,7 +108,12 @@ fn a_full_disk_refuses_posts_until_there_is_space_and_loses_nothing() {
             break answer;
         }
     };
-    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")), "{}", refused.body);
+    assert_eq!(
+        (refused.status, refused.header("retry-after")),
+        (503, Some("1")),
+        "{}",
+        refused.body
+    );
     assert!(refused.body.contains("the disk is full"), "{}", refused.body);
     assert_eq!(clicks(&mut client), acknowledged, "reads go on");
 
@@ -109,21 +121,31 @@ fn a_full_disk_refuses_posts_until_there_is_space_and_loses_nothing() {
     let ready = client.get("/readyz");
     assert_eq!((ready.status, ready.header("retry-after")), (503, Some("1")), "{}", ready.body);
     assert!(ready.body.contains("the disk is full"), "{}", ready.body);
-    let health = hourglass().args(["healthcheck", "--url", &format!("http://{}", server.address)]).output().unwrap();
-    assert!(health.status.code() == Some(1) && text(&health.stderr).contains("the disk is full"), "{health:?}");
+    let health = hourglass()
+        .args(["healthcheck", "--url", &format!("http://{}", server.address)])
+        .output()
+        .unwrap();
+    assert!(
+        health.status.code() == Some(1) && text(&health.stderr).contains("the disk is full"),
+        "{health:?}"
+    );
     for _ in 0..3 {
         let flush = client.post("/admin/flush").unwrap();
         assert_eq!((flush.status, flush.header("retry-after")), (503, Some("1")), "{}", flush.body);
         assert!(flush.body.contains("the disk is full"), "{}", flush.body);
     }
     let metrics = client.get("/metrics").body;
-    assert!(metrics.contains("\nhourglass_accepting_events 0\n") && metrics.contains("\nhourglass_disk_free_bytes "));
+    assert!(
+        metrics.contains("\nhourglass_accepting_events 0\n")
+            && metrics.contains("\nhourglass_disk_free_bytes ")
+    );
     let left = files(&dir);
     assert!(left.iter().all(|name| !name.ends_with(".tmp")), "{left:?}");
     assert!(left.iter().filter(|name| name.ends_with(".spare")).count() <= 3, "{left:?}");
 
     fs::remove_file(&ballast).unwrap();
-    // Neither restart nor repair, nor a POST to try: the same process finds out by itself that there is room again.
+    // Neither restart nor repair, nor a POST to try: the same process finds out by itself that
+    // there is room again.
     while client.get("/readyz").status != 200 {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
@@ -156,7 +178,11 @@ fn a_read_only_directory_is_refused_by_name_and_can_still_be_read() {
     assert!(message.contains(&name) && message.contains("Read-only file system"), "{message}");
     for args in [&["status"][..], &["verify"], &["sql", "-c", "SELECT count(*) FROM events"]] {
         let read = run(mount.path(), args);
-        assert!(read.status.success() && text(&read.stdout).contains("120"), "{args:?}: {}", text(&read.stderr));
+        assert!(
+            read.status.success() && text(&read.stdout).contains("120"),
+            "{args:?}: {}",
+            text(&read.stderr)
+        );
     }
 }
 
@@ -167,8 +193,11 @@ fn data_file(dir: &Path, hour: u32) -> PathBuf {
 }
 
 fn of_hour(hour: u32) -> String {
-    let (from, to) = (format!("2020-01-01T{hour:02}:00:00Z"), format!("2020-01-01T{:02}:00:00Z", hour + 1));
-    format!("SELECT count(*), max(user_id) FROM events WHERE timestamp >= '{from}' AND timestamp < '{to}'")
+    let (from, to) =
+        (format!("2020-01-01T{hour:02}:00:00Z"), format!("2020-01-01T{:02}:00:00Z", hour + 1));
+    format!(
+        "SELECT count(*), max(user_id) FROM events WHERE timestamp >= '{from}' AND timestamp < '{to}'"
+    )
 }
 
 #[test]
@@ -181,15 +210,27 @@ fn a_deleted_or_truncated_file_fails_its_hours_statements_by_name_and_no_others(
     let (deleted, truncated) = (data_file(dir.path(), 1), data_file(dir.path(), 2));
     fs::remove_file(&deleted).unwrap();
     fs::OpenOptions::new().write(true).open(&truncated).unwrap().set_len(200).unwrap();
-    let sql = |client: &mut Client, hour| client.request("POST", "/sql", "", of_hour(hour).as_bytes()).unwrap().status;
+    let sql = |client: &mut Client, hour| {
+        client.request("POST", "/sql", "", of_hour(hour).as_bytes()).unwrap().status
+    };
     assert_eq!([0, 1, 2, 3].map(|hour| sql(&mut client, hour)), [200, 500, 500, 200]);
-    assert_eq!(client.get("/analytics?timestamp=1577840400000").body, numbers, "counters are in the Delta log");
-    assert_eq!(client.post("/analytics?timestamp=1577840400000&user=u&event=click").unwrap().status, 204);
+    assert_eq!(
+        client.get("/analytics?timestamp=1577840400000").body,
+        numbers,
+        "counters are in the Delta log"
+    );
+    assert_eq!(
+        client.post("/analytics?timestamp=1577840400000&user=u&event=click").unwrap().status,
+        204
+    );
     for (hour, file) in [(1, &deleted), (2, &truncated)] {
         let refused = run(dir.path(), &["sql", "-c", &of_hour(hour)]);
         let name = file.file_name().unwrap().to_str().unwrap();
         let message = text(&refused.stderr);
-        assert!(!refused.status.success() && message.contains(&format!("hour={hour:02}/{name}")), "{message}");
+        assert!(
+            !refused.status.success() && message.contains(&format!("hour={hour:02}/{name}")),
+            "{message}"
+        );
     }
     assert!(run(dir.path(), &["sql", "-c", &of_hour(3)]).status.success());
 }
@@ -216,7 +257,10 @@ fn a_second_process_is_turned_away_and_the_first_goes_on() {
     let second = run(dir.path(), &["serve", "--listen", "127.0.0.1:0"]);
     let message = text(&second.stderr);
     assert_eq!(second.status.code(), Some(75), "{message}");
-    assert!(message.contains(&format!("{}: another hourglass process owns", dir.path().display())), "{message}");
+    assert!(
+        message.contains(&format!("{}: another hourglass process owns", dir.path().display())),
+        "{message}"
+    );
     assert_eq!(first.connect().post(&target(1)).unwrap().status, 204);
 }
 
@@ -233,7 +277,8 @@ fn a_clock_that_steps_back_and_forth_across_hours_loses_and_doubles_nothing() {
             };
             let (mut engine, mut model) = (open(), Model::default());
             for _ in 0..60 {
-                // From three hours before the start to three after, to the first and last microsecond among others.
+                // From three hours before the start to three after, to the first and last
+                // microsecond among others.
                 let edge = [0, 1, HOUR_US - 1, HOUR_US / 2][random(&mut seed, 4) as usize];
                 let now = start + (random(&mut seed, 7) as i64 - 3) * HOUR_US + edge;
                 clock.set(now);
@@ -258,7 +303,10 @@ fn a_clock_that_steps_back_and_forth_across_hours_loses_and_doubles_nothing() {
             }
             assert_answers(&engine.snapshot(), &model).await;
             engine.flush().await.unwrap();
-            assert!(engine.snapshot().active.is_empty() && engine.snapshot().sealed.is_empty(), "sealing goes on");
+            assert!(
+                engine.snapshot().active.is_empty() && engine.snapshot().sealed.is_empty(),
+                "sealing goes on"
+            );
             assert_answers(&engine.snapshot(), &model).await;
             tokio::task::block_in_place(|| engine.close()).unwrap();
             let vfs: Arc<dyn Vfs> = Arc::new(Disk);

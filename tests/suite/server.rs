@@ -1,4 +1,5 @@
-//! The real binary, started on a port of its own, and a client that says what it means byte by byte.
+//! The real binary, started on a port of its own, and a client that says what it means byte by
+//! byte.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -23,13 +24,26 @@ impl Server {
     }
 
     /// With log lines from a level on going somewhere.
-    pub fn start_with_log(data_dir: &Path, env: &[(&str, &str)], level: &str, log: Stdio) -> Server {
+    pub fn start_with_log(
+        data_dir: &Path,
+        env: &[(&str, &str)],
+        level: &str,
+        log: Stdio,
+    ) -> Server {
         Server::start_by(hourglass(), data_dir, env, level, log)
     }
 
     /// Starts it by a command that ends in the binary.
-    pub fn start_by(mut command: Command, data_dir: &Path, env: &[(&str, &str)], level: &str, log: Stdio) -> Server {
-        command.args(["serve", "--listen", "127.0.0.1:0", "--log", level, "--data-dir"]).arg(data_dir);
+    pub fn start_by(
+        mut command: Command,
+        data_dir: &Path,
+        env: &[(&str, &str)],
+        level: &str,
+        log: Stdio,
+    ) -> Server {
+        command
+            .args(["serve", "--listen", "127.0.0.1:0", "--log", level, "--data-dir"])
+            .arg(data_dir);
         command.envs(env.iter().copied()).stdout(Stdio::piped()).stderr(log);
         let mut child = command.spawn().expect("the binary starts");
         let mut line = String::new();
@@ -55,7 +69,8 @@ impl Server {
 
     fn status(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let kilobytes = status.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB"));
+        let kilobytes =
+            status.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_suffix(" kB"));
         kilobytes.unwrap().parse::<u64>().unwrap() << 10
     }
 
@@ -125,7 +140,8 @@ impl Client {
                 break;
             }
         }
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status line");
+        let status =
+            head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status line");
         let mut answer = Answer { status, head, body: String::new() };
         let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
         let mut body = vec![0; length];
@@ -134,9 +150,17 @@ impl Client {
         Ok(answer)
     }
 
-    pub fn request(&mut self, method: &str, target: &str, headers: &str, body: &[u8]) -> std::io::Result<Answer> {
+    pub fn request(
+        &mut self,
+        method: &str,
+        target: &str,
+        headers: &str,
+        body: &[u8],
+    ) -> std::io::Result<Answer> {
         let length = body.len();
-        let head = format!("{method} {target} HTTP/1.1\r\nhost: test\r\ncontent-length: {length}\r\n{headers}\r\n");
+        let head = format!(
+            "{method} {target} HTTP/1.1\r\nhost: test\r\ncontent-length: {length}\r\n{headers}\r\n"
+        );
         self.send(&[head.as_bytes(), body].concat())
     }
 

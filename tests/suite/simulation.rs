@@ -1,9 +1,12 @@
-//! The engine on a simulated disk whose power fails: seeded operations, seeded faults, and a plain ledger as the judge.
+//! The engine on a simulated disk whose power fails: seeded operations, seeded faults, and a plain
+//! ledger as the judge.
 //!
-//! The engine has no threads here: the seed decides whether the writer or the flusher does its next step, and so fixes the
-//! operations, their order down to each call of the disk, the faults and what a cut leaves.
+//! The engine has no threads here: the seed decides whether the writer or the flusher does its next
+//! step, and so fixes the operations, their order down to each call of the disk, the faults and
+//! what a cut leaves.
 //!
-//! `HOURGLASS_SIM_SEEDS=20000` asks for more seeds, `HOURGLASS_SIM_SEED=17` replays one and prints all it does.
+//! `HOURGLASS_SIM_SEEDS=20000` asks for more seeds, `HOURGLASS_SIM_SEED=17` replays one and prints
+//! all it does.
 
 pub mod disk;
 mod faults;
@@ -123,7 +126,8 @@ impl<'t> Simulation<'t> {
         self.flush().expect("a flush without faults");
         self.judge();
         self.close();
-        let store = ReadOnly::open(Path::new(DIR), &self.options, &self.vfs).expect("a look at the store");
+        let store =
+            ReadOnly::open(Path::new(DIR), &self.options, &self.vfs).expect("a look at the store");
         self.ledger.judge(&store.snapshot, "from outside");
     }
 
@@ -184,7 +188,10 @@ impl<'t> Simulation<'t> {
                 self.tell(format!("flush: {outcome:?}"));
                 if outcome.is_ok() {
                     let snapshot = self.engine().snapshot();
-                    assert!(snapshot.memtables().all(|memtable| memtable.is_empty()), "a flush leaves rows in memory");
+                    assert!(
+                        snapshot.memtables().all(|memtable| memtable.is_empty()),
+                        "a flush leaves rows in memory"
+                    );
                 }
             }
             8 => {
@@ -193,7 +200,8 @@ impl<'t> Simulation<'t> {
                 self.flushes.push(Self::ask(async move { drop(engine.flush().await) }));
             }
             9 => {
-                let now_us = self.clock.now_us() + [HOUR_US, HOUR_US, -HOUR_US][self.random(3) as usize];
+                let now_us =
+                    self.clock.now_us() + [HOUR_US, HOUR_US, -HOUR_US][self.random(3) as usize];
                 self.clock.set(now_us);
                 self.tell(format!("the clock is at {now_us}"));
             }
@@ -243,7 +251,11 @@ impl<'t> Simulation<'t> {
         let mut poisoned = false;
         for (batch, asked) in appends {
             let (batch, outcome) = (&batch, self.wait(asked));
-            self.tell(format!("append {} events, the first of {:?}: {outcome:?}", batch.len(), batch.get(0).user));
+            self.tell(format!(
+                "append {} events, the first of {:?}: {outcome:?}",
+                batch.len(),
+                batch.get(0).user
+            ));
             match outcome {
                 Ok(_) => {
                     self.totals.acknowledged.fetch_add(batch.len() as u64, Ordering::Relaxed);
@@ -255,7 +267,8 @@ impl<'t> Simulation<'t> {
                 }
                 Err(error) => {
                     self.totals.refused.fetch_add(batch.len() as u64, Ordering::Relaxed);
-                    // Busy promises that nothing was stored; after anything else nobody knows, all or nothing.
+                    // Busy promises that nothing was stored; after anything else nobody knows, all
+                    // or nothing.
                     if !matches!(error, Error::Busy(_)) {
                         self.ledger.doubt(batch);
                     }
@@ -269,7 +282,8 @@ impl<'t> Simulation<'t> {
         }
     }
 
-    /// A current batch, with late events and events that are alike; the first event is the batch's alone.
+    /// A current batch, with late events and events that are alike; the first event is the batch's
+    /// alone.
     fn batch(&mut self) -> EventBatch {
         self.batches += 1;
         let mut batch = EventBatch::new();
@@ -314,7 +328,8 @@ impl<'t> Simulation<'t> {
         self.disk.cut_power();
         self.flushes.clear();
         self.engine = None;
-        let survives = [Survives::All, Survives::Nothing, Survives::Some, Survives::Some][self.random(4) as usize];
+        let survives = [Survives::All, Survives::Nothing, Survives::Some, Survives::Some]
+            [self.random(4) as usize];
         let seed = self.random(u64::MAX);
         self.disk.restore_power(survives, seed);
         self.tell(format!("a cut; of what was not synced survives: {survives:?}"));
@@ -336,7 +351,12 @@ impl<'t> Simulation<'t> {
     fn start(&mut self) {
         self.totals.starts.fetch_add(1, Ordering::Relaxed);
         let open = |this: &Simulation<'_>| {
-            Engine::open_stepped(Path::new(DIR), this.options.clone(), this.vfs.clone(), this.clock.clone())
+            Engine::open_stepped(
+                Path::new(DIR),
+                this.options.clone(),
+                this.vfs.clone(),
+                this.clock.clone(),
+            )
         };
         let engine = match open(self) {
             Ok(engine) => engine,
@@ -346,7 +366,9 @@ impl<'t> Simulation<'t> {
                 if !self.disk.has_power() {
                     return self.restart();
                 }
-                open(self).unwrap_or_else(|error| panic!("the store does not open after a fault: {error}"))
+                open(self).unwrap_or_else(|error| {
+                    panic!("the store does not open after a fault: {error}")
+                })
             }
         };
         self.engine = Some(engine);
@@ -380,7 +402,9 @@ fn no_power_cut_and_no_fault_of_the_disk_loses_or_doubles_an_event() {
                 let run = || Simulation::new(&totals, seed).run();
                 if let Err(panic) = catch_unwind(AssertUnwindSafe(run)) {
                     next.store(first + count, Ordering::Relaxed);
-                    eprintln!("replay: HOURGLASS_SIM_SEED={seed} cargo test --release --test suite simulation");
+                    eprintln!(
+                        "replay: HOURGLASS_SIM_SEED={seed} cargo test --release --test suite simulation"
+                    );
                     resume_unwind(panic);
                 }
             }
@@ -419,9 +443,12 @@ fn a_seed_replays_to_the_letter() {
             runs.map(|run| run.join().expect("a seed without findings")).into()
         });
         assert!(one.len() > 100, "seed {seed} asks too little");
-        if let Some(at) = (0..one.len().max(other.len())).find(|at| one.get(*at) != other.get(*at)) {
+        if let Some(at) = (0..one.len().max(other.len())).find(|at| one.get(*at) != other.get(*at))
+        {
             let around = at.saturating_sub(5)..at + 3;
-            let near = |trace: &[String]| trace.get(around.start..around.end.min(trace.len())).map(<[_]>::to_vec);
+            let near = |trace: &[String]| {
+                trace.get(around.start..around.end.min(trace.len())).map(<[_]>::to_vec)
+            };
             panic!("seed {seed} parts at call {at}: {:#?} and {:#?}", near(&one), near(&other));
         }
     }
@@ -432,7 +459,9 @@ fn the_bugs_that_prove_the_simulation_can_still_be_planted() {
     let root = env!("CARGO_MANIFEST_DIR");
     let check = ["-C", root, "apply", "--check", "tests/planted/bugs.patch"];
     match std::process::Command::new("git").args(check).output() {
-        Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr)),
+        Ok(output) => {
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr))
+        }
         Err(error) => println!("not checked: git is not here: {error}"),
     }
 }

@@ -1,5 +1,6 @@
-//! The corpus: every file of `tests/suite/sql/` holds cases, apart by blank lines, whose answers, plans and errors are golden.
-//! `INSTA_UPDATE=always cargo test --release --test suite sql` accepts what has changed.
+//! The corpus: every file of `tests/suite/sql/` holds cases, apart by blank lines, whose answers,
+//! plans and errors are golden. `INSTA_UPDATE=always cargo test --release --test suite sql` accepts
+//! what has changed.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -18,8 +19,9 @@ const MAX_ROWS: usize = 20;
 /// 2024-02-28T20:00:00Z.
 const START: i64 = 474_764;
 
-/// A store with every kind of hour: 20:00 to 03:00 in one file each; 23:00 in two files, for events came late; 02:00 in a
-/// file and in memory; 04:00 and 05:00 in memory alone. Users are ana, ben and the like; nothing is random.
+/// A store with every kind of hour: 20:00 to 03:00 in one file each; 23:00 in two files, for events
+/// came late; 02:00 in a file and in memory; 04:00 and 05:00 in memory alone. Users are ana, ben
+/// and the like; nothing is random.
 async fn fixture(dir: &Path) -> (Engine, String) {
     let engine = open(dir, ManualClock::at((START + 9) * HOUR_US + HOUR_US / 2));
     let users = ["ana", "ben", "cleo", "dora", "emil", "finn", "gus"];
@@ -60,20 +62,20 @@ async fn answer(query: &Arc<QueryEngine>, engine: &Engine, case: &str) -> String
         batches.push(arrow::array::RecordBatch::new_empty(schema.clone()));
     }
     let is_plan = schema.fields().first().is_some_and(|field| field.name() == "plan_type");
-    let mut text = match is_plan {
-        true => plan(&batches),
-        false => {
-            let options = arrow::util::display::FormatOptions::default().with_null("NULL");
-            let table = arrow::util::pretty::pretty_format_batches_with_options(&batches, &options);
-            let table = table.map_or_else(|error| failure(&error.into()), |table| table.to_string());
-            tidy(&table, case.to_ascii_uppercase().contains("ORDER BY"))
-        }
+    let mut text = if is_plan {
+        plan(&batches)
+    } else {
+        let options = arrow::util::display::FormatOptions::default().with_null("NULL");
+        let table = arrow::util::pretty::pretty_format_batches_with_options(&batches, &options);
+        let table = table.map_or_else(|error| failure(&error.into()), |table| table.to_string());
+        tidy(&table, case.to_ascii_uppercase().contains("ORDER BY"))
     };
     let figures = recorder.stats();
     if figures.partitions > 0 {
         let rollup = if figures.rollup { ", by rollup" } else { "" };
         let (read, all) = (figures.partitions_read, figures.partitions);
-        write!(text, "\n{read} of {all} partitions, {} files{rollup}", figures.files_chosen).unwrap();
+        write!(text, "\n{read} of {all} partitions, {} files{rollup}", figures.files_chosen)
+            .unwrap();
     }
     text
 }
@@ -88,16 +90,19 @@ fn tidy(table: &str, is_ordered: bool) -> String {
     if !is_ordered {
         lines[3..3 + rows].sort_unstable();
     }
-    match rows > MAX_ROWS {
-        true => format!("{}\n{} rows more", lines[..3 + MAX_ROWS].join("\n"), rows - MAX_ROWS),
-        false => lines.join("\n"),
+    if rows > MAX_ROWS {
+        format!("{}\n{} rows more", lines[..3 + MAX_ROWS].join("\n"), rows - MAX_ROWS)
+    } else {
+        lines.join("\n")
     }
 }
 
 /// The physical plan without the table around it.
 fn plan(batches: &[arrow::array::RecordBatch]) -> String {
     use arrow::array::AsArray;
-    let column = |i: usize| batches.iter().flat_map(move |batch| batch.column(i).as_string::<i32>().iter().flatten());
+    let column = |i: usize| {
+        batches.iter().flat_map(move |batch| batch.column(i).as_string::<i32>().iter().flatten())
+    };
     let plans = column(0).zip(column(1)).filter(|(kind, _)| *kind == "physical_plan");
     plans.map(|(_, plan)| plan.trim_end()).collect()
 }
@@ -117,7 +122,8 @@ fn cases(path: &Path) -> Vec<String> {
 #[test]
 fn the_corpus_answers_as_before() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/suite/sql");
-    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<_> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     let query = Arc::new(query_engine(true));
     let count = block_on(async {
@@ -131,7 +137,10 @@ fn the_corpus_answers_as_before() {
                 writeln!(golden, "{case}\n\n{answer}\n\n{}\n", "-".repeat(80)).unwrap();
                 count += 1;
             }
-            insta::assert_snapshot!(format!("sql_{}", file.file_stem().unwrap().to_str().unwrap()), golden);
+            insta::assert_snapshot!(
+                format!("sql_{}", file.file_stem().unwrap().to_str().unwrap()),
+                golden
+            );
         }
         count
     });
@@ -152,7 +161,8 @@ fn a_statement_sees_one_state_whatever_happens_meanwhile() {
             let expected = snapshot.rollup(hourglass::hour::Hour(0)).count(EventKind::Click);
             let sql = "SELECT a.timestamp FROM events a";
             let mut session = query.new_session();
-            let mut answer = query.run_text(&mut session, &snapshot, sql, Params::None).await.unwrap();
+            let mut answer =
+                query.run_text(&mut session, &snapshot, sql, Params::None).await.unwrap();
             let mut rows = answer.next().await.unwrap().unwrap().num_rows() as u64;
             // The answer is held up by who reads it; the store goes on.
             engine.append(batch.clone()).await.unwrap();
@@ -162,7 +172,8 @@ fn a_statement_sees_one_state_whatever_happens_meanwhile() {
             }
             assert_eq!(rows, expected, "flushed before: {flushed_before}");
             let twice = "SELECT count(*) FROM events a JOIN (SELECT count(*) AS n FROM events) b ON b.n > 0";
-            let answer = query.run_text(&mut session, &snapshot, twice, Params::None).await.unwrap();
+            let answer =
+                query.run_text(&mut session, &snapshot, twice, Params::None).await.unwrap();
             let counted = answer.collect().await.unwrap();
             let text = arrow::util::pretty::pretty_format_batches(&counted).unwrap().to_string();
             assert!(text.contains(&format!(" {expected} ")), "{text}");
@@ -170,7 +181,8 @@ fn a_statement_sees_one_state_whatever_happens_meanwhile() {
     });
 }
 
-/// Batches of one hour share its users, each 36 bytes: counted with every batch they would be a hundred megabytes.
+/// Batches of one hour share its users, each 36 bytes: counted with every batch they would be a
+/// hundred megabytes.
 #[test]
 fn windows_over_many_users_fit_in_the_memory_that_their_rows_take() {
     block_on(async {

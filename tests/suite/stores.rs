@@ -1,5 +1,5 @@
-//! Stores of every format that was ever written, as `tests/stores/README.md` tells: each build opens them, finds what is in
-//! them, and goes on with them.
+//! Stores of every format that was ever written, as `tests/stores/README.md` tells: each build
+//! opens them, finds what is in them, and goes on with them.
 
 use std::fs;
 use std::path::Path;
@@ -41,7 +41,13 @@ fn each(test: impl Fn(&str, &Path, &Known)) {
         let known: Known = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let archive = path.with_extension("tar.gz");
-        let unpacked = Command::new("tar").arg("-xzf").arg(&archive).arg("-C").arg(dir.path()).status().unwrap();
+        let unpacked = Command::new("tar")
+            .arg("-xzf")
+            .arg(&archive)
+            .arg("-C")
+            .arg(dir.path())
+            .status()
+            .unwrap();
         assert!(unpacked.success(), "{archive:?}");
         test(path.file_stem().unwrap().to_str().unwrap(), &dir.path().join("store"), &known);
     }
@@ -60,7 +66,11 @@ fn a_store_of_every_format_is_sound_before_and_after_it_is_opened() {
         assert_eq!(report.table.rows, known.rows - known.unflushed, "{name}");
         assert_eq!(report.log.events, known.unflushed, "{name}");
         assert_eq!(report.keys, known.flushed_keys, "{name}");
-        let status = hourglass().args(["status", "--format", "json", "--data-dir"]).arg(dir).output().unwrap();
+        let status = hourglass()
+            .args(["status", "--format", "json", "--data-dir"])
+            .arg(dir)
+            .output()
+            .unwrap();
         let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
         assert_eq!(status["rows"], known.rows, "{name}");
         assert!(status["last_flush"].is_string(), "{name}: {status}");
@@ -68,9 +78,15 @@ fn a_store_of_every_format_is_sound_before_and_after_it_is_opened() {
         let server = Server::start(dir, &[]);
         let mut client = server.connect();
         for (ms, numbers) in &known.hours {
-            assert_eq!(&client.get(&format!("/analytics?timestamp={ms}")).body, numbers, "{name} at {ms}");
+            assert_eq!(
+                &client.get(&format!("/analytics?timestamp={ms}")).body,
+                numbers,
+                "{name} at {ms}"
+            );
         }
-        let sql = client.request("POST", "/sql", "accept: text/csv\r\n", b"SELECT count(*) FROM events").unwrap();
+        let sql = client
+            .request("POST", "/sql", "accept: text/csv\r\n", b"SELECT count(*) FROM events")
+            .unwrap();
         assert_eq!(sql.body.lines().nth(1), Some(&*known.rows.to_string()), "{name}");
         assert_eq!(client.post("/admin/flush").unwrap().status, 204, "{name}");
         assert_eq!(server.stop(), Some(0));
@@ -88,7 +104,11 @@ fn the_keys_of_every_format_are_known() {
         let server = Server::start(dir, &[("HOURGLASS_IDEMPOTENCY_WINDOW", YEARS)]);
         let mut client = server.connect();
         let counted = |client: &mut crate::server::Client| -> Vec<String> {
-            known.hours.iter().map(|(ms, _)| client.get(&format!("/analytics?timestamp={ms}")).body).collect()
+            known
+                .hours
+                .iter()
+                .map(|(ms, _)| client.get(&format!("/analytics?timestamp={ms}")).body)
+                .collect()
         };
         for (key, target) in &known.keys {
             let again = client.post(&format!("{target}&id={key}")).unwrap();
@@ -108,7 +128,8 @@ fn an_older_store_is_marked_as_one_that_older_binaries_do_not_read() {
         batch.key_from(0, Key::new("new").unwrap());
         block_on(engine.append(batch)).unwrap();
         engine.close().unwrap();
-        let meta: serde_json::Value = serde_json::from_slice(&fs::read(dir.join("hourglass.json")).unwrap()).unwrap();
+        let meta: serde_json::Value =
+            serde_json::from_slice(&fs::read(dir.join("hourglass.json")).unwrap()).unwrap();
         assert_eq!(meta["format"], 2, "{name}");
     });
 }

@@ -1,4 +1,5 @@
-//! What the tests share: a store in a temporary folder, a clock to turn, and a plain model of the answers.
+//! What the tests share: a store in a temporary folder, a clock to turn, and a plain model of the
+//! answers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -55,8 +56,10 @@ impl Model {
     }
 
     pub fn numbers(&self, hour: Hour) -> HourNumbers {
-        let numbers =
-            |(users, counts): &(BTreeSet<_>, _)| HourNumbers { unique_users: users.len() as u64, counts: *counts };
+        let numbers = |(users, counts): &(BTreeSet<_>, _)| HourNumbers {
+            unique_users: users.len() as u64,
+            counts: *counts,
+        };
         self.0.get(&hour).map_or(HourNumbers::default(), numbers)
     }
 
@@ -66,7 +69,8 @@ impl Model {
 }
 
 pub fn query_engine(rollups: bool) -> QueryEngine {
-    QueryEngine::new(&QueryOptions { rollups, ..QueryOptions::default() }).expect("the query engine starts")
+    QueryEngine::new(&QueryOptions { rollups, ..QueryOptions::default() })
+        .expect("the query engine starts")
 }
 
 /// Asserts that every hour answers as the model does, with rollups and with plain scans.
@@ -83,7 +87,12 @@ pub async fn assert_answers(snapshot: &Arc<Snapshot>, model: &Model) {
 
 /// A runtime as the server has.
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(future)
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(future)
 }
 
 /// A number that an environment variable asks for.

@@ -1,8 +1,9 @@
 //! A thread of the engine that panics.
 //!
-//! The bug: the writer, or the flusher, was gone, and nobody noticed. Events were refused without a word, or waited for ever and
-//! filled memory up, while `/readyz` went on saying 200 and SIGTERM waited for requests that nobody would answer. Now the first
-//! thread that ends brings the engine down in order: who waits is told, `/readyz` and POSTs say why, reads go on until the server
+//! The bug: the writer, or the flusher, was gone, and nobody noticed. Events were refused without a
+//! word, or waited for ever and filled memory up, while `/readyz` went on saying 200 and SIGTERM
+//! waited for requests that nobody would answer. Now the first thread that ends brings the engine
+//! down in order: who waits is told, `/readyz` and POSTs say why, reads go on until the server
 //! ends, and what was acknowledged is there after the next start.
 
 use std::path::Path;
@@ -40,8 +41,14 @@ enum Place {
     FlusherClock,
 }
 
-const PLACES: [Place; 6] =
-    [Place::LogWrite, Place::WriterClock, Place::DataFile, Place::KeyFile, Place::Release, Place::FlusherClock];
+const PLACES: [Place; 6] = [
+    Place::LogWrite,
+    Place::WriterClock,
+    Place::DataFile,
+    Place::KeyFile,
+    Place::Release,
+    Place::FlusherClock,
+];
 
 #[derive(Debug)]
 struct Trap {
@@ -89,7 +96,9 @@ impl Clock for TrappedClock {
 fn open_trapped(dir: &Path, place: Place) -> (Engine, Arc<Trap>) {
     let trap = Arc::new(Trap { place, armed: AtomicBool::new(false) });
     let disk = Arc::new(Observed::new(Disk, trap.clone()));
-    let engine = Engine::open_with(dir, small_options(), disk, Arc::new(TrappedClock(trap.clone()))).unwrap();
+    let engine =
+        Engine::open_with(dir, small_options(), disk, Arc::new(TrappedClock(trap.clone())))
+            .unwrap();
     (engine, trap)
 }
 
@@ -130,7 +139,10 @@ fn a_thread_that_panics_ends_the_engine_in_order_and_loses_nothing() {
             assert!(matches!(engine.flush().await, Err(Error::Died(_))), "{place:?}");
             assert!(clicks(&engine) >= acknowledged, "{place:?}: reads go on");
             let closed = tokio::task::block_in_place(|| engine.close());
-            assert!(matches!(closed, Err(Error::Died(_))), "{place:?}: the end is in order, and no success");
+            assert!(
+                matches!(closed, Err(Error::Died(_))),
+                "{place:?}: the end is in order, and no success"
+            );
         });
         let engine = open(dir.path(), ManualClock::at(HOUR_US / 2));
         // The one that ran into it may be there, and be sent again under its key.
@@ -167,10 +179,12 @@ fn a_server_whose_engine_died_says_so_and_ends_by_itself() {
         let dir = tempfile::tempdir().unwrap();
         block_on(async {
             let (engine, trap) = open_trapped(dir.path(), place);
-            let app = Arc::new(App::new(engine.clone(), Arc::new(query_engine(true)), http_options()));
+            let app =
+                Arc::new(App::new(engine.clone(), Arc::new(query_engine(true)), http_options()));
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap().to_string();
-            let serving = tokio::spawn(http::serve(listener, app, http::Stop::on_signals().unwrap()));
+            let serving =
+                tokio::spawn(http::serve(listener, app, http::Stop::on_signals().unwrap()));
             let asked = tokio::task::spawn_blocking(move || {
                 let mut client = Client::connect(&address).unwrap();
                 let event = "/analytics?timestamp=1&user=u&event=click";
@@ -181,13 +195,25 @@ fn a_server_whose_engine_died_says_so_and_ends_by_itself() {
                 let mut client = Client::connect(&address).unwrap();
                 // Who waited is told an instant before all others are.
                 while client.get("/readyz").status == 200 {}
-                for answer in [client.get("/readyz"), client.post(event).unwrap(), client.post("/admin/flush").unwrap()]
-                {
-                    assert_eq!((answer.status, answer.header("retry-after")), (503, Some("10")), "{}", answer.body);
+                for answer in [
+                    client.get("/readyz"),
+                    client.post(event).unwrap(),
+                    client.post("/admin/flush").unwrap(),
+                ] {
+                    assert_eq!(
+                        (answer.status, answer.header("retry-after")),
+                        (503, Some("10")),
+                        "{}",
+                        answer.body
+                    );
                     assert!(answer.body.contains("panicked: "), "{}", answer.body);
                 }
                 let numbers = client.get("/analytics?timestamp=1");
-                assert!(numbers.status == 200 && numbers.body.starts_with("unique_users,1\n"), "{}", numbers.body);
+                assert!(
+                    numbers.status == 200 && numbers.body.starts_with("unique_users,1\n"),
+                    "{}",
+                    numbers.body
+                );
             });
             asked.await.unwrap();
             tokio::time::timeout(Duration::from_secs(20), serving).await.expect("it ends").unwrap();

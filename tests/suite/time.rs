@@ -1,4 +1,5 @@
-//! Time, numbers and functions of SQL: over all years that events may have, in memory and in files, by rollup and by scan.
+//! Time, numbers and functions of SQL: over all years that events may have, in memory and in files,
+//! by rollup and by scan.
 
 use std::sync::Arc;
 
@@ -10,7 +11,8 @@ use hourglass::storage::{Engine, Snapshot};
 
 use crate::support::{ManualClock, block_on, open, query_engine, random};
 
-/// The epoch, an ordinary time, the first of the year 2263 and the last millisecond of 9999, in milliseconds.
+/// The epoch, an ordinary time, the first of the year 2263 and the last millisecond of 9999, in
+/// milliseconds.
 const INSTANTS: [i64; 4] = [0, 1_736_128_816_384, 9_246_200_400_000, 253_402_300_799_999];
 
 /// One event at each instant, of the users `u0` to `u3`.
@@ -28,18 +30,30 @@ async fn wide(dir: &std::path::Path, flushed: bool) -> Engine {
 }
 
 /// The rows of an answer, their values apart by commas; or the error.
-async fn rows(query: &Arc<QueryEngine>, snapshot: &Arc<Snapshot>, sql: &str) -> Result<Vec<String>, String> {
+async fn rows(
+    query: &Arc<QueryEngine>,
+    snapshot: &Arc<Snapshot>,
+    sql: &str,
+) -> Result<Vec<String>, String> {
     let mut session = query.new_session();
-    let answer = query.run_text(&mut session, snapshot, sql, Params::None).await.map_err(|error| error.to_string())?;
+    let answer = query
+        .run_text(&mut session, snapshot, sql, Params::None)
+        .await
+        .map_err(|error| error.to_string())?;
     let batches = answer.collect().await.map_err(|error| error.to_string())?;
     Ok(batches.iter().flat_map(texts).collect())
 }
 
 fn texts(batch: &arrow::array::RecordBatch) -> Vec<String> {
     let options = FormatOptions::default().with_null("NULL");
-    let columns: Vec<_> =
-        batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options).unwrap()).collect();
-    let row = |row| columns.iter().map(|column| column.value(row).to_string()).collect::<Vec<_>>().join(",");
+    let columns: Vec<_> = batch
+        .columns()
+        .iter()
+        .map(|column| ArrayFormatter::try_new(column, &options).unwrap())
+        .collect();
+    let row = |row| {
+        columns.iter().map(|column| column.value(row).to_string()).collect::<Vec<_>>().join(",")
+    };
     (0..batch.num_rows()).map(row).collect()
 }
 
@@ -56,7 +70,9 @@ fn check(cases: &[(&str, &str)]) {
                 Err(error) => format!("error: {error}"),
             };
             let holds = match expected.strip_prefix("error") {
-                Some(part) => answer.starts_with("error") && answer.contains(part.trim_start_matches(": ")),
+                Some(part) => {
+                    answer.starts_with("error") && answer.contains(part.trim_start_matches(": "))
+                }
                 None => answer == *expected,
             };
             if !holds {
@@ -67,8 +83,9 @@ fn check(cases: &[(&str, &str)]) {
     });
 }
 
-/// Bug: DataFusion's functions of time go through nanoseconds, which end in 2262. Consequence: one event of a later year made
-/// every statement with such a function an error, `SELECT * FROM hours` among them. Cure: all times are microseconds.
+/// Bug: DataFusion's functions of time go through nanoseconds, which end in 2262. Consequence: one
+/// event of a later year made every statement with such a function an error, `SELECT * FROM hours`
+/// among them. Cure: all times are microseconds.
 #[test]
 fn every_function_of_time_answers_for_all_years() {
     let cases = [
@@ -96,7 +113,10 @@ fn every_function_of_time_answers_for_all_years() {
             "time_bucket(INTERVAL '1 week', timestamp)",
             "1969-12-29T00:00:00Z;2025-01-06T00:00:00Z;2262-12-29T00:00:00Z;9999-12-27T00:00:00Z",
         ),
-        ("to_char(timestamp, '%Y-%m-%d %H')", "1970-01-01 00;2025-01-06 02;2263-01-01 05;9999-12-31 23"),
+        (
+            "to_char(timestamp, '%Y-%m-%d %H')",
+            "1970-01-01 00;2025-01-06 02;2263-01-01 05;9999-12-31 23",
+        ),
         ("extract(year FROM timestamp)", "1970;2025;2263;9999"),
         ("extract(second FROM timestamp)", "0.0;16.384;0.0;59.999"),
         ("extract(epoch FROM timestamp)", "0.0;1736128816.384;9246200400.0;253402300799.999"),
@@ -166,13 +186,18 @@ fn every_function_of_time_answers_for_all_years() {
             for rollups in [false, true] {
                 let query = Arc::new(query_engine(rollups));
                 for (expr, expected) in cases {
-                    let sql = match expr.starts_with("SELECT") {
-                        true => expr.to_string(),
-                        false => format!("SELECT {expr} AS value FROM events ORDER BY timestamp"),
+                    let sql = if expr.starts_with("SELECT") {
+                        expr.to_string()
+                    } else {
+                        format!("SELECT {expr} AS value FROM events ORDER BY timestamp")
                     };
-                    let answer = rows(&query, &engine.snapshot(), &sql).await.map_or_else(|e| e, |rows| rows.join(";"));
+                    let answer = rows(&query, &engine.snapshot(), &sql)
+                        .await
+                        .map_or_else(|e| e, |rows| rows.join(";"));
                     if answer != expected {
-                        wrong.push(format!("{sql} (flushed {flushed}, rollups {rollups}): {answer}, not {expected}"));
+                        wrong.push(format!(
+                            "{sql} (flushed {flushed}, rollups {rollups}): {answer}, not {expected}"
+                        ));
                     }
                 }
             }
@@ -203,13 +228,17 @@ fn a_time_is_written_as_postgresql_writes_it() {
     ]);
 }
 
-/// Bug: a difference of times was compared with an interval by months, then days, then time. Consequence: 25 hours were less than
-/// a day. Cure: intervals are compared by their length, a month being 30 days.
+/// Bug: a difference of times was compared with an interval by months, then days, then time.
+/// Consequence: 25 hours were less than a day. Cure: intervals are compared by their length, a
+/// month being 30 days.
 #[test]
 fn an_interval_is_compared_by_its_length() {
     check(&[
         ("TIMESTAMP '2025-01-03' - TIMESTAMP '2025-01-01' > INTERVAL '1 day'", "true"),
-        ("TIMESTAMP '2025-01-03' - TIMESTAMP '2025-01-01' BETWEEN INTERVAL '1 day' AND INTERVAL '49 hours'", "true"),
+        (
+            "TIMESTAMP '2025-01-03' - TIMESTAMP '2025-01-01' BETWEEN INTERVAL '1 day' AND INTERVAL '49 hours'",
+            "true",
+        ),
         ("TIMESTAMP '2025-01-03' - TIMESTAMP '2025-01-01' IN (INTERVAL '48 hours')", "true"),
         ("INTERVAL '1 day' = INTERVAL '24 hours'", "true"),
         ("INTERVAL '1 month' = INTERVAL '30 days'", "true"),
@@ -222,7 +251,8 @@ fn an_interval_is_compared_by_its_length() {
     ]);
 }
 
-/// Bug: integer arithmetic wraps around in DataFusion. Consequence: a sum of positive numbers was negative. Cure: an error.
+/// Bug: integer arithmetic wraps around in DataFusion. Consequence: a sum of positive numbers was
+/// negative. Cure: an error.
 #[test]
 fn an_integer_that_overflows_is_an_error() {
     check(&[
@@ -232,10 +262,16 @@ fn an_integer_that_overflows_is_an_error() {
         ("- CAST('-9223372036854775808' AS BIGINT)", "error: overflows"),
         ("abs(CAST('-9223372036854775808' AS BIGINT))", "error"),
         ("x + x FROM (VALUES (9223372036854775807)) t(x)", "error: overflows"),
-        ("x * y FROM (VALUES (CAST(65536 AS INT), CAST(65536 AS INT))) t(x, y)", "error: overflows"),
+        (
+            "x * y FROM (VALUES (CAST(65536 AS INT), CAST(65536 AS INT))) t(x, y)",
+            "error: overflows",
+        ),
         ("sum(x) FROM (VALUES (9223372036854775807), (1)) t(x)", "error: overflows"),
         ("sum(x) FROM (VALUES (9223372036854775807), (1), (-1)) t(x)", "9223372036854775807"),
-        ("sum(x) FROM (VALUES (9223372036854775807, 1), (1, 1)) t(x, y) GROUP BY y", "error: overflows"),
+        (
+            "sum(x) FROM (VALUES (9223372036854775807, 1), (1, 1)) t(x, y) GROUP BY y",
+            "error: overflows",
+        ),
         ("sum(x) OVER () FROM (VALUES (9223372036854775807), (1)) t(x)", "error: overflows"),
         ("sum(DISTINCT x) FROM (VALUES (9223372036854775807), (1)) t(x)", "error: overflows"),
         ("sum(x), sum(DISTINCT x) FROM (VALUES (1), (2), (2)) t(x)", "5,3"),
@@ -274,7 +310,8 @@ fn functions_of_other_engines_are_answered() {
         .filter(|(_, expected)| !expected.is_empty())
         .map(|(expr, expected)| (over(expr), *expected))
         .collect();
-    let cases: Vec<(&str, &str)> = aggregates.iter().map(|(expr, expected)| (expr.as_str(), *expected)).collect();
+    let cases: Vec<(&str, &str)> =
+        aggregates.iter().map(|(expr, expected)| (expr.as_str(), *expected)).collect();
     check(&cases);
     check(&[
         ("date_diff('day', TIMESTAMP '2025-01-05 23:59', TIMESTAMP '2025-01-06 00:01')", "1"),
@@ -284,19 +321,34 @@ fn functions_of_other_engines_are_answered() {
         ("dayname(DATE '2025-01-06')", "Monday"),
         ("monthname(DATE '2025-01-06')", "January"),
         ("width_bucket(5.35, 0.024, 10.06, 5)", "3"),
-        ("width_bucket(10, 0, 10, 5), width_bucket(-1, 0, 10, 5), width_bucket(3, 10, 0, 5)", "6,0,4"),
+        (
+            "width_bucket(10, 0, 10, 5), width_bucket(-1, 0, 10, 5), width_bucket(3, 10, 0, 5)",
+            "6,0,4",
+        ),
         ("time_bucket(INTERVAL '15 minutes', TIMESTAMP '2025-01-06 02:14')", "2025-01-06T02:00:00"),
         ("time_bucket('1 week', TIMESTAMP '2025-01-08 02:14')", "2025-01-06T00:00:00"),
         ("time_bucket(INTERVAL '1 month', DATE '2025-01-08')", "2025-01-01T00:00:00"),
-        ("time_bucket(INTERVAL '1 day', TIMESTAMPTZ '2025-01-08 23:30Z', 'Europe/Berlin')", "2025-01-08T23:00:00Z"),
-        ("time_bucket(INTERVAL '1 day', TIMESTAMP '2025-01-08 02:14', INTERVAL '3 hours')", "2025-01-07T03:00:00"),
-        ("time_bucket(INTERVAL '7 days', TIMESTAMP '2025-01-08', TIMESTAMP '2025-01-01')", "2025-01-08T00:00:00"),
+        (
+            "time_bucket(INTERVAL '1 day', TIMESTAMPTZ '2025-01-08 23:30Z', 'Europe/Berlin')",
+            "2025-01-08T23:00:00Z",
+        ),
+        (
+            "time_bucket(INTERVAL '1 day', TIMESTAMP '2025-01-08 02:14', INTERVAL '3 hours')",
+            "2025-01-07T03:00:00",
+        ),
+        (
+            "time_bucket(INTERVAL '7 days', TIMESTAMP '2025-01-08', TIMESTAMP '2025-01-01')",
+            "2025-01-08T00:00:00",
+        ),
         ("DATE '2025-03-30' + INTERVAL '36 hours'", "2025-03-31T12:00:00"),
         ("DATE '2025-03-30' + 1", "2025-03-31"),
         ("TIMESTAMPTZ '2025-10-26 00:30Z' AT TIME ZONE 'Europe/Berlin'", "2025-10-26T02:30:00"),
         ("TIMESTAMP '2025-10-26 02:30' AT TIME ZONE 'Europe/Berlin'", "2025-10-26T01:30:00Z"),
         ("TIMESTAMP '2025-03-30 02:30' AT TIME ZONE 'Europe/Berlin'", "2025-03-30T01:30:00Z"),
-        ("(TIMESTAMPTZ '2025-01-06 00:00Z' AT TIME ZONE 'Europe/Berlin') AT TIME ZONE 'UTC'", "2025-01-06T01:00:00Z"),
+        (
+            "(TIMESTAMPTZ '2025-01-06 00:00Z' AT TIME ZONE 'Europe/Berlin') AT TIME ZONE 'UTC'",
+            "2025-01-06T01:00:00Z",
+        ),
         ("date(TIMESTAMP '2025-01-06 02:00')", "2025-01-06"),
         ("age(TIMESTAMP '2025-03-01', TIMESTAMP '2025-01-31')", "1 mons 1 days"),
         ("age(now()) < INTERVAL '1 day'", "true"),
@@ -306,7 +358,10 @@ fn functions_of_other_engines_are_answered() {
         ("epoch_ms(TIMESTAMP '2025-01-06 02:00:16.384')", "1736128816384"),
         ("make_timestamp(2025, 1, 6, 2, 0, 16.384)", "2025-01-06T02:00:16.384"),
         ("make_timestamp(2025, 2, 30, 0, 0, 0)", "error: no such time"),
-        ("year(DATE '2025-01-06'), month(DATE '2025-01-06'), last_day(DATE '2024-02-06')", "2025,1,2024-02-29"),
+        (
+            "year(DATE '2025-01-06'), month(DATE '2025-01-06'), last_day(DATE '2024-02-06')",
+            "2025,1,2024-02-29",
+        ),
         ("extract(second FROM TIMESTAMP '2025-01-06 02:00:16.384')", "16.384"),
         ("extract(milliseconds FROM TIMESTAMP '2025-01-06 02:00:16.384512')", "16384.512"),
         ("extract(microseconds FROM TIMESTAMP '2025-01-06 02:00:16.384')", "16384000"),
@@ -314,7 +369,10 @@ fn functions_of_other_engines_are_answered() {
             "extract(epoch FROM b - a) FROM (VALUES (TIMESTAMP '2025-01-01', TIMESTAMP '2025-01-01 00:00:01.5')) t(a, b)",
             "1.5",
         ),
-        ("extract(century FROM DATE '2000-12-31'), extract(decade FROM DATE '2025-01-06')", "20,202"),
+        (
+            "extract(century FROM DATE '2000-12-31'), extract(decade FROM DATE '2025-01-06')",
+            "20,202",
+        ),
         (
             "* FROM generate_series(TIMESTAMP '9999-11-30', TIMESTAMP '9999-12-31', INTERVAL '1 month')",
             "9999-11-30T00:00:00;9999-12-30T00:00:00",
@@ -329,11 +387,12 @@ fn functions_of_other_engines_are_answered() {
     ]);
 }
 
-/// Expressions over the timestamp and constants that they may be compared with, all combined: whether hours are pruned and
-/// rollups answer changes nothing.
+/// Expressions over the timestamp and constants that they may be compared with, all combined:
+/// whether hours are pruned and rollups answer changes nothing.
 ///
-/// Bug: a Date64 was taken for a whole day. Consequence: hours with matching rows were pruned away, and rollups counted others
-/// than a scan. Cure: only what is one value throughout an interval is taken for a unit.
+/// Bug: a Date64 was taken for a whole day. Consequence: hours with matching rows were pruned away,
+/// and rollups counted others than a scan. Cure: only what is one value throughout an interval is
+/// taken for a unit.
 #[test]
 fn pruning_and_rollups_change_no_answer() {
     let exprs = [
@@ -375,8 +434,13 @@ fn pruning_and_rollups_change_no_answer() {
         "timestamp + INTERVAL '1 hour'",
         "date_trunc('hour', timestamp) - INTERVAL '1 month'",
     ];
-    let times =
-        ["'2024-02-29 02:00'", "'2024-02-29'", "'2024-02-28 23:30:00.000001'", "'0001-01-01'", "'9999-12-31 23:59:59'"];
+    let times = [
+        "'2024-02-29 02:00'",
+        "'2024-02-29'",
+        "'2024-02-28 23:30:00.000001'",
+        "'0001-01-01'",
+        "'9999-12-31 23:59:59'",
+    ];
     let ops = ["=", "<>", "<", "<=", ">", ">=", "IS DISTINCT FROM", "IS NOT DISTINCT FROM"];
     let query = Arc::new(query_engine(true));
     block_on(async {
@@ -395,10 +459,16 @@ fn pruning_and_rollups_change_no_answer() {
         let snapshot = engine.snapshot();
         let (mut wrong, mut answered) = (Vec::new(), 0);
         for expr in exprs {
-            let mut statements = vec![format!("SELECT {expr} AS k, count(*) AS n FROM events GROUP BY 1 ORDER BY 1")];
+            let mut statements = vec![format!(
+                "SELECT {expr} AS k, count(*) AS n FROM events GROUP BY 1 ORDER BY 1"
+            )];
             for value in times {
                 let op = ops[random(&mut seed, ops.len() as u64) as usize];
-                let typed = if expr.contains("AS TIME)") || expr.contains("Time32") { "TIME '02:30'" } else { value };
+                let typed = if expr.contains("AS TIME)") || expr.contains("Time32") {
+                    "TIME '02:30'"
+                } else {
+                    value
+                };
                 let predicates = [
                     format!("{expr} {op} {typed}"),
                     format!("{expr} BETWEEN {typed} AND {value}"),
@@ -429,14 +499,26 @@ fn pruning_and_rollups_change_no_answer() {
     });
 }
 
-/// Answers of DataFusion alone, which ours differ from on purpose. When one is no longer as is said here, DataFusion has been
-/// mended, and what is ours may go.
+/// Answers of DataFusion alone, which ours differ from on purpose. When one is no longer as is said
+/// here, DataFusion has been mended, and what is ours may go.
 #[test]
 fn datafusion_alone_still_answers_wrong() {
     let cases = [
-        ("SELECT 9223372036854775807 + x FROM (VALUES (1)) t(x)", "-9223372036854775808", "functions/checked.rs"),
-        ("SELECT sum(x) FROM (VALUES (9223372036854775807), (1)) t(x)", "-9223372036854775808", "functions/sum.rs"),
-        ("SELECT TIMESTAMP '2025-01-03' - TIMESTAMP '2025-01-01' > INTERVAL '1 day'", "false", "functions/interval.rs"),
+        (
+            "SELECT 9223372036854775807 + x FROM (VALUES (1)) t(x)",
+            "-9223372036854775808",
+            "functions/checked.rs",
+        ),
+        (
+            "SELECT sum(x) FROM (VALUES (9223372036854775807), (1)) t(x)",
+            "-9223372036854775808",
+            "functions/sum.rs",
+        ),
+        (
+            "SELECT TIMESTAMP '2025-01-03' - TIMESTAMP '2025-01-01' > INTERVAL '1 day'",
+            "false",
+            "functions/interval.rs",
+        ),
         (
             "SELECT extract(epoch FROM b - a) FROM (VALUES (TIMESTAMP '2025-01-01', TIMESTAMP '2025-01-01 00:00:10.5')) t(a, b)",
             "10.0",

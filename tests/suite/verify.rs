@@ -1,4 +1,5 @@
-//! `hourglass verify`: what is sound passes, each kind of damage is found and named, repairs lose nothing.
+//! `hourglass verify`: what is sound passes, each kind of damage is found and named, repairs lose
+//! nothing.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,8 +17,8 @@ use crate::support::{ManualClock, Model, assert_answers, block_on, number_from, 
 
 const FIRST_HOUR: i64 = 500_000;
 
-/// A closed store whose Delta log has a checkpoint at version 50 and commits after it, whose hours have one file or several,
-/// and whose write-ahead log has four frames that are not flushed.
+/// A closed store whose Delta log has a checkpoint at version 50 and commits after it, whose hours
+/// have one file or several, and whose write-ahead log has four frames that are not flushed.
 struct Built {
     dir: tempfile::TempDir,
     model: Model,
@@ -30,7 +31,11 @@ fn batch(seed: &mut u64, hour: i64) -> EventBatch {
     for _ in 0..20 {
         let late = if random(seed, 20) == 0 { random(seed, 5) as i64 } else { 0 };
         let us = (FIRST_HOUR + hour - late) * HOUR_US + random(seed, HOUR_US as u64) as i64;
-        batch.push(us, &format!("visitor-{}", random(seed, 12)), EventKind::ALL[random(seed, 2) as usize]);
+        batch.push(
+            us,
+            &format!("visitor-{}", random(seed, 12)),
+            EventKind::ALL[random(seed, 2) as usize],
+        );
     }
     batch.key_from(0, Key::new(&hour.to_string()).unwrap());
     batch
@@ -59,9 +64,10 @@ fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
-        match entry.file_type().unwrap().is_dir() {
-            true => copy(&entry.path(), &to.join(entry.file_name())),
-            false => drop(fs::copy(entry.path(), to.join(entry.file_name())).unwrap()),
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to.join(entry.file_name()))
+        } else {
+            drop(fs::copy(entry.path(), to.join(entry.file_name())).unwrap())
         }
     }
 }
@@ -81,7 +87,9 @@ fn files(dir: &Path) -> Vec<PathBuf> {
         let path = entry.unwrap().path();
         match path.is_dir() {
             true => found.extend(files(&path)),
-            false if path.ends_with("lock") || path.extension().is_some_and(|end| end == "spare") => {}
+            false
+                if path.ends_with("lock") || path.extension().is_some_and(|end| end == "spare") => {
+            }
             false => found.push(path),
         }
     }
@@ -126,7 +134,8 @@ fn check(dir: &Path) -> Report {
 }
 
 fn repair(dir: &Path) -> (Vec<String>, Report) {
-    let (moved, report) = verify::repair(dir, &disk(), &*ManualClock::at(FIRST_HOUR * HOUR_US), &|_, _| ()).unwrap();
+    let (moved, report) =
+        verify::repair(dir, &disk(), &*ManualClock::at(FIRST_HOUR * HOUR_US), &|_, _| ()).unwrap();
     for moved in &moved {
         assert!(dir.join(&moved.to).exists() && !dir.join(&moved.from).exists(), "{moved:?}");
     }
@@ -144,7 +153,10 @@ fn a_sound_store_passes_and_its_counts_are_right() {
     let report = check(built.dir.path());
     assert!(report.is_sound() && report.notes.is_empty() && !report.in_use, "{report:#?}");
     assert_eq!((report.log.frames, report.log.events), (4, 80));
-    assert_eq!((report.table.rows, report.table.flushed_lsn, report.table.commits), (52 * 20, 52 * 20, 53));
+    assert_eq!(
+        (report.table.rows, report.table.flushed_lsn, report.table.commits),
+        (52 * 20, 52 * 20, 53)
+    );
     assert_eq!(report.keys, 52);
     assert_eq!(report.table.files, data_files(built.dir.path()).len() as u64);
     assert!(report.table.files > report.table.hours, "some hours have several files");
@@ -169,7 +181,8 @@ fn frames(segment: &Path) -> Vec<usize> {
     let mut offsets = Vec::new();
     while bytes.get(offset..offset + 4) == bytes.get(12..16) {
         offsets.push(offset);
-        offset += 24 + u32::from_le_bytes(bytes[offset + 4..offset + 8].try_into().unwrap()) as usize;
+        offset +=
+            24 + u32::from_le_bytes(bytes[offset + 4..offset + 8].try_into().unwrap()) as usize;
     }
     offsets
 }
@@ -284,8 +297,10 @@ fn each_kind_of_damage_is_found_by_its_path_and_nothing_else_is() {
     let built = build();
     for (name, plant) in plants {
         let dir = built.copy();
-        let expected: Vec<String> =
-            plant(dir.path()).iter().map(|path| path.strip_prefix(dir.path()).unwrap().display().to_string()).collect();
+        let expected: Vec<String> = plant(dir.path())
+            .iter()
+            .map(|path| path.strip_prefix(dir.path()).unwrap().display().to_string())
+            .collect();
         let report = check(dir.path());
         let found: Vec<&String> = report.damage.iter().map(|finding| &finding.path).collect();
         assert_eq!(found, expected.iter().collect::<Vec<_>>(), "{name}: {report:#?}");
@@ -312,7 +327,10 @@ fn a_damaged_checkpoint_is_moved_aside_and_the_commits_answer() {
         plant(dir.path());
         assert!(!check(dir.path()).is_sound());
         let (moved, report) = repair(dir.path());
-        assert!(report.is_sound() && moved.iter().all(|path| path.contains("checkpoint")), "{moved:?} {report:#?}");
+        assert!(
+            report.is_sound() && moved.iter().all(|path| path.contains("checkpoint")),
+            "{moved:?} {report:#?}"
+        );
         assert_store_answers(dir.path(), &built.model);
     }
 }
@@ -323,11 +341,15 @@ fn a_checkpoint_that_disagrees_with_the_commits_is_moved_aside_and_the_commits_a
     // Whole and readable, and of another store.
     fs::copy(checkpoint(other.dir.path()), checkpoint(built.dir.path())).unwrap();
     let report = check(built.dir.path());
-    let found: Vec<bool> = report.damage.iter().map(|finding| finding.path.contains("checkpoint")).collect();
+    let found: Vec<bool> =
+        report.damage.iter().map(|finding| finding.path.contains("checkpoint")).collect();
     assert!(found == [true] && report.damage[0].movable, "{report:#?}");
     assert_eq!(report.table.rows, 52 * 20, "the table is read from its commits");
     let (moved, report) = repair(built.dir.path());
-    assert!(report.is_sound() && moved.iter().all(|path| path.contains("checkpoint")), "{moved:?} {report:#?}");
+    assert!(
+        report.is_sound() && moved.iter().all(|path| path.contains("checkpoint")),
+        "{moved:?} {report:#?}"
+    );
     assert_store_answers(built.dir.path(), &built.model);
 }
 
@@ -360,7 +382,10 @@ fn what_a_crash_left_over_is_moved_aside_unless_something_is_missing() {
     let report = check(dir.path());
     assert!(report.is_sound() && report.notes.len() == 3, "{report:#?}");
     let (moved, report) = repair(dir.path());
-    assert!(moved.len() == 3 && report.is_sound() && report.notes.is_empty(), "{moved:?} {report:#?}");
+    assert!(
+        moved.len() == 3 && report.is_sound() && report.notes.is_empty(),
+        "{moved:?} {report:#?}"
+    );
     assert_store_answers(dir.path(), &built.model);
 
     let dir = built.copy();
@@ -391,7 +416,10 @@ fn a_damaged_log_segment_whose_events_are_all_in_the_table_is_moved_aside() {
     assert!(check(dir.path()).is_sound());
     flip(&kept.0, 20);
     let report = check(dir.path());
-    assert!(report.damage[0].movable && report.damage[0].means.starts_with("nothing"), "{report:#?}");
+    assert!(
+        report.damage[0].movable && report.damage[0].means.starts_with("nothing"),
+        "{report:#?}"
+    );
     let (moved, report) = repair(dir.path());
     assert!(moved.len() == 1 && report.is_sound(), "{moved:?} {report:#?}");
     assert_store_answers(dir.path(), &model);
@@ -406,7 +434,10 @@ fn damage_in_the_log_says_which_events_are_lost_and_is_left_to_a_person() {
     assert!(moved.is_empty());
     let finding = &report.damage[0];
     assert_eq!(finding.offset, Some(frames(&segment)[1] as u64));
-    assert!(finding.means.contains("20 acknowledged events are not intact (LSN 1061 to 1080); 60"), "{finding:#?}");
+    assert!(
+        finding.means.contains("20 acknowledged events are not intact (LSN 1061 to 1080); 60"),
+        "{finding:#?}"
+    );
     assert_eq!((report.log.frames, report.log.events), (3, 60));
 }
 
@@ -428,7 +459,8 @@ fn a_flipped_bit_anywhere_is_reported_or_changes_no_answer() {
         let files = &kinds[n as usize % kinds.len()];
         let path = &files[random(&mut seed, files.len() as u64) as usize];
         let whole = fs::read(path).unwrap();
-        let len = if *path == segment { log_used.min(whole.len() as u64) } else { whole.len() as u64 };
+        let len =
+            if *path == segment { log_used.min(whole.len() as u64) } else { whole.len() as u64 };
         let (at, bit) = (random(&mut seed, len) as usize, random(&mut seed, 8));
         let mut damaged = whole.clone();
         damaged[at] ^= 1 << bit;
@@ -464,15 +496,24 @@ fn the_command_prints_a_verdict_for_people_and_machines() {
     let built = build();
     let dir = built.dir.path();
     let (code, text) = run(dir, &["verify"]);
-    assert!(code == Some(0) && text.contains("1,040 rows") && text.ends_with(" is sound.\n"), "{text}");
+    assert!(
+        code == Some(0) && text.contains("1,040 rows") && text.ends_with(" is sound.\n"),
+        "{text}"
+    );
     let file = data_files(dir).swap_remove(0);
     flip(&file, 100);
     let (code, text) = run(dir, &["verify", "--repair"]);
     let name = file.strip_prefix(dir).unwrap().display().to_string();
-    assert!(code == Some(1) && text.contains(&format!("damaged: {name}: its bytes have the CRC-32C ")), "{text}");
+    assert!(
+        code == Some(1) && text.contains(&format!("damaged: {name}: its bytes have the CRC-32C ")),
+        "{text}"
+    );
     let (code, text) = run(dir, &["verify", "--format", "json"]);
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
-    assert_eq!((code, &json["sound"], &json["damage"][0]["path"]), (Some(1), &false.into(), &name.into()));
+    assert_eq!(
+        (code, &json["sound"], &json["damage"][0]["path"]),
+        (Some(1), &false.into(), &name.into())
+    );
     let (code, text) = run(&dir.join("nothing"), &["verify"]);
     assert!(code == Some(66) && text.contains("no hourglass store here"), "{text}");
 }
@@ -485,7 +526,8 @@ fn a_running_server_is_no_damage_and_a_repair_waits_for_its_end() {
     let posting = std::thread::spawn(move || {
         let mut client = crate::server::Client::connect(&address).unwrap();
         (0..1_500).for_each(|n| {
-            let target = format!("/analytics?timestamp={}&user=u{n}&event=click", n % 9 * 3_600_000);
+            let target =
+                format!("/analytics?timestamp={}&user=u{n}&event=click", n % 9 * 3_600_000);
             let status = client.post(&target).unwrap().status;
             assert!(status == 204 || status == 503, "{status}");
         });

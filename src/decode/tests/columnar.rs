@@ -12,11 +12,14 @@ use crate::event::{EventBatch, EventKind};
 
 /// Encodes a record batch with the columns as a stream.
 fn stream(columns: &[(&str, ArrayRef)]) -> Vec<u8> {
-    let fields: Vec<_> =
-        columns.iter().map(|(name, array)| Field::new(*name, array.data_type().clone(), true)).collect();
+    let fields: Vec<_> = columns
+        .iter()
+        .map(|(name, array)| Field::new(*name, array.data_type().clone(), true))
+        .collect();
     let arrays = columns.iter().map(|(_, array)| array.clone()).collect();
     let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap();
-    let mut writer = ::arrow::ipc::writer::StreamWriter::try_new(Vec::new(), &batch.schema()).unwrap();
+    let mut writer =
+        ::arrow::ipc::writer::StreamWriter::try_new(Vec::new(), &batch.schema()).unwrap();
     writer.write(&batch).unwrap();
     writer.into_inner().unwrap()
 }
@@ -38,7 +41,8 @@ fn whole(values: &[i64], data_type: &DataType) -> ArrayRef {
 fn every_arrow_integer_is_milliseconds() {
     use DataType::{Int8, Int16, Int32, Int64, UInt8, UInt16, UInt32, UInt64};
     for data_type in [Int8, Int16, Int32, Int64, UInt8, UInt16, UInt32, UInt64] {
-        let batch = three(whole(&[0, 100], &data_type), text(&["a", "b"]), text(&["click", "impression"]));
+        let batch =
+            three(whole(&[0, 100], &data_type), text(&["a", "b"]), text(&["click", "impression"]));
         let wanted = events(&[(0, "a", EventKind::Click), (100_000, "b", EventKind::Impression)]);
         assert_eq!(batch, Ok(wanted), "{data_type}");
     }
@@ -47,11 +51,14 @@ fn every_arrow_integer_is_milliseconds() {
 #[test]
 fn an_arrow_timestamp_counts_in_its_unit_whatever_its_zone() {
     use TimeUnit::{Microsecond, Millisecond, Nanosecond, Second};
-    for (unit, value) in [(Second, 5), (Millisecond, 5_000), (Microsecond, 5_000_000), (Nanosecond, 5_000_000_999)] {
+    for (unit, value) in
+        [(Second, 5), (Millisecond, 5_000), (Microsecond, 5_000_000), (Nanosecond, 5_000_000_999)]
+    {
         for zone in [None, Some("UTC".into()), Some("+05:30".into()), Some("Europe/Paris".into())] {
             let data_type = DataType::Timestamp(unit, zone);
             let array = whole(&[value], &DataType::Timestamp(unit, None));
-            let array = array.to_data().into_builder().data_type(data_type.clone()).build().unwrap();
+            let array =
+                array.to_data().into_builder().data_type(data_type.clone()).build().unwrap();
             let batch = three(make_array(array), text(&["a"]), text(&["click"]));
             assert_eq!(batch, Ok(events(&[(5_000_000, "a", EventKind::Click)])), "{data_type}");
         }
@@ -62,8 +69,15 @@ fn an_arrow_timestamp_counts_in_its_unit_whatever_its_zone() {
 fn every_arrow_text_is_read_as_user_event_and_timestamp() {
     let dictionary = |values| DataType::Dictionary(Box::new(DataType::Int32), Box::new(values));
     let plain = [DataType::Utf8, DataType::LargeUtf8, DataType::Utf8View];
-    let wanted = events(&[(1_000, "a", EventKind::Click), (2_000, "a name that is long", EventKind::Impression)]);
-    for data_type in plain.clone().into_iter().chain([dictionary(DataType::Utf8), dictionary(DataType::LargeUtf8)]) {
+    let wanted = events(&[
+        (1_000, "a", EventKind::Click),
+        (2_000, "a name that is long", EventKind::Impression),
+    ]);
+    for data_type in plain
+        .clone()
+        .into_iter()
+        .chain([dictionary(DataType::Utf8), dictionary(DataType::LargeUtf8)])
+    {
         let timestamp = cast(&text(&["1", "1970-01-01T00:00:00.002Z"]), &plain[0]).unwrap();
         let user = cast(&text(&["a", "a name that is long"]), &data_type).unwrap();
         let event = cast(&text(&["click", "impression"]), &data_type).unwrap();
@@ -74,19 +88,30 @@ fn every_arrow_text_is_read_as_user_event_and_timestamp() {
 #[test]
 fn every_way_that_arrow_keeps_text_and_numbers_is_read() {
     use DataType::{
-        Binary, BinaryView, Decimal32, Decimal64, Decimal128, Decimal256, Float64, Int32, Int64, LargeBinary, Utf8,
+        Binary, BinaryView, Decimal32, Decimal64, Decimal128, Decimal256, Float64, Int32, Int64,
+        LargeBinary, Utf8,
     };
     let dictionary = |values| DataType::Dictionary(Box::new(Int32), Box::new(values));
     let runs = |values| {
-        DataType::RunEndEncoded(Field::new("run_ends", Int32, false).into(), Field::new("values", values, true).into())
+        DataType::RunEndEncoded(
+            Field::new("run_ends", Int32, false).into(),
+            Field::new("values", values, true).into(),
+        )
     };
-    let wanted =
-        events(&[(1_000, "17", EventKind::Click), (1_000, "17", EventKind::Click), (2_000, "18", EventKind::Click)]);
-    let times = [Int64, Float64, Decimal32(6, 1), Decimal64(9, 2), Decimal128(20, 3), Decimal256(40, 0)];
+    let wanted = events(&[
+        (1_000, "17", EventKind::Click),
+        (1_000, "17", EventKind::Click),
+        (2_000, "18", EventKind::Click),
+    ]);
+    let times =
+        [Int64, Float64, Decimal32(6, 1), Decimal64(9, 2), Decimal128(20, 3), Decimal256(40, 0)];
     let times = times.map(|of| whole(&[1, 1, 2], &of));
-    let texts = [Binary, LargeBinary, BinaryView, Utf8].map(|of| cast(&text(&["17", "17", "18"]), &of).unwrap());
-    let fixed: ArrayRef = Arc::new(FixedSizeBinaryArray::try_from_iter([b"17", b"17", b"18"].into_iter()).unwrap());
-    let ids = [DataType::Int8, DataType::UInt64, Decimal128(5, 0)].map(|of| whole(&[17, 17, 18], &of));
+    let texts = [Binary, LargeBinary, BinaryView, Utf8]
+        .map(|of| cast(&text(&["17", "17", "18"]), &of).unwrap());
+    let fixed: ArrayRef =
+        Arc::new(FixedSizeBinaryArray::try_from_iter([b"17", b"17", b"18"].into_iter()).unwrap());
+    let ids =
+        [DataType::Int8, DataType::UInt64, Decimal128(5, 0)].map(|of| whole(&[17, 17, 18], &of));
     let clicks = || text(&["click"; 3]);
     let wrapped = |array: &ArrayRef| {
         let of = array.data_type().clone();
@@ -105,9 +130,17 @@ fn every_way_that_arrow_keeps_text_and_numbers_is_read() {
         );
     }
     for user in texts.iter().chain(&ids).chain([&fixed]).flat_map(wrapped) {
-        assert_eq!(three(times[0].clone(), user.clone(), clicks()), Ok(wanted.clone()), "{}", user.data_type());
+        assert_eq!(
+            three(times[0].clone(), user.clone(), clicks()),
+            Ok(wanted.clone()),
+            "{}",
+            user.data_type()
+        );
     }
-    for kinds in [Binary, LargeBinary, BinaryView, Utf8].iter().flat_map(|of| wrapped(&cast(&clicks(), of).unwrap())) {
+    for kinds in [Binary, LargeBinary, BinaryView, Utf8]
+        .iter()
+        .flat_map(|of| wrapped(&cast(&clicks(), of).unwrap()))
+    {
         let of = kinds.data_type().clone();
         assert_eq!(three(times[0].clone(), texts[0].clone(), kinds), Ok(wanted.clone()), "{of}");
     }
@@ -115,19 +148,28 @@ fn every_way_that_arrow_keeps_text_and_numbers_is_read() {
 
 #[test]
 fn what_arrow_keeps_and_no_event_has_is_told() {
-    let row = |timestamp: ArrayRef, user: ArrayRef| three(timestamp, user, text(&["click"])).unwrap_err();
+    let row =
+        |timestamp: ArrayRef, user: ArrayRef| three(timestamp, user, text(&["click"])).unwrap_err();
     let one = || whole(&[1], &DataType::Int64);
     let float: ArrayRef = Arc::new(Float64Array::from(vec![1.5]));
-    assert!(row(float.clone(), text(&["a"])).starts_with("row 1: timestamp: must be whole milliseconds"));
+    assert!(
+        row(float.clone(), text(&["a"]))
+            .starts_with("row 1: timestamp: must be whole milliseconds")
+    );
     assert_eq!(row(one(), float), "keeps the column user as Float64; it must be text");
-    let half: ArrayRef = cast(&StringArray::from(vec!["1.5"]), &DataType::Decimal128(5, 1)).unwrap();
-    assert!(row(half.clone(), text(&["a"])).starts_with("row 1: timestamp: must be whole milliseconds"));
+    let half: ArrayRef =
+        cast(&StringArray::from(vec!["1.5"]), &DataType::Decimal128(5, 1)).unwrap();
+    assert!(
+        row(half.clone(), text(&["a"])).starts_with("row 1: timestamp: must be whole milliseconds")
+    );
     assert_eq!(row(one(), half), "keeps the column user as Decimal128(5, 1); it must be text");
     let bytes: ArrayRef = Arc::new(BinaryArray::from_vec(vec![&b"a\xff"[..]]));
     assert_eq!(row(one(), bytes), r#"row 1: user: must be UTF-8; found "a\xff""#);
-    for (unit, value) in
-        [(TimeUnit::Second, i64::MAX), (TimeUnit::Millisecond, i64::MAX), (TimeUnit::Nanosecond, i64::MIN)]
-    {
+    for (unit, value) in [
+        (TimeUnit::Second, i64::MAX),
+        (TimeUnit::Millisecond, i64::MAX),
+        (TimeUnit::Nanosecond, i64::MIN),
+    ] {
         let error = row(whole(&[value], &DataType::Timestamp(unit, None)), text(&["a"]));
         assert!(error.starts_with("row 1: timestamp: must not lie "), "{error}");
     }
@@ -149,11 +191,14 @@ fn what_arrow_keeps_and_no_event_has_is_told() {
 fn int96_of_any_year_is_its_own_time_or_refused() {
     use ::parquet::data_type::{ByteArray, ByteArrayType, Int96, Int96Type};
     let file = |day: i64, nanoseconds: u64| {
-        let schema =
-            "message s { required int96 timestamp; required binary user (UTF8); required binary event (ENUM); }";
+        let schema = "message s { required int96 timestamp; required binary user (UTF8); required binary event (ENUM); }";
         let schema = Arc::new(::parquet::schema::parser::parse_message_type(schema).unwrap());
-        let mut writer =
-            ::parquet::file::writer::SerializedFileWriter::new(Vec::new(), schema, Default::default()).unwrap();
+        let mut writer = ::parquet::file::writer::SerializedFileWriter::new(
+            Vec::new(),
+            schema,
+            Default::default(),
+        )
+        .unwrap();
         let mut group = writer.next_row_group().unwrap();
         let mut time = Int96::new();
         time.set_data(nanoseconds as u32, (nanoseconds >> 32) as u32, (day + 2_440_588) as u32);
@@ -162,7 +207,10 @@ fn int96_of_any_year_is_its_own_time_or_refused() {
         column.close().unwrap();
         for value in ["a", "click"] {
             let mut column = group.next_column().unwrap().unwrap();
-            column.typed::<ByteArrayType>().write_batch(&[ByteArray::from(value)], None, None).unwrap();
+            column
+                .typed::<ByteArrayType>()
+                .write_batch(&[ByteArray::from(value)], None, None)
+                .unwrap();
             column.close().unwrap();
         }
         group.close().unwrap();
@@ -178,15 +226,26 @@ fn int96_of_any_year_is_its_own_time_or_refused() {
         assert_eq!(read(day, 16_384_000_999), Ok(day * day_us + 16_384_000), "day {day}");
     }
     // The last is a day whose microseconds overflow to the year 2554.
-    for day in [-1, 2_932_897, 106_751_992, i64::from(i32::MAX) - 2_440_588, 213_503_982 + 213_400] {
-        assert!(read(day, 0).unwrap_err().starts_with("row 1: timestamp: must not lie "), "day {day}");
+    for day in [-1, 2_932_897, 106_751_992, i64::from(i32::MAX) - 2_440_588, 213_503_982 + 213_400]
+    {
+        assert!(
+            read(day, 0).unwrap_err().starts_with("row 1: timestamp: must not lie "),
+            "day {day}"
+        );
     }
 }
 
 #[test]
 fn the_first_bad_row_of_an_arrow_batch_is_named_whichever_column_it_lies_in() {
-    let ok = || (whole(&[1, 2, 3], &DataType::Int64), text(&["a", "b", "c"]), text(&["click", "click", "click"]));
-    let null_text = || -> ArrayRef { Arc::new(StringArray::from(vec![Some("click"), None, Some("click")])) };
+    let ok = || {
+        (
+            whole(&[1, 2, 3], &DataType::Int64),
+            text(&["a", "b", "c"]),
+            text(&["click", "click", "click"]),
+        )
+    };
+    let null_text =
+        || -> ArrayRef { Arc::new(StringArray::from(vec![Some("click"), None, Some("click")])) };
     let (timestamp, user, event) = ok();
     assert_eq!(three(timestamp, null_text(), event), Err("row 2: user: must not be null".into()));
     let (_, user_, event) = ok();
@@ -196,7 +255,10 @@ fn the_first_bad_row_of_an_arrow_batch_is_named_whichever_column_it_lies_in() {
         Err("row 3: timestamp: must not lie before 1970-01-01T00:00:00Z; found 1969-12-31T23:59:59.997Z".into())
     );
     let buys = text(&["click", "buy", "click"]);
-    assert_eq!(three(early, user, buys), Err("row 2: event: must be click or impression; found \"buy\"".into()));
+    assert_eq!(
+        three(early, user, buys),
+        Err("row 2: event: must be click or impression; found \"buy\"".into())
+    );
     let (_, user, event) = ok();
     let null: ArrayRef = Arc::new(Int64Array::from(vec![None, Some(1), Some(2)]));
     assert_eq!(three(null, user, event), Err("row 1: timestamp: must not be null".into()));
@@ -205,18 +267,25 @@ fn the_first_bad_row_of_an_arrow_batch_is_named_whichever_column_it_lies_in() {
     keys.append_null();
     keys.append_value("a");
     let (timestamp, _, event) = ok();
-    assert_eq!(three(timestamp, Arc::new(keys.finish()), event), Err("row 2: user: must not be null".into()));
+    assert_eq!(
+        three(timestamp, Arc::new(keys.finish()), event),
+        Err("row 2: user: must not be null".into())
+    );
 }
 
 #[test]
 fn a_column_of_another_type_or_none_is_refused() {
     let day: ArrayRef = Arc::new(Date32Array::from(vec![1]));
-    let wanted = "keeps the column timestamp as Date32; it must be numbers, timestamps or RFC 3339 text";
+    let wanted =
+        "keeps the column timestamp as Date32; it must be numbers, timestamps or RFC 3339 text";
     assert_eq!(three(day.clone(), text(&["a"]), text(&["click"])), Err(wanted.into()));
     let user = "keeps the column user as Date32; it must be text";
     assert_eq!(three(whole(&[1], &DataType::Int64), day, text(&["click"])), Err(user.into()));
     let missing = decode(InputFormat::ArrowStream, &stream(&[("user", text(&["a"]))])).unwrap_err();
-    assert!(missing.to_string().starts_with("has no column timestamp; found \"user\"; "), "{missing}");
+    assert!(
+        missing.to_string().starts_with("has no column timestamp; found \"user\"; "),
+        "{missing}"
+    );
 }
 
 #[test]
@@ -224,7 +293,8 @@ fn rows_are_counted_through_all_batches_of_a_stream() {
     let mut all = EventBatch::new();
     let rows = BATCH_EVENTS as i64 + 10;
     (0..rows).for_each(|i| all.push(i, "a", EventKind::Click));
-    let kinds: StringArray = (0..rows).map(|i| Some(if i == rows - 1 { "buy" } else { "click" })).collect();
+    let kinds: StringArray =
+        (0..rows).map(|i| Some(if i == rows - 1 { "buy" } else { "click" })).collect();
     let users: StringArray = (0..rows).map(|_| Some("a")).collect();
     let bad = three(whole(all.timestamps_us(), &DataType::Int64), Arc::new(users), Arc::new(kinds));
     assert_eq!(bad, Err(format!("row {rows}: event: must be click or impression; found \"buy\"")));
@@ -235,8 +305,16 @@ fn rows_are_counted_through_all_batches_of_a_stream() {
 #[test]
 fn what_is_not_the_format_is_malformed_and_never_a_panic() {
     for format in [InputFormat::ArrowStream, InputFormat::Parquet] {
-        for bytes in [&b""[..], b"timestamp,user,event\n", b"\xff\xff\xff\xff\xff\xff\xff\x7f0000", b"PAR1PAR1PAR1"] {
-            assert!(matches!(decode(format, bytes), Err(DecodeError::Malformed(_))), "{format:?} {bytes:?}");
+        for bytes in [
+            &b""[..],
+            b"timestamp,user,event\n",
+            b"\xff\xff\xff\xff\xff\xff\xff\x7f0000",
+            b"PAR1PAR1PAR1",
+        ] {
+            assert!(
+                matches!(decode(format, bytes), Err(DecodeError::Malformed(_))),
+                "{format:?} {bytes:?}"
+            );
         }
     }
 }
@@ -248,8 +326,12 @@ fn damaged_parquet_is_refused_and_never_a_panic() {
     let batch = crate::encode::record_batch(&batch);
     let zstd = ::parquet::basic::Compression::ZSTD(Default::default());
     for compression in [::parquet::basic::Compression::UNCOMPRESSED, zstd] {
-        let properties = ::parquet::file::properties::WriterProperties::builder().set_compression(compression).build();
-        let mut writer = ::parquet::arrow::ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties)).unwrap();
+        let properties = ::parquet::file::properties::WriterProperties::builder()
+            .set_compression(compression)
+            .build();
+        let mut writer =
+            ::parquet::arrow::ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties))
+                .unwrap();
         writer.write(&batch).unwrap();
         let file = writer.into_inner().unwrap();
         for at in 0..file.len() {

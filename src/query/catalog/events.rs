@@ -1,8 +1,9 @@
-//! The `events` table over one [`Snapshot`]: the hours that a predicate leaves, from memory and from files, as one.
+//! The `events` table over one [`Snapshot`]: the hours that a predicate leaves, from memory and
+//! from files, as one.
 //!
-//! Pruning happens here, before anything is opened: by hour, then by each file's first and last timestamp, from the
-//! predicate's bounds ([`TimeRanges`]) and the file index in memory. Within the files, DataFusion goes on with the statistics of
-//! row groups, page index and bloom filters.
+//! Pruning happens here, before anything is opened: by hour, then by each file's first and last
+//! timestamp, from the predicate's bounds ([`TimeRanges`]) and the file index in memory. Within the
+//! files, DataFusion goes on with the statistics of row groups, page index and bloom filters.
 
 use std::sync::{Arc, LazyLock};
 
@@ -12,7 +13,9 @@ use datafusion::common::{DFSchema, Result};
 use datafusion::datasource::TableType;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
-use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::physical_plan::{
+    FileGroup, FileScanConfig, FileScanConfigBuilder, ParquetSource,
+};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::execution::object_store::ObjectStoreUrl;
@@ -42,7 +45,8 @@ impl Part {
         static CODES: LazyLock<SchemaRef> = LazyLock::new(|| {
             let coded = |field: &FieldRef| match field.name().as_str() {
                 "user_id" => {
-                    let codes = DataType::Dictionary(DataType::UInt32.into(), DataType::Utf8View.into());
+                    let codes =
+                        DataType::Dictionary(DataType::UInt32.into(), DataType::Utf8View.into());
                     Arc::new(Field::new("user_id", codes, false))
                 }
                 _ => field.clone(),
@@ -62,7 +66,8 @@ pub enum Part {
     All,
     Files,
     Memory,
-    /// Those in memory, `user_id` as a dictionary: the codes that the store has for the users of each hour.
+    /// Those in memory, `user_id` as a dictionary: the codes that the store has for the users of
+    /// each hour.
     MemoryCodes,
 }
 
@@ -87,7 +92,11 @@ impl EventsTable {
         let hours = spans.hours().flat_map(|(first, last)| self.snapshot.files.range(first..=last));
         let hours = hours.filter(|(hour, _)| spans.touches(**hour));
         let meets = |file: &&Arc<DataFile>| spans.meets(file.rollup.first_us, file.rollup.last_us);
-        hours.flat_map(|(hour, files)| files.files.iter().filter(meets).map(|file| (*hour, file.clone()))).collect()
+        hours
+            .flat_map(|(hour, files)| {
+                files.files.iter().filter(meets).map(|file| (*hour, file.clone()))
+            })
+            .collect()
     }
 
     /// The same of the hours in memory.
@@ -97,7 +106,10 @@ impl EventsTable {
             for memtable in self.snapshot.memtables() {
                 let hours = memtable.hours.range(first..=last);
                 let meets = |table: &HourTable| {
-                    table.rollup.bounds().is_some_and(|(first_us, last_us)| spans.meets(first_us, last_us))
+                    table
+                        .rollup
+                        .bounds()
+                        .is_some_and(|(first_us, last_us)| spans.meets(first_us, last_us))
                 };
                 let hours = hours.filter(|(hour, table)| spans.touches(**hour) && meets(table));
                 tables.extend(hours.map(|(hour, table)| (*hour, table.clone())));
@@ -106,7 +118,8 @@ impl EventsTable {
         tables
     }
 
-    /// The predicates skip row groups, pages and rows of the files; above the scan they are evaluated again.
+    /// The predicates skip row groups, pages and rows of the files; above the scan they are
+    /// evaluated again.
     fn scan_files(
         &self,
         state: &dyn Session,
@@ -115,13 +128,16 @@ impl EventsTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<FileScanConfig> {
-        let table_schema =
-            TableSchema::builder(event::file_schema()).with_table_partition_cols(partition_columns()).build();
+        let table_schema = TableSchema::builder(event::file_schema())
+            .with_table_partition_cols(partition_columns())
+            .build();
         let options = state.config_options().execution.parquet.clone();
         let runtime = state.runtime_env();
-        // Footers are kept from one statement to the next, in bounded memory: a data file never changes under its name.
+        // Footers are kept from one statement to the next, in bounded memory: a data file never
+        // changes under its name.
         let footers = runtime.cache_manager.get_file_metadata_cache();
-        let readers = CachedParquetFileReaderFactory::new(runtime.object_store(store_url())?, footers);
+        let readers =
+            CachedParquetFileReaderFactory::new(runtime.object_store(store_url())?, footers);
         let mut source = ParquetSource::new(table_schema)
             .with_table_parquet_options(datafusion::config::TableParquetOptions {
                 global: options,
@@ -144,16 +160,22 @@ impl EventsTable {
 }
 
 impl EventsTable {
-    /// What the files are asked to leave out, beyond whole hours. What has no physical form by itself, a subquery for one, is left
-    /// to the filter above the scan.
-    fn predicate(&self, state: &dyn Session, filters: &[Expr]) -> Result<Option<Arc<dyn PhysicalExpr>>> {
+    /// What the files are asked to leave out, beyond whole hours. What has no physical form by
+    /// itself, a subquery for one, is left to the filter above the scan.
+    fn predicate(
+        &self,
+        state: &dyn Session,
+        filters: &[Expr],
+    ) -> Result<Option<Arc<dyn PhysicalExpr>>> {
         let schema = DFSchema::try_from(schema())?;
         let within_hours = filters.iter().filter(|filter| !self.is_answered_by_hours(filter));
-        let physical = within_hours.filter_map(|filter| state.create_physical_expr(filter.clone(), &schema).ok());
+        let physical = within_hours
+            .filter_map(|filter| state.create_physical_expr(filter.clone(), &schema).ok());
         Ok(conjunction_opt(physical))
     }
 
-    /// What bounds whole hours holds for every row of the hours it leaves, and for no other: no row need be looked at.
+    /// What bounds whole hours holds for every row of the hours it leaves, and for no other: no row
+    /// need be looked at.
     fn is_answered_by_hours(&self, filter: &Expr) -> bool {
         self.pruning && TimeRanges::of(filter).is_whole()
     }
@@ -187,25 +209,32 @@ impl EventsTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let spans = self.spans(filters);
         let tables = if self.part == Part::Files { Vec::new() } else { self.tables(&spans) };
-        let files = if matches!(self.part, Part::All | Part::Files) { self.files(&spans) } else { Vec::new() };
-        self.recorder.scanned(&self.snapshot, &tables, &files);
-        let memory = match tables.is_empty() {
-            true => None,
-            false => {
-                let partitions = state.config_options().execution.target_partitions;
-                Some(Arc::new(MemtableExec::new(&tables, self.part.schema(), projection, partitions)?))
-            }
+        let files = if matches!(self.part, Part::All | Part::Files) {
+            self.files(&spans)
+        } else {
+            Vec::new()
         };
-        let files = match files.is_empty() {
-            true => None,
-            false => Some(self.scan_files(state, files, projection, filters, limit)?),
+        self.recorder.scanned(&self.snapshot, &tables, &files);
+        let memory = if tables.is_empty() {
+            None
+        } else {
+            let partitions = state.config_options().execution.target_partitions;
+            Some(Arc::new(MemtableExec::new(&tables, self.part.schema(), projection, partitions)?))
+        };
+        let files = if files.is_empty() {
+            None
+        } else {
+            Some(self.scan_files(state, files, projection, filters, limit)?)
         };
         Ok(match (memory, files) {
-            (Some(memory), Some(files)) => DataSourceExec::from_data_source(EventsSource::new(memory, Arc::new(files))),
+            (Some(memory), Some(files)) => {
+                DataSourceExec::from_data_source(EventsSource::new(memory, Arc::new(files)))
+            }
             (Some(memory), None) => memory,
             (None, Some(files)) => DataSourceExec::from_data_source(files),
             (None, None) => {
-                let columns = projection.map_or_else(|| (0..schema().fields().len()).collect(), Vec::clone);
+                let columns =
+                    projection.map_or_else(|| (0..schema().fields().len()).collect(), Vec::clone);
                 Arc::new(EmptyExec::new(Arc::new(self.part.schema().project(&columns)?)))
             }
         })
@@ -221,16 +250,22 @@ impl TableProvider for EventsTable {
         TableType::Base
     }
 
-    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
-        let support = |filter: &&Expr| match self.is_answered_by_hours(filter) {
-            true => TableProviderFilterPushDown::Exact,
-            false => TableProviderFilterPushDown::Inexact,
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        let support = |filter: &&Expr| {
+            if self.is_answered_by_hours(filter) {
+                TableProviderFilterPushDown::Exact
+            } else {
+                TableProviderFilterPushDown::Inexact
+            }
         };
         Ok(filters.iter().map(support).collect())
     }
 
-    /// Written as `async_trait` would have it, but for the future, which holds no expression: the compiler takes ten seconds to
-    /// prove that one is `Sync`.
+    /// Written as `async_trait` would have it, but for the future, which holds no expression: the
+    /// compiler takes ten seconds to prove that one is `Sync`.
     fn scan<'life0, 'life1, 'life2, 'life3, 'async_trait>(
         &'life0 self,
         state: &'life1 dyn Session,

@@ -1,4 +1,5 @@
-//! What a statement finds by name: the table `events`, the view `hours`, and the tables of the schema `system`.
+//! What a statement finds by name: the table `events`, the view `hours`, and the tables of the
+//! schema `system`.
 //!
 //! Everything is over one snapshot and made when it is named: a statement pays for what it uses.
 
@@ -8,7 +9,8 @@ pub mod saved_queries;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt64Array,
+    ArrayRef, BooleanArray, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    UInt64Array,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
@@ -62,16 +64,23 @@ impl Sources {
         Arc::new(EventsTable { snapshot, part: Part::All, recorder, pruning: self.pruning })
     }
 
-    /// The hours that have rows and their numbers, as a view: rollups answer it, a scan would answer the same.
+    /// The hours that have rows and their numbers, as a view: rollups answer it, a scan would
+    /// answer the same.
     fn hours(&self) -> Result<Arc<dyn TableProvider>> {
-        let of = |kind: EventKind| count(lit(1_i64)).filter(col("event").eq(lit(kind.as_str()))).build();
+        let of =
+            |kind: EventKind| count(lit(1_i64)).filter(col("event").eq(lit(kind.as_str()))).build();
         let hour = date_trunc().call(vec![lit("hour"), col("timestamp")]).alias("hour");
         let mut measures = vec![count_distinct(col("user_id")).alias("unique_users")];
         let mut text =
-            "SELECT date_trunc('hour', timestamp) AS hour, count(DISTINCT user_id) AS unique_users".to_string();
+            "SELECT date_trunc('hour', timestamp) AS hour, count(DISTINCT user_id) AS unique_users"
+                .to_string();
         for kind in EventKind::ALL {
             measures.push(of(kind)?.alias(kind.plural()));
-            text += &format!(", count(*) FILTER (WHERE event = '{}') AS {}", kind.as_str(), kind.plural());
+            text += &format!(
+                ", count(*) FILTER (WHERE event = '{}') AS {}",
+                kind.as_str(),
+                kind.plural()
+            );
         }
         text += " FROM events GROUP BY 1";
         let plan = LogicalPlanBuilder::scan(EVENTS, provider_as_source(self.events()), None)?
@@ -116,7 +125,9 @@ impl SchemaProvider for SystemSchema {
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
         let kind = SystemTable::ALL.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind);
-        Ok(kind.map(|kind| Arc::new(SystemProvider { kind, sources: self.0.clone() }) as Arc<dyn TableProvider>))
+        Ok(kind.map(|kind| {
+            Arc::new(SystemProvider { kind, sources: self.0.clone() }) as Arc<dyn TableProvider>
+        }))
     }
 
     fn table_exist(&self, name: &str) -> bool {
@@ -213,7 +224,12 @@ impl SystemTable {
             SystemTable::Wal => wal(&sources.snapshot),
             SystemTable::Settings => {
                 let column = |of: fn(&Setting) -> &String| text(sources.settings.iter().map(of));
-                Ok(vec![column(|s| &s.name), column(|s| &s.value), column(|s| &s.source), column(|s| &s.help)])
+                Ok(vec![
+                    column(|s| &s.name),
+                    column(|s| &s.value),
+                    column(|s| &s.source),
+                    column(|s| &s.help),
+                ])
             }
             SystemTable::Queries => Ok(queries(&sources.history)),
             SystemTable::Chunks => {
@@ -285,7 +301,12 @@ async fn partitions(snapshot: &Arc<Snapshot>) -> crate::error::Result<Vec<ArrayR
 }
 
 fn files(snapshot: &Snapshot) -> Vec<ArrayRef> {
-    let files = || snapshot.files.iter().flat_map(|(hour, files)| files.files.iter().map(move |file| (*hour, file)));
+    let files = || {
+        snapshot
+            .files
+            .iter()
+            .flat_map(|(hour, files)| files.files.iter().map(move |file| (*hour, file)))
+    };
     let columns = vec![
         text(files().map(|(_, file)| file.location.as_ref().to_string())),
         time(files().map(|(hour, _)| hour.start_us())),
@@ -301,7 +322,11 @@ fn wal(snapshot: &Snapshot) -> crate::error::Result<Vec<ArrayRef>> {
     let segments = snapshot.log_segments()?;
     Ok(vec![
         text(segments.iter().map(|segment| &segment.name)),
-        text(segments.iter().map(|segment| if segment.first_lsn.is_some() { "log" } else { "spare" })),
+        text(
+            segments
+                .iter()
+                .map(|segment| if segment.first_lsn.is_some() { "log" } else { "spare" }),
+        ),
         Arc::new(UInt64Array::from_iter(segments.iter().map(|segment| segment.first_lsn))),
         number(segments.iter().map(|segment| segment.bytes)),
         time(segments.iter().map(|segment| segment.modified_us)),
@@ -309,7 +334,8 @@ fn wal(snapshot: &Snapshot) -> crate::error::Result<Vec<ArrayRef>> {
 }
 
 fn queries(history: &History) -> Vec<ArrayRef> {
-    let entries: Vec<_> = history.entries().into_iter().map(|entry| (entry.recorder.stats(), entry)).collect();
+    let entries: Vec<_> =
+        history.entries().into_iter().map(|entry| (entry.recorder.stats(), entry)).collect();
     vec![
         number(entries.iter().map(|(_, entry)| entry.id)),
         text(entries.iter().map(|(_, entry)| &entry.text)),
@@ -317,7 +343,9 @@ fn queries(history: &History) -> Vec<ArrayRef> {
         text(entries.iter().map(|(_, entry)| State::as_str(entry.state))),
         Arc::new(StringArray::from_iter(entries.iter().map(|(_, entry)| entry.error.as_ref()))),
         number(entries.iter().map(|(stats, _)| stats.rows)),
-        Arc::new(Float64Array::from_iter_values(entries.iter().map(|(stats, _)| stats.planning_ms))),
+        Arc::new(Float64Array::from_iter_values(
+            entries.iter().map(|(stats, _)| stats.planning_ms),
+        )),
         Arc::new(Float64Array::from_iter_values(entries.iter().map(|(stats, _)| stats.running_ms))),
         number(entries.iter().map(|(stats, _)| stats.partitions)),
         number(entries.iter().map(|(stats, _)| stats.partitions_read)),
@@ -369,8 +397,12 @@ impl TableFunctionImpl for ShowChunks {
             _ => None,
         };
         match table {
-            Some(EVENTS) => Ok(Arc::new(SystemProvider { kind: SystemTable::Chunks, sources: self.0.clone() })),
-            _ => plan_err!("show_chunks takes the name of the one table with partitions: show_chunks('{EVENTS}')"),
+            Some(EVENTS) => {
+                Ok(Arc::new(SystemProvider { kind: SystemTable::Chunks, sources: self.0.clone() }))
+            }
+            _ => plan_err!(
+                "show_chunks takes the name of the one table with partitions: show_chunks('{EVENTS}')"
+            ),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The library of statements: those of `queries/`, and those of a folder of one's own. Each answers one question, with
-//! parameters of a type and, some, a default.
+//! The library of statements: those of `queries/`, and those of a folder of one's own. Each answers
+//! one question, with parameters of a type and, some, a default.
 //!
 //! A file begins with comments: what it answers, then a line for each parameter:
 //!
@@ -9,9 +9,9 @@
 //! -- $limit integer = 10: how many users
 //! ```
 //!
-//! One's own are the files `NAME.sql` of the folder itself. They are read once, at the start, and one that cannot be read or
-//! parsed ends it: whoever asks later is not who can mend it. Of two of one name one's own is taken, so that a new version may
-//! bring any it likes.
+//! One's own are the files `NAME.sql` of the folder itself. They are read once, at the start, and
+//! one that cannot be read or parsed ends it: whoever asks later is not who can mend it. Of two of
+//! one name one's own is taken, so that a new version may bring any it likes.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -82,7 +82,9 @@ pub enum ParameterType {
 impl Default for SavedQueries {
     /// The bundled statements.
     fn default() -> SavedQueries {
-        let parse = |(name, text): &(&str, &str)| SavedQuery::parse(name, text).expect("a test parses each");
+        let parse = |(name, text): &(&str, &str)| {
+            SavedQuery::parse(name, text).expect("a test parses each")
+        };
         SavedQueries(FILES.iter().map(parse).collect())
     }
 }
@@ -95,17 +97,24 @@ impl SavedQueries {
     pub fn with_folder(folder: &Path) -> Result<SavedQueries> {
         let unreadable = |path: &Path| {
             let path = path.display().to_string();
-            move |cause: std::io::Error| Error::Config(format!("{path}: cannot be read as a saved query: {cause}"))
+            move |cause: std::io::Error| {
+                Error::Config(format!("{path}: cannot be read as a saved query: {cause}"))
+            }
         };
         let mut paths = Vec::new();
         for entry in fs::read_dir(folder).map_err(|cause| {
-            Error::Config(format!("queries: the folder {} cannot be read: {cause}", folder.display()))
+            Error::Config(format!(
+                "queries: the folder {} cannot be read: {cause}",
+                folder.display()
+            ))
         })? {
             paths.push(entry.map_err(unreadable(folder))?.path());
         }
         paths.sort();
         let mut library = SavedQueries::default();
-        for path in paths.iter().filter(|path| path.extension().is_some_and(|extension| extension == "sql")) {
+        for path in
+            paths.iter().filter(|path| path.extension().is_some_and(|extension| extension == "sql"))
+        {
             // Editors leave hidden files beside the one that is edited.
             let name = path.file_stem().unwrap_or_default().to_string_lossy();
             if name.starts_with('.') {
@@ -113,7 +122,8 @@ impl SavedQueries {
             }
             let text = fs::read_to_string(path).map_err(unreadable(path))?;
             let named = SavedQuery::parse(&name, text.strip_prefix('\u{feff}').unwrap_or(&text));
-            let named = named.map_err(|reason| Error::Config(format!("{}: {reason}", path.display())))?;
+            let named =
+                named.map_err(|reason| Error::Config(format!("{}: {reason}", path.display())))?;
             library.0.retain(|known| known.name != named.name);
             library.0.push(named);
         }
@@ -132,14 +142,17 @@ impl SavedQueries {
 impl SavedQuery {
     /// A file of the library, or what is wrong with it.
     fn parse(name: &str, sql: &str) -> Result<SavedQuery, String> {
-        if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-')) {
+        if name.is_empty()
+            || !name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
+        {
             return Err("a saved query is named with letters, digits, _ and -, for it is a path of the server".into());
         }
         let (mut answers, mut parameters) = (String::new(), Vec::new());
         for line in sql.lines().map_while(|line| line.strip_prefix("--")).map(str::trim) {
             match line.strip_prefix('$') {
                 Some(parameter) => parameters.push(Parameter::parse(parameter)?),
-                None => answers.push_str(&format!("{}{line}", if answers.is_empty() { "" } else { " " })),
+                None => answers
+                    .push_str(&format!("{}{line}", if answers.is_empty() { "" } else { " " })),
             }
         }
         let statements = parse(sql).map_err(|error| match error.position() {
@@ -149,14 +162,19 @@ impl SavedQuery {
         if statements.is_empty() {
             return Err("it holds no statement".into());
         }
-        let declared = |name: &str| parameters.iter().any(|parameter: &Parameter| parameter.name == name);
-        let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize().map_err(|error| error.to_string())?;
+        let declared =
+            |name: &str| parameters.iter().any(|parameter: &Parameter| parameter.name == name);
+        let tokens = Tokenizer::new(&GenericDialect {}, sql)
+            .tokenize()
+            .map_err(|error| error.to_string())?;
         let placeholders = tokens.iter().filter_map(|token| match token {
             Token::Placeholder(text) => Some(text.trim_start_matches('$')),
             _ => None,
         });
         if let Some(unknown) = placeholders.into_iter().find(|name| !declared(name)) {
-            return Err(format!("${unknown} has no line in its head, such as: -- ${unknown} integer = 10: how many"));
+            return Err(format!(
+                "${unknown} has no line in its head, such as: -- ${unknown} integer = 10: how many"
+            ));
         }
         Ok(SavedQuery { name: name.to_string(), answers, parameters, sql: sql.to_string() })
     }
@@ -168,17 +186,25 @@ impl SavedQuery {
     pub fn params(&self, given: &BTreeMap<String, String>) -> Result<Params> {
         let known = |name: &String| self.parameters.iter().any(|parameter| parameter.name == *name);
         if let Some(unknown) = given.keys().find(|name| !known(name)) {
-            let names: Vec<&str> = self.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
+            let names: Vec<&str> =
+                self.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
             let names = if names.is_empty() { "none".to_string() } else { names.join(", ") };
-            return Err(Error::Invalid(format!("{unknown}: the parameters of {} are {names}", self.name)));
+            return Err(Error::Invalid(format!(
+                "{unknown}: the parameters of {} are {names}",
+                self.name
+            )));
         }
         let value = |parameter: &Parameter| {
             let text = given.get(&parameter.name).or(parameter.default.as_ref());
             let text = text.ok_or_else(|| {
-                Error::Invalid(format!("{}: is missing; it is {}", parameter.name, parameter.meaning))
+                Error::Invalid(format!(
+                    "{}: is missing; it is {}",
+                    parameter.name, parameter.meaning
+                ))
             })?;
             let value = parameter.kind.value(text);
-            let value = value.map_err(|reason| Error::Invalid(format!("{}: {reason}", parameter.name)))?;
+            let value =
+                value.map_err(|reason| Error::Invalid(format!("{}: {reason}", parameter.name)))?;
             Ok((parameter.name.clone(), value))
         };
         Ok(Params::Named(self.parameters.iter().map(value).collect::<Result<_>>()?))
@@ -188,7 +214,11 @@ impl SavedQuery {
 impl Parameter {
     /// `name type [= default]: meaning`.
     fn parse(text: &str) -> Result<Parameter, String> {
-        let form = || format!("-- ${text} is not of the form -- $name timestamp|integer|text [= default]: meaning");
+        let form = || {
+            format!(
+                "-- ${text} is not of the form -- $name timestamp|integer|text [= default]: meaning"
+            )
+        };
         let (head, meaning) = text.split_once(": ").ok_or_else(form)?;
         let (head, default) = match head.split_once(" = ") {
             Some((head, default)) => (head, Some(default.to_string())),
@@ -238,11 +268,18 @@ mod tests {
             let dollars = named.sql.lines().filter(|line| line.starts_with("-- $")).count();
             assert_eq!(named.parameters.len(), dollars, "{}", named.name);
             for parameter in &named.parameters {
-                let code = named.sql.lines().filter(|line| !line.starts_with("--")).collect::<String>();
-                assert!(code.contains(&format!("${}", parameter.name)), "{} uses {}", named.name, parameter.name);
+                let code =
+                    named.sql.lines().filter(|line| !line.starts_with("--")).collect::<String>();
+                assert!(
+                    code.contains(&format!("${}", parameter.name)),
+                    "{} uses {}",
+                    named.name,
+                    parameter.name
+                );
             }
         }
-        let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/queries")).unwrap().count();
+        let files =
+            std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/queries")).unwrap().count();
         assert_eq!(files, SavedQueries::default().all().len());
     }
 
@@ -264,7 +301,10 @@ mod tests {
     fn ones_own_come_beside_the_bundled_ones_and_before_those_of_their_name() {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
-        write("visits.sql", "\u{feff}-- Visits.\r\n-- $user text = ana: who\r\nSELECT 1 WHERE $user = '$5';\r\n");
+        write(
+            "visits.sql",
+            "\u{feff}-- Visits.\r\n-- $user text = ana: who\r\nSELECT 1 WHERE $user = '$5';\r\n",
+        );
         write("top_users.sql", "SELECT 1");
         write("notes.txt", "no query");
         write(".#visits.sql", "(");
@@ -272,7 +312,10 @@ mod tests {
         assert_eq!(library.all().len(), FILES.len() + 1);
         assert_eq!(library.find("top_users").unwrap().sql, "SELECT 1");
         let visits = library.find("visits").unwrap();
-        assert_eq!((visits.answers.as_str(), visits.parameters[0].default.as_deref()), ("Visits.", Some("ana")));
+        assert_eq!(
+            (visits.answers.as_str(), visits.parameters[0].default.as_deref()),
+            ("Visits.", Some("ana"))
+        );
     }
 
     #[test]
@@ -281,18 +324,33 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             fs::write(folder.path().join(name), text).unwrap();
             let error = SavedQueries::with_folder(folder.path()).unwrap_err();
-            assert!(matches!(error, Error::Config(_)) && error.to_string().contains(name), "{error}");
+            assert!(
+                matches!(error, Error::Config(_)) && error.to_string().contains(name),
+                "{error}"
+            );
             error.to_string()
         };
         assert!(refused("a.sql", b"SELECT 1\n  )").contains("line 2, column "));
         assert!(refused("a.sql", b"-- Nothing.").contains("it holds no statement"));
-        assert!(refused("a.sql", b"-- $n number: how many\nSELECT $n").contains("is not of the form"));
-        assert!(refused("a.sql", b"-- $n integer = ten: how many\nSELECT $n").contains("ten is no whole number"));
+        assert!(
+            refused("a.sql", b"-- $n number: how many\nSELECT $n").contains("is not of the form")
+        );
+        assert!(
+            refused("a.sql", b"-- $n integer = ten: how many\nSELECT $n")
+                .contains("ten is no whole number")
+        );
         assert!(refused("a.sql", b"SELECT $n").contains("$n has no line in its head"));
-        assert!(refused("a.sql", b"-- $format text: what\nSELECT $format").contains("call it otherwise"));
+        assert!(
+            refused("a.sql", b"-- $format text: what\nSELECT $format")
+                .contains("call it otherwise")
+        );
         assert!(refused("a b.sql", b"SELECT 1").contains("letters, digits"));
         assert!(refused("a.sql", b"SELECT '\xff'").contains("cannot be read"));
-        let nowhere = SavedQueries::with_folder(Path::new("no/such/folder")).unwrap_err().to_string();
-        assert!(nowhere.starts_with("queries: the folder no/such/folder cannot be read"), "{nowhere}");
+        let nowhere =
+            SavedQueries::with_folder(Path::new("no/such/folder")).unwrap_err().to_string();
+        assert!(
+            nowhere.starts_with("queries: the folder no/such/folder cannot be read"),
+            "{nowhere}"
+        );
     }
 }

@@ -1,9 +1,12 @@
-//! Properties that DataFusion's plans claim and do not have, or draw wrong conclusions from. A barrier hides them.
+//! Properties that DataFusion's plans claim and do not have, or draw wrong conclusions from. A
+//! barrier hides them.
 //!
-//! - A group key that is constant, or ordered, in the rows of a `ROLLUP`, `CUBE` or `GROUPING SETS` is taken to be so in its
-//!   groups as well, where it is null in every set without it: groups came out in several parts and unsorted.
-//! - A column that is constant in each input of a union, with another value in each, is left out of the sort of each input; but
-//!   `ORDER BY … LIMIT` shares one bound among the inputs, and the rows of one cut off those of the other.
+//! - A group key that is constant, or ordered, in the rows of a `ROLLUP`, `CUBE` or `GROUPING SETS`
+//!   is taken to be so in its groups as well, where it is null in every set without it: groups came
+//!   out in several parts and unsorted.
+//! - A column that is constant in each input of a union, with another value in each, is left out of
+//!   the sort of each input; but `ORDER BY … LIMIT` shares one bound among the inputs, and the rows
+//!   of one cut off those of the other.
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,13 +26,18 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Pla
 pub struct BarrierRule;
 
 impl PhysicalOptimizerRule for BarrierRule {
-    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        _: &ConfigOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         plan.transform_up(|plan| {
             let aggregate = plan.downcast_ref::<AggregateExec>();
             let has_sets = aggregate.is_some_and(|aggregate| !aggregate.group_expr().is_single());
-            match has_sets || plan.is::<UnionExec>() {
-                true => Ok(Transformed::yes(Arc::new(BarrierExec::new(plan)) as Arc<dyn ExecutionPlan>)),
-                false => Ok(Transformed::no(plan)),
+            if has_sets || plan.is::<UnionExec>() {
+                Ok(Transformed::yes(Arc::new(BarrierExec::new(plan)) as Arc<dyn ExecutionPlan>))
+            } else {
+                Ok(Transformed::no(plan))
             }
         })
         .data()
@@ -93,11 +101,18 @@ impl ExecutionPlan for BarrierExec {
         Ok(TreeNodeRecursion::Continue)
     }
 
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         Ok(Arc::new(BarrierExec::new(only_child(children)?)))
     }
 
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
         self.input.execute(partition, context)
     }
 }

@@ -1,5 +1,5 @@
-//! Refuses window frames that DataFusion takes and panics on: those whose offset is negative (PostgreSQL and DuckDB refuse
-//! them as well).
+//! Refuses window frames that DataFusion takes and panics on: those whose offset is negative
+//! (PostgreSQL and DuckDB refuse them as well).
 
 use std::sync::Arc;
 
@@ -31,7 +31,9 @@ pub fn check(plan: &Arc<dyn ExecutionPlan>) -> Result<()> {
 }
 
 fn is_negative(bound: &WindowFrameBound) -> bool {
-    let (WindowFrameBound::Preceding(offset) | WindowFrameBound::Following(offset)) = bound else { return false };
+    let (WindowFrameBound::Preceding(offset) | WindowFrameBound::Following(offset)) = bound else {
+        return false;
+    };
     match offset {
         ScalarValue::IntervalMonthDayNano(Some(offset)) => {
             offset.months < 0 || offset.days < 0 || offset.nanoseconds < 0

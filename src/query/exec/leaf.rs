@@ -1,7 +1,7 @@
 //! What plan nodes without inputs have in common.
 
-/// The methods of an `ExecutionPlan` of this name that reads no other plan and evaluates no expression. The type has its
-/// `properties`.
+/// The methods of an `ExecutionPlan` of this name that reads no other plan and evaluates no
+/// expression. The type has its `properties`.
 macro_rules! leaf {
     ($name:literal) => {
         fn name(&self) -> &str {

@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use arrow::array::{
-    ArrayRef, DictionaryArray, RecordBatch, RecordBatchOptions, StringViewArray, TimestampMicrosecondArray, UInt8Array,
-    UInt32Array,
+    ArrayRef, DictionaryArray, RecordBatch, RecordBatchOptions, StringViewArray,
+    TimestampMicrosecondArray, UInt8Array, UInt32Array,
 };
 use arrow::compute::take;
 use arrow::datatypes::{DataType, FieldRef, SchemaRef};
@@ -110,15 +110,19 @@ impl Piece {
                 Ok(Arc::new(TimestampMicrosecondArray::new(timestamps, None).with_timezone("UTC")))
             }
             1 => {
-                let names = self.scan.names.get_or_init(|| Arc::new(self.scan.table.users.to_array()));
+                let names =
+                    self.scan.names.get_or_init(|| Arc::new(self.scan.table.users.to_array()));
                 let codes = UInt32Array::new(self.chunk.users.slice(start, len), None);
                 match as_type {
-                    DataType::Dictionary(..) => Ok(Arc::new(DictionaryArray::try_new(codes, names.clone())?)),
+                    DataType::Dictionary(..) => {
+                        Ok(Arc::new(DictionaryArray::try_new(codes, names.clone())?))
+                    }
                     _ => Ok(take(names, &codes, None)?),
                 }
             }
             2 => {
-                let kinds = StringViewArray::from_iter_values(EventKind::ALL.map(EventKind::as_str));
+                let kinds =
+                    StringViewArray::from_iter_values(EventKind::ALL.map(EventKind::as_str));
                 Ok(take(&kinds, &UInt8Array::new(self.chunk.kinds.slice(start, len), None), None)?)
             }
             partition => partition_values(self.scan.hour)[partition - 3].to_array_of_size(len),

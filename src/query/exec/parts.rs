@@ -1,4 +1,5 @@
-//! Batches in parts, for whoever writes them out: a batch of long texts may be hundreds of megabytes, and as many again as text.
+//! Batches in parts, for whoever writes them out: a batch of long texts may be hundreds of
+//! megabytes, and as many again as text.
 
 use arrow::array::{Array, AsArray, GenericByteViewArray, RecordBatch};
 use arrow::datatypes::{ByteViewType, DataType};
@@ -18,19 +19,24 @@ pub fn split(batch: RecordBatch) -> Vec<RecordBatch> {
     (0..rows).step_by(rows_of_part).map(part).collect()
 }
 
-/// Bytes of an array's own values. Buffers that it shares with other batches, such as an hour's users, are not its own.
+/// Bytes of an array's own values. Buffers that it shares with other batches, such as an hour's
+/// users, are not its own.
 fn bytes(array: &dyn Array) -> usize {
     match array.data_type() {
         DataType::Utf8View => view_bytes(array.as_string_view()),
         DataType::BinaryView => view_bytes(array.as_binary_view()),
         DataType::Dictionary(..) => bytes(array.as_any_dictionary().keys()),
-        _ => array.to_data().get_slice_memory_size().unwrap_or_else(|_| array.get_array_memory_size()),
+        _ => array
+            .to_data()
+            .get_slice_memory_size()
+            .unwrap_or_else(|_| array.get_array_memory_size()),
     }
 }
 
 /// Each view has 16 bytes, and outside of it a value of more than 12.
 fn view_bytes<T: ByteViewType>(array: &GenericByteViewArray<T>) -> usize {
-    let long = array.lengths().filter(|length| *length > 12).map(|length| length as usize).sum::<usize>();
+    let long =
+        array.lengths().filter(|length| *length > 12).map(|length| length as usize).sum::<usize>();
     16 * array.len() + long
 }
 

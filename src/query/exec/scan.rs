@@ -1,8 +1,9 @@
 //! The scan of events that lie in files and in memory, as one leaf of the plan.
 //!
-//! Each partition gives its share of the rows in memory and then its share of the files. A union of the two would be twice
-//! as many partitions as were asked for, and DataFusion gives each of them a task; one run after the other instead is right
-//! only here, where no operator between them waits for all of them (a hash join does).
+//! Each partition gives its share of the rows in memory and then its share of the files. A union of
+//! the two would be twice as many partitions as were asked for, and DataFusion gives each of them a
+//! task; one run after the other instead is right only here, where no operator between them waits
+//! for all of them (a hash join does).
 
 use std::fmt;
 use std::sync::Arc;
@@ -48,18 +49,25 @@ impl EventsSource {
 }
 
 impl DataSource for EventsSource {
-    fn open(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+    fn open(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
         self.open_with_args(OpenArgs::new(partition, context))
     }
 
     fn open_with_args(&self, args: OpenArgs) -> Result<SendableRecordBatchStream> {
-        let memory = match args.partition < self.memory_partitions() {
-            true => self.memory.execute(args.partition, args.context.clone())?.left_stream(),
-            false => stream::empty().right_stream(),
+        let memory = if args.partition < self.memory_partitions() {
+            self.memory.execute(args.partition, args.context.clone())?.left_stream()
+        } else {
+            stream::empty().right_stream()
         };
-        // Opened when their turn comes: until then a filter that a join is still making may narrow them.
+        // Opened when their turn comes: until then a filter that a join is still making may narrow
+        // them.
         let files = (args.partition < self.file_partitions()).then(|| self.files.clone());
-        let files = stream::iter(files).map(move |files| files.open_with_args(args.clone())).try_flatten();
+        let files =
+            stream::iter(files).map(move |files| files.open_with_args(args.clone())).try_flatten();
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.memory.schema(), memory.chain(files))))
     }
 
@@ -82,8 +90,8 @@ impl DataSource for EventsSource {
         Partitioning::UnknownPartitioning(self.memory_partitions().max(self.file_partitions()))
     }
 
-    /// None but the schema: what holds for the rows of files, such as a predicate that they have passed, need not hold for
-    /// those in memory.
+    /// None but the schema: what holds for the rows of files, such as a predicate that they have
+    /// passed, need not hold for those in memory.
     fn eq_properties(&self) -> EquivalenceProperties {
         EquivalenceProperties::new(self.memory.schema())
     }
@@ -104,11 +112,15 @@ impl DataSource for EventsSource {
         self.files.metrics()
     }
 
-    fn try_swapping_with_projection(&self, _: &ProjectionExprs) -> Result<Option<Arc<dyn DataSource>>> {
+    fn try_swapping_with_projection(
+        &self,
+        _: &ProjectionExprs,
+    ) -> Result<Option<Arc<dyn DataSource>>> {
         Ok(None)
     }
 
-    /// The files take what they can use; above the scan every filter is evaluated for the rows in memory.
+    /// The files take what they can use; above the scan every filter is evaluated for the rows in
+    /// memory.
     fn try_pushdown_filters(
         &self,
         filters: Vec<Arc<dyn PhysicalExpr>>,
@@ -120,7 +132,10 @@ impl DataSource for EventsSource {
         Ok(FilterPushdownPropagation { filters: rejected, updated_node })
     }
 
-    fn create_sibling_state(&self, config: &ConfigOptions) -> Option<Arc<dyn std::any::Any + Send + Sync>> {
+    fn create_sibling_state(
+        &self,
+        config: &ConfigOptions,
+    ) -> Option<Arc<dyn std::any::Any + Send + Sync>> {
         self.files.create_sibling_state(config)
     }
 

@@ -1,11 +1,13 @@
 //! The steps of operators: what happens between two batches, and how much one step may take.
 //!
-//! [`bound`] puts every operator of a plan behind a [`StepExec`]. With each batch it ends a statement that was condemned for its
-//! memory, or has ended; scans offer their processor to the requests beside them, for which a thread that wakes up on a processor
-//! that a statement has may wait up to 4 ms on Linux at 250 Hz.
+//! [`bound`] puts every operator of a plan behind a [`StepExec`]. With each batch it ends a
+//! statement that was condemned for its memory, or has ended; scans offer their processor to the
+//! requests beside them, for which a thread that wakes up on a processor that a statement has may
+//! wait up to 4 ms on Linux at 250 Hz.
 //!
-//! Two things happen within one step, where nobody looks, and are bounded before: operators of [`COPIES_ALL`] copy all that they
-//! have collected, and a constant becomes as many values as there are rows in a batch ([`fit_batches`]).
+//! Two things happen within one step, where nobody looks, and are bounded before: operators of
+//! [`COPIES_ALL`] copy all that they have collected, and a constant becomes as many values as there
+//! are rows in a batch ([`fit_batches`]).
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,15 +23,17 @@ use datafusion::physical_expr::expressions::Literal;
 use datafusion::physical_plan::metrics::MetricsSet;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
-    ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, ReplaceChildrenOptions,
+    ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties,
+    ReplaceChildrenOptions,
 };
 use futures::{StreamExt, stream};
 
 use crate::query::memory;
 
-/// Operators that collect their input, or the left one of two, and copy it as a whole at its end: what the statement holds must
-/// fit into the budget once more. Found by reading.
-const COPIES_ALL: [&str; 4] = ["WindowAggExec", "HashJoinExec", "NestedLoopJoinExec", "CrossJoinExec"];
+/// Operators that collect their input, or the left one of two, and copy it as a whole at its end:
+/// what the statement holds must fit into the budget once more. Found by reading.
+const COPIES_ALL: [&str; 4] =
+    ["WindowAggExec", "HashJoinExec", "NestedLoopJoinExec", "CrossJoinExec"];
 
 /// Bytes that the copies of a constant may take in a batch.
 const CONSTANT_BYTES: usize = 16 << 20;
@@ -47,13 +51,17 @@ pub fn bound(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
             StepExec::of(child.clone(), false, collected)
         });
         let children = children.collect();
-        let plan = plan.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Keep))?;
+        let plan = plan.replace_children(
+            children,
+            ReplaceChildrenOptions::new(ChildrenPropertiesMode::Keep),
+        )?;
         Ok(Transformed::yes(StepExec::of(plan, false, None)))
     };
     plan.transform_up(in_steps).data()
 }
 
-/// Has the statement work in batches so small that the longest constant in `plan` may stand in each of their rows.
+/// Has the statement work in batches so small that the longest constant in `plan` may stand in each
+/// of their rows.
 pub fn fit_batches(state: &mut SessionState, plan: &LogicalPlan) -> Result<()> {
     let mut longest = 0;
     plan.apply_with_subqueries(|node| {
@@ -69,7 +77,10 @@ pub fn fit_batches(state: &mut SessionState, plan: &LogicalPlan) -> Result<()> {
     let rows = state.config().batch_size();
     let fitting = rows.min(CONSTANT_BYTES / longest.max(1)).max(1);
     if fitting < rows {
-        state.config_mut().options_mut().set("datafusion.execution.batch_size", &fitting.to_string())?;
+        state
+            .config_mut()
+            .options_mut()
+            .set("datafusion.execution.batch_size", &fitting.to_string())?;
     }
     Ok(())
 }
@@ -83,7 +94,8 @@ fn constant_bytes(plan: &Arc<dyn ExecutionPlan>) -> Result<usize> {
     let mut bytes = 0;
     plan.apply_expressions(&mut |expression| {
         expression.apply(|part| {
-            bytes += part.downcast_ref::<Literal>().map_or(0, |literal| value_bytes(literal.value()));
+            bytes +=
+                part.downcast_ref::<Literal>().map_or(0, |literal| value_bytes(literal.value()));
             Ok(TreeNodeRecursion::Continue)
         })
     })?;
@@ -106,7 +118,11 @@ struct StepExec {
 }
 
 impl StepExec {
-    fn of(plan: Arc<dyn ExecutionPlan>, is_scan: bool, collected: Option<Collected>) -> Arc<dyn ExecutionPlan> {
+    fn of(
+        plan: Arc<dyn ExecutionPlan>,
+        is_scan: bool,
+        collected: Option<Collected>,
+    ) -> Arc<dyn ExecutionPlan> {
         Arc::new(StepExec { plan, is_scan, collected })
     }
 
@@ -145,21 +161,32 @@ impl ExecutionPlan for StepExec {
         self.plan.apply_expressions(visit)
     }
 
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
         Ok(self.around(self.plan.clone().replace_children(children, options)?))
     }
 
-    /// IMPORTANT: a scan shares a queue of its files. A recursive query runs it once for each step, and each needs all files.
+    /// IMPORTANT: a scan shares a queue of its files. A recursive query runs it once for each step,
+    /// and each needs all files.
     fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
         Ok(self.around(self.plan.clone().reset_state()?))
     }
 
-    fn with_new_state(&self, state: Arc<dyn std::any::Any + Send + Sync>) -> Option<Arc<dyn ExecutionPlan>> {
+    fn with_new_state(
+        &self,
+        state: Arc<dyn std::any::Any + Send + Sync>,
+    ) -> Option<Arc<dyn ExecutionPlan>> {
         Some(self.around(self.plan.with_new_state(state)?))
     }
 
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
         let (is_scan, most) = (self.is_scan, context.session_config().batch_size());
         let step = move |batch: Result<RecordBatch>| {
             if is_scan {
@@ -171,7 +198,10 @@ impl ExecutionPlan for StepExec {
         let batches = self.plan.execute(partition, context)?.map(step);
         let schema = self.schema();
         if let Some(collected) = self.collected {
-            return Ok(Box::pin(RecordBatchStreamAdapter::new(schema, with_room(batches, collected))));
+            return Ok(Box::pin(RecordBatchStreamAdapter::new(
+                schema,
+                with_room(batches, collected),
+            )));
         }
         if is_scan {
             let batches = batches.flat_map(move |batch| stream::iter(slices(batch, most)));
@@ -212,7 +242,9 @@ fn slices(batch: Result<RecordBatch>, most: usize) -> impl Iterator<Item = Resul
     let parts = if rows > most { rows.div_ceil(most) } else { 1 };
     let mut batch = Some(batch);
     (0..parts).filter_map(move |part| match &batch {
-        Some(Ok(whole)) if parts > 1 => Some(Ok(whole.slice(part * most, most.min(rows - part * most)))),
+        Some(Ok(whole)) if parts > 1 => {
+            Some(Ok(whole.slice(part * most, most.min(rows - part * most))))
+        }
         _ => batch.take(),
     })
 }

@@ -1,8 +1,9 @@
 //! Functions that may do much in one call, bounded.
 //!
-//! `repeat('a', 2000000000)` takes gigabytes in one call, within which nobody looks at what the statement holds. How large the
-//! answers of these functions and of `||` may be is therefore estimated before they are made, and rows are given to regular
-//! expressions so that few of them are compiled at once.
+//! `repeat('a', 2000000000)` takes gigabytes in one call, within which nobody looks at what the
+//! statement holds. How large the answers of these functions and of `||` may be is therefore
+//! estimated before they are made, and rows are given to regular expressions so that few of them
+//! are compiled at once.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -20,8 +21,8 @@ use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::type_coercion::binary::BinaryTypeCoercer;
 use datafusion::logical_expr::{
-    BinaryExpr, ColumnarValue, Documentation, Expr, Operator, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
-    ScalarUDFImpl, Signature, Volatility, lit, not,
+    BinaryExpr, ColumnarValue, Documentation, Expr, Operator, ReturnFieldArgs, ScalarFunctionArgs,
+    ScalarUDF, ScalarUDFImpl, Signature, Volatility, lit, not,
 };
 use datafusion::scalar::ScalarValue;
 
@@ -71,7 +72,8 @@ enum Growth {
     Padded,
     /// The third argument wherever the second stood in the first.
     Replaced,
-    /// The third argument, in which the first may stand again, in its place; with flags, between all its bytes.
+    /// The third argument, in which the first may stand again, in its place; with flags, between
+    /// all its bytes.
     ReplacedAnywhere,
     /// The first argument for each group of the second.
     Captured,
@@ -92,7 +94,8 @@ enum Growth {
 }
 
 impl Growth {
-    /// Whether the second argument is a regular expression, which takes up to 10 MB when it is compiled.
+    /// Whether the second argument is a regular expression, which takes up to 10 MB when it is
+    /// compiled.
     fn takes_pattern(self) -> bool {
         matches!(self, Growth::ReplacedAnywhere | Growth::Captured | Growth::Matched)
     }
@@ -107,12 +110,16 @@ impl Growth {
         };
         let estimate = |row: usize| {
             // What is constant is measured once.
-            let at = |i: usize| sizes.get(i).map_or(0, |sizes| sizes[if sizes.len() == 1 { 0 } else { row }]);
+            let at = |i: usize| {
+                sizes.get(i).map_or(0, |sizes| sizes[if sizes.len() == 1 { 0 } else { row }])
+            };
             let all = || (0..sizes.len()).map(at).fold(0, u64::saturating_add);
             match self {
                 Growth::Times => at(0).saturating_mul(at(1)),
                 Growth::Padded => at(1).saturating_mul(4),
-                Growth::Replaced => (at(0) / at(1).max(1)).saturating_mul(at(2)).saturating_add(at(0)),
+                Growth::Replaced => {
+                    (at(0) / at(1).max(1)).saturating_mul(at(2)).saturating_add(at(0))
+                }
                 // Two bytes name a group; without flags one place is replaced.
                 Growth::ReplacedAnywhere if sizes.len() < 4 => {
                     at(0).saturating_mul(at(2) / 2 + 1).saturating_add(at(2))
@@ -132,7 +139,8 @@ impl Growth {
     }
 }
 
-/// Of texts their bytes, of numbers what they are, of others nothing; one for all rows where they have the same.
+/// Of texts their bytes, of numbers what they are, of others nothing; one for all rows where they
+/// have the same.
 fn size(arg: &ColumnarValue) -> Result<Vec<u64>> {
     let array = match arg {
         ColumnarValue::Array(array) => array.clone(),
@@ -141,7 +149,9 @@ fn size(arg: &ColumnarValue) -> Result<Vec<u64>> {
     let sizes = match array.data_type() {
         integer if integer.is_integer() => cast(&array, &DataType::Int64)?,
         text if text.is_string() || text.is_binary() => cast(&length(&array)?, &DataType::Int64)?,
-        DataType::Dictionary(..) => cast(&length(&cast(&array, &DataType::Utf8View)?)?, &DataType::Int64)?,
+        DataType::Dictionary(..) => {
+            cast(&length(&cast(&array, &DataType::Utf8View)?)?, &DataType::Int64)?
+        }
         _ => return Ok(vec![0]),
     };
     Ok(sizes.as_primitive::<Int64Type>().iter().map(|n| n.unwrap_or(0).max(0) as u64).collect())
@@ -181,9 +191,11 @@ impl ScalarUDFImpl for Bounded {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         // Where all are constants, one row is computed.
         let is_constant = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
-        let bytes = self.growth.estimate(&args.args, if is_constant { 1 } else { args.number_rows })?;
-        let (longest, all) =
-            bytes.iter().fold((0, 0_u64), |(longest, all), n| (*n.max(&longest), all.saturating_add(*n)));
+        let bytes =
+            self.growth.estimate(&args.args, if is_constant { 1 } else { args.number_rows })?;
+        let (longest, all) = bytes
+            .iter()
+            .fold((0, 0_u64), |(longest, all), n| (*n.max(&longest), all.saturating_add(*n)));
         if longest > ROW_BYTES || all > BATCH_BYTES {
             return exec_err!(
                 "{} would make up to {longest} bytes of one row, and {all} of a batch of rows; {ROW_BYTES} and \
@@ -199,7 +211,8 @@ impl ScalarUDFImpl for Bounded {
         }
     }
 
-    /// A pattern that is written out becomes an operator, which is faster; one of a column stays here.
+    /// A pattern that is written out becomes an operator, which is faster; one of a column stays
+    /// here.
     fn simplify(&self, args: Vec<Expr>, context: &SimplifyContext) -> Result<ExprSimplifyResult> {
         if self.growth == Growth::Matched && matches!(args.get(1), Some(Expr::Literal(..))) {
             self.inner.simplify(args, context)
@@ -215,7 +228,11 @@ impl ScalarUDFImpl for Bounded {
 
 impl Bounded {
     /// Calls the function for runs of rows, of which none has more than [`PATTERNS`] patterns.
-    fn invoke_by_patterns(&self, args: &ScalarFunctionArgs, patterns: &ArrayRef) -> Result<ColumnarValue> {
+    fn invoke_by_patterns(
+        &self,
+        args: &ScalarFunctionArgs,
+        patterns: &ArrayRef,
+    ) -> Result<ColumnarValue> {
         let texts = cast(patterns, &DataType::Utf8View)?;
         let (mut answers, mut start, mut seen) = (Vec::new(), 0, HashSet::new());
         for (row, pattern) in texts.as_string_view().iter().enumerate() {
@@ -230,7 +247,12 @@ impl Bounded {
         Ok(ColumnarValue::Array(concat(&answers)?))
     }
 
-    fn invoke_rows(&self, args: &ScalarFunctionArgs, start: usize, rows: usize) -> Result<ArrayRef> {
+    fn invoke_rows(
+        &self,
+        args: &ScalarFunctionArgs,
+        start: usize,
+        rows: usize,
+    ) -> Result<ArrayRef> {
         memory::check()?;
         let of_rows = |arg: &ColumnarValue| match arg {
             ColumnarValue::Array(array) => ColumnarValue::Array(array.slice(start, rows)),
@@ -275,13 +297,21 @@ impl FunctionRewrite for OperatorRewrite {
             Expr::BinaryExpr(BinaryExpr { left, op: Operator::StringConcat, right }) => {
                 Transformed::yes(self.concatenation.call(vec![*left, *right]))
             }
-            Expr::BinaryExpr(BinaryExpr { left, op, right }) if !matches!(*right, Expr::Literal(..)) => {
+            Expr::BinaryExpr(BinaryExpr { left, op, right })
+                if !matches!(*right, Expr::Literal(..)) =>
+            {
                 let (flags, is_negated) = match op {
                     Operator::RegexMatch => (None, false),
                     Operator::RegexIMatch => (Some("i"), false),
                     Operator::RegexNotMatch => (None, true),
                     Operator::RegexNotIMatch => (Some("i"), true),
-                    _ => return Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right }))),
+                    _ => {
+                        return Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr {
+                            left,
+                            op,
+                            right,
+                        })));
+                    }
                 };
                 let args = [*left, *right].into_iter().chain(flags.map(lit)).collect();
                 let matches = self.regexp_like.call(args);
@@ -308,7 +338,8 @@ impl ScalarUDFImpl for Concatenation {
     }
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        let (left, right) = BinaryTypeCoercer::new(&types[0], &Operator::StringConcat, &types[1]).get_input_types()?;
+        let (left, right) = BinaryTypeCoercer::new(&types[0], &Operator::StringConcat, &types[1])
+            .get_input_types()?;
         Ok(vec![left, right])
     }
 
@@ -317,7 +348,8 @@ impl ScalarUDFImpl for Concatenation {
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
-        let types: Vec<DataType> = args.arg_fields.iter().map(|field| field.data_type().clone()).collect();
+        let types: Vec<DataType> =
+            args.arg_fields.iter().map(|field| field.data_type().clone()).collect();
         let is_nullable = args.arg_fields.iter().any(|field| field.is_nullable());
         Ok(Arc::new(Field::new(self.name(), self.return_type(&types)?, is_nullable)))
     }
@@ -326,9 +358,10 @@ impl ScalarUDFImpl for Concatenation {
         let is_constant = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let columns = ColumnarValue::values_to_arrays(&args.args)?;
         let answer = concat_elements_dyn(&columns[0], &columns[1])?;
-        match is_constant {
-            true => Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&answer, 0)?)),
-            false => Ok(ColumnarValue::Array(answer)),
+        if is_constant {
+            Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&answer, 0)?))
+        } else {
+            Ok(ColumnarValue::Array(answer))
         }
     }
 }

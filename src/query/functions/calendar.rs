@@ -1,10 +1,15 @@
-//! Functions between times: `date_diff`, `age`, `make_timestamp`, `epoch_ms`, `to_unixtime`, and `width_bucket` of numbers.
+//! Functions between times: `date_diff`, `age`, `make_timestamp`, `epoch_ms`, `to_unixtime`, and
+//! `width_bucket` of numbers.
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Int64Array, IntervalMonthDayNanoArray, StringArray, TimestampMicrosecondArray};
+use arrow::array::{
+    ArrayRef, AsArray, Int64Array, IntervalMonthDayNanoArray, StringArray,
+    TimestampMicrosecondArray,
+};
 use arrow::datatypes::{
-    DataType, Float64Type, Int64Type, IntervalMonthDayNano, IntervalUnit, TimeUnit, TimestampMicrosecondType,
+    DataType, Float64Type, Int64Type, IntervalMonthDayNano, IntervalUnit, TimeUnit,
+    TimestampMicrosecondType,
 };
 use chrono::{DateTime, Months, NaiveDate, NaiveDateTime};
 use datafusion::common::{Result, exec_datafusion_err, exec_err, plan_err};
@@ -35,11 +40,19 @@ pub fn functions() -> Vec<Arc<ScalarUDF>> {
             )
             .udf(),
         Function::new("epoch_ms", epoch_ms_types, epoch_ms)
-            .told("Milliseconds since 1970 of a time, or the time of so many.", "epoch_ms(timestamp)")
+            .told(
+                "Milliseconds since 1970 of a time, or the time of so many.",
+                "epoch_ms(timestamp)",
+            )
             .udf(),
-        Function::new("to_unixtime", unixtime_types, unixtime).in_place_of(&datetime::to_unixtime()).udf(),
+        Function::new("to_unixtime", unixtime_types, unixtime)
+            .in_place_of(&datetime::to_unixtime())
+            .udf(),
         Function::new("width_bucket", bucket_types, bucket)
-            .told("The bucket of a number among as many of one width.", "width_bucket(x, low, high, count)")
+            .told(
+                "The bucket of a number among as many of one width.",
+                "width_bucket(x, low, high, count)",
+            )
             .udf(),
     ]
 }
@@ -51,7 +64,10 @@ pub fn age_udf() -> Arc<ScalarUDF> {
 }
 
 pub fn to_char_udf() -> Arc<ScalarUDF> {
-    Function::new("to_char", char_types, to_char).or("date_format").in_place_of(&datetime::to_char()).udf()
+    Function::new("to_char", char_types, to_char)
+        .or("date_format")
+        .in_place_of(&datetime::to_char())
+        .udf()
 }
 
 fn diff_types(types: &[DataType]) -> Result<(Vec<DataType>, DataType)> {
@@ -67,7 +83,8 @@ fn diff_types(types: &[DataType]) -> Result<(Vec<DataType>, DataType)> {
 /// How many times a unit begins between two times.
 fn diff(args: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
     let name = constant_text(&args[0], "the unit of date_diff")?;
-    let unit = TimeBucket::named(name).ok_or_else(|| exec_datafusion_err!("'{name}' is no unit of date_diff"))?;
+    let unit = TimeBucket::named(name)
+        .ok_or_else(|| exec_datafusion_err!("'{name}' is no unit of date_diff"))?;
     let (from, to) = (local_micros(&args[1], rows)?, local_micros(&args[2], rows)?);
     let diff = |a, b| Some(unit.index(b)? - unit.index(a)?);
     Ok(Arc::new(Int64Array::from_iter(from.iter().zip(&to).map(|(a, b)| diff(a?, b?)))))
@@ -88,9 +105,9 @@ fn age_types(types: &[DataType]) -> Result<(Vec<DataType>, DataType)> {
 fn age(args: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
     let (later, earlier) = (local_micros(&args[0], rows)?, local_micros(&args[1], rows)?);
     let ages = later.iter().zip(&earlier).map(|(a, b)| match (a, b) {
-        (Some(a), Some(b)) => {
-            age_of(a, b).map(Some).ok_or_else(|| exec_datafusion_err!("a time lies beyond the calendar"))
-        }
+        (Some(a), Some(b)) => age_of(a, b)
+            .map(Some)
+            .ok_or_else(|| exec_datafusion_err!("a time lies beyond the calendar")),
         _ => Ok(None),
     });
     Ok(Arc::new(ages.collect::<Result<IntervalMonthDayNanoArray>>()?))
@@ -102,7 +119,8 @@ fn age_of(later: i64, earlier: i64) -> Option<IntervalMonthDayNano> {
         let age = age_of(earlier, later)?;
         return Some(IntervalMonthDayNano::new(-age.months, -age.days, -age.nanoseconds));
     }
-    let (from, to) = (DateTime::from_timestamp_micros(earlier)?, DateTime::from_timestamp_micros(later)?);
+    let (from, to) =
+        (DateTime::from_timestamp_micros(earlier)?, DateTime::from_timestamp_micros(later)?);
     let fields = |of: DateTime<chrono::Utc>| {
         use chrono::Datelike;
         (i64::from(of.year()) * 12 + i64::from(of.month0()), i64::from(of.day()))
@@ -120,7 +138,11 @@ fn age_of(later: i64, earlier: i64) -> Option<IntervalMonthDayNano> {
         days += (first.checked_add_months(Months::new(1))? - first).num_days();
         months -= 1;
     }
-    Some(IntervalMonthDayNano::new(i32::try_from(months).ok()?, i32::try_from(days).ok()?, clock * 1_000))
+    Some(IntervalMonthDayNano::new(
+        i32::try_from(months).ok()?,
+        i32::try_from(days).ok()?,
+        clock * 1_000,
+    ))
 }
 
 fn make_types(types: &[DataType]) -> Result<(Vec<DataType>, DataType)> {
@@ -167,11 +189,15 @@ fn epoch_ms_types(types: &[DataType]) -> Result<(Vec<DataType>, DataType)> {
 fn epoch_ms(args: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
     let array = args[0].to_array(rows)?;
     if *array.data_type() != DataType::Int64 {
-        return Ok(Arc::new(micros(&args[0], rows)?.unary::<_, Int64Type>(|us| us.div_euclid(1_000))));
+        return Ok(Arc::new(
+            micros(&args[0], rows)?.unary::<_, Int64Type>(|us| us.div_euclid(1_000)),
+        ));
     }
-    let times = array.as_primitive::<Int64Type>().try_unary::<_, TimestampMicrosecondType, _>(|ms| {
-        ms.checked_mul(1_000).ok_or_else(|| exec_datafusion_err!("{ms} milliseconds lie beyond the calendar"))
-    })?;
+    let times =
+        array.as_primitive::<Int64Type>().try_unary::<_, TimestampMicrosecondType, _>(|ms| {
+            ms.checked_mul(1_000)
+                .ok_or_else(|| exec_datafusion_err!("{ms} milliseconds lie beyond the calendar"))
+        })?;
     Ok(Arc::new(times))
 }
 
@@ -187,42 +213,52 @@ fn unixtime(args: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
     let array = args[0].to_array(rows)?;
     match array.data_type() {
         DataType::Int64 => Ok(array),
-        _ => Ok(Arc::new(micros(&args[0], rows)?.unary::<_, Int64Type>(|us| us.div_euclid(SECOND_US)))),
+        _ => Ok(Arc::new(
+            micros(&args[0], rows)?.unary::<_, Int64Type>(|us| us.div_euclid(SECOND_US)),
+        )),
     }
 }
 
 fn bucket_types(types: &[DataType]) -> Result<(Vec<DataType>, DataType)> {
     let is_number = |of: &DataType| of.is_numeric() || of.is_null();
-    match types.len() == 4 && types.iter().all(is_number) {
-        true => Ok(([vec![DataType::Float64; 3], vec![DataType::Int64]].concat(), DataType::Int64)),
-        false => plan_err!("width_bucket takes a number, the two ends of a range and a count of buckets"),
+    if types.len() == 4 && types.iter().all(is_number) {
+        Ok(([vec![DataType::Float64; 3], vec![DataType::Int64]].concat(), DataType::Int64))
+    } else {
+        plan_err!("width_bucket takes a number, the two ends of a range and a count of buckets")
     }
 }
 
-/// The bucket of a number among as many of one width, 0 below them and one more than their count above.
+/// The bucket of a number among as many of one width, 0 below them and one more than their count
+/// above.
 fn bucket(args: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
     let columns = args.iter().map(|arg| arg.to_array(rows)).collect::<Result<Vec<_>>>()?;
     let number = |i: usize| columns[i].as_primitive::<Float64Type>().iter();
     let counts = columns[3].as_primitive::<Int64Type>().iter();
-    let buckets = number(0).zip(number(1)).zip(number(2).zip(counts)).map(|((x, low), (high, count))| {
-        let (Some(x), Some(low), Some(high), Some(count)) = (x, low, high, count) else { return Ok(None) };
-        if count < 1
-            || count > i64::from(i32::MAX)
-            || low == high
-            || !low.is_finite()
-            || !high.is_finite()
-            || x.is_nan()
-        {
-            return exec_err!("width_bucket wants finite ends that differ and at least one bucket");
-        }
-        // A range may run downwards.
-        let (above, width) = if low < high { (x - low, high - low) } else { (low - x, low - high) };
-        Ok(Some(match above {
-            above if above < 0.0 => 0,
-            above if above >= width => count + 1,
-            above => ((above / width * count as f64) as i64).min(count - 1) + 1,
-        }))
-    });
+    let buckets =
+        number(0).zip(number(1)).zip(number(2).zip(counts)).map(|((x, low), (high, count))| {
+            let (Some(x), Some(low), Some(high), Some(count)) = (x, low, high, count) else {
+                return Ok(None);
+            };
+            if count < 1
+                || count > i64::from(i32::MAX)
+                || low == high
+                || !low.is_finite()
+                || !high.is_finite()
+                || x.is_nan()
+            {
+                return exec_err!(
+                    "width_bucket wants finite ends that differ and at least one bucket"
+                );
+            }
+            // A range may run downwards.
+            let (above, width) =
+                if low < high { (x - low, high - low) } else { (low - x, low - high) };
+            Ok(Some(match above {
+                above if above < 0.0 => 0,
+                above if above >= width => count + 1,
+                above => ((above / width * count as f64) as i64).min(count - 1) + 1,
+            }))
+        });
     Ok(Arc::new(buckets.collect::<Result<Int64Array>>()?))
 }
 
@@ -231,13 +267,17 @@ fn char_types(types: &[DataType]) -> Result<(Vec<DataType>, DataType)> {
         [of, format] if is_text(format) => {
             let of = match of {
                 DataType::Date32 | DataType::Date64 => Some(NAIVE),
-                DataType::Time32(_) | DataType::Time64(_) => Some(DataType::Time64(TimeUnit::Nanosecond)),
+                DataType::Time32(_) | DataType::Time64(_) => {
+                    Some(DataType::Time64(TimeUnit::Nanosecond))
+                }
                 DataType::Duration(_) => Some(of.clone()),
                 other => time(other),
             };
             match of {
                 Some(of) => Ok((vec![of, DataType::Utf8], DataType::Utf8)),
-                None => plan_err!("to_char takes a time and a format: to_char(timestamp, '%Y-%m-%d')"),
+                None => {
+                    plan_err!("to_char takes a time and a format: to_char(timestamp, '%Y-%m-%d')")
+                }
             }
         }
         _ => plan_err!("to_char takes a time and a format: to_char(timestamp, '%Y-%m-%d')"),
@@ -248,7 +288,9 @@ fn to_char(args: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
     let array = args[0].to_array(rows)?;
     let formats = match &args[1] {
         ColumnarValue::Scalar(format) => vec![format.try_as_str().flatten().map(str::to_string)],
-        ColumnarValue::Array(array) => array.as_string::<i32>().iter().map(|text| text.map(str::to_string)).collect(),
+        ColumnarValue::Array(array) => {
+            array.as_string::<i32>().iter().map(|text| text.map(str::to_string)).collect()
+        }
     };
     let mut texts = Vec::with_capacity(rows);
     let mut formatter = super::format::Formatter::new(&array)?;

@@ -1,4 +1,5 @@
-//! Casts that are ours, as functions: those that DataFusion reads otherwise, or draws wrong conclusions from.
+//! Casts that are ours, as functions: those that DataFusion reads otherwise, or draws wrong
+//! conclusions from.
 
 use std::sync::Arc;
 
@@ -6,7 +7,8 @@ use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility,
 };
 
 use super::{from_text, unordered};
@@ -80,9 +82,10 @@ impl ScalarUDFImpl for Cast {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         Ok(match &args.args[0] {
             ColumnarValue::Array(array) => ColumnarValue::Array(self.convert(array)?),
-            ColumnarValue::Scalar(value) => {
-                ColumnarValue::Scalar(ScalarValue::try_from_array(&self.convert(&value.to_array()?)?, 0)?)
-            }
+            ColumnarValue::Scalar(value) => ColumnarValue::Scalar(ScalarValue::try_from_array(
+                &self.convert(&value.to_array()?)?,
+                0,
+            )?),
         })
     }
 }

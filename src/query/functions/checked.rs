@@ -1,4 +1,5 @@
-//! Integer arithmetic that tells an overflow. DataFusion's wraps around: there `9223372036854775807 + 1` is a negative number.
+//! Integer arithmetic that tells an overflow. DataFusion's wraps around: there
+//! `9223372036854775807 + 1` is a negative number.
 
 use std::sync::{Arc, LazyLock};
 
@@ -13,11 +14,14 @@ use super::function::Function;
 
 static ADD: LazyLock<Arc<ScalarUDF>> =
     LazyLock::new(|| Function::new("checked_add", same, |args, _| binary(args, "+", add)).udf());
-static SUBTRACT: LazyLock<Arc<ScalarUDF>> =
-    LazyLock::new(|| Function::new("checked_subtract", same, |args, _| binary(args, "-", sub)).udf());
-static MULTIPLY: LazyLock<Arc<ScalarUDF>> =
-    LazyLock::new(|| Function::new("checked_multiply", same, |args, _| binary(args, "*", mul)).udf());
-static NEGATE: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Function::new("checked_negate", same, negate).udf());
+static SUBTRACT: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
+    Function::new("checked_subtract", same, |args, _| binary(args, "-", sub)).udf()
+});
+static MULTIPLY: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
+    Function::new("checked_multiply", same, |args, _| binary(args, "*", mul)).udf()
+});
+static NEGATE: LazyLock<Arc<ScalarUDF>> =
+    LazyLock::new(|| Function::new("checked_negate", same, negate).udf());
 
 /// `left op right` of one integer type as a function; nothing where the operator cannot overflow.
 pub fn arithmetic(left: &Expr, op: Operator, right: &Expr) -> Option<Expr> {
@@ -36,7 +40,9 @@ pub fn negation(of: Expr) -> Expr {
 
 fn same(types: &[DataType]) -> Result<(Vec<DataType>, DataType)> {
     match types {
-        [of, rest @ ..] if of.is_integer() && rest.iter().all(|other| other == of) => Ok((types.to_vec(), of.clone())),
+        [of, rest @ ..] if of.is_integer() && rest.iter().all(|other| other == of) => {
+            Ok((types.to_vec(), of.clone()))
+        }
         _ => internal_err!("checked arithmetic is of integers of one type"),
     }
 }
@@ -51,9 +57,10 @@ fn binary(args: &[ColumnarValue], symbol: &str, kernel: Kernel) -> Result<ArrayR
         })
     };
     let is_constant = args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
-    let answer = match is_constant {
-        true => kernel(&args[0].to_array(1)?, &args[1].to_array(1)?),
-        false => kernel(&*datum(&args[0])?, &*datum(&args[1])?),
+    let answer = if is_constant {
+        kernel(&args[0].to_array(1)?, &args[1].to_array(1)?)
+    } else {
+        kernel(&*datum(&args[0])?, &*datum(&args[1])?)
     };
     answer.map_err(|error| overflow(symbol, &args[0].data_type(), &error))
 }
@@ -64,9 +71,13 @@ fn negate(args: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
 
 fn overflow(symbol: &str, of: &DataType, error: &ArrowError) -> datafusion::error::DataFusionError {
     let values = match error {
-        ArrowError::ArithmeticOverflow(text) => text.split_once(": ").map_or("", |(_, values)| values),
+        ArrowError::ArithmeticOverflow(text) => {
+            text.split_once(": ").map_or("", |(_, values)| values)
+        }
         _ => "",
     };
     let what = if values.is_empty() { symbol } else { values };
-    exec_datafusion_err!("{what} overflows {of}: cast to DECIMAL(38, 0) or DOUBLE for larger numbers")
+    exec_datafusion_err!(
+        "{what} overflows {of}: cast to DECIMAL(38, 0) or DOUBLE for larger numbers"
+    )
 }

@@ -8,7 +8,9 @@ use arrow::datatypes::{DataType, Field, FieldRef, Int64Type};
 use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::format_state_name;
-use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, ColumnarValue, Signature, Volatility};
+use datafusion::logical_expr::{
+    Accumulator, AggregateUDF, AggregateUDFImpl, ColumnarValue, Signature, Volatility,
+};
 
 pub fn aggregates() -> Vec<Arc<AggregateUDF>> {
     let counted = |what, aliases: &[&str]| {
@@ -62,10 +64,14 @@ impl AggregateUDFImpl for Counted {
         };
         match (self.what, types) {
             (What::Mode, [of]) => Ok(vec![plain(of)]),
-            (What::Percentile, [of, share]) if share.is_numeric() => Ok(vec![plain(of), DataType::Float64]),
+            (What::Percentile, [of, share]) if share.is_numeric() => {
+                Ok(vec![plain(of), DataType::Float64])
+            }
             (What::Mode, _) => plan_err!("mode is called as mode(x)"),
             (What::Percentile, _) => {
-                plan_err!("percentile_disc is called as percentile_disc(0.5) WITHIN GROUP (ORDER BY x)")
+                plan_err!(
+                    "percentile_disc is called as percentile_disc(0.5) WITHIN GROUP (ORDER BY x)"
+                )
             }
         }
     }
@@ -76,9 +82,16 @@ impl AggregateUDFImpl for Counted {
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
         let list = |name: &str, of: DataType| -> FieldRef {
-            Arc::new(Field::new_list(format_state_name(args.name, name), Field::new_list_field(of, true), true))
+            Arc::new(Field::new_list(
+                format_state_name(args.name, name),
+                Field::new_list_field(of, true),
+                true,
+            ))
         };
-        Ok(vec![list("values", args.input_fields[0].data_type().clone()), list("counts", DataType::Int64)])
+        Ok(vec![
+            list("values", args.input_fields[0].data_type().clone()),
+            list("counts", DataType::Int64),
+        ])
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
@@ -107,9 +120,10 @@ fn share_of(args: &AccumulatorArgs) -> Result<f64> {
         Ok(ColumnarValue::Scalar(ScalarValue::Float64(Some(share)))) => share,
         _ => return exec_err!("the share of percentile_disc must be a constant"),
     };
-    match (0.0..=1.0).contains(&share) {
-        true => Ok(share),
-        false => exec_err!("the share of percentile_disc lies between 0 and 1, {share} does not"),
+    if (0.0..=1.0).contains(&share) {
+        Ok(share)
+    } else {
+        exec_err!("the share of percentile_disc lies between 0 and 1, {share} does not")
     }
 }
 
@@ -145,7 +159,8 @@ impl Counts {
     }
 
     fn answer(&self) -> Result<Option<ScalarValue>> {
-        let mut values: Vec<(&ScalarValue, i64)> = self.counts.iter().map(|(value, count)| (value, *count)).collect();
+        let mut values: Vec<(&ScalarValue, i64)> =
+            self.counts.iter().map(|(value, count)| (value, *count)).collect();
         values.sort_by(|(a, _), (b, _)| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal));
         if self.is_descending {
             values.reverse();
@@ -155,7 +170,10 @@ impl Counts {
         }
         if self.what == What::Mode {
             let most = values.iter().map(|(_, count)| *count).max();
-            return Ok(values.iter().find(|(_, count)| Some(*count) == most).map(|(value, _)| (*value).clone()));
+            return Ok(values
+                .iter()
+                .find(|(_, count)| Some(*count) == most)
+                .map(|(value, _)| (*value).clone()));
         }
         let all: i64 = values.iter().map(|(_, count)| count).sum();
         let wanted = ((self.share * all as f64).ceil() as i64).max(1);
@@ -181,12 +199,15 @@ impl Accumulator for Counts {
     }
 
     fn size(&self) -> usize {
-        size_of_val(self) + self.bytes + self.counts.capacity() * (size_of::<(ScalarValue, i64)>() + 1)
+        size_of_val(self)
+            + self.bytes
+            + self.counts.capacity() * (size_of::<(ScalarValue, i64)>() + 1)
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
         let (values, counts): (Vec<ScalarValue>, Vec<i64>) = self.counts.drain().unzip();
-        let counts: Vec<ScalarValue> = counts.into_iter().map(|count| ScalarValue::Int64(Some(count))).collect();
+        let counts: Vec<ScalarValue> =
+            counts.into_iter().map(|count| ScalarValue::Int64(Some(count))).collect();
         Ok(vec![
             ScalarValue::List(ScalarValue::new_list_nullable(&values, &self.of)),
             ScalarValue::List(ScalarValue::new_list_nullable(&counts, &DataType::Int64)),

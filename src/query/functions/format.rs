@@ -31,7 +31,8 @@ impl<'a> Formatter<'a> {
 
     fn items(&mut self, format: &str) -> Result<&[Item<'static>]> {
         if self.last.as_ref().is_none_or(|(last, _)| last != format) {
-            let letters = if format.contains('%') { format.to_string() } else { from_templates(format)? };
+            let letters =
+                if format.contains('%') { format.to_string() } else { from_templates(format)? };
             let items: Vec<Item> = StrftimeItems::new(&letters).map(Item::to_owned).collect();
             if items.iter().any(|item| matches!(item, Item::Error)) {
                 return exec_err!(
@@ -48,7 +49,9 @@ impl<'a> Formatter<'a> {
             let is_iso = format.eq_ignore_ascii_case("ISO8601");
             let style = if is_iso { DurationFormat::ISO8601 } else { DurationFormat::Pretty };
             let options = FormatOptions::new().with_duration_format(style);
-            return Ok(ArrayFormatter::try_new(self.array, &options)?.value(row).try_to_string()?);
+            return Ok(ArrayFormatter::try_new(self.array, &options)?
+                .value(row)
+                .try_to_string()?);
         }
         let (array, zone) = (self.array, self.zone);
         let items = self.items(format)?;
@@ -61,7 +64,8 @@ impl<'a> Formatter<'a> {
                 clock.map(|clock| write!(text, "{}", clock.format_with_items(items.iter())))
             }
             _ => {
-                let times: &TimestampMicrosecondArray = array.as_primitive::<TimestampMicrosecondType>();
+                let times: &TimestampMicrosecondArray =
+                    array.as_primitive::<TimestampMicrosecondType>();
                 let utc = DateTime::from_timestamp_micros(times.value(row));
                 utc.map(|utc| match zone {
                     Some(zone) => {
@@ -74,13 +78,16 @@ impl<'a> Formatter<'a> {
         };
         match written {
             Some(Ok(())) => Ok(text),
-            Some(Err(_)) => exec_err!("'{format}' asks for what the value has not: a zone, or a date"),
+            Some(Err(_)) => {
+                exec_err!("'{format}' asks for what the value has not: a zone, or a date")
+            }
             None => exec_err!("a time lies beyond the calendar"),
         }
     }
 }
 
-/// Templates of PostgreSQL and what they are in chrono's letters; those of numbers in small letters, too.
+/// Templates of PostgreSQL and what they are in chrono's letters; those of numbers in small
+/// letters, too.
 const TEMPLATES: [(&str, &str); 23] = [
     ("HH24", "%H"),
     ("HH12", "%I"),
@@ -107,19 +114,24 @@ const TEMPLATES: [(&str, &str); 23] = [
     ("FM", ""),
 ];
 
-/// A format of PostgreSQL, `YYYY-MM-DD HH24:MI`, in chrono's letters. What stands in double quotes is itself.
+/// A format of PostgreSQL, `YYYY-MM-DD HH24:MI`, in chrono's letters. What stands in double quotes
+/// is itself.
 fn from_templates(format: &str) -> Result<String> {
     let mut letters = String::new();
     let mut rest = format;
     while let Some(first) = rest.chars().next() {
-        if let Some((quoted, after)) = rest.strip_prefix('"').and_then(|rest| rest.split_once('"')) {
+        if let Some((quoted, after)) = rest.strip_prefix('"').and_then(|rest| rest.split_once('"'))
+        {
             letters.push_str(quoted);
             rest = after;
             continue;
         }
-        let is_number = |template: &str| template.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit());
+        let is_number =
+            |template: &str| template.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit());
         let found = TEMPLATES.iter().find(|(template, _)| match rest.get(..template.len()) {
-            Some(text) if is_number(template) => text == *template || text == template.to_lowercase(),
+            Some(text) if is_number(template) => {
+                text == *template || text == template.to_lowercase()
+            }
             text => text == Some(*template),
         });
         if let Some((template, letter)) = found {

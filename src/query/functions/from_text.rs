@@ -1,4 +1,5 @@
-//! Casts of texts in columns to times and dates, which are read as constants are: DataFusion's own reader knows fewer spellings.
+//! Casts of texts in columns to times and dates, which are read as constants are: DataFusion's own
+//! reader knows fewer spellings.
 
 use std::sync::Arc;
 
@@ -11,7 +12,8 @@ use super::text;
 
 /// Whether this is a cast that is ours.
 pub fn is_one(from: &DataType, to: &DataType) -> bool {
-    from.is_string() && matches!(to, DataType::Timestamp(TimeUnit::Microsecond, _) | DataType::Date32)
+    from.is_string()
+        && matches!(to, DataType::Timestamp(TimeUnit::Microsecond, _) | DataType::Date32)
 }
 
 /// The times that the texts say, `or_null` where what is no time is null.
@@ -31,7 +33,11 @@ pub fn read(texts: &ArrayRef, to: &DataType, or_null: bool) -> Result<ArrayRef> 
     })
 }
 
-fn each<T>(texts: &StringArray, or_null: bool, read: impl Fn(&str) -> Result<T, String>) -> Result<Vec<Option<T>>> {
+fn each<T>(
+    texts: &StringArray,
+    or_null: bool,
+    read: impl Fn(&str) -> Result<T, String>,
+) -> Result<Vec<Option<T>>> {
     let one = |written: Option<&str>| match written.map(&read) {
         None => Ok(None),
         Some(Ok(value)) => Ok(Some(value)),

@@ -8,12 +8,13 @@ use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 use datafusion::common::{Result, exec_err};
 use datafusion::logical_expr::sort_properties::{ExprProperties, SortProperties};
 use datafusion::logical_expr::{
-    ColumnarValue, DocSection, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
-    Volatility,
+    ColumnarValue, DocSection, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
+    ScalarUDFImpl, Signature, Volatility,
 };
 use datafusion::scalar::ScalarValue;
 
-/// The types that arguments are read as and the type of the answer, from the types of the arguments.
+/// The types that arguments are read as and the type of the answer, from the types of the
+/// arguments.
 pub type Types = fn(&[DataType]) -> Result<(Vec<DataType>, DataType)>;
 
 /// A scalar function that is null where one of its arguments is.
@@ -31,9 +32,21 @@ pub struct Function {
 }
 
 impl Function {
-    pub fn new(name: &'static str, types: Types, call: fn(&[ColumnarValue], usize) -> Result<ArrayRef>) -> Function {
+    pub fn new(
+        name: &'static str,
+        types: Types,
+        call: fn(&[ColumnarValue], usize) -> Result<ArrayRef>,
+    ) -> Function {
         let signature = Signature::user_defined(Volatility::Immutable);
-        Function { name, types, call, aliases: Vec::new(), signature, documentation: None, rises_with: None }
+        Function {
+            name,
+            types,
+            call,
+            aliases: Vec::new(),
+            signature,
+            documentation: None,
+            rises_with: None,
+        }
     }
 
     pub fn or(mut self, alias: &str) -> Function {
@@ -99,7 +112,8 @@ impl ScalarUDFImpl for Function {
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
-        let types: Vec<DataType> = args.arg_fields.iter().map(|field| field.data_type().clone()).collect();
+        let types: Vec<DataType> =
+            args.arg_fields.iter().map(|field| field.data_type().clone()).collect();
         let is_nullable = args.arg_fields.iter().any(|field| field.is_nullable());
         Ok(Arc::new(Field::new(self.name, self.return_type(&types)?, is_nullable)))
     }
@@ -108,9 +122,10 @@ impl ScalarUDFImpl for Function {
         let is_constant = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let rows = if is_constant { 1 } else { args.number_rows };
         let answer = (self.call)(&args.args, rows)?;
-        match is_constant {
-            true => Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&answer, 0)?)),
-            false => Ok(ColumnarValue::Array(answer)),
+        if is_constant {
+            Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&answer, 0)?))
+        } else {
+            Ok(ColumnarValue::Array(answer))
         }
     }
 
@@ -120,11 +135,13 @@ impl ScalarUDFImpl for Function {
 
     fn output_ordering(&self, arguments: &[ExprProperties]) -> Result<SortProperties> {
         let Some(rises_with) = self.rises_with else { return Ok(SortProperties::Unordered) };
-        let is_constant = |properties: &ExprProperties| properties.sort_properties == SortProperties::Singleton;
+        let is_constant =
+            |properties: &ExprProperties| properties.sort_properties == SortProperties::Singleton;
         let others = arguments.iter().enumerate().filter(|(i, _)| *i != rises_with);
-        Ok(match others.map(|(_, properties)| properties).all(is_constant) {
-            true => arguments[rises_with].sort_properties,
-            false => SortProperties::Unordered,
+        Ok(if others.map(|(_, properties)| properties).all(is_constant) {
+            arguments[rises_with].sort_properties
+        } else {
+            SortProperties::Unordered
         })
     }
 }
@@ -136,8 +153,12 @@ pub fn documentation(answers: &str, syntax: &str) -> Documentation {
 /// What an argument that is a time is read as: microseconds, in the zone that it has.
 pub fn time(of: &DataType) -> Option<DataType> {
     match of {
-        DataType::Timestamp(_, zone) => Some(DataType::Timestamp(TimeUnit::Microsecond, zone.clone())),
-        DataType::Date32 | DataType::Date64 | DataType::Null => Some(DataType::Timestamp(TimeUnit::Microsecond, None)),
+        DataType::Timestamp(_, zone) => {
+            Some(DataType::Timestamp(TimeUnit::Microsecond, zone.clone()))
+        }
+        DataType::Date32 | DataType::Date64 | DataType::Null => {
+            Some(DataType::Timestamp(TimeUnit::Microsecond, None))
+        }
         of if of.is_string() => Some(DataType::Timestamp(TimeUnit::Microsecond, None)),
         _ => None,
     }
@@ -155,6 +176,8 @@ pub fn constant_text<'a>(arg: &'a ColumnarValue, of: &str) -> Result<&'a str> {
             Some(text) => Ok(text),
             None => exec_err!("{of} must be a text, not null"),
         },
-        ColumnarValue::Array(_) => exec_err!("{of} must be the same for all rows: write it as a constant"),
+        ColumnarValue::Array(_) => {
+            exec_err!("{of} must be the same for all rows: write it as a constant")
+        }
     }
 }

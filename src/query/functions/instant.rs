@@ -1,4 +1,5 @@
-//! Functions that make times: `now`, `to_timestamp` and its family, `from_unixtime`. All answer microseconds.
+//! Functions that make times: `now`, `to_timestamp` and its family, `from_unixtime`. All answer
+//! microseconds.
 
 use std::sync::Arc;
 
@@ -7,11 +8,14 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, FieldRef, Float64Type, Int64Type, TimeUnit};
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::{Result, ScalarValue, exec_datafusion_err, exec_err, internal_err, plan_err};
+use datafusion::common::{
+    Result, ScalarValue, exec_datafusion_err, exec_err, internal_err, plan_err,
+};
 use datafusion::functions::datetime;
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility,
 };
 
 use super::function::{Function, is_text};
@@ -40,16 +44,20 @@ pub fn functions() -> Vec<Arc<ScalarUDF>> {
         Function::new("to_timestamp_nanos", types, |args, rows| times(args, rows, 0))
             .in_place_of(&datetime::to_timestamp_nanos(&config))
             .udf(),
-        Function::new("from_unixtime", unixtime_types, |args, rows| times(&args[..1], rows, 1_000_000))
-            .in_place_of(&datetime::from_unixtime())
-            .udf(),
+        Function::new("from_unixtime", unixtime_types, |args, rows| {
+            times(&args[..1], rows, 1_000_000)
+        })
+        .in_place_of(&datetime::from_unixtime())
+        .udf(),
     ]
 }
 
 pub fn now() -> Arc<ScalarUDF> {
     Arc::new(ScalarUDF::new_from_impl(Now {
         signature: Signature::nullary(Volatility::Stable),
-        aliases: ["current_timestamp", "transaction_timestamp", "statement_timestamp"].map(String::from).into(),
+        aliases: ["current_timestamp", "transaction_timestamp", "statement_timestamp"]
+            .map(String::from)
+            .into(),
     }))
 }
 
@@ -89,7 +97,10 @@ impl ScalarUDFImpl for Now {
         Ok(match info.query_execution_start_time() {
             None => ExprSimplifyResult::Original(args),
             Some(now) => {
-                let now = ScalarValue::TimestampMicrosecond(Some(now.timestamp_micros()), Some("UTC".into()));
+                let now = ScalarValue::TimestampMicrosecond(
+                    Some(now.timestamp_micros()),
+                    Some("UTC".into()),
+                );
                 ExprSimplifyResult::Simplified(Expr::Literal(now, None))
             }
         })
@@ -97,17 +108,22 @@ impl ScalarUDFImpl for Now {
 }
 
 fn types(types: &[DataType]) -> Result<(Vec<DataType>, DataType)> {
-    let [of, formats @ ..] = types else { return plan_err!("to_timestamp takes a number or a text") };
+    let [of, formats @ ..] = types else {
+        return plan_err!("to_timestamp takes a number or a text");
+    };
     if !formats.iter().all(is_text) {
-        return plan_err!("to_timestamp takes formats as texts: to_timestamp('06.01.2025', '%d.%m.%Y')");
+        return plan_err!(
+            "to_timestamp takes formats as texts: to_timestamp('06.01.2025', '%d.%m.%Y')"
+        );
     }
     let coerced = match of {
         text if is_text(text) => DataType::Utf8,
         of if of.is_integer() => DataType::Int64,
         DataType::Float16 | DataType::Float32 | DataType::Float64 => DataType::Float64,
-        DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..) | DataType::Decimal256(..) => {
-            DataType::Decimal128(38, 9)
-        }
+        DataType::Decimal32(..)
+        | DataType::Decimal64(..)
+        | DataType::Decimal128(..)
+        | DataType::Decimal256(..) => DataType::Decimal128(38, 9),
         DataType::Timestamp(..) | DataType::Date32 | DataType::Date64 => utc(),
         other => return plan_err!("to_timestamp takes a number or a text, not {other}"),
     };
@@ -128,12 +144,16 @@ fn unixtime_types(types: &[DataType]) -> Result<(Vec<DataType>, DataType)> {
 fn times(args: &[ColumnarValue], rows: usize, unit: i64) -> Result<ArrayRef> {
     let array = args[0].to_array(rows)?;
     let scale = i128::from(if unit == 0 { 1 } else { unit });
-    let fit = |us: i128| i64::try_from(us).ok().filter(|us| DateTime::from_timestamp_micros(*us).is_some());
+    let fit = |us: i128| {
+        i64::try_from(us).ok().filter(|us| DateTime::from_timestamp_micros(*us).is_some())
+    };
     let beyond = || exec_datafusion_err!("a time lies beyond the calendar");
     let times: TimestampMicrosecondArray = match array.data_type() {
         DataType::Int64 => array.as_primitive::<Int64Type>().try_unary(|n| {
             if unit == 0 && n % 1_000 != 0 {
-                return exec_err!("a time has microseconds at most: {n} nanoseconds are no whole number of them");
+                return exec_err!(
+                    "a time has microseconds at most: {n} nanoseconds are no whole number of them"
+                );
             }
             let n = i128::from(n);
             fit(if unit == 0 { n / 1_000 } else { n * scale }).ok_or_else(beyond)
@@ -143,18 +163,24 @@ fn times(args: &[ColumnarValue], rows: usize, unit: i64) -> Result<ArrayRef> {
             let us = if us.is_finite() { fit(us.round() as i128) } else { None };
             us.ok_or_else(beyond)
         })?,
-        DataType::Decimal128(..) => array.as_primitive::<arrow::datatypes::Decimal128Type>().try_unary(|n| {
-            let us = match unit {
-                0 => Some(n.div_euclid(1_000_000_000_000)),
-                _ => n.checked_mul(scale).map(|us| us.div_euclid(1_000_000_000)),
-            };
-            us.and_then(fit).ok_or_else(beyond)
-        })?,
+        DataType::Decimal128(..) => {
+            array.as_primitive::<arrow::datatypes::Decimal128Type>().try_unary(|n| {
+                let us = match unit {
+                    0 => Some(n.div_euclid(1_000_000_000_000)),
+                    _ => n.checked_mul(scale).map(|us| us.div_euclid(1_000_000_000)),
+                };
+                us.and_then(fit).ok_or_else(beyond)
+            })?
+        }
         DataType::Utf8 => {
-            let formats = args[1..].iter().map(|format| format.to_array(rows)).collect::<Result<Vec<_>>>()?;
-            let time = |row: usize| match array.is_null(row) {
-                true => Ok(None),
-                false => of_text(array.as_string::<i32>().value(row), &formats, row),
+            let formats =
+                args[1..].iter().map(|format| format.to_array(rows)).collect::<Result<Vec<_>>>()?;
+            let time = |row: usize| {
+                if array.is_null(row) {
+                    Ok(None)
+                } else {
+                    of_text(array.as_string::<i32>().value(row), &formats, row)
+                }
             };
             (0..rows).map(time).collect::<Result<_>>()?
         }
@@ -168,15 +194,22 @@ fn times(args: &[ColumnarValue], rows: usize, unit: i64) -> Result<ArrayRef> {
 
 /// The time of a text, by the first of the formats that fits where there are any.
 fn of_text(text: &str, formats: &[ArrayRef], row: usize) -> Result<Option<i64>> {
-    let formats =
-        formats.iter().filter(|format| format.is_valid(row)).map(|format| format.as_string::<i32>().value(row));
+    let formats = formats
+        .iter()
+        .filter(|format| format.is_valid(row))
+        .map(|format| format.as_string::<i32>().value(row));
     let formats: Vec<&str> = formats.collect();
     if formats.is_empty() {
-        return parse_time(text, Some("UTC")).map(Some).map_err(|reason| exec_datafusion_err!("{reason}"));
+        return parse_time(text, Some("UTC"))
+            .map(Some)
+            .map_err(|reason| exec_datafusion_err!("{reason}"));
     }
     let by = |format: &&str| -> Option<i64> {
         let with_zone = DateTime::parse_from_str(text, format).map(|time| time.timestamp_micros());
-        let local = || NaiveDateTime::parse_from_str(text, format).map(|time| time.and_utc().timestamp_micros());
+        let local = || {
+            NaiveDateTime::parse_from_str(text, format)
+                .map(|time| time.and_utc().timestamp_micros())
+        };
         let date = || {
             let date = NaiveDate::parse_from_str(text, format);
             date.map(|date| date.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_micros())

@@ -1,5 +1,6 @@
-//! Intervals by their length: a month is 30 days and a day 24 hours, as PostgreSQL compares them. DataFusion compares months,
-//! then days, then nanoseconds, so that there 25 hours are less than a day.
+//! Intervals by their length: a month is 30 days and a day 24 hours, as PostgreSQL compares them.
+//! DataFusion compares months, then days, then nanoseconds, so that there 25 hours are less than a
+//! day.
 
 use std::sync::{Arc, LazyLock};
 
@@ -25,7 +26,11 @@ pub fn is_interval(of: &DataType) -> bool {
 pub fn length_of(interval: Expr, schema: &DFSchema) -> Result<Expr> {
     // A difference of times is taken in its own unit: as an interval it may be too long.
     let of = match interval {
-        Expr::Cast(Cast { expr, .. }) if matches!(expr.get_type(schema)?, DataType::Duration(_)) => *expr,
+        Expr::Cast(Cast { expr, .. })
+            if matches!(expr.get_type(schema)?, DataType::Duration(_)) =>
+        {
+            *expr
+        }
         other => other,
     };
     Ok(INTERVAL_LENGTH.call(vec![of]))
@@ -49,12 +54,15 @@ fn length(args: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
                 TimeUnit::Microsecond => 1_000,
                 TimeUnit::Nanosecond => 1,
             };
-            cast(&array, &DataType::Int64)?.as_primitive::<Int64Type>().unary(|n| i128::from(n) * scale)
+            cast(&array, &DataType::Int64)?
+                .as_primitive::<Int64Type>()
+                .unary(|n| i128::from(n) * scale)
         }
         _ => {
             let intervals = cast(&array, &DataType::Interval(IntervalUnit::MonthDayNano))?;
             intervals.as_primitive::<IntervalMonthDayNanoType>().unary(|interval| {
-                (i128::from(interval.months) * 30 + i128::from(interval.days)) * DAY + i128::from(interval.nanoseconds)
+                (i128::from(interval.months) * 30 + i128::from(interval.days)) * DAY
+                    + i128::from(interval.nanoseconds)
             })
         }
     };

@@ -1,8 +1,9 @@
-//! Functions of SQL that are ours: over times in microseconds, integers that tell an overflow, intervals by their length, and
-//! those that other engines have.
+//! Functions of SQL that are ours: over times in microseconds, integers that tell an overflow,
+//! intervals by their length, and those that other engines have.
 //!
-//! [`rule`] makes every statement compute so, [`function`] is what a function of ours is told by, [`mod@time_bucket`] the arithmetic of
-//! time and [`text`] how times are written. [`spelling`] are the functions that are other expressions.
+//! [`rule`] makes every statement compute so, [`function`] is what a function of ours is told by,
+//! [`mod@time_bucket`] the arithmetic of time and [`text`] how times are written. [`spelling`] are
+//! the functions that are other expressions.
 
 pub mod bounded;
 mod calendar;
@@ -63,7 +64,8 @@ fn value_of() -> Arc<ScalarUDF> {
     function::Function::new(VALUE_OF, types, |args, rows| args[0].to_array(rows)).udf()
 }
 
-/// A time as DataFusion's own reader takes it; nothing for what is no time, or no year of four digits.
+/// A time as DataFusion's own reader takes it; nothing for what is no time, or no year of four
+/// digits.
 pub fn written_out(time: &str, is_instant: bool) -> Option<String> {
     let us = text::parse_time(time, is_instant.then_some("UTC")).ok()?;
     let time = chrono::DateTime::from_timestamp_micros(us)
@@ -82,8 +84,13 @@ pub fn plan(builder: SessionStateBuilder) -> SessionStateBuilder {
 /// Registers the functions, some in the place of DataFusion's.
 pub fn register(state: &mut SessionState) -> Result<()> {
     let of_time = [trunc::date_trunc(), trunc::date_bin(), part::udf()];
-    let others =
-        [vec![value_of(), similar::udf()], calendar::functions(), instant::functions(), spelling::functions()].concat();
+    let others = [
+        vec![value_of(), similar::udf()],
+        calendar::functions(),
+        instant::functions(),
+        spelling::functions(),
+    ]
+    .concat();
     for function in of_time.into_iter().chain(others) {
         state.register_udf(function)?;
     }
@@ -107,8 +114,13 @@ struct Microseconds;
 impl TypePlanner for Microseconds {
     fn plan_type_field(&self, of: &SqlType) -> Result<Option<FieldRef>> {
         let zone = match of {
-            SqlType::Timestamp(None | Some(6 | 9), TimezoneInfo::Tz | TimezoneInfo::WithTimeZone) => Some("UTC".into()),
-            SqlType::Timestamp(None | Some(6 | 9), _) | SqlType::Datetime(None | Some(6 | 9)) => None,
+            SqlType::Timestamp(
+                None | Some(6 | 9),
+                TimezoneInfo::Tz | TimezoneInfo::WithTimeZone,
+            ) => Some("UTC".into()),
+            SqlType::Timestamp(None | Some(6 | 9), _) | SqlType::Datetime(None | Some(6 | 9)) => {
+                None
+            }
             _ => return Ok(None),
         };
         Ok(Some(Arc::new(Field::new("", DataType::Timestamp(TimeUnit::Microsecond, zone), true))))
@@ -116,7 +128,11 @@ impl TypePlanner for Microseconds {
 }
 
 impl ExprPlanner for Microseconds {
-    fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
+    fn plan_binary_op(
+        &self,
+        expr: RawBinaryExpr,
+        schema: &DFSchema,
+    ) -> Result<PlannerResult<RawBinaryExpr>> {
         scale::plan(expr, schema)
     }
 

@@ -1,4 +1,5 @@
-//! `date_part` and `extract`: parts of a time, a date, a time of day or an interval, as PostgreSQL answers them.
+//! `date_part` and `extract`: parts of a time, a date, a time of day or an interval, as PostgreSQL
+//! answers them.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -6,15 +7,15 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array};
 use arrow::compute::{DatePart, cast, date_part};
 use arrow::datatypes::{
-    DataType, Date32Type, Field, FieldRef, Int32Type, Int64Type, IntervalMonthDayNano, IntervalMonthDayNanoType,
-    IntervalUnit, TimeUnit,
+    DataType, Date32Type, Field, FieldRef, Int32Type, Int64Type, IntervalMonthDayNano,
+    IntervalMonthDayNanoType, IntervalUnit, TimeUnit,
 };
 use datafusion::common::{Result, exec_datafusion_err, exec_err, plan_err};
 use datafusion::logical_expr::preimage::PreimageResult;
 use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{
-    ColumnarValue, Documentation, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
-    Volatility,
+    ColumnarValue, Documentation, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
+    ScalarUDFImpl, Signature, Volatility,
 };
 use datafusion::scalar::ScalarValue;
 
@@ -23,7 +24,11 @@ use super::function::is_text;
 pub fn udf() -> Arc<ScalarUDF> {
     let documentation = datafusion::functions::datetime::date_part().documentation().cloned();
     let signature = Signature::user_defined(Volatility::Immutable);
-    Arc::new(ScalarUDF::new_from_impl(Part { signature, aliases: vec!["datepart".into()], documentation }))
+    Arc::new(ScalarUDF::new_from_impl(Part {
+        signature,
+        aliases: vec!["datepart".into()],
+        documentation,
+    }))
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -89,7 +94,9 @@ impl FromStr for PartKind {
 impl PartKind {
     fn answers(self) -> DataType {
         match self {
-            PartKind::Whole(_) | PartKind::Years(_) | PartKind::Century(_) | PartKind::Offset => DataType::Int32,
+            PartKind::Whole(_) | PartKind::Years(_) | PartKind::Century(_) | PartKind::Offset => {
+                DataType::Int32
+            }
             PartKind::Seconds(_) | PartKind::Epoch => DataType::Float64,
             PartKind::Microseconds | PartKind::Nanoseconds => DataType::Int64,
         }
@@ -98,23 +105,28 @@ impl PartKind {
     fn of(self, array: &ArrayRef) -> Result<ArrayRef> {
         // A difference of times has days, and a time of less than one beside them.
         let whole = match (self, array.data_type()) {
-            (PartKind::Whole(_) | PartKind::Years(_) | PartKind::Century(_), DataType::Duration(_)) => {
-                days_and_time(array)?
-            }
+            (
+                PartKind::Whole(_) | PartKind::Years(_) | PartKind::Century(_),
+                DataType::Duration(_),
+            ) => days_and_time(array)?,
             _ => array.clone(),
         };
         let number = |part| Ok::<_, datafusion::error::DataFusionError>(date_part(&whole, part)?);
         let years = |of: &dyn Fn(i32) -> i32| -> Result<ArrayRef> {
-            Ok(Arc::new(number(DatePart::Year)?.as_primitive::<Int32Type>().unary::<_, Int32Type>(of)))
+            Ok(Arc::new(
+                number(DatePart::Year)?.as_primitive::<Int32Type>().unary::<_, Int32Type>(of),
+            ))
         };
         Ok(match self {
             PartKind::Whole(part) => number(part)?,
             PartKind::Years(many) => years(&|year| year.div_euclid(many))?,
             PartKind::Century(many) => years(&|year| (year - 1).div_euclid(many) + 1)?,
-            PartKind::Seconds(unit) => {
-                Arc::new(Float64Array::from_iter(nanos(array)?.iter().map(|n| Some(n? as f64 / unit))))
+            PartKind::Seconds(unit) => Arc::new(Float64Array::from_iter(
+                nanos(array)?.iter().map(|n| Some(n? as f64 / unit)),
+            )),
+            PartKind::Microseconds => {
+                Arc::new(nanos(array)?.unary::<_, Int64Type>(|ns| ns / 1_000))
             }
-            PartKind::Microseconds => Arc::new(nanos(array)?.unary::<_, Int64Type>(|ns| ns / 1_000)),
             PartKind::Nanoseconds => Arc::new(nanos(array)?),
             PartKind::Epoch => Arc::new(epoch(array)?),
             PartKind::Offset => offset(array)?,
@@ -148,19 +160,28 @@ fn nanos(array: &ArrayRef) -> Result<Int64Array> {
             let days = cast(array, &DataType::Date32)?;
             days.as_primitive::<Date32Type>().unary(|_| 0)
         }
-        DataType::Timestamp(TimeUnit::Nanosecond, _) => within(array, 1, array.data_type().clone())?,
-        DataType::Timestamp(_, zone) => within(array, 1_000, DataType::Timestamp(TimeUnit::Microsecond, zone.clone()))?,
-        DataType::Time32(_) | DataType::Time64(_) => within(array, 1, DataType::Time64(TimeUnit::Nanosecond))?,
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => {
+            within(array, 1, array.data_type().clone())?
+        }
+        DataType::Timestamp(_, zone) => {
+            within(array, 1_000, DataType::Timestamp(TimeUnit::Microsecond, zone.clone()))?
+        }
+        DataType::Time32(_) | DataType::Time64(_) => {
+            within(array, 1, DataType::Time64(TimeUnit::Nanosecond))?
+        }
         DataType::Interval(_) => {
             let intervals = cast(array, &DataType::Interval(IntervalUnit::MonthDayNano))?;
-            intervals.as_primitive::<IntervalMonthDayNanoType>().unary(|interval| interval.nanoseconds % MINUTE)
+            intervals
+                .as_primitive::<IntervalMonthDayNanoType>()
+                .unary(|interval| interval.nanoseconds % MINUTE)
         }
         DataType::Duration(TimeUnit::Nanosecond) => {
             let whole = cast(array, &DataType::Int64)?;
             whole.as_primitive::<Int64Type>().unary(|ns| ns % MINUTE)
         }
         DataType::Duration(_) => {
-            let whole = cast(&cast(array, &DataType::Duration(TimeUnit::Microsecond))?, &DataType::Int64)?;
+            let whole =
+                cast(&cast(array, &DataType::Duration(TimeUnit::Microsecond))?, &DataType::Int64)?;
             whole.as_primitive::<Int64Type>().unary(|us| us % (MINUTE / 1_000) * 1_000)
         }
         other => return exec_err!("{other} has no seconds"),
@@ -170,7 +191,9 @@ fn nanos(array: &ArrayRef) -> Result<Int64Array> {
 fn epoch(array: &ArrayRef) -> Result<Float64Array> {
     let seconds = |of: DataType, unit: f64| -> Result<Float64Array> {
         let whole = cast(&cast(array, &of)?, &DataType::Int64)?;
-        Ok(Float64Array::from_iter(whole.as_primitive::<Int64Type>().iter().map(|n| Some(n? as f64 / unit))))
+        Ok(Float64Array::from_iter(
+            whole.as_primitive::<Int64Type>().iter().map(|n| Some(n? as f64 / unit)),
+        ))
     };
     match array.data_type() {
         DataType::Date32 => {
@@ -179,20 +202,28 @@ fn epoch(array: &ArrayRef) -> Result<Float64Array> {
         }
         DataType::Date64 => seconds(DataType::Date64, 1e3),
         of @ DataType::Timestamp(TimeUnit::Nanosecond, _) => seconds(of.clone(), 1e9),
-        DataType::Timestamp(_, zone) => seconds(DataType::Timestamp(TimeUnit::Microsecond, zone.clone()), 1e6),
-        DataType::Time32(_) | DataType::Time64(_) => seconds(DataType::Time64(TimeUnit::Nanosecond), 1e9),
-        DataType::Duration(TimeUnit::Nanosecond) => seconds(DataType::Duration(TimeUnit::Nanosecond), 1e9),
+        DataType::Timestamp(_, zone) => {
+            seconds(DataType::Timestamp(TimeUnit::Microsecond, zone.clone()), 1e6)
+        }
+        DataType::Time32(_) | DataType::Time64(_) => {
+            seconds(DataType::Time64(TimeUnit::Nanosecond), 1e9)
+        }
+        DataType::Duration(TimeUnit::Nanosecond) => {
+            seconds(DataType::Duration(TimeUnit::Nanosecond), 1e9)
+        }
         DataType::Duration(_) => seconds(DataType::Duration(TimeUnit::Microsecond), 1e6),
         DataType::Interval(_) => {
             let intervals = cast(array, &DataType::Interval(IntervalUnit::MonthDayNano))?;
             // Years have 365.25 days and months 30, as in PostgreSQL.
-            Ok(Float64Array::from_iter(intervals.as_primitive::<IntervalMonthDayNanoType>().iter().map(|interval| {
-                let interval = interval?;
-                let days = f64::from(interval.months / 12) * 365.25
-                    + f64::from(interval.months % 12) * 30.0
-                    + f64::from(interval.days);
-                Some(days * 86_400.0 + interval.nanoseconds as f64 / 1e9)
-            })))
+            Ok(Float64Array::from_iter(
+                intervals.as_primitive::<IntervalMonthDayNanoType>().iter().map(|interval| {
+                    let interval = interval?;
+                    let days = f64::from(interval.months / 12) * 365.25
+                        + f64::from(interval.months % 12) * 30.0
+                        + f64::from(interval.days);
+                    Some(days * 86_400.0 + interval.nanoseconds as f64 / 1e9)
+                }),
+            ))
         }
         other => exec_err!("{other} has no epoch"),
     }
@@ -205,7 +236,8 @@ fn offset(array: &ArrayRef) -> Result<ArrayRef> {
     let zone = zone.as_deref().unwrap_or("UTC");
     let tz = zone.parse().map_err(|_| exec_datafusion_err!("'{zone}' is no time zone"))?;
     let times = super::trunc::micros(&ColumnarValue::Array(array.clone()), array.len())?;
-    let offset = |us| super::time_bucket::offset_at(tz, us).map_or(0, |offset| (offset / 1_000_000) as i32);
+    let offset =
+        |us| super::time_bucket::offset_at(tz, us).map_or(0, |offset| (offset / 1_000_000) as i32);
     Ok(Arc::new(times.unary::<_, Int32Type>(offset)))
 }
 
@@ -228,7 +260,11 @@ impl ScalarUDFImpl for Part {
                 let of = match of {
                     text if is_text(text) => DataType::Timestamp(TimeUnit::Microsecond, None),
                     of if of.is_temporal() => of.clone(),
-                    _ => return plan_err!("date_part takes a part and a time: date_part('hour', timestamp)"),
+                    _ => {
+                        return plan_err!(
+                            "date_part takes a part and a time: date_part('hour', timestamp)"
+                        );
+                    }
                 };
                 Ok(vec![DataType::Utf8, of])
             }
@@ -241,14 +277,30 @@ impl ScalarUDFImpl for Part {
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
-        let part = args.scalar_arguments.first().copied().flatten().and_then(|part| part.try_as_str().flatten());
-        let Some(part) = part else { return plan_err!("the part of date_part must be a constant: 'hour'") };
+        let part = args
+            .scalar_arguments
+            .first()
+            .copied()
+            .flatten()
+            .and_then(|part| part.try_as_str().flatten());
+        let Some(part) = part else {
+            return plan_err!("the part of date_part must be a constant: 'hour'");
+        };
         let answers = PartKind::from_str(part)?.answers();
-        Ok(Arc::new(Field::new(self.name(), answers, args.arg_fields.iter().any(|field| field.is_nullable()))))
+        Ok(Arc::new(Field::new(
+            self.name(),
+            answers,
+            args.arg_fields.iter().any(|field| field.is_nullable()),
+        )))
     }
 
     /// The times of which a year is the part.
-    fn preimage(&self, args: &[Expr], value: &Expr, info: &SimplifyContext) -> Result<PreimageResult> {
+    fn preimage(
+        &self,
+        args: &[Expr],
+        value: &Expr,
+        info: &SimplifyContext,
+    ) -> Result<PreimageResult> {
         datafusion::functions::datetime::date_part().preimage(args, value, info)
     }
 
@@ -257,7 +309,10 @@ impl ScalarUDFImpl for Part {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let part = PartKind::from_str(super::function::constant_text(&args.args[0], "the part of date_part")?)?;
+        let part = PartKind::from_str(super::function::constant_text(
+            &args.args[0],
+            "the part of date_part",
+        )?)?;
         match &args.args[1] {
             ColumnarValue::Array(array) => Ok(ColumnarValue::Array(part.of(array)?)),
             ColumnarValue::Scalar(value) => {

@@ -1,20 +1,25 @@
-//! The rule by which statements compute as ours do: times in microseconds, integers without wrapping around, intervals by their
-//! length.
+//! The rule by which statements compute as ours do: times in microseconds, integers without
+//! wrapping around, intervals by their length.
 //!
-//! It runs when the types of all expressions are known. DataFusion's casts to common types go to nanoseconds, which end in the
-//! year 2262 where our times end in 9999; here each becomes one to microseconds. No nanoseconds are left: what still makes them,
-//! `arrow_cast` for one, is cast at once, and a constant that is finer than a microsecond is refused.
+//! It runs when the types of all expressions are known. DataFusion's casts to common types go to
+//! nanoseconds, which end in the year 2262 where our times end in 9999; here each becomes one to
+//! microseconds. No nanoseconds are left: what still makes them, `arrow_cast` for one, is cast at
+//! once, and a constant that is finer than a microsecond is refused.
 
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, DFSchema, DataFusionError, Result, ScalarValue, plan_datafusion_err, plan_err};
+use datafusion::common::{
+    Column, DFSchema, DataFusionError, Result, ScalarValue, plan_datafusion_err, plan_err,
+};
 use datafusion::logical_expr::expr::{Between, Cast, InList, Sort, TryCast};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator};
+use datafusion::logical_expr::{
+    BinaryExpr, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator,
+};
 use datafusion::optimizer::AnalyzerRule;
 
 use super::{cast, checked, interval, text};
@@ -39,7 +44,10 @@ fn rewrite_plan(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     }
     let mut schema = merge_schema(&plan.inputs());
     if let LogicalPlan::TableScan(scan) = &plan {
-        schema.merge(&DFSchema::try_from_qualified_schema(scan.table_name.clone(), &scan.source.schema())?);
+        schema.merge(&DFSchema::try_from_qualified_schema(
+            scan.table_name.clone(),
+            &scan.source.schema(),
+        )?);
     }
     let names = NamePreserver::new(&plan);
     let rewritten = plan.map_expressions(|expr| {
@@ -64,9 +72,13 @@ fn sorted_by_length(plan: LogicalPlan, schema: &DFSchema) -> Result<LogicalPlan>
 /// What a plan says of the types of its rows itself.
 fn retyped(plan: LogicalPlan) -> Result<LogicalPlan> {
     match plan {
-        LogicalPlan::Values(mut values) if values.schema.fields().iter().any(|field| is_nanos(field.data_type())) => {
-            let fields = values.schema.iter().map(|(table, field)| (table.cloned(), micros_field(field)));
-            let schema = DFSchema::new_with_metadata(fields.collect(), values.schema.metadata().clone())?;
+        LogicalPlan::Values(mut values)
+            if values.schema.fields().iter().any(|field| is_nanos(field.data_type())) =>
+        {
+            let fields =
+                values.schema.iter().map(|(table, field)| (table.cloned(), micros_field(field)));
+            let schema =
+                DFSchema::new_with_metadata(fields.collect(), values.schema.metadata().clone())?;
             values.schema = Arc::new(schema);
             Ok(LogicalPlan::Values(values))
         }
@@ -75,9 +87,11 @@ fn retyped(plan: LogicalPlan) -> Result<LogicalPlan> {
         {
             let columns = scan.projected_schema.iter().map(|(table, field)| {
                 let column = Expr::Column(Column::new(table.cloned(), field.name()));
-                match is_nanos(field.data_type()) {
-                    true => cast_to(column, micros(field.data_type())).alias_qualified(table.cloned(), field.name()),
-                    false => column,
+                if is_nanos(field.data_type()) {
+                    cast_to(column, micros(field.data_type()))
+                        .alias_qualified(table.cloned(), field.name())
+                } else {
+                    column
                 }
             });
             let columns: Vec<Expr> = columns.collect();
@@ -94,7 +108,9 @@ fn is_nanos(of: &DataType) -> bool {
 /// The type, in microseconds where it is of nanoseconds.
 fn micros(of: &DataType) -> DataType {
     match of {
-        DataType::Timestamp(TimeUnit::Nanosecond, zone) => DataType::Timestamp(TimeUnit::Microsecond, zone.clone()),
+        DataType::Timestamp(TimeUnit::Nanosecond, zone) => {
+            DataType::Timestamp(TimeUnit::Microsecond, zone.clone())
+        }
         other => other.clone(),
     }
 }
@@ -111,12 +127,17 @@ fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     Ok(match expr {
         Expr::Literal(ScalarValue::TimestampNanosecond(ns, zone), metadata) => {
             if ns.is_some_and(|ns| ns % 1_000 != 0) {
-                return plan_err!("a time has microseconds at most: this one has {} nanoseconds", ns.unwrap_or(0));
+                return plan_err!(
+                    "a time has microseconds at most: this one has {} nanoseconds",
+                    ns.unwrap_or(0)
+                );
             }
             let us = ScalarValue::TimestampMicrosecond(ns.map(|ns| ns / 1_000), zone);
             Transformed::yes(Expr::Literal(us, metadata))
         }
-        Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(interval)), _) if interval.nanoseconds % 1_000 != 0 => {
+        Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(interval)), _)
+            if interval.nanoseconds % 1_000 != 0 =>
+        {
             return plan_err!(
                 "an interval has microseconds at most: this one has {} nanoseconds",
                 interval.nanoseconds
@@ -134,7 +155,9 @@ fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         },
         Expr::BinaryExpr(binary) => rewrite_binary(binary, schema)?,
         Expr::Between(between) if interval::is_interval(&between.expr.get_type(schema)?) => {
-            let length = |expr: Box<Expr>| Ok::<_, DataFusionError>(Box::new(interval::length_of(*expr, schema)?));
+            let length = |expr: Box<Expr>| {
+                Ok::<_, DataFusionError>(Box::new(interval::length_of(*expr, schema)?))
+            };
             Transformed::yes(Expr::Between(Between {
                 expr: length(between.expr)?,
                 negated: between.negated,
@@ -142,8 +165,13 @@ fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
                 high: length(between.high)?,
             }))
         }
-        Expr::InList(InList { expr, list, negated }) if interval::is_interval(&expr.get_type(schema)?) => {
-            let list = list.into_iter().map(|value| interval::length_of(value, schema)).collect::<Result<_>>()?;
+        Expr::InList(InList { expr, list, negated })
+            if interval::is_interval(&expr.get_type(schema)?) =>
+        {
+            let list = list
+                .into_iter()
+                .map(|value| interval::length_of(value, schema))
+                .collect::<Result<_>>()?;
             Transformed::yes(Expr::InList(InList {
                 expr: Box::new(interval::length_of(*expr, schema)?),
                 list,
@@ -152,9 +180,10 @@ fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         }
         Expr::ScalarFunction(function) => {
             let of = Expr::ScalarFunction(function.clone()).get_type(schema)?;
-            match is_nanos(&of) {
-                true => Transformed::yes(cast_to(Expr::ScalarFunction(function), micros(&of))),
-                false => Transformed::no(Expr::ScalarFunction(function)),
+            if is_nanos(&of) {
+                Transformed::yes(cast_to(Expr::ScalarFunction(function), micros(&of)))
+            } else {
+                Transformed::no(Expr::ScalarFunction(function))
             }
         }
         other => Transformed::no(other),
@@ -164,8 +193,8 @@ fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
 fn rewrite_binary(binary: BinaryExpr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let BinaryExpr { left, op, right } = &binary;
     let is_arithmetic = matches!(op, Operator::Plus | Operator::Minus | Operator::Multiply);
-    let is_comparison =
-        op.supports_propagation() || matches!(op, Operator::IsDistinctFrom | Operator::IsNotDistinctFrom);
+    let is_comparison = op.supports_propagation()
+        || matches!(op, Operator::IsDistinctFrom | Operator::IsNotDistinctFrom);
     if !is_arithmetic && !is_comparison {
         return Ok(Transformed::no(Expr::BinaryExpr(binary)));
     }
@@ -177,7 +206,9 @@ fn rewrite_binary(binary: BinaryExpr, schema: &DFSchema) -> Result<Transformed<E
         });
     }
     if is_comparison && (interval::is_interval(&left_type) || interval::is_interval(&right_type)) {
-        let length = |expr: &Expr| Ok::<_, DataFusionError>(Box::new(interval::length_of(expr.clone(), schema)?));
+        let length = |expr: &Expr| {
+            Ok::<_, DataFusionError>(Box::new(interval::length_of(expr.clone(), schema)?))
+        };
         let (left, right) = (length(left)?, length(right)?);
         return Ok(Transformed::yes(Expr::BinaryExpr(BinaryExpr { left, op: *op, right })));
     }
@@ -185,15 +216,19 @@ fn rewrite_binary(binary: BinaryExpr, schema: &DFSchema) -> Result<Transformed<E
 }
 
 /// A cast, `or_null` where what cannot be cast is null.
-fn rewrite_cast(expr: Expr, field: FieldRef, or_null: bool, schema: &DFSchema) -> Result<Transformed<Expr>> {
+fn rewrite_cast(
+    expr: Expr,
+    field: FieldRef,
+    or_null: bool,
+    schema: &DFSchema,
+) -> Result<Transformed<Expr>> {
     let to = micros(field.data_type());
     if let Some(literal) = of_text(&expr, &to, or_null)? {
         return Ok(Transformed::yes(literal));
     }
     let from = expr.get_type(schema)?;
-    let again = |expr: Expr, to: DataType| match or_null {
-        true => Expr::TryCast(TryCast::new(Box::new(expr), to)),
-        false => cast_to(expr, to),
+    let again = |expr: Expr, to: DataType| {
+        if or_null { Expr::TryCast(TryCast::new(Box::new(expr), to)) } else { cast_to(expr, to) }
     };
     if let Some(source) = cast::Source::of(&from, &to) {
         return Ok(Transformed::yes(cast::cast(source, expr, to, or_null)));
@@ -217,11 +252,17 @@ fn of_text(expr: &Expr, to: &DataType, or_null: bool) -> Result<Option<Expr>> {
     let Expr::Literal(value, _) = expr else { return Ok(None) };
     let Some(Some(written)) = value.try_as_str() else { return Ok(None) };
     let literal = match to {
-        DataType::Timestamp(unit, zone) => text::parse_time(written, zone.as_deref()).map(|us| match unit {
-            TimeUnit::Second => ScalarValue::TimestampSecond(Some(us.div_euclid(1_000_000)), zone.clone()),
-            TimeUnit::Millisecond => ScalarValue::TimestampMillisecond(Some(us.div_euclid(1_000)), zone.clone()),
-            _ => ScalarValue::TimestampMicrosecond(Some(us), zone.clone()),
-        }),
+        DataType::Timestamp(unit, zone) => {
+            text::parse_time(written, zone.as_deref()).map(|us| match unit {
+                TimeUnit::Second => {
+                    ScalarValue::TimestampSecond(Some(us.div_euclid(1_000_000)), zone.clone())
+                }
+                TimeUnit::Millisecond => {
+                    ScalarValue::TimestampMillisecond(Some(us.div_euclid(1_000)), zone.clone())
+                }
+                _ => ScalarValue::TimestampMicrosecond(Some(us), zone.clone()),
+            })
+        }
         DataType::Date32 => text::parse_date(written).map(|date| {
             use arrow::datatypes::Date32Type;
             ScalarValue::Date32(Some(Date32Type::from_naive_date(date)))

@@ -1,10 +1,12 @@
-//! Intervals times a number, `3 * INTERVAL '1 hour'`, and by one, as PostgreSQL has them: what is left of a month becomes days
-//! of 30 to the month, and what is left of a day, time.
+//! Intervals times a number, `3 * INTERVAL '1 hour'`, and by one, as PostgreSQL has them: what is
+//! left of a month becomes days of 30 to the month, and what is left of a day, time.
 
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::{ArrayRef, AsArray, IntervalMonthDayNanoArray};
-use arrow::datatypes::{DataType, Float64Type, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit};
+use arrow::datatypes::{
+    DataType, Float64Type, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit,
+};
 use datafusion::common::{DFSchema, Result, exec_datafusion_err, internal_err};
 use datafusion::logical_expr::planner::{PlannerResult, RawBinaryExpr};
 use datafusion::logical_expr::{ColumnarValue, Expr, ExprSchemable, ScalarUDF};
@@ -14,10 +16,12 @@ use super::function::Function;
 
 const DAY_NS: f64 = 86_400e9;
 
-static TIMES: LazyLock<Arc<ScalarUDF>> =
-    LazyLock::new(|| Function::new("interval_times", types, |args, rows| scaled(args, rows, |x, n| x * n)).udf());
-static BY: LazyLock<Arc<ScalarUDF>> =
-    LazyLock::new(|| Function::new("interval_by", types, |args, rows| scaled(args, rows, |x, n| x / n)).udf());
+static TIMES: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
+    Function::new("interval_times", types, |args, rows| scaled(args, rows, |x, n| x * n)).udf()
+});
+static BY: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
+    Function::new("interval_by", types, |args, rows| scaled(args, rows, |x, n| x / n)).udf()
+});
 
 /// The expression of an interval times or by a number; others are planned as they were.
 pub fn plan(expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
@@ -55,14 +59,19 @@ fn scaled(args: &[ColumnarValue], rows: usize, scale: fn(f64, f64) -> f64) -> Re
     let each = intervals.iter().zip(numbers).map(|(interval, number)| match (interval, number) {
         (Some(interval), Some(number)) => {
             let scaled = of_parts(interval, |part| scale(part, number));
-            scaled.map(Some).ok_or_else(|| exec_datafusion_err!("an interval times or by {number} is out of range"))
+            scaled.map(Some).ok_or_else(|| {
+                exec_datafusion_err!("an interval times or by {number} is out of range")
+            })
         }
         _ => Ok(None),
     });
     Ok(Arc::new(each.collect::<Result<IntervalMonthDayNanoArray>>()?))
 }
 
-fn of_parts(interval: IntervalMonthDayNano, scale: impl Fn(f64) -> f64) -> Option<IntervalMonthDayNano> {
+fn of_parts(
+    interval: IntervalMonthDayNano,
+    scale: impl Fn(f64) -> f64,
+) -> Option<IntervalMonthDayNano> {
     let months = scale(interval.months.into());
     let days = scale(interval.days.into()) + months.fract() * 30.0;
     // To the microsecond: what floats leave below it was never written.
@@ -79,10 +88,17 @@ mod tests {
     #[test]
     fn what_is_left_of_a_part_becomes_smaller_parts() {
         let hour = 3_600_000_000_000;
-        let half = |months, days, ns| of_parts(IntervalMonthDayNano::new(months, days, ns), |part| part / 2.0);
+        let half = |months, days, ns| {
+            of_parts(IntervalMonthDayNano::new(months, days, ns), |part| part / 2.0)
+        };
         assert_eq!(half(1, 0, 0), Some(IntervalMonthDayNano::new(0, 15, 0)));
         assert_eq!(half(3, 3, 2 * hour), Some(IntervalMonthDayNano::new(1, 16, 13 * hour)));
-        assert_eq!(of_parts(IntervalMonthDayNano::new(0, 0, hour), |part| part * 36.0).unwrap().nanoseconds, 36 * hour);
+        assert_eq!(
+            of_parts(IntervalMonthDayNano::new(0, 0, hour), |part| part * 36.0)
+                .unwrap()
+                .nanoseconds,
+            36 * hour
+        );
         assert_eq!(of_parts(IntervalMonthDayNano::new(0, 1, 0), |part| part / 0.0), None);
     }
 }

@@ -1,13 +1,13 @@
-//! `generate_series` and `range` over times and dates: rows of microseconds, to the year 9999. Over integers they are
-//! DataFusion's.
+//! `generate_series` and `range` over times and dates: rows of microseconds, to the year 9999. Over
+//! integers they are DataFusion's.
 
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::timezone::Tz;
 use arrow::array::{Array, ArrayRef, AsArray, TimestampMicrosecondArray};
 use arrow::datatypes::{
-    DataType, Field, Int64Type, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit, Schema, TimeUnit,
-    TimestampMicrosecondType,
+    DataType, Field, Int64Type, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit,
+    Schema, TimeUnit, TimestampMicrosecondType,
 };
 use chrono::{DateTime, Months};
 use datafusion::catalog::{TableFunctionArgs, TableFunctionImpl, TableProvider};
@@ -22,7 +22,8 @@ use super::time_bucket::{DAY_US, instant_in, offset_at};
 
 const INTERVAL: DataType = DataType::Interval(IntervalUnit::MonthDayNano);
 
-static STEP: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| Function::new("series_step", step_types, steps).udf());
+static STEP: LazyLock<Arc<ScalarUDF>> =
+    LazyLock::new(|| Function::new("series_step", step_types, steps).udf());
 
 #[derive(Debug)]
 pub struct Series {
@@ -56,7 +57,13 @@ impl TableFunctionImpl for Series {
 }
 
 impl Series {
-    fn times(&self, start: &Expr, end: &Expr, step: &Expr, zone: Option<Arc<str>>) -> Result<Arc<dyn TableProvider>> {
+    fn times(
+        &self,
+        start: &Expr,
+        end: &Expr,
+        step: &Expr,
+        zone: Option<Arc<str>>,
+    ) -> Result<Arc<dyn TableProvider>> {
         let time = DataType::Timestamp(TimeUnit::Microsecond, zone.clone());
         let first = constant(start, &time, self.name)?;
         let last = constant(end, &time, self.name)?;
@@ -71,16 +78,29 @@ impl Series {
             _ => 0,
         };
         let schema = Arc::new(Schema::new(vec![Field::new("value", DataType::Int64, false)]));
-        let integers = GenSeriesArgs::Int64Args { start: 0, end: count, step: 1, include_end: false, name: self.name };
+        let integers = GenSeriesArgs::Int64Args {
+            start: 0,
+            end: count,
+            step: 1,
+            include_end: false,
+            name: self.name,
+        };
         let integers = Arc::new(GenerateSeriesTable::new(schema, integers));
         let value = STEP.call(vec![lit(first), lit(step), col("value")]).alias("value");
-        let plan =
-            LogicalPlanBuilder::scan(self.name, provider_as_source(integers), None)?.project([value])?.build()?;
+        let plan = LogicalPlanBuilder::scan(self.name, provider_as_source(integers), None)?
+            .project([value])?
+            .build()?;
         Ok(Arc::new(ViewTable::new(plan, None)))
     }
 
     /// How many steps are taken before the end is passed.
-    fn count(&self, first: i64, last: i64, step: IntervalMonthDayNano, zone: Option<&str>) -> Result<i64> {
+    fn count(
+        &self,
+        first: i64,
+        last: i64,
+        step: IntervalMonthDayNano,
+        zone: Option<&str>,
+    ) -> Result<i64> {
         let parts = [i64::from(step.months), i64::from(step.days), step.nanoseconds];
         let is_forward = parts.iter().any(|part| *part > 0);
         let is_backward = parts.iter().any(|part| *part < 0);
@@ -96,10 +116,7 @@ impl Series {
         let (mut within, mut beyond) = (-1_i64, 1_i64 << 62);
         while within + 1 < beyond {
             let middle = within + (beyond - within) / 2;
-            match is_within(middle) {
-                true => within = middle,
-                false => beyond = middle,
-            }
+            if is_within(middle) { within = middle } else { beyond = middle }
         }
         Ok(beyond)
     }
@@ -110,7 +127,10 @@ fn constant(expr: &Expr, of: &DataType, name: &str) -> Result<ScalarValue> {
         Expr::Literal(value, _) => match (value.try_as_str().flatten(), of) {
             (Some(text), DataType::Timestamp(_, zone)) => {
                 let us = super::text::parse_time(text, zone.as_deref());
-                Ok(ScalarValue::TimestampMicrosecond(Some(us.map_err(|e| exec_datafusion_err!("{e}"))?), zone.clone()))
+                Ok(ScalarValue::TimestampMicrosecond(
+                    Some(us.map_err(|e| exec_datafusion_err!("{e}"))?),
+                    zone.clone(),
+                ))
             }
             _ => value.cast_to(of),
         },
@@ -120,16 +140,19 @@ fn constant(expr: &Expr, of: &DataType, name: &str) -> Result<ScalarValue> {
 }
 
 fn zone_of(name: Option<&str>) -> Result<Option<Tz>> {
-    name.map(|name| name.parse().map_err(|_| exec_datafusion_err!("'{name}' is no time zone"))).transpose()
+    name.map(|name| name.parse().map_err(|_| exec_datafusion_err!("'{name}' is no time zone")))
+        .transpose()
 }
 
-/// `first` and so many times `step`: months first, then days, on the clocks of `zone`, then the time.
+/// `first` and so many times `step`: months first, then days, on the clocks of `zone`, then the
+/// time.
 fn step_at(first: i64, step: IntervalMonthDayNano, index: i64, zone: Option<Tz>) -> Option<i64> {
     let offset = zone.map_or(Some(0), |zone| offset_at(zone, first))?;
     let local = DateTime::from_timestamp_micros(first.checked_add(offset)?)?;
     let months = i64::from(step.months).checked_mul(index)?;
     let shift = Months::new(u32::try_from(months.unsigned_abs()).ok()?);
-    let local = if months < 0 { local.checked_sub_months(shift) } else { local.checked_add_months(shift) }?;
+    let local =
+        if months < 0 { local.checked_sub_months(shift) } else { local.checked_add_months(shift) }?;
     let days = i64::from(step.days).checked_mul(index)?.checked_mul(DAY_US)?;
     let local = local.timestamp_micros().checked_add(days)?;
     let instant = zone.map_or(Some(local), |zone| instant_in(zone, local, offset))?;
@@ -150,11 +173,14 @@ fn steps(args: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
     let step = columns[1].as_primitive::<IntervalMonthDayNanoType>();
     let index = columns[2].as_primitive::<Int64Type>();
     let zone = zone_of(first.timezone())?;
-    let value = |row: usize| match first.is_null(row) || step.is_null(row) || index.is_null(row) {
-        true => Ok(None),
-        false => step_at(first.value(row), step.value(row), index.value(row), zone)
-            .map(Some)
-            .ok_or_else(|| exec_datafusion_err!("a series goes beyond the calendar")),
+    let value = |row: usize| {
+        if first.is_null(row) || step.is_null(row) || index.is_null(row) {
+            Ok(None)
+        } else {
+            step_at(first.value(row), step.value(row), index.value(row), zone)
+                .map(Some)
+                .ok_or_else(|| exec_datafusion_err!("a series goes beyond the calendar"))
+        }
     };
     let values: TimestampMicrosecondArray = (0..rows).map(value).collect::<Result<_>>()?;
     Ok(Arc::new(values.with_timezone_opt(first.timezone())))

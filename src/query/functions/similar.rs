@@ -1,4 +1,5 @@
-//! Patterns of SIMILAR TO, which are LIKE's `%` and `_` with the alternatives and repetitions of regular expressions.
+//! Patterns of SIMILAR TO, which are LIKE's `%` and `_` with the alternatives and repetitions of
+//! regular expressions.
 
 use std::sync::Arc;
 
@@ -23,12 +24,15 @@ pub fn udf() -> Arc<ScalarUDF> {
 }
 
 fn translate(args: &[ColumnarValue], rows: usize) -> datafusion::common::Result<ArrayRef> {
-    let texts = |arg: &ColumnarValue| Ok::<_, DataFusionError>(cast(&arg.to_array(rows)?, &DataType::Utf8)?);
+    let texts = |arg: &ColumnarValue| {
+        Ok::<_, DataFusionError>(cast(&arg.to_array(rows)?, &DataType::Utf8)?)
+    };
     let (patterns, escapes) = (texts(&args[0])?, texts(&args[1])?);
     let pairs = patterns.as_string::<i32>().iter().zip(escapes.as_string::<i32>());
     let translated = pairs.map(|(pattern, escape)| {
-        let translated =
-            pattern.map(|pattern| regular_expression(pattern, escape.and_then(|text| text.chars().next())));
+        let translated = pattern.map(|pattern| {
+            regular_expression(pattern, escape.and_then(|text| text.chars().next()))
+        });
         translated.transpose().map_err(|error| DataFusionError::External(Box::new(error)))
     });
     Ok(Arc::new(translated.collect::<datafusion::common::Result<StringArray>>()?))
@@ -42,14 +46,18 @@ pub fn regular_expression(pattern: &str, escape: Option<char>) -> Result<String>
         match character {
             _ if Some(character) == escape => {
                 let next = characters.next();
-                push_literal(&mut out, next.ok_or_else(|| ends_early(pattern, "the character that ESCAPE names"))?);
+                push_literal(
+                    &mut out,
+                    next.ok_or_else(|| ends_early(pattern, "the character that ESCAPE names"))?,
+                );
             }
             '%' => out.push_str(".*"),
             '_' => out.push('.'),
             '|' | '*' | '+' | '?' | '{' | '}' | ',' | '(' | ')' => out.push(character),
             '[' => {
                 out.push('[');
-                push_set(&mut out, &mut characters, escape).ok_or_else(|| ends_early(pattern, "a [ without its ]"))?;
+                push_set(&mut out, &mut characters, escape)
+                    .ok_or_else(|| ends_early(pattern, "a [ without its ]"))?;
             }
             _ => push_literal(&mut out, character),
         }
@@ -58,7 +66,8 @@ pub fn regular_expression(pattern: &str, escape: Option<char>) -> Result<String>
     Ok(out)
 }
 
-/// The rest of a set of characters, in which nothing but `^`, `-` and the classes of POSIX is special.
+/// The rest of a set of characters, in which nothing but `^`, `-` and the classes of POSIX is
+/// special.
 fn push_set(
     out: &mut String,
     characters: &mut std::iter::Peekable<std::str::Chars<'_>>,

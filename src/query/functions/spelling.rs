@@ -1,5 +1,6 @@
-//! Functions that are other spellings: `time_bucket`, `dayname`, `count_if`, `arg_max` and the like become expressions that the
-//! engine has already, before types are known. So they prune, and rollups answer them, as those do.
+//! Functions that are other spellings: `time_bucket`, `dayname`, `count_if`, `arg_max` and the like
+//! become expressions that the engine has already, before types are known. So they prune, and
+//! rollups answer them, as those do.
 
 use std::any::Any;
 use std::hash::{Hash, Hasher};
@@ -12,13 +13,16 @@ use datafusion::common::{DFSchema, Result, ScalarValue, internal_err, plan_err};
 use datafusion::functions_aggregate::count::count_udaf;
 use datafusion::functions_aggregate::first_last::first_value_udaf;
 use datafusion::functions_aggregate::{average, min_max};
-use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams, Cast, ScalarFunction};
+use datafusion::logical_expr::expr::{
+    AggregateFunction, AggregateFunctionParams, Cast, ScalarFunction,
+};
 use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::type_coercion::binary::BinaryTypeCoercer;
 use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, BinaryExpr, ColumnarValue, Documentation, Expr, ExprSchemable,
-    Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, WindowFunctionDefinition,
+    Accumulator, AggregateUDF, AggregateUDFImpl, BinaryExpr, ColumnarValue, Documentation, Expr,
+    ExprSchemable, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    WindowFunctionDefinition,
 };
 use datafusion::prelude::lit;
 
@@ -36,7 +40,12 @@ impl FunctionRewrite for SpellingRewrite {
         "hourglass_spellings"
     }
 
-    fn rewrite(&self, expr: Expr, schema: &DFSchema, _: &ConfigOptions) -> Result<Transformed<Expr>> {
+    fn rewrite(
+        &self,
+        expr: Expr,
+        schema: &DFSchema,
+        _: &ConfigOptions,
+    ) -> Result<Transformed<Expr>> {
         match expr {
             Expr::Cast(Cast { expr, field }) => Ok(super::zone::at_time_zone(*expr, field, schema)),
             Expr::BinaryExpr(binary) => Ok(date_and_interval(binary, schema)),
@@ -47,25 +56,36 @@ impl FunctionRewrite for SpellingRewrite {
                 if let ("arrow_cast" | "arrow_try_cast", [of, _]) = (func.name(), &args[..])
                     && !of.get_type(schema).is_ok_and(|of| of.is_numeric())
                 {
-                    return Ok(Transformed::yes(func.call(args.into_iter().map(in_micros).collect())));
+                    return Ok(Transformed::yes(
+                        func.call(args.into_iter().map(in_micros).collect()),
+                    ));
                 }
                 match (func.inner().as_ref() as &dyn Any).downcast_ref::<Spelling>() {
                     Some(spelling) => Ok(Transformed::yes((spelling.expand)(args)?)),
-                    None => Ok(Transformed::no(Expr::ScalarFunction(ScalarFunction { func, args }))),
+                    None => {
+                        Ok(Transformed::no(Expr::ScalarFunction(ScalarFunction { func, args })))
+                    }
                 }
             }
             Expr::AggregateFunction(AggregateFunction { func, params }) => match spelled(&func) {
                 Some(spelling) => {
                     let (func, params) = spelling.expanded(params)?;
-                    Ok(Transformed::yes(Expr::AggregateFunction(AggregateFunction { func, params })))
+                    Ok(Transformed::yes(Expr::AggregateFunction(AggregateFunction {
+                        func,
+                        params,
+                    })))
                 }
-                None => Ok(Transformed::no(Expr::AggregateFunction(AggregateFunction { func, params }))),
+                None => {
+                    Ok(Transformed::no(Expr::AggregateFunction(AggregateFunction { func, params })))
+                }
             },
             Expr::WindowFunction(mut window) => {
                 let WindowFunctionDefinition::AggregateUDF(func) = &window.fun else {
                     return Ok(Transformed::no(Expr::WindowFunction(window)));
                 };
-                let Some(spelling) = spelled(func) else { return Ok(Transformed::no(Expr::WindowFunction(window))) };
+                let Some(spelling) = spelled(func) else {
+                    return Ok(Transformed::no(Expr::WindowFunction(window)));
+                };
                 let params = AggregateFunctionParams {
                     args: window.params.args.clone(),
                     distinct: window.params.distinct,
@@ -75,7 +95,10 @@ impl FunctionRewrite for SpellingRewrite {
                 };
                 let (func, params) = spelling.expanded(params)?;
                 if !params.order_by.is_empty() {
-                    return plan_err!("{} cannot be asked OVER a window: ask for it in a GROUP BY", spelling.name);
+                    return plan_err!(
+                        "{} cannot be asked OVER a window: ask for it in a GROUP BY",
+                        spelling.name
+                    );
                 }
                 window.fun = WindowFunctionDefinition::AggregateUDF(func);
                 window.params.args = params.args;
@@ -94,9 +117,10 @@ fn in_micros(arg: Expr) -> Expr {
         Expr::Literal(value, _) => value.try_as_str().flatten().unwrap_or_default(),
         _ => "",
     };
-    match name.trim_start().starts_with("Timestamp(") {
-        true => lit(name.replacen("Nanosecond", "Microsecond", 1).replacen("(ns", "(µs", 1)),
-        false => arg,
+    if name.trim_start().starts_with("Timestamp(") {
+        lit(name.replacen("Nanosecond", "Microsecond", 1).replacen("(ns", "(µs", 1))
+    } else {
+        arg
     }
 }
 
@@ -107,8 +131,12 @@ fn date_and_interval(binary: BinaryExpr, schema: &DFSchema) -> Transformed<Expr>
     let as_time = |expr: Box<Expr>| Box::new(cast(*expr, NAIVE));
     let BinaryExpr { left, op, right } = binary;
     let (left, right, is_other) = match types {
-        (Ok(DataType::Date32 | DataType::Date64), Ok(DataType::Interval(_))) if is_sum => (as_time(left), right, true),
-        (Ok(DataType::Interval(_)), Ok(DataType::Date32 | DataType::Date64)) if is_sum => (left, as_time(right), true),
+        (Ok(DataType::Date32 | DataType::Date64), Ok(DataType::Interval(_))) if is_sum => {
+            (as_time(left), right, true)
+        }
+        (Ok(DataType::Interval(_)), Ok(DataType::Date32 | DataType::Date64)) if is_sum => {
+            (left, as_time(right), true)
+        }
         _ => (left, right, false),
     };
     let expr = Expr::BinaryExpr(BinaryExpr { left, op, right });
@@ -243,7 +271,10 @@ fn spelling(
         usage,
         expand,
         signature,
-        documentation: documentation("Short for another expression, as other engines have it.", usage),
+        documentation: documentation(
+            "Short for another expression, as other engines have it.",
+            usage,
+        ),
     }))
 }
 
@@ -251,7 +282,13 @@ pub fn functions() -> Vec<Arc<ScalarUDF>> {
     let text = |types: &[DataType]| one_time(types).map(|_| DataType::Utf8);
     let date = |types: &[DataType]| one_time(types).map(|_| DataType::Date32);
     vec![
-        spelling("time_bucket", &[], bucket_type, "time_bucket(INTERVAL '1 hour', timestamp)", time_bucket),
+        spelling(
+            "time_bucket",
+            &[],
+            bucket_type,
+            "time_bucket(INTERVAL '1 hour', timestamp)",
+            time_bucket,
+        ),
         spelling(
             "tostartofinterval",
             &[],
@@ -259,11 +296,15 @@ pub fn functions() -> Vec<Arc<ScalarUDF>> {
             "toStartOfInterval(timestamp, INTERVAL '1 hour')",
             |args| Ok(call(trunc::date_bin(), args.into_iter().rev().collect())),
         ),
-        spelling("mod", &[], modulo_type, "mod(n, divisor)", |mut args| match (args.pop(), args.pop()) {
-            (Some(divisor), Some(n)) => Ok(n % divisor),
-            _ => internal_err!("two arguments are expected"),
+        spelling("mod", &[], modulo_type, "mod(n, divisor)", |mut args| {
+            match (args.pop(), args.pop()) {
+                (Some(divisor), Some(n)) => Ok(n % divisor),
+                _ => internal_err!("two arguments are expected"),
+            }
         }),
-        spelling("date", &["todate"], date, "date(timestamp)", |args| Ok(cast(only(args)?, DataType::Date32))),
+        spelling("date", &["todate"], date, "date(timestamp)", |args| {
+            Ok(cast(only(args)?, DataType::Date32))
+        }),
         spelling("dayname", &[], text, "dayname(timestamp)", |args| to_char(args, "%A")),
         spelling("monthname", &[], text, "monthname(timestamp)", |args| to_char(args, "%B")),
         spelling("strftime", &[], strftime_type, "strftime(timestamp, '%Y-%m-%d')", strftime),
@@ -297,7 +338,9 @@ pub fn functions() -> Vec<Arc<ScalarUDF>> {
 
 fn modulo_type(types: &[DataType]) -> Option<DataType> {
     match types {
-        [n, divisor] => BinaryTypeCoercer::new(n, &Operator::Modulo, divisor).get_result_type().ok(),
+        [n, divisor] => {
+            BinaryTypeCoercer::new(n, &Operator::Modulo, divisor).get_result_type().ok()
+        }
         _ => None,
     }
 }
@@ -313,7 +356,9 @@ fn strftime_type(types: &[DataType]) -> Option<DataType> {
 /// The format may come first, as in SQLite.
 fn strftime(mut args: Vec<Expr>) -> Result<Expr> {
     let is_format = |expr: &Expr| match expr {
-        Expr::Literal(value, _) => value.try_as_str().flatten().is_some_and(|text| text.contains('%')),
+        Expr::Literal(value, _) => {
+            value.try_as_str().flatten().is_some_and(|text| text.contains('%'))
+        }
         _ => false,
     };
     if is_format(&args[0]) && !is_format(&args[1]) {
@@ -329,16 +374,21 @@ fn bucket_type(types: &[DataType]) -> Option<DataType> {
     (is_width && rest.len() <= 3).then_some(answers)
 }
 
-/// `time_bucket(width, time[, zone][, origin or offset])`, as TimescaleDB has it: buckets of days and less begin on Monday,
-/// 3 January 2000, those of months on 1 January 2000.
+/// `time_bucket(width, time[, zone][, origin or offset])`, as TimescaleDB has it: buckets of days
+/// and less begin on Monday, 3 January 2000, those of months on 1 January 2000.
 fn time_bucket(args: Vec<Expr>) -> Result<Expr> {
     let mut args = args.into_iter();
-    let (Some(width), Some(of)) = (args.next(), args.next()) else { return internal_err!("checked by the type") };
+    let (Some(width), Some(of)) = (args.next(), args.next()) else {
+        return internal_err!("checked by the type");
+    };
     let width = match &width {
-        Expr::Literal(value, _) => value.cast_to(&DataType::Interval(IntervalUnit::MonthDayNano))?,
+        Expr::Literal(value, _) => {
+            value.cast_to(&DataType::Interval(IntervalUnit::MonthDayNano))?
+        }
         _ => return plan_err!("the width of time_bucket must be a constant: INTERVAL '1 hour'"),
     };
-    let is_months = matches!(width, ScalarValue::IntervalMonthDayNano(Some(width)) if width.months != 0);
+    let is_months =
+        matches!(width, ScalarValue::IntervalMonthDayNano(Some(width)) if width.months != 0);
     // 3 January and 1 January 2000.
     let first = if is_months { 946_684_800_000_000 } else { 946_857_600_000_000 };
     let mut origin = lit(ScalarValue::TimestampMicrosecond(Some(first), None));
@@ -346,12 +396,17 @@ fn time_bucket(args: Vec<Expr>) -> Result<Expr> {
     let mut offset = None;
     for arg in args {
         match &arg {
-            Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(interval)), _) if interval.months == 0 => {
+            Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(interval)), _)
+                if interval.months == 0 =>
+            {
                 offset = Some(arg.clone());
-                let us = i64::from(interval.days) * super::time_bucket::DAY_US + interval.nanoseconds / 1_000;
+                let us = i64::from(interval.days) * super::time_bucket::DAY_US
+                    + interval.nanoseconds / 1_000;
                 origin = lit(ScalarValue::TimestampMicrosecond(Some(first + us), None));
             }
-            Expr::Literal(value, _) if value.try_as_str().flatten().is_some() && offset.is_none() => {
+            Expr::Literal(value, _)
+                if value.try_as_str().flatten().is_some() && offset.is_none() =>
+            {
                 let text = value.try_as_str().flatten().unwrap_or_default();
                 match text.parse::<arrow::array::timezone::Tz>() {
                     Ok(_) => zone = Some(lit(text)),
@@ -390,7 +445,10 @@ enum Answers {
 }
 
 impl AggregateSpelling {
-    fn expanded(&self, params: AggregateFunctionParams) -> Result<(Arc<AggregateUDF>, AggregateFunctionParams)> {
+    fn expanded(
+        &self,
+        params: AggregateFunctionParams,
+    ) -> Result<(Arc<AggregateUDF>, AggregateFunctionParams)> {
         if params.args.len() != self.arguments {
             return plan_err!("{} is called as {}", self.name, self.usage);
         }
@@ -429,9 +487,10 @@ impl AggregateUDFImpl for AggregateSpelling {
     }
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        match types.len() == self.arguments {
-            true => Ok(types.to_vec()),
-            false => plan_err!("{} is called as {}", self.name, self.usage),
+        if types.len() == self.arguments {
+            Ok(types.to_vec())
+        } else {
+            plan_err!("{} is called as {}", self.name, self.usage)
         }
     }
 
@@ -441,10 +500,15 @@ impl AggregateUDFImpl for AggregateSpelling {
             Answers::First => Ok(types[0].clone()),
             Answers::Other => {
                 let other = (self.becomes)();
-                let field: FieldRef = Arc::new(arrow::datatypes::Field::new("", types[0].clone(), true));
-                let coerced =
-                    datafusion::logical_expr::type_coercion::functions::fields_with_udf(&[field], other.as_ref())?;
-                other.return_type(&coerced.iter().map(|field| field.data_type().clone()).collect::<Vec<_>>())
+                let field: FieldRef =
+                    Arc::new(arrow::datatypes::Field::new("", types[0].clone(), true));
+                let coerced = datafusion::logical_expr::type_coercion::functions::fields_with_udf(
+                    &[field],
+                    other.as_ref(),
+                )?;
+                other.return_type(
+                    &coerced.iter().map(|field| field.data_type().clone()).collect::<Vec<_>>(),
+                )
             }
         }
     }
@@ -480,7 +544,8 @@ fn with_condition(mut params: AggregateFunctionParams) -> AggregateFunctionParam
     params
 }
 
-/// The first argument where the second is the least or the greatest. Rows in which either is null do not count.
+/// The first argument where the second is the least or the greatest. Rows in which either is null
+/// do not count.
 fn by_the_other(mut params: AggregateFunctionParams, ascending: bool) -> AggregateFunctionParams {
     if let Some(by) = params.args.pop() {
         let known = params.args[0].clone().is_not_null().and(by.clone().is_not_null());
@@ -498,20 +563,78 @@ pub fn aggregates() -> Vec<Arc<AggregateUDF>> {
     let aggregate = |name, aliases: &[&str], usage, arguments, answers, becomes, expand| {
         let aliases = aliases.iter().map(|alias| (*alias).to_string()).collect();
         let signature = Signature::user_defined(Volatility::Immutable);
-        let documentation = documentation("Short for another expression, as other engines have it.", usage);
-        let spelling =
-            AggregateSpelling { name, aliases, usage, arguments, answers, becomes, expand, signature, documentation };
+        let documentation =
+            documentation("Short for another expression, as other engines have it.", usage);
+        let spelling = AggregateSpelling {
+            name,
+            aliases,
+            usage,
+            arguments,
+            answers,
+            becomes,
+            expand,
+            signature,
+            documentation,
+        };
         Arc::new(AggregateUDF::new_from_impl(spelling))
     };
     type Becomes = fn() -> Arc<AggregateUDF>;
     let (count, first): (Becomes, Becomes) = (count_udaf, first_value_udaf);
     vec![
-        aggregate("count_if", &["countif"], "count_if(event = 'click')", 1, Answers::Count, count, with_condition),
-        aggregate("sum_if", &["sumif"], "sum_if(x, condition)", 2, Answers::Other, sum::udaf, with_condition),
-        aggregate("avg_if", &["avgif"], "avg_if(x, condition)", 2, Answers::Other, average::avg_udaf, with_condition),
-        aggregate("min_if", &["minif"], "min_if(x, condition)", 2, Answers::Other, min_max::min_udaf, with_condition),
-        aggregate("max_if", &["maxif"], "max_if(x, condition)", 2, Answers::Other, min_max::max_udaf, with_condition),
-        aggregate("uniq", &["uniqexact", "uniqcombined"], "uniq(user_id)", 1, Answers::Count, count, distinct),
+        aggregate(
+            "count_if",
+            &["countif"],
+            "count_if(event = 'click')",
+            1,
+            Answers::Count,
+            count,
+            with_condition,
+        ),
+        aggregate(
+            "sum_if",
+            &["sumif"],
+            "sum_if(x, condition)",
+            2,
+            Answers::Other,
+            sum::udaf,
+            with_condition,
+        ),
+        aggregate(
+            "avg_if",
+            &["avgif"],
+            "avg_if(x, condition)",
+            2,
+            Answers::Other,
+            average::avg_udaf,
+            with_condition,
+        ),
+        aggregate(
+            "min_if",
+            &["minif"],
+            "min_if(x, condition)",
+            2,
+            Answers::Other,
+            min_max::min_udaf,
+            with_condition,
+        ),
+        aggregate(
+            "max_if",
+            &["maxif"],
+            "max_if(x, condition)",
+            2,
+            Answers::Other,
+            min_max::max_udaf,
+            with_condition,
+        ),
+        aggregate(
+            "uniq",
+            &["uniqexact", "uniqcombined"],
+            "uniq(user_id)",
+            1,
+            Answers::Count,
+            count,
+            distinct,
+        ),
         aggregate(
             "uniq_if",
             &["uniqif", "uniqexactif"],
@@ -521,12 +644,24 @@ pub fn aggregates() -> Vec<Arc<AggregateUDF>> {
             count,
             |params| distinct(with_condition(params)),
         ),
-        aggregate("arg_max", &["argmax", "max_by"], "arg_max(value, by)", 2, Answers::First, first, |params| {
-            by_the_other(params, false)
-        }),
-        aggregate("arg_min", &["argmin", "min_by"], "arg_min(value, by)", 2, Answers::First, first, |params| {
-            by_the_other(params, true)
-        }),
+        aggregate(
+            "arg_max",
+            &["argmax", "max_by"],
+            "arg_max(value, by)",
+            2,
+            Answers::First,
+            first,
+            |params| by_the_other(params, false),
+        ),
+        aggregate(
+            "arg_min",
+            &["argmin", "min_by"],
+            "arg_min(value, by)",
+            2,
+            Answers::First,
+            first,
+            |params| by_the_other(params, true),
+        ),
     ]
 }
 

@@ -1,8 +1,9 @@
 //! Functions that look at all rows so far for every row of a window, made to stop.
 //!
-//! `median(x) OVER (ORDER BY y)` sorts all values so far once a row, `array_agg` copies them, and `IGNORE NULLS` looks through
-//! them: a batch of rows takes minutes, or gigabytes, and is one step of its operator. These functions end, between two rows,
-//! with a statement that was condemned for its memory, or has ended.
+//! `median(x) OVER (ORDER BY y)` sorts all values so far once a row, `array_agg` copies them, and
+//! `IGNORE NULLS` looks through them: a batch of rows takes minutes, or gigabytes, and is one step
+//! of its operator. These functions end, between two rows, with a statement that was condemned for
+//! its memory, or has ended.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,14 +16,14 @@ use datafusion::execution::FunctionRegistry;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::expr::{AggregateFunctionParams, WindowFunctionParams};
 use datafusion::logical_expr::function::{
-    AccumulatorArgs, AggregateFunctionSimplification, ExpressionArgs, PartitionEvaluatorArgs, StateFieldsArgs,
-    WindowFunctionSimplification, WindowUDFFieldArgs,
+    AccumulatorArgs, AggregateFunctionSimplification, ExpressionArgs, PartitionEvaluatorArgs,
+    StateFieldsArgs, WindowFunctionSimplification, WindowUDFFieldArgs,
 };
 use datafusion::logical_expr::utils::AggregateOrderSensitivity;
 use datafusion::logical_expr::window_state::WindowAggState;
 use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, Documentation, GroupsAccumulator, LimitEffect, PartitionEvaluator,
-    ReversedUDAF, ReversedUDWF, Signature, WindowUDF, WindowUDFImpl,
+    Accumulator, AggregateUDF, AggregateUDFImpl, Documentation, GroupsAccumulator, LimitEffect,
+    PartitionEvaluator, ReversedUDAF, ReversedUDWF, Signature, WindowUDF, WindowUDFImpl,
 };
 use datafusion::physical_expr::PhysicalExpr;
 
@@ -111,13 +112,21 @@ impl AggregateUDFImpl for Aggregate {
         self.inner.groups_accumulator_supported(args)
     }
 
-    fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
+    fn create_groups_accumulator(
+        &self,
+        args: AccumulatorArgs,
+    ) -> Result<Box<dyn GroupsAccumulator>> {
         self.inner.create_groups_accumulator(args)
     }
 
-    fn with_beneficial_ordering(self: Arc<Self>, is_ordered: bool) -> Result<Option<Arc<dyn AggregateUDFImpl>>> {
+    fn with_beneficial_ordering(
+        self: Arc<Self>,
+        is_ordered: bool,
+    ) -> Result<Option<Arc<dyn AggregateUDFImpl>>> {
         let inner = AggregateUDF::clone(&self.inner).with_beneficial_ordering(is_ordered)?;
-        Ok(inner.map(|inner| Arc::new(Aggregate { inner: Arc::new(inner) }) as Arc<dyn AggregateUDFImpl>))
+        Ok(inner.map(|inner| {
+            Arc::new(Aggregate { inner: Arc::new(inner) }) as Arc<dyn AggregateUDFImpl>
+        }))
     }
 
     fn order_sensitivity(&self) -> AggregateOrderSensitivity {
@@ -221,7 +230,10 @@ impl WindowUDFImpl for WindowFunction {
         self.inner.expressions(args)
     }
 
-    fn partition_evaluator(&self, args: PartitionEvaluatorArgs) -> Result<Box<dyn PartitionEvaluator>> {
+    fn partition_evaluator(
+        &self,
+        args: PartitionEvaluatorArgs,
+    ) -> Result<Box<dyn PartitionEvaluator>> {
         Ok(Box::new(StoppableEvaluator(self.inner.partition_evaluator_factory(args)?)))
     }
 

@@ -1,7 +1,8 @@
 //! `string_agg` whose delimiter differs from row to row. DataFusion's takes a constant.
 //!
-//! The call becomes one of an aggregate over texts that hold both, `length of the delimiter:delimiter value`. They are collected
-//! as `array_agg` collects, with its ORDER BY and DISTINCT, and taken apart at the end: the first one's delimiter goes.
+//! The call becomes one of an aggregate over texts that hold both,
+//! `length of the delimiter:delimiter value`. They are collected as `array_agg` collects, with its
+//! ORDER BY and DISTINCT, and taken apart at the end: the first one's delimiter goes.
 
 use std::sync::{Arc, LazyLock};
 
@@ -17,7 +18,8 @@ use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::AggregateOrderSensitivity;
 use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, Expr, Signature, Volatility, WindowFunctionDefinition, cast, lit, when,
+    Accumulator, AggregateUDF, AggregateUDFImpl, Expr, Signature, Volatility,
+    WindowFunctionDefinition, cast, lit, when,
 };
 
 use super::stoppable::Stoppable;
@@ -36,7 +38,12 @@ impl FunctionRewrite for DelimiterRewrite {
         "string_agg_delimiters"
     }
 
-    fn rewrite(&self, mut expr: Expr, _: &DFSchema, _: &ConfigOptions) -> Result<Transformed<Expr>> {
+    fn rewrite(
+        &self,
+        mut expr: Expr,
+        _: &DFSchema,
+        _: &ConfigOptions,
+    ) -> Result<Transformed<Expr>> {
         match &mut expr {
             Expr::AggregateFunction(call) if call.func.name() == "string_agg" => {
                 if let Some(pair) = pair(&call.params.args)? {
@@ -63,7 +70,8 @@ fn pair(args: &[Expr]) -> Result<Option<Expr>> {
     if matches!(delimiter, Expr::Literal(..)) {
         return Ok(None);
     }
-    let (value, delimiter) = (cast(value.clone(), DataType::Utf8), cast(delimiter.clone(), DataType::Utf8));
+    let (value, delimiter) =
+        (cast(value.clone(), DataType::Utf8), cast(delimiter.clone(), DataType::Utf8));
     let delimiter = core::coalesce().call(vec![delimiter, lit("")]);
     let length = cast(string::octet_length().call(vec![delimiter.clone()]), DataType::Utf8);
     let both = string::concat().call(vec![length, lit(":"), delimiter, value.clone()]);
@@ -103,7 +111,10 @@ impl AggregateUDFImpl for Pairs {
         Ok(Box::new(Collected(Stoppable(lists))))
     }
 
-    fn with_beneficial_ordering(self: Arc<Self>, _: bool) -> Result<Option<Arc<dyn AggregateUDFImpl>>> {
+    fn with_beneficial_ordering(
+        self: Arc<Self>,
+        _: bool,
+    ) -> Result<Option<Arc<dyn AggregateUDFImpl>>> {
         Ok(Some(self))
     }
 }
@@ -124,8 +135,12 @@ impl Accumulator for Collected {
         let pairs = cast_array(list.values(), &DataType::Utf8)?;
         let mut joined: Option<String> = None;
         for pair in pairs.as_string::<i32>().iter().flatten() {
-            let parts = pair.split_once(':').and_then(|(length, both)| both.split_at_checked(length.parse().ok()?));
-            let Some((delimiter, value)) = parts else { return internal_err!("a pair without its length") };
+            let parts = pair
+                .split_once(':')
+                .and_then(|(length, both)| both.split_at_checked(length.parse().ok()?));
+            let Some((delimiter, value)) = parts else {
+                return internal_err!("a pair without its length");
+            };
             match &mut joined {
                 Some(joined) => joined.extend([delimiter, value]),
                 None => joined = Some(value.to_string()),

@@ -1,5 +1,5 @@
-//! `sum` of integers that tells an overflow: it is kept as a decimal of 38 digits, so that what cancels out is no error, and
-//! told where the answer does not fit. DataFusion's wraps around.
+//! `sum` of integers that tells an overflow: it is kept as a decimal of 38 digits, so that what
+//! cancels out is no error, and told where the answer does not fit. DataFusion's wraps around.
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use datafusion::functions_aggregate::sum::sum_udaf;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::AggregateOrderSensitivity;
 use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, Documentation, EmitTo, GroupsAccumulator, ReversedUDAF,
-    SetMonotonicity, Signature,
+    Accumulator, AggregateUDF, AggregateUDFImpl, Documentation, EmitTo, GroupsAccumulator,
+    ReversedUDAF, SetMonotonicity, Signature,
 };
 
 const WIDE: DataType = DataType::Decimal128(38, 0);
@@ -49,28 +49,31 @@ impl AggregateUDFImpl for Sum {
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
-        match args.return_type().is_integer() {
-            true => self.inner.state_fields(StateFieldsArgs { return_field: wide(&args.return_field), ..args }),
-            false => self.inner.state_fields(args),
+        if args.return_type().is_integer() {
+            self.inner
+                .state_fields(StateFieldsArgs { return_field: wide(&args.return_field), ..args })
+        } else {
+            self.inner.state_fields(args)
         }
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        match args.return_type().is_integer() {
-            true => {
-                Ok(Box::new(Wide { inner: self.inner.accumulator(widened(&args))?, of: args.return_type().clone() }))
-            }
-            false => self.inner.accumulator(args),
+        if args.return_type().is_integer() {
+            Ok(Box::new(Wide {
+                inner: self.inner.accumulator(widened(&args))?,
+                of: args.return_type().clone(),
+            }))
+        } else {
+            self.inner.accumulator(args)
         }
     }
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        match args.return_type().is_integer() && !args.is_distinct {
-            true => {
-                let inner = self.inner.create_sliding_accumulator(widened(&args))?;
-                Ok(Box::new(Wide { inner, of: args.return_type().clone() }))
-            }
-            false => self.inner.create_sliding_accumulator(args),
+        if args.return_type().is_integer() && !args.is_distinct {
+            let inner = self.inner.create_sliding_accumulator(widened(&args))?;
+            Ok(Box::new(Wide { inner, of: args.return_type().clone() }))
+        } else {
+            self.inner.create_sliding_accumulator(args)
         }
     }
 
@@ -78,13 +81,15 @@ impl AggregateUDFImpl for Sum {
         self.inner.groups_accumulator_supported(args)
     }
 
-    fn create_groups_accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
-        match args.return_type().is_integer() {
-            true => {
-                let inner = self.inner.create_groups_accumulator(widened(&args))?;
-                Ok(Box::new(WideGroups { inner, of: args.return_type().clone() }))
-            }
-            false => self.inner.create_groups_accumulator(args),
+    fn create_groups_accumulator(
+        &self,
+        args: AccumulatorArgs,
+    ) -> Result<Box<dyn GroupsAccumulator>> {
+        if args.return_type().is_integer() {
+            let inner = self.inner.create_groups_accumulator(widened(&args))?;
+            Ok(Box::new(WideGroups { inner, of: args.return_type().clone() }))
+        } else {
+            self.inner.create_groups_accumulator(args)
         }
     }
 
@@ -113,7 +118,9 @@ fn widen(values: &[ArrayRef]) -> Result<Vec<ArrayRef>> {
 fn narrow(sums: &dyn Array, of: &DataType) -> Result<ArrayRef> {
     let strict = CastOptions { safe: false, ..CastOptions::default() };
     cast_with_options(sums, of, &strict).map_err(|_| {
-        exec_datafusion_err!("sum overflows {of}: write sum(CAST(… AS DECIMAL(38, 0))) for larger numbers")
+        exec_datafusion_err!(
+            "sum overflows {of}: write sum(CAST(… AS DECIMAL(38, 0))) for larger numbers"
+        )
     })
 }
 
@@ -182,7 +189,11 @@ impl GroupsAccumulator for WideGroups {
         self.inner.merge_batch(values, groups, count)
     }
 
-    fn convert_to_state(&self, values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
+    fn convert_to_state(
+        &self,
+        values: &[ArrayRef],
+        filter: Option<&BooleanArray>,
+    ) -> Result<Vec<ArrayRef>> {
         self.inner.convert_to_state(&widen(values)?, filter)
     }
 

@@ -30,7 +30,12 @@ impl Spelled {
         let fault = |reason: &str| format!("'{text}' is no time: {reason}");
         let trimmed = text.trim();
         match trimmed.to_ascii_lowercase().as_str() {
-            "epoch" => return Ok(Spelled { local: NaiveDateTime::default(), zone: Some("+00:00".into()) }),
+            "epoch" => {
+                return Ok(Spelled {
+                    local: NaiveDateTime::default(),
+                    zone: Some("+00:00".into()),
+                });
+            }
             "infinity" | "+infinity" | "-infinity" => return Err(fault("times here are finite")),
             "now" | "today" | "yesterday" | "tomorrow" => {
                 return Err(fault("write now() or current_date, with an INTERVAL added to it"));
@@ -39,19 +44,25 @@ impl Spelled {
         }
         let date_ends = trimmed.find(|c: char| c == 'T' || c == 't' || c.is_whitespace());
         let (date, rest) = trimmed.split_at(date_ends.unwrap_or(trimmed.len()));
-        let (date, beside) =
-            date_of(date).ok_or_else(|| fault("write it as 2025-01-06 02:00:00, in UTC or with an offset"))?;
+        let (date, beside) = date_of(date)
+            .ok_or_else(|| fault("write it as 2025-01-06 02:00:00, in UTC or with an offset"))?;
         let rest = rest.trim_start_matches(|c: char| c == 'T' || c == 't' || c.is_whitespace());
-        let clock_ends = rest.find(|c: char| !(c.is_ascii_digit() || c == ':' || c == '.')).unwrap_or(rest.len());
+        let clock_ends = rest
+            .find(|c: char| !(c.is_ascii_digit() || c == ':' || c == '.'))
+            .unwrap_or(rest.len());
         let (clock, zone) = rest.split_at(clock_ends);
         let (clock, days) = match clock {
             "" if rest.is_empty() => (NaiveTime::MIN, 0),
-            _ => clock_of(clock)
-                .ok_or_else(|| fault("the time of day is written as 02:00, 02:00:00 or 02:00:00.000001"))?,
+            _ => clock_of(clock).ok_or_else(|| {
+                fault("the time of day is written as 02:00, 02:00:00 or 02:00:00.000001")
+            })?,
         };
         let zone = zone_of(if beside.is_empty() { zone } else { beside });
-        let zone = zone.ok_or_else(|| fault("its zone is written as Z, +01, +01:00 or Europe/Berlin"))?;
-        let date = date.checked_add_days(chrono::Days::new(days)).ok_or_else(|| fault("the calendar ends there"))?;
+        let zone =
+            zone.ok_or_else(|| fault("its zone is written as Z, +01, +01:00 or Europe/Berlin"))?;
+        let date = date
+            .checked_add_days(chrono::Days::new(days))
+            .ok_or_else(|| fault("the calendar ends there"))?;
         Ok(Spelled { local: date.and_time(clock), zone })
     }
 }
@@ -59,7 +70,11 @@ impl Spelled {
 /// `2025-01-06`, `2025-1-6`, `2025/01/06` or `20250106`, and what follows it at once.
 fn date_of(text: &str) -> Option<(NaiveDate, &str)> {
     if text.len() == 8 && text.bytes().all(|b| b.is_ascii_digit()) {
-        let date = NaiveDate::from_ymd_opt(text[..4].parse().ok()?, text[4..6].parse().ok()?, text[6..].parse().ok()?)?;
+        let date = NaiveDate::from_ymd_opt(
+            text[..4].parse().ok()?,
+            text[4..6].parse().ok()?,
+            text[6..].parse().ok()?,
+        )?;
         return Some((date, ""));
     }
     let separator = if text.contains('/') { '/' } else { '-' };
@@ -73,7 +88,10 @@ fn date_of(text: &str) -> Option<(NaiveDate, &str)> {
     if !is_number(year, 4..=6) || !is_number(month, 1..=2) || !is_number(day, 1..=2) {
         return None;
     }
-    Some((NaiveDate::from_ymd_opt(year.parse().ok()?, month.parse().ok()?, day.parse().ok()?)?, beside))
+    Some((
+        NaiveDate::from_ymd_opt(year.parse().ok()?, month.parse().ok()?, day.parse().ok()?)?,
+        beside,
+    ))
 }
 
 /// The time of day, and a day more where it is 24:00. Digits beyond microseconds must be zeros.
@@ -82,12 +100,19 @@ fn clock_of(text: &str) -> Option<(NaiveTime, u64)> {
     let compact: Vec<String>;
     let parts: Vec<&str> = match (whole.contains(':'), whole.len()) {
         (false, 4 | 6) => {
-            compact = whole.as_bytes().chunks(2).map(|two| String::from_utf8_lossy(two).into_owned()).collect();
+            compact = whole
+                .as_bytes()
+                .chunks(2)
+                .map(|two| String::from_utf8_lossy(two).into_owned())
+                .collect();
             compact.iter().map(String::as_str).collect()
         }
         _ => whole.split(':').collect(),
     };
-    if parts.is_empty() || parts.len() > 3 || parts.iter().any(|part| part.is_empty() || part.len() > 2) {
+    if parts.is_empty()
+        || parts.len() > 3
+        || parts.iter().any(|part| part.is_empty() || part.len() > 2)
+    {
         return None;
     }
     if (text.contains('.') && parts.len() != 3) || !fraction.bytes().all(|b| b.is_ascii_digit()) {
@@ -100,7 +125,8 @@ fn clock_of(text: &str) -> Option<(NaiveTime, u64)> {
         return None;
     }
     let micros = format!("{digits:0<6}").parse::<u32>().ok()?;
-    // As PostgreSQL reads them: the end of a day, and a second that is counted into the next minute.
+    // As PostgreSQL reads them: the end of a day, and a second that is counted into the next
+    // minute.
     let is_end = (hour, minute, second, micros) == (24, 0, 0, 0);
     let is_leap = second == 60 && micros == 0;
     let clock = NaiveTime::from_hms_micro_opt(
@@ -109,12 +135,11 @@ fn clock_of(text: &str) -> Option<(NaiveTime, u64)> {
         if is_leap { 59 } else { second },
         if is_leap { 0 } else { micros },
     )?;
-    match is_leap {
-        false => Some((clock, u64::from(is_end))),
-        true => {
-            let (clock, wrapped) = clock.overflowing_add_signed(chrono::TimeDelta::seconds(1));
-            Some((clock, u64::from(wrapped > 0)))
-        }
+    if is_leap {
+        let (clock, wrapped) = clock.overflowing_add_signed(chrono::TimeDelta::seconds(1));
+        Some((clock, u64::from(wrapped > 0)))
+    } else {
+        Some((clock, u64::from(is_end)))
     }
 }
 
@@ -137,7 +162,8 @@ fn zone_of(text: &str) -> Option<Option<String>> {
         None => (digits, "0"),
     };
     let number = |text: &str, end: u32| {
-        let is_number = !text.is_empty() && text.len() <= 2 && text.bytes().all(|b| b.is_ascii_digit());
+        let is_number =
+            !text.is_empty() && text.len() <= 2 && text.bytes().all(|b| b.is_ascii_digit());
         text.parse::<u32>().ok().filter(|n| is_number && *n < end)
     };
     Some(Some(format!("{sign}{:02}:{:02}", number(hours, 16)?, number(minutes, 60)?)))

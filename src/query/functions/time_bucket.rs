@@ -1,5 +1,6 @@
-//! Units of time: how an expression divides it into intervals. Pure arithmetic over microseconds, from which both the
-//! functions of time are computed and what a predicate says about time is derived.
+//! Units of time: how an expression divides it into intervals. Pure arithmetic over microseconds,
+//! from which both the functions of time are computed and what a predicate says about time is
+//! derived.
 
 use arrow::array::timezone::Tz;
 use chrono::offset::{LocalResult, Offset};
@@ -19,7 +20,8 @@ const FIRST_MONDAY_US: i64 = 4 * DAY_US;
 pub enum TimeBucket {
     /// Intervals of `width` microseconds, one of which begins at `origin`.
     Fixed { width: i64, origin: i64 },
-    /// Calendar months, `width` at a time; one such run begins `origin` months after January of the year 0.
+    /// Calendar months, `width` at a time; one such run begins `origin` months after January of the
+    /// year 0.
     Months { width: i64, origin: i64 },
 }
 
@@ -53,8 +55,8 @@ impl TimeBucket {
         })
     }
 
-    /// Intervals as wide as an SQL interval, one of which begins at `origin`; nothing where that is no unit: months from
-    /// within one, months and days together, parts of a microsecond, no width.
+    /// Intervals as wide as an SQL interval, one of which begins at `origin`; nothing where that is
+    /// no unit: months from within one, months and days together, parts of a microsecond, no width.
     pub fn bin(width: &ScalarValue, origin: i64) -> Option<TimeBucket> {
         let ScalarValue::IntervalMonthDayNano(Some(interval)) = width else { return None };
         if interval.months != 0 {
@@ -64,12 +66,15 @@ impl TimeBucket {
             return (width > 0 && is_whole && origin.rem_euclid(DAY_US) == 0)
                 .then(|| TimeBucket::Months { width, origin: month_of(date).rem_euclid(width) });
         }
-        let nanos = i128::from(interval.days) * i128::from(DAY_US) * 1_000 + i128::from(interval.nanoseconds);
+        let nanos = i128::from(interval.days) * i128::from(DAY_US) * 1_000
+            + i128::from(interval.nanoseconds);
         let width = i64::try_from(nanos / 1_000).ok()?;
-        (width > 0 && nanos % 1_000 == 0).then(|| TimeBucket::Fixed { width, origin: origin.rem_euclid(width) })
+        (width > 0 && nanos % 1_000 == 0)
+            .then(|| TimeBucket::Fixed { width, origin: origin.rem_euclid(width) })
     }
 
-    /// `outer` applied to values of this unit, where one of the two contains the other's intervals whole.
+    /// `outer` applied to values of this unit, where one of the two contains the other's intervals
+    /// whole.
     pub fn coarser(self, outer: TimeBucket) -> Option<TimeBucket> {
         match (self.divides(outer), outer.divides(self)) {
             (true, _) => Some(outer),
@@ -81,10 +86,14 @@ impl TimeBucket {
     /// Whether every interval of `coarse` is made of whole intervals of this unit.
     fn divides(self, coarse: TimeBucket) -> bool {
         match (self, coarse) {
-            (TimeBucket::Fixed { width, origin }, TimeBucket::Fixed { width: wide, origin: other })
-            | (TimeBucket::Months { width, origin }, TimeBucket::Months { width: wide, origin: other }) => {
-                wide % width == 0 && (other - origin) % width == 0
-            }
+            (
+                TimeBucket::Fixed { width, origin },
+                TimeBucket::Fixed { width: wide, origin: other },
+            )
+            | (
+                TimeBucket::Months { width, origin },
+                TimeBucket::Months { width: wide, origin: other },
+            ) => wide % width == 0 && (other - origin) % width == 0,
             (TimeBucket::Fixed { width, origin }, TimeBucket::Months { .. }) => {
                 DAY_US % width == 0 && origin % width == 0
             }
@@ -110,7 +119,8 @@ impl TimeBucket {
         self == TimeBucket::of_width(DAY_US)
     }
 
-    /// The number of the interval that holds an instant; intervals are numbered in order, without gaps.
+    /// The number of the interval that holds an instant; intervals are numbered in order, without
+    /// gaps.
     pub fn index(self, us: i64) -> Option<i64> {
         match self {
             TimeBucket::Fixed { width, origin } => Some(us.checked_sub(origin)?.div_euclid(width)),
@@ -125,7 +135,9 @@ impl TimeBucket {
     fn start_of(self, index: i64) -> Option<i64> {
         match self {
             TimeBucket::Fixed { width, origin } => index.checked_mul(width)?.checked_add(origin),
-            TimeBucket::Months { width, origin } => start_of_month(index.checked_mul(width)?.checked_add(origin)?),
+            TimeBucket::Months { width, origin } => {
+                start_of_month(index.checked_mul(width)?.checked_add(origin)?)
+            }
         }
     }
 
@@ -164,11 +176,12 @@ pub fn offset_at(zone: Tz, us: i64) -> Option<i64> {
     Some(i64::from(zone.offset_from_utc_datetime(&utc).fix().local_minus_utc()) * SECOND_US)
 }
 
-/// The instant at which the clocks of `zone` show `local`. Of two, the one with the offset `preferred`, or the first; where the
-/// clocks skip it, as much later as they are put forward.
+/// The instant at which the clocks of `zone` show `local`. Of two, the one with the offset
+/// `preferred`, or the first; where the clocks skip it, as much later as they are put forward.
 pub fn instant_in(zone: Tz, local: i64, preferred: i64) -> Option<i64> {
     let naive = DateTime::from_timestamp_micros(local)?.naive_utc();
-    let us = |offset: <Tz as TimeZone>::Offset| i64::from(offset.fix().local_minus_utc()) * SECOND_US;
+    let us =
+        |offset: <Tz as TimeZone>::Offset| i64::from(offset.fix().local_minus_utc()) * SECOND_US;
     let offset = match zone.offset_from_local_datetime(&naive) {
         LocalResult::Single(offset) => us(offset),
         LocalResult::Ambiguous(first, second) => {

@@ -1,12 +1,15 @@
-//! `date_trunc` and `date_bin`: where the interval of time begins that holds a time. Over microseconds, so that they answer for
-//! every year to 9999; DataFusion's go through nanoseconds, which end in 2262.
+//! `date_trunc` and `date_bin`: where the interval of time begins that holds a time. Over
+//! microseconds, so that they answer for every year to 9999; DataFusion's go through nanoseconds,
+//! which end in 2262.
 
 use std::sync::Arc;
 
 use arrow::array::timezone::Tz;
 use arrow::array::{ArrayRef, AsArray, PrimitiveArray, TimestampMicrosecondArray};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, IntervalUnit, Time64NanosecondType, TimeUnit, TimestampMicrosecondType};
+use arrow::datatypes::{
+    DataType, IntervalUnit, Time64NanosecondType, TimeUnit, TimestampMicrosecondType,
+};
 use chrono::{DateTime, Months};
 use datafusion::common::{DataFusionError, Result, exec_datafusion_err, exec_err, plan_err};
 use datafusion::functions::datetime;
@@ -30,13 +33,19 @@ pub fn date_trunc() -> Arc<ScalarUDF> {
 
 /// `date_bin(width, time[, origin[, zone]])`.
 pub fn date_bin() -> Arc<ScalarUDF> {
-    Function::new("date_bin", bin_types, bin).in_place_of(&datetime::date_bin()).rising_with(1).udf()
+    Function::new("date_bin", bin_types, bin)
+        .in_place_of(&datetime::date_bin())
+        .rising_with(1)
+        .udf()
 }
 
 fn trunc_types(types: &[DataType]) -> Result<(Vec<DataType>, DataType)> {
-    let usage = "date_trunc takes a unit and a time, and a zone if need be: date_trunc('hour', timestamp)";
+    let usage =
+        "date_trunc takes a unit and a time, and a zone if need be: date_trunc('hour', timestamp)";
     match types {
-        [unit, DataType::Time32(_) | DataType::Time64(_)] if is_text(unit) => Ok((vec![DataType::Utf8, CLOCK], CLOCK)),
+        [unit, DataType::Time32(_) | DataType::Time64(_)] if is_text(unit) => {
+            Ok((vec![DataType::Utf8, CLOCK], CLOCK))
+        }
         [unit, of] if is_text(unit) => match time(of) {
             Some(time) => Ok((vec![DataType::Utf8, time.clone()], time)),
             None => plan_err!("{usage}"),
@@ -60,7 +69,9 @@ fn trunc(args: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
     let zone = args.get(2).map(|zone| constant_text(zone, "the zone of date_trunc")).transpose()?;
     let array = args[1].to_array(rows)?;
     match (array.data_type(), unit) {
-        (DataType::Time64(_), TimeBucket::Fixed { width, .. }) if width <= HOUR_US => clock(&array, width * 1_000, 0),
+        (DataType::Time64(_), TimeBucket::Fixed { width, .. }) if width <= HOUR_US => {
+            clock(&array, width * 1_000, 0)
+        }
         (DataType::Time64(_), _) => exec_err!("a time of day has no '{name}'"),
         _ => starts(&array, zone, |us, zone| match zone {
             None => unit.start(us),
@@ -73,7 +84,8 @@ fn trunc(args: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
 fn clock(array: &ArrayRef, width: i64, origin: i64) -> Result<ArrayRef> {
     let day = DAY_US * 1_000;
     let start = |ns: i64| (ns - (ns - origin).rem_euclid(width)).rem_euclid(day);
-    let starts: PrimitiveArray<Time64NanosecondType> = array.as_primitive::<Time64NanosecondType>().unary(start);
+    let starts: PrimitiveArray<Time64NanosecondType> =
+        array.as_primitive::<Time64NanosecondType>().unary(start);
     Ok(Arc::new(starts))
 }
 
@@ -81,18 +93,26 @@ fn clock(array: &ArrayRef, width: i64, origin: i64) -> Result<ArrayRef> {
 fn zone_of(name: Option<&str>) -> Result<Option<Tz>> {
     match name {
         None | Some("UTC" | "+00:00") => Ok(None),
-        Some(name) => Ok(Some(name.parse().map_err(|_| exec_datafusion_err!("'{name}' is no time zone"))?)),
+        Some(name) => {
+            Ok(Some(name.parse().map_err(|_| exec_datafusion_err!("'{name}' is no time zone"))?))
+        }
     }
 }
 
-/// Times, each replaced by where its interval begins on the clocks of `zone`, or of the zone that they have.
-fn starts(array: &ArrayRef, zone: Option<&str>, start: impl Fn(i64, Option<Tz>) -> Option<i64>) -> Result<ArrayRef> {
+/// Times, each replaced by where its interval begins on the clocks of `zone`, or of the zone that
+/// they have.
+fn starts(
+    array: &ArrayRef,
+    zone: Option<&str>,
+    start: impl Fn(i64, Option<Tz>) -> Option<i64>,
+) -> Result<ArrayRef> {
     let DataType::Timestamp(_, of) = array.data_type() else {
         return exec_err!("a time is expected, not {}", array.data_type());
     };
     let tz = zone_of(zone.or(of.as_deref()))?;
     let start = |us| start(us, tz).ok_or_else(beyond);
-    let starts: TimestampMicrosecondArray = array.as_primitive::<TimestampMicrosecondType>().try_unary(start)?;
+    let starts: TimestampMicrosecondArray =
+        array.as_primitive::<TimestampMicrosecondType>().try_unary(start)?;
     Ok(Arc::new(starts.with_timezone_opt(of.clone())))
 }
 
@@ -103,7 +123,8 @@ fn beyond() -> DataFusionError {
 fn bin_types(types: &[DataType]) -> Result<(Vec<DataType>, DataType)> {
     let usage = "date_bin takes an interval and a time, and where one begins if need be: \
                  date_bin(INTERVAL '15 minutes', timestamp)";
-    let is_width = |of: &DataType| matches!(of, DataType::Interval(_) | DataType::Duration(_)) || is_text(of);
+    let is_width =
+        |of: &DataType| matches!(of, DataType::Interval(_) | DataType::Duration(_)) || is_text(of);
     match types {
         [width, of, rest @ ..] if is_width(width) && rest.len() <= 2 => {
             if let DataType::Time32(_) | DataType::Time64(_) = of {
@@ -111,7 +132,9 @@ fn bin_types(types: &[DataType]) -> Result<(Vec<DataType>, DataType)> {
                 return Ok((coerced.collect(), CLOCK));
             }
             let Some(time) = time(of) else { return plan_err!("{usage}") };
-            let coerced = [INTERVAL, time.clone(), time.clone(), DataType::Utf8].into_iter().take(types.len());
+            let coerced = [INTERVAL, time.clone(), time.clone(), DataType::Utf8]
+                .into_iter()
+                .take(types.len());
             Ok((coerced.collect(), time))
         }
         _ => plan_err!("{usage}"),
@@ -121,7 +144,9 @@ fn bin_types(types: &[DataType]) -> Result<(Vec<DataType>, DataType)> {
 fn bin(args: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
     let constant = |i: usize, what: &str| match args.get(i) {
         Some(ColumnarValue::Scalar(value)) => Ok(Some(value)),
-        Some(ColumnarValue::Array(_)) => exec_err!("{what} of date_bin must be the same for all rows"),
+        Some(ColumnarValue::Array(_)) => {
+            exec_err!("{what} of date_bin must be the same for all rows")
+        }
         None => Ok(None),
     };
     let array = args[1].to_array(rows)?;
@@ -138,12 +163,15 @@ fn bin(args: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
     }
     let zone = args.get(3).map(|zone| constant_text(zone, "the zone of date_bin")).transpose()?;
     if let (DataType::Time64(_), origin) = (array.data_type(), origin) {
-        let Some(TimeBucket::Fixed { width: width @ 1..DAY_US, .. }) = TimeBucket::bin(width, 0) else {
+        let Some(TimeBucket::Fixed { width: width @ 1..DAY_US, .. }) = TimeBucket::bin(width, 0)
+        else {
             return exec_err!(
                 "the interval of date_bin over a time of day must be of whole microseconds and within a day"
             );
         };
-        let Some(ScalarValue::Time64Nanosecond(origin)) = origin else { return clock(&array, width * 1_000, 0) };
+        let Some(ScalarValue::Time64Nanosecond(origin)) = origin else {
+            return clock(&array, width * 1_000, 0);
+        };
         return clock(&array, width * 1_000, origin.unwrap_or(0));
     }
     let origin = match origin {
@@ -153,7 +181,9 @@ fn bin(args: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
     let unit = TimeBucket::bin(width, origin);
     let months = i64::from(interval.months);
     if unit.is_none() && months <= 0 {
-        return exec_err!("the interval of date_bin must be longer than nothing, and of whole microseconds");
+        return exec_err!(
+            "the interval of date_bin must be longer than nothing, and of whole microseconds"
+        );
     }
     let start = move |us| match unit {
         Some(unit) => unit.start(us),
@@ -171,12 +201,17 @@ fn bin(args: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
 
 /// Where months counted from an origin within one begin, the origin's day or the last before it.
 fn start_of_months(us: i64, width: i64, origin: i64) -> Option<i64> {
-    let unit = TimeBucket::bin(&interval_of_months(width)?, TimeBucket::named("month")?.start(origin)?)?;
+    let unit =
+        TimeBucket::bin(&interval_of_months(width)?, TimeBucket::named("month")?.start(origin)?)?;
     let from = DateTime::from_timestamp_micros(origin)?;
     let begins = |index: i64| -> Option<i64> {
         let months = index.checked_mul(width)?;
         let shift = Months::new(u32::try_from(months.unsigned_abs()).ok()?);
-        let date = if months < 0 { from.checked_sub_months(shift) } else { from.checked_add_months(shift) };
+        let date = if months < 0 {
+            from.checked_sub_months(shift)
+        } else {
+            from.checked_add_months(shift)
+        };
         Some(date?.timestamp_micros())
     };
     let index = unit.index(us)? - unit.index(origin)?;
@@ -193,7 +228,9 @@ pub fn micros(arg: &ColumnarValue, rows: usize) -> Result<TimestampMicrosecondAr
     let array = arg.to_array(rows)?;
     let array = match array.data_type() {
         DataType::Timestamp(TimeUnit::Microsecond, _) => array,
-        DataType::Timestamp(_, zone) => cast(&array, &DataType::Timestamp(TimeUnit::Microsecond, zone.clone()))?,
+        DataType::Timestamp(_, zone) => {
+            cast(&array, &DataType::Timestamp(TimeUnit::Microsecond, zone.clone()))?
+        }
         _ => cast(&array, &DataType::Timestamp(TimeUnit::Microsecond, None))?,
     };
     Ok(array.as_primitive::<TimestampMicrosecondType>().clone())
@@ -202,8 +239,13 @@ pub fn micros(arg: &ColumnarValue, rows: usize) -> Result<TimestampMicrosecondAr
 /// The same with the clocks of the zone that the times have.
 pub fn local_micros(arg: &ColumnarValue, rows: usize) -> Result<TimestampMicrosecondArray> {
     let times = micros(arg, rows)?;
-    let Some(zone) = zone_of(times.timezone())? else { return Ok(times.with_timezone_opt(None::<Arc<str>>)) };
-    let local =
-        |us: i64| super::time_bucket::offset_at(zone, us).and_then(|offset| us.checked_add(offset)).ok_or_else(beyond);
+    let Some(zone) = zone_of(times.timezone())? else {
+        return Ok(times.with_timezone_opt(None::<Arc<str>>));
+    };
+    let local = |us: i64| {
+        super::time_bucket::offset_at(zone, us)
+            .and_then(|offset| us.checked_add(offset))
+            .ok_or_else(beyond)
+    };
     times.with_timezone_opt(None::<Arc<str>>).try_unary(local)
 }

@@ -1,5 +1,5 @@
-//! Casts of times that do not keep their order. DataFusion takes every cast between temporal types for one that does, so that
-//! `ORDER BY CAST(timestamp AS TIME)` over sorted rows is not sorted.
+//! Casts of times that do not keep their order. DataFusion takes every cast between temporal types
+//! for one that does, so that `ORDER BY CAST(timestamp AS TIME)` over sorted rows is not sorted.
 
 use std::sync::Arc;
 
@@ -8,14 +8,18 @@ use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::DataType;
 use datafusion::common::Result;
 
-/// Whether the cast of a time may bring a later one before an earlier: the time of day begins anew, and clocks are put back.
+/// Whether the cast of a time may bring a later one before an earlier: the time of day begins anew,
+/// and clocks are put back.
 pub fn may_reorder(from: &DataType, to: &DataType) -> bool {
     let is_utc = |zone: &Arc<str>| ["UTC", "+00:00"].contains(&&**zone);
     match (from, to) {
-        (DataType::Timestamp(..) | DataType::Date64, DataType::Time32(_) | DataType::Time64(_)) => true,
-        (DataType::Timestamp(_, Some(zone)), DataType::Timestamp(_, None) | DataType::Date32 | DataType::Date64) => {
-            !is_utc(zone)
+        (DataType::Timestamp(..) | DataType::Date64, DataType::Time32(_) | DataType::Time64(_)) => {
+            true
         }
+        (
+            DataType::Timestamp(_, Some(zone)),
+            DataType::Timestamp(_, None) | DataType::Date32 | DataType::Date64,
+        ) => !is_utc(zone),
         (DataType::Timestamp(_, None), DataType::Timestamp(_, Some(zone))) => !is_utc(zone),
         _ => false,
     }

@@ -1,5 +1,6 @@
-//! `AT TIME ZONE`, as PostgreSQL has it: of an instant, what a zone's clocks show then; of what clocks show, the instant. In
-//! DataFusion it is a cast that leaves an instant as it is under another label.
+//! `AT TIME ZONE`, as PostgreSQL has it: of an instant, what a zone's clocks show then; of what
+//! clocks show, the instant. In DataFusion it is a cast that leaves an instant as it is under
+//! another label.
 
 use std::sync::Arc;
 
@@ -25,8 +26,8 @@ fn utc() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
 }
 
-/// The cast that the planner makes of `AT TIME ZONE`, as one of our functions. No other cast written in SQL goes to nanoseconds:
-/// TIMESTAMP is of microseconds.
+/// The cast that the planner makes of `AT TIME ZONE`, as one of our functions. No other cast
+/// written in SQL goes to nanoseconds: TIMESTAMP is of microseconds.
 pub fn at_time_zone(expr: Expr, field: FieldRef, schema: &DFSchema) -> Transformed<Expr> {
     let zone = match field.data_type() {
         DataType::Timestamp(TimeUnit::Nanosecond, Some(zone)) => zone.to_string(),
@@ -64,7 +65,9 @@ fn instant_types(types: &[DataType]) -> Result<(Vec<DataType>, DataType)> {
 
 fn zone(arg: &ColumnarValue) -> Result<Tz> {
     let name = constant_text(arg, "the zone")?;
-    name.parse().map_err(|_| exec_datafusion_err!("'{name}' is no time zone: write it as +01:00 or Europe/Berlin"))
+    name.parse().map_err(|_| {
+        exec_datafusion_err!("'{name}' is no time zone: write it as +01:00 or Europe/Berlin")
+    })
 }
 
 fn beyond() -> datafusion::error::DataFusionError {
@@ -73,7 +76,8 @@ fn beyond() -> datafusion::error::DataFusionError {
 
 fn clocks(args: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
     let zone = zone(&args[1])?;
-    let clock = |us: i64| offset_at(zone, us).and_then(|offset| us.checked_add(offset)).ok_or_else(beyond);
+    let clock =
+        |us: i64| offset_at(zone, us).and_then(|offset| us.checked_add(offset)).ok_or_else(beyond);
     let clocks: TimestampMicrosecondArray = micros(&args[0], rows)?.try_unary(clock)?;
     Ok(Arc::new(clocks.with_timezone_opt(None::<Arc<str>>)))
 }

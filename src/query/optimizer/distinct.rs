@@ -1,19 +1,25 @@
-//! Exact distinct users over what rollups cannot answer: parts of hours, several hours, FILTERs on the kind of event.
+//! Exact distinct users over what rollups cannot answer: parts of hours, several hours, FILTERs on
+//! the kind of event.
 //!
-//! DataFusion's own plan hashes every row's name, and gives up its best rewrite when a FILTER stands beside a DISTINCT.
-//! [`DistinctRule`] takes an aggregate without groups, of `count(DISTINCT user_id)` and `count(*)`, each with any FILTER, to
-//! [`DistinctUsersExec`], which uses what the store knows: files are sorted by user, so equal names lie together and a run
-//! of them is hashed once; in memory users are interned already, so a name is hashed once however many rows it has. A set of
-//! users is a bitmap over their codes.
+//! DataFusion's own plan hashes every row's name, and gives up its best rewrite when a FILTER
+//! stands beside a DISTINCT. [`DistinctRule`] takes an aggregate without groups, of
+//! `count(DISTINCT user_id)` and `count(*)`, each with any FILTER, to [`DistinctUsersExec`], which
+//! uses what the store knows: files are sorted by user, so equal names lie together and a run of
+//! them is hashed once; in memory users are interned already, so a name is hashed once however many
+//! rows it has. A set of users is a bitmap over their codes.
 //!
-//! Where the hours may hold more users than `hourglass.distinct_users_in_memory`, the aggregate is taken apart into one by
-//! user and one over that, which DataFusion runs in bounded memory, writing to temporary files.
+//! Where the hours may hold more users than `hourglass.distinct_users_in_memory`, the aggregate is
+//! taken apart into one by user and one over that, which DataFusion runs in bounded memory, writing
+//! to temporary files.
 
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, DictionaryArray, Int64Array, RecordBatch, StringViewArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, DictionaryArray, Int64Array, RecordBatch,
+    StringViewArray,
+};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, UInt32Type};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
@@ -32,7 +38,9 @@ use datafusion::physical_expr::{Distribution, EquivalenceProperties, Partitionin
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties};
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties,
+};
 use datafusion::prelude::{ident, lit};
 use futures::{StreamExt, stream};
 
@@ -55,15 +63,23 @@ impl OptimizerRule for DistinctRule {
         Some(ApplyOrder::TopDown)
     }
 
-    fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+    fn rewrite(
+        &self,
+        plan: LogicalPlan,
+        config: &dyn OptimizerConfig,
+    ) -> Result<Transformed<LogicalPlan>> {
         let LogicalPlan::Aggregate(aggregate) = &plan else { return Ok(Transformed::no(plan)) };
-        let Some(below) = AggregateInput::of(&aggregate.input)? else { return Ok(Transformed::no(plan)) };
+        let Some(below) = AggregateInput::of(&aggregate.input)? else {
+            return Ok(Transformed::no(plan));
+        };
         let Some(measures) = measures(aggregate, &below)? else { return Ok(Transformed::no(plan)) };
         let options = config.options();
-        let limit = options.extensions.get::<HourglassOptions>().map_or(0, |o| o.distinct_users_in_memory);
-        let answer = match most_users(&below) <= limit as u64 {
-            true => in_memory(aggregate, &below, &measures)?,
-            false => by_user(aggregate, &below, &measures)?,
+        let limit =
+            options.extensions.get::<HourglassOptions>().map_or(0, |o| o.distinct_users_in_memory);
+        let answer = if most_users(&below) <= limit as u64 {
+            in_memory(aggregate, &below, &measures)?
+        } else {
+            by_user(aggregate, &below, &measures)?
         };
         Ok(Transformed::yes(answer))
     }
@@ -89,15 +105,22 @@ fn measures(aggregate: &Aggregate, below: &AggregateInput) -> Result<Option<Vec<
 fn measure(expr: &Expr) -> Option<Measure> {
     let Expr::AggregateFunction(function) = expr else { return None };
     let params = &function.params;
-    if function.func.name() != "count" || !params.order_by.is_empty() || params.null_treatment.is_some() {
+    if function.func.name() != "count"
+        || !params.order_by.is_empty()
+        || params.null_treatment.is_some()
+    {
         return None;
     }
     let filter = params.filter.as_deref().cloned();
     match (&params.args[..], params.distinct) {
-        ([Expr::Column(column)], true) if column.name == "user_id" => Some(Measure { distinct: true, filter }),
+        ([Expr::Column(column)], true) if column.name == "user_id" => {
+            Some(Measure { distinct: true, filter })
+        }
         // No column of the table is ever null.
         ([Expr::Column(_)], false) => Some(Measure { distinct: false, filter }),
-        ([Expr::Literal(value, _)], false) if !value.is_null() => Some(Measure { distinct: false, filter }),
+        ([Expr::Literal(value, _)], false) if !value.is_null() => {
+            Some(Measure { distinct: false, filter })
+        }
         _ => None,
     }
 }
@@ -105,8 +128,10 @@ fn measure(expr: &Expr) -> Option<Measure> {
 /// No more users than this are in the hours asked for.
 fn most_users(below: &AggregateInput) -> u64 {
     let spans = TimeRanges::of_all(&below.predicates);
-    let in_files = below.events.files(&spans).iter().map(|(_, file)| file.rollup.users.n).sum::<u64>();
-    let in_memory = below.events.tables(&spans).iter().map(|(_, table)| table.users.len() as u64).sum::<u64>();
+    let in_files =
+        below.events.files(&spans).iter().map(|(_, file)| file.rollup.users.n).sum::<u64>();
+    let in_memory =
+        below.events.tables(&spans).iter().map(|(_, table)| table.users.len() as u64).sum::<u64>();
     in_files + in_memory
 }
 
@@ -114,16 +139,23 @@ fn user_column(below: &AggregateInput) -> Expr {
     Expr::Column(Column::new(Some(below.scan.table_name.clone()), "user_id"))
 }
 
-/// The rows of a part of the table that pass the predicates: the user, and for each filter whether it holds.
+/// The rows of a part of the table that pass the predicates: the user, and for each filter whether
+/// it holds.
 fn input(below: &AggregateInput, part: Part, filters: &[Expr]) -> Result<LogicalPlan> {
     let table = Arc::new(EventsTable { part, ..below.events.clone() });
     let name = below.scan.table_name.clone();
-    let scan = LogicalPlanBuilder::scan_with_filters(name, provider_as_source(table), None, below.predicates.clone())?;
+    let scan = LogicalPlanBuilder::scan_with_filters(
+        name,
+        provider_as_source(table),
+        None,
+        below.predicates.clone(),
+    )?;
     let scan = match conjunction(below.predicates.clone()) {
         Some(predicate) => scan.filter(predicate)?,
         None => scan,
     };
-    let flags = filters.iter().enumerate().map(|(i, filter)| filter.clone().alias(format!("filter_{i}")));
+    let flags =
+        filters.iter().enumerate().map(|(i, filter)| filter.clone().alias(format!("filter_{i}")));
     scan.project([user_column(below).alias("user_id")].into_iter().chain(flags))?.build()
 }
 
@@ -138,19 +170,28 @@ fn filters_of(measures: &[Measure]) -> Vec<Expr> {
     filters
 }
 
-fn in_memory(aggregate: &Aggregate, below: &AggregateInput, measures: &[Measure]) -> Result<LogicalPlan> {
+fn in_memory(
+    aggregate: &Aggregate,
+    below: &AggregateInput,
+    measures: &[Measure],
+) -> Result<LogicalPlan> {
     let filters = filters_of(measures);
-    let looks_at_users = |expr: &Expr| expr.column_refs().iter().any(|column| column.name == "user_id");
+    let looks_at_users =
+        |expr: &Expr| expr.column_refs().iter().any(|column| column.name == "user_id");
     // Codes stand for names only where nothing else looks at the names.
     let codes = !below.predicates.iter().chain(&filters).any(looks_at_users);
     let inputs = vec![
         input(below, Part::Files, &filters)?,
         input(below, if codes { Part::MemoryCodes } else { Part::Memory }, &filters)?,
     ];
-    let place = |filter: &Expr| filters.iter().position(|known| known == filter).expect("gathered above");
+    let place =
+        |filter: &Expr| filters.iter().position(|known| known == filter).expect("gathered above");
     let counts: Vec<Count> = measures
         .iter()
-        .map(|measure| Count { distinct: measure.distinct, flag: measure.filter.as_ref().map(place) })
+        .map(|measure| Count {
+            distinct: measure.distinct,
+            flag: measure.filter.as_ref().map(place),
+        })
         .collect();
     let table = DistinctTable { inputs: Opaque::new(inputs), counts: counts.into() };
     let columns = table
@@ -160,12 +201,17 @@ fn in_memory(aggregate: &Aggregate, below: &AggregateInput, measures: &[Measure]
         .zip(aggregate.schema.fields())
         .map(|(from, to)| ident(from.name()).alias(to.name()))
         .collect::<Vec<_>>();
-    let scan = LogicalPlanBuilder::scan("distinct_users", provider_as_source(Arc::new(table)), None)?;
+    let scan =
+        LogicalPlanBuilder::scan("distinct_users", provider_as_source(Arc::new(table)), None)?;
     scan.project(columns)?.build()
 }
 
 /// The same as two aggregates that DataFusion knows: one row a user, then counts of those.
-fn by_user(aggregate: &Aggregate, below: &AggregateInput, measures: &[Measure]) -> Result<LogicalPlan> {
+fn by_user(
+    aggregate: &Aggregate,
+    below: &AggregateInput,
+    measures: &[Measure],
+) -> Result<LogicalPlan> {
     let input = input(below, Part::All, &filters_of(measures))?;
     let filters = filters_of(measures);
     let flag = |filter: &Expr| {
@@ -193,9 +239,12 @@ fn by_user(aggregate: &Aggregate, below: &AggregateInput, measures: &[Measure]) 
                 outer.push(sum(of_user).alias(&total));
             }
         }
-        named.push(coalesce(vec![Expr::Column(Column::from_name(&total)), lit(0_i64)]).alias(field.name()));
+        named.push(
+            coalesce(vec![Expr::Column(Column::from_name(&total)), lit(0_i64)]).alias(field.name()),
+        );
     }
-    let by_user = LogicalPlanBuilder::from(input).aggregate([Expr::Column(Column::from_name("user_id"))], inner)?;
+    let by_user = LogicalPlanBuilder::from(input)
+        .aggregate([Expr::Column(Column::from_name("user_id"))], inner)?;
     by_user.aggregate(Vec::<Expr>::new(), outer)?.project(named)?.build()
 }
 
@@ -234,8 +283,10 @@ impl TableProvider for DistinctTable {
         let columns = projection.map_or_else(|| (0..self.counts.len()).collect(), Vec::clone);
         let schema = Arc::new(self.schema().project(&columns)?);
         let counts = columns.iter().map(|&column| self.counts[column]).collect();
-        // All are begun before one is waited for, so that the future holds no logical plan (see `opaque`).
-        let plans: Vec<_> = self.inputs.iter().map(|input| state.create_physical_plan(input)).collect();
+        // All are begun before one is waited for, so that the future holds no logical plan (see
+        // `opaque`).
+        let plans: Vec<_> =
+            self.inputs.iter().map(|input| state.create_physical_plan(input)).collect();
         let mut inputs = Vec::new();
         for plan in plans {
             let plan = plan.await?;
@@ -248,8 +299,8 @@ impl TableProvider for DistinctTable {
     }
 }
 
-/// Counts rows and distinct users of its inputs, whose first column is the user, by name or by code, and whose others are
-/// flags.
+/// Counts rows and distinct users of its inputs, whose first column is the user, by name or by
+/// code, and whose others are flags.
 #[derive(Clone, Debug)]
 pub struct DistinctUsersExec {
     inputs: Vec<Arc<dyn ExecutionPlan>>,
@@ -258,7 +309,11 @@ pub struct DistinctUsersExec {
 }
 
 impl DistinctUsersExec {
-    fn new(inputs: Vec<Arc<dyn ExecutionPlan>>, counts: Arc<[Count]>, schema: SchemaRef) -> DistinctUsersExec {
+    fn new(
+        inputs: Vec<Arc<dyn ExecutionPlan>>,
+        counts: Arc<[Count]>,
+        schema: SchemaRef,
+    ) -> DistinctUsersExec {
         let properties = PlanProperties::new(
             EquivalenceProperties::new(schema),
             Partitioning::UnknownPartitioning(1),
@@ -275,7 +330,11 @@ impl DisplayAs for DistinctUsersExec {
             let what = if count.distinct { "count(DISTINCT user_id)" } else { "count(*)" };
             count.flag.map_or(what.to_string(), |flag| format!("{what} FILTER filter_{flag}"))
         };
-        write!(f, "DistinctUsersExec: [{}]", self.counts.iter().map(text).collect::<Vec<_>>().join(", "))
+        write!(
+            f,
+            "DistinctUsersExec: [{}]",
+            self.counts.iter().map(text).collect::<Vec<_>>().join(", ")
+        )
     }
 }
 
@@ -303,11 +362,18 @@ impl ExecutionPlan for DistinctUsersExec {
         Ok(TreeNodeRecursion::Continue)
     }
 
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
         Ok(Arc::new(DistinctUsersExec { inputs: children, ..DistinctUsersExec::clone(&self) }))
     }
 
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
         let mut inputs = Vec::new();
         for input in &self.inputs {
             if input.output_partitioning().partition_count() != 1 {
@@ -316,14 +382,17 @@ impl ExecutionPlan for DistinctUsersExec {
             inputs.push(input.execute(partition, context.clone())?);
         }
         let reservation = MemoryConsumer::new("DistinctUsersExec").register(context.memory_pool());
-        let (schema, mut counting) = (self.schema(), Counting::new(self.counts.clone(), reservation));
+        let (schema, mut counting) =
+            (self.schema(), Counting::new(self.counts.clone(), reservation));
         let answer = async move {
             for mut input in inputs {
                 while let Some(batch) = input.next().await {
                     counting.add(&batch?)?;
                 }
             }
-            let columns = counting.totals().map(|total| Arc::new(Int64Array::from_value(total, 1)) as ArrayRef);
+            let columns = counting
+                .totals()
+                .map(|total| Arc::new(Int64Array::from_value(total, 1)) as ArrayRef);
             Ok(RecordBatch::try_new(schema, columns.collect())?)
         };
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), stream::once(answer))))
@@ -373,7 +442,14 @@ impl Counting {
     fn new(counts: Arc<[Count]>, reservation: MemoryReservation) -> Counting {
         let sets = counts.iter().map(|_| Bitmap::default()).collect();
         let rows = vec![0; counts.len()];
-        Counting { counts, users: UserIndex::default(), sets, rows, dictionaries: Vec::new(), reservation }
+        Counting {
+            counts,
+            users: UserIndex::default(),
+            sets,
+            rows,
+            dictionaries: Vec::new(),
+            reservation,
+        }
     }
 
     fn add(&mut self, batch: &RecordBatch) -> Result<()> {
@@ -390,16 +466,20 @@ impl Counting {
             .collect();
         for (rows, count) in self.rows.iter_mut().zip(&*self.counts) {
             if !count.distinct {
-                *rows += count.flag.map_or(batch.num_rows(), |flag| flags[flag].true_count()) as u64;
+                *rows +=
+                    count.flag.map_or(batch.num_rows(), |flag| flags[flag].true_count()) as u64;
             }
         }
         let column = batch.column(0);
         match column.data_type() {
-            DataType::Dictionary(..) => self.add_codes(column.as_dictionary::<UInt32Type>(), &flags),
+            DataType::Dictionary(..) => {
+                self.add_codes(column.as_dictionary::<UInt32Type>(), &flags)
+            }
             _ => self.add_names(column.as_string_view(), &flags),
         }
         let bitmaps: usize = self.sets.iter().map(|set| set.0.len() * 8).sum();
-        let codes: usize = self.dictionaries.iter().map(|dictionary| dictionary.codes.len() * 4).sum();
+        let codes: usize =
+            self.dictionaries.iter().map(|dictionary| dictionary.codes.len() * 4).sum();
         self.reservation.try_resize(self.users.bytes() as usize + bitmaps + codes)
     }
 
@@ -420,7 +500,9 @@ impl Counting {
             for (set, count) in self.sets.iter_mut().zip(&*self.counts) {
                 let is_member = |flag: usize| (start..end).any(|row| flags[flag].value(row));
                 if count.distinct && count.flag.is_none_or(is_member) {
-                    set.insert(*code.get_or_insert_with(|| self.users.intern(names.value(start)).0));
+                    set.insert(
+                        *code.get_or_insert_with(|| self.users.intern(names.value(start)).0),
+                    );
                 }
             }
             start = end;
@@ -429,7 +511,8 @@ impl Counting {
 
     /// Codes of a dictionary, each looked up by its name once.
     fn add_codes(&mut self, column: &DictionaryArray<UInt32Type>, flags: &[BooleanArray]) {
-        let known = self.dictionaries.iter().position(|codes| Arc::ptr_eq(&codes.names, column.values()));
+        let known =
+            self.dictionaries.iter().position(|codes| Arc::ptr_eq(&codes.names, column.values()));
         let place = known.unwrap_or_else(|| {
             let codes = vec![UNKNOWN; column.values().len()];
             self.dictionaries.push(Codes { names: column.values().clone(), codes });
@@ -438,7 +521,9 @@ impl Counting {
         let Codes { names, codes } = &mut self.dictionaries[place];
         let names = names.as_string_view();
         let keys = column.keys().values();
-        for (set, count) in self.sets.iter_mut().zip(&*self.counts).filter(|(_, count)| count.distinct) {
+        for (set, count) in
+            self.sets.iter_mut().zip(&*self.counts).filter(|(_, count)| count.distinct)
+        {
             let mut insert = |row: usize| {
                 let code = &mut codes[keys[row] as usize];
                 if *code == UNKNOWN {
@@ -454,9 +539,8 @@ impl Counting {
     }
 
     fn totals(&self) -> impl Iterator<Item = i64> {
-        let total = |(count, (set, rows)): (&Count, (&Bitmap, &u64))| match count.distinct {
-            true => set.len() as i64,
-            false => *rows as i64,
+        let total = |(count, (set, rows)): (&Count, (&Bitmap, &u64))| {
+            if count.distinct { set.len() as i64 } else { *rows as i64 }
         };
         self.counts.iter().zip(self.sets.iter().zip(&self.rows)).map(total)
     }

@@ -1,7 +1,7 @@
 //! Rules that DataFusion's optimizer does not have, and the order in which all of them run.
 //!
-//! [`rollup`] answers aggregates of whole hours from their counters,
-//! [`distinct`] counts distinct users where those cannot, [`pushdown`] brings bounds that a statement learns to the files.
+//! [`rollup`] answers aggregates of whole hours from their counters, [`distinct`] counts distinct
+//! users where those cannot, [`pushdown`] brings bounds that a statement learns to the files.
 
 pub mod distinct;
 pub mod pushdown;
@@ -15,10 +15,14 @@ use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 
 use super::exec::barrier::BarrierRule;
 
-/// DataFusion's rules with ours where predicates have been pushed down and distinct aggregates are still whole.
+/// DataFusion's rules with ours where predicates have been pushed down and distinct aggregates are
+/// still whole.
 pub fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let mut rules = Optimizer::new().rules;
-    let at = rules.iter().position(|rule| rule.name() == "push_down_filter").map_or(rules.len(), |at| at + 1);
+    let at = rules
+        .iter()
+        .position(|rule| rule.name() == "push_down_filter")
+        .map_or(rules.len(), |at| at + 1);
     rules.insert(at, Arc::new(rollup::RollupRule));
     rules.insert(at + 1, Arc::new(distinct::DistinctRule));
     rules

@@ -1,9 +1,11 @@
 //! The bounds that `ORDER BY … LIMIT` learns while it runs, pushed down to the files.
 //!
-//! DataFusion pushes predicates through its physical plans by the names of columns. Where two columns of a node have one name,
-//! as those of a table joined with itself do, the predicate is asked of the wrong one; where a name means another expression
-//! below, of another value. So the predicates of a statement reach the files by [`crate::query::catalog::events`] alone, which the logical plan
-//! tells without doubt, and bounds are pushed only in plans of one table, where each name means one thing.
+//! DataFusion pushes predicates through its physical plans by the names of columns. Where two
+//! columns of a node have one name, as those of a table joined with itself do, the predicate is
+//! asked of the wrong one; where a name means another expression below, of another value. So the
+//! predicates of a statement reach the files by [`crate::query::catalog::events`] alone, which the
+//! logical plan tells without doubt, and bounds are pushed only in plans of one table, where each
+//! name means one thing.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -28,9 +30,11 @@ pub fn replace_in(
     rules: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>>,
 ) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let (before, after) = (FilterPushdown::new(), FilterPushdown::new_post_optimization());
-    let replaced = rules.into_iter().filter(|rule| rule.name() != before.name()).map(|rule| match rule.name() {
-        name if name == after.name() => Arc::new(LearnedBounds) as _,
-        _ => rule,
+    let replaced = rules.into_iter().filter(|rule| rule.name() != before.name()).map(|rule| {
+        match rule.name() {
+            name if name == after.name() => Arc::new(LearnedBounds) as _,
+            _ => rule,
+        }
     });
     replaced.collect()
 }
@@ -40,8 +44,16 @@ pub fn replace_in(
 struct LearnedBounds;
 
 impl PhysicalOptimizerRule for LearnedBounds {
-    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
-        if is_of_one_table(&plan)? { FilterPushdown::new_post_optimization().optimize(plan, config) } else { Ok(plan) }
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        config: &ConfigOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        if is_of_one_table(&plan)? {
+            FilterPushdown::new_post_optimization().optimize(plan, config)
+        } else {
+            Ok(plan)
+        }
     }
 
     fn name(&self) -> &str {
@@ -64,7 +76,8 @@ fn is_of_one_table(plan: &Arc<dyn ExecutionPlan>) -> Result<bool> {
     Ok(is_of_one)
 }
 
-/// Whether each row that comes out came in, with columns computed by DataFusion's projection at most.
+/// Whether each row that comes out came in, with columns computed by DataFusion's projection at
+/// most.
 fn passes_rows(plan: &Arc<dyn ExecutionPlan>) -> bool {
     plan.is::<SortExec>()
         || plan.is::<SortPreservingMergeExec>()

@@ -47,7 +47,12 @@ pub struct Running {
 }
 
 impl History {
-    pub fn begin(self: &Arc<Self>, text: &str, recorder: &Arc<StatsRecorder>, slot: OwnedSemaphorePermit) -> Running {
+    pub fn begin(
+        self: &Arc<Self>,
+        text: &str,
+        recorder: &Arc<StatsRecorder>,
+        slot: OwnedSemaphorePermit,
+    ) -> Running {
         let mut entries = self.entries.lock().expect("no panic under this lock");
         let id = entries.back().map_or(1, |last| last.id + 1);
         let finished = |entry: &Entry| entry.state != State::Running;
@@ -58,7 +63,14 @@ impl History {
         }
         let text = text.chars().take(TEXT_CHARS).collect();
         let (started, state) = (Utc::now(), State::Running);
-        entries.push_back(Entry { id, text, started, state, error: None, recorder: recorder.clone() });
+        entries.push_back(Entry {
+            id,
+            text,
+            started,
+            state,
+            error: None,
+            recorder: recorder.clone(),
+        });
         Running { history: self.clone(), recorder: recorder.clone(), id, slot: Some(slot) }
     }
 
@@ -69,7 +81,9 @@ impl History {
     fn end(&self, id: u64, state: State, error: Option<String>) {
         let ended = {
             let mut entries = self.entries.lock().expect("no panic under this lock");
-            let Some(entry) = entries.iter_mut().find(|entry| entry.id == id && entry.state == State::Running) else {
+            let Some(entry) =
+                entries.iter_mut().find(|entry| entry.id == id && entry.state == State::Running)
+            else {
                 return;
             };
             entry.recorder.ended();
@@ -85,7 +99,16 @@ impl History {
 impl Entry {
     /// Tells of a statement that failed or took long, for whoever wonders why a page was slow.
     fn log(&self, stats: &QueryStats) {
-        let QueryStats { planning_ms, running_ms, rows, partitions_read, files_read, bytes_read, rollup, .. } = *stats;
+        let QueryStats {
+            planning_ms,
+            running_ms,
+            rows,
+            partitions_read,
+            files_read,
+            bytes_read,
+            rollup,
+            ..
+        } = *stats;
         if self.state != State::Failed && planning_ms + running_ms < SLOW_MS {
             return;
         }

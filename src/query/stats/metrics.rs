@@ -78,7 +78,11 @@ impl Metrics {
     }
 
     pub fn register(&self, registry: &mut Registry) {
-        registry.register("hourglass_queries", "Statements that ended, by outcome", self.ended.clone());
+        registry.register(
+            "hourglass_queries",
+            "Statements that ended, by outcome",
+            self.ended.clone(),
+        );
         registry.register(
             "hourglass_query_planning_duration_seconds",
             "Time from a statement's start until it is planned",
@@ -89,14 +93,23 @@ impl Metrics {
             "Time from a statement's plan until its last row was taken",
             self.running.clone(),
         );
-        let mut count = |name, help, counter: &Counter| registry.register(name, help, counter.clone());
-        count("hourglass_query_rollups", "Statements that rollups answered, all or in part", &self.rollups);
+        let mut count =
+            |name, help, counter: &Counter| registry.register(name, help, counter.clone());
+        count(
+            "hourglass_query_rollups",
+            "Statements that rollups answered, all or in part",
+            &self.rollups,
+        );
         count("hourglass_query_rows", "Rows answered", &self.rows);
         let help = "Partitions (hours) that the table had, summed over statements";
         count("hourglass_query_partitions_considered", help, &self.partitions_considered);
         let help = "Partitions (hours) left after pruning, summed over statements";
         count("hourglass_query_partitions_read", help, &self.partitions_read);
         count("hourglass_query_files_read", "Data files that statements opened", &self.files_read);
-        count("hourglass_query_bytes_read", "Bytes of data files that statements read", &self.bytes_read);
+        count(
+            "hourglass_query_bytes_read",
+            "Bytes of data files that statements read",
+            &self.bytes_read,
+        );
     }
 }

@@ -1,7 +1,8 @@
-//! What a statement cost: the partitions and files it looked at, the bytes it read, the time it took.
+//! What a statement cost: the partitions and files it looked at, the bytes it read, the time it
+//! took.
 //!
-//! Partitions and files are counted where they are chosen, bytes and opened files in the object store, so that the stats
-//! are what happened and not what a plan promised.
+//! Partitions and files are counted where they are chosen, bytes and opened files in the object
+//! store, so that the stats are what happened and not what a plan promised.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -76,7 +77,11 @@ impl StatsRecorder {
     }
 
     /// Notes the hours that rollups answer.
-    pub(in crate::query) fn rolled_up(&self, snapshot: &Snapshot, hours: impl IntoIterator<Item = Hour>) {
+    pub(in crate::query) fn rolled_up(
+        &self,
+        snapshot: &Snapshot,
+        hours: impl IntoIterator<Item = Hour>,
+    ) {
         let mut chosen = self.considered(snapshot);
         chosen.rollup = true;
         chosen.partitions_read.extend(hours);

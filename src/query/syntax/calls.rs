@@ -1,13 +1,13 @@
-//! The check of calls by what is called: a function of one row has no FILTER, no OVER and no ORDER BY, though the parser takes
-//! them and the planner drops them.
+//! The check of calls by what is called: a function of one row has no FILTER, no OVER and no ORDER
+//! BY, though the parser takes them and the planner drops them.
 
 use std::ops::ControlFlow;
 
 use datafusion::execution::session_state::SessionState;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{
-    DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments,
-    Visitor,
+    DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
+    FunctionArguments, Visitor,
 };
 
 use super::tree::{as_flow, normalized, refused};
@@ -36,8 +36,11 @@ impl Visitor for Calls<'_> {
 
 impl Calls<'_> {
     fn check(&self, call: &Function) -> Result<()> {
-        let Some(name) = call.name.0.last().and_then(|part| part.as_ident()).map(normalized) else { return Ok(()) };
-        // A name of both is the aggregate's where it has OVER, as the planner has it for windows; elsewhere scalars go first.
+        let Some(name) = call.name.0.last().and_then(|part| part.as_ident()).map(normalized) else {
+            return Ok(());
+        };
+        // A name of both is the aggregate's where it has OVER, as the planner has it for windows;
+        // elsewhere scalars go first.
         let is_scalar = self.0.scalar_functions().contains_key(&name);
         let is_aggregate = self.0.aggregate_functions().contains_key(&name);
         let is_window = self.0.window_functions().contains_key(&name);
@@ -49,17 +52,23 @@ impl Calls<'_> {
             (true, _, _) => clause(call),
             (_, true, _) => None,
             (_, _, true) if call.over.is_none() => {
-                return Err(refused(format!("{name} without OVER"), "write OVER (ORDER BY …) after it"));
+                return Err(refused(
+                    format!("{name} without OVER"),
+                    "write OVER (ORDER BY …) after it",
+                ));
             }
             (_, _, true) => call.filter.as_ref().map(|_| "FILTER"),
             _ => None,
         };
         match (clause, is_scalar) {
             (None, _) => Ok(()),
-            (Some(clause), true) => {
-                Err(refused(format!("{clause} with {name}"), "it is no aggregate, it takes one row; write CASE"))
+            (Some(clause), true) => Err(refused(
+                format!("{clause} with {name}"),
+                "it is no aggregate, it takes one row; write CASE",
+            )),
+            (Some(clause), false) => {
+                Err(refused(format!("{clause} with {name}"), "write a subquery with WHERE"))
             }
-            (Some(clause), false) => Err(refused(format!("{clause} with {name}"), "write a subquery with WHERE")),
         }
     }
 }
@@ -81,7 +90,10 @@ fn clause(call: &Function) -> Option<&'static str> {
         (call.over.is_some(), "OVER"),
         (call.null_treatment.is_some(), "IGNORE or RESPECT NULLS"),
         (!call.within_group.is_empty(), "WITHIN GROUP"),
-        (list.is_some_and(|list| list.duplicate_treatment == Some(DuplicateTreatment::Distinct)), "DISTINCT"),
+        (
+            list.is_some_and(|list| list.duplicate_treatment == Some(DuplicateTreatment::Distinct)),
+            "DISTINCT",
+        ),
         (list.as_ref().is_some_and(sorted), "ORDER BY"),
         (list.is_some_and(|list| !list.clauses.is_empty()), "a clause in the arguments"),
     ];

@@ -1,8 +1,9 @@
 //! Casts of columns as group keys of a derived table.
 //!
-//! DataFusion calls `CAST(hour AS DATE)` by the name of its column, and where that column is the key of an aggregate below, as in
-//! the view `hours`, it takes the cast for the key: columns that depend on the key become group keys too, and a group comes out
-//! in several parts. A function around the cast gives it a name of its own.
+//! DataFusion calls `CAST(hour AS DATE)` by the name of its column, and where that column is the
+//! key of an aggregate below, as in the view `hours`, it takes the cast for the key: columns that
+//! depend on the key become group keys too, and a group comes out in several parts. A function
+//! around the cast gives it a name of its own.
 
 use datafusion::sql::sqlparser::ast::{
     Expr, GroupByExpr, ObjectNamePart, OrderBy, OrderByKind, Select, TableFactor, TableWithJoins,
@@ -45,7 +46,9 @@ fn is_derived(table: &TableWithJoins) -> bool {
 
 fn wrap(expr: &mut Expr) -> Result<()> {
     // A time at a zone is planned as a cast.
-    let (Expr::Cast { expr: of, .. } | Expr::AtTimeZone { timestamp: of, .. }) = expr else { return Ok(()) };
+    let (Expr::Cast { expr: of, .. } | Expr::AtTimeZone { timestamp: of, .. }) = expr else {
+        return Ok(());
+    };
     if matches!(within_parentheses(of), Expr::Identifier(_) | Expr::CompoundIdentifier(_)) {
         *expr = expression(&format!("{VALUE_OF}({expr})"))?;
     }

@@ -3,9 +3,10 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Cte, Distinct, Expr, ExprWithAliasAndOrderBy, Fetch, GroupByExpr, GroupByWithModifier, LimitClause, Offset,
-    OrderBy, OrderByKind, OrderByOptions, PipeOperator, Query, Select, SelectItem, SelectItemQualifiedWildcardKind,
-    SetExpr, SetOperator, SetQuantifier, TableFactor, Values, Visitor, WildcardAdditionalOptions, With,
+    Cte, Distinct, Expr, ExprWithAliasAndOrderBy, Fetch, GroupByExpr, GroupByWithModifier,
+    LimitClause, Offset, OrderBy, OrderByKind, OrderByOptions, PipeOperator, Query, Select,
+    SelectItem, SelectItemQualifiedWildcardKind, SetExpr, SetOperator, SetQuantifier, TableFactor,
+    Values, Visitor, WildcardAdditionalOptions, With,
 };
 
 use super::tree::{as_flow, refused};
@@ -36,8 +37,18 @@ impl Visitor for Check {
 }
 
 fn check_query(query: &Query) -> Result<()> {
-    let Query { with, body, order_by, limit_clause, fetch, locks, for_clause, settings, format_clause, pipe_operators } =
-        query;
+    let Query {
+        with,
+        body,
+        order_by,
+        limit_clause,
+        fetch,
+        locks,
+        for_clause,
+        settings,
+        format_clause,
+        pipe_operators,
+    } = query;
     with.iter().try_for_each(check_with)?;
     check_body(body)?;
     order_by.iter().try_for_each(|order_by| check_order_by(order_by, body))?;
@@ -48,19 +59,31 @@ fn check_query(query: &Query) -> Result<()> {
             (_, true) => "FETCH … PERCENT",
             _ => "FETCH beside LIMIT",
         };
-        return Err(refused(clause, "write LIMIT and a number, or QUALIFY rank() OVER (ORDER BY …) <= a number"));
+        return Err(refused(
+            clause,
+            "write LIMIT and a number, or QUALIFY rank() OVER (ORDER BY …) <= a number",
+        ));
     }
     if let Some(lock) = locks.first() {
         return Err(refused(lock, "nothing is locked, a statement reads one state of the store"));
     }
     if for_clause.is_some() {
-        return Err(refused("FOR XML, FOR JSON or FOR BROWSE", "the format is chosen by the Accept header"));
+        return Err(refused(
+            "FOR XML, FOR JSON or FOR BROWSE",
+            "the format is chosen by the Accept header",
+        ));
     }
     if settings.is_some() {
-        return Err(refused("SETTINGS", "write SET before the statement, or \"settings\" beside it in JSON"));
+        return Err(refused(
+            "SETTINGS",
+            "write SET before the statement, or \"settings\" beside it in JSON",
+        ));
     }
     if format_clause.is_some() {
-        return Err(refused("FORMAT", "the format is chosen by the Accept header, or by \\copy in the shell"));
+        return Err(refused(
+            "FORMAT",
+            "the format is chosen by the Accept header, or by \\copy in the shell",
+        ));
     }
     pipe_operators.iter().try_for_each(check_pipe)
 }
@@ -87,7 +110,8 @@ fn check_with(with: &With) -> Result<()> {
                 format_clause: _,
                 pipe_operators,
             } = &**query;
-            let is_plain = with.is_none() && order_by.is_none() && limit_clause.is_none() && fetch.is_none();
+            let is_plain =
+                with.is_none() && order_by.is_none() && limit_clause.is_none() && fetch.is_none();
             if !is_plain || !pipe_operators.is_empty() {
                 return Err(refused(
                     format!("WITH, ORDER BY or LIMIT in the recursive {}", alias.name),
@@ -109,16 +133,24 @@ fn check_body(body: &SetExpr) -> Result<()> {
                 (SetOperator::Minus, _) => Err(refused("MINUS", "write EXCEPT")),
                 (SetOperator::Union, _) => Ok(()),
                 (_, SetQuantifier::All | SetQuantifier::Distinct | SetQuantifier::None) => Ok(()),
-                (op, by_name) => Err(refused(format!("{op} {by_name}"), "name the columns in one order on both sides")),
+                (op, by_name) => Err(refused(
+                    format!("{op} {by_name}"),
+                    "name the columns in one order on both sides",
+                )),
             }
         }
-        SetExpr::Values(Values { explicit_row, value_keyword, rows: _ }) => match (explicit_row, value_keyword) {
-            (_, true) => Err(refused("VALUE", "write VALUES")),
-            (true, _) => Err(refused("VALUES ROW(…)", "write VALUES (…)")),
-            _ => Ok(()),
-        },
+        SetExpr::Values(Values { explicit_row, value_keyword, rows: _ }) => {
+            match (explicit_row, value_keyword) {
+                (_, true) => Err(refused("VALUE", "write VALUES")),
+                (true, _) => Err(refused("VALUES ROW(…)", "write VALUES (…)")),
+                _ => Ok(()),
+            }
+        }
         SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) => {
-            Err(refused("writing", "events are written through POST /analytics, POST /events or hourglass import"))
+            Err(refused(
+                "writing",
+                "events are written through POST /analytics, POST /events or hourglass import",
+            ))
         }
         SetExpr::Table(table) => Err(refused(table, "write SELECT * FROM and the table")),
     }
@@ -157,9 +189,17 @@ fn check_select(select: &Select) -> Result<()> {
     }
     let clauses = [
         (select_modifiers.is_some(), "SELECT with modifiers of MySQL", "leave them out"),
-        (top.is_some(), "TOP with PERCENT, WITH TIES or LIMIT, or in a part of a union", "write LIMIT and a number"),
+        (
+            top.is_some(),
+            "TOP with PERCENT, WITH TIES or LIMIT, or in a part of a union",
+            "write LIMIT and a number",
+        ),
         (exclude.is_some(), "EXCLUDE after the columns", "write it right after the *"),
-        (into.is_some(), "INTO", "a statement only reads, its answer is kept by \\copy in the shell or by the client"),
+        (
+            into.is_some(),
+            "INTO",
+            "a statement only reads, its answer is kept by \\copy in the shell or by the client",
+        ),
         (!lateral_views.is_empty(), "LATERAL VIEW", "write CROSS JOIN UNNEST(…)"),
         (prewhere.is_some(), "PREWHERE", "write WHERE"),
         (!connect_by.is_empty(), "CONNECT BY", "write WITH RECURSIVE"),
@@ -185,7 +225,9 @@ fn check_item(item: &SelectItem) -> Result<()> {
         }
         SelectItem::QualifiedWildcard(kind, options) => match kind {
             SelectItemQualifiedWildcardKind::ObjectName(_) => check_wildcard(options),
-            SelectItemQualifiedWildcardKind::Expr(expr) => Err(refused(format!("{expr}.*"), "write the fields")),
+            SelectItemQualifiedWildcardKind::Expr(expr) => {
+                Err(refused(format!("{expr}.*"), "write the fields"))
+            }
         },
         SelectItem::Wildcard(options) => check_wildcard(options),
     }
@@ -214,15 +256,18 @@ fn check_group_by(group_by: &GroupByExpr) -> Result<()> {
     };
     match modifiers.first() {
         None => Ok(()),
-        Some(GroupByWithModifier::Totals) => {
-            Err(refused("WITH TOTALS", "write GROUP BY GROUPING SETS ((…), ()), whose last row has the totals"))
-        }
-        Some(GroupByWithModifier::Rollup | GroupByWithModifier::Cube) => {
-            Err(refused("WITH ROLLUP or WITH CUBE here", "write GROUP BY ROLLUP (…) or CUBE (…) of the columns"))
-        }
-        Some(GroupByWithModifier::GroupingSets(sets)) => {
-            Err(refused(format!("{sets} after the columns"), "write GROUP BY GROUPING SETS (…) alone"))
-        }
+        Some(GroupByWithModifier::Totals) => Err(refused(
+            "WITH TOTALS",
+            "write GROUP BY GROUPING SETS ((…), ()), whose last row has the totals",
+        )),
+        Some(GroupByWithModifier::Rollup | GroupByWithModifier::Cube) => Err(refused(
+            "WITH ROLLUP or WITH CUBE here",
+            "write GROUP BY ROLLUP (…) or CUBE (…) of the columns",
+        )),
+        Some(GroupByWithModifier::GroupingSets(sets)) => Err(refused(
+            format!("{sets} after the columns"),
+            "write GROUP BY GROUPING SETS (…) alone",
+        )),
     }
 }
 
@@ -250,12 +295,13 @@ fn check_limit(limit: &LimitClause) -> Result<()> {
             {
                 return Ok(());
             }
-            match limit_by.is_empty() {
-                true => Ok(()),
-                false => Err(refused(
+            if limit_by.is_empty() {
+                Ok(())
+            } else {
+                Err(refused(
                     "LIMIT BY here",
                     "write QUALIFY row_number() OVER (PARTITION BY … ORDER BY …) <= a number",
-                )),
+                ))
             }
         }
     }
@@ -266,17 +312,24 @@ fn check_pipe(operator: &PipeOperator) -> Result<()> {
         PipeOperator::Where { expr: _ } | PipeOperator::As { alias: _ } => Ok(()),
         PipeOperator::Limit { expr: _, offset: _ } => Ok(()),
         PipeOperator::OrderBy { exprs } => exprs.iter().try_for_each(expressions::check_sort),
-        PipeOperator::Select { exprs } | PipeOperator::Extend { exprs } => exprs.iter().try_for_each(check_item),
+        PipeOperator::Select { exprs } | PipeOperator::Extend { exprs } => {
+            exprs.iter().try_for_each(check_item)
+        }
         PipeOperator::Union { set_quantifier: _, queries: _ } => Ok(()),
         PipeOperator::Intersect { set_quantifier: _, queries: _ } => Ok(()),
         PipeOperator::Except { set_quantifier: _, queries: _ } => Ok(()),
         PipeOperator::Join(join) => relations::check_join(join),
         PipeOperator::Aggregate { full_table_exprs, group_by_expr } => {
             let ordered = full_table_exprs.iter().chain(group_by_expr).find(|item| {
-                let ExprWithAliasAndOrderBy { expr: _, order_by: OrderByOptions { asc, nulls_first } } = item;
+                let ExprWithAliasAndOrderBy {
+                    expr: _,
+                    order_by: OrderByOptions { asc, nulls_first },
+                } = item;
                 asc.is_some() || nulls_first.is_some()
             });
-            ordered.map_or(Ok(()), |item| Err(refused(format!("|> AGGREGATE {item}"), "write |> ORDER BY")))
+            ordered.map_or(Ok(()), |item| {
+                Err(refused(format!("|> AGGREGATE {item}"), "write |> ORDER BY"))
+            })
         }
         PipeOperator::Set { .. }
         | PipeOperator::Drop { .. }
@@ -284,6 +337,8 @@ fn check_pipe(operator: &PipeOperator) -> Result<()> {
         | PipeOperator::Rename { .. }
         | PipeOperator::Call { .. }
         | PipeOperator::Pivot { .. }
-        | PipeOperator::Unpivot { .. } => Err(refused(format!("|> {operator}"), "write it as a SELECT")),
+        | PipeOperator::Unpivot { .. } => {
+            Err(refused(format!("|> {operator}"), "write it as a SELECT"))
+        }
     }
 }

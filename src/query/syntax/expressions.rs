@@ -1,9 +1,10 @@
 //! The check of expressions: operators, special forms and calls of functions.
 
 use datafusion::sql::sqlparser::ast::{
-    Array, BinaryOperator, CaseWhen, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Interval, JsonPath, NullTreatment, OrderByExpr,
-    OrderByOptions, TypedString, UnaryOperator, Value, WindowFrame, WindowSpec, WindowType,
+    Array, BinaryOperator, CaseWhen, DuplicateTreatment, Expr, Function, FunctionArg,
+    FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Interval,
+    JsonPath, NullTreatment, OrderByExpr, OrderByOptions, TypedString, UnaryOperator, Value,
+    WindowFrame, WindowSpec, WindowType,
 };
 
 use super::tree::refused;
@@ -15,19 +16,27 @@ pub fn check_expr(expr: &Expr) -> Result<()> {
         Expr::Value(value) => match &value.value {
             Value::SingleQuotedByteStringLiteral(_)
             | Value::DoubleQuotedByteStringLiteral(_)
-            | Value::HexStringLiteral(_) => Err(refused(format!("the literal {value}"), "write a string or a number")),
+            | Value::HexStringLiteral(_) => {
+                Err(refused(format!("the literal {value}"), "write a string or a number"))
+            }
             _ => Ok(()),
         },
         Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Wildcard(_) => Ok(()),
-        Expr::QualifiedWildcard(_, _) | Expr::Nested(_) | Expr::Tuple(_) | Expr::Subquery(_) => Ok(()),
+        Expr::QualifiedWildcard(_, _) | Expr::Nested(_) | Expr::Tuple(_) | Expr::Subquery(_) => {
+            Ok(())
+        }
         Expr::CompoundFieldAccess { root: _, access_chain: _ } => Ok(()),
         Expr::IsFalse(_) | Expr::IsNotFalse(_) | Expr::IsTrue(_) | Expr::IsNotTrue(_) => Ok(()),
         Expr::IsNull(_) | Expr::IsNotNull(_) | Expr::IsUnknown(_) | Expr::IsNotUnknown(_) => Ok(()),
         Expr::IsDistinctFrom(_, right) | Expr::IsNotDistinctFrom(_, right) => check_distinct(right),
-        Expr::InList { expr: _, list: _, negated: _ } | Expr::InSubquery { expr: _, subquery: _, negated: _ } => Ok(()),
+        Expr::InList { expr: _, list: _, negated: _ }
+        | Expr::InSubquery { expr: _, subquery: _, negated: _ } => Ok(()),
         Expr::Between { expr: _, negated: _, low: _, high: _ } => Ok(()),
         Expr::BinaryOp { left: _, op, right: _ } => check_operator(op),
-        Expr::UnaryOp { op: UnaryOperator::Plus | UnaryOperator::Minus | UnaryOperator::Not, expr: _ } => Ok(()),
+        Expr::UnaryOp {
+            op: UnaryOperator::Plus | UnaryOperator::Minus | UnaryOperator::Not,
+            expr: _,
+        } => Ok(()),
         Expr::UnaryOp { op, expr: _ } => {
             Err(refused(format!("the operator {op}"), "write a function, or a condition with NOT"))
         }
@@ -36,7 +45,13 @@ pub fn check_expr(expr: &Expr) -> Result<()> {
         Expr::Extract { field: _, syntax: _, expr: _ } => Ok(()),
         Expr::Ceil { expr: _, field: _ } | Expr::Floor { expr: _, field: _ } => Ok(()),
         Expr::Position { expr: _, r#in: _ } => Ok(()),
-        Expr::Substring { expr: _, substring_from: _, substring_for: _, special: _, shorthand: _ } => Ok(()),
+        Expr::Substring {
+            expr: _,
+            substring_from: _,
+            substring_for: _,
+            special: _,
+            shorthand: _,
+        } => Ok(()),
         Expr::Overlay { expr: _, overlay_what: _, overlay_from: _, overlay_for: _ } => Ok(()),
         Expr::TypedString(TypedString { data_type: _, value: _, uses_odbc_syntax: _ }) => Ok(()),
         Expr::Case { case_token: _, end_token: _, operand: _, conditions, else_result: _ } => {
@@ -53,10 +68,15 @@ pub fn check_expr(expr: &Expr) -> Result<()> {
     }
 }
 
-/// sqlparser reads `a IS DISTINCT FROM b AND c` as `a IS DISTINCT FROM (b AND c)`, which nobody means.
+/// sqlparser reads `a IS DISTINCT FROM b AND c` as `a IS DISTINCT FROM (b AND c)`, which nobody
+/// means.
 fn check_distinct(right: &Expr) -> Result<()> {
     match right {
-        Expr::BinaryOp { left: _, op: BinaryOperator::And | BinaryOperator::Or | BinaryOperator::Xor, right: _ } => {
+        Expr::BinaryOp {
+            left: _,
+            op: BinaryOperator::And | BinaryOperator::Or | BinaryOperator::Xor,
+            right: _,
+        } => {
             let instead = "write parentheses around the comparison, (a IS DISTINCT FROM b) AND …";
             Err(refused("IS DISTINCT FROM before AND or OR", instead))
         }
@@ -64,12 +84,15 @@ fn check_distinct(right: &Expr) -> Result<()> {
     }
 }
 
-/// Operators that are not planned, or that mean something else in the dialects that people come from.
+/// Operators that are not planned, or that mean something else in the dialects that people come
+/// from.
 fn check_operator(op: &BinaryOperator) -> Result<()> {
     let instead = match op {
         BinaryOperator::BitwiseXor => "it would be XOR of bits, write power(x, y)",
         BinaryOperator::PGOverlap => "write AND",
-        BinaryOperator::DuckIntegerDivide | BinaryOperator::MyIntegerDivide => "integers are divided to integers by /",
+        BinaryOperator::DuckIntegerDivide | BinaryOperator::MyIntegerDivide => {
+            "integers are divided to integers by /"
+        }
         BinaryOperator::Arrow
         | BinaryOperator::LongArrow
         | BinaryOperator::HashArrow
@@ -93,14 +116,19 @@ fn check_operator(op: &BinaryOperator) -> Result<()> {
 fn check_special(expr: &Expr) -> Result<()> {
     let (clause, instead) = match expr {
         Expr::Like { negated: _, any, expr: _, pattern: _, escape_char: _ }
-        | Expr::ILike { negated: _, any, expr: _, pattern: _, escape_char: _ } => match any {
-            false => return Ok(()),
-            true => ("LIKE ANY", "write LIKE … OR LIKE …"),
-        },
+        | Expr::ILike { negated: _, any, expr: _, pattern: _, escape_char: _ } => {
+            if *any {
+                ("LIKE ANY", "write LIKE … OR LIKE …")
+            } else {
+                return Ok(());
+            }
+        }
         Expr::Cast { kind: _, expr: _, data_type: _, array, format } => match (array, format) {
             (false, None) => return Ok(()),
             (true, _) => ("CAST AS … ARRAY", "write the type with []"),
-            (_, Some(_)) => ("CAST with FORMAT", "write to_timestamp(text, format) or to_char(value, format)"),
+            (_, Some(_)) => {
+                ("CAST with FORMAT", "write to_timestamp(text, format) or to_char(value, format)")
+            }
         },
         Expr::Trim { trim_where: _, trim_what, expr: _, trim_characters } => {
             match (trim_what, trim_characters.as_ref().map_or(0, Vec::len)) {
@@ -108,26 +136,30 @@ fn check_special(expr: &Expr) -> Result<()> {
                 _ => ("TRIM of several sets of characters", "write all characters in one string"),
             }
         }
-        Expr::AnyOp { left: _, compare_op, right, is_some: _ } | Expr::AllOp { left: _, compare_op, right } => {
-            match &**right {
-                Expr::Subquery(_) => {
-                    return Err(refused(
-                        format!("{compare_op} ANY or ALL of a subquery"),
-                        "compare with =, <>, <, <=, > or >=",
-                    ));
-                }
-                _ => return Ok(()),
+        Expr::AnyOp { left: _, compare_op, right, is_some: _ }
+        | Expr::AllOp { left: _, compare_op, right } => match &**right {
+            Expr::Subquery(_) => {
+                return Err(refused(
+                    format!("{compare_op} ANY or ALL of a subquery"),
+                    "compare with =, <>, <, <=, > or >=",
+                ));
             }
+            _ => return Ok(()),
+        },
+        Expr::JsonAccess { value: _, path: JsonPath { path: _ } } => {
+            ("a path into JSON", "an event has no JSON")
         }
-        Expr::JsonAccess { value: _, path: JsonPath { path: _ } } => ("a path into JSON", "an event has no JSON"),
-        Expr::SimilarTo { .. } => {
-            ("SIMILAR TO with such a pattern", "write the pattern as a string, or ~ and a regular expression")
-        }
+        Expr::SimilarTo { .. } => (
+            "SIMILAR TO with such a pattern",
+            "write the pattern as a string, or ~ and a regular expression",
+        ),
         Expr::RLike { .. } => ("RLIKE", "write ~ and a regular expression"),
         Expr::InUnnest { .. } => ("IN UNNEST", "write IN (SELECT unnest(…))"),
         Expr::IsNormalized { .. } => ("IS NORMALIZED", "text is stored as it came"),
         Expr::Convert { .. } => ("CONVERT", "write CAST(… AS …)"),
-        Expr::Collate { .. } => ("COLLATE", "text is compared byte by byte, write lower(…) to pass over capitals"),
+        Expr::Collate { .. } => {
+            ("COLLATE", "text is compared byte by byte, write lower(…) to pass over capitals")
+        }
         Expr::Prefixed { .. } => ("a prefix before a string", "write the string alone"),
         Expr::MatchAgainst { .. } => ("MATCH … AGAINST", "write LIKE or ~"),
         Expr::OuterJoin(_) => ("(+)", "write LEFT JOIN"),
@@ -139,16 +171,32 @@ fn check_special(expr: &Expr) -> Result<()> {
 }
 
 fn check_interval(interval: &Interval) -> Result<()> {
-    let Interval { value: _, leading_field: _, leading_precision, last_field, fractional_seconds_precision } = interval;
-    match leading_precision.is_some() || last_field.is_some() || fractional_seconds_precision.is_some() {
-        true => Err(refused("an INTERVAL with TO or a precision", "write INTERVAL '1 day 2 hours'")),
-        false => Ok(()),
+    let Interval {
+        value: _,
+        leading_field: _,
+        leading_precision,
+        last_field,
+        fractional_seconds_precision,
+    } = interval;
+    if leading_precision.is_some() || last_field.is_some() || fractional_seconds_precision.is_some()
+    {
+        Err(refused("an INTERVAL with TO or a precision", "write INTERVAL '1 day 2 hours'"))
+    } else {
+        Ok(())
     }
 }
 
 fn check_call(call: &Function) -> Result<()> {
-    let Function { name, uses_odbc_syntax: _, parameters, args, filter: _, null_treatment: _, over, within_group } =
-        call;
+    let Function {
+        name,
+        uses_odbc_syntax: _,
+        parameters,
+        args,
+        filter: _,
+        null_treatment: _,
+        over,
+        within_group,
+    } = call;
     if let FunctionArguments::List(list) = parameters {
         let instead = "write all arguments in one list, for instance percentile_cont(0.5) WITHIN GROUP (ORDER BY …)";
         return Err(refused(format!("{name}({list})(…)"), instead));
@@ -183,16 +231,21 @@ fn check_arguments(name: &str, list: &FunctionArgumentList) -> Result<()> {
     for arg in args {
         let value = match arg {
             FunctionArg::Named { name: _, arg, operator: _ } | FunctionArg::Unnamed(arg) => arg,
-            FunctionArg::ExprNamed { .. } => return Err(refused(format!("{name}({arg})"), "name arguments by a word")),
+            FunctionArg::ExprNamed { .. } => {
+                return Err(refused(format!("{name}({arg})"), "name arguments by a word"));
+            }
         };
         match value {
             FunctionArgExpr::Expr(_) => {}
             // Whose function this is, is known with the session.
             FunctionArgExpr::Wildcard if !is_distinct => {}
-            FunctionArgExpr::Wildcard | FunctionArgExpr::QualifiedWildcard(_) if name.eq_ignore_ascii_case("count") => {
-                let instead = match is_distinct {
-                    true => "write SELECT count(*) FROM (SELECT DISTINCT * FROM …)",
-                    false => "write count(*), or a column of the table",
+            FunctionArgExpr::Wildcard | FunctionArgExpr::QualifiedWildcard(_)
+                if name.eq_ignore_ascii_case("count") =>
+            {
+                let instead = if is_distinct {
+                    "write SELECT count(*) FROM (SELECT DISTINCT * FROM …)"
+                } else {
+                    "write count(*), or a column of the table"
                 };
                 let distinct = if is_distinct { "DISTINCT " } else { "" };
                 return Err(refused(format!("count({distinct}{value})"), instead));
@@ -206,10 +259,14 @@ fn check_arguments(name: &str, list: &FunctionArgumentList) -> Result<()> {
                 sorts.iter().try_for_each(check_sort)?;
                 continue;
             }
-            FunctionArgumentClause::IgnoreOrRespectNulls(NullTreatment::IgnoreNulls | NullTreatment::RespectNulls) => {
+            FunctionArgumentClause::IgnoreOrRespectNulls(
+                NullTreatment::IgnoreNulls | NullTreatment::RespectNulls,
+            ) => {
                 continue;
             }
-            FunctionArgumentClause::Limit(_) => "take a part of the array, or a subquery with LIMIT",
+            FunctionArgumentClause::Limit(_) => {
+                "take a part of the array, or a subquery with LIMIT"
+            }
             FunctionArgumentClause::Having(_) => "write FILTER (WHERE …)",
             FunctionArgumentClause::Separator(_) => "write string_agg(value, separator)",
             FunctionArgumentClause::OnOverflow(_)
@@ -223,10 +280,14 @@ fn check_arguments(name: &str, list: &FunctionArgumentList) -> Result<()> {
 
 /// Checks one expression of an ORDER BY, wherever it stands.
 pub fn check_sort(sort: &OrderByExpr) -> Result<()> {
-    let OrderByExpr { expr: _, options: OrderByOptions { asc: _, nulls_first: _ }, with_fill } = sort;
+    let OrderByExpr { expr: _, options: OrderByOptions { asc: _, nulls_first: _ }, with_fill } =
+        sort;
     if with_fill.is_some() { Err(fill()) } else { Ok(()) }
 }
 
 pub fn fill() -> Error {
-    refused("WITH FILL or INTERPOLATE", "join the rows to generate_series(…), whose rows have no gaps")
+    refused(
+        "WITH FILL or INTERPOLATE",
+        "join the rows to generate_series(…), whose rows have no gaps",
+    )
 }

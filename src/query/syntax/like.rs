@@ -1,12 +1,17 @@
-//! LIKE with ESCAPE: DataFusion knows the backslash alone, so a pattern that is written out is written with it.
+//! LIKE with ESCAPE: DataFusion knows the backslash alone, so a pattern that is written out is
+//! written with it.
 
 use datafusion::sql::sqlparser::ast::{Expr, Value};
 
 /// Writes the pattern of a LIKE with another character of ESCAPE with backslashes.
 pub fn rewrite(expr: &mut Expr) {
-    let (Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. }) = expr else { return };
+    let (Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. }) = expr
+    else {
+        return;
+    };
     let (Some(escape), Expr::Value(value)) = (&*escape_char, &mut **pattern) else { return };
-    let (Some(escape), Value::SingleQuotedString(pattern)) = (escape.value.clone().into_string(), &mut value.value)
+    let (Some(escape), Value::SingleQuotedString(pattern)) =
+        (escape.value.clone().into_string(), &mut value.value)
     else {
         return;
     };

@@ -28,18 +28,28 @@ pub fn bind_limits(plan: LogicalPlan, values: &ParamValues) -> Result<LogicalPla
     }
 }
 
-fn bind(expr: Expr, values: &ParamValues, wrong: &mut Option<Error>) -> datafusion::common::Result<Expr> {
+fn bind(
+    expr: Expr,
+    values: &ParamValues,
+    wrong: &mut Option<Error>,
+) -> datafusion::common::Result<Expr> {
     let bound = expr.transform_up(|expr| {
-        let Expr::Placeholder(Placeholder { id, .. }) = &expr else { return Ok(Transformed::no(expr)) };
+        let Expr::Placeholder(Placeholder { id, .. }) = &expr else {
+            return Ok(Transformed::no(expr));
+        };
         let value = values.get_placeholders_with_values(id)?.value;
         let number = match &value {
-            ScalarValue::Null => return Ok(Transformed::yes(Expr::Literal(ScalarValue::Int64(None), None))),
+            ScalarValue::Null => {
+                return Ok(Transformed::yes(Expr::Literal(ScalarValue::Int64(None), None)));
+            }
             value => value.to_string().trim().trim_end_matches(".0").parse::<i64>(),
         };
         match number {
             Ok(number) if number >= 0 => Ok(Transformed::yes(lit(number))),
             _ => {
-                let reason = format!("LIMIT and OFFSET take a whole number from 0, and the parameter {id} is {value}");
+                let reason = format!(
+                    "LIMIT and OFFSET take a whole number from 0, and the parameter {id} is {value}"
+                );
                 *wrong = Some(Error::Invalid(reason));
                 Ok(Transformed::no(expr))
             }

@@ -1,14 +1,16 @@
 //! Statement syntax: what a statement says, before DataFusion plans it.
 //!
-//! sqlparser reads far more than DataFusion's planner does, and the planner passes over many of the fields that it does not
-//! know: `PREWHERE user_id = 'u1'` is parsed, and then every row is counted. So each statement goes through three steps.
-//! [`names`] gives the columns of the answer the names that they were written with, [`rewrite`] says in DataFusion's words what
-//! other dialects say in theirs, and [`clauses`], [`relations`], [`expressions`] and [`verbs`] refuse by name what is left that
-//! the planner would drop. They take the structs of the tree apart field by field, without `..`: a field that a later sqlparser
-//! adds does not compile until somebody has decided about it.
+//! sqlparser reads far more than DataFusion's planner does, and the planner passes over many of the
+//! fields that it does not know: `PREWHERE user_id = 'u1'` is parsed, and then every row is
+//! counted. So each statement goes through three steps. [`names`] gives the columns of the answer
+//! the names that they were written with, [`rewrite`] says in DataFusion's words what other
+//! dialects say in theirs, and [`clauses`], [`relations`], [`expressions`] and [`verbs`] refuse by
+//! name what is left that the planner would drop. They take the structs of the tree apart field by
+//! field, without `..`: a field that a later sqlparser adds does not compile until somebody has
+//! decided about it.
 //!
-//! What needs the names of functions is checked by [`calls`] when the session is known; what needs the plan is mended by
-//! [`plans`], [`sort_keys`] and [`subqueries`].
+//! What needs the names of functions is checked by [`calls`] when the session is known; what needs
+//! the plan is mended by [`plans`], [`sort_keys`] and [`subqueries`].
 
 mod calls;
 mod casts;
@@ -46,7 +48,8 @@ use crate::query::walk::walk;
 /// Names, rewrites and checks a statement that was parsed.
 ///
 /// # Errors
-/// [`Error::Invalid`](crate::error::Error::Invalid) that names the clause which is not answered and says what to write instead.
+/// [`Error::Invalid`](crate::error::Error::Invalid) that names the clause which is not answered and
+/// says what to write instead.
 pub fn prepare(statement: &mut Statement) -> Result<()> {
     let inner = verbs::check(statement)?;
     let Some(inner) = inner else { return Ok(()) };
@@ -87,7 +90,10 @@ mod tests {
             ("SELECT 1 INTO t FROM events", "INTO"),
         ] {
             let text = refusal(sql);
-            assert!(text.contains(clause) && text.contains("is not answered here"), "{sql}: {text}");
+            assert!(
+                text.contains(clause) && text.contains("is not answered here"),
+                "{sql}: {text}"
+            );
         }
     }
 }

@@ -1,13 +1,16 @@
 //! Names of the answer's columns: an expression without a name is called as it is written.
 //!
-//! DataFusion names a column by the plan of its expression, `count(*) FILTER (WHERE events.event = Utf8("click"))`, and refuses
-//! two expressions of one name, `SELECT count(*), count(*)`. Here an expression without an alias gets its own text as its
-//! alias, as sqlparser prints it, with `_1`, `_2` where the text stands there already.
+//! DataFusion names a column by the plan of its expression,
+//! `count(*) FILTER (WHERE events.event = Utf8("click"))`, and refuses two expressions of one name,
+//! `SELECT count(*), count(*)`. Here an expression without an alias gets its own text as its alias,
+//! as sqlparser prints it, with `_1`, `_2` where the text stands there already.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{Expr, Ident, Query, Select, SelectItem, SetExpr, Statement as Ast, VisitorMut};
+use datafusion::sql::sqlparser::ast::{
+    Expr, Ident, Query, Select, SelectItem, SetExpr, Statement as Ast, VisitorMut,
+};
 
 use super::tree::{normalized, within_parentheses};
 use crate::error::Error;
@@ -47,8 +50,9 @@ impl VisitorMut for Names {
     }
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
-        if let Expr::Subquery(query) | Expr::Exists { subquery: query, .. } | Expr::InSubquery { subquery: query, .. } =
-            expr
+        if let Expr::Subquery(query)
+        | Expr::Exists { subquery: query, .. }
+        | Expr::InSubquery { subquery: query, .. } = expr
         {
             self.unread.insert(std::ptr::from_ref(&**query).addr());
         }
@@ -78,23 +82,29 @@ fn name_items(select: &mut Select, is_answer: bool) {
             SelectItem::UnnamedExpr(expr) => match column(expr) {
                 Some((name, table)) => {
                     let is_same = |other: &(String, Option<String>)| {
-                        other.0 == name && (other.1 == table || other.1.is_none() || table.is_none())
+                        other.0 == name
+                            && (other.1 == table || other.1.is_none() || table.is_none())
                     };
-                    let is_there = is_all || columns.iter().any(is_same) || taken.contains(&name) && is_answer;
+                    let is_there =
+                        is_all || columns.iter().any(is_same) || taken.contains(&name) && is_answer;
                     columns.push((name.clone(), table));
-                    match is_there {
-                        true => *item = aliased(expr, free(&name, &mut taken, true)),
-                        false => drop(taken.insert(name)),
+                    if is_there {
+                        *item = aliased(expr, free(&name, &mut taken, true))
+                    } else {
+                        taken.insert(name);
                     }
                 }
-                None if !is_unnest(expr) => *item = aliased(expr, free(&text(expr), &mut taken, false)),
+                None if !is_unnest(expr) => {
+                    *item = aliased(expr, free(&text(expr), &mut taken, false))
+                }
                 None => {}
             },
             SelectItem::ExprWithAlias { alias, .. } => {
                 let name = normalized(alias);
-                match taken.contains(&name) && is_answer {
-                    true => *alias = Ident::with_quote('"', free(&name, &mut taken, true)),
-                    false => drop(taken.insert(name)),
+                if taken.contains(&name) && is_answer {
+                    *alias = Ident::with_quote('"', free(&name, &mut taken, true))
+                } else {
+                    taken.insert(name);
                 }
             }
             _ => {}
@@ -159,7 +169,8 @@ impl VisitorMut for SmallLetters {
             Expr::CompoundIdentifier(parts) => parts.iter_mut().for_each(lower),
             Expr::Function(call) => {
                 for part in &mut call.name.0 {
-                    if let datafusion::sql::sqlparser::ast::ObjectNamePart::Identifier(name) = part {
+                    if let datafusion::sql::sqlparser::ast::ObjectNamePart::Identifier(name) = part
+                    {
                         lower(name);
                     }
                 }
@@ -178,7 +189,9 @@ mod tests {
 
     fn named(sql: &str) -> String {
         let mut statements = datafusion::sql::parser::DFParser::parse_sql(sql).unwrap();
-        let Some(Statement::Statement(mut statement)) = statements.pop_front() else { panic!("{sql}") };
+        let Some(Statement::Statement(mut statement)) = statements.pop_front() else {
+            panic!("{sql}")
+        };
         name_columns(&mut statement);
         statement.to_string()
     }
@@ -186,7 +199,10 @@ mod tests {
     #[test]
     fn expressions_are_called_as_they_are_written() {
         for (sql, expected) in [
-            ("SELECT COUNT(*), Count(*)", r#"SELECT COUNT(*) AS "count(*)", Count(*) AS "count(*)_1""#),
+            (
+                "SELECT COUNT(*), Count(*)",
+                r#"SELECT COUNT(*) AS "count(*)", Count(*) AS "count(*)_1""#,
+            ),
             ("SELECT a, b.a, a FROM b", r#"SELECT a, b.a AS "a_1", a AS "a_2" FROM b"#),
             ("SELECT x.a, y.a FROM x, y", r#"SELECT x.a, y.a AS "a_1" FROM x, y"#),
             ("SELECT *, a FROM b", r#"SELECT *, a AS "a_1" FROM b"#),
@@ -196,7 +212,10 @@ mod tests {
                 "SELECT max(A || 'B') FILTER (WHERE \"C\")",
                 "SELECT max(A || 'B') FILTER (WHERE \"C\") AS \"max(a || 'B') FILTER (WHERE \"\"C\"\")\"",
             ),
-            ("SELECT a IN (SELECT 1 + 1)", r#"SELECT a IN (SELECT 1 + 1) AS "a IN (SELECT 1 + 1)""#),
+            (
+                "SELECT a IN (SELECT 1 + 1)",
+                r#"SELECT a IN (SELECT 1 + 1) AS "a IN (SELECT 1 + 1)""#,
+            ),
         ] {
             assert_eq!(named(sql), expected);
         }

@@ -1,4 +1,5 @@
-//! Plans that DataFusion makes of a statement and that answer another one, mended before they are optimized.
+//! Plans that DataFusion makes of a statement and that answer another one, mended before they are
+//! optimized.
 
 use std::sync::Arc;
 
@@ -8,15 +9,16 @@ use datafusion::common::{DFSchema, ExprSchema, JoinType, NullEquality, Result, S
 use datafusion::functions_window::expr_fn::row_number;
 use datafusion::logical_expr::expr::{Exists, InSubquery};
 use datafusion::logical_expr::{
-    BinaryExpr, Expr, ExprFunctionExt, ExprSchemable, Filter, Join, LogicalPlan, LogicalPlanBuilder, Operator, Subquery,
+    BinaryExpr, Expr, ExprFunctionExt, ExprSchemable, Filter, Join, LogicalPlan,
+    LogicalPlanBuilder, Operator, Subquery,
 };
 use datafusion::optimizer::AnalyzerRule;
 
 /// Makes EXCEPT ALL and INTERSECT ALL count how often a row is there.
 ///
-/// DataFusion joins the two sides, so that each row of the left one stays or goes however often the right one has it: `VALUES
-/// (1), (1) EXCEPT ALL VALUES (1)` was empty, not 1. Here rows that are alike are numbered on both sides, and the numbers are
-/// joined too.
+/// DataFusion joins the two sides, so that each row of the left one stays or goes however often the
+/// right one has it: `VALUES (1), (1) EXCEPT ALL VALUES (1)` was empty, not 1. Here rows that are
+/// alike are numbered on both sides, and the numbers are joined too.
 #[derive(Debug)]
 pub struct MultisetRule;
 
@@ -30,7 +32,8 @@ impl AnalyzerRule for MultisetRule {
     }
 }
 
-/// Only set operations join on nulls before the optimizer has come; those without ALL have a DISTINCT on the left.
+/// Only set operations join on nulls before the optimizer has come; those without ALL have a
+/// DISTINCT on the left.
 fn number_rows(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     let LogicalPlan::Join(join) = &plan else { return Ok(Transformed::no(plan)) };
     let is_set = join.null_equality == NullEquality::NullEqualsNull
@@ -52,7 +55,9 @@ fn number_rows(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         join.null_equality,
         join.null_aware,
     )?;
-    let answer = LogicalPlanBuilder::from(LogicalPlan::Join(joined)).project(columns(join.left.schema()))?.build()?;
+    let answer = LogicalPlanBuilder::from(LogicalPlan::Join(joined))
+        .project(columns(join.left.schema()))?
+        .build()?;
     Ok(Transformed::yes(answer))
 }
 
@@ -73,8 +78,9 @@ fn numbered(plan: &Arc<LogicalPlan>) -> Result<(LogicalPlan, Expr)> {
 
 /// Makes a NOT IN whose subquery names columns of the statement around it heed nulls.
 ///
-/// DataFusion makes an anti join of it that knows no nulls: `x NOT IN (SELECT …)` was true where the subquery has a null, which
-/// leaves it unknown. Here it is a NOT EXISTS of a row that is equal, or not known to differ.
+/// DataFusion makes an anti join of it that knows no nulls: `x NOT IN (SELECT …)` was true where
+/// the subquery has a null, which leaves it unknown. Here it is a NOT EXISTS of a row that is
+/// equal, or not known to differ.
 #[derive(Debug)]
 pub struct NullAwareRule;
 
@@ -104,9 +110,12 @@ fn heed_nulls(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
             Ok(TreeNodeRecursion::Continue)
         })
     })?;
-    match left {
-        true => plan_err!("NOT IN with a subquery of columns around it is answered in WHERE alone: write NOT EXISTS"),
-        false => Ok(Transformed::yes(plan)),
+    if left {
+        plan_err!(
+            "NOT IN with a subquery of columns around it is answered in WHERE alone: write NOT EXISTS"
+        )
+    } else {
+        Ok(Transformed::yes(plan))
     }
 }
 
@@ -116,12 +125,12 @@ fn needs_nulls(not_in: &InSubquery, plan: &LogicalPlan) -> Result<bool> {
     is_unknown_possible(not_in, input.schema())
 }
 
-/// Whether this may be unknown, and DataFusion's own join that knows nulls does not serve: that takes a column of the rows around
-/// it, and a subquery that names none.
+/// Whether this may be unknown, and DataFusion's own join that knows nulls does not serve: that
+/// takes a column of the rows around it, and a subquery that names none.
 fn is_unknown_possible(in_subquery: &InSubquery, outer: &DFSchema) -> Result<bool> {
     let InSubquery { expr, subquery, negated: _ } = in_subquery;
-    let is_nullable =
-        expr.nullable(outer)? || subquery.subquery.schema().fields().iter().any(|field| field.is_nullable());
+    let is_nullable = expr.nullable(outer)?
+        || subquery.subquery.schema().fields().iter().any(|field| field.is_nullable());
     Ok(is_nullable && (!subquery.outer_ref_columns.is_empty() || expr.column_refs().is_empty()))
 }
 
@@ -139,7 +148,9 @@ fn as_condition(expr: Expr, outer: &DFSchema) -> Result<Expr> {
             }
             other => Ok(Expr::Not(Box::new(other))),
         },
-        Expr::InSubquery(not_in) if not_in.negated && is_unknown_possible(&not_in, outer)? => not_exists(not_in, outer),
+        Expr::InSubquery(not_in) if not_in.negated && is_unknown_possible(&not_in, outer)? => {
+            not_exists(not_in, outer)
+        }
         other => Ok(other),
     }
 }
@@ -152,12 +163,18 @@ fn not_exists(not_in: InSubquery, outer: &DFSchema) -> Result<Expr> {
     let Some(column) = rows.schema().iter().next().map(Expr::from) else {
         return plan_err!("a subquery has no columns");
     };
-    // Where no row is left, one aggregate still has a row; and of two columns of one name one would be compared with itself.
+    // Where no row is left, one aggregate still has a row; and of two columns of one name one would
+    // be compared with itself.
     let is_counted = rows.exists(|plan| {
-        Ok(matches!(plan, LogicalPlan::Aggregate(_) | LogicalPlan::Limit(_) | LogicalPlan::Window(_)))
+        Ok(matches!(
+            plan,
+            LogicalPlan::Aggregate(_) | LogicalPlan::Limit(_) | LogicalPlan::Window(_)
+        ))
     })?;
     if is_counted && is_correlated || expr.exists(|part| Ok(*part == column))? {
-        return plan_err!("NOT IN with such a subquery of columns around it is not answered here: write NOT EXISTS");
+        return plan_err!(
+            "NOT IN with such a subquery of columns around it is not answered here: write NOT EXISTS"
+        );
     }
     let value = expr.transform_up(|expr| match expr {
         Expr::Column(column) => {
@@ -166,7 +183,8 @@ fn not_exists(not_in: InSubquery, outer: &DFSchema) -> Result<Expr> {
         }
         other => Ok(Transformed::no(other)),
     })?;
-    let matches = column.clone().eq(value.data.clone()).or(column.is_null()).or(value.data.is_null());
+    let matches =
+        column.clone().eq(value.data.clone()).or(column.is_null()).or(value.data.is_null());
     let rows = LogicalPlanBuilder::from(rows).filter(matches)?.build()?;
     let outer_ref_columns = rows.all_out_ref_exprs();
     let subquery = Subquery { subquery: Arc::new(rows), outer_ref_columns, spans: Spans::new() };

@@ -1,8 +1,9 @@
 //! Comparisons with all rows of a subquery: `x > ALL (SELECT …)`, `x = ANY (SELECT …)`.
 //!
-//! DataFusion makes an EXISTS of each in which the columns of both sides may have one name, and then compares a column with
-//! itself: without an alias every row counts. They are written with IN, or with the least and the greatest value; those with
-//! the elements of an array are written one by one, for there are no arrays.
+//! DataFusion makes an EXISTS of each in which the columns of both sides may have one name, and
+//! then compares a column with itself: without an alias every row counts. They are written with IN,
+//! or with the least and the greatest value; those with the elements of an array are written one by
+//! one, for there are no arrays.
 
 use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Query};
 
@@ -12,14 +13,19 @@ use crate::error::{Error, Result};
 /// Whether this is such a comparison.
 pub fn is_quantified(expr: &Expr) -> bool {
     match expr {
-        Expr::AnyOp { right, .. } | Expr::AllOp { right, .. } => matches!(**right, Expr::Subquery(_)),
+        Expr::AnyOp { right, .. } | Expr::AllOp { right, .. } => {
+            matches!(**right, Expr::Subquery(_))
+        }
         _ => false,
     }
 }
 
 /// The error for one within another: each is written out with three copies of its subquery.
 pub fn nested() -> Error {
-    Error::Limit("ANY or ALL within ANY or ALL is too large to plan: write IN, EXISTS, or max(…) and min(…)".into())
+    Error::Limit(
+        "ANY or ALL within ANY or ALL is too large to plan: write IN, EXISTS, or max(…) and min(…)"
+            .into(),
+    )
 }
 
 /// Writes such a comparison out.
@@ -65,13 +71,15 @@ fn one_by_one(left: &Expr, op: &BinaryOperator, values: &[Expr], is_any: bool) -
         _ => {
             let mut copies = Copies::default();
             values.iter().try_for_each(|_| copies.add(left))?;
-            let each: Vec<String> = values.iter().map(|value| format!("({left}) {op} ({value})")).collect();
+            let each: Vec<String> =
+                values.iter().map(|value| format!("({left}) {op} ({value})")).collect();
             expression(&each.join(if is_any { " OR " } else { " AND " }))
         }
     }
 }
 
-/// The comparison as a CASE: decided by the nearest value, else by whether there are rows, else unknown if any value is.
+/// The comparison as a CASE: decided by the nearest value, else by whether there are rows, else
+/// unknown if any value is.
 fn written_out(left: &Expr, op: &BinaryOperator, subquery: &Query, is_any: bool) -> Option<String> {
     let of = |aggregate: &str| format!("(SELECT {aggregate} FROM ({subquery}) AS quantified(v))");
     let compare = |aggregate: &str| format!("({left}) {op} {}", of(aggregate));
@@ -80,11 +88,14 @@ fn written_out(left: &Expr, op: &BinaryOperator, subquery: &Query, is_any: bool)
         (BinaryOperator::Lt | BinaryOperator::LtEq, true) => compare("max(v)"),
         (BinaryOperator::Gt | BinaryOperator::GtEq, false) => compare("max(v)"),
         (BinaryOperator::Lt | BinaryOperator::LtEq, false) => compare("min(v)"),
-        (BinaryOperator::NotEq, true) => format!("({} OR {})", compare("min(v)"), compare("max(v)")),
+        (BinaryOperator::NotEq, true) => {
+            format!("({} OR {})", compare("min(v)"), compare("max(v)"))
+        }
         (BinaryOperator::Eq, false) => format!("({} AND {})", compare("min(v)"), compare("max(v)")),
         _ => return None,
     };
-    let (decided, verdict) = if is_any { (nearest, true) } else { (format!("NOT ({nearest})"), false) };
+    let (decided, verdict) =
+        if is_any { (nearest, true) } else { (format!("NOT ({nearest})"), false) };
     let (none, unknown) = (of("count(*)"), of("count(*) - count(v)"));
     Some(format!(
         "CASE WHEN {decided} THEN {verdict} WHEN {none} = 0 THEN {} WHEN ({left}) IS NULL OR {unknown} > 0 \

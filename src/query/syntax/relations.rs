@@ -1,14 +1,15 @@
 //! The check of what stands in FROM: tables, what they are called, and joins.
 
 use datafusion::sql::sqlparser::ast::{
-    FunctionArg, FunctionArgExpr, Join, JoinConstraint, JoinOperator, ObjectName, TableAlias, TableAliasColumnDef,
-    TableFactor, TableFunctionArgs, TableSampleKind, TableWithJoins,
+    FunctionArg, FunctionArgExpr, Join, JoinConstraint, JoinOperator, ObjectName, TableAlias,
+    TableAliasColumnDef, TableFactor, TableFunctionArgs, TableSampleKind, TableWithJoins,
 };
 
 use super::tree::refused;
 use crate::error::Result;
 
-/// Words of other dialects that would be read as the name of the table before them, and what to do without them.
+/// Words of other dialects that would be read as the name of the table before them, and what to do
+/// without them.
 const NOT_NAMES: [(&str, &str); 9] = [
     ("FINAL", "every event is stored once, leave it out"),
     ("SAMPLE", "write WHERE with a condition that few rows meet"),
@@ -41,9 +42,17 @@ pub fn check_factor(table: &TableFactor) -> Result<()> {
             args.iter().try_for_each(|args| check_function(name, args))?;
             let clauses = [
                 (!with_hints.is_empty(), "WITH (…) after a table", "leave it out"),
-                (version.is_some(), "an older version of a table", "write WHERE with the timestamps that you mean"),
+                (
+                    version.is_some(),
+                    "an older version of a table",
+                    "write WHERE with the timestamps that you mean",
+                ),
                 (*with_ordinality, "WITH ORDINALITY", "write row_number() OVER ()"),
-                (!partitions.is_empty(), "PARTITION", "write WHERE with the timestamps that you mean"),
+                (
+                    !partitions.is_empty(),
+                    "PARTITION",
+                    "write WHERE with the timestamps that you mean",
+                ),
                 (json_path.is_some(), "a path after a table", "write the columns"),
                 (!index_hints.is_empty(), "a hint of an index", "leave it out"),
             ];
@@ -56,15 +65,25 @@ pub fn check_factor(table: &TableFactor) -> Result<()> {
         }
         TableFactor::Function { lateral, name, args, with_ordinality, alias } => {
             if *lateral || *with_ordinality {
-                return Err(refused(format!("LATERAL or WITH ORDINALITY with {name}"), "write the function alone"));
+                return Err(refused(
+                    format!("LATERAL or WITH ORDINALITY with {name}"),
+                    "write the function alone",
+                ));
             }
             args.iter().try_for_each(|arg| check_argument(name, arg))?;
             check_alias(alias.as_ref())
         }
-        TableFactor::UNNEST { alias, array_exprs: _, with_offset, with_offset_alias: _, with_ordinality } => {
-            match *with_offset || *with_ordinality {
-                true => Err(refused("WITH OFFSET or WITH ORDINALITY", "write row_number() OVER ()")),
-                false => check_alias(alias.as_ref()),
+        TableFactor::UNNEST {
+            alias,
+            array_exprs: _,
+            with_offset,
+            with_offset_alias: _,
+            with_ordinality,
+        } => {
+            if *with_offset || *with_ordinality {
+                Err(refused("WITH OFFSET or WITH ORDINALITY", "write row_number() OVER ()"))
+            } else {
+                check_alias(alias.as_ref())
             }
         }
         TableFactor::NestedJoin { table_with_joins, alias } => {
@@ -74,15 +93,21 @@ pub fn check_factor(table: &TableFactor) -> Result<()> {
         TableFactor::TableFunction { expr, alias: _ } => {
             Err(refused(format!("TABLE({expr})"), "write the function alone"))
         }
-        TableFactor::Pivot { .. } => Err(refused("PIVOT", "write one aggregate with FILTER (WHERE …) for each column")),
-        TableFactor::Unpivot { .. } => Err(refused("UNPIVOT", "write UNION ALL of one SELECT for each column")),
+        TableFactor::Pivot { .. } => {
+            Err(refused("PIVOT", "write one aggregate with FILTER (WHERE …) for each column"))
+        }
+        TableFactor::Unpivot { .. } => {
+            Err(refused("UNPIVOT", "write UNION ALL of one SELECT for each column"))
+        }
         TableFactor::MatchRecognize { .. } => {
             Err(refused("MATCH_RECOGNIZE", "write window functions such as lag(…) OVER (…)"))
         }
         TableFactor::JsonTable { .. }
         | TableFactor::OpenJsonTable { .. }
         | TableFactor::XmlTable { .. }
-        | TableFactor::SemanticView { .. } => Err(refused("this kind of table", "write a table or a subquery")),
+        | TableFactor::SemanticView { .. } => {
+            Err(refused("this kind of table", "write a table or a subquery"))
+        }
     }
 }
 
@@ -100,7 +125,10 @@ fn check_function(name: &ObjectName, args: &TableFunctionArgs) -> Result<()> {
 fn check_argument(name: &ObjectName, arg: &FunctionArg) -> Result<()> {
     match arg {
         FunctionArg::Unnamed(FunctionArgExpr::Expr(_)) => Ok(()),
-        other => Err(refused(format!("{name}({other})"), "write values, in the order that the function has")),
+        other => Err(refused(
+            format!("{name}({other})"),
+            "write values, in the order that the function has",
+        )),
     }
 }
 
@@ -117,7 +145,9 @@ fn check_sample(sample: Option<&TableSampleKind>) -> Result<()> {
 /// Checks the name that FROM gives to a table.
 pub fn check_alias(alias: Option<&TableAlias>) -> Result<()> {
     let Some(TableAlias { explicit, name, columns, at }) = alias else { return Ok(()) };
-    let word = NOT_NAMES.iter().find(|(word, _)| name.quote_style.is_none() && name.value.eq_ignore_ascii_case(word));
+    let word = NOT_NAMES
+        .iter()
+        .find(|(word, _)| name.quote_style.is_none() && name.value.eq_ignore_ascii_case(word));
     if let Some((word, instead)) = word
         && !explicit
     {
@@ -126,8 +156,11 @@ pub fn check_alias(alias: Option<&TableAlias>) -> Result<()> {
     if let Some(at) = at {
         return Err(refused(format!("AT {at}"), "write row_number() OVER ()"));
     }
-    let typed = columns.iter().find(|TableAliasColumnDef { name: _, data_type }| data_type.is_some());
-    typed.map_or(Ok(()), |column| Err(refused(format!("a type for the column {column}"), "write a CAST")))
+    let typed =
+        columns.iter().find(|TableAliasColumnDef { name: _, data_type }| data_type.is_some());
+    typed.map_or(Ok(()), |column| {
+        Err(refused(format!("a type for the column {column}"), "write a CAST"))
+    })
 }
 
 /// Checks a table and those joined to it.
@@ -143,7 +176,9 @@ pub fn check_join(join: &Join) -> Result<()> {
         return Err(refused("GLOBAL JOIN", "one process has all rows, write JOIN"));
     }
     match join_operator {
-        JoinOperator::Join(_) | JoinOperator::Inner(_) | JoinOperator::CrossJoin(JoinConstraint::None) => Ok(()),
+        JoinOperator::Join(_)
+        | JoinOperator::Inner(_)
+        | JoinOperator::CrossJoin(JoinConstraint::None) => Ok(()),
         JoinOperator::Left(constraint)
         | JoinOperator::LeftOuter(constraint)
         | JoinOperator::Right(constraint)
@@ -153,13 +188,19 @@ pub fn check_join(join: &Join) -> Result<()> {
         | JoinOperator::RightSemi(constraint)
         | JoinOperator::LeftAnti(constraint)
         | JoinOperator::RightAnti(constraint) => match constraint {
-            JoinConstraint::None => Err(refused("an outer join without a condition", "write ON and the condition")),
+            JoinConstraint::None => {
+                Err(refused("an outer join without a condition", "write ON and the condition"))
+            }
             JoinConstraint::On(_) | JoinConstraint::Using(_) | JoinConstraint::Natural => Ok(()),
         },
         JoinOperator::CrossJoin(_) => Err(refused("CROSS JOIN with a condition", "write JOIN")),
-        JoinOperator::Semi(_) | JoinOperator::Anti(_) => Err(refused("this join", "write LEFT SEMI or LEFT ANTI JOIN")),
+        JoinOperator::Semi(_) | JoinOperator::Anti(_) => {
+            Err(refused("this join", "write LEFT SEMI or LEFT ANTI JOIN"))
+        }
         JoinOperator::CrossApply => Err(refused("CROSS APPLY", "write CROSS JOIN LATERAL (…)")),
-        JoinOperator::OuterApply => Err(refused("OUTER APPLY", "write LEFT JOIN LATERAL (…) ON true")),
+        JoinOperator::OuterApply => {
+            Err(refused("OUTER APPLY", "write LEFT JOIN LATERAL (…) ON true"))
+        }
         JoinOperator::AsOf { match_condition: _, constraint: _ } => Err(refused(
             "ASOF JOIN",
             "write LEFT JOIN with the condition, and QUALIFY row_number() OVER (PARTITION BY … ORDER BY …) = 1",

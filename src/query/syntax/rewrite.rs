@@ -1,16 +1,18 @@
 //! What other dialects say, in DataFusion's words.
 //!
-//! `FROM events`, `TABLE events`, PREWHERE, TOP, FETCH FIRST, LIMIT BY, GROUP BY … WITH ROLLUP, ORDER BY ALL, SEMI JOIN, RLIKE and
-//! VALUES with subqueries mean what something does that DataFusion plans. What is rewritten here is gone when the check comes.
+//! `FROM events`, `TABLE events`, PREWHERE, TOP, FETCH FIRST, LIMIT BY, GROUP BY … WITH ROLLUP,
+//! ORDER BY ALL, SEMI JOIN, RLIKE and VALUES with subqueries mean what something does that
+//! DataFusion plans. What is rewritten here is gone when the check comes.
 
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, DataType as SqlType, Distinct, Expr, Fetch, GroupByExpr, GroupByWithModifier, Ident, Join,
-    JoinOperator, LimitClause, ObjectName, Offset, OrderBy, OrderByExpr, OrderByKind, OrderByOptions, Query, Select,
-    SelectFlavor, SelectItem, Set, SetExpr, SetOperator, Statement as Ast, TableAlias, TableFactor, TableWithJoins,
-    TimezoneInfo, Top, TopQuantity, TypedString, Value, ValueWithSpan, Values, Visitor, VisitorMut,
-    WildcardAdditionalOptions, WindowSpec, WindowType,
+    BinaryOperator, DataType as SqlType, Distinct, Expr, Fetch, GroupByExpr, GroupByWithModifier,
+    Ident, Join, JoinOperator, LimitClause, ObjectName, Offset, OrderBy, OrderByExpr, OrderByKind,
+    OrderByOptions, Query, Select, SelectFlavor, SelectItem, Set, SetExpr, SetOperator,
+    Statement as Ast, TableAlias, TableFactor, TableWithJoins, TimezoneInfo, Top, TopQuantity,
+    TypedString, Value, ValueWithSpan, Values, Visitor, VisitorMut, WildcardAdditionalOptions,
+    WindowSpec, WindowType,
 };
 
 use super::super::functions::written_out;
@@ -23,16 +25,19 @@ use crate::query::walk::{walk, walk_mut};
 pub fn rewrite(statement: &mut Ast) -> Result<()> {
     // The other zones have been refused.
     if let Ast::Set(Set::SetTimeZone { .. }) = statement {
-        let (variable, values) = (ObjectName::from(vec![Ident::new("timezone")]), vec![expression("'UTC'")?]);
-        *statement = Ast::Set(Set::SingleAssignment { scope: None, hivevar: false, variable, values });
+        let (variable, values) =
+            (ObjectName::from(vec![Ident::new("timezone")]), vec![expression("'UTC'")?]);
+        *statement =
+            Ast::Set(Set::SingleAssignment { scope: None, hivevar: false, variable, values });
         return Ok(());
     }
     walk_mut(statement, &mut NameSubqueries(0))?;
     walk_mut(statement, &mut Rewrite::default())
 }
 
-/// Gives a name to each subquery in FROM without one, which PostgreSQL and DuckDB do not ask for. DataFusion takes the columns of
-/// such a subquery for those of the tables in it, which may stand beside it.
+/// Gives a name to each subquery in FROM without one, which PostgreSQL and DuckDB do not ask for.
+/// DataFusion takes the columns of such a subquery for those of the tables in it, which may stand
+/// beside it.
 struct NameSubqueries(usize);
 
 impl VisitorMut for NameSubqueries {
@@ -71,7 +76,9 @@ impl VisitorMut for Rewrite {
                     *name = format!("${bare}");
                 }
             }
-            Value::NationalStringLiteral(text) => value.value = Value::SingleQuotedString(std::mem::take(text)),
+            Value::NationalStringLiteral(text) => {
+                value.value = Value::SingleQuotedString(std::mem::take(text))
+            }
             _ => {}
         }
         ControlFlow::Continue(())
@@ -83,7 +90,11 @@ impl VisitorMut for Rewrite {
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
         self.quantified += usize::from(quantified::is_quantified(expr));
-        if self.quantified > 1 { ControlFlow::Break(quantified::nested()) } else { ControlFlow::Continue(()) }
+        if self.quantified > 1 {
+            ControlFlow::Break(quantified::nested())
+        } else {
+            ControlFlow::Continue(())
+        }
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
@@ -94,12 +105,22 @@ impl VisitorMut for Rewrite {
                 ControlFlow::Continue(())
             }
             Expr::RLike { negated, expr: text, pattern, regexp: _ } => {
-                let op = if *negated { BinaryOperator::PGRegexNotMatch } else { BinaryOperator::PGRegexMatch };
+                let op = if *negated {
+                    BinaryOperator::PGRegexNotMatch
+                } else {
+                    BinaryOperator::PGRegexMatch
+                };
                 *expr = Expr::BinaryOp { left: text.clone(), op, right: pattern.clone() };
                 ControlFlow::Continue(())
             }
-            Expr::Value(value) => as_flow(exact(value).map(|exact| exact.into_iter().for_each(|exact| *expr = exact))),
-            Expr::TypedString(TypedString { data_type: SqlType::Timestamp(_, zone), value, .. }) => {
+            Expr::Value(value) => {
+                as_flow(exact(value).map(|exact| exact.into_iter().for_each(|exact| *expr = exact)))
+            }
+            Expr::TypedString(TypedString {
+                data_type: SqlType::Timestamp(_, zone),
+                value,
+                ..
+            }) => {
                 write_out(zone, value);
                 ControlFlow::Continue(())
             }
@@ -118,7 +139,8 @@ impl VisitorMut for Rewrite {
     }
 }
 
-/// An integer beyond 64 bits as a decimal: DataFusion reads it as a float, and its last digits are gone.
+/// An integer beyond 64 bits as a decimal: DataFusion reads it as a float, and its last digits are
+/// gone.
 fn exact(value: &ValueWithSpan) -> Result<Option<Expr>> {
     let Value::Number(number, _) = &value.value else { return Ok(None) };
     let digits = number.to_string();
@@ -127,12 +149,14 @@ fn exact(value: &ValueWithSpan) -> Result<Option<Expr>> {
     }
     match digits.len() {
         ..=38 => expression(&format!("CAST('{digits}' AS DECIMAL(38, 0))")).map(Some),
-        _ => Err(Error::Invalid(format!("{digits} has more than 38 digits: write it as a float, {digits}e0"))),
+        _ => Err(Error::Invalid(format!(
+            "{digits} has more than 38 digits: write it as a float, {digits}e0"
+        ))),
     }
 }
 
-/// Writes a time out in full: DataFusion's reader, which reads the arguments of table functions before any rule of ours, knows no
-/// time without seconds.
+/// Writes a time out in full: DataFusion's reader, which reads the arguments of table functions
+/// before any rule of ours, knows no time without seconds.
 fn write_out(zone: &TimezoneInfo, value: &mut ValueWithSpan) {
     let is_instant = matches!(zone, TimezoneInfo::Tz | TimezoneInfo::WithTimeZone);
     if let Value::SingleQuotedString(time) = &mut value.value
@@ -147,7 +171,9 @@ fn rewrite_query(query: &mut Query) -> Result<()> {
     if let Some(with) = &mut query.with
         && with.recursive
     {
-        with.cte_tables.iter_mut().for_each(|cte| keep_whole(&cte.alias.name.value, &mut cte.query));
+        with.cte_tables
+            .iter_mut()
+            .for_each(|cte| keep_whole(&cte.alias.name.value, &mut cte.query));
     }
     if let Some(Fetch { with_ties: false, percent: false, quantity }) = &query.fetch {
         let quantity = quantity.clone().unwrap_or_else(|| number(1));
@@ -185,8 +211,10 @@ fn rewrite_body(body: &mut SetExpr) -> Result<()> {
             Ok(())
         }
         SetExpr::Table(table) => {
-            let quoted = |name: &String| format!("\"{}\"", name.to_lowercase().replace('"', "\"\""));
-            let names: Vec<String> = table.schema_name.iter().chain(&table.table_name).map(quoted).collect();
+            let quoted =
+                |name: &String| format!("\"{}\"", name.to_lowercase().replace('"', "\"\""));
+            let names: Vec<String> =
+                table.schema_name.iter().chain(&table.table_name).map(quoted).collect();
             *body = *query(&format!("SELECT * FROM {}", names.join(".")))?.body;
             Ok(())
         }
@@ -247,11 +275,18 @@ fn both(left: Expr, right: Expr) -> Expr {
 fn name_joins(table: &mut TableWithJoins) {
     for Join { relation, join_operator, .. } in &mut table.joins {
         match join_operator {
-            JoinOperator::Semi(constraint) => *join_operator = JoinOperator::LeftSemi(constraint.clone()),
-            JoinOperator::Anti(constraint) => *join_operator = JoinOperator::LeftAnti(constraint.clone()),
+            JoinOperator::Semi(constraint) => {
+                *join_operator = JoinOperator::LeftSemi(constraint.clone())
+            }
+            JoinOperator::Anti(constraint) => {
+                *join_operator = JoinOperator::LeftAnti(constraint.clone())
+            }
             _ => {}
         }
-        if let datafusion::sql::sqlparser::ast::TableFactor::NestedJoin { table_with_joins, .. } = relation {
+        if let datafusion::sql::sqlparser::ast::TableFactor::NestedJoin {
+            table_with_joins, ..
+        } = relation
+        {
             name_joins(table_with_joins);
         }
     }
@@ -260,11 +295,19 @@ fn name_joins(table: &mut TableWithJoins) {
 /// `GROUP BY a, b WITH ROLLUP` is `GROUP BY ROLLUP (a, b)`.
 fn write_grouping(select: &mut Select) {
     let GroupByExpr::Expressions(exprs, modifiers) = &mut select.group_by else { return };
-    let [modifier @ (GroupByWithModifier::Rollup | GroupByWithModifier::Cube)] = &modifiers[..] else { return };
-    let is_plain = |expr: &Expr| !matches!(expr, Expr::Rollup(_) | Expr::Cube(_) | Expr::GroupingSets(_));
+    let [modifier @ (GroupByWithModifier::Rollup | GroupByWithModifier::Cube)] = &modifiers[..]
+    else {
+        return;
+    };
+    let is_plain =
+        |expr: &Expr| !matches!(expr, Expr::Rollup(_) | Expr::Cube(_) | Expr::GroupingSets(_));
     if exprs.iter().all(is_plain) {
         let sets = std::mem::take(exprs).into_iter().map(|expr| vec![expr]).collect();
-        let grouped = if *modifier == GroupByWithModifier::Rollup { Expr::Rollup(sets) } else { Expr::Cube(sets) };
+        let grouped = if *modifier == GroupByWithModifier::Rollup {
+            Expr::Rollup(sets)
+        } else {
+            Expr::Cube(sets)
+        };
         *exprs = vec![grouped];
         modifiers.clear();
     }
@@ -276,7 +319,9 @@ fn resolve_positions(select: &mut Select) -> Result<()> {
     let GroupByExpr::Expressions(exprs, _) = &mut select.group_by else { return Ok(()) };
     let mut copies = Copies::default();
     for expr in exprs {
-        let (Expr::Rollup(sets) | Expr::Cube(sets) | Expr::GroupingSets(sets)) = expr else { continue };
+        let (Expr::Rollup(sets) | Expr::Cube(sets) | Expr::GroupingSets(sets)) = expr else {
+            continue;
+        };
         for expr in sets.iter_mut().flatten() {
             if let Some(position) = position(expr) {
                 *expr = at(projection, position, &mut copies)?;
@@ -298,7 +343,9 @@ fn position(expr: &Expr) -> Option<usize> {
 
 /// The expression of a column of the answer, counted from 1.
 fn at(projection: &[SelectItem], position: usize, copies: &mut Copies) -> Result<Expr> {
-    let is_counted = |item: &SelectItem| !matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(_, _));
+    let is_counted = |item: &SelectItem| {
+        !matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(_, _))
+    };
     let before = projection.get(..position).unwrap_or_default();
     match before.last() {
         Some(SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. })
@@ -307,7 +354,9 @@ fn at(projection: &[SelectItem], position: usize, copies: &mut Copies) -> Result
             copies.add(expr)?;
             Ok(expr.clone())
         }
-        _ => Err(Error::Invalid(format!("there is no column {position} in this SELECT: name the column"))),
+        _ => Err(Error::Invalid(format!(
+            "there is no column {position} in this SELECT: name the column"
+        ))),
     }
 }
 
@@ -319,10 +368,16 @@ fn number(value: u64) -> Expr {
 fn set_limit(clause: &mut Option<LimitClause>, quantity: Expr) -> bool {
     match clause {
         None => {
-            *clause = Some(LimitClause::LimitOffset { limit: Some(quantity), offset: None, limit_by: Vec::new() });
+            *clause = Some(LimitClause::LimitOffset {
+                limit: Some(quantity),
+                offset: None,
+                limit_by: Vec::new(),
+            });
             true
         }
-        Some(LimitClause::LimitOffset { limit: limit @ None, offset: _, limit_by }) if limit_by.is_empty() => {
+        Some(LimitClause::LimitOffset { limit: limit @ None, offset: _, limit_by })
+            if limit_by.is_empty() =>
+        {
             *limit = Some(quantity);
             true
         }
@@ -332,7 +387,10 @@ fn set_limit(clause: &mut Option<LimitClause>, quantity: Expr) -> bool {
 
 /// `SELECT TOP 3` is `LIMIT 3`.
 fn take_top(select: &mut Select, limit: &mut Option<LimitClause>) {
-    let Some(Top { with_ties: false, percent: false, quantity: Some(quantity) }) = &select.top else { return };
+    let Some(Top { with_ties: false, percent: false, quantity: Some(quantity) }) = &select.top
+    else {
+        return;
+    };
     let quantity = match quantity {
         TopQuantity::Expr(expr) => expr.clone(),
         TopQuantity::Constant(value) => number(*value),
@@ -359,7 +417,9 @@ fn sort_by_all(order_by: &mut Option<OrderBy>, body: &SetExpr) {
     };
     *kind = OrderByKind::All(options);
     let Some(projection) = leftmost(body) else { return };
-    let is_counted = |item: &SelectItem| !matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(_, _));
+    let is_counted = |item: &SelectItem| {
+        !matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(_, _))
+    };
     if projection.iter().all(is_counted) {
         let positions = 1..=projection.len() as u64;
         let sort = |position| OrderByExpr { expr: number(position), options, with_fill: None };
@@ -367,13 +427,16 @@ fn sort_by_all(order_by: &mut Option<OrderBy>, body: &SetExpr) {
     }
 }
 
-/// After DISTINCT the planner knows an expression that is sorted by as a column of the answer only if it has no name.
+/// After DISTINCT the planner knows an expression that is sorted by as a column of the answer only
+/// if it has no name.
 fn sort_by_columns(select: &Select, order_by: Option<&mut OrderBy>) {
     let Some(OrderBy { kind: OrderByKind::Expressions(sorts), .. }) = order_by else { return };
     if select.distinct != Some(Distinct::Distinct) {
         return;
     }
-    let is_counted = |item: &&SelectItem| matches!(item, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. });
+    let is_counted = |item: &&SelectItem| {
+        matches!(item, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. })
+    };
     let texts: Vec<String> = select.projection.iter().take_while(is_counted).map(written).collect();
     for sort in sorts {
         let text = sort.expr.to_string();
@@ -403,8 +466,14 @@ fn leftmost(body: &SetExpr) -> Option<&[SelectItem]> {
 }
 
 /// `LIMIT n BY a` keeps n rows for each value of a, those first in the order of the answer.
-fn limit_by(select: &mut Select, order_by: Option<&OrderBy>, clause: &mut Option<LimitClause>) -> Result<()> {
-    let Some(LimitClause::LimitOffset { limit: Some(limit), offset, limit_by }) = clause else { return Ok(()) };
+fn limit_by(
+    select: &mut Select,
+    order_by: Option<&OrderBy>,
+    clause: &mut Option<LimitClause>,
+) -> Result<()> {
+    let Some(LimitClause::LimitOffset { limit: Some(limit), offset, limit_by }) = clause else {
+        return Ok(());
+    };
     if limit_by.is_empty() || select.distinct.is_some() {
         return Ok(());
     }
@@ -421,7 +490,8 @@ fn limit_by(select: &mut Select, order_by: Option<&OrderBy>, clause: &mut Option
     }
     let mut row = expression("row_number() OVER ()")?;
     if let Expr::Function(call) = &mut row {
-        let spec = WindowSpec { window_name: None, partition_by, order_by: sorts, window_frame: None };
+        let spec =
+            WindowSpec { window_name: None, partition_by, order_by: sorts, window_frame: None };
         call.over = Some(WindowType::WindowSpec(spec));
     }
     let after = offset.as_ref().map(|Offset { value, rows: _ }| value.clone());
@@ -443,10 +513,13 @@ fn limit_by(select: &mut Select, order_by: Option<&OrderBy>, clause: &mut Option
     Ok(())
 }
 
-/// Of a CTE in WITH RECURSIVE that is a union the planner reads the union alone: one that does not name itself is kept whole.
+/// Of a CTE in WITH RECURSIVE that is a union the planner reads the union alone: one that does not
+/// name itself is kept whole.
 fn keep_whole(name: &str, query: &mut Box<Query>) {
-    let is_bare =
-        query.with.is_none() && query.order_by.is_none() && query.limit_clause.is_none() && query.fetch.is_none();
+    let is_bare = query.with.is_none()
+        && query.order_by.is_none()
+        && query.limit_clause.is_none()
+        && query.fetch.is_none();
     if is_bare || !matches!(*query.body, SetExpr::SetOperation { .. }) || names(query, name) {
         return;
     }

@@ -1,5 +1,6 @@
-//! SIMILAR TO, whose patterns are LIKE's `%` and `_` with the alternatives and repetitions of regular expressions, over the whole
-//! text. DataFusion takes the pattern for a regular expression that may begin anywhere, in which `%` is a character.
+//! SIMILAR TO, whose patterns are LIKE's `%` and `_` with the alternatives and repetitions of
+//! regular expressions, over the whole text. DataFusion takes the pattern for a regular expression
+//! that may begin anywhere, in which `%` is a character.
 
 use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Value};
 
@@ -14,7 +15,10 @@ pub fn rewrite(expr: &mut Expr) -> Result<()> {
     while let Expr::Nested(within) = inner {
         inner = within;
     }
-    let escape = match escape_char.as_ref().map(|escape| escape.value.clone().into_string().unwrap_or_default()) {
+    let escape = match escape_char
+        .as_ref()
+        .map(|escape| escape.value.clone().into_string().unwrap_or_default())
+    {
         None => Some('\\'),
         Some(escape) => {
             let mut characters = escape.chars();

@@ -1,5 +1,5 @@
-//! Sort keys that repeat one before them: they change nothing, and DataFusion panics on them in an aggregate's ORDER BY, which
-//! DISTINCT ON becomes as well.
+//! Sort keys that repeat one before them: they change nothing, and DataFusion panics on them in an
+//! aggregate's ORDER BY, which DISTINCT ON becomes as well.
 
 use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
@@ -40,11 +40,16 @@ impl AnalyzerRule for SortKeysRule {
 
 fn of_aggregate(expr: Expr) -> Transformed<Expr> {
     match expr {
-        Expr::AggregateFunction(AggregateFunction { func, mut params }) if params.order_by.len() > 1 => {
+        Expr::AggregateFunction(AggregateFunction { func, mut params })
+            if params.order_by.len() > 1 =>
+        {
             let keys = params.order_by.len();
             drop_repeated(&mut params.order_by);
             let is_shorter = params.order_by.len() < keys;
-            Transformed::new_transformed(Expr::AggregateFunction(AggregateFunction { func, params }), is_shorter)
+            Transformed::new_transformed(
+                Expr::AggregateFunction(AggregateFunction { func, params }),
+                is_shorter,
+            )
         }
         other => Transformed::no(other),
     }

@@ -1,7 +1,8 @@
 //! EXISTS and IN with a subquery as values: in the columns of an answer, in CASE, in FILTER.
 //!
-//! DataFusion plans them as conditions of WHERE alone. Elsewhere they are counted: `EXISTS (…)` is `(SELECT count(*) > 0 …)`,
-//! which it plans where the tie to the rows around it is an equality, and `x IN (SELECT c …)` is such an EXISTS with `c = x`.
+//! DataFusion plans them as conditions of WHERE alone. Elsewhere they are counted: `EXISTS (…)` is
+//! `(SELECT count(*) > 0 …)`, which it plans where the tie to the rows around it is an equality,
+//! and `x IN (SELECT c …)` is such an EXISTS with `c = x`.
 
 use std::sync::Arc;
 
@@ -12,7 +13,8 @@ use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::logical_expr::expr::{Exists, InSubquery};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{
-    BinaryExpr, Expr, ExprSchemable, Filter, LogicalPlan, LogicalPlanBuilder, Operator, Subquery, lit, when,
+    BinaryExpr, Expr, ExprSchemable, Filter, LogicalPlan, LogicalPlanBuilder, Operator, Subquery,
+    lit, when,
 };
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::scalar::ScalarValue;
@@ -37,7 +39,8 @@ impl AnalyzerRule for CountedSubqueries {
 struct Seen {
     /// Subqueries that have got a name.
     names: usize,
-    /// Whether any value stands in the place of a subquery: plans around it may be null where they were not.
+    /// Whether any value stands in the place of a subquery: plans around it may be null where they
+    /// were not.
     any: bool,
 }
 
@@ -47,25 +50,35 @@ fn count_rows(plan: LogicalPlan, seen: &mut Seen) -> Result<Transformed<LogicalP
         LogicalPlan::Projection(_) => in_place(plan, &mut seen.names),
         LogicalPlan::Filter(Filter { predicate, input, .. }) => {
             let condition = as_condition(predicate, input.schema(), true, &mut seen.names)?;
-            condition.map_data(|predicate| Ok(LogicalPlan::Filter(Filter::try_new(predicate, input)?)))
+            condition
+                .map_data(|predicate| Ok(LogicalPlan::Filter(Filter::try_new(predicate, input)?)))
         }
-        LogicalPlan::Aggregate(_) | LogicalPlan::Window(_) | LogicalPlan::Sort(_) => below(plan, &mut seen.names),
+        LogicalPlan::Aggregate(_) | LogicalPlan::Window(_) | LogicalPlan::Sort(_) => {
+            below(plan, &mut seen.names)
+        }
         other => Ok(Transformed::no(other)),
     }?;
     seen.any |= counted.transformed;
     Ok(counted)
 }
 
-/// Writes out what DataFusion's joins answer wrongly in a condition. They pass over nulls, which makes no difference where a
-/// row stays if the condition is true and goes otherwise, and where IN is not negated within an OR.
-fn as_condition(expr: Expr, outer: &DFSchema, is_alone: bool, names: &mut usize) -> Result<Transformed<Expr>> {
+/// Writes out what DataFusion's joins answer wrongly in a condition. They pass over nulls, which
+/// makes no difference where a row stays if the condition is true and goes otherwise, and where IN
+/// is not negated within an OR.
+fn as_condition(
+    expr: Expr,
+    outer: &DFSchema,
+    is_alone: bool,
+    names: &mut usize,
+) -> Result<Transformed<Expr>> {
     match expr {
         Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::And | Operator::Or), right }) => {
             let is_alone = is_alone && op == Operator::And;
             let left = as_condition(*left, outer, is_alone, names)?;
             let right = as_condition(*right, outer, is_alone, names)?;
             let changed = left.transformed || right.transformed;
-            let whole = Expr::BinaryExpr(BinaryExpr::new(Box::new(left.data), op, Box::new(right.data)));
+            let whole =
+                Expr::BinaryExpr(BinaryExpr::new(Box::new(left.data), op, Box::new(right.data)));
             Ok(if changed { Transformed::yes(whole) } else { Transformed::no(whole) })
         }
         Expr::Not(inner) if is_alone && matches!(*inner, Expr::InSubquery(_) | Expr::Exists(_)) => {
@@ -85,7 +98,8 @@ fn as_condition(expr: Expr, outer: &DFSchema, is_alone: bool, names: &mut usize)
     }
 }
 
-/// EXISTS and IN of a subquery that has one row whatever it finds, such as `SELECT count(*)`: a join would find none.
+/// EXISTS and IN of a subquery that has one row whatever it finds, such as `SELECT count(*)`: a
+/// join would find none.
 fn counts(expr: Expr) -> Result<Transformed<Expr>> {
     match expr {
         Expr::Exists(Exists { subquery, negated }) if has_one_row(&subquery.subquery) => {
@@ -155,14 +169,17 @@ fn below(plan: LogicalPlan, names: &mut usize) -> Result<Transformed<LogicalPlan
     let input = LogicalPlanBuilder::from(input).project(columns)?.build()?;
     let plan = replaced.data.with_new_exprs(replaced.data.expressions(), vec![input])?;
     // A window or a sort would hand the new columns on.
-    let plan = if is_wider { LogicalPlanBuilder::from(plan).project(answer)?.build()? } else { plan };
+    let plan =
+        if is_wider { LogicalPlanBuilder::from(plan).project(answer)?.build()? } else { plan };
     Ok(Transformed::yes(plan))
 }
 
 /// What stands for an EXISTS or IN, where that is known.
 fn value(expr: &Expr, outer: &DFSchema, names: &mut usize) -> Result<Option<Expr>> {
     match expr {
-        Expr::Exists(Exists { subquery, negated }) if has_one_row(&subquery.subquery) => Ok(Some(lit(!negated))),
+        Expr::Exists(Exists { subquery, negated }) if has_one_row(&subquery.subquery) => {
+            Ok(Some(lit(!negated)))
+        }
         Expr::Exists(Exists { subquery, negated }) => {
             let rows = LogicalPlan::clone(&subquery.subquery);
             let exists = counted(rows, count(lit(1_i64)).gt(lit(0_i64)))?;
@@ -177,11 +194,14 @@ fn value(expr: &Expr, outer: &DFSchema, names: &mut usize) -> Result<Option<Expr
     }
 }
 
-/// Whether a value is among the rows of a subquery: unknown where it is not found and it or one of them is null.
+/// Whether a value is among the rows of a subquery: unknown where it is not found and it or one of
+/// them is null.
 fn is_in(in_subquery: &InSubquery, outer: &DFSchema, name: usize) -> Result<Expr> {
     let InSubquery { expr, subquery, negated: _ } = in_subquery;
     // A name of its own keeps its columns apart from those of the tables around it.
-    let rows = LogicalPlanBuilder::from(LogicalPlan::clone(&subquery.subquery)).alias(format!("in_{name}"))?.build()?;
+    let rows = LogicalPlanBuilder::from(LogicalPlan::clone(&subquery.subquery))
+        .alias(format!("in_{name}"))?
+        .build()?;
     let Some((qualifier, field)) = rows.schema().iter().next() else {
         return datafusion::common::plan_err!("a subquery has no columns");
     };
@@ -194,7 +214,8 @@ fn is_in(in_subquery: &InSubquery, outer: &DFSchema, name: usize) -> Result<Expr
         other => Ok(Transformed::no(other)),
     })?;
     let is_nullable = field.is_nullable() || expr.nullable(outer)?;
-    let equal = LogicalPlanBuilder::from(rows.clone()).filter(column.clone().eq(outside.data))?.build()?;
+    let equal =
+        LogicalPlanBuilder::from(rows.clone()).filter(column.clone().eq(outside.data))?.build()?;
     let found = counted(equal, count(lit(1_i64)).gt(lit(0_i64)))?;
     if !is_nullable {
         return Ok(found);
@@ -224,7 +245,14 @@ fn counted(rows: LogicalPlan, value: Expr) -> Result<Expr> {
         other => Ok(Transformed::no(other)),
     };
     let value = value.transform_down(over)?.data;
-    let rows = LogicalPlanBuilder::from(rows).aggregate(Vec::<Expr>::new(), aggregates)?.project([value])?.build()?;
+    let rows = LogicalPlanBuilder::from(rows)
+        .aggregate(Vec::<Expr>::new(), aggregates)?
+        .project([value])?
+        .build()?;
     let outer_ref_columns = rows.all_out_ref_exprs();
-    Ok(Expr::ScalarSubquery(Subquery { subquery: Arc::new(rows), outer_ref_columns, spans: Spans::new() }))
+    Ok(Expr::ScalarSubquery(Subquery {
+        subquery: Arc::new(rows),
+        outer_ref_columns,
+        spans: Spans::new(),
+    }))
 }

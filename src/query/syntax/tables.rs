@@ -9,8 +9,10 @@ use crate::error::is_near;
 /// Says of an unknown table which one may be meant; other errors stay as they are.
 pub fn suggest_table(error: DataFusionError, state: &SessionState) -> DataFusionError {
     let text = error.find_root().message().into_owned();
-    let Some(told) = unknown(&text, "table '", "' not found", "table", &tables(state))
-        .or_else(|| unknown(&text, "table function '", "' not found", "table function", &functions(state)))
+    let Some(told) =
+        unknown(&text, "table '", "' not found", "table", &tables(state)).or_else(|| {
+            unknown(&text, "table function '", "' not found", "table function", &functions(state))
+        })
     else {
         return error;
     };
@@ -21,7 +23,8 @@ pub fn suggest_table(error: DataFusionError, state: &SessionState) -> DataFusion
 fn unknown(text: &str, before: &str, after: &str, kind: &str, known: &[String]) -> Option<String> {
     let name = text.strip_prefix(before)?.strip_suffix(after)?;
     let last = |name: &str| name.rsplit('.').next().unwrap_or_default().to_string();
-    let is_meant = |known: &&String| last(known) == last(name) || is_near(&last(name), &last(known));
+    let is_meant =
+        |known: &&String| last(known) == last(name) || is_near(&last(name), &last(known));
     let name = name.trim_start_matches("hourglass.").trim_start_matches("public.");
     Some(match known.iter().find(is_meant) {
         Some(known) => format!("there is no {kind} {name}: did you mean {known}?"),
@@ -32,12 +35,16 @@ fn unknown(text: &str, before: &str, after: &str, kind: &str, known: &[String]) 
 fn tables(state: &SessionState) -> Vec<String> {
     let config = state.config_options();
     let default = &config.catalog.default_schema;
-    let Some(catalog) = state.catalog_list().catalog(&config.catalog.default_catalog) else { return Vec::new() };
+    let Some(catalog) = state.catalog_list().catalog(&config.catalog.default_catalog) else {
+        return Vec::new();
+    };
     let mut schemas = catalog.schema_names();
     schemas.sort_by_key(|schema| (schema != default, schema.clone()));
     let names = schemas.iter().flat_map(|schema| {
         let tables = catalog.schema(schema).map(|tables| tables.table_names()).unwrap_or_default();
-        let qualified = move |table: String| if schema == default { table } else { format!("{schema}.{table}") };
+        let qualified = move |table: String| {
+            if schema == default { table } else { format!("{schema}.{table}") }
+        };
         tables.into_iter().map(qualified)
     });
     names.collect()

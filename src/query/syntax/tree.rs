@@ -23,9 +23,12 @@ pub struct Copies(pub usize);
 impl Copies {
     pub fn add(&mut self, part: &impl Display) -> Result<()> {
         self.0 = self.0.saturating_add(part.to_string().len());
-        match self.0 > COPIED_BYTES {
-            true => Err(Error::Limit("the statement is too large to plan once its short forms are written out".into())),
-            false => Ok(()),
+        if self.0 > COPIED_BYTES {
+            Err(Error::Limit(
+                "the statement is too large to plan once its short forms are written out".into(),
+            ))
+        } else {
+            Ok(())
         }
     }
 }
@@ -45,18 +48,26 @@ pub fn within_parentheses(expr: &Expr) -> &Expr {
 
 /// An expression from its text.
 pub fn expression(sql: &str) -> Result<Expr> {
-    let parsed = Parser::new(&GenericDialect {}).try_with_sql(sql).and_then(|mut parser| parser.parse_expr());
+    let parsed = Parser::new(&GenericDialect {})
+        .try_with_sql(sql)
+        .and_then(|mut parser| parser.parse_expr());
     parsed.map_err(fault)
 }
 
 /// A query from its text.
 pub fn query(sql: &str) -> Result<Box<Query>> {
-    let parsed = Parser::new(&GenericDialect {}).try_with_sql(sql).and_then(|mut parser| parser.parse_query());
+    let parsed = Parser::new(&GenericDialect {})
+        .try_with_sql(sql)
+        .and_then(|mut parser| parser.parse_query());
     parsed.map_err(fault)
 }
 
-/// Applies a function to the expressions of a part of a statement, after those within them, but not to those of queries within.
-pub fn edit_own_expressions(part: &mut impl VisitMut, mut edit: impl FnMut(&mut Expr) -> Result<()>) -> Result<()> {
+/// Applies a function to the expressions of a part of a statement, after those within them, but not
+/// to those of queries within.
+pub fn edit_own_expressions(
+    part: &mut impl VisitMut,
+    mut edit: impl FnMut(&mut Expr) -> Result<()>,
+) -> Result<()> {
     walk_mut(part, &mut OwnExpressions { edit: &mut edit, depth: 0 })
 }
 
@@ -91,7 +102,8 @@ pub fn as_flow(result: Result<()>) -> ControlFlow<Error> {
     }
 }
 
-/// Bytes of text that a rewriting may copy: a window of thousands of values, used a thousand times, would be millions.
+/// Bytes of text that a rewriting may copy: a window of thousands of values, used a thousand times,
+/// would be millions.
 const COPIED_BYTES: usize = 1 << 20;
 
 fn fault(error: ParserError) -> Error {

@@ -1,13 +1,15 @@
 //! Joins with USING, whose column is that of either side.
 //!
-//! DataFusion takes the column of the left table, which is null for rows that the right one alone has. Where the column is named
-//! without a table it is written as `coalesce(a.k, b.k)`, in `*` too.
+//! DataFusion takes the column of the left table, which is null for rows that the right one alone
+//! has. Where the column is named without a table it is written as `coalesce(a.k, b.k)`, in `*`
+//! too.
 
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, Join, JoinConstraint, JoinOperator, OrderBy, OrderByKind, Query, ReplaceSelectElement,
-    ReplaceSelectItem, Select, SelectItem, TableFactor, TableWithJoins, Visitor,
+    Expr, Ident, Join, JoinConstraint, JoinOperator, OrderBy, OrderByKind, Query,
+    ReplaceSelectElement, ReplaceSelectItem, Select, SelectItem, TableFactor, TableWithJoins,
+    Visitor,
 };
 
 use super::tree::{edit_own_expressions, expression, normalized, refused};
@@ -60,7 +62,8 @@ pub fn merge(select: &mut Select, order_by: Option<&mut OrderBy>) -> Result<()> 
 /// The columns that a table and its joins merge otherwise than DataFusion does.
 fn columns(table: &TableWithJoins) -> Result<Vec<Merged>> {
     let mut merged: Vec<Merged> = Vec::new();
-    let relations = std::iter::once(&table.relation).chain(table.joins.iter().map(|join| &join.relation));
+    let relations =
+        std::iter::once(&table.relation).chain(table.joins.iter().map(|join| &join.relation));
     for relation in relations {
         if let TableFactor::NestedJoin { table_with_joins, .. } = relation
             && !columns(table_with_joins)?.is_empty()
@@ -72,7 +75,9 @@ fn columns(table: &TableWithJoins) -> Result<Vec<Merged>> {
     for (i, join) in table.joins.iter().enumerate() {
         let (constraint, is_full) = match &join.join_operator {
             JoinOperator::FullOuter(constraint) => (constraint, Some(true)),
-            JoinOperator::Right(constraint) | JoinOperator::RightOuter(constraint) => (constraint, Some(false)),
+            JoinOperator::Right(constraint) | JoinOperator::RightOuter(constraint) => {
+                (constraint, Some(false))
+            }
             JoinOperator::Join(constraint)
             | JoinOperator::Inner(constraint)
             | JoinOperator::Left(constraint)
@@ -81,23 +86,30 @@ fn columns(table: &TableWithJoins) -> Result<Vec<Merged>> {
         };
         let names = match constraint {
             JoinConstraint::Using(names) => names,
-            JoinConstraint::Natural if is_full.is_some() || !merged.is_empty() => return Err(not_here(join)),
+            JoinConstraint::Natural if is_full.is_some() || !merged.is_empty() => {
+                return Err(not_here(join));
+            }
             _ => continue,
         };
-        let names: Vec<&Ident> = names.iter().filter_map(|name| name.0.last()?.as_ident()).collect();
-        let is_again = |name: &&&Ident| merged.iter().any(|merged| merged.column == normalized(name));
+        let names: Vec<&Ident> =
+            names.iter().filter_map(|name| name.0.last()?.as_ident()).collect();
+        let is_again =
+            |name: &&&Ident| merged.iter().any(|merged| merged.column == normalized(name));
         if names.iter().any(|name| is_again(&name)) {
             return Err(not_here(join));
         }
         let Some(is_full) = is_full else { continue };
         // Which of several tables has the column on the left is not known yet.
-        let (Some(left), Some(right), 0) = (qualifier(&table.relation), qualifier(&join.relation), i) else {
+        let (Some(left), Some(right), 0) =
+            (qualifier(&table.relation), qualifier(&join.relation), i)
+        else {
             return Err(not_here(join));
         };
         for name in names {
-            let value = match is_full {
-                true => format!("coalesce({left}.{name}, {right}.{name})"),
-                false => format!("{right}.{name}"),
+            let value = if is_full {
+                format!("coalesce({left}.{name}, {right}.{name})")
+            } else {
+                format!("{right}.{name}")
             };
             merged.push(Merged { column: normalized(name), value: expression(&value)? });
         }
@@ -105,7 +117,8 @@ fn columns(table: &TableWithJoins) -> Result<Vec<Merged>> {
     Ok(merged)
 }
 
-/// The columns of inner and left joins with USING, which are the left table's. DataFusion knows that everywhere but in WHERE.
+/// The columns of inner and left joins with USING, which are the left table's. DataFusion knows
+/// that everywhere but in WHERE.
 fn left_columns(table: &TableWithJoins) -> Result<Vec<Merged>> {
     let mut columns: Vec<Merged> = Vec::new();
     let left = qualifier(&table.relation);
@@ -120,7 +133,10 @@ fn left_columns(table: &TableWithJoins) -> Result<Vec<Merged>> {
         // Of a later join another table may have the column.
         let Some(left) = left.as_ref().filter(|_| i == 0) else { continue };
         for name in names.iter().filter_map(|name| name.0.last()?.as_ident()) {
-            columns.push(Merged { column: normalized(name), value: expression(&format!("{left}.{name}"))? });
+            columns.push(Merged {
+                column: normalized(name),
+                value: expression(&format!("{left}.{name}"))?,
+            });
         }
     }
     Ok(columns)
@@ -136,9 +152,8 @@ fn not_here(join: &Join) -> Error {
 /// What the columns of a table are qualified by.
 fn qualifier(table: &TableFactor) -> Option<String> {
     match table {
-        TableFactor::Table { alias: Some(alias), .. } | TableFactor::Derived { alias: Some(alias), .. } => {
-            Some(alias.name.to_string())
-        }
+        TableFactor::Table { alias: Some(alias), .. }
+        | TableFactor::Derived { alias: Some(alias), .. } => Some(alias.name.to_string()),
         TableFactor::Table { name, alias: None, args: None, .. } => Some(name.to_string()),
         _ => None,
     }
@@ -147,14 +162,14 @@ fn qualifier(table: &TableFactor) -> Option<String> {
 /// The name of an item of the answer.
 fn name(item: &SelectItem) -> Option<String> {
     match item {
-        SelectItem::UnnamedExpr(Expr::Identifier(name)) | SelectItem::ExprWithAlias { alias: name, .. } => {
-            Some(normalized(name))
-        }
+        SelectItem::UnnamedExpr(Expr::Identifier(name))
+        | SelectItem::ExprWithAlias { alias: name, .. } => Some(normalized(name)),
         _ => None,
     }
 }
 
-/// Keeps the name of a merged column of the answer, and writes its value in the place of the left column in `*`.
+/// Keeps the name of a merged column of the answer, and writes its value in the place of the left
+/// column in `*`.
 fn name_item(item: &mut SelectItem, merged: &[Merged]) -> Result<()> {
     match item {
         SelectItem::UnnamedExpr(Expr::Identifier(name)) if find(merged, name).is_some() => {
@@ -162,14 +177,25 @@ fn name_item(item: &mut SelectItem, merged: &[Merged]) -> Result<()> {
             *item = SelectItem::ExprWithAlias { expr: Expr::Identifier(name.clone()), alias };
         }
         SelectItem::Wildcard(options) => {
-            if options.opt_replace.is_some() || options.opt_exclude.is_some() || options.opt_except.is_some() {
-                return Err(refused("* with a RIGHT or FULL JOIN … USING and exceptions", "write the columns"));
+            if options.opt_replace.is_some()
+                || options.opt_exclude.is_some()
+                || options.opt_except.is_some()
+            {
+                return Err(refused(
+                    "* with a RIGHT or FULL JOIN … USING and exceptions",
+                    "write the columns",
+                ));
             }
             let element = |merged: &Merged| {
                 let column_name = Ident::with_quote('"', &merged.column);
-                Box::new(ReplaceSelectElement { expr: merged.value.clone(), column_name, as_keyword: true })
+                Box::new(ReplaceSelectElement {
+                    expr: merged.value.clone(),
+                    column_name,
+                    as_keyword: true,
+                })
             };
-            options.opt_replace = Some(ReplaceSelectItem { items: merged.iter().map(element).collect() });
+            options.opt_replace =
+                Some(ReplaceSelectItem { items: merged.iter().map(element).collect() });
         }
         _ => {}
     }
@@ -189,7 +215,8 @@ fn replace(expr: &mut Expr, merged: &[Merged]) -> Result<()> {
     Ok(())
 }
 
-/// Refuses a subquery of an expression that names such a column without its table: whose it is depends on the tables there.
+/// Refuses a subquery of an expression that names such a column without its table: whose it is
+/// depends on the tables there.
 fn check_subqueries(select: &Select, merged: &[Merged]) -> Result<()> {
     let mut within = Within { merged, depth: 0 };
     walk(&select.projection, &mut within)?;
@@ -219,7 +246,8 @@ impl Visitor for Within<'_> {
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<Error> {
         match expr {
             Expr::Identifier(name) if self.depth > 0 && find(self.merged, name).is_some() => {
-                let reason = format!("{name} is of two tables: name the table of {name} in the subquery");
+                let reason =
+                    format!("{name} is of two tables: name the table of {name} in the subquery");
                 ControlFlow::Break(Error::Invalid(reason))
             }
             _ => ControlFlow::Continue(()),

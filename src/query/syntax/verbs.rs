@@ -47,11 +47,14 @@ const WRITING: [&str; 35] = [
     "PRAGMA",
 ];
 
-/// Refuses a statement by its first word, before it is parsed: one that writes is told so, however it goes on.
+/// Refuses a statement by its first word, before it is parsed: one that writes is told so, however
+/// it goes on.
 pub fn check_verb(tokens: &[TokenWithSpan]) -> Result<()> {
     let first = tokens.iter().find(|token| !matches!(token.token, Token::Whitespace(_)));
     match first.map(|first| &first.token) {
-        Some(Token::Word(word)) if WRITING.contains(&&*word.value.to_uppercase()) => Err(not_read(&word.value)),
+        Some(Token::Word(word)) if WRITING.contains(&&*word.value.to_uppercase()) => {
+            Err(not_read(&word.value))
+        }
         _ => Ok(()),
     }
 }
@@ -63,7 +66,9 @@ pub fn check_numbers(tokens: &[TokenWithSpan]) -> Result<()> {
         _ => None,
     });
     match joined {
-        Some(joined) => Err(Error::Invalid(format!("{joined} is no number: write its digits alone, as in 1000"))),
+        Some(joined) => Err(Error::Invalid(format!(
+            "{joined} is no number: write its digits alone, as in 1000"
+        ))),
         None => Ok(()),
     }
 }
@@ -102,22 +107,31 @@ fn check_set(set: &Set) -> Result<()> {
             format!("SET TIME ZONE {value}"),
             "times are answered in UTC, write timestamp AT TIME ZONE 'Europe/Berlin'",
         )),
-        other => Err(refused(other.to_string(), "write SET name = value; SHOW ALL lists the options")),
+        other => {
+            Err(refused(other.to_string(), "write SET name = value; SHOW ALL lists the options"))
+        }
     }
 }
 
 fn check_kind(statement: &Ast) -> Result<()> {
     match statement {
         Ast::Set(set) => check_set(set),
-        Ast::Query(_) | Ast::ShowVariable { .. } | Ast::ShowTables { .. } | Ast::ShowColumns { .. } => Ok(()),
+        Ast::Query(_)
+        | Ast::ShowVariable { .. }
+        | Ast::ShowTables { .. }
+        | Ast::ShowColumns { .. } => Ok(()),
         Ast::ShowFunctions { .. } | Ast::ShowCreate { .. } => Ok(()),
-        Ast::ExplainTable { describe_alias, hive_format, has_table_keyword: _, table_name } => match describe_alias {
-            _ if hive_format.is_some() => {
-                Err(refused("DESCRIBE EXTENDED and FORMATTED", "write DESCRIBE and the table"))
+        Ast::ExplainTable { describe_alias, hive_format, has_table_keyword: _, table_name } => {
+            match describe_alias {
+                _ if hive_format.is_some() => {
+                    Err(refused("DESCRIBE EXTENDED and FORMATTED", "write DESCRIBE and the table"))
+                }
+                DescribeAlias::Explain => {
+                    Err(refused(format!("EXPLAIN {table_name}"), "write DESCRIBE for a table"))
+                }
+                DescribeAlias::Describe | DescribeAlias::Desc => Ok(()),
             }
-            DescribeAlias::Explain => Err(refused(format!("EXPLAIN {table_name}"), "write DESCRIBE for a table")),
-            DescribeAlias::Describe | DescribeAlias::Desc => Ok(()),
-        },
+        }
         Ast::Explain {
             describe_alias: _,
             analyze: _,
@@ -129,7 +143,10 @@ fn check_kind(statement: &Ast) -> Result<()> {
             options,
         } => match (query_plan, estimate, options) {
             (false, false, None) => check_kind(statement),
-            _ => Err(refused("this form of EXPLAIN", "write EXPLAIN or EXPLAIN ANALYZE and the statement")),
+            _ => Err(refused(
+                "this form of EXPLAIN",
+                "write EXPLAIN or EXPLAIN ANALYZE and the statement",
+            )),
         },
         other => {
             let text = other.to_string();
@@ -147,9 +164,13 @@ fn check_kind(statement: &Ast) -> Result<()> {
 
 /// `TABLE events` is `SELECT * FROM events`, which the parser knows within a statement alone.
 pub fn read_table(tokens: &mut Vec<TokenWithSpan>) {
-    let Some(at) = tokens.iter().position(|token| !matches!(token.token, Token::Whitespace(_))) else { return };
+    let Some(at) = tokens.iter().position(|token| !matches!(token.token, Token::Whitespace(_)))
+    else {
+        return;
+    };
     let span = tokens[at].span;
-    if !matches!(&tokens[at].token, Token::Word(word) if word.keyword == Keyword::TABLE && word.quote_style.is_none()) {
+    if !matches!(&tokens[at].token, Token::Word(word) if word.keyword == Keyword::TABLE && word.quote_style.is_none())
+    {
         return;
     }
     let words = [Token::make_keyword("SELECT"), Token::Mul, Token::make_keyword("FROM")];

@@ -1,7 +1,8 @@
 //! Windows that a WINDOW clause names, written out where they are used.
 //!
-//! The planner reads the clause for the columns of the answer alone: in ORDER BY and QUALIFY `sum(x) OVER w` became the
-//! aggregate `sum(x)`, and of `OVER (w ROWS …)` the window `w` was dropped.
+//! The planner reads the clause for the columns of the answer alone: in ORDER BY and QUALIFY
+//! `sum(x) OVER w` became the aggregate `sum(x)`, and of `OVER (w ROWS …)` the window `w` was
+//! dropped.
 
 use std::collections::HashMap;
 
@@ -31,13 +32,17 @@ pub fn write_out(select: &mut Select, order_by: Option<&mut OrderBy>) -> Result<
         }
     }
     edit_own_expressions(select, |expr| replace(expr, &named, &mut copies))?;
-    order_by.map_or(Ok(()), |order_by| edit_own_expressions(order_by, |expr| replace(expr, &named, &mut copies)))
+    order_by.map_or(Ok(()), |order_by| {
+        edit_own_expressions(order_by, |expr| replace(expr, &named, &mut copies))
+    })
 }
 
 /// The window of a name, which the statement has once more from now on.
 fn copied(named: &Named, name: &Ident, copies: &mut Copies) -> Result<WindowSpec> {
     let spec = named.get(&normalized(name)).ok_or_else(|| {
-        Error::Invalid(format!("there is no window {name}: define it, WINDOW {name} AS (…), after the conditions"))
+        Error::Invalid(format!(
+            "there is no window {name}: define it, WINDOW {name} AS (…), after the conditions"
+        ))
     })?;
     copies.add(spec)?;
     Ok(spec.clone())

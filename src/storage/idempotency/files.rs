@@ -1,7 +1,7 @@
 //! Key files: the idempotency keys of flushed generations, a file each.
 //!
-//! Before a flush lets the log go, [`KeyFiles`] writes the keys of its generation, and the commit says of the file what a
-//! [`KeyFileRecord`] has.
+//! Before a flush lets the log go, [`KeyFiles`] writes the keys of its generation, and the commit
+//! says of the file what a [`KeyFileRecord`] has.
 //!
 //! ```text
 //! DIR/keys/NNNNNNNNNNNNNNNNNNNN.keys, named after the last LSN of its generation; integers are little-endian
@@ -39,15 +39,15 @@ const FORMER_MAGIC: &[u8; 8] = b"HGLASKEY";
 const FORMER_HEADER_LEN: usize = 24;
 const FORMER_ENTRY_LEN: usize = 16;
 
-const ADVICE: &str =
-    "Restore the file from a backup, or move it aside: requests sent again whose keys it holds then count twice";
+const ADVICE: &str = "Restore the file from a backup, or move it aside: requests sent again whose keys it holds then count twice";
 
 const MISSING: &str = "the file of idempotency keys is missing";
 
 const MISSING_ADVICE: &str = "Put the keys folder there that was with this table; without it, requests that are sent again \
                               under keys of that time count twice";
 
-/// What the commit of a generation says of its key file: whoever has the table knows which files belong to it.
+/// What the commit of a generation says of its key file: whoever has the table knows which files
+/// belong to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyFileRecord {
     /// The last LSN of the generation, which is the file's name.
@@ -80,11 +80,12 @@ pub struct KeyFiles {
 }
 
 impl KeyFiles {
-    /// Reads the files into `window`, but for those whose keys are all too old. A file of a generation that is not in the table
-    /// goes: its keys are in the log with its events, or neither is here.
+    /// Reads the files into `window`, but for those whose keys are all too old. A file of a
+    /// generation that is not in the table goes: its keys are in the log with its events, or
+    /// neither is here.
     ///
-    /// Files that the table knows of (`records`) and that are not there are no error, but told: a store that was restored
-    /// without them works, and only counts again what is sent again.
+    /// Files that the table knows of (`records`) and that are not there are no error, but told: a
+    /// store that was restored without them works, and only counts again what is sent again.
     pub fn open(
         vfs: Arc<dyn Vfs>,
         data_dir: &Path,
@@ -104,7 +105,9 @@ impl KeyFiles {
                 continue;
             }
             let (contents, _) = read(&*found.vfs, path)?;
-            found.files.push_back((path.clone(), contents.until_us.max(contents.newest_us + window_us)));
+            found
+                .files
+                .push_back((path.clone(), contents.until_us.max(contents.newest_us + window_us)));
             if contents.newest_us + window_us >= now_us {
                 window.insert(contents.keys, contents.newest_us);
             }
@@ -116,9 +119,14 @@ impl KeyFiles {
         Ok(found)
     }
 
-    /// Writes the keys of a generation, durable when this returns. The same generation goes to the same file, and its bytes are
-    /// the same, whatever became of a commit in between.
-    pub fn write(&mut self, last_lsn: Lsn, keys: &[StoredKey], now_us: i64) -> Result<Option<KeyFileRecord>> {
+    /// Writes the keys of a generation, durable when this returns. The same generation goes to the
+    /// same file, and its bytes are the same, whatever became of a commit in between.
+    pub fn write(
+        &mut self,
+        last_lsn: Lsn,
+        keys: &[StoredKey],
+        now_us: i64,
+    ) -> Result<Option<KeyFileRecord>> {
         if keys.is_empty() {
             return Ok(None);
         }
@@ -139,7 +147,8 @@ impl KeyFiles {
         Ok(Some(KeyFileRecord { last_lsn, crc32c, until_us }))
     }
 
-    /// Removes files whose keys are all older than the window, and than the window was when they were written.
+    /// Removes files whose keys are all older than the window, and than the window was when they
+    /// were written.
     pub fn expire(&mut self, now_us: i64) -> Result<()> {
         while let Some((path, until_us)) = self.files.front()
             && *until_us < now_us
@@ -158,7 +167,8 @@ pub struct Checked {
     pub damaged: Vec<Error>,
 }
 
-/// Reads the key files of the generations up to `flushed`, and compares them with what the table knows of them.
+/// Reads the key files of the generations up to `flushed`, and compares them with what the table
+/// knows of them.
 pub fn check(
     vfs: &dyn Vfs,
     data_dir: &Path,
@@ -167,7 +177,12 @@ pub fn check(
     now_us: impl FnOnce() -> i64,
 ) -> Result<Checked> {
     let dir = data_dir.join(KEYS_DIR);
-    let damaged = |path: &Path, reason: String, advice| Error::Damaged { path: path.into(), offset: 0, reason, advice };
+    let damaged = |path: &Path, reason: String, advice| Error::Damaged {
+        path: path.into(),
+        offset: 0,
+        reason,
+        advice,
+    };
     let mut checked = Checked::default();
     let listed = paths(vfs, &dir)?;
     for (last_lsn, path) in listed.iter().filter(|(last_lsn, _)| *last_lsn <= flushed) {
@@ -188,16 +203,26 @@ pub fn check(
         }
     }
     let missing = missing(&dir, records, &listed, now_us());
-    checked.damaged.extend(missing.into_iter().map(|path| damaged(&path, MISSING.into(), MISSING_ADVICE)));
+    checked
+        .damaged
+        .extend(missing.into_iter().map(|path| damaged(&path, MISSING.into(), MISSING_ADVICE)));
     Ok(checked)
 }
 
 /// The files that the table knows of, whose time has not passed, and that are not there.
-fn missing(dir: &Path, records: &[KeyFileRecord], listed: &[(Lsn, PathBuf)], now_us: i64) -> Vec<PathBuf> {
-    let is_there = |record: &&KeyFileRecord| listed.iter().any(|(last_lsn, _)| *last_lsn == record.last_lsn);
+fn missing(
+    dir: &Path,
+    records: &[KeyFileRecord],
+    listed: &[(Lsn, PathBuf)],
+    now_us: i64,
+) -> Vec<PathBuf> {
+    let is_there =
+        |record: &&KeyFileRecord| listed.iter().any(|(last_lsn, _)| *last_lsn == record.last_lsn);
     let due = records.iter().filter(|record| record.until_us >= now_us);
-    let mut missing: Vec<PathBuf> =
-        due.filter(|record| !is_there(record)).map(|record| path_of(dir, record.last_lsn)).collect();
+    let mut missing: Vec<PathBuf> = due
+        .filter(|record| !is_there(record))
+        .map(|record| path_of(dir, record.last_lsn))
+        .collect();
     missing.sort();
     missing
 }
@@ -222,7 +247,12 @@ fn paths(vfs: &dyn Vfs, dir: &Path) -> Result<Vec<(Lsn, PathBuf)>> {
 /// What is in a file, and its checksum.
 fn read(vfs: &dyn Vfs, path: &Path) -> Result<(Contents, u32)> {
     let bytes = vfs::read_all(vfs, path).map_err(Error::io(path, "read"))?;
-    let damaged = |reason: &str| Error::Damaged { path: path.into(), offset: 0, reason: reason.into(), advice: ADVICE };
+    let damaged = |reason: &str| Error::Damaged {
+        path: path.into(),
+        offset: 0,
+        reason: reason.into(),
+        advice: ADVICE,
+    };
     decode(&bytes).map_err(damaged)
 }
 
@@ -251,7 +281,8 @@ fn decode(bytes: &[u8]) -> Result<(Contents, u32), &'static str> {
     let (header_len, entry_len) =
         if is_former { (FORMER_HEADER_LEN, FORMER_ENTRY_LEN) } else { (HEADER_LEN, ENTRY_LEN) };
     let (header, entries) = body.split_at_checked(header_len).ok_or("the file is cut")?;
-    let i64_at = |at: usize| i64::from_le_bytes(header[at..at + 8].try_into().expect("eight bytes"));
+    let i64_at =
+        |at: usize| i64::from_le_bytes(header[at..at + 8].try_into().expect("eight bytes"));
     let stored = |entry: &[u8]| StoredKey {
         key: Key(entry[..16].try_into().expect("sixteen bytes")),
         content: entry[16..].try_into().map_or(Content::UNKNOWN, Content::from_le_bytes),
@@ -267,8 +298,9 @@ mod tests {
 
     #[test]
     fn no_damaged_byte_of_a_file_goes_unseen() {
-        let keys: Vec<StoredKey> =
-            (0..5_u8).map(|n| StoredKey { key: Key([n; 16]), content: Content::from_le_bytes([n, 1, 2, 3]) }).collect();
+        let keys: Vec<StoredKey> = (0..5_u8)
+            .map(|n| StoredKey { key: Key([n; 16]), content: Content::from_le_bytes([n, 1, 2, 3]) })
+            .collect();
         let (bytes, crc32c) = encode(&keys, 77, 99);
         assert_eq!(decode(&bytes), Ok((Contents { newest_us: 77, until_us: 99, keys }, crc32c)));
         for at in 0..bytes.len() {

@@ -1,10 +1,11 @@
 //! Idempotency keys: requests that were stored, so that one sent again is stored once.
 //!
-//! [`KeyWindow`] knows the keys of the last hours and belongs to the writer, who alone decides what is a repeat. Beside each it
-//! keeps what the request held, as a checksum: a key that comes again for something else is a mistake of its client, who is told.
+//! [`KeyWindow`] knows the keys of the last hours and belongs to the writer, who alone decides what
+//! is a repeat. Beside each it keeps what the request held, as a checksum: a key that comes again
+//! for something else is a mistake of its client, who is told.
 //!
-//! Does not own: what makes keys durable. A key lives in the frame of the log that has its events, and after a flush in one of
-//! [`super::files`]. Recovery reads the files, then the log.
+//! Does not own: what makes keys durable. A key lives in the frame of the log that has its events,
+//! and after a flush in one of [`super::files`]. Recovery reads the files, then the log.
 
 use std::collections::VecDeque;
 
@@ -12,7 +13,8 @@ use hashbrown::HashMap;
 
 use crate::event::{Content, EventBatch, IdempotencyRange, Key};
 
-/// Parts of the window: keys are forgotten a part at a time, so they are kept up to an eighth longer than asked.
+/// Parts of the window: keys are forgotten a part at a time, so they are kept up to an eighth
+/// longer than asked.
 const PARTS: i64 = 8;
 
 /// A key that was stored, and what came under it.
@@ -81,10 +83,14 @@ impl KeyWindow {
         self.parts.iter().rev().find_map(|part| part.keys.get(key).copied())
     }
 
-    /// Parts the requests of a batch that were stored before, or stand in it twice, from the others; `None` when it has no such.
+    /// Parts the requests of a batch that were stored before, or stand in it twice, from the
+    /// others; `None` when it has no such.
     pub fn judge(&self, batch: &EventBatch) -> Option<Judged> {
         let mut seen = HashMap::with_capacity(batch.keyed().len());
-        let judge = |keyed: &IdempotencyRange| match seen.get(&keyed.key).copied().or_else(|| self.content(&keyed.key))
+        let judge = |keyed: &IdempotencyRange| match seen
+            .get(&keyed.key)
+            .copied()
+            .or_else(|| self.content(&keyed.key))
         {
             None => {
                 seen.insert(keyed.key, keyed.content);
@@ -111,9 +117,14 @@ impl KeyWindow {
         if keys.peek().is_none() {
             return;
         }
-        let begins = self.parts.back().is_none_or(|last| last.began_us + self.window_us / PARTS <= now_us);
+        let begins =
+            self.parts.back().is_none_or(|last| last.began_us + self.window_us / PARTS <= now_us);
         if begins {
-            self.parts.push_back(Part { began_us: now_us, newest_us: now_us, keys: HashMap::new() });
+            self.parts.push_back(Part {
+                began_us: now_us,
+                newest_us: now_us,
+                keys: HashMap::new(),
+            });
         }
         let last = self.parts.back_mut().expect("just made sure");
         last.newest_us = last.newest_us.max(now_us);
@@ -134,7 +145,10 @@ mod tests {
     use crate::event::EventKind;
 
     fn stored(n: u64) -> StoredKey {
-        StoredKey { key: Key::new(&n.to_string()).unwrap(), content: Content::from_le_bytes([7, 0, 0, 0]) }
+        StoredKey {
+            key: Key::new(&n.to_string()).unwrap(),
+            content: Content::from_le_bytes([7, 0, 0, 0]),
+        }
     }
 
     fn batch(events: &[(u64, &str)]) -> EventBatch {
@@ -184,7 +198,8 @@ mod tests {
     fn a_key_with_other_content_is_told_against_the_window_and_within_the_batch() {
         let mut window = KeyWindow::new(800);
         window.insert(batch(&[(1, "b")]).keyed().iter().map(StoredKey::from), 0);
-        let judged = window.judge(&batch(&[(2, "a"), (1, "B"), (2, "b"), (2, "a"), (3, "d")])).unwrap();
+        let judged =
+            window.judge(&batch(&[(2, "a"), (1, "B"), (2, "b"), (2, "a"), (3, "d")])).unwrap();
         assert_eq!(judged.rest.iter().map(|event| event.user).collect::<Vec<_>>(), ["a", "d"]);
         assert_eq!((judged.repeated, &judged.reused[..]), (1, &[1, 2][..]));
         // Of a key from a file of version 1 nobody knows what it held.

@@ -1,10 +1,12 @@
 //! One Parquet data file: the rows that one generation has of one hour.
 //!
-//! Rows are sorted by user, then timestamp, then kind: equal users lie together, so the dictionary and the deltas are small,
-//! the bloom filter and the page index find a user, and distinct users are counted by comparing neighbours. Timestamps are
-//! delta-packed, names dictionary-coded (front-coded past the dictionary's limit), all pages compressed with zstd.
+//! Rows are sorted by user, then timestamp, then kind: equal users lie together, so the dictionary
+//! and the deltas are small, the bloom filter and the page index find a user, and distinct users
+//! are counted by comparing neighbours. Timestamps are delta-packed, names dictionary-coded
+//! (front-coded past the dictionary's limit), all pages compressed with zstd.
 //!
-//! What a query asks of whole hours most, the [`Rollup`], travels in the Delta log, so that nobody opens the file for it.
+//! What a query asks of whole hours most, the [`Rollup`], travels in the Delta log, so that nobody
+//! opens the file for it.
 
 use std::sync::Arc;
 
@@ -37,7 +39,8 @@ pub struct Encoded {
     pub parquet: Vec<u8>,
     /// That of the file alone, its users counted.
     pub rollup: Rollup,
-    /// What the hour's table claims of the files before together with this one, where it went on with their users.
+    /// What the hour's table claims of the files before together with this one, where it went on
+    /// with their users.
     pub hour: Users,
     /// The first and last user in the sort order.
     pub min_user: String,
@@ -60,13 +63,16 @@ pub fn encode(table: &HourTable) -> Result<Encoded> {
     let users = sorted.users.len() as u64;
     let rollup = table.rollup.with_users(users);
     let hour = if table.rollup.users.of == table.source { Users::NONE } else { table.rollup.users };
-    let options =
-        ArrowWriterOptions::new().with_properties(properties(rollup.rows(), users)).with_skip_arrow_metadata(true);
+    let options = ArrowWriterOptions::new()
+        .with_properties(properties(rollup.rows(), users))
+        .with_skip_arrow_metadata(true);
     let mut writer = ArrowWriter::try_new_with_options(Vec::new(), parquet_schema(), options)?;
     for start in (0..sorted.packed.len()).step_by(BATCH_ROWS) {
         writer.write(&sorted.batch(start, BATCH_ROWS, &names)?)?;
     }
-    let name = |code: Option<&u32>| code.map_or(String::new(), |&code| names.value(code as usize).to_string());
+    let name = |code: Option<&u32>| {
+        code.map_or(String::new(), |&code| names.value(code as usize).to_string())
+    };
     let (min_user, max_user) = (name(sorted.users.first()), name(sorted.users.last()));
     Ok(Encoded { parquet: writer.into_inner()?, rollup, hour, min_user, max_user })
 }
@@ -94,7 +100,8 @@ struct Sorted {
     users: Vec<u32>,
     /// Where each of those users' rows end.
     ends: Vec<usize>,
-    /// `(timestamp - first) << 8 | kind`, sorted within each user: an hour's microseconds take 32 bits.
+    /// `(timestamp - first) << 8 | kind`, sorted within each user: an hour's microseconds take 32
+    /// bits.
     packed: Vec<u64>,
     first_us: i64,
 }
@@ -103,8 +110,11 @@ impl Sorted {
     /// A counting sort by user, then a sort of each user's few rows.
     fn new(table: &HourTable, names: &dyn NameOf) -> Sorted {
         let mut counts = vec![0_u32; names.len()];
-        table.chunks().for_each(|chunk| chunk.users.iter().for_each(|&user| counts[user as usize] += 1));
-        let mut users: Vec<u32> = (0..names.len() as u32).filter(|&user| counts[user as usize] > 0).collect();
+        table
+            .chunks()
+            .for_each(|chunk| chunk.users.iter().for_each(|&user| counts[user as usize] += 1));
+        let mut users: Vec<u32> =
+            (0..names.len() as u32).filter(|&user| counts[user as usize] > 0).collect();
         users.sort_unstable_by(|&a, &b| names.name(a).cmp(names.name(b)));
         let mut next = vec![0_usize; names.len()];
         let mut ends = Vec::with_capacity(users.len());
@@ -119,7 +129,8 @@ impl Sorted {
         for chunk in table.chunks() {
             for i in 0..chunk.rows() {
                 let place = &mut next[chunk.users[i] as usize];
-                packed[*place] = ((chunk.timestamps_us[i] - first_us) as u64) << 8 | u64::from(chunk.kinds[i]);
+                packed[*place] =
+                    ((chunk.timestamps_us[i] - first_us) as u64) << 8 | u64::from(chunk.kinds[i]);
                 *place += 1;
             }
         }
@@ -133,8 +144,9 @@ impl Sorted {
 
     fn batch(&self, start: usize, len: usize, names: &dyn NameOf) -> Result<RecordBatch> {
         let rows = &self.packed[start..self.packed.len().min(start + len)];
-        let timestamps =
-            TimestampMicrosecondArray::from_iter_values(rows.iter().map(|p| self.first_us + (p >> 8) as i64));
+        let timestamps = TimestampMicrosecondArray::from_iter_values(
+            rows.iter().map(|p| self.first_us + (p >> 8) as i64),
+        );
         let mut user = self.ends.partition_point(|&end| end <= start);
         let users = (start..start + rows.len()).map(|row| {
             if self.ends[user] <= row {
@@ -143,9 +155,12 @@ impl Sorted {
             names.name(self.users[user])
         });
         let users = StringArray::from_iter_values(users);
-        let kind = |p: &u64| EventKind::from_code(*p as u8).expect("kinds are checked on the way in").as_str();
+        let kind = |p: &u64| {
+            EventKind::from_code(*p as u8).expect("kinds are checked on the way in").as_str()
+        };
         let events = StringArray::from_iter_values(rows.iter().map(kind));
-        let columns: Vec<ArrayRef> = vec![Arc::new(timestamps.with_timezone("UTC")), Arc::new(users), Arc::new(events)];
+        let columns: Vec<ArrayRef> =
+            vec![Arc::new(timestamps.with_timezone("UTC")), Arc::new(users), Arc::new(events)];
         Ok(RecordBatch::try_new(parquet_schema(), columns)?)
     }
 }
@@ -204,16 +219,20 @@ pub fn read_contents(parquet: Bytes, source: SourceSet) -> Result<Contents> {
     for batch in builder.with_projection(mask).with_batch_size(8_192).build()? {
         let batch = batch?;
         let column = |name: &str, as_type| -> Result<ArrayRef> {
-            let column = batch
-                .column_by_name(name)
-                .ok_or_else(|| arrow::error::ArrowError::SchemaError(format!("a data file lacks the column {name}")))?;
+            let column = batch.column_by_name(name).ok_or_else(|| {
+                arrow::error::ArrowError::SchemaError(format!(
+                    "a data file lacks the column {name}"
+                ))
+            })?;
             Ok(arrow::compute::cast(column, &as_type)?)
         };
         let timestamps = column("timestamp", timestamp_type())?;
         let names = column("user_id", DataType::Utf8View)?;
         let events = column("event", DataType::Utf8View)?;
         let timestamps = timestamps.as_primitive::<TimestampMicrosecondType>();
-        for ((us, name), event) in timestamps.iter().zip(names.as_string_view()).zip(events.as_string_view()) {
+        for ((us, name), event) in
+            timestamps.iter().zip(names.as_string_view()).zip(events.as_string_view())
+        {
             let kind = event.and_then(EventKind::parse);
             if let Some(kind) = kind {
                 rollup.counts[kind as usize] += 1;
@@ -256,24 +275,37 @@ mod tests {
         let table = &writer.view().hours[&Hour(0)];
         let encoded = encode(table).unwrap();
         let rollup = &encoded.rollup;
-        assert_eq!((rollup.count(EventKind::Click), rollup.unique_users(), rollup.rows()), (334, Some(17), 1_000));
+        assert_eq!(
+            (rollup.count(EventKind::Click), rollup.unique_users(), rollup.rows()),
+            (334, Some(17), 1_000)
+        );
         assert_eq!(encoded.hour, Users::NONE, "the file is all that the table knows of");
         assert_eq!(encoded.max_user, "user-with-a-long-name-9");
         let bytes = Bytes::from(encoded.parquet);
         let contents = read_contents(bytes.clone(), table.source).unwrap();
-        assert_eq!((contents.rollup, contents.rows, contents.sorted), (encoded.rollup, 1_000, true));
+        assert_eq!(
+            (contents.rollup, contents.rows, contents.sorted),
+            (encoded.rollup, 1_000, true)
+        );
 
         let mut rows = Vec::new();
         for read in ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap().build().unwrap() {
             let read = read.unwrap();
             let timestamps = read.column(0).as_primitive::<TimestampMicrosecondType>();
-            let (users, events) = (read.column(1).as_string::<i32>(), read.column(2).as_string::<i32>());
+            let (users, events) =
+                (read.column(1).as_string::<i32>(), read.column(2).as_string::<i32>());
             for i in 0..read.num_rows() {
-                rows.push((users.value(i).to_string(), timestamps.value(i), events.value(i).to_string()));
+                rows.push((
+                    users.value(i).to_string(),
+                    timestamps.value(i),
+                    events.value(i).to_string(),
+                ));
             }
         }
-        let mut expected: Vec<_> =
-            batch.iter().map(|e| (e.user.to_string(), e.timestamp_us, e.kind.as_str().to_string())).collect();
+        let mut expected: Vec<_> = batch
+            .iter()
+            .map(|e| (e.user.to_string(), e.timestamp_us, e.kind.as_str().to_string()))
+            .collect();
         expected.sort();
         assert_eq!(rows, expected);
     }

@@ -1,7 +1,8 @@
-//! Temporary files of writes that did not end: a crash, or a disk that was full, leaves them. The start removes those of ours.
+//! Temporary files of writes that did not end: a crash, or a disk that was full, leaves them. The
+//! start removes those of ours.
 //!
-//! Of the table's folders it looks only into those of hours that are in the log: a flush that did not end is of these. Listing
-//! all, of years of hours, would make the start slow.
+//! Of the table's folders it looks only into those of hours that are in the log: a flush that did
+//! not end is of these. Listing all, of years of hours, would make the start slow.
 
 use std::io;
 use std::path::Path;
@@ -34,8 +35,8 @@ fn remove_in(vfs: &dyn Vfs, folder: &Path) -> io::Result<()> {
     })
 }
 
-/// Whether the name is one of [`crate::storage::vfs::write_atomically`] or of the object store's: other engines that write to the table
-/// have temporaries of their own.
+/// Whether the name is one of [`crate::storage::vfs::write_atomically`] or of the object store's:
+/// other engines that write to the table have temporaries of their own.
 fn is_temporary(name: &str) -> bool {
     let Some(stem) = name.strip_suffix(".tmp") else { return false };
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -52,11 +53,22 @@ mod tests {
 
     #[test]
     fn only_our_own_temporaries_are_taken_for_such() {
-        for ours in ["hourglass.tmp", "00000000000000000042.tmp", ".part-1.zstd.parquet.77-3.tmp", ".1.json.7-0.tmp"] {
+        for ours in [
+            "hourglass.tmp",
+            "00000000000000000042.tmp",
+            ".part-1.zstd.parquet.77-3.tmp",
+            ".1.json.7-0.tmp",
+        ] {
             assert!(is_temporary(ours), "{ours}");
         }
-        for others in [".00000.json.6fa459ea-ee8a.tmp", "notes.tmp", ".tmp", "part-1.parquet", ".x.7-a.tmp", ".7-0.tmp"]
-        {
+        for others in [
+            ".00000.json.6fa459ea-ee8a.tmp",
+            "notes.tmp",
+            ".tmp",
+            "part-1.parquet",
+            ".x.7-a.tmp",
+            ".7-0.tmp",
+        ] {
             assert!(!is_temporary(others), "{others}");
         }
     }

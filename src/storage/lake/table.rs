@@ -1,17 +1,19 @@
 //! The sealed hours: a Delta Lake table in `events/`, partitioned by `date` and `hour`.
 //!
-//! The Delta log is the truth about which data files count; [`FileIndex`] is the same truth in memory, by hour, so that a
-//! query lists nothing. Each flush is one commit that carries the application transaction `txn(node, last LSN flushed)`:
-//! recovery replays only the log above it, which is what makes a flush happen exactly once.
+//! The Delta log is the truth about which data files count; [`FileIndex`] is the same truth in
+//! memory, by hour, so that a query lists nothing. Each flush is one commit that carries the
+//! application transaction `txn(node, last LSN flushed)`: recovery replays only the log above it,
+//! which is what makes a flush happen exactly once.
 //!
-//! A data file is named after the first LSN of its generation. A flush that died before its commit leaves files nobody
-//! refers to, and the next one, which begins at the same LSN, writes over them.
+//! A data file is named after the first LSN of its generation. A flush that died before its commit
+//! leaves files nobody refers to, and the next one, which begins at the same LSN, writes over them.
 
 use std::sync::Arc;
 
 use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties};
 use deltalake_core::kernel::{
-    Action, Add, DataType, EagerSnapshot, PrimitiveType, Snapshot as LogSnapshot, StructField, Transaction,
+    Action, Add, DataType, EagerSnapshot, PrimitiveType, Snapshot as LogSnapshot, StructField,
+    Transaction,
 };
 use deltalake_core::operations::create::CreateBuilder;
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
@@ -49,7 +51,8 @@ const KEYS_TAG: &str = "hourglass.keys";
 /// Commits between two checkpoints of the Delta log.
 const CHECKPOINT_INTERVAL: u64 = 50;
 
-/// Files committed since the last checkpoint at which the next is due: Parquet is read quicker than their JSON.
+/// Files committed since the last checkpoint at which the next is due: Parquet is read quicker than
+/// their JSON.
 const CHECKPOINT_FILES: usize = 10_000;
 
 /// User names longer than this are left out of the log's statistics.
@@ -65,15 +68,23 @@ pub struct DataFile {
     pub rollup: Rollup,
     /// A claim about the users of the whole hour, made when the file was committed.
     pub hour: Users,
-    /// CRC-32C of its bytes, where the table tells it: Parquet's own page checksums are left out by the writer used here.
+    /// CRC-32C of its bytes, where the table tells it: Parquet's own page checksums are left out by
+    /// the writer used here.
     pub checksum: Option<u32>,
 }
 
 impl DataFile {
-    /// The file as the tags of its `add` action tell of it; nothing for a file of another engine, which has none.
+    /// The file as the tags of its `add` action tell of it; nothing for a file of another engine,
+    /// which has none.
     pub fn of_tags(add: &Add, location: &Location) -> Option<DataFile> {
         let (rollup, hour) = tag::read(tag(add, ROLLUP_TAG)?, source(location))?;
-        Some(DataFile { location: location.clone(), bytes: add.size as u64, rollup, hour, checksum: checksum_of(add) })
+        Some(DataFile {
+            location: location.clone(),
+            bytes: add.size as u64,
+            rollup,
+            hour,
+            checksum: checksum_of(add),
+        })
     }
 }
 
@@ -114,16 +125,19 @@ pub struct Lake {
     files_since_checkpoint: usize,
     /// What the table says of key files, as it was loaded.
     key_files: Vec<KeyFileRecord>,
-    /// When the last flush was committed as far as the table was loaded, milliseconds since the epoch.
+    /// When the last flush was committed as far as the table was loaded, milliseconds since the
+    /// epoch.
     flushed_ms: Option<i64>,
     checkpoint_trouble: Recurring,
 }
 
 impl Lake {
-    /// Loads the table; `create` makes it where there is none. Answers it with its files and the last LSN flushed.
+    /// Loads the table; `create` makes it where there is none. Answers it with its files and the
+    /// last LSN flushed.
     ///
     /// # Errors
-    /// [`Error::Damaged`] names the commit that is not what was written, which the library's own error does not.
+    /// [`Error::Damaged`] names the commit that is not what was written, which the library's own
+    /// error does not.
     pub async fn open(store: VfsStore, node: &str, create: bool) -> Result<(Lake, FileIndex, Lsn)> {
         match Lake::load(store.clone(), node, create).await {
             Err(error @ Error::Delta(_)) => Err(damaged_commit(&store).unwrap_or(error)),
@@ -132,11 +146,13 @@ impl Lake {
     }
 
     async fn load(store: VfsStore, node: &str, create: bool) -> Result<(Lake, FileIndex, Lsn)> {
-        // The scheme is a name only: every byte goes through `store`. With `file` the library would look for the folder on
-        // the machine's disk itself, and distrust the order of our listings.
+        // The scheme is a name only: every byte goes through `store`. With `file` the library would
+        // look for the folder on the machine's disk itself, and distrust the order of our listings.
         let url = Url::parse(&format!("memory:///{TABLE_DIR}/")).expect("a valid URL");
-        let builder = DeltaTableBuilder::from_url(url)?
-            .with_storage_backend(Arc::new(store.clone()), Url::parse("memory:///").expect("a valid URL"));
+        let builder = DeltaTableBuilder::from_url(url)?.with_storage_backend(
+            Arc::new(store.clone()),
+            Url::parse("memory:///").expect("a valid URL"),
+        );
         let mut table = builder.build()?;
         if create && !table.verify_deltatable_existence().await? {
             table = create_table(&table).await?;
@@ -145,8 +161,16 @@ impl Lake {
         table.state = Some(state_without_files(&snapshot)?);
         let (key_files, flushed_ms, checkpoint_trouble) = Default::default();
         let (node, names) = (node.into(), FileNames::new(node));
-        let mut lake =
-            Lake { store, table, node, names, files_since_checkpoint: 0, key_files, flushed_ms, checkpoint_trouble };
+        let mut lake = Lake {
+            store,
+            table,
+            node,
+            names,
+            files_since_checkpoint: 0,
+            key_files,
+            flushed_ms,
+            checkpoint_trouble,
+        };
         let flushed = lake.flushed().await?;
         let index = lake.index(&snapshot).await?;
         Ok((lake, index, flushed))
@@ -159,8 +183,8 @@ impl Lake {
         Ok(version.unwrap_or(0) as Lsn)
     }
 
-    /// The last LSN flushed after a look at the log: whether a commit whose answer was lost took place. What it answers is
-    /// durable: the name of such a commit may not have been.
+    /// The last LSN flushed after a look at the log: whether a commit whose answer was lost took
+    /// place. What it answers is durable: the name of such a commit may not have been.
     pub async fn refresh(&mut self) -> Result<Lsn> {
         self.table.update_state().await?;
         let flushed = self.flushed().await?;
@@ -176,8 +200,9 @@ impl Lake {
         Ok((state.version(), columns))
     }
 
-    /// When the last flush was committed as far as the table was loaded, milliseconds since the epoch. Known from the files'
-    /// own entries: a checkpoint has these, and not the times of the commits that it stands for.
+    /// When the last flush was committed as far as the table was loaded, milliseconds since the
+    /// epoch. Known from the files' own entries: a checkpoint has these, and not the times of the
+    /// commits that it stands for.
     pub fn flushed_ms(&self) -> Option<i64> {
         self.flushed_ms
     }
@@ -210,24 +235,32 @@ impl Lake {
             return Ok((hour, file));
         }
         let bytes = self.store.read(&location).map_err(Error::io(location.to_string(), "read"))?;
-        let contents = data_file::read_contents(bytes, source(&location)).map_err(|error| Error::Damaged {
-            path: location.to_string().into(),
-            offset: 0,
-            reason: error.to_string(),
-            advice: "Restore the file from a backup",
-        })?;
+        let contents =
+            data_file::read_contents(bytes, source(&location)).map_err(|error| Error::Damaged {
+                path: location.to_string().into(),
+                offset: 0,
+                reason: error.to_string(),
+                advice: "Restore the file from a backup",
+            })?;
         let (rollup, checksum) = (contents.rollup, checksum_of(add));
-        Ok((hour, DataFile { location, bytes: add.size as u64, rollup, hour: Users::NONE, checksum }))
+        Ok((
+            hour,
+            DataFile { location, bytes: add.size as u64, rollup, hour: Users::NONE, checksum },
+        ))
     }
 
-    /// Writes a file's bytes, not yet durable. Answers where; the same generation and hour go to the same place.
+    /// Writes a file's bytes, not yet durable. Answers where; the same generation and hour go to
+    /// the same place.
     pub fn put(&self, first_lsn: Lsn, hour: Hour, parquet: &[u8]) -> Result<Location> {
         let location = Location::from(format!("{TABLE_DIR}/{}", self.names.path(first_lsn, hour)));
-        self.store.put_data_file(&location, parquet).map_err(Error::io(location.to_string(), "write"))?;
+        self.store
+            .put_data_file(&location, parquet)
+            .map_err(Error::io(location.to_string(), "write"))?;
         Ok(location)
     }
 
-    /// Makes the files durable, then commits them with the transaction `last_lsn`: durable too when it returns.
+    /// Makes the files durable, then commits them with the transaction `last_lsn`: durable too when
+    /// it returns.
     pub async fn commit(
         &mut self,
         files: &[CommitFile],
@@ -236,15 +269,20 @@ impl Lake {
         now_us: i64,
     ) -> Result<()> {
         self.store.sync().map_err(Error::io(TABLE_DIR, "sync the data files"))?;
-        let mut adds: Vec<Add> =
-            files.iter().map(|(hour, file, users)| add_action(*hour, file, users, now_us)).collect();
-        if let (Some(keys), Some(tags)) = (keys, adds.first_mut().and_then(|add| add.tags.as_mut())) {
+        let mut adds: Vec<Add> = files
+            .iter()
+            .map(|(hour, file, users)| add_action(*hour, file, users, now_us))
+            .collect();
+        if let (Some(keys), Some(tags)) = (keys, adds.first_mut().and_then(|add| add.tags.as_mut()))
+        {
             let text = serde_json::to_string(keys).expect("a record is plain data");
             tags.insert(KEYS_TAG.into(), Some(text));
         }
-        let transaction = Transaction::new_with_last_update(&self.node, last_lsn as i64, Some(now_us / 1_000));
-        let properties =
-            CommitProperties::default().with_application_transaction(transaction).with_create_checkpoint(false);
+        let transaction =
+            Transaction::new_with_last_update(&self.node, last_lsn as i64, Some(now_us / 1_000));
+        let properties = CommitProperties::default()
+            .with_application_transaction(transaction)
+            .with_create_checkpoint(false);
         let operation = DeltaOperation::Write {
             mode: SaveMode::Append,
             partition_by: Some(vec!["date".into(), "hour".into()]),
@@ -262,7 +300,8 @@ impl Lake {
     /// Writes a checkpoint when one is due, so that opening stays quick. A failure costs only that.
     pub async fn checkpoint_if_due(&mut self, now_us: i64) {
         let version = self.table.version().unwrap_or(0);
-        let is_due = version.is_multiple_of(CHECKPOINT_INTERVAL) || self.files_since_checkpoint >= CHECKPOINT_FILES;
+        let is_due = version.is_multiple_of(CHECKPOINT_INTERVAL)
+            || self.files_since_checkpoint >= CHECKPOINT_FILES;
         if version == 0 || !is_due {
             return;
         }
@@ -279,7 +318,8 @@ impl Lake {
         }
     }
 
-    /// Lets go of the library's list of the files that were committed since the last time. A failure costs only memory.
+    /// Lets go of the library's list of the files that were committed since the last time. A
+    /// failure costs only memory.
     async fn forget_files(&mut self) {
         let version = self.table.version();
         match LogSnapshot::try_new(&*self.table.log_store(), version)
@@ -316,19 +356,29 @@ pub fn read_actions(store: &VfsStore, commit: &Location) -> Result<Vec<Action>> 
 fn damaged_commit(store: &VfsStore) -> Option<Error> {
     let (vfs, root) = store.vfs();
     let entries = vfs.list(&root.join(LOG_DIR)).ok()?;
-    let mut commits = entries.iter().filter(|entry| entry.name.ends_with(".json") && !entry.name.starts_with('.'));
-    commits.find_map(|entry| read_actions(store, &Location::from(format!("{LOG_DIR}/{}", entry.name))).err())
+    let mut commits = entries
+        .iter()
+        .filter(|entry| entry.name.ends_with(".json") && !entry.name.starts_with('.'));
+    commits.find_map(|entry| {
+        read_actions(store, &Location::from(format!("{LOG_DIR}/{}", entry.name))).err()
+    })
 }
 
 /// Where a file is, below the data directory, and its hour.
 pub fn placed(add: &Add) -> Result<(Location, Hour)> {
-    let location = Location::from_url_path(format!("{TABLE_DIR}/{}", add.path)).map_err(object_store::Error::from)?;
+    let location = Location::from_url_path(format!("{TABLE_DIR}/{}", add.path))
+        .map_err(object_store::Error::from)?;
     let partition = |column: &str| add.partition_values.get(column).cloned().flatten();
     let hour = partition("date")
         .and_then(|date| date.parse().ok())
         .zip(partition("hour").and_then(|hour| hour.parse().ok()))
         .and_then(|(date, hour)| Hour::from_partition(date, hour))
-        .ok_or_else(|| Error::Config(format!("{location}: not a partition of hours: {:?}", add.partition_values)))?;
+        .ok_or_else(|| {
+            Error::Config(format!(
+                "{location}: not a partition of hours: {:?}",
+                add.partition_values
+            ))
+        })?;
     Ok((location, hour))
 }
 
@@ -356,26 +406,33 @@ fn checksum_of(add: &Add) -> Option<u32> {
     u32::from_str_radix(tag(add, CHECKSUM_TAG)?, 16).ok()
 }
 
-/// A table's state with an empty list of files: [`FileIndex`] has them, and a second list would cost as much memory again
-/// and time with every commit. Appends never look at it, and a checkpoint is made from the log itself.
+/// A table's state with an empty list of files: [`FileIndex`] has them, and a second list would
+/// cost as much memory again and time with every commit. Appends never look at it, and a checkpoint
+/// is made from the log itself.
 ///
-/// IMPORTANT: whatever reads the state's own files (`log_data`, `file_views`) sees only those committed after it was made.
+/// IMPORTANT: whatever reads the state's own files (`log_data`, `file_views`) sees only those
+/// committed after it was made.
 fn state_without_files(snapshot: &LogSnapshot) -> Result<DeltaTableState> {
-    // The library makes such a state only from its serialized form: a snapshot, then the bytes of its files.
+    // The library makes such a state only from its serialized form: a snapshot, then the bytes of
+    // its files.
     let files: [u8; 0] = [];
-    let state = serde_json::to_value((snapshot, files)).and_then(serde_json::from_value::<EagerSnapshot>);
-    let state = state.map_err(|error| Error::Config(format!("the table's state cannot be made: {error}")))?;
+    let state =
+        serde_json::to_value((snapshot, files)).and_then(serde_json::from_value::<EagerSnapshot>);
+    let state = state
+        .map_err(|error| Error::Config(format!("the table's state cannot be made: {error}")))?;
     Ok(DeltaTableState::new(state))
 }
 
 async fn create_table(table: &DeltaTable) -> Result<DeltaTable> {
-    let column = |name: &str, of: PrimitiveType| StructField::new(name, DataType::Primitive(of), true);
+    let column =
+        |name: &str, of: PrimitiveType| StructField::new(name, DataType::Primitive(of), true);
     let fields = event::file_schema();
     let in_files = fields.fields().iter().map(|field| {
         let is_time = *field.data_type() == event::timestamp_type();
         column(field.name(), if is_time { PrimitiveType::Timestamp } else { PrimitiveType::String })
     });
-    let of_partition = [column("date", PrimitiveType::Date), column("hour", PrimitiveType::Integer)];
+    let of_partition =
+        [column("date", PrimitiveType::Date), column("hour", PrimitiveType::Integer)];
     let created = CreateBuilder::new()
         .with_log_store(table.log_store())
         .with_table_name("events")
@@ -389,7 +446,8 @@ async fn create_table(table: &DeltaTable) -> Result<DeltaTable> {
 fn add_action(hour: Hour, file: &DataFile, users: &(String, String), now_us: i64) -> Add {
     let rollup = &file.rollup;
     let mut min = json!({ "timestamp": milliseconds(rollup.first_us) });
-    // Statistics hold milliseconds: the maximum is rounded up so that it bounds the microseconds too.
+    // Statistics hold milliseconds: the maximum is rounded up so that it bounds the microseconds
+    // too.
     let mut max = json!({ "timestamp": milliseconds(rollup.last_us + 999) });
     let (first, last) = users;
     if last.len() <= MAX_STATISTICS_BYTES {
@@ -397,10 +455,12 @@ fn add_action(hour: Hour, file: &DataFile, users: &(String, String), now_us: i64
         max["user_id"] = json!(last);
     }
     let columns = event::file_schema();
-    let nulls: serde_json::Value = columns.fields().iter().map(|field| (field.name().as_str(), 0)).collect();
+    let nulls: serde_json::Value =
+        columns.fields().iter().map(|field| (field.name().as_str(), 0)).collect();
     let stats = json!({ "numRecords": rollup.rows(), "minValues": min, "maxValues": max, "nullCount": nulls });
     let partition = [("date", hour.date().to_string()), ("hour", hour.of_day().to_string())];
-    let checksum = file.checksum.map(|checksum| (CHECKSUM_TAG.to_string(), Some(format!("{checksum:08x}"))));
+    let checksum =
+        file.checksum.map(|checksum| (CHECKSUM_TAG.to_string(), Some(format!("{checksum:08x}"))));
     let rollup = (ROLLUP_TAG.to_string(), Some(tag::write(rollup, file.hour)));
     let tags = [rollup].into_iter().chain(checksum);
     Add {
@@ -421,8 +481,9 @@ fn milliseconds(us: i64) -> String {
         .to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
 }
 
-/// Where the table's futures run, for threads that may or may not be inside another runtime. It has one thread, that of
-/// the caller, so that what is asked of the store comes in the same order each time.
+/// Where the table's futures run, for threads that may or may not be inside another runtime. It has
+/// one thread, that of the caller, so that what is asked of the store comes in the same order each
+/// time.
 #[derive(Debug)]
 pub struct LakeRuntime(Option<tokio::runtime::Runtime>);
 
@@ -433,13 +494,17 @@ impl LakeRuntime {
         Ok(LakeRuntime(Some(runtime.map_err(Error::io("", "start the runtime of the table"))?)))
     }
 
-    /// Runs `future` to its end, on a thread of its own where this one is inside a runtime, which cannot be entered twice.
+    /// Runs `future` to its end, on a thread of its own where this one is inside a runtime, which
+    /// cannot be entered twice.
     pub fn block_on<T: Send>(&self, future: impl Future<Output = T> + Send) -> T {
         let runtime = self.0.as_ref().expect("taken on drop only");
         match tokio::runtime::Handle::try_current() {
             Err(_) => runtime.block_on(future),
             Ok(_) => std::thread::scope(|scope| {
-                scope.spawn(|| runtime.block_on(future)).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                scope
+                    .spawn(|| runtime.block_on(future))
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
             }),
         }
     }

@@ -1,5 +1,5 @@
-//! What the Delta log says of a data file's rows, so that nobody opens the file for it: the tag `hourglass.rollup` of its
-//! `add` action.
+//! What the Delta log says of a data file's rows, so that nobody opens the file for it: the tag
+//! `hourglass.rollup` of its `add` action.
 //!
 //! The value is a JSON object:
 //!
@@ -13,9 +13,9 @@
 //! | `hour_users.files` | the number of files that they were counted over, this one included |
 //! | `hour_users.digest` | their digest, as [`SourceSet`] has it, in 16 hexadecimal digits |
 //!
-//! Tags written before `hour_users` have `hour`, with `unique_users` of the hour and the number of its `files`. It is not
-//! read: where the number is one it repeats what the tag says of the file itself, and where it is larger nothing says
-//! which files were meant, so their users are united.
+//! Tags written before `hour_users` have `hour`, with `unique_users` of the hour and the number of
+//! its `files`. It is not read: where the number is one it repeats what the tag says of the file
+//! itself, and where it is larger nothing says which files were meant, so their users are united.
 
 use serde_json::{Map, Value, json};
 
@@ -34,7 +34,10 @@ pub fn write(rollup: &Rollup, hour: Users) -> String {
     tag.insert("max_us".into(), rollup.last_us.into());
     if hour != Users::NONE {
         let digest = format!("{:016x}", hour.of.digest);
-        tag.insert("hour_users".into(), json!({ "n": hour.n, "files": hour.of.files, "digest": digest }));
+        tag.insert(
+            "hour_users".into(),
+            json!({ "n": hour.n, "files": hour.of.files, "digest": digest }),
+        );
     }
     Value::Object(tag).to_string()
 }
@@ -100,9 +103,13 @@ mod tests {
 
     #[test]
     fn a_tag_that_is_not_whole_is_none() {
-        for text in
-            ["", "[]", "{}", r#"{"clicks":-1,"unique_users":2,"min_us":5,"max_us":7}"#, r#"{"min_us":5,"max_us":7}"#]
-        {
+        for text in [
+            "",
+            "[]",
+            "{}",
+            r#"{"clicks":-1,"unique_users":2,"min_us":5,"max_us":7}"#,
+            r#"{"min_us":5,"max_us":7}"#,
+        ] {
             assert_eq!(read(text, SourceSet::of("a")), None, "{text}");
         }
     }

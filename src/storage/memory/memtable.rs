@@ -1,10 +1,12 @@
 //! The hours in memory: columns by hour, interned users, and the counters kept as events arrive.
 //!
-//! [`MemtableWriter`] belongs to the writer thread. A [`Memtable`] is what it looked like after one group commit: it never
-//! changes and clones in constant time, so a reader takes one in nanoseconds and keeps it as long as it likes.
+//! [`MemtableWriter`] belongs to the writer thread. A [`Memtable`] is what it looked like after one
+//! group commit: it never changes and clones in constant time, so a reader takes one in nanoseconds
+//! and keeps it as long as it likes.
 //!
-//! An hour's rows are chunks of columns. Each group commit adds one; neighbours of similar size are merged, so a row is
-//! copied a logarithmic number of times and an hour of any size has few chunks. Chunks of [`FROZEN_ROWS`] are left alone.
+//! An hour's rows are chunks of columns. Each group commit adds one; neighbours of similar size are
+//! merged, so a row is copied a logarithmic number of times and an hour of any size has few chunks.
+//! Chunks of [`FROZEN_ROWS`] are left alone.
 //!
 //! Does not own: which rows are durable (the log) or flushed (the lake).
 
@@ -64,7 +66,8 @@ pub struct HourTable {
     pub rollup: Rollup,
     /// The file that the rows become, by which claims know them.
     pub source: SourceSet,
-    /// Every user of the rows. Where the users of an earlier generation went on in this one, theirs are the first codes.
+    /// Every user of the rows. Where the users of an earlier generation went on in this one, theirs
+    /// are the first codes.
     pub users: UserDict,
     frozen: imbl::Vector<Arc<Chunk>>,
     recent: Vec<Arc<Chunk>>,
@@ -89,10 +92,12 @@ impl HourTable {
         while self.recent.last().is_some_and(|last| last.rows() <= 2 * chunk.rows()) {
             chunk = Arc::new(self.recent.pop().expect("just seen").concat(&chunk));
         }
-        // Whatever is recent is smaller than FROZEN_ROWS, so a chunk that large has taken it all in.
-        match chunk.rows() >= FROZEN_ROWS {
-            true => self.frozen.push_back(chunk),
-            false => self.recent.push(chunk),
+        // Whatever is recent is smaller than FROZEN_ROWS, so a chunk that large has taken it all
+        // in.
+        if chunk.rows() >= FROZEN_ROWS {
+            self.frozen.push_back(chunk)
+        } else {
+            self.recent.push(chunk)
         }
     }
 }
@@ -110,7 +115,8 @@ pub struct Memtable {
     pub bytes: u64,
     /// The idempotency keys of its requests, once it is sealed.
     pub keys: Arc<[StoredKey]>,
-    /// When its first event came, or was written to the log last before it was recovered, microseconds since the epoch.
+    /// When its first event came, or was written to the log last before it was recovered,
+    /// microseconds since the epoch.
     pub since_us: i64,
 }
 
@@ -125,7 +131,8 @@ impl Memtable {
 struct HourWriter {
     table: HourTable,
     users: UserIndex,
-    /// Whether `users` holds every user of the hour, those in data files and older generations included.
+    /// Whether `users` holds every user of the hour, those in data files and older generations
+    /// included.
     complete: bool,
     /// Rows of the batch being applied.
     timestamps_us: Vec<i64>,
@@ -168,14 +175,19 @@ pub struct MemtableWriter {
 }
 
 impl MemtableWriter {
-    /// The first generation, empty; its first event will have `next_lsn`. Each of its hours becomes the file that `names`
-    /// has for it.
+    /// The first generation, empty; its first event will have `next_lsn`. Each of its hours becomes
+    /// the file that `names` has for it.
     pub fn new(next_lsn: Lsn, names: FileNames) -> MemtableWriter {
         MemtableWriter::of_generation(1, next_lsn, names)
     }
 
     fn of_generation(generation: u64, next_lsn: Lsn, names: FileNames) -> MemtableWriter {
-        let view = Memtable { generation, first_lsn: next_lsn, last_lsn: next_lsn - 1, ..Memtable::default() };
+        let view = Memtable {
+            generation,
+            first_lsn: next_lsn,
+            last_lsn: next_lsn - 1,
+            ..Memtable::default()
+        };
         MemtableWriter { hours: HashMap::new(), keys: Vec::new(), view, names }
     }
 
@@ -189,9 +201,14 @@ impl MemtableWriter {
         self.view.since_us = now_us;
     }
 
-    /// Takes in a batch whose last event has `last_lsn`. `is_elsewhere` says whether an hour has rows outside this
-    /// generation: such an hour's users are not complete here.
-    pub fn apply(&mut self, batch: &EventBatch, last_lsn: Lsn, is_elsewhere: impl Fn(Hour) -> bool) {
+    /// Takes in a batch whose last event has `last_lsn`. `is_elsewhere` says whether an hour has
+    /// rows outside this generation: such an hour's users are not complete here.
+    pub fn apply(
+        &mut self,
+        batch: &EventBatch,
+        last_lsn: Lsn,
+        is_elsewhere: impl Fn(Hour) -> bool,
+    ) {
         let mut touched: Vec<Hour> = Vec::new();
         let mut new_users = 0;
         let mut events = batch.iter().peekable();
@@ -231,9 +248,10 @@ impl MemtableWriter {
         &self.view
     }
 
-    /// Ends the generation: answers it and begins the next. The users of `current` go on in the new one, so that an hour
-    /// flushed while events still arrive keeps its exact distinct count without a look at its files; unless they are over
-    /// `carry_bytes`, which would fill the new generation with the old one's users.
+    /// Ends the generation: answers it and begins the next. The users of `current` go on in the new
+    /// one, so that an hour flushed while events still arrive keeps its exact distinct count
+    /// without a look at its files; unless they are over `carry_bytes`, which would fill the new
+    /// generation with the old one's users.
     pub fn seal(&mut self, current: Hour, carry_bytes: u64) -> Memtable {
         let next = self.next(self.view.last_lsn + 1);
         let mut sealed = std::mem::replace(self, next);
@@ -242,7 +260,8 @@ impl MemtableWriter {
             if hour == current && writer.complete && writer.users.bytes() <= carry_bytes {
                 let source = self.names.source(self.view.first_lsn, hour);
                 let rollup = Rollup { users: writer.table.rollup.users, ..Rollup::EMPTY };
-                writer.table = HourTable { rollup, users: writer.users.dict(), ..HourTable::new(source) };
+                writer.table =
+                    HourTable { rollup, users: writer.users.dict(), ..HourTable::new(source) };
                 self.view.bytes += HOUR_BYTES + writer.users.bytes();
                 self.view.hours.insert(hour, Arc::new(writer.table.clone()));
                 self.hours.insert(hour, writer);
@@ -273,7 +292,11 @@ mod tests {
         let mut writer = writer();
         let mut views = Vec::new();
         for i in 0..500 {
-            writer.apply(&batch(&[(i, &format!("u{}", i % 100), EventKind::Click)]), i as u64 + 1, |_| false);
+            writer.apply(
+                &batch(&[(i, &format!("u{}", i % 100), EventKind::Click)]),
+                i as u64 + 1,
+                |_| false,
+            );
             views.push(writer.view().clone());
         }
         for (i, view) in views.iter().enumerate() {
@@ -281,7 +304,8 @@ mod tests {
             assert_eq!((table.rollup.rows(), table.users.len()), (i as u64 + 1, (i + 1).min(100)));
             assert_eq!(table.rollup.unique_users(), Some(table.users.len() as u64));
             assert_eq!(table.rollup.bounds(), Some((0, i as i64)));
-            let rows: Vec<i64> = table.chunks().flat_map(|chunk| chunk.timestamps_us.to_vec()).collect();
+            let rows: Vec<i64> =
+                table.chunks().flat_map(|chunk| chunk.timestamps_us.to_vec()).collect();
             assert_eq!(rows, (0..=i as i64).collect::<Vec<_>>());
             assert!(table.recent.len() <= 10, "{} chunks", table.recent.len());
         }
@@ -290,20 +314,35 @@ mod tests {
     #[test]
     fn a_sealed_generation_leaves_the_current_hours_users_behind() {
         let mut writer = writer();
-        writer.apply(&batch(&[(0, "a", EventKind::Click), (HOUR_US, "b", EventKind::Click)]), 2, |_| false);
+        writer.apply(
+            &batch(&[(0, "a", EventKind::Click), (HOUR_US, "b", EventKind::Click)]),
+            2,
+            |_| false,
+        );
         let sealed = writer.seal(Hour(1), 1 << 20);
         assert_eq!((sealed.rows, sealed.first_lsn, sealed.last_lsn), (2, 1, 2));
         assert!(writer.view().is_empty());
-        writer.apply(&batch(&[(HOUR_US, "c", EventKind::Click), (0, "d", EventKind::Click)]), 4, |_| true);
+        writer.apply(
+            &batch(&[(HOUR_US, "c", EventKind::Click), (0, "d", EventKind::Click)]),
+            4,
+            |_| true,
+        );
         let (current, late) = (&writer.view().hours[&Hour(1)], &writer.view().hours[&Hour(0)]);
-        assert_eq!((current.rows(), current.users.len(), current.rollup.unique_users()), (1, 2, None));
+        assert_eq!(
+            (current.rows(), current.users.len(), current.rollup.unique_users()),
+            (1, 2, None)
+        );
         assert_eq!((late.rows(), late.users.len(), late.rollup.unique_users()), (1, 1, Some(1)));
         let whole = |hour| {
             let mut rollup = sealed.hours[&hour].rollup;
             rollup.merge(&writer.view().hours[&hour].rollup);
             rollup.unique_users()
         };
-        assert_eq!((whole(Hour(1)), whole(Hour(0))), (Some(2), None), "who is in both is known where they went on");
+        assert_eq!(
+            (whole(Hour(1)), whole(Hour(0))),
+            (Some(2), None),
+            "who is in both is known where they went on"
+        );
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Distinct users: a dictionary that grows at one end while readers hold any earlier state of it.
 //!
-//! Each user gets a code, 0, 1, 2 …, in the order of arrival. [`UserIndex`] is the growing side, with the hash table; a
-//! [`UserDict`] is what it looked like at one moment, cloned in constant time: blocks of 256 names that never change, and a
-//! copy of the block being filled. That the codes are dense and in order of arrival is what lets a set answer for any
-//! earlier moment too: the users then were those with a lower code.
+//! Each user gets a code, 0, 1, 2 …, in the order of arrival. [`UserIndex`] is the growing side,
+//! with the hash table; a [`UserDict`] is what it looked like at one moment, cloned in constant
+//! time: blocks of 256 names that never change, and a copy of the block being filled. That the
+//! codes are dense and in order of arrival is what lets a set answer for any earlier moment too:
+//! the users then were those with a lower code.
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -53,12 +54,14 @@ impl UserDict {
 
     /// The names of the codes from `start` on.
     pub fn iter_from(&self, start: usize) -> impl Iterator<Item = &str> {
-        let blocks = self.full.iter().skip(start / BLOCK).map(|block| &**block).chain([&*self.tail]);
+        let blocks =
+            self.full.iter().skip(start / BLOCK).map(|block| &**block).chain([&*self.tail]);
         let names = blocks.flat_map(|block| (0..block.ends.len()).map(|i| block.get(i)));
         names.skip(if start / BLOCK < self.full.len() + 1 { start % BLOCK } else { 0 })
     }
 
-    /// All names as one Arrow array, its index the code: names of up to 12 bytes inline, longer ones copied once.
+    /// All names as one Arrow array, its index the code: names of up to 12 bytes inline, longer
+    /// ones copied once.
     pub fn to_array(&self) -> StringViewArray {
         let mut builder = StringViewBuilder::with_capacity(self.len());
         self.iter_from(0).for_each(|name| builder.append_value(name));
@@ -69,7 +72,8 @@ impl UserDict {
 /// The growing side.
 #[derive(Debug, Default)]
 pub struct UserIndex {
-    /// Codes by the hash of their names, beside the hash's upper half, which spares most comparisons and all rehashing.
+    /// Codes by the hash of their names, beside the hash's upper half, which spares most
+    /// comparisons and all rehashing.
     table: HashTable<(u32, u32)>,
     hasher: DefaultHashBuilder,
     full: Vec<Arc<Block>>,

@@ -1,9 +1,11 @@
-//! Exact distinct users of hours that lie in several places: late events in memory beside a file, or many files.
+//! Exact distinct users of hours that lie in several places: late events in memory beside a file,
+//! or many files.
 //!
-//! The first question about such an hour reads its files' users (they are sorted, so each is met once) and unites them with
-//! those in memory. The union is kept and later questions add only the users that arrived since, so an hour with late
-//! events is as quick as any other. It is kept per source, in order: how many users each source added. As memory's users are
-//! coded in order of arrival, the union answers exactly for every recent snapshot, not just for the newest.
+//! The first question about such an hour reads its files' users (they are sorted, so each is met
+//! once) and unites them with those in memory. The union is kept and later questions add only the
+//! users that arrived since, so an hour with late events is as quick as any other. It is kept per
+//! source, in order: how many users each source added. As memory's users are coded in order of
+//! arrival, the union answers exactly for every recent snapshot, not just for the newest.
 //!
 //! Unions are bounded by bytes; the least recently asked for goes first.
 
@@ -50,7 +52,8 @@ struct Part {
     source: SourceSet,
     /// How many of the source's users have been looked at.
     seen: usize,
-    /// Which of those no earlier source has, ascending; nothing for what was read from a file, where users have no codes.
+    /// Which of those no earlier source has, ascending; nothing for what was read from a file,
+    /// where users have no codes.
     new_codes: Option<Vec<u32>>,
     new_users: u64,
 }
@@ -73,8 +76,8 @@ struct Union {
     parts: Vec<Part>,
 }
 
-/// A source of a snapshot, and how many users it has there. A generation has as many in its file as it had in the end, those
-/// of earlier ones that went on in it among them.
+/// A source of a snapshot, and how many users it has there. A generation has as many in its file as
+/// it had in the end, those of earlier ones that went on in it among them.
 struct Asked<'a> {
     source: SourceSet,
     len: usize,
@@ -99,7 +102,8 @@ fn asked(sources: &HourSources) -> Vec<Asked<'_>> {
 }
 
 impl Union {
-    /// The distinct users of the sources, after a look at those of memory that are new; nothing when a file must be read.
+    /// The distinct users of the sources, after a look at those of memory that are new; nothing
+    /// when a file must be read.
     fn answer(&mut self, asked: &[Asked<'_>]) -> Option<u64> {
         let mut total = 0;
         for (i, asked) in asked.iter().enumerate() {
@@ -118,7 +122,12 @@ impl Union {
     fn absorb(&mut self, i: usize, asked: &Asked<'_>) -> Option<()> {
         let table = asked.table?;
         if i == self.parts.len() {
-            self.parts.push(Part { source: asked.source, seen: 0, new_codes: Some(Vec::new()), new_users: 0 });
+            self.parts.push(Part {
+                source: asked.source,
+                seen: 0,
+                new_codes: Some(Vec::new()),
+                new_users: 0,
+            });
         }
         let part = &mut self.parts[i];
         let new_codes = part.new_codes.as_mut()?;
@@ -132,7 +141,12 @@ impl Union {
         Some(())
     }
 
-    fn read_file(&mut self, asked: &Asked<'_>, location: &Location, store: &VfsStore) -> Result<()> {
+    fn read_file(
+        &mut self,
+        asked: &Asked<'_>,
+        location: &Location,
+        store: &VfsStore,
+    ) -> Result<()> {
         let before = self.users.len() as u64;
         let bytes = store.read(location).map_err(Error::io(location.to_string(), "read"))?;
         data_file::read_users(bytes, &mut self.users)?;
@@ -159,7 +173,12 @@ impl DistinctUsers {
     }
 
     /// Distinct users of the sources, reading their files.
-    pub async fn unite(self: &Arc<Self>, hour: Hour, sources: &HourSources, store: &VfsStore) -> Result<u64> {
+    pub async fn unite(
+        self: &Arc<Self>,
+        hour: Hour,
+        sources: &HourSources,
+        store: &VfsStore,
+    ) -> Result<u64> {
         let (this, sources, store) = (self.clone(), sources.clone(), store.clone());
         let work = move || this.unite_blocking(hour, &sources, &store);
         match tokio::runtime::Handle::try_current() {
@@ -202,7 +221,8 @@ impl DistinctUsers {
         self.weigh(hour, bytes);
     }
 
-    /// Notes what an hour's union weighs now, and lets the least recently used others go while all are over the limit.
+    /// Notes what an hour's union weighs now, and lets the least recently used others go while all
+    /// are over the limit.
     fn weigh(&self, hour: Hour, bytes: u64) {
         let mut unions = self.unions.lock().expect("no panic under this lock");
         let Some(kept) = unions.by_hour.get_mut(&hour).filter(|kept| kept.bytes != bytes) else {

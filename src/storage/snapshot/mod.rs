@@ -18,8 +18,8 @@ use crate::error::Result;
 use crate::hour::Hour;
 use crate::rollup::Rollup;
 
-/// One state of the store: each acknowledged event is in exactly one of its memtables and files. It never changes, and
-/// clones in constant time.
+/// One state of the store: each acknowledged event is in exactly one of its memtables and files. It
+/// never changes, and clones in constant time.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     /// The generation that events arrive in.
@@ -60,18 +60,20 @@ impl Snapshot {
 
     /// Whether the hour has rows in files or in generations before the active one.
     pub(super) fn is_behind_active(&self, hour: Hour) -> bool {
-        self.files.contains_key(&hour) || self.sealed.iter().any(|sealed| sealed.hours.contains_key(&hour))
+        self.files.contains_key(&hour)
+            || self.sealed.iter().any(|sealed| sealed.hours.contains_key(&hour))
     }
 
-    /// What the hour's rows count; its users are known where some claim is about all of its sources.
+    /// What the hour's rows count; its users are known where some claim is about all of its
+    /// sources.
     pub fn rollup(&self, hour: Hour) -> Rollup {
         let mut rollup = self.files.get(&hour).map_or(Rollup::EMPTY, |files| files.rollup);
         self.tables(hour).for_each(|table| rollup.merge(&table.rollup));
         rollup
     }
 
-    /// The same with its users, when they are known without reading a file: always, but for an hour in several places whose
-    /// users have not been united yet.
+    /// The same with its users, when they are known without reading a file: always, but for an hour
+    /// in several places whose users have not been united yet.
     pub fn exact_now(&self, hour: Hour) -> Option<Rollup> {
         let rollup = self.rollup(hour);
         if rollup.unique_users().is_some() {
@@ -81,7 +83,8 @@ impl Snapshot {
         known.map(|unique_users| rollup.with_users(unique_users))
     }
 
-    /// The same. Reads the users of the hour's files where they must be united first; the union is kept.
+    /// The same. Reads the users of the hour's files where they must be united first; the union is
+    /// kept.
     pub async fn exact(&self, hour: Hour) -> Result<Rollup> {
         if let Some(rollup) = self.exact_now(hour) {
             return Ok(rollup);
@@ -90,7 +93,8 @@ impl Snapshot {
         Ok(self.rollup(hour).with_users(unique_users))
     }
 
-    /// What the rows of the hours `first..=last` count together. The users of several hours are not known by it.
+    /// What the rows of the hours `first..=last` count together. The users of several hours are not
+    /// known by it.
     pub fn totals(&self, first: Hour, last: Hour) -> Rollup {
         let mut totals = Rollup::EMPTY;
         self.files.range(first..=last).for_each(|(_, files)| totals.merge(&files.rollup));
@@ -120,7 +124,8 @@ impl Snapshot {
         let mut hours: Vec<Hour> = self.files.range(first..=last).map(|(hour, _)| *hour).collect();
         let in_files = hours.len();
         for memtable in self.memtables() {
-            let with_rows = memtable.hours.range(first..=last).filter(|(_, table)| table.rows() > 0);
+            let with_rows =
+                memtable.hours.range(first..=last).filter(|(_, table)| table.rows() > 0);
             hours.extend(with_rows.map(|(hour, _)| *hour));
         }
         if hours.len() > in_files {
@@ -131,7 +136,8 @@ impl Snapshot {
     }
 }
 
-/// The current snapshot. Readers load it without a lock; the writer and the flusher move it on, one at a time.
+/// The current snapshot. Readers load it without a lock; the writer and the flusher move it on, one
+/// at a time.
 #[derive(Debug)]
 pub struct SnapshotCell {
     current: ArcSwap<Snapshot>,
@@ -148,7 +154,8 @@ impl SnapshotCell {
         self.current.load_full()
     }
 
-    /// Publishes a changed copy of the current snapshot: the only place where what is visible changes.
+    /// Publishes a changed copy of the current snapshot: the only place where what is visible
+    /// changes.
     pub fn update(&self, change: impl FnOnce(&mut Snapshot)) {
         let _turn = self.turn.lock().expect("no panic under this lock");
         let mut next = Snapshot::clone(&self.current.load());

@@ -1,11 +1,13 @@
-//! An object store over [`Vfs`], so that the Delta log and the data files meet the same disk as the write-ahead log.
+//! An object store over [`Vfs`], so that the Delta log and the data files meet the same disk as the
+//! write-ahead log.
 //!
-//! An object appears whole or not at all: it is written under a temporary name beginning with a dot and then renamed, or
-//! linked where the name must be new. Objects of the Delta log (`_delta_log/`) are durable when `put` returns. Data files
-//! are not: a flush puts thousands of them and makes them durable together with [`VfsStore::sync`] before its commit.
+//! An object appears whole or not at all: it is written under a temporary name beginning with a dot
+//! and then renamed, or linked where the name must be new. Objects of the Delta log (`_delta_log/`)
+//! are durable when `put` returns. Data files are not: a flush puts thousands of them and makes
+//! them durable together with [`VfsStore::sync`] before its commit.
 //!
-//! It keeps no attributes, tags or versions, and multipart uploads are gathered in memory: the largest object here is
-//! one data file.
+//! It keeps no attributes, tags or versions, and multipart uploads are gathered in memory: the
+//! largest object here is one data file.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -21,8 +23,9 @@ use chrono::DateTime;
 use futures::stream::{self, BoxStream, StreamExt};
 use object_store::path::{Path as Location, PathPart};
 use object_store::{
-    CopyMode, CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
-    ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
+    CopyMode, CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult,
+    MultipartUpload, ObjectMeta, ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload,
+    PutResult, Result, UploadPart,
 };
 use tokio::runtime::{Handle, RuntimeFlavor};
 
@@ -30,8 +33,9 @@ use super::vfs::{Meta, Vfs};
 
 const NAME: &str = "hourglass";
 
-/// Up to this many unsynced files are synced one by one; past it one `syncfs` is quicker (0.45 ms a file against 40 ms for
-/// a thousand, measured on ext4) at the price of also waiting for what other programs have written.
+/// Up to this many unsynced files are synced one by one; past it one `syncfs` is quicker (0.45 ms a
+/// file against 40 ms for a thousand, measured on ext4) at the price of also waiting for what other
+/// programs have written.
 const SYNC_ONE_BY_ONE: usize = 64;
 
 /// The objects below one folder.
@@ -45,7 +49,8 @@ pub struct VfsStore {
 #[derive(Debug, Default)]
 pub struct Reads {
     bytes: AtomicU64,
-    /// Objects of which anything was read. A mutex held for an insertion; a read of the disk is the longer wait.
+    /// Objects of which anything was read. A mutex held for an insertion; a read of the disk is the
+    /// longer wait.
     objects: Mutex<BTreeSet<Location>>,
     listings: AtomicU64,
 }
@@ -80,7 +85,8 @@ impl Reads {
 struct Inner {
     vfs: Arc<dyn Vfs>,
     root: PathBuf,
-    /// Data files renamed into place and not yet synced. A mutex held for a push or a take, never across a call.
+    /// Data files renamed into place and not yet synced. A mutex held for a push or a take, never
+    /// across a call.
     unsynced: Mutex<Vec<PathBuf>>,
     /// Numbers temporary names, so that two puts of one object do not share one.
     temporaries: AtomicU64,
@@ -111,7 +117,8 @@ impl VfsStore {
 
     /// Makes every data file put so far durable: bytes, names and folders.
     ///
-    /// After an error the files stay on the list, but a caller must not commit them: it writes them again.
+    /// After an error the files stay on the list, but a caller must not commit them: it writes them
+    /// again.
     pub fn sync(&self) -> io::Result<()> {
         let Inner { vfs, root, unsynced, .. } = &*self.inner;
         let files = std::mem::take(&mut *unsynced.lock().expect("no panic under this lock"));
@@ -150,9 +157,13 @@ impl VfsStore {
         self.inner.vfs.remove_file(&self.inner.path(location))
     }
 
-    /// Runs `work` where it may block: not on the threads of a runtime that has several, which serve requests. One of a
-    /// single thread belongs to a caller that waits, and does the work there and then, in the order of the calls.
-    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce(&Inner) -> Result<T> + Send + 'static) -> Result<T> {
+    /// Runs `work` where it may block: not on the threads of a runtime that has several, which
+    /// serve requests. One of a single thread belongs to a caller that waits, and does the work
+    /// there and then, in the order of the calls.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Inner) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let inner = self.inner.clone();
         match Handle::try_current() {
             Ok(runtime) if runtime.runtime_flavor() != RuntimeFlavor::CurrentThread => {
@@ -229,22 +240,30 @@ impl Inner {
         let file = self.vfs.open(&self.path(location)).map_err(|source| error(location, source))?;
         let read = |range: &Range<u64>| {
             let mut bytes = BytesMut::zeroed((range.end - range.start) as usize);
-            file.read_exact_at(&mut bytes, range.start).map_err(|source| error(location, source))?;
+            file.read_exact_at(&mut bytes, range.start)
+                .map_err(|source| error(location, source))?;
             Ok(bytes.freeze())
         };
         ranges.iter().map(read).collect()
     }
 
-    /// Everything below `prefix`, in the order of the locations. Names that begin with a dot are temporaries.
+    /// Everything below `prefix`, in the order of the locations. Names that begin with a dot are
+    /// temporaries.
     fn walk(&self, prefix: &Location, deep: bool, found: &mut ListResult) -> io::Result<()> {
         let entries = match self.vfs.list(&self.path(prefix)) {
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                ) =>
+            {
                 return Ok(());
             }
             other => other?,
         };
         for entry in entries.into_iter().filter(|entry| !entry.name.starts_with('.')) {
-            // A name that came from a location is one already: what is encoded in it is not encoded again.
+            // A name that came from a location is one already: what is encoded in it is not encoded
+            // again.
             let part = PathPart::parse(&entry.name).unwrap_or_else(|_| entry.name.as_str().into());
             let location = prefix.clone().join(part);
             match (entry.meta.is_dir, deep) {
@@ -276,7 +295,10 @@ fn error(location: &Location, source: io::Error) -> Error {
         io::ErrorKind::NotFound => Error::NotFound { path, source: source.into() },
         io::ErrorKind::AlreadyExists => Error::AlreadyExists { path, source: source.into() },
         io::ErrorKind::PermissionDenied => Error::PermissionDenied { path, source: source.into() },
-        kind => Error::Generic { store: NAME, source: io::Error::new(kind, AtPath { path, source }).into() },
+        kind => Error::Generic {
+            store: NAME,
+            source: io::Error::new(kind, AtPath { path, source }).into(),
+        },
     }
 }
 
@@ -290,7 +312,12 @@ struct AtPath {
 
 #[async_trait]
 impl ObjectStore for VfsStore {
-    async fn put_opts(&self, location: &Location, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+    async fn put_opts(
+        &self,
+        location: &Location,
+        payload: PutPayload,
+        options: PutOptions,
+    ) -> Result<PutResult> {
         if matches!(options.mode, PutMode::Update(_)) {
             return Err(Error::NotImplemented {
                 operation: "put with PutMode::Update".into(),
@@ -315,14 +342,15 @@ impl ObjectStore for VfsStore {
             let meta = inner.meta(&location)?;
             options.check_preconditions(&meta)?;
             let range = match &options.range {
-                Some(range) => {
-                    range.as_range(meta.size).map_err(|source| Error::Generic { store: NAME, source: source.into() })?
-                }
+                Some(range) => range
+                    .as_range(meta.size)
+                    .map_err(|source| Error::Generic { store: NAME, source: source.into() })?,
                 None => 0..meta.size,
             };
-            let bytes = match options.head {
-                true => Bytes::new(),
-                false => inner.read_ranges(&location, std::slice::from_ref(&range))?.swap_remove(0),
+            let bytes = if options.head {
+                Bytes::new()
+            } else {
+                inner.read_ranges(&location, std::slice::from_ref(&range))?.swap_remove(0)
             };
             reads.add(&location, bytes.len() as u64);
             let payload = GetResultPayload::Stream(stream::once(async { Ok(bytes) }).boxed());
@@ -338,7 +366,10 @@ impl ObjectStore for VfsStore {
         self.blocking(move |inner| inner.read_ranges(&location, &ranges)).await
     }
 
-    fn delete_stream(&self, locations: BoxStream<'static, Result<Location>>) -> BoxStream<'static, Result<Location>> {
+    fn delete_stream(
+        &self,
+        locations: BoxStream<'static, Result<Location>>,
+    ) -> BoxStream<'static, Result<Location>> {
         let store = self.clone();
         let delete = move |location: Result<Location>| {
             let store = store.clone();
@@ -347,7 +378,10 @@ impl ObjectStore for VfsStore {
                 let target = location.clone();
                 store
                     .blocking(move |inner| {
-                        inner.vfs.remove_file(&inner.path(&target)).map_err(|source| error(&target, source))
+                        inner
+                            .vfs
+                            .remove_file(&inner.path(&target))
+                            .map_err(|source| error(&target, source))
                     })
                     .await?;
                 Ok(location)

@@ -44,23 +44,33 @@ pub fn commit_name(version: u64) -> String {
     format!("{LOG_DIR}/{version:020}.json")
 }
 
-/// The version in the name of a commit (`.json`) or checkpoint (`.checkpoint.parquet`, or one of several parts).
+/// The version in the name of a commit (`.json`) or checkpoint (`.checkpoint.parquet`, or one of
+/// several parts).
 pub fn version_of(name: &str, kind: &str) -> Option<u64> {
     let (version, rest) = name.split_at_checked(20)?;
     version.parse().ok().filter(|_| rest.starts_with(kind))
 }
 
 impl Commits {
-    /// Reads the commits among the log's `entries` up to the version `through`. Answers them with what is wrong with them.
-    pub fn read(store: &VfsStore, node: &str, entries: &[Entry], through: u64) -> (Commits, Vec<Finding>) {
+    /// Reads the commits among the log's `entries` up to the version `through`. Answers them with
+    /// what is wrong with them.
+    pub fn read(
+        store: &VfsStore,
+        node: &str,
+        entries: &[Entry],
+        through: u64,
+    ) -> (Commits, Vec<Finding>) {
         let (mut commits, mut findings) = (Commits::default(), Vec::new());
         let versions = entries.iter().filter_map(|entry| version_of(&entry.name, ".json"));
         commits.versions = versions.filter(|version| *version <= through).collect();
         let first = commits.versions.first().copied().unwrap_or(0);
         let missing = (first..).zip(&commits.versions).find(|(due, version)| due != *version);
         if let Some((due, _)) = missing {
-            let gap = Finding::new(commit_name(due), "the commit is missing, and later ones are there");
-            findings.push(gap.means("the files it added may be missing from the table").advice(RESTORE));
+            let gap =
+                Finding::new(commit_name(due), "the commit is missing, and later ones are there");
+            findings.push(
+                gap.means("the files it added may be missing from the table").advice(RESTORE),
+            );
         }
         let mut whole = missing.is_none();
         for version in commits.versions.clone() {
@@ -77,7 +87,8 @@ impl Commits {
         (commits, findings)
     }
 
-    /// The files in the table, by hour. One of another engine has no counters to check, and is left out.
+    /// The files in the table, by hour. One of another engine has no counters to check, and is left
+    /// out.
     pub fn files(&self) -> Vec<Listed> {
         let mut files: Vec<Listed> = Vec::new();
         for (location, (version, hour, add)) in &self.adds {
@@ -90,7 +101,8 @@ impl Commits {
         files
     }
 
-    /// Whether a file is in the table by the commits, and has no counters to check: one of another engine.
+    /// Whether a file is in the table by the commits, and has no counters to check: one of another
+    /// engine.
     pub fn is_uncounted(&self, listed: &Listed) -> bool {
         self.adds
             .get(&listed.file.location)
@@ -106,7 +118,9 @@ impl Commits {
     pub fn disagreement(&self, files: &[Listed], flushed: Lsn) -> Option<String> {
         let by_commits = self.flushed.unwrap_or(0);
         if by_commits != flushed {
-            return Some(format!("says that LSN {flushed} is the last in the table, and the commits say {by_commits}"));
+            return Some(format!(
+                "says that LSN {flushed} is the last in the table, and the commits say {by_commits}"
+            ));
         }
         let mut ours: BTreeMap<Location, Listed> =
             self.files().into_iter().map(|listed| (listed.file.location.clone(), listed)).collect();
@@ -127,7 +141,8 @@ impl Commits {
         for action in actions {
             match action {
                 Action::Add(add) => {
-                    let (location, hour) = lake::placed(&add).map_err(|error| unusable(version, error))?;
+                    let (location, hour) =
+                        lake::placed(&add).map_err(|error| unusable(version, error))?;
                     self.adds.insert(location, (version, hour, add));
                 }
                 Action::Remove(remove) => {
@@ -145,5 +160,10 @@ impl Commits {
 }
 
 fn unusable(version: u64, error: impl ToString) -> Error {
-    Error::Damaged { path: commit_name(version).into(), offset: 0, reason: error.to_string(), advice: RESTORE }
+    Error::Damaged {
+        path: commit_name(version).into(),
+        offset: 0,
+        reason: error.to_string(),
+        advice: RESTORE,
+    }
 }

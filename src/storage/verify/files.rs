@@ -1,4 +1,5 @@
-//! The data files' checks: bytes against the checksum in the table, rows against the counters in the table.
+//! The data files' checks: bytes against the checksum in the table, rows against the counters in
+//! the table.
 
 use std::io;
 use std::num::NonZero;
@@ -69,7 +70,10 @@ fn check_hour(store: &VfsStore, files: &[Listed]) -> Checked {
     let mut claims = files.iter().filter(|listed| listed.file.hour.of == counted.sources);
     if let Some(listed) = claims.find(|listed| listed.file.hour.n != users.len() as u64) {
         let (claimed, counted) = (listed.file.hour.n, users.len());
-        let what = format!("says that {} has {claimed} distinct users, and its files have {counted}", listed.hour);
+        let what = format!(
+            "says that {} has {claimed} distinct users, and its files have {counted}",
+            listed.hour
+        );
         checked.findings.push(wrong_counters(listed, what));
     }
     checked
@@ -93,12 +97,18 @@ fn check_file(store: &VfsStore, listed: &Listed) -> Result<Contents, Finding> {
         _ => damaged(format!("cannot be read: {error}")),
     })?;
     if bytes.len() as u64 != file.bytes {
-        let what = format!("has {} bytes; {} were written", thousands(bytes.len() as u64), thousands(file.bytes));
+        let what = format!(
+            "has {} bytes; {} were written",
+            thousands(bytes.len() as u64),
+            thousands(file.bytes)
+        );
         return Err(damaged(what));
     }
     let checksum = crc32c::crc32c(&bytes);
     if let Some(written) = file.checksum.filter(|written| *written != checksum) {
-        return Err(damaged(format!("its bytes have the CRC-32C {checksum:08x}; {written:08x} was written")));
+        return Err(damaged(format!(
+            "its bytes have the CRC-32C {checksum:08x}; {written:08x} was written"
+        )));
     }
     let contents = data_file::read_contents(bytes, file.rollup.sources)
         .map_err(|error| damaged(format!("cannot be decoded: {error}")))?;
@@ -113,7 +123,10 @@ fn check_file(store: &VfsStore, listed: &Listed) -> Result<Contents, Finding> {
         ));
     }
     if let Some(what) = difference(&file.rollup, counted) {
-        return Err(wrong_counters(listed, format!("says of {} that it has {what}", file.location)));
+        return Err(wrong_counters(
+            listed,
+            format!("says of {} that it has {what}", file.location),
+        ));
     }
     if let Some((commit, stats)) = &listed.stats
         && let Some(what) = false_statistics(stats, counted)
@@ -124,7 +137,8 @@ fn check_file(store: &VfsStore, listed: &Listed) -> Result<Contents, Finding> {
     Ok(contents)
 }
 
-/// The bytes are those that were written, so what the Delta log says of them is wrong; of a file without a checksum, either.
+/// The bytes are those that were written, so what the Delta log says of them is wrong; of a file
+/// without a checksum, either.
 fn wrong_counters(listed: &Listed, what: String) -> Finding {
     let means = format!("the numbers of {}; its events are intact", listed.hour);
     Finding::new(&listed.source, what).means(means).advice(RESTORE)
@@ -149,7 +163,9 @@ fn difference(says: &Rollup, counted: &Rollup) -> Option<String> {
 
 /// What is wrong with the statistics that other engines go by.
 fn false_statistics(stats: &str, counted: &Rollup) -> Option<String> {
-    let Ok(stats) = serde_json::from_str::<serde_json::Value>(stats) else { return Some("not JSON".into()) };
+    let Ok(stats) = serde_json::from_str::<serde_json::Value>(stats) else {
+        return Some("not JSON".into());
+    };
     if let Some(rows) = stats["numRecords"].as_u64().filter(|rows| *rows != counted.rows()) {
         return Some(format!("{rows} rows, not {}", counted.rows()));
     }

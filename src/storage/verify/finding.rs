@@ -33,7 +33,14 @@ pub struct Finding {
 impl Finding {
     pub fn new(path: impl fmt::Display, what: impl Into<String>) -> Finding {
         let (means, advice) = Default::default();
-        Finding { path: path.to_string(), offset: None, what: what.into(), means, advice, movable: false }
+        Finding {
+            path: path.to_string(),
+            offset: None,
+            what: what.into(),
+            means,
+            advice,
+            movable: false,
+        }
     }
 
     pub fn at(self, offset: u64) -> Finding {
@@ -59,7 +66,9 @@ impl Finding {
             Error::Damaged { path, offset, reason, advice } => {
                 Finding::new(below(&path), reason).at(offset).advice(advice)
             }
-            Error::Io { path, action, source } => Finding::new(below(&path), format!("{action}: {source}")),
+            Error::Io { path, action, source } => {
+                Finding::new(below(&path), format!("{action}: {source}"))
+            }
             other => Finding::new(lake::LOG_DIR, first_line(&other)),
         }
     }

@@ -1,4 +1,5 @@
-//! The write-ahead log's checks. Replay itself decides what is damage, so that the verdict is what a start would say.
+//! The write-ahead log's checks. Replay itself decides what is damage, so that the verdict is what
+//! a start would say.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -21,7 +22,9 @@ pub struct Log {
 pub fn check(vfs: &dyn Vfs, data_dir: &Path, dir: &Path, flushed: Lsn) -> Result<Log> {
     match wal::replay(vfs, dir, flushed, |_, _| Ok(())) {
         Ok(replay) => Ok(intact(replay, data_dir, flushed)),
-        Err(error @ Error::Damaged { .. }) => damaged(error, &wal::survey(vfs, dir, flushed)?, data_dir, flushed),
+        Err(error @ Error::Damaged { .. }) => {
+            damaged(error, &wal::survey(vfs, dir, flushed)?, data_dir, flushed)
+        }
         Err(error) => Err(error),
     }
 }
@@ -36,23 +39,33 @@ fn intact(replay: Replay, data_dir: &Path, flushed: Lsn) -> Log {
     if let Some(last) = replay.segments.last() {
         let path = below(&last.path);
         if last.torn {
-            let torn =
-                Finding::new(&path, "the last frame is not whole: its write did not end, by a crash or on a full disk");
-            let means =
-                "nothing, if the write did not end: it was not acknowledged. If it did, the last frame is damaged";
+            let torn = Finding::new(
+                &path,
+                "the last frame is not whole: its write did not end, by a crash or on a full disk",
+            );
+            let means = "nothing, if the write did not end: it was not acknowledged. If it did, the last frame is damaged";
             log.notes.push(torn.at(last.end).means(means).advice("The next start cuts it off"));
         }
         if last.last_lsn < flushed {
-            let what = format!("the log ends at LSN {}, but the table has events up to {flushed}", last.last_lsn);
+            let what = format!(
+                "the log ends at LSN {}, but the table has events up to {flushed}",
+                last.last_lsn
+            );
             let ahead = Finding::new(&path, what);
             let means = "a newer segment of the log is missing with its events, or the table's last LSN is wrong";
-            log.findings
-                .push(ahead.means(means).advice("Restore the wal folder and events/_delta_log from one backup"));
+            log.findings.push(
+                ahead
+                    .means(means)
+                    .advice("Restore the wal folder and events/_delta_log from one backup"),
+            );
         }
     } else if flushed > 0 {
         let none = Finding::new(wal::WAL_DIR, "the log has no segment");
         let means = "events not yet flushed, if there were any, are not here";
-        log.notes.push(none.means(means).advice("If the wal folder was moved, put it back before the next start"));
+        log.notes.push(
+            none.means(means)
+                .advice("If the wal folder was moved, put it back before the next start"),
+        );
     }
     log
 }
@@ -69,22 +82,34 @@ fn damaged(error: Error, runs: &[Run], data_dir: &Path, flushed: Lsn) -> Result<
 
     let Error::Damaged { path, .. } = &error else { return Err(error) };
     let is_last = runs.last().is_none_or(|run| run.path <= *path);
-    let is_needed = is_last || runs.iter().any(|run| run.path == *path && run.end_lsn > flushed + 1);
+    let is_needed =
+        is_last || runs.iter().any(|run| run.path == *path && run.end_lsn > flushed + 1);
     let movable = lost.is_empty() && !is_needed;
     let rest = thousands(log.totals.events);
     let (means, advice) = match &lost[..] {
-        [] if movable => ("nothing: every event of this segment is in the table".into(), MOVE.into()),
-        [] => (format!("no event is known to be lost; {rest} in the log are intact and not in the table"), by_hand()),
+        [] if movable => {
+            ("nothing: every event of this segment is in the table".into(), MOVE.into())
+        }
+        [] => (
+            format!(
+                "no event is known to be lost; {rest} in the log are intact and not in the table"
+            ),
+            by_hand(),
+        ),
         gaps => {
-            let spans: Vec<String> = gaps.iter().map(|(first, last)| format!("{first} to {last}")).collect();
+            let spans: Vec<String> =
+                gaps.iter().map(|(first, last)| format!("{first} to {last}")).collect();
             let (n, spans) = (thousands(lost_events), spans.join(", "));
             (
-                format!("{n} acknowledged events are not intact (LSN {spans}); {rest} in the log are, beside them"),
+                format!(
+                    "{n} acknowledged events are not intact (LSN {spans}); {rest} in the log are, beside them"
+                ),
                 by_hand(),
             )
         }
     };
-    log.findings.push(Finding::of_error(error, data_dir).means(means).advice(advice).movable_if(movable));
+    log.findings
+        .push(Finding::of_error(error, data_dir).means(means).advice(advice).movable_if(movable));
     Ok(log)
 }
 

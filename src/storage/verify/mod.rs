@@ -1,12 +1,14 @@
-//! Reads a whole data directory and says whether it is what was written: every frame of the log, every commit and
-//! checkpoint of the Delta log, every byte and row of every data file, the idempotency keys, each against what the others say of it.
+//! Reads a whole data directory and says whether it is what was written: every frame of the log,
+//! every commit and checkpoint of the Delta log, every byte and row of every data file, the
+//! idempotency keys, each against what the others say of it.
 //!
-//! [`verify`] writes nothing and needs no lock, so it may run beside a server. [`repair`] owns the directory while it runs
-//! and only ever moves files to `quarantine/`, and only those that no acknowledged event depends on. What it does not do: bring back
-//! events, or leave out damaged ones; that takes a backup, or a person's decision.
+//! [`verify`] writes nothing and needs no lock, so it may run beside a server. [`repair`] owns the
+//! directory while it runs and only ever moves files to `quarantine/`, and only those that no
+//! acknowledged event depends on. What it does not do: bring back events, or leave out damaged
+//! ones; that takes a backup, or a person's decision.
 //!
-//! [`log`] has the checks of the write-ahead log, [`table`] those of the Delta log, of which [`commits`] reads the commits, and
-//! [`files`] those of the data files.
+//! [`log`] has the checks of the write-ahead log, [`table`] those of the Delta log, of which
+//! [`commits`] reads the commits, and [`files`] those of the data files.
 
 mod commits;
 mod files;
@@ -44,12 +46,19 @@ const LOOKS: usize = 5;
 /// Checks everything below `data_dir`.
 ///
 /// # Errors
-/// Where there is no store, a newer version's, or one that cannot be read at all. Damage is no error: the report has it.
-pub fn verify(data_dir: &Path, vfs: &Arc<dyn Vfs>, clock: &dyn Clock, progress: Progress<'_>) -> Result<Report> {
+/// Where there is no store, a newer version's, or one that cannot be read at all. Damage is no
+/// error: the report has it.
+pub fn verify(
+    data_dir: &Path,
+    vfs: &Arc<dyn Vfs>,
+    clock: &dyn Clock,
+    progress: Progress<'_>,
+) -> Result<Report> {
     let in_use = |data_dir: &Path| {
         let path = data_dir.join("lock");
         // Taken for an instant only, and never created.
-        vfs.metadata(&path).is_ok() && vfs.lock(&path).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+        vfs.metadata(&path).is_ok()
+            && vfs.lock(&path).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     };
     let mut report = check(data_dir, vfs, clock, progress)?;
     report.in_use = in_use(data_dir);
@@ -60,13 +69,19 @@ pub fn verify(data_dir: &Path, vfs: &Arc<dyn Vfs>, clock: &dyn Clock, progress: 
     Ok(report)
 }
 
-/// Checks the log in `dir` alone, as one of which nothing was flushed. For tests that feed it anything. Errors as [`verify`].
+/// Checks the log in `dir` alone, as one of which nothing was flushed. For tests that feed it
+/// anything. Errors as [`verify`].
 pub fn verify_log(vfs: &dyn Vfs, dir: &Path) -> Result<Report> {
     let log = log::check(vfs, dir, dir, 0)?;
     Ok(Report { log: log.totals, damage: log.findings, notes: log.notes, ..Report::default() })
 }
 
-fn check(data_dir: &Path, vfs: &Arc<dyn Vfs>, clock: &dyn Clock, progress: Progress<'_>) -> Result<Report> {
+fn check(
+    data_dir: &Path,
+    vfs: &Arc<dyn Vfs>,
+    clock: &dyn Clock,
+    progress: Progress<'_>,
+) -> Result<Report> {
     let data_dir = std::path::absolute(data_dir).map_err(Error::io(data_dir, "find"))?;
     let mut report = Report::default();
     let node = match directory::meta(&**vfs, &data_dir, false) {
@@ -88,15 +103,19 @@ fn check(data_dir: &Path, vfs: &Arc<dyn Vfs>, clock: &dyn Clock, progress: Progr
     let flushed = table.flushed.unwrap_or(Lsn::MAX);
     let keys = key_files::check(&**vfs, &data_dir, flushed, &table.key_files, || clock.now_us())?;
     let affects = "no event that is stored; without the file, requests that are sent again under its keys count twice";
-    report.damage.extend(keys.damaged.into_iter().map(|error| Finding::of_error(error, &data_dir).means(affects)));
+    report.damage.extend(
+        keys.damaged.into_iter().map(|error| Finding::of_error(error, &data_dir).means(affects)),
+    );
     report.keys = keys.keys;
     report.notes.extend(log.notes);
     if report.is_sound() {
         report.notes.extend(table.leftovers(&store, &node)?);
     }
     if table.flushed.is_none() {
-        let unread =
-            Finding::new(WAL_DIR, "the log was not checked: which of its events are in the table cannot be told");
+        let unread = Finding::new(
+            WAL_DIR,
+            "the log was not checked: which of its events are in the table cannot be told",
+        );
         report.notes.push(unread.advice("Repair the table first, then check again"));
     }
     report.log = log.totals;
@@ -104,7 +123,8 @@ fn check(data_dir: &Path, vfs: &Arc<dyn Vfs>, clock: &dyn Clock, progress: Progr
     Ok(report)
 }
 
-/// The table and the log at one moment. A server may flush in between and release what was to be read: then once more.
+/// The table and the log at one moment. A server may flush in between and release what was to be
+/// read: then once more.
 fn stable_look(store: &VfsStore, node: &str) -> Result<(Table, Log)> {
     let (vfs, data_dir) = store.vfs();
     let mut looks = 0;
@@ -116,7 +136,9 @@ fn stable_look(store: &VfsStore, node: &str) -> Result<(Table, Log)> {
         };
         looks += 1;
         match log {
-            Ok(log) if table.findings.is_empty() && log.findings.is_empty() => return Ok((table, log)),
+            Ok(log) if table.findings.is_empty() && log.findings.is_empty() => {
+                return Ok((table, log));
+            }
             log if looks == LOOKS => return Ok((table, log?)),
             _ => thread::sleep(Duration::from_millis(50)),
         }
@@ -131,8 +153,8 @@ pub struct Moved {
     pub why: String,
 }
 
-/// Moves to quarantine what is damaged or left over and needed by nobody, and checks again. Leftovers stay where anything else is
-/// damaged: they may be what is missing.
+/// Moves to quarantine what is damaged or left over and needed by nobody, and checks again.
+/// Leftovers stay where anything else is damaged: they may be what is missing.
 ///
 /// # Errors
 /// [`Error::Locked`] while a server runs on the directory.
@@ -149,7 +171,8 @@ pub fn repair(
     }
     let _lock: Box<dyn Lock> = directory::lock(&**vfs, data_dir)?;
     let started = chrono::DateTime::from_timestamp_micros(clock.now_us()).unwrap_or_default();
-    let folder = PathBuf::from(QUARANTINE_DIR).join(started.format("%Y-%m-%dT%H-%M-%SZ").to_string());
+    let folder =
+        PathBuf::from(QUARANTINE_DIR).join(started.format("%Y-%m-%dT%H-%M-%SZ").to_string());
     let mut moved = Vec::new();
     loop {
         let report = check(data_dir, vfs, clock, progress)?;
@@ -175,5 +198,9 @@ fn quarantine(vfs: &dyn Vfs, data_dir: &Path, folder: &Path, finding: &Finding) 
     for folder in new_folders.chain([data_dir, source.parent().unwrap_or(data_dir)]) {
         vfs.sync_dir(folder).map_err(Error::io(folder, "sync"))?;
     }
-    Ok(Moved { from: finding.path.clone(), to: to.display().to_string(), why: finding.what.clone() })
+    Ok(Moved {
+        from: finding.path.clone(),
+        to: to.display().to_string(),
+        why: finding.what.clone(),
+    })
 }

@@ -1,6 +1,7 @@
-//! The Delta log's checks. It tells its story twice: a checkpoint sums up the commits before it, and is what a start reads.
-//! Where the commits go back to the first, they are the table here, and are what the data files are compared with; a
-//! checkpoint that disagrees is only a shortcut that leads astray, and goes aside. Where they do not, the checkpoint counts.
+//! The Delta log's checks. It tells its story twice: a checkpoint sums up the commits before it,
+//! and is what a start reads. Where the commits go back to the first, they are the table here, and
+//! are what the data files are compared with; a checkpoint that disagrees is only a shortcut that
+//! leads astray, and goes aside. Where they do not, the checkpoint counts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -67,19 +68,30 @@ impl Table {
                 let schema = event::file_schema();
                 let in_files = schema.fields().iter().map(|field| field.name().as_str());
                 let mut expected = in_files.chain(["date", "hour"]);
-                if let Some(missing) = expected.find(|name| !columns.iter().any(|column| column == name)) {
-                    let lacking = Finding::new(LOG_DIR, format!("the table's schema lacks the column {missing}"));
+                if let Some(missing) =
+                    expected.find(|name| !columns.iter().any(|column| column == name))
+                {
+                    let lacking = Finding::new(
+                        LOG_DIR,
+                        format!("the table's schema lacks the column {missing}"),
+                    );
                     table.findings.push(lacking.advice("Restore events/_delta_log from a backup"));
                 }
-                let files = files.iter().flat_map(|(hour, files)| files.files.iter().map(|file| (*hour, file.clone())));
-                let files: Vec<Listed> = files.map(|(hour, file)| table.listed(hour, file)).collect();
+                let files = files
+                    .iter()
+                    .flat_map(|(hour, files)| files.files.iter().map(|file| (*hour, file.clone())));
+                let files: Vec<Listed> =
+                    files.map(|(hour, file)| table.listed(hour, file)).collect();
                 if table.commits.complete {
                     table.disagreement = table.commits.disagreement(&files, flushed);
                     table.take_commits();
-                    table.files.extend(files.into_iter().filter(|listed| table.commits.is_uncounted(listed)));
+                    table.files.extend(
+                        files.into_iter().filter(|listed| table.commits.is_uncounted(listed)),
+                    );
                     table.files.sort_by_key(|listed| listed.hour);
                 } else {
-                    (table.flushed, table.files, table.key_files) = (Some(flushed), files, key_files);
+                    (table.flushed, table.files, table.key_files) =
+                        (Some(flushed), files, key_files);
                 }
             }
             Err(error) => {
@@ -100,12 +112,18 @@ impl Table {
     /// Where the library read of a file: the checkpoint, or a commit after it.
     fn listed(&self, hour: Hour, file: Arc<DataFile>) -> Listed {
         let commit = self.commits.adds.get(&file.location);
-        let at_checkpoint = self.checkpoint.as_deref().and_then(|name| version_of(name, ".checkpoint"));
+        let at_checkpoint =
+            self.checkpoint.as_deref().and_then(|name| version_of(name, ".checkpoint"));
         let source = match commit {
-            Some((version, ..)) if at_checkpoint.is_none_or(|at| at < *version) => commit_name(*version),
-            _ => self.checkpoint.as_ref().map_or(LOG_DIR.into(), |name| format!("{LOG_DIR}/{name}")),
+            Some((version, ..)) if at_checkpoint.is_none_or(|at| at < *version) => {
+                commit_name(*version)
+            }
+            _ => {
+                self.checkpoint.as_ref().map_or(LOG_DIR.into(), |name| format!("{LOG_DIR}/{name}"))
+            }
         };
-        let stats = commit.and_then(|(version, _, add)| Some((commit_name(*version), add.stats.clone()?)));
+        let stats =
+            commit.and_then(|(version, _, add)| Some((commit_name(*version), add.stats.clone()?)));
         Listed { hour, file, source, stats }
     }
 
@@ -114,15 +132,21 @@ impl Table {
             // What is wrong with a commit has been said.
             return;
         }
-        let starts = "the server does not start; what the table's files hold is not touched by this";
+        let starts =
+            "the server does not start; what the table's files hold is not touched by this";
         let finding = match (&error, &self.checkpoint) {
-            (Error::Damaged { .. } | Error::Io { .. }, _) => Finding::of_error(error, data_dir).advice(RESTORE),
-            (_, Some(name)) => {
-                Finding::new(format!("{LOG_DIR}/{name}"), format!("cannot be read: {}", first_line(&error)))
-                    .advice(if self.commits.complete { MOVE } else { RESTORE })
-                    .movable_if(self.commits.complete)
+            (Error::Damaged { .. } | Error::Io { .. }, _) => {
+                Finding::of_error(error, data_dir).advice(RESTORE)
             }
-            (_, None) => Finding::of_error(error, data_dir).advice("Restore events/_delta_log from a backup"),
+            (_, Some(name)) => Finding::new(
+                format!("{LOG_DIR}/{name}"),
+                format!("cannot be read: {}", first_line(&error)),
+            )
+            .advice(if self.commits.complete { MOVE } else { RESTORE })
+            .movable_if(self.commits.complete),
+            (_, None) => {
+                Finding::of_error(error, data_dir).advice("Restore events/_delta_log from a backup")
+            }
         };
         self.findings.push(finding.means(starts));
     }
@@ -130,7 +154,8 @@ impl Table {
     /// The newest checkpoint must be the one that `_last_checkpoint` names.
     fn look_at_checkpoints(&mut self, store: &VfsStore, entries: &[Entry]) {
         let names = entries.iter().map(|entry| &entry.name);
-        self.checkpoint = names.filter(|name| version_of(name, ".checkpoint").is_some()).max().cloned();
+        self.checkpoint =
+            names.filter(|name| version_of(name, ".checkpoint").is_some()).max().cloned();
         let location = Location::from(format!("{LOG_DIR}/_last_checkpoint"));
         let Ok(bytes) = store.read(&location) else { return };
         let hint = serde_json::from_slice::<serde_json::Value>(&bytes).ok();
@@ -139,7 +164,9 @@ impl Table {
         let what = match (version, newest) {
             (None, _) => "names no version".to_string(),
             (Some(version), Some(newest)) if version == newest => return,
-            (Some(version), Some(newest)) => format!("names version {version}, but the newest checkpoint is {newest}"),
+            (Some(version), Some(newest)) => {
+                format!("names version {version}, but the newest checkpoint is {newest}")
+            }
             (Some(version), None) => format!("names version {version}, but there is no checkpoint"),
         };
         let means = "no event: it only says where to begin reading the Delta log";
@@ -159,65 +186,81 @@ impl Table {
         }
     }
 
-    /// Compares the commits with the checkpoint, and all rows with the LSNs, where all else is sound: anything damaged so
-    /// far explains a difference.
+    /// Compares the commits with the checkpoint, and all rows with the LSNs, where all else is
+    /// sound: anything damaged so far explains a difference.
     pub fn cross_check(&self, node: &str, report: &mut Report) {
         if let Some(what) = &self.disagreement {
-            let path = self.checkpoint.as_ref().map_or(LOG_DIR.into(), |name| format!("{LOG_DIR}/{name}"));
+            let path =
+                self.checkpoint.as_ref().map_or(LOG_DIR.into(), |name| format!("{LOG_DIR}/{name}"));
             let finding = Finding::new(path, what);
-            match report.is_sound() {
-                true => {
-                    let means = "answers are wrong while it is there; no event is lost";
-                    report.damage.push(finding.means(means).advice(MOVE).movable_if(self.checkpoint.is_some()));
-                }
-                false => report.notes.push(finding.means("it or the commits are wrong; what is damaged tells which")),
+            if report.is_sound() {
+                let means = "answers are wrong while it is there; no event is lost";
+                report
+                    .damage
+                    .push(finding.means(means).advice(MOVE).movable_if(self.checkpoint.is_some()));
+            } else {
+                report
+                    .notes
+                    .push(finding.means("it or the commits are wrong; what is damaged tells which"))
             }
         }
-        let Some(flushed) = self.flushed.filter(|_| report.is_sound() && self.commits.removed.is_empty()) else {
+        let Some(flushed) =
+            self.flushed.filter(|_| report.is_sound() && self.commits.removed.is_empty())
+        else {
             return;
         };
         let Some(finding) = self.unaccounted(node, flushed) else { return };
         // Without the first commits it cannot be told whether another engine has removed rows.
-        match self.commits.complete {
-            true => report.damage.push(finding.means("events are missing from the table or in it twice")),
-            false => report.notes.push(finding.means("nothing, if another engine removed rows; else some are missing")),
+        if self.commits.complete {
+            report.damage.push(finding.means("events are missing from the table or in it twice"))
+        } else {
+            report.notes.push(
+                finding.means("nothing, if another engine removed rows; else some are missing"),
+            )
         }
     }
 
-    /// Every LSN up to the last flushed is one row: each generation has as many rows as there are LSNs to the next one.
-    /// Not where other engines write to the table, too.
+    /// Every LSN up to the last flushed is one row: each generation has as many rows as there are
+    /// LSNs to the next one. Not where other engines write to the table, too.
     fn unaccounted(&self, node: &str, flushed: Lsn) -> Option<Finding> {
         let finding = |path: &str, what| {
-            Finding::new(path, what).advice("Restore hourglass.json, events/_delta_log and wal from one backup")
+            Finding::new(path, what)
+                .advice("Restore hourglass.json, events/_delta_log and wal from one backup")
         };
         if flushed == 0 && self.files.iter().any(|listed| listed.file.checksum.is_some()) {
-            let what = format!("names the node {node}, and the table has files but no transaction of it");
+            let what =
+                format!("names the node {node}, and the table has files but no transaction of it");
             return Some(finding("hourglass.json", what));
         }
         let (names, mut rows_from) = (FileNames::new(node), BTreeMap::<Lsn, u64>::new());
         for listed in &self.files {
-            *rows_from.entry(names.first_lsn(&listed.file.location)?).or_default() += listed.file.rollup.rows();
+            *rows_from.entry(names.first_lsn(&listed.file.location)?).or_default() +=
+                listed.file.rollup.rows();
         }
         let mut due = 1;
         for (first, rows) in rows_from {
             if first != due {
-                let what = format!("the table has the LSNs up to {}, then those from {first} on", due - 1);
+                let what =
+                    format!("the table has the LSNs up to {}, then those from {first} on", due - 1);
                 return Some(finding(LOG_DIR, what));
             }
             due = first + rows;
         }
         let (has, says) = (thousands(due - 1), thousands(flushed));
-        let what = format!("the table has the LSNs up to {has}, and says it has those up to {says}");
+        let what =
+            format!("the table has the LSNs up to {has}, and says it has those up to {says}");
         (due != flushed + 1).then(|| finding(LOG_DIR, what))
     }
 
-    /// Files of a flush or a write that did not end, in a store where nothing is missing. Whether it was a crash or a full disk
-    /// they do not tell.
+    /// Files of a flush or a write that did not end, in a store where nothing is missing. Whether
+    /// it was a crash or a full disk they do not tell.
     pub fn leftovers(&self, store: &VfsStore, node: &str) -> Result<Vec<Finding>> {
         let (vfs, data_dir) = store.vfs();
-        let named: BTreeSet<&Location> = self.files.iter().map(|listed| &listed.file.location).collect();
+        let named: BTreeSet<&Location> =
+            self.files.iter().map(|listed| &listed.file.location).collect();
         let names = FileNames::new(node);
-        let mut folders = vec![Location::default(), Location::from(KEYS_DIR), Location::from(TABLE_DIR)];
+        let mut folders =
+            vec![Location::default(), Location::from(KEYS_DIR), Location::from(TABLE_DIR)];
         let mut leftovers = Vec::new();
         while let Some(folder) = folders.pop() {
             let path = data_dir.join(folder.as_ref());
@@ -239,10 +282,14 @@ impl Table {
                     );
                     leftovers.push(left.means("nothing").advice(MOVE).movable_if(true));
                 } else if is_orphan {
-                    let left =
-                        Finding::new(location, "a data file of a flush that did not end: the table does not name it");
-                    let means = "nothing: the log has its events, and the next flush writes them again";
-                    leftovers.push(left.means(means).advice(MOVE).movable_if(self.commits.complete));
+                    let left = Finding::new(
+                        location,
+                        "a data file of a flush that did not end: the table does not name it",
+                    );
+                    let means =
+                        "nothing: the log has its events, and the next flush writes them again";
+                    leftovers
+                        .push(left.means(means).advice(MOVE).movable_if(self.commits.complete));
                 }
             }
         }

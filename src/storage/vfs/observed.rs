@@ -1,4 +1,5 @@
-//! A file system whose every call is shown to an [`Observer`] first: it counts, or it spoils the call as a bad disk would.
+//! A file system whose every call is shown to an [`Observer`] first: it counts, or it spoils the
+//! call as a bad disk would.
 
 use std::fmt::Debug;
 use std::io;
@@ -83,7 +84,12 @@ impl<V: Vfs, O: Observer> Observed<V, O> {
         Observed { inner, observer }
     }
 
-    fn call<T>(&self, kind: CallKind, path: &Path, make: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    fn call<T>(
+        &self,
+        kind: CallKind,
+        path: &Path,
+        make: impl FnOnce() -> io::Result<T>,
+    ) -> io::Result<T> {
         make_as(self.observer.see(Call { kind, path, bytes: 0 }), make)
     }
 
@@ -99,7 +105,12 @@ impl<V: Vfs, O: Observer> Observed<V, O> {
 }
 
 impl<O: Observer> ObservedFile<O> {
-    fn call<T>(&self, kind: CallKind, bytes: usize, make: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    fn call<T>(
+        &self,
+        kind: CallKind,
+        bytes: usize,
+        make: impl FnOnce() -> io::Result<T>,
+    ) -> io::Result<T> {
         make_as(self.observer.see(Call { kind, path: &self.path, bytes }), make)
     }
 }
@@ -110,8 +121,11 @@ impl<O: Observer> VfsFile for ObservedFile<O> {
     }
 
     fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
-        match self.observer.see(Call { kind: CallKind::Write, path: &self.path, bytes: buf.len() }) {
-            Verdict::Tear(len, error) => self.inner.write_all_at(&buf[..len.min(buf.len())], offset).and(Err(error)),
+        match self.observer.see(Call { kind: CallKind::Write, path: &self.path, bytes: buf.len() })
+        {
+            Verdict::Tear(len, error) => {
+                self.inner.write_all_at(&buf[..len.min(buf.len())], offset).and(Err(error))
+            }
             verdict => make_as(verdict, || self.inner.write_all_at(buf, offset)),
         }
     }

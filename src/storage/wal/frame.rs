@@ -19,17 +19,18 @@
 //!                                        16 bytes  the key
 //! ```
 //!
-//! The salt is drawn at random for each segment. What visitors send stands in the payload: were it known, a user's name could
-//! be made to look like a frame, and a torn write that ends after it like damage.
+//! The salt is drawn at random for each segment. What visitors send stands in the payload: were it
+//! known, a user's name could be made to look like a frame, and a torn write that ends after it
+//! like damage.
 //!
-//! Version 2 has no salt: its frames begin with "HGFR". Version 1 has no keys either. Both are read the same; the version keeps
-//! a reader that does not know them away.
+//! Version 2 has no salt: its frames begin with "HGFR". Version 1 has no keys either. Both are read
+//! the same; the version keeps a reader that does not know them away.
 //!
-//! A frame's checksum covers the segment's sequence number, then everything after the checksum, so that a frame left over
-//! from the former life of a recycled segment never passes for one of this.
+//! A frame's checksum covers the segment's sequence number, then everything after the checksum, so
+//! that a frame left over from the former life of a recycled segment never passes for one of this.
 //!
-//! What it deliberately lacks: compression (a frame lives until the next flush, seconds to an hour) and a footer (the next
-//! segment's base LSN says where this one had to end).
+//! What it deliberately lacks: compression (a frame lives until the next flush, seconds to an hour)
+//! and a footer (the next segment's base LSN says where this one had to end).
 
 use super::Lsn;
 use crate::event::{Content, EVENT_BYTES, EventBatch, IdempotencyRange, Key};
@@ -86,9 +87,14 @@ impl SegmentHeader {
     /// Nothing when the bytes are no intact header.
     pub fn decode(bytes: &[u8]) -> Option<SegmentHeader> {
         let bytes = bytes.get(..SEGMENT_HEADER_LEN)?;
-        let intact = &bytes[..8] == SEGMENT_MAGIC && u32_at(bytes, 32) == crc32c::crc32c(&bytes[..32]);
+        let intact =
+            &bytes[..8] == SEGMENT_MAGIC && u32_at(bytes, 32) == crc32c::crc32c(&bytes[..32]);
         let version = u32_at(bytes, 8);
-        let salt = if version < SALTS { FORMER_SALT } else { bytes[12..16].try_into().expect("four bytes") };
+        let salt = if version < SALTS {
+            FORMER_SALT
+        } else {
+            bytes[12..16].try_into().expect("four bytes")
+        };
         let (sequence, base_lsn) = (u64_at(bytes, 16), u64_at(bytes, 24));
         (intact && base_lsn > 0).then_some(SegmentHeader { version, salt, sequence, base_lsn })
     }
@@ -149,7 +155,11 @@ impl<'a> Frame<'a> {
         if u32_at(header, 8) != checksum(segment.sequence, &frame[12..]) {
             return None;
         }
-        Some(Frame { first_lsn: u64_at(header, 16), count: u32_at(header, 12), payload: &frame[FRAME_HEADER_LEN..] })
+        Some(Frame {
+            first_lsn: u64_at(header, 16),
+            count: u32_at(header, 12),
+            payload: &frame[FRAME_HEADER_LEN..],
+        })
     }
 
     /// The LSN after its last.
@@ -161,10 +171,12 @@ impl<'a> Frame<'a> {
         FRAME_HEADER_LEN + self.payload.len()
     }
 
-    /// The events, or what is wrong with a payload whose checksum holds: a fault of the writer, not of the disk.
+    /// The events, or what is wrong with a payload whose checksum holds: a fault of the writer, not
+    /// of the disk.
     pub fn events(&self) -> Result<EventBatch, String> {
         let n = self.count as usize;
-        let (timestamps, rest) = self.payload.split_at_checked(n * 8).ok_or("the timestamps are cut")?;
+        let (timestamps, rest) =
+            self.payload.split_at_checked(n * 8).ok_or("the timestamps are cut")?;
         let (ends, rest) = rest.split_at_checked(n * 4).ok_or("the user ends are cut")?;
         let (kinds, rest) = rest.split_at_checked(n).ok_or("the kinds are cut")?;
         let timestamps = timestamps.chunks_exact(8).map(|us| u64_at(us, 0) as i64).collect();
@@ -181,18 +193,34 @@ impl<'a> Frame<'a> {
 fn keyed_events(bytes: &[u8]) -> Option<Vec<IdempotencyRange>> {
     let keyed = |bytes: &[u8]| {
         let key = Key(bytes[8..].try_into().expect("sixteen bytes"));
-        IdempotencyRange { first: u32_at(bytes, 0), rows: u32_at(bytes, 4), key, content: Content::UNKNOWN }
+        IdempotencyRange {
+            first: u32_at(bytes, 0),
+            rows: u32_at(bytes, 4),
+            key,
+            content: Content::UNKNOWN,
+        }
     };
-    bytes.len().is_multiple_of(KEYED_LEN).then(|| bytes.chunks_exact(KEYED_LEN).map(keyed).collect())
+    bytes
+        .len()
+        .is_multiple_of(KEYED_LEN)
+        .then(|| bytes.chunks_exact(KEYED_LEN).map(keyed).collect())
 }
 
 /// Whether the bytes begin as the frame of `first_lsn` does, intact or not.
 pub fn begins(bytes: &[u8], segment: &SegmentHeader, first_lsn: Lsn) -> bool {
-    bytes.starts_with(&segment.salt) && bytes.len() >= FRAME_HEADER_LEN && u64_at(bytes, 16) == first_lsn
+    bytes.starts_with(&segment.salt)
+        && bytes.len() >= FRAME_HEADER_LEN
+        && u64_at(bytes, 16) == first_lsn
 }
 
-/// Where the next intact frame of `segment` with an LSN of at least `from_lsn` begins, at or after `offset`.
-pub fn find_next(bytes: &[u8], offset: usize, segment: &SegmentHeader, from_lsn: Lsn) -> Option<usize> {
+/// Where the next intact frame of `segment` with an LSN of at least `from_lsn` begins, at or after
+/// `offset`.
+pub fn find_next(
+    bytes: &[u8],
+    offset: usize,
+    segment: &SegmentHeader,
+    from_lsn: Lsn,
+) -> Option<usize> {
     let is_frame = |at: &usize| {
         let frame = &bytes[*at..];
         frame.starts_with(&segment.salt)
@@ -203,17 +231,22 @@ pub fn find_next(bytes: &[u8], offset: usize, segment: &SegmentHeader, from_lsn:
     (offset..bytes.len().saturating_sub(FRAME_HEADER_LEN)).find(is_frame)
 }
 
-/// The header that a segment without an intact one must have had, by its first intact frame of an LSN of at least `from_lsn`:
-/// the salt is unknown, so every place is tried that could be a frame's by its lengths and LSN. `Err` where so many could that
-/// it would take minutes.
-pub fn recover_header(bytes: &[u8], sequence: u64, from_lsn: Lsn) -> Result<Option<SegmentHeader>, String> {
+/// The header that a segment without an intact one must have had, by its first intact frame of an
+/// LSN of at least `from_lsn`: the salt is unknown, so every place is tried that could be a frame's
+/// by its lengths and LSN. `Err` where so many could that it would take minutes.
+pub fn recover_header(
+    bytes: &[u8],
+    sequence: u64,
+    from_lsn: Lsn,
+) -> Result<Option<SegmentHeader>, String> {
     let lsns = from_lsn..from_lsn.saturating_add(MOST_UNFLUSHED);
     let mut left = RECOVERY_BYTES;
     for at in SEGMENT_HEADER_LEN..bytes.len().saturating_sub(FRAME_HEADER_LEN) {
         let frame = &bytes[at..];
         let (length, count, base_lsn) = (u32_at(frame, 4), u32_at(frame, 12), u64_at(frame, 16));
-        let fits =
-            length as usize <= frame.len() - FRAME_HEADER_LEN && count > 0 && length / EVENT_BYTES as u32 >= count;
+        let fits = length as usize <= frame.len() - FRAME_HEADER_LEN
+            && count > 0
+            && length / EVENT_BYTES as u32 >= count;
         if !fits || !lsns.contains(&base_lsn) {
             continue;
         }
@@ -222,7 +255,9 @@ pub fn recover_header(bytes: &[u8], sequence: u64, from_lsn: Lsn) -> Result<Opti
         if Frame::decode(frame, &header).is_some() {
             return Ok(Some(header));
         }
-        left = left.checked_sub(length.into()).ok_or("its header is lost, and too much in it looks like a frame")?;
+        left = left
+            .checked_sub(length.into())
+            .ok_or("its header is lost, and too much in it looks like a frame")?;
     }
     Ok(None)
 }

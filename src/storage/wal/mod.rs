@@ -1,10 +1,12 @@
 //! The write-ahead log: what makes an acknowledgement survive a power cut.
 //!
-//! A log is a folder of segments `NNNNNNNNNNNNNNNNNNNN.wal`, numbered upwards; [`frame`] has the byte format. The one
-//! writer appends a frame for everything that waits and syncs it once ([`Wal::append`]). Segments whose events are all
-//! flushed become spares, to be written over by later segments: writing into blocks that exist is the quickest sync.
+//! A log is a folder of segments `NNNNNNNNNNNNNNNNNNNN.wal`, numbered upwards; [`frame`] has the
+//! byte format. The one writer appends a frame for everything that waits and syncs it once
+//! ([`Wal::append`]). Segments whose events are all flushed become spares, to be written over by
+//! later segments: writing into blocks that exist is the quickest sync.
 //!
-//! Does not own: what the events mean (the memtable), and which are flushed (the Delta table's `txn`).
+//! Does not own: what the events mean (the memtable), and which are flushed (the Delta table's
+//! `txn`).
 
 mod frame;
 mod replay;
@@ -62,9 +64,9 @@ enum Step {
     Write(usize),
 }
 
-/// Segments no longer written to: shared between the writer, which closes them and takes spares, and the flusher, which
-/// releases them and prepares spares. A mutex held for a list's push or pop and, when segments are released, their
-/// renames.
+/// Segments no longer written to: shared between the writer, which closes them and takes spares,
+/// and the flusher, which releases them and prepares spares. A mutex held for a list's push or pop
+/// and, when segments are released, their renames.
 #[derive(Debug)]
 pub struct ClosedSegments {
     vfs: Arc<dyn Vfs>,
@@ -89,14 +91,20 @@ struct Closed {
 }
 
 impl Wal {
-    /// Opens the log for writing after `replayed`: cuts the torn tail, makes what was replayed durable and starts a fresh
-    /// segment.
-    pub fn open(vfs: Arc<dyn Vfs>, dir: &Path, segment_bytes: u64, replayed: Replay) -> Result<Wal> {
+    /// Opens the log for writing after `replayed`: cuts the torn tail, makes what was replayed
+    /// durable and starts a fresh segment.
+    pub fn open(
+        vfs: Arc<dyn Vfs>,
+        dir: &Path,
+        segment_bytes: u64,
+        replayed: Replay,
+    ) -> Result<Wal> {
         vfs.create_dir_all(dir).map_err(Error::io(dir, "create"))?;
         let mut lists = Lists { spares: spares(&*vfs, dir)?, ..Lists::default() };
         lists.spares_made = lists.spares.len() as u64;
         let sequence = replayed.segments.last().map_or(1, |last| last.sequence + 1);
-        // The tail is in the last segment that was born whole; one after it was not, and holds nothing.
+        // The tail is in the last segment that was born whole; one after it was not, and holds
+        // nothing.
         let tail = replayed.segments.iter().rposition(|segment| segment.end > 0);
         for (i, segment) in replayed.segments.into_iter().enumerate() {
             if Some(i) >= tail {
@@ -106,8 +114,12 @@ impl Wal {
                 lists.closed.push_back(Closed { path: segment.path, last_lsn: segment.last_lsn });
             }
         }
-        let closed =
-            Arc::new(ClosedSegments { vfs: vfs.clone(), dir: dir.into(), segment_bytes, lists: Mutex::new(lists) });
+        let closed = Arc::new(ClosedSegments {
+            vfs: vfs.clone(),
+            dir: dir.into(),
+            segment_bytes,
+            lists: Mutex::new(lists),
+        });
         let next_lsn = replayed.next_lsn;
         let segment = SegmentHeader::new(sequence, next_lsn);
         let (path, file) = start_segment(&*vfs, dir, &closed, &segment)?;
@@ -130,10 +142,13 @@ impl Wal {
     /// Writes `batch` as one frame and syncs it; answers the LSN of its last event.
     ///
     /// # Errors
-    /// After one that tells of a full disk, but not by its sync, or of no descriptors left, nothing of the batch is there. After
-    /// any other the log's end is unknown: the caller must not append again, nor retry the sync.
+    /// After one that tells of a full disk, but not by its sync, or of no descriptors left, nothing
+    /// of the batch is there. After any other the log's end is unknown: the caller must not append
+    /// again, nor retry the sync.
     pub fn append(&mut self, batch: &EventBatch) -> Result<Lsn> {
-        if self.offset > SEGMENT_HEADER_LEN as u64 && self.offset + batch.byte_len() as u64 > self.segment_bytes {
+        if self.offset > SEGMENT_HEADER_LEN as u64
+            && self.offset + batch.byte_len() as u64 > self.segment_bytes
+        {
             self.failed = Step::Rotate;
             self.rotate()?;
         }
@@ -152,8 +167,9 @@ impl Wal {
         Ok(self.next_lsn - 1)
     }
 
-    /// Cuts off what was written of a frame: its events are refused, and must not be read back. Cutting needs no space, where
-    /// zeros would. An error of it hides the cause, for then the log's end is in doubt.
+    /// Cuts off what was written of a frame: its events are refused, and must not be read back.
+    /// Cutting needs no space, where zeros would. An error of it hides the cause, for then the
+    /// log's end is in doubt.
     fn undo_write(&self, cause: io::Error) -> Error {
         match self.file.set_len(self.offset).and_then(|()| self.file.sync_data()) {
             Ok(()) => Error::io(&self.path, "write")(cause),
@@ -161,8 +177,9 @@ impl Wal {
         }
     }
 
-    /// Tries again the step at which the last append failed, without its events: the next segment is begun, or as many bytes are
-    /// written behind the log's end and cut off again. What a crash in between leaves there is no frame.
+    /// Tries again the step at which the last append failed, without its events: the next segment
+    /// is begun, or as many bytes are written behind the log's end and cut off again. What a crash
+    /// in between leaves there is no frame.
     pub fn probe(&mut self) -> Result<()> {
         let Step::Write(len) = self.failed else { return self.rotate() };
         let zeros = vec![0; len.min(PROBE_BYTES)];
@@ -175,17 +192,17 @@ impl Wal {
         let segment = SegmentHeader::new(self.segment.sequence + 1, self.next_lsn);
         let (path, file) = start_segment(&*self.vfs, &self.dir, &self.closed, &segment)?;
         let last_lsn = self.next_lsn - 1;
-        self.closed.lock().closed.push_back(Closed { path: std::mem::replace(&mut self.path, path), last_lsn });
+        self.closed
+            .lock()
+            .closed
+            .push_back(Closed { path: std::mem::replace(&mut self.path, path), last_lsn });
         (self.segment, self.file, self.offset) = (segment, file, SEGMENT_HEADER_LEN as u64);
         Ok(())
     }
 
     /// Closes the segment when it holds events, so that a flush of all of them can release it.
     pub fn rotate_if_used(&mut self) -> Result<()> {
-        match self.offset > SEGMENT_HEADER_LEN as u64 {
-            true => self.rotate(),
-            false => Ok(()),
-        }
+        if self.offset > SEGMENT_HEADER_LEN as u64 { self.rotate() } else { Ok(()) }
     }
 
     /// The number of the segment being written.
@@ -207,12 +224,13 @@ impl ClosedSegments {
         self.lists.lock().expect("no panic under this lock")
     }
 
-    /// Lets go of the segments whose events are all at or below `flushed`. Oldest first, so that a crash in between leaves
-    /// no hole.
+    /// Lets go of the segments whose events are all at or below `flushed`. Oldest first, so that a
+    /// crash in between leaves no hole.
     pub fn release_through(&self, flushed: Lsn) -> Result<()> {
         let mut lists = self.lock();
         let mut changed = !lists.recycled.is_empty();
-        while let Some(segment) = lists.closed.front().filter(|segment| segment.last_lsn <= flushed) {
+        while let Some(segment) = lists.closed.front().filter(|segment| segment.last_lsn <= flushed)
+        {
             let path = segment.path.clone();
             if lists.spares.len() + lists.recycled.len() < SPARES {
                 lists.spares_made += 1;
@@ -230,7 +248,8 @@ impl ClosedSegments {
         if changed {
             self.vfs.sync_dir(&self.dir).map_err(Error::io(&self.dir, "sync"))?;
         }
-        // Only now: written over before its new name is durable, a spare could come back as the segment it was.
+        // Only now: written over before its new name is durable, a spare could come back as the
+        // segment it was.
         let mut recycled = std::mem::take(&mut lists.recycled);
         lists.spares.append(&mut recycled);
         Ok(())
@@ -265,14 +284,16 @@ fn is_there(gone: io::Result<()>) -> io::Result<bool> {
     }
 }
 
-/// Gives a log that has no spare one for its first segment, so that the first syncs, too, are into blocks that exist: one that
-/// extends a file takes twice as long. Where the disk is too full for that, events are still taken.
+/// Gives a log that has no spare one for its first segment, so that the first syncs, too, are into
+/// blocks that exist: one that extends a file takes twice as long. Where the disk is too full for
+/// that, events are still taken.
 pub fn prepare_first(vfs: &dyn Vfs, dir: &Path, segment_bytes: u64) {
     let prepare = || {
         vfs.create_dir_all(dir).map_err(Error::io(dir, "create"))?;
-        match spares(vfs, dir)?.is_empty() {
-            true => preallocate(vfs, &dir.join(format!("{:020}.spare", 1)), segment_bytes),
-            false => Ok(()),
+        if spares(vfs, dir)?.is_empty() {
+            preallocate(vfs, &dir.join(format!("{:020}.spare", 1)), segment_bytes)
+        } else {
+            Ok(())
         }
     };
     if let Err(error) = prepare() {
@@ -280,7 +301,8 @@ pub fn prepare_first(vfs: &dyn Vfs, dir: &Path, segment_bytes: u64) {
     }
 }
 
-/// Writes zeros. Where that fails the file goes again: on a full disk it would take the room that events need.
+/// Writes zeros. Where that fails the file goes again: on a full disk it would take the room that
+/// events need.
 fn preallocate(vfs: &dyn Vfs, path: &Path, len: u64) -> Result<()> {
     let file = vfs.create(path).map_err(Error::io(path, "create"))?;
     let zeros = vec![0; len.min(1 << 20) as usize];
@@ -337,18 +359,26 @@ pub fn list_segments(vfs: &dyn Vfs, dir: &Path) -> Result<Vec<SegmentInfo>> {
         let first_lsn = entry.name.ends_with(".wal").then(|| {
             let mut header = [0; SEGMENT_HEADER_LEN];
             // A segment that is released meanwhile has no header to show.
-            let read = vfs.open(&dir.join(&entry.name)).and_then(|file| file.read_exact_at(&mut header, 0));
+            let read = vfs
+                .open(&dir.join(&entry.name))
+                .and_then(|file| file.read_exact_at(&mut header, 0));
             read.ok().and_then(|()| SegmentHeader::decode(&header)).map(|header| header.base_lsn)
         });
         let Entry { name, meta } = entry;
-        SegmentInfo { name, first_lsn: first_lsn.flatten(), bytes: meta.len, modified_us: meta.modified_us }
+        SegmentInfo {
+            name,
+            first_lsn: first_lsn.flatten(),
+            bytes: meta.len,
+            modified_us: meta.modified_us,
+        }
     };
     Ok(entries.into_iter().filter(|entry| !entry.meta.is_dir).map(segment).collect())
 }
 
 fn cut_tail(vfs: &dyn Vfs, segment: &replay::Segment) -> Result<()> {
     if segment.torn {
-        let (path, offset, bytes) = (segment.path.display(), segment.end, segment.file_len - segment.end);
+        let (path, offset, bytes) =
+            (segment.path.display(), segment.end, segment.file_len - segment.end);
         tracing::warn!(%path, offset, bytes, "a write at the log's end did not end and is cut off; nothing acknowledged was in it");
     }
     if segment.end == 0 {
@@ -359,9 +389,10 @@ fn cut_tail(vfs: &dyn Vfs, segment: &replay::Segment) -> Result<()> {
     }
     let file = vfs.open_write(&segment.path).map_err(Error::io(&segment.path, "open"))?;
     file.set_len(segment.end).map_err(Error::io(&segment.path, "cut"))?;
-    // IMPORTANT: the last frame is written again, not only synced. Where the process before this one ended because its sync
-    // failed, what was read here may be in the system's memory alone, and taken for written: a sync would do nothing, and
-    // report success. The frames before it were synced before it was begun.
+    // IMPORTANT: the last frame is written again, not only synced. Where the process before this
+    // one ended because its sync failed, what was read here may be in the system's memory alone,
+    // and taken for written: a sync would do nothing, and report success. The frames before it were
+    // synced before it was begun.
     let mut bytes = vec![0; (segment.end - segment.last_frame) as usize];
     file.read_exact_at(&mut bytes, segment.last_frame).map_err(Error::io(&segment.path, "read"))?;
     file.write_all_at(&bytes, segment.last_frame).map_err(Error::io(&segment.path, "write"))?;

@@ -1,8 +1,9 @@
 //! Reading the log back: what recovery and read-only visitors share. Nothing here writes.
 //!
-//! The end of the log is the first place without an intact frame. If nothing intact follows, it is the torn tail of a write
-//! that was never acknowledged (one frame is written and synced at a time, so at most one can be torn). If an intact frame
-//! follows, acknowledged events are damaged, and replay refuses.
+//! The end of the log is the first place without an intact frame. If nothing intact follows, it is
+//! the torn tail of a write that was never acknowledged (one frame is written and synced at a time,
+//! so at most one can be torn). If an intact frame follows, acknowledged events are damaged, and
+//! replay refuses.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -47,7 +48,8 @@ pub struct Replay {
 }
 
 impl Replay {
-    /// When the oldest segment with events above `flushed` was written to last, microseconds since the epoch.
+    /// When the oldest segment with events above `flushed` was written to last, microseconds since
+    /// the epoch.
     pub fn oldest_us(&self, flushed: Lsn) -> Option<i64> {
         let unflushed = |segment: &&Segment| segment.frames > 0 && segment.last_lsn > flushed;
         self.segments.iter().find(unflushed).map(|segment| segment.modified_us)
@@ -68,7 +70,8 @@ pub fn sequences(vfs: &dyn Vfs, dir: &Path) -> Result<Vec<u64>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         other => other.map_err(Error::io(dir, "list the log's segments"))?,
     };
-    let mut sequences: Vec<u64> = entries.iter().filter_map(|entry| sequence_of(&entry.name)).collect();
+    let mut sequences: Vec<u64> =
+        entries.iter().filter_map(|entry| sequence_of(&entry.name)).collect();
     sequences.sort_unstable();
     Ok(sequences)
 }
@@ -95,10 +98,16 @@ pub fn replay(
         let modified_us = vfs.metadata(&path).map_err(Error::io(&path, "read"))?.modified_us;
         let is_last = i + 1 == sequences.len();
         let Some(header) = header(&bytes, &path, sequence, is_last, flushed, &found)? else {
-            found.segments.push(empty_segment(sequence, path, &bytes, found.next_lsn.max(flushed + 1)));
+            found.segments.push(empty_segment(
+                sequence,
+                path,
+                &bytes,
+                found.next_lsn.max(flushed + 1),
+            ));
             continue;
         };
-        let segment = Segment { sequence, path, modified_us, ..new_segment(header.base_lsn, &bytes) };
+        let segment =
+            Segment { sequence, path, modified_us, ..new_segment(header.base_lsn, &bytes) };
         scan(&bytes, &header, segment, flushed, &mut found, &mut apply)?;
     }
     found.next_lsn = found.next_lsn.max(flushed + 1);
@@ -123,7 +132,8 @@ fn empty_segment(sequence: u64, path: PathBuf, bytes: &[u8], next_lsn: Lsn) -> S
     Segment { sequence, path, end: 0, torn: true, ..new_segment(next_lsn, bytes) }
 }
 
-/// Checks the header and that the segment continues the one before. `None`: the last segment's birth was torn.
+/// Checks the header and that the segment continues the one before. `None`: the last segment's
+/// birth was torn.
 fn header(
     bytes: &[u8],
     path: &Path,
@@ -142,7 +152,8 @@ fn header(
             )));
         }
         Some(header) if header.sequence == sequence => header,
-        // A recycled file wears its former header until the new one is written, and no frame is before that.
+        // A recycled file wears its former header until the new one is written, and no frame is
+        // before that.
         Some(_) if is_last => return Ok(None),
         // Torn while it was written, or lost later: then there are frames.
         None if is_last => match frame::recover_header(bytes, sequence, continues) {
@@ -158,14 +169,22 @@ fn header(
             None => (path, 0),
         };
         let missing = header.base_lsn - continues;
-        return Err(damaged(at, offset, format!("{missing} events from LSN {continues} on are missing")));
+        return Err(damaged(
+            at,
+            offset,
+            format!("{missing} events from LSN {continues} on are missing"),
+        ));
     }
     if !found.segments.is_empty() && header.base_lsn < found.next_lsn {
         // Its birth was reported as failed, and the log went on in the segment before.
         if is_last && frame::find_next(bytes, SEGMENT_HEADER_LEN, &header, 1).is_none() {
             return Ok(None);
         }
-        return Err(damaged(path, 24, format!("the segment begins again at LSN {}", header.base_lsn)));
+        return Err(damaged(
+            path,
+            24,
+            format!("the segment begins again at LSN {}", header.base_lsn),
+        ));
     }
     Ok(Some(header))
 }
@@ -192,7 +211,8 @@ fn scan(
             return Err(damaged(&segment.path, offset as u64, "the frame was flushed in part"));
         }
         if frame.first_lsn > flushed {
-            let events = frame.events().map_err(|reason| damaged(&segment.path, offset as u64, reason))?;
+            let events =
+                frame.events().map_err(|reason| damaged(&segment.path, offset as u64, reason))?;
             found.events += events.len() as u64;
             apply(frame.first_lsn, events)?;
         }

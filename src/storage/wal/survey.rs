@@ -8,7 +8,8 @@ use super::replay::{segment_path, sequences};
 use crate::error::{Error, Result};
 use crate::storage::vfs::{self, Vfs};
 
-/// Intact frames of one segment whose LSNs follow each other; the header alone is a run without frames.
+/// Intact frames of one segment whose LSNs follow each other; the header alone is a run without
+/// frames.
 #[derive(Debug)]
 pub struct Run {
     pub path: PathBuf,
@@ -18,7 +19,8 @@ pub struct Run {
     pub end_lsn: Lsn,
 }
 
-/// The runs of every segment, in order; `flushed` is the last LSN in the table. Damage between them is jumped over.
+/// The runs of every segment, in order; `flushed` is the last LSN in the table. Damage between them
+/// is jumped over.
 pub fn survey(vfs: &dyn Vfs, dir: &Path, flushed: Lsn) -> Result<Vec<Run>> {
     let mut runs = Vec::new();
     for sequence in sequences(vfs, dir)? {
@@ -45,7 +47,8 @@ pub fn survey(vfs: &dyn Vfs, dir: &Path, flushed: Lsn) -> Result<Vec<Run>> {
     Ok(runs)
 }
 
-/// The LSNs above `flushed` that no run has, up to the last that one has: first and last of each gap.
+/// The LSNs above `flushed` that no run has, up to the last that one has: first and last of each
+/// gap.
 pub fn lost(runs: &[Run], flushed: Lsn) -> Vec<(Lsn, Lsn)> {
     let mut spans: Vec<(Lsn, Lsn)> = runs.iter().map(|run| (run.first_lsn, run.end_lsn)).collect();
     spans.sort_unstable();

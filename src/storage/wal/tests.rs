@@ -1,4 +1,5 @@
-//! The log cut at every byte and damaged at every byte: what comes back is a prefix of whole frames, or a refusal.
+//! The log cut at every byte and damaged at every byte: what comes back is a prefix of whole
+//! frames, or a refusal.
 
 use std::fs;
 use std::path::Path;
@@ -53,7 +54,8 @@ fn check(dir: &Path, what: &str) -> Option<u64> {
             recovered
         }
     };
-    let (_, again) = open(dir, 1 << 20, 0).unwrap_or_else(|error| panic!("{what}: opens once only: {error}"));
+    let (_, again) =
+        open(dir, 1 << 20, 0).unwrap_or_else(|error| panic!("{what}: opens once only: {error}"));
     assert_eq!(again.split_last().unwrap(), (&batch(99), &recovered[..]), "{what}: after going on");
     Some(recovered.len() as u64)
 }
@@ -103,7 +105,8 @@ fn a_log_damaged_at_any_byte_gives_back_a_prefix_or_refuses() {
             fs::write(&segments(work.path())[i], damaged).unwrap();
             match check(work.path(), &format!("segment {i} damaged at {at}")) {
                 None => refused += 1,
-                // Only the last frame can pass for a torn write; the zeros of a header mean nothing.
+                // Only the last frame can pass for a torn write; the zeros of a header mean
+                // nothing.
                 Some(frames) if i + 1 == paths.len() => cut += u64::from(frames == FRAMES - 1),
                 Some(frames) => assert_eq!(frames, FRAMES, "segment {i} damaged at {at}"),
             }

@@ -1,11 +1,13 @@
 //! A disk in memory that forgets like a real one.
 //!
-//! What programs see and what would survive a power cut are kept apart, file by file and folder by folder. Until its sync, a
-//! write may be on the platters, or not, or in part (any of its sectors); a name created, replaced or removed may be there or
-//! not, each change of a folder for itself. That is more than a journaling file system would lose, and all that POSIX
-//! promises. A file's sync that fails loses the writes it was for while programs go on seeing them, as Linux does (Rebello et
-//! al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020). A folder's sync that fails leaves its changes
-//! pending: names are journaled, and a journal that fails takes the whole file system down.
+//! What programs see and what would survive a power cut are kept apart, file by file and folder by
+//! folder. Until its sync, a write may be on the platters, or not, or in part (any of its sectors);
+//! a name created, replaced or removed may be there or not, each change of a folder for itself.
+//! That is more than a journaling file system would lose, and all that POSIX promises. A file's
+//! sync that fails loses the writes it was for while programs go on seeing them, as Linux does
+//! (Rebello et al., "Can Applications Recover from fsync Failures?", USENIX ATC 2020). A folder's
+//! sync that fails leaves its changes pending: names are journaled, and a journal that fails takes
+//! the whole file system down.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -105,8 +107,12 @@ impl Node {
 
     fn sync(&mut self) {
         match self {
-            Node::File { durable, pending, .. } => pending.drain(..).for_each(|edit| apply(durable, &edit)),
-            Node::Folder { durable, pending, .. } => pending.drain(..).for_each(|one| change(durable, &one)),
+            Node::File { durable, pending, .. } => {
+                pending.drain(..).for_each(|edit| apply(durable, &edit))
+            }
+            Node::Folder { durable, pending, .. } => {
+                pending.drain(..).for_each(|one| change(durable, &one))
+            }
         }
     }
 
@@ -123,7 +129,10 @@ impl Node {
                 seen.clone_from(durable);
             }
             Node::Folder { seen, durable, pending } => {
-                pending.drain(..).filter(|_| random(seed, 2) == 0).for_each(|one| change(durable, &one));
+                pending
+                    .drain(..)
+                    .filter(|_| random(seed, 2) == 0)
+                    .for_each(|one| change(durable, &one));
                 seen.clone_from(durable);
             }
         }
@@ -157,7 +166,9 @@ impl State {
         });
         let mut at = 0;
         for part in parts {
-            let Node::Folder { seen, .. } = &self.nodes[at] else { return Err(io::ErrorKind::NotADirectory.into()) };
+            let Node::Folder { seen, .. } = &self.nodes[at] else {
+                return Err(io::ErrorKind::NotADirectory.into());
+            };
             at = *seen.get(&*part).ok_or_else(not_found)?;
         }
         Ok(at)
@@ -186,7 +197,9 @@ impl State {
 
     fn edit(&mut self, number: usize, edit: Edit) {
         self.ticks += 1;
-        let Node::File { seen, pending, .. } = &mut self.nodes[number] else { unreachable!("handles are of files") };
+        let Node::File { seen, pending, .. } = &mut self.nodes[number] else {
+            unreachable!("handles are of files")
+        };
         apply(seen, &edit);
         pending.push(edit);
     }
@@ -285,7 +298,8 @@ impl SimFile {
 impl VfsFile for SimFile {
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
         let state = self.state()?;
-        let bytes = state.seen(self.number).get(offset as usize..).and_then(|rest| rest.get(..buf.len()));
+        let bytes =
+            state.seen(self.number).get(offset as usize..).and_then(|rest| rest.get(..buf.len()));
         buf.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())
     }
@@ -384,7 +398,10 @@ impl Vfs for SimDisk {
         match &state.nodes[state.find(dir)?] {
             Node::File { .. } => Err(io::ErrorKind::NotADirectory.into()),
             Node::Folder { seen, .. } => {
-                let entry = |(name, number): (&String, &usize)| Entry { name: name.clone(), meta: state.meta(*number) };
+                let entry = |(name, number): (&String, &usize)| Entry {
+                    name: name.clone(),
+                    meta: state.meta(*number),
+                };
                 Ok(seen.iter().map(entry).collect())
             }
         }
@@ -407,9 +424,10 @@ impl Vfs for SimDisk {
         if state.find(path).is_err() {
             state.add(path, Node::file())?;
         }
-        match state.locks.insert(path.into()) {
-            true => Ok(Box::new(SimLock(self.clone(), path.into()))),
-            false => Err(io::ErrorKind::WouldBlock.into()),
+        if state.locks.insert(path.into()) {
+            Ok(Box::new(SimLock(self.clone(), path.into())))
+        } else {
+            Err(io::ErrorKind::WouldBlock.into())
         }
     }
 

@@ -1,5 +1,5 @@
-//! One fault at a time, armed by a seed: it meets the n-th call from now on in one part of the store. Every call is written
-//! down.
+//! One fault at a time, armed by a seed: it meets the n-th call from now on in one part of the
+//! store. Every call is written down.
 
 use std::io;
 use std::path::Path;
@@ -62,8 +62,8 @@ pub struct Faults {
     trace: Mutex<Vec<String>>,
 }
 
-/// The text without what is random or the process's: the name of the node in names of data files, the process's number in
-/// those of temporary files.
+/// The text without what is random or the process's: the name of the node in names of data files,
+/// the process's number in those of temporary files.
 fn masked(text: &str) -> String {
     let (mut masked, mut rest) = (String::new(), text);
     while let Some((start, end)) = rest.split_once(".zstd.parquet") {
@@ -105,9 +105,18 @@ impl Faults {
 
     /// Answers what was armed, in words.
     pub fn arm(&self, seed: &mut u64) -> String {
-        let part = [Part::Log, Part::Log, Part::DataFiles, Part::DeltaLog, Part::DeltaLog, Part::Any];
-        let kind =
-            [Kind::Cut, Kind::Cut, Kind::Cut, Kind::Eio, Kind::Enospc, Kind::Emfile, Kind::Delay, Kind::LostAnswer];
+        let part =
+            [Part::Log, Part::Log, Part::DataFiles, Part::DeltaLog, Part::DeltaLog, Part::Any];
+        let kind = [
+            Kind::Cut,
+            Kind::Cut,
+            Kind::Cut,
+            Kind::Eio,
+            Kind::Enospc,
+            Kind::Emfile,
+            Kind::Delay,
+            Kind::LostAnswer,
+        ];
         let mut armed = Armed {
             part: part[random(seed, 6) as usize],
             kind: kind[random(seed, 8) as usize],
@@ -133,7 +142,9 @@ impl Faults {
         let meets = (fault.part == Part::Any || fault.part == part_of(call.path))
             && match fault.kind {
                 Kind::Conflict => call.kind == CallKind::HardLink,
-                Kind::Emfile => matches!(call.kind, CallKind::Open | CallKind::Create | CallKind::SyncDir),
+                Kind::Emfile => {
+                    matches!(call.kind, CallKind::Open | CallKind::Create | CallKind::SyncDir)
+                }
                 _ => true,
             };
         if !meets || fault.calls == u64::MAX {
@@ -146,7 +157,8 @@ impl Faults {
 
     /// A commit of another writer, which changes no file, under the name that ours was to have.
     fn conflict(&self, path: &Path) -> Verdict {
-        let commit = r#"{"commitInfo":{"timestamp":0,"operation":"OPTIMIZE","operationParameters":{}}}"#;
+        let commit =
+            r#"{"commitInfo":{"timestamp":0,"operation":"OPTIMIZE","operationParameters":{}}}"#;
         match self.disk.put(path, commit.as_bytes()) {
             Ok(()) => Verdict::Fail(io::ErrorKind::AlreadyExists.into()),
             Err(error) => Verdict::Fail(error),
@@ -159,7 +171,8 @@ impl Observer for Faults {
         self.tell(format!("    {:?} {} {}", call.kind, call.path.display(), call.bytes));
         let Some(fault) = self.strikes(&call) else { return Verdict::Proceed };
         let is_sync = matches!(call.kind, CallKind::SyncData | CallKind::SyncDir);
-        let may_fill = is_sync || matches!(call.kind, CallKind::Write | CallKind::Create | CallKind::CreateDir);
+        let may_fill = is_sync
+            || matches!(call.kind, CallKind::Write | CallKind::Create | CallKind::CreateDir);
         let part = call.bytes * fault.share / 256;
         match fault.kind {
             Kind::Cut if call.kind == CallKind::Write => {
@@ -176,7 +189,11 @@ impl Observer for Faults {
                     self.disk.forget_unsynced(call.path);
                 }
                 let full = fault.kind == Kind::Enospc && may_fill;
-                let error = if full { io::ErrorKind::StorageFull.into() } else { io::Error::other("the disk fails") };
+                let error = if full {
+                    io::ErrorKind::StorageFull.into()
+                } else {
+                    io::Error::other("the disk fails")
+                };
                 Verdict::Tear(part, error)
             }
             Kind::Emfile => Verdict::Fail(Errno::MFILE.into()),
@@ -184,7 +201,9 @@ impl Observer for Faults {
                 self.clock.set(self.clock.now_us() + DELAY_US);
                 Verdict::Proceed
             }
-            Kind::LostAnswer => Verdict::FailAfter(io::Error::new(io::ErrorKind::TimedOut, "the answer is lost")),
+            Kind::LostAnswer => {
+                Verdict::FailAfter(io::Error::new(io::ErrorKind::TimedOut, "the answer is lost"))
+            }
             Kind::Conflict => self.conflict(call.path),
         }
     }

@@ -45,7 +45,8 @@ impl Ledger {
         }
     }
 
-    /// The batch's key is its own from now on, if it has one: what else came under it is not stored, and never will be.
+    /// The batch's key is its own from now on, if it has one: what else came under it is not
+    /// stored, and never will be.
     fn own(&mut self, batch: &EventBatch) {
         let Some(of) = key(batch) else { return };
         let owner = self.owners.entry(of).or_insert_with(|| batch.clone());
@@ -54,7 +55,10 @@ impl Ledger {
     }
 
     pub fn doubt(&mut self, batch: &EventBatch) {
-        if !self.is_settled(batch) && !self.open.contains(batch) && self.other_owner(batch).is_none() {
+        if !self.is_settled(batch)
+            && !self.open.contains(batch)
+            && self.other_owner(batch).is_none()
+        {
             self.open.push(batch.clone());
         }
     }
@@ -91,16 +95,26 @@ impl Ledger {
         self.compare(&rows(snapshot), when);
         for hour in snapshot.hours() {
             let of_hour = |(us, ..): &Row| (hour.start_us()..hour.end_us()).contains(us);
-            let clicks: u64 =
-                self.settled.iter().filter(|(row, _)| of_hour(row) && row.2 == EventKind::Click).map(|(_, n)| n).sum();
-            assert_eq!(snapshot.rollup(hour).count(EventKind::Click), clicks, "clicks of {hour} {when}");
+            let clicks: u64 = self
+                .settled
+                .iter()
+                .filter(|(row, _)| of_hour(row) && row.2 == EventKind::Click)
+                .map(|(_, n)| n)
+                .sum();
+            assert_eq!(
+                snapshot.rollup(hour).count(EventKind::Click),
+                clicks,
+                "clicks of {hour} {when}"
+            );
         }
     }
 
     fn compare(&self, seen: &Rows, when: &str) {
-        let lost: Vec<_> = self.settled.iter().filter(|(row, n)| seen.get(row).unwrap_or(&0) < n).collect();
+        let lost: Vec<_> =
+            self.settled.iter().filter(|(row, n)| seen.get(row).unwrap_or(&0) < n).collect();
         assert!(lost.is_empty(), "lost {when}: {lost:?}");
-        let more: Vec<_> = seen.iter().filter(|(row, n)| self.settled.get(row).unwrap_or(&0) < n).collect();
+        let more: Vec<_> =
+            seen.iter().filter(|(row, n)| self.settled.get(row).unwrap_or(&0) < n).collect();
         assert!(more.is_empty(), "counted twice or from nowhere {when}: {more:?}");
     }
 }
@@ -119,14 +133,20 @@ fn rows(snapshot: &Snapshot) -> Rows {
         }
     }
     for file in snapshot.files.values().flat_map(|hour| &hour.files) {
-        let bytes = snapshot.store.read(&file.location).unwrap_or_else(|error| panic!("{}: {error}", file.location));
+        let bytes = snapshot
+            .store
+            .read(&file.location)
+            .unwrap_or_else(|error| panic!("{}: {error}", file.location));
         for batch in ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap().build().unwrap() {
             let batch = batch.unwrap();
             let timestamps = batch.column(0).as_primitive::<TimestampMicrosecondType>();
-            let (users, kinds) = (batch.column(1).as_string::<i32>(), batch.column(2).as_string::<i32>());
+            let (users, kinds) =
+                (batch.column(1).as_string::<i32>(), batch.column(2).as_string::<i32>());
             for i in 0..batch.num_rows() {
                 let kind = EventKind::parse(kinds.value(i)).unwrap();
-                *rows.entry((timestamps.value(i), users.value(i).to_string(), kind)).or_default() += 1;
+                *rows
+                    .entry((timestamps.value(i), users.value(i).to_string(), kind))
+                    .or_default() += 1;
             }
         }
     }

@@ -10,8 +10,8 @@ use datafusion::logical_expr::{Expr, LogicalPlan, TableScan};
 
 use crate::query::catalog::events::EventsTable;
 
-/// What lies below an aggregate: one scan of `events`, the predicates on it, and the aggregate's input columns in terms of
-/// the scan's.
+/// What lies below an aggregate: one scan of `events`, the predicates on it, and the aggregate's
+/// input columns in terms of the scan's.
 pub struct AggregateInput<'a> {
     pub scan: &'a TableScan,
     pub events: &'a EventsTable,
@@ -20,7 +20,8 @@ pub struct AggregateInput<'a> {
 }
 
 impl<'a> AggregateInput<'a> {
-    /// Nothing when there is anything else than filters, projections and names between the aggregate and the scan.
+    /// Nothing when there is anything else than filters, projections and names between the
+    /// aggregate and the scan.
     pub fn of(plan: &'a LogicalPlan) -> Result<Option<AggregateInput<'a>>> {
         Ok(match plan {
             LogicalPlan::TableScan(scan) if scan.fetch.is_none() => {
@@ -36,7 +37,9 @@ impl<'a> AggregateInput<'a> {
                 Some(below)
             }
             LogicalPlan::Projection(projection) => {
-                let Some(mut below) = AggregateInput::of(&projection.input)? else { return Ok(None) };
+                let Some(mut below) = AggregateInput::of(&projection.input)? else {
+                    return Ok(None);
+                };
                 let inlined = below.inline_all(&projection.expr)?;
                 below.columns = projection.schema.columns().into_iter().zip(inlined).collect();
                 Some(below)
@@ -45,7 +48,12 @@ impl<'a> AggregateInput<'a> {
                 let Some(mut below) = AggregateInput::of(&alias.input)? else { return Ok(None) };
                 let inner = alias.input.schema().columns();
                 let inlined = inner.into_iter().map(|column| below.inline(&Expr::Column(column)));
-                below.columns = alias.schema.columns().into_iter().zip(inlined.collect::<Result<Vec<_>>>()?).collect();
+                below.columns = alias
+                    .schema
+                    .columns()
+                    .into_iter()
+                    .zip(inlined.collect::<Result<Vec<_>>>()?)
+                    .collect();
                 Some(below)
             }
             _ => None,
@@ -72,7 +80,8 @@ impl<'a> AggregateInput<'a> {
 }
 
 pub fn events_of(scan: &TableScan) -> Result<Option<&EventsTable>> {
-    let Some(source) = (scan.source.as_ref() as &dyn Any).downcast_ref::<datafusion::datasource::DefaultTableSource>()
+    let Some(source) = (scan.source.as_ref() as &dyn Any)
+        .downcast_ref::<datafusion::datasource::DefaultTableSource>()
     else {
         return Ok(None);
     };

@@ -1,12 +1,14 @@
-//! Aggregates over the hours as a relation: one row for each hour and kind of event, weighed by its number of events.
+//! Aggregates over the hours as a relation: one row for each hour and kind of event, weighed by its
+//! number of events.
 //!
-//! Whatever is the same throughout an hour (its date, its start, the month it lies in), and the kind of event, has one value
-//! in such a row; so groups, predicates, FILTERs and CASEs over those are evaluated on the relation instead of the events,
-//! and counts become sums of weights. An hour's distinct users are known for the hour as a whole, so they are answered where
-//! every group lies within one hour and nothing looks at the kind of event.
+//! Whatever is the same throughout an hour (its date, its start, the month it lies in), and the
+//! kind of event, has one value in such a row; so groups, predicates, FILTERs and CASEs over those
+//! are evaluated on the relation instead of the events, and counts become sums of weights. An
+//! hour's distinct users are known for the hour as a whole, so they are answered where every group
+//! lies within one hour and nothing looks at the kind of event.
 //!
-//! The parts of hours at the edges of a range are scanned: as rows of weight one beside the relation, or, where distinct
-//! users are asked for, as groups of their own.
+//! The parts of hours at the edges of a range are scanned: as rows of weight one beside the
+//! relation, or, where distinct users are asked for, as groups of their own.
 
 use std::fmt;
 use std::sync::Arc;
@@ -58,8 +60,12 @@ pub fn answer(aggregate: &Aggregate, below: &AggregateInput) -> Result<Option<Lo
     let hourly_groups = groups.iter().all(|group| looks.at(group));
     let spans = TimeRanges::of_all(&below.predicates);
     // What the spans do not say exactly is evaluated on the relation.
-    let rest: Vec<Expr> =
-        below.predicates.iter().filter(|predicate| !TimeRanges::of(predicate).exact).cloned().collect();
+    let rest: Vec<Expr> = below
+        .predicates
+        .iter()
+        .filter(|predicate| !TimeRanges::of(predicate).exact)
+        .cloned()
+        .collect();
     if !hourly_groups || !rest.iter().all(|predicate| looks.at(predicate)) {
         return Ok(None);
     }
@@ -68,7 +74,8 @@ pub fn answer(aggregate: &Aggregate, below: &AggregateInput) -> Result<Option<Lo
     if table.hours.is_empty() {
         return Ok(None);
     }
-    let is_single = split.edges.is_empty() && matches!(split.whole[..], [(first, last)] if first == last);
+    let is_single =
+        split.edges.is_empty() && matches!(split.whole[..], [(first, last)] if first == last);
     let within_an_hour = is_single || determine_an_hour(&groups);
     let aggregates = below.inline_all(&aggregate.aggr_expr)?;
     let mut over_relation = Vec::new();
@@ -106,7 +113,8 @@ struct Looks {
 }
 
 impl Looks {
-    /// Notes what an expression looks at; false when it is not the same throughout the events of an hour and a kind.
+    /// Notes what an expression looks at; false when it is not the same throughout the events of an
+    /// hour and a kind.
     fn at(&mut self, expr: &Expr) -> bool {
         if TimeBucket::of(expr).is_some_and(TimeBucket::is_hourly) || is_hour_of_day(expr) {
             return true;
@@ -121,7 +129,8 @@ impl Looks {
                 is_calendar_part(&function.args) || self.at_children(expr)
             }
             Expr::ScalarFunction(function) => {
-                function.func.signature().volatility == Volatility::Immutable && self.at_children(expr)
+                function.func.signature().volatility == Volatility::Immutable
+                    && self.at_children(expr)
             }
             Expr::BinaryExpr(_)
             | Expr::Not(_)
@@ -154,7 +163,8 @@ impl Looks {
 
 /// Whether the arguments of `date_part` ask for a part of the timestamp that an hour has one of.
 fn is_calendar_part(args: &[Expr]) -> bool {
-    const PARTS: [&str; 9] = ["hour", "day", "dow", "isodow", "doy", "week", "month", "quarter", "year"];
+    const PARTS: [&str; 9] =
+        ["hour", "day", "dow", "isodow", "doy", "week", "month", "quarter", "year"];
     let [Expr::Literal(part, _), Expr::Column(column)] = args else { return false };
     let part = part.try_as_str().flatten().unwrap_or_default();
     column.name == "timestamp" && PARTS.iter().any(|known| known.eq_ignore_ascii_case(part))
@@ -163,7 +173,8 @@ fn is_calendar_part(args: &[Expr]) -> bool {
 /// Whether all events of a group lie in one hour.
 fn determine_an_hour(groups: &[Expr]) -> bool {
     let units = || groups.iter().filter_map(TimeBucket::of);
-    units().any(TimeBucket::is_hour) || (units().any(TimeBucket::is_day) && groups.iter().any(is_hour_of_day))
+    units().any(TimeBucket::is_hour)
+        || (units().any(TimeBucket::is_day) && groups.iter().any(is_hour_of_day))
 }
 
 struct Weighed {
@@ -172,7 +183,12 @@ struct Weighed {
 }
 
 /// An aggregate over events as one over the relation; nothing when the relation does not know it.
-fn weigh(expr: &Expr, looks: &Looks, within_an_hour: bool, below: &AggregateInput) -> Result<Option<Weighed>> {
+fn weigh(
+    expr: &Expr,
+    looks: &Looks,
+    within_an_hour: bool,
+    below: &AggregateInput,
+) -> Result<Option<Weighed>> {
     let Expr::AggregateFunction(AggregateFunction { func, params }) = expr else { return Ok(None) };
     let [argument] = &params.args[..] else { return Ok(None) };
     if !params.order_by.is_empty() || params.null_treatment.is_some() {
@@ -198,21 +214,30 @@ fn weigh(expr: &Expr, looks: &Looks, within_an_hour: bool, below: &AggregateInpu
         }
         ("count", false) => {
             // No column of the table is ever null.
-            let never_null = !column.is_empty() || matches!(argument, Expr::Literal(value, _) if !value.is_null());
+            let never_null = !column.is_empty()
+                || matches!(argument, Expr::Literal(value, _) if !value.is_null());
             let counted = match never_null {
                 true => filter,
-                false if is_hourly => conjunction(filter.into_iter().chain([argument.clone().is_not_null()])),
+                false if is_hourly => {
+                    conjunction(filter.into_iter().chain([argument.clone().is_not_null()]))
+                }
                 false => return Ok(None),
             };
             plain(coalesce(vec![filtered(sum(relation_column(WEIGHT)), counted)?, lit(0_i64)]))
         }
-        ("sum", false) if is_hourly && argument.get_type(&*below.scan.projected_schema)? == DataType::Int64 => {
+        ("sum", false)
+            if is_hourly
+                && argument.get_type(&*below.scan.projected_schema)? == DataType::Int64 =>
+        {
             plain(filtered(sum(functions::product(argument, &relation_column(WEIGHT))), filter)?)
         }
-        ("min", _) if column == "timestamp" && !own.event => {
-            plain(filtered(datafusion::functions_aggregate::expr_fn::min(relation_column(FIRST)), filter)?)
+        ("min", _) if column == "timestamp" && !own.event => plain(filtered(
+            datafusion::functions_aggregate::expr_fn::min(relation_column(FIRST)),
+            filter,
+        )?),
+        ("max", _) if column == "timestamp" && !own.event => {
+            plain(filtered(max(relation_column(LAST)), filter)?)
         }
-        ("max", _) if column == "timestamp" && !own.event => plain(filtered(max(relation_column(LAST)), filter)?),
         ("min" | "max", _) | ("count", true) if is_hourly => plain(expr.clone()),
         _ => Ok(None),
     }
@@ -241,7 +266,10 @@ fn output_name(i: usize) -> String {
 
 /// The aggregate over `input`: groups, then aggregates, named by their places.
 fn aggregated(input: LogicalPlan, groups: &[Expr], exprs: Vec<Expr>) -> Result<LogicalPlan> {
-    let groups = groups.iter().enumerate().map(|(i, group)| Ok(unqualified(group)?.alias(format!("group_{i}"))));
+    let groups = groups
+        .iter()
+        .enumerate()
+        .map(|(i, group)| Ok(unqualified(group)?.alias(format!("group_{i}"))));
     // An aggregate's arithmetic is done after it.
     let mut inner = Vec::new();
     let mut outer = Vec::new();
@@ -268,7 +296,9 @@ fn aggregated(input: LogicalPlan, groups: &[Expr], exprs: Vec<Expr>) -> Result<L
 fn unqualified(expr: &Expr) -> Result<Expr> {
     let renamed = expr.clone().transform(|expr| {
         Ok(match expr {
-            Expr::Column(column) if column.relation.is_some() => Transformed::yes(relation_column(&column.name)),
+            Expr::Column(column) if column.relation.is_some() => {
+                Transformed::yes(relation_column(&column.name))
+            }
             other => Transformed::no(other),
         })
     })?;
@@ -277,10 +307,13 @@ fn unqualified(expr: &Expr) -> Result<Expr> {
 
 /// The relation, without the rows that `rest` leaves out.
 fn relation(table: RollupHours, rest: &[Expr]) -> Result<LogicalPlan> {
-    let names: Vec<String> = RollupHours::schema().fields().iter().map(|field| field.name().clone()).collect();
-    let columns = names.iter().map(|name| Expr::Column(Column::new(Some("rollups"), name)).alias(name));
+    let names: Vec<String> =
+        RollupHours::schema().fields().iter().map(|field| field.name().clone()).collect();
+    let columns =
+        names.iter().map(|name| Expr::Column(Column::new(Some("rollups"), name)).alias(name));
     let columns: Vec<Expr> = columns.collect();
-    let mut plan = LogicalPlanBuilder::scan("rollups", provider_as_source(Arc::new(table)), None)?.project(columns)?;
+    let mut plan = LogicalPlanBuilder::scan("rollups", provider_as_source(Arc::new(table)), None)?
+        .project(columns)?;
     for predicate in rest {
         plan = plan.filter(unqualified(predicate)?)?;
     }
@@ -296,16 +329,28 @@ fn edges(below: &AggregateInput, spans: &TimeRanges, split: &Split) -> Result<Op
     };
     let timestamp = Expr::Column(Column::new(Some(below.scan.table_name.clone()), "timestamp"));
     let at = |us: i64| lit(ScalarValue::TimestampMicrosecond(Some(us), Some("UTC".into())));
-    let edge = |&(start, end): &(i64, i64)| timestamp.clone().gt_eq(at(start)).and(timestamp.clone().lt(at(end)));
-    let Some(edges) = split.edges.iter().filter(has_rows).map(edge).reduce(Expr::or) else { return Ok(None) };
+    let edge = |&(start, end): &(i64, i64)| {
+        timestamp.clone().gt_eq(at(start)).and(timestamp.clone().lt(at(end)))
+    };
+    let Some(edges) = split.edges.iter().filter(has_rows).map(edge).reduce(Expr::or) else {
+        return Ok(None);
+    };
     let filters: Vec<Expr> = below.predicates.iter().cloned().chain([edges]).collect();
     let source = below.scan.source.clone();
-    let scan = LogicalPlanBuilder::scan_with_filters(below.scan.table_name.clone(), source, None, filters.clone())?;
+    let scan = LogicalPlanBuilder::scan_with_filters(
+        below.scan.table_name.clone(),
+        source,
+        None,
+        filters.clone(),
+    )?;
     let predicate = conjunction(filters).expect("the edges at least");
     let columns: Vec<Expr> = schema::schema()
         .fields()
         .iter()
-        .map(|field| Expr::Column(Column::new(Some(below.scan.table_name.clone()), field.name())).alias(field.name()))
+        .map(|field| {
+            Expr::Column(Column::new(Some(below.scan.table_name.clone()), field.name()))
+                .alias(field.name())
+        })
         .collect();
     Ok(Some(scan.filter(predicate)?.project(columns)?.build()?))
 }
@@ -371,7 +416,8 @@ impl TableProvider for RollupHours {
         _: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         self.recorder.rolled_up(&self.snapshot, self.hours.iter().copied());
-        let columns = projection.map_or_else(|| (0..RollupHours::schema().fields().len()).collect(), Vec::clone);
+        let columns = projection
+            .map_or_else(|| (0..RollupHours::schema().fields().len()).collect(), Vec::clone);
         let schema = Arc::new(RollupHours::schema().project(&columns)?);
         let properties = PlanProperties::new(
             EquivalenceProperties::new(schema.clone()),
@@ -397,9 +443,14 @@ impl RollupHoursExec {
     async fn batch(&self) -> Result<RecordBatch> {
         let distinct = self.schema.column_with_name(UNIQUE_USERS).is_some();
         // Date and hour of each row come from its hour, everything else from what the hour counts.
-        let mut rows: Vec<(Hour, EventKind, Rollup)> = Vec::with_capacity(self.hours.len() * EventKind::COUNT);
+        let mut rows: Vec<(Hour, EventKind, Rollup)> =
+            Vec::with_capacity(self.hours.len() * EventKind::COUNT);
         for &hour in self.hours.iter() {
-            let rollup = if distinct { self.snapshot.exact(hour).await } else { Ok(self.snapshot.rollup(hour)) };
+            let rollup = if distinct {
+                self.snapshot.exact(hour).await
+            } else {
+                Ok(self.snapshot.rollup(hour))
+            };
             let rollup = rollup.map_err(|error| DataFusionError::External(error.into()))?;
             let kinds = EventKind::ALL.into_iter().filter(|kind| rollup.count(*kind) > 0);
             rows.extend(kinds.map(|kind| (hour, kind, rollup)));
@@ -407,19 +458,25 @@ impl RollupHoursExec {
         let column = |field: &Arc<Field>| -> Result<ArrayRef> {
             let timestamps = |of: fn(Hour, &Rollup) -> i64| {
                 let values = rows.iter().map(|(hour, _, rollup)| of(*hour, rollup));
-                Arc::new(TimestampMicrosecondArray::from_iter_values(values).with_timezone("UTC")) as ArrayRef
+                Arc::new(TimestampMicrosecondArray::from_iter_values(values).with_timezone("UTC"))
+                    as ArrayRef
             };
             let numbers = |of: fn(EventKind, &Rollup) -> u64| {
                 let values = rows.iter().map(|(_, kind, rollup)| of(*kind, rollup) as i64);
                 Arc::new(Int64Array::from_iter_values(values)) as ArrayRef
             };
-            let partition =
-                |i: usize| ScalarValue::iter_to_array(rows.iter().map(|(hour, ..)| partition_values(*hour)[i].clone()));
+            let partition = |i: usize| {
+                ScalarValue::iter_to_array(
+                    rows.iter().map(|(hour, ..)| partition_values(*hour)[i].clone()),
+                )
+            };
             Ok(match field.name().as_str() {
                 "timestamp" => timestamps(|hour, _| hour.start_us()),
                 FIRST => timestamps(|_, rollup| rollup.first_us),
                 LAST => timestamps(|_, rollup| rollup.last_us),
-                "event" => Arc::new(StringViewArray::from_iter_values(rows.iter().map(|(_, kind, _)| kind.as_str()))),
+                "event" => Arc::new(StringViewArray::from_iter_values(
+                    rows.iter().map(|(_, kind, _)| kind.as_str()),
+                )),
                 "date" if !rows.is_empty() => partition(0)?,
                 "hour" if !rows.is_empty() => partition(1)?,
                 WEIGHT => numbers(|kind, rollup| rollup.count(kind)),
@@ -435,7 +492,8 @@ impl RollupHoursExec {
 
 impl DisplayAs for RollupHoursExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
-        let columns: Vec<&str> = self.schema.fields().iter().map(|field| field.name().as_str()).collect();
+        let columns: Vec<&str> =
+            self.schema.fields().iter().map(|field| field.name().as_str()).collect();
         write!(f, "RollupHoursExec: hours={}", self.hours.len())?;
         if let (Some(first), Some(last)) = (self.hours.first(), self.hours.last()) {
             write!(f, " ({first}..={last})")?;

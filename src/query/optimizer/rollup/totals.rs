@@ -12,7 +12,9 @@ use datafusion::common::Result;
 use datafusion::datasource::{TableType, provider_as_source};
 use datafusion::error::DataFusionError;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::logical_expr::{Aggregate, BinaryExpr, Expr, LogicalPlan, LogicalPlanBuilder, Operator};
+use datafusion::logical_expr::{
+    Aggregate, BinaryExpr, Expr, LogicalPlan, LogicalPlanBuilder, Operator,
+};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{EquivalenceProperties, Partitioning, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, SchedulingType};
@@ -63,25 +65,34 @@ impl Measure {
         let expr = expr.clone().unalias_nested().data;
         let Expr::AggregateFunction(function) = &expr else { return None };
         let params = &function.params;
-        if function.func.name() != "count" || !params.order_by.is_empty() || params.null_treatment.is_some() {
+        if function.func.name() != "count"
+            || !params.order_by.is_empty()
+            || params.null_treatment.is_some()
+        {
             return None;
         }
         let [argument] = &params.args[..] else { return None };
         match (argument, params.distinct, &params.filter) {
-            (Expr::Column(column), true, None) if column.name == "user_id" => Some(Measure::UniqueUsers),
+            (Expr::Column(column), true, None) if column.name == "user_id" => {
+                Some(Measure::UniqueUsers)
+            }
             (_, true, _) => None,
             // No column of the table is ever null.
             (Expr::Column(_), false, filter) => Measure::of_filter(filter.as_deref()),
-            (Expr::Literal(value, _), false, filter) if !value.is_null() => Measure::of_filter(filter.as_deref()),
+            (Expr::Literal(value, _), false, filter) if !value.is_null() => {
+                Measure::of_filter(filter.as_deref())
+            }
             _ => None,
         }
     }
 
     fn of_filter(filter: Option<&Expr>) -> Option<Measure> {
         let Some(filter) = filter else { return Some(Measure::Events) };
-        let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = filter else { return None };
-        let ((Expr::Column(column), Expr::Literal(value, _)) | (Expr::Literal(value, _), Expr::Column(column))) =
-            (&**left, &**right)
+        let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = filter else {
+            return None;
+        };
+        let ((Expr::Column(column), Expr::Literal(value, _))
+        | (Expr::Literal(value, _), Expr::Column(column))) = (&**left, &**right)
         else {
             return None;
         };
@@ -95,7 +106,9 @@ pub fn answer(aggregate: &Aggregate, below: &AggregateInput) -> Result<Option<Lo
     if !aggregate.group_expr.is_empty() {
         return Ok(None);
     }
-    let Some((first, last)) = TimeRanges::of_all(&below.predicates).whole_hours() else { return Ok(None) };
+    let Some((first, last)) = TimeRanges::of_all(&below.predicates).whole_hours() else {
+        return Ok(None);
+    };
     let aggregates = below.inline_all(&aggregate.aggr_expr)?;
     let measures: Option<Vec<Measure>> = aggregates.iter().map(Measure::of_aggregate).collect();
     let Some(measures) = measures else { return Ok(None) };
@@ -106,7 +119,8 @@ pub fn answer(aggregate: &Aggregate, below: &AggregateInput) -> Result<Option<Lo
     let table = RollupTable { snapshot, recorder, first, last, measures };
     let fields = table.schema();
     let names = aggregate.schema.fields().iter().zip(fields.fields());
-    let columns: Vec<Expr> = names.map(|(name, field)| ident(field.name()).alias(name.name())).collect();
+    let columns: Vec<Expr> =
+        names.map(|(name, field)| ident(field.name()).alias(name.name())).collect();
     let scan = LogicalPlanBuilder::scan("rollups", provider_as_source(Arc::new(table)), None)?;
     Ok(Some(scan.project(columns)?.build()?))
 }
@@ -127,7 +141,11 @@ impl TableProvider for RollupTable {
         // A measure asked for twice keeps its place in the name.
         let field = |(i, measure): (usize, &Measure)| {
             let repeated = self.measures[..i].contains(measure);
-            let name = if repeated { format!("{}_{i}", measure.name()) } else { measure.name().to_string() };
+            let name = if repeated {
+                format!("{}_{i}", measure.name())
+            } else {
+                measure.name().to_string()
+            };
             Field::new(name, DataType::Int64, false)
         };
         Arc::new(Schema::new(self.measures.iter().enumerate().map(field).collect::<Vec<_>>()))
@@ -149,7 +167,13 @@ impl TableProvider for RollupTable {
         let columns = projection.map_or_else(|| (0..self.measures.len()).collect(), Vec::clone);
         let schema = Arc::new(self.schema().project(&columns)?);
         let measures = columns.iter().map(|&column| self.measures[column]).collect();
-        Ok(Arc::new(RollupExec::new(self.snapshot.clone(), self.first, self.last, measures, schema)))
+        Ok(Arc::new(RollupExec::new(
+            self.snapshot.clone(),
+            self.first,
+            self.last,
+            measures,
+            schema,
+        )))
     }
 }
 
@@ -182,7 +206,8 @@ impl RollupExec {
         RollupExec { snapshot, first, last, measures, properties }
     }
 
-    /// The same measures of another hour of another snapshot: how a plan made once answers every hour.
+    /// The same measures of another hour of another snapshot: how a plan made once answers every
+    /// hour.
     pub fn rebind(&self, snapshot: Arc<Snapshot>, hour: Hour) -> RollupExec {
         let (measures, properties) = (self.measures.clone(), self.properties.clone());
         RollupExec { snapshot, first: hour, last: hour, measures, properties }
@@ -199,7 +224,8 @@ impl RollupExec {
     }
 
     fn batch(&self, rollup: &Rollup) -> Result<RecordBatch> {
-        let column = |measure: &Measure| Arc::new(Int64Array::from_value(measure.of(rollup), 1)) as ArrayRef;
+        let column =
+            |measure: &Measure| Arc::new(Int64Array::from_value(measure.of(rollup), 1)) as ArrayRef;
         Ok(RecordBatch::try_new(self.schema(), self.measures.iter().map(column).collect())?)
     }
 }
@@ -207,9 +233,10 @@ impl RollupExec {
 impl DisplayAs for RollupExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
         let measures: Vec<&str> = self.measures.iter().map(|measure| measure.name()).collect();
-        match self.first == self.last {
-            true => write!(f, "RollupExec: hour={}", self.first)?,
-            false => write!(f, "RollupExec: hours={}..={}", self.first, self.last)?,
+        if self.first == self.last {
+            write!(f, "RollupExec: hour={}", self.first)?
+        } else {
+            write!(f, "RollupExec: hours={}..={}", self.first, self.last)?
         }
         write!(f, ", measures=[{}]", measures.join(", "))
     }
@@ -218,10 +245,17 @@ impl DisplayAs for RollupExec {
 impl ExecutionPlan for RollupExec {
     leaf!("RollupExec");
 
-    /// Takes over a projection that only picks and renames, so that the whole plan is this one node.
-    fn try_swapping_with_projection(&self, projection: &ProjectionExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-        let column = |expr: &Arc<dyn PhysicalExpr>| Some((expr.as_ref() as &dyn Any).downcast_ref::<Column>()?.index());
-        let columns: Option<Vec<usize>> = projection.expr().iter().map(|expr| column(&expr.expr)).collect();
+    /// Takes over a projection that only picks and renames, so that the whole plan is this one
+    /// node.
+    fn try_swapping_with_projection(
+        &self,
+        projection: &ProjectionExec,
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        let column = |expr: &Arc<dyn PhysicalExpr>| {
+            Some((expr.as_ref() as &dyn Any).downcast_ref::<Column>()?.index())
+        };
+        let columns: Option<Vec<usize>> =
+            projection.expr().iter().map(|expr| column(&expr.expr)).collect();
         let Some(columns) = columns else { return Ok(None) };
         let measures = columns.iter().map(|&column| self.measures[column]).collect();
         let (snapshot, schema) = (self.snapshot.clone(), projection.schema());
@@ -230,7 +264,10 @@ impl ExecutionPlan for RollupExec {
 
     fn execute(&self, _: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         if let Some(answer) = self.answer_now() {
-            return Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), stream::iter([answer]))));
+            return Ok(Box::pin(RecordBatchStreamAdapter::new(
+                self.schema(),
+                stream::iter([answer]),
+            )));
         }
         let this = self.clone();
         let answer = async move {
