@@ -1,8 +1,9 @@
-//! Build script: the version that `hourglass --version` tells, with the commit it was built from.
+//! Build script: sets the version that `hourglass --version` prints, with the commit it was built
+//! from.
 //!
-//! A release build asks git; where there is none, as in a container, whoever builds may name the
-//! commit in SOURCE_COMMIT. A debug build names no commit: otherwise each commit would have
-//! everything compiled again to say so.
+//! A release build gets the commit from git; where git is not available, as in a container, it can
+//! be given in SOURCE_COMMIT. A debug build names no commit, because otherwise each commit would
+//! cause a full rebuild.
 
 #![allow(clippy::print_stdout, reason = "cargo reads it")]
 
@@ -23,22 +24,24 @@ fn main() {
     println!("cargo:rustc-env=BUILD_VERSION={built}");
 }
 
-/// The commit and its day, `2c369631e2f0 2026-11-24`, marked where the sources differ from it.
-/// Nothing where git is missing, and where the sources lie in a repository that is not theirs.
+/// Returns the commit and its date, such as `2c369631e2f0 2026-11-24`, with a mark if the sources
+/// have changed since. `None` if git is missing, or if the repository is not that of the sources.
 fn commit() -> Option<String> {
     let top = git(&["rev-parse", "--show-toplevel"])?;
     let here = std::env::var("CARGO_MANIFEST_DIR").ok()?;
     if Path::new(&top).canonicalize().ok()? != Path::new(&here).canonicalize().ok()? {
         return None;
     }
-    // What a commit or a checkout changes, as far as it is there, and the sources: whether they
-    // differ is told too.
+    // Rerun when HEAD moves or a source file changes, because the version says whether the sources
+    // differ from the commit. Only existing files are listed.
     let branch = git(&["symbolic-ref", "--quiet", "HEAD"]);
     let names = ["HEAD", "logs/HEAD", "packed-refs"].into_iter().chain(branch.as_deref());
     let files = names
         .filter_map(|name| git(&["rev-parse", "--git-path", name]))
         .filter(|path| Path::new(path).exists());
-    for path in files.chain(["Cargo.toml", "Cargo.lock", "src", "queries"].map(String::from)) {
+    for path in
+        files.chain(["Cargo.toml", "Cargo.lock", "src", "assets", "queries"].map(String::from))
+    {
         println!("cargo:rerun-if-changed={path}");
     }
     let told = git(&["log", "-1", "--abbrev=12", "--format=%h %cs"])?;

@@ -33,7 +33,7 @@ fn a_quick_run_agrees_with_every_computation_and_reports_it() {
     }
     let page = std::fs::read_to_string(out.join("pruning.html")).unwrap();
     assert!(
-        page.contains("<svg") && !page.contains("src=") && !page.contains("<link"),
+        page.contains("<figure data-plot=\"") && !page.contains("src=") && !page.contains("<link"),
         "a page that needs nothing else"
     );
     assert_eq!(std::fs::read_dir(&scratch).unwrap().count(), 0, "the scratch folders are gone");
