@@ -1,4 +1,5 @@
-//! Resolution of flags, environment and file into one [`Config`], as a pure function.
+//! Resolves flags, environment variables and the configuration file into one [`Config`], as a pure
+//! function.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -10,16 +11,16 @@ use super::source::Source;
 use crate::error::{Error, Result};
 use crate::query::{self, QueryOptions};
 
-/// The resolved settings, and where each came from.
+/// Resolved settings, and the source of each.
 #[derive(Clone, Debug)]
 pub struct Resolved {
     pub config: Config,
-    /// In the order of [`SETTINGS`].
+    /// One source per setting, in the order of [`SETTINGS`].
     pub sources: Vec<Source>,
 }
 
 impl Resolved {
-    /// Each setting with its value and source, in the order of the table.
+    /// Returns each setting with its value and source, in the order of [`SETTINGS`].
     pub fn rows(&self) -> impl Iterator<Item = (&'static Setting, String, &Source)> {
         SETTINGS
             .iter()
@@ -28,7 +29,8 @@ impl Resolved {
             .map(|((setting, value), source)| (setting, value, source))
     }
 
-    /// Options of the query layer, with all settings for the table `system.settings`.
+    /// Returns the options of the query layer, including all settings for the table
+    /// `system.settings`.
     pub fn query_options(&self) -> QueryOptions {
         let shown = |(setting, value, source): (&Setting, String, &Source)| query::Setting {
             name: setting.key.to_owned(),
@@ -40,9 +42,9 @@ impl Resolved {
     }
 }
 
-/// Resolves every setting from `flags` (by key), then `env` (by variable), then the `file` (its
-/// path and its text), then the default. An empty variable counts as absent, because compose files
-/// leave variables out that way.
+/// Resolves every setting from the first source that has it: `flags` (by key), `env` (by variable),
+/// the `file` (its path and text), or the default. An empty variable counts as absent, because
+/// compose files leave variables out that way.
 ///
 /// # Errors
 /// [`Error::Config`] for a file that is not TOML, an unknown key, or an invalid value.
@@ -73,10 +75,10 @@ pub fn resolve(
     Ok(Resolved { config, sources })
 }
 
-/// Returns a warning for each variable with our prefix that is no setting: most likely it is
-/// misspelt, and the intended setting has another value. This is no error, because platforms set
-/// such variables: Kubernetes sets `HOURGLASS_PORT` and the like in every pod beside a service of
-/// this name, and those are skipped.
+/// Returns a warning for each variable with our prefix that is not a setting; it is most likely
+/// misspelt. These are warnings and not errors, because platforms set such variables: Kubernetes
+/// sets `HOURGLASS_PORT` and the like in every pod beside a service of this name. Those are
+/// skipped.
 pub(super) fn unknown(variables: &BTreeSet<String>) -> Vec<String> {
     let known: Vec<String> =
         SETTINGS.iter().map(Setting::env).chain([env_name("config")]).collect();
@@ -109,14 +111,14 @@ pub(super) fn unknown(variables: &BTreeSet<String>) -> Vec<String> {
 /// Prefixes, after [`ENV_PREFIX`], of variables that tests use.
 const TESTS: [&str; 3] = ["TEST_", "SIM_", "ORACLE_"];
 
-/// The closest name, if it is unique and only a few edits away.
+/// Returns the closest name by edit distance, if it is only a few edits away.
 fn nearest_name<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let name = name.to_ascii_uppercase();
     let near = names.map(|known| (levenshtein(&name, known), known)).min()?;
     (near.0 <= near.1.len().div_ceil(3)).then_some(near.1)
 }
 
-/// Parses the file into texts as a flag would carry them, by key.
+/// Parses the file into values by key, as text in the form that flags take.
 fn read_keys(path: &Path, text: &str) -> Result<BTreeMap<&'static str, String>> {
     let fault = |reason: String| Error::Config(format!("{}: {reason}", path.display()));
     let table: toml::Table =
@@ -145,7 +147,7 @@ fn read_keys(path: &Path, text: &str) -> Result<BTreeMap<&'static str, String>> 
     Ok(keys)
 }
 
-/// The setting whose name is closest by edit distance.
+/// Returns the key closest by edit distance.
 fn nearest(key: &str) -> &'static str {
     let distances = SETTINGS
         .iter()
@@ -235,7 +237,7 @@ mod tests {
     #[test]
     fn a_bad_value_is_answered_with_its_option_source_and_what_is_accepted() {
         let env = message(given(&[], &[("HOURGLASS_HEADER_TIMEOUT", "10")], ""));
-        let expected = r#"header_timeout: "10" (from HOURGLASS_HEADER_TIMEOUT) is not accepted; expected a duration such as 500ms, 30s, 5m, 24h or 7d"#;
+        let expected = r#"header_timeout: "10" (from HOURGLASS_HEADER_TIMEOUT) is not accepted; expected a duration such as 500ms, 30s, 1h30m or 7d"#;
         assert_eq!(env, expected);
         assert!(message(given(&[("listen", "8080")], &[], "")).contains("(from --listen)"));
         assert!(message(given(&[], &[], "listen = 8080")).contains("(from h.toml)"));

@@ -7,11 +7,11 @@ use std::time::Duration;
 use axum::http::HeaderValue;
 use tracing_subscriber::EnvFilter;
 
-/// Type of a setting. `parse(show(v)) == v` for every value.
+/// Type of a setting's value. `parse(show(v)) == v` holds for every value.
 pub trait Value: Sized {
-    /// Description of accepted values, completing "expected …".
+    /// Description of the accepted values, completing "expected …" in error messages.
     const ACCEPTS: &'static str;
-    /// Placeholder in the help.
+    /// Placeholder for the value in the help.
     const PLACEHOLDER: &'static str;
 
     fn parse(text: &str) -> Option<Self>;
@@ -23,58 +23,47 @@ pub trait Value: Sized {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ByteSize(pub u64);
 
-/// Units by suffix, longest first so that `MiB` is not read as `B`.
-const BYTE_UNITS: [(&str, u64); 9] = [
-    ("TiB", 1 << 40),
-    ("GiB", 1 << 30),
-    ("MiB", 1 << 20),
-    ("KiB", 1 << 10),
-    ("TB", 1_000_000_000_000),
-    ("GB", 1_000_000_000),
-    ("MB", 1_000_000),
-    ("kB", 1_000),
-    ("B", 1),
-];
+/// Units for showing a size, the largest first.
+const BYTE_UNITS: [(&str, u64); 4] =
+    [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
 
 impl Value for ByteSize {
-    const ACCEPTS: &'static str = "a size such as 64MiB, 512MB or 65536";
+    const ACCEPTS: &'static str = "a size such as 64MiB, 1.5GB or 65536";
     const PLACEHOLDER: &'static str = "SIZE";
 
     fn parse(text: &str) -> Option<ByteSize> {
-        let folded = text.to_ascii_lowercase();
-        let (digits, factor) = BYTE_UNITS
-            .iter()
-            .find_map(|(unit, factor)| {
-                Some((folded.strip_suffix(&unit.to_ascii_lowercase())?, *factor))
-            })
-            .unwrap_or((&folded, 1));
-        parse_digits(digits.trim_end())?.checked_mul(factor).map(ByteSize)
+        let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
+        let has_unit = text.ends_with(|c: char| c.is_ascii_alphabetic());
+        let size: bytesize::ByteSize = text.parse().ok()?;
+        // The library reads a size that is too large as the largest number.
+        (is_plain || has_unit && size.0 < u64::MAX).then_some(ByteSize(size.0))
     }
 
     fn show(&self) -> String {
-        match BYTE_UNITS[..4]
-            .iter()
-            .find(|(_, factor)| self.0 > 0 && self.0.is_multiple_of(*factor))
-        {
+        match BYTE_UNITS.iter().find(|(_, factor)| self.0 > 0 && self.0.is_multiple_of(*factor)) {
             Some((unit, factor)) => format!("{}{unit}", self.0 / factor),
             None => self.0.to_string(),
         }
     }
 }
 
-/// Units by suffix, with `ms` before `s` and `m`, which it contains.
+/// Units for showing a duration, the smallest first.
 const TIME_UNITS: [(&str, u64); 5] =
     [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
+/// No clock counts on beyond it.
+const LONGEST: Duration = Duration::from_hours(24 * 366 * 10_000);
+
 impl Value for Duration {
-    const ACCEPTS: &'static str = "a duration such as 500ms, 30s, 5m, 24h or 7d";
+    const ACCEPTS: &'static str = "a duration such as 500ms, 30s, 1h30m or 7d";
     const PLACEHOLDER: &'static str = "DURATION";
 
     fn parse(text: &str) -> Option<Duration> {
-        let (digits, factor_ms) = TIME_UNITS
-            .iter()
-            .find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, *factor)))?;
-        parse_digits(digits.trim_end())?.checked_mul(factor_ms).map(Duration::from_millis)
+        // Parts of a millisecond are rejected, because `show` could not write them.
+        humantime::parse_duration(text)
+            .ok()
+            .filter(|duration| duration.subsec_nanos().is_multiple_of(1_000_000))
+            .filter(|duration| *duration <= LONGEST)
     }
 
     fn show(&self) -> String {
@@ -85,7 +74,7 @@ impl Value for Duration {
     }
 }
 
-/// Distance of a timestamp from the clock, or no limit.
+/// Maximum distance of a timestamp from the clock; `None` is no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reach(pub Option<Duration>);
 
@@ -105,7 +94,7 @@ impl Value for Reach {
     }
 }
 
-/// Parses digits only; `u64::from_str` would also accept a plus sign.
+/// Parses a number of digits only; `u64::from_str` would also accept a plus sign.
 fn parse_digits(text: &str) -> Option<u64> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
@@ -255,7 +244,7 @@ impl Value for LogFormat {
     }
 }
 
-/// Valid directives of a log filter.
+/// Log filter: a level or directives, checked to be valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogFilter(pub String);
 
@@ -263,8 +252,8 @@ impl Value for LogFilter {
     const ACCEPTS: &'static str = "a level (error, warn, info, debug, trace, off) or directives such as info,datafusion=debug";
     const PLACEHOLDER: &'static str = "FILTER";
 
-    /// A lone word that is not a level is a misspelt level; the library would read it as a module's
-    /// name and silence everything.
+    /// Rejects a single word that is not a level: it is most likely a misspelt level, but the
+    /// library would take it as a module's name and silence everything.
     fn parse(text: &str) -> Option<LogFilter> {
         let level = |word: &str| word.parse::<tracing::level_filters::LevelFilter>().is_ok();
         let known = text
@@ -278,8 +267,8 @@ impl Value for LogFilter {
     }
 }
 
-/// Value of `access-control-allow-origin`; `None` omits the header, and pages of other origins
-/// cannot read responses.
+/// Value of the header `access-control-allow-origin`; with `None` the header is omitted, and pages
+/// of other origins cannot read responses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CorsOrigin(pub Option<HeaderValue>);
 
@@ -318,12 +307,17 @@ mod tests {
 
     #[test]
     fn sizes_are_read_in_binary_decimal_and_plain_units() {
-        for (text, bytes) in
-            [("64MiB", 64 << 20), ("512MB", 512_000_000), ("8 kib", 8192), ("7B", 7), ("0", 0)]
-        {
+        for (text, bytes) in [
+            ("64MiB", 64 << 20),
+            ("512MB", 512_000_000),
+            ("8 kib", 8192),
+            ("7B", 7),
+            ("1.5GiB", 3 << 29),
+            ("0", 0),
+        ] {
             assert_eq!(ByteSize::parse(text), Some(ByteSize(bytes)), "{text}");
         }
-        for text in ["", "MiB", "+1", "-1", "1.5GiB", "16777216TiB", "1XB"] {
+        for text in ["", "MiB", "-1", "+1", "1.5", "1.5.2MB", "16777216TiB", "1XB"] {
             assert_eq!(ByteSize::parse(text), None, "{text}");
         }
     }
@@ -333,7 +327,8 @@ mod tests {
         assert_eq!(Duration::parse("500ms"), Some(Duration::from_millis(500)));
         assert_eq!(Duration::parse("5m"), Some(Duration::from_secs(300)));
         assert_eq!(Duration::parse("2d"), Some(Duration::from_secs(172_800)));
-        for text in ["10", "s", "1.5s", "-1s", "18446744073709551615h"] {
+        assert_eq!(Duration::parse("1h 30m"), Some(Duration::from_secs(5_400)));
+        for text in ["10", "s", "-1s", "18446744073709551615h", "18446744073709551615s", "20000y"] {
             assert_eq!(Duration::parse(text), None, "{text}");
         }
     }
