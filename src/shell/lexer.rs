@@ -1,10 +1,13 @@
-//! Lexer of SQL text, as far as the shell needs one: to find the ends of statements, and to colour
-//! them.
+//! SQL lexer for the shell, which needs tokens to find the ends of statements and to colour them.
 //!
-//! Strings, quoted names, nested comments and dollar quotes follow the server's dialect; the rest
-//! of the grammar is left to the parser.
+//! It uses the tokenizer of the server's parser; the rest of the grammar is left to the server.
 
 use std::ops::Range;
+
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::tokenizer::{
+    Location, Token as Sql, TokenWithSpan, Tokenizer, Whitespace,
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenKind {
@@ -22,14 +25,14 @@ pub enum TokenKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
     pub kind: TokenKind,
-    /// Byte range in the text.
+    /// Byte range of the token in the text.
     pub range: Range<usize>,
     /// Whether a string, a quoted name or a comment is terminated.
     pub closed: bool,
 }
 
-/// Words that are coloured and completed. Words that are mostly used as names (`date`, `type`) are
-/// left out.
+/// Keywords that are coloured and completed, sorted. Words that are mostly used as names (`date`,
+/// `type`) are left out.
 pub const KEYWORDS: &[&str] = &[
     "ALL",
     "ANALYZE",
@@ -114,93 +117,77 @@ pub fn is_keyword(word: &str) -> bool {
     KEYWORDS.binary_search_by(|known| known.cmp(&word.to_ascii_uppercase().as_str())).is_ok()
 }
 
-/// Splits a text into tokens; every byte is in exactly one.
+/// Splits a text into tokens; every byte is in exactly one. If the text ends within the last token,
+/// that token is not closed.
 pub fn tokens(text: &str) -> Vec<Token> {
+    let mut found = Vec::new();
+    // An error means an unterminated token; the tokens before it are in `found`.
+    let _ = Tokenizer::new(&GenericDialect {}, text).tokenize_with_location_into_buf(&mut found);
     let mut tokens = Vec::new();
-    let mut start = 0;
-    while let Some(first) = text[start..].chars().next() {
-        let (kind, length, closed) = token(&text[start..], first);
-        tokens.push(Token { kind, range: start..start + length, closed });
-        start += length;
+    let (mut start, mut place, mut chars) = (0, Location::new(1, 1), text.chars());
+    for TokenWithSpan { token, span } in found {
+        // The tokenizer reports lines and columns of characters, not byte offsets.
+        while place < span.end
+            && let Some(c) = chars.next()
+        {
+            place = match c {
+                '\n' => Location::new(place.line + 1, 1),
+                _ => Location::new(place.line, place.column + 1),
+            };
+        }
+        let end = text.len() - chars.as_str().len();
+        let kind = kind(&token, &text[start..end]);
+        // The line end after a line comment is not part of the comment.
+        let within = if kind == TokenKind::Comment {
+            text[start..end].trim_end_matches('\n').len()
+        } else {
+            end - start
+        };
+        tokens.push(Token { kind, range: start..start + within, closed: true });
+        if start + within < end {
+            tokens.push(Token { kind: TokenKind::Space, range: start + within..end, closed: true });
+        }
+        start = end;
+    }
+    if start < text.len() {
+        tokens.push(Token {
+            kind: open_kind(&text[start..]),
+            range: start..text.len(),
+            closed: false,
+        });
     }
     tokens
 }
 
-/// Returns the kind and the length of the first token of `rest`.
-fn token(rest: &str, first: char) -> (TokenKind, usize, bool) {
-    let second = rest[first.len_utf8()..].chars().next();
-    let run = |of: fn(char) -> bool| rest.find(|c| !of(c)).unwrap_or(rest.len());
-    match (first, second) {
-        (';', _) => (TokenKind::Semicolon, 1, true),
-        ('-', Some('-')) => (TokenKind::Comment, rest.find('\n').unwrap_or(rest.len()), true),
-        ('/', Some('*')) => block_comment(rest),
-        ('\'', _) => quoted(rest, 0, TokenKind::String, false),
-        ('e' | 'E', Some('\'')) => quoted(rest, 1, TokenKind::String, true),
-        ('"' | '`', _) => quoted(rest, 0, TokenKind::Name, false),
-        ('$', _) => dollar(rest),
-        (c, _) if c.is_whitespace() => (TokenKind::Space, run(char::is_whitespace), true),
-        (c, _) if c.is_ascii_digit() => {
-            (TokenKind::Number, run(|c| c.is_ascii_alphanumeric() || c == '.' || c == '_'), true)
+fn kind(token: &Sql, text: &str) -> TokenKind {
+    match token {
+        Sql::Word(word) if word.quote_style.is_none() && is_keyword(text) => TokenKind::Keyword,
+        Sql::Word(_) => TokenKind::Name,
+        Sql::Number(..) => TokenKind::Number,
+        Sql::Placeholder(_) => TokenKind::Parameter,
+        Sql::SemiColon => TokenKind::Semicolon,
+        Sql::Whitespace(Whitespace::SingleLineComment { .. } | Whitespace::MultiLineComment(_)) => {
+            TokenKind::Comment
         }
-        (c, _) if is_word(c) => {
-            let length = run(is_word);
-            (
-                if is_keyword(&rest[..length]) { TokenKind::Keyword } else { TokenKind::Name },
-                length,
-                true,
-            )
-        }
-        (c, _) => (TokenKind::Symbol, c.len_utf8(), true),
+        Sql::Whitespace(_) => TokenKind::Space,
+        Sql::DollarQuotedString(_) => TokenKind::String,
+        // The tokenizer has a dozen kinds of strings.
+        _ if text.ends_with('\'') => TokenKind::String,
+        _ => TokenKind::Symbol,
+    }
+}
+
+/// Returns the kind of a token that the end of the text cuts off.
+fn open_kind(text: &str) -> TokenKind {
+    match text.as_bytes()[0] {
+        b'/' => TokenKind::Comment,
+        b'"' | b'`' => TokenKind::Name,
+        _ => TokenKind::String,
     }
 }
 
 pub fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
-}
-
-/// Lexes a quoted token whose quote is at byte `at`. A doubled quote is content, and so is a quote
-/// after a backslash if `escapes`.
-fn quoted(rest: &str, at: usize, kind: TokenKind, escapes: bool) -> (TokenKind, usize, bool) {
-    let quote = rest.as_bytes()[at];
-    let bytes = rest.as_bytes();
-    let mut i = at + 1;
-    while i < bytes.len() {
-        match bytes[i] {
-            b'\\' if escapes => i += 2,
-            byte if byte == quote && bytes.get(i + 1) == Some(&quote) => i += 2,
-            byte if byte == quote => return (kind, i + 1, true),
-            _ => i += 1,
-        }
-    }
-    (kind, rest.len(), false)
-}
-
-fn block_comment(rest: &str) -> (TokenKind, usize, bool) {
-    let bytes = rest.as_bytes();
-    let (mut depth, mut i) = (0, 0);
-    while i + 1 < bytes.len() {
-        match &bytes[i..i + 2] {
-            b"/*" => (depth, i) = (depth + 1, i + 2),
-            b"*/" if depth == 1 => return (TokenKind::Comment, i + 2, true),
-            b"*/" => (depth, i) = (depth - 1, i + 2),
-            _ => i += 1,
-        }
-    }
-    (TokenKind::Comment, rest.len(), false)
-}
-
-/// Lexes a token that begins with `$`: `$1` and `$name` are parameters; `$$…$$` and `$tag$…$tag$`
-/// are strings.
-fn dollar(rest: &str) -> (TokenKind, usize, bool) {
-    let word = rest[1..].find(|c| !is_word(c)).map_or(rest.len(), |length| length + 1);
-    if rest[word..].starts_with('$') && !rest[1..].starts_with(|c: char| c.is_ascii_digit()) {
-        let (tag, content) = rest.split_at(word + 1);
-        return match content.find(tag) {
-            Some(end) => (TokenKind::String, tag.len() + end + tag.len(), true),
-            None => (TokenKind::String, rest.len(), false),
-        };
-    }
-    (TokenKind::Parameter, word, true)
 }
 
 /// Returns the ranges of the complete statements in a text, without leading comments and
@@ -223,23 +210,24 @@ pub fn split(text: &str) -> (Vec<Range<usize>>, Option<usize>) {
 pub enum Piece {
     Statement {
         text: String,
-        /// Line it begins on, counted from 1.
+        /// Line on which the statement begins, counted from 1.
         line: u64,
     },
     /// A command of the shell.
     Command { text: String, line: u64 },
 }
 
-/// Splits text that arrives line by line into statements and commands.
+/// Splitter of text that arrives line by line into statements and commands.
 #[derive(Debug, Default)]
 pub struct Cutter {
-    /// Lines of the current, incomplete statement.
+    /// Text of the current, incomplete statement.
     pending: String,
     lines: u64,
 }
 
 impl Cutter {
-    /// Adds a line, with or without its line end, and returns the pieces that it completes.
+    /// Adds a line, with or without its line end, and returns the statements and commands that it
+    /// completes.
     pub fn feed(&mut self, line: &str) -> Vec<Piece> {
         self.lines += 1;
         let line = line.trim_end_matches(['\n', '\r']);
@@ -278,14 +266,14 @@ impl Cutter {
     }
 }
 
-/// Whether a line at the start of a statement is a command of the shell.
+/// Reports whether a line at the start of a statement is a shell command.
 pub fn is_command(line: &str) -> bool {
     let line = line.trim();
     line.starts_with(['\\', '.'])
         || ["help", "quit", "exit"].contains(&line.to_ascii_lowercase().trim_end_matches(';'))
 }
 
-/// Whether the text can be run as it is.
+/// Reports whether the text can be run without further lines.
 pub fn is_complete(text: &str) -> bool {
     is_command(text.lines().next().unwrap_or_default()) || split(text).1.is_none()
 }
