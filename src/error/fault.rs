@@ -1,5 +1,5 @@
 //! Error texts of statements: rewrites DataFusion's messages in SQL's terms, without layer names or
-//! plan trees, and with an alternative to write where one is known.
+//! plan trees, and suggests an alternative if one is known.
 
 use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::parser::ParserError;
@@ -9,8 +9,7 @@ use super::pushed_down::pushed_down;
 
 /// Replacements for DataFusion's "not supported" messages, by a fragment of the text. The first
 /// match is used.
-const UNSUPPORTED: [(&str, &str); 21] = [
-    ("MAP not supported", "maps are not answered here: write a column for each value"),
+const UNSUPPORTED: [(&str, &str); 18] = [
     (
         "Unsupported LIMIT expression",
         "LIMIT and OFFSET take a number or a parameter, not an expression of rows",
@@ -21,7 +20,7 @@ const UNSUPPORTED: [(&str, &str); 21] = [
     ),
     (
         "logical expression AggregateFunction",
-        "an aggregate cannot stand here: write HAVING, or a subquery that has it",
+        "an aggregate is not allowed here: write HAVING, or a subquery that has it",
     ),
     ("logical expression Exists", SUBQUERY),
     ("logical expression InSubquery", SUBQUERY),
@@ -31,10 +30,6 @@ const UNSUPPORTED: [(&str, &str); 21] = [
     ("Correlated scalar subquery", CORRELATED),
     ("correlated scalar subquery", CORRELATED),
     ("Accessing outer reference columns is not allowed in the plan", CORRELATED),
-    (
-        "Could not plan array literal",
-        "arrays are not answered here: write IN (…) for a choice, or VALUES (…), (…) for a table",
-    ),
     (
         "COUNT DISTINCT with multiple arguments",
         "count(DISTINCT …) takes one column: write SELECT count(*) FROM (SELECT DISTINCT a, b FROM …)",
@@ -61,13 +56,12 @@ const UNSUPPORTED: [(&str, &str); 21] = [
         "found: MATERIALIZED",
         "MATERIALIZED is not answered here: leave it out, it changes no answer",
     ),
-    ("GetFieldAccess not supported", "parts of arrays and structs are not answered here"),
 ];
 
 const ASOF: &str = "ASOF JOIN is not answered here: write LEFT JOIN with the condition, and QUALIFY row_number() OVER (PARTITION BY … \
                     ORDER BY …) = 1";
 
-const SUBQUERY: &str = "this EXISTS or IN with a subquery is answered in WHERE alone: write a LEFT JOIN to a subquery with GROUP BY or \
+const SUBQUERY: &str = "this EXISTS or IN with a subquery is supported only in WHERE: write a LEFT JOIN to a subquery with GROUP BY or \
                         DISTINCT, and IS NOT NULL";
 
 const CORRELATED: &str = "a subquery that names columns of the statement around it is answered where it is one aggregate and ties \
@@ -94,7 +88,10 @@ const OTHER_ENGINES: [(&str, &str); 45] = [
     ("from_unixtime", "to_timestamp_seconds(x)"),
     ("fromunixtimestamp", "to_timestamp_seconds(x)"),
     ("gen_random_uuid", "uuid()"),
-    ("generate_series", "it in FROM: SELECT value FROM generate_series(1, 3)"),
+    (
+        "generate_series",
+        "it in FROM: SELECT value FROM generate_series(1, 3); range(1, 4) is an array",
+    ),
     ("grouparray", "array_agg(x)"),
     ("if", "CASE WHEN condition THEN x ELSE y END"),
     ("iff", "CASE WHEN condition THEN x ELSE y END"),
@@ -177,7 +174,7 @@ const LAYERS: [&str; 7] = [
     "Cast error: ",
 ];
 
-/// `… column "events.user_id" must appear in the GROUP BY clause …`
+/// Rewrites `… column "events.user_id" must appear in the GROUP BY clause …`.
 fn ungrouped(text: &str) -> Option<String> {
     let (clause, rest) = text.split_once(
         " must be in GROUP BY or an aggregate function: While expanding wildcard, column \"",
@@ -262,7 +259,8 @@ fn unknown_function(text: &str) -> Option<String> {
     Some(format!("there is no function {name}: {suggestion}"))
 }
 
-/// Whether `other` is a plausible misspelling of `name`: at most one letter in three differs.
+/// Reports whether `other` is a plausible misspelling of `name`: at most one letter in three
+/// differs.
 pub fn is_near(name: &str, other: &str) -> bool {
     let letters = name.chars().count().min(other.chars().count());
     levenshtein(&name.to_lowercase(), &other.to_lowercase()) <= letters / 3
@@ -326,7 +324,7 @@ fn without_tree(text: &str) -> String {
     text.to_string()
 }
 
-/// Whether a text begins with a name and a `{`.
+/// Reports whether a text begins with a name and a `{`.
 fn has_braces(text: &str) -> bool {
     let rest = text.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '_');
     rest.len() < text.len() && rest.starts_with(" { ")

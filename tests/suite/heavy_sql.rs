@@ -117,6 +117,97 @@ fn greedy() -> Vec<(&'static str, String)> {
     ]
 }
 
+/// What arrays can be made to hold.
+fn arrays() -> Vec<(&'static str, String)> {
+    let numbers = |n: u64| format!("generate_series(1, {n}) t(value)");
+    let billion = numbers(1_000_000_000);
+    let long =
+        format!("WITH a AS (SELECT 1 AS k, array_agg(value) AS s FROM {})", numbers(500_000));
+    let ones = format!("(SELECT 1 AS k, value FROM {billion})");
+    vec![
+        (
+            "an array a row",
+            format!("SELECT max(cardinality(array_repeat(value, 1000000))) FROM {billion}"),
+        ),
+        ("a constant array a row", format!("SELECT range(0, 4000000), value FROM {billion}")),
+        (
+            "an array of arrays",
+            format!("SELECT cardinality(array_agg(range(0, 100000 + value % 2))) FROM {billion}"),
+        ),
+        ("an array of all", format!("SELECT cardinality(array_agg(value)) FROM {billion}")),
+        (
+            "arrays so far",
+            format!(
+                "SELECT max(cardinality(s)) FROM (SELECT array_agg(value) OVER (ORDER BY value) AS s FROM {billion})"
+            ),
+        ),
+        (
+            "arrays joined together",
+            format!("{long} SELECT cardinality(array_concat(s, s, s, s, s, s, s, s)) FROM a"),
+        ),
+        (
+            "each of one with each of another",
+            format!("{long} SELECT array_has_all(s, array_reverse(s)) FROM a"),
+        ),
+        (
+            "an array unnested a row",
+            format!("SELECT count(*) FROM (SELECT unnest(range(0, 4000000)) FROM {billion})"),
+        ),
+        (
+            "an array to every row",
+            format!("{long} SELECT max(cardinality(s)) FROM a JOIN {ones} b ON a.k = b.k"),
+        ),
+        (
+            "every row to an array",
+            format!("{long} SELECT max(cardinality(s)) FROM {ones} b LEFT JOIN a ON a.k = b.k"),
+        ),
+        (
+            "an array to rows near it",
+            format!("{long} SELECT max(cardinality(s)) FROM a JOIN {ones} b ON a.k <= b.k"),
+        ),
+        ("an array beside all rows", format!("{long} SELECT max(cardinality(s)) FROM a, {ones} b")),
+        (
+            "an array to some rows",
+            format!(
+                "{long} SELECT max(cardinality(s)) FROM a JOIN (SELECT 1 AS k FROM {}) b ON a.k = b.k",
+                numbers(100_000)
+            ),
+        ),
+        (
+            "texts cut to pieces",
+            format!(
+                "SELECT max(cardinality(string_to_array(repeat('a,', 400000 + value % 2), ','))) FROM {billion}"
+            ),
+        ),
+        (
+            "arrays sorted",
+            format!("SELECT max(array_sort(range(0, 400000 + value % 2))[1]) FROM {billion}"),
+        ),
+        (
+            "distinct arrays",
+            format!(
+                "SELECT count(*) FROM (SELECT DISTINCT range(0, value % 100000) FROM {billion})"
+            ),
+        ),
+        (
+            "an array of times",
+            format!(
+                "SELECT max(cardinality(range(TIMESTAMP '1970-01-01', TIMESTAMP '2030-01-01', value * INTERVAL '1 second'))) FROM {billion}"
+            ),
+        ),
+        ("a long text between elements", "SELECT length(array_to_string(array_repeat('a', 2000000), repeat('x', 1000)))".into()),
+        ("a text between numbers", "SELECT length(array_to_string(range(900000), repeat('x', 1000)))".into()),
+        ("elements replaced by long texts", "SELECT cardinality(array_replace_all(array_repeat('a', 200000), 'a', repeat('x', 1000)))".into()),
+        ("what both arrays have", "SELECT cardinality(array_intersect(range(1000000), range(1000000)))".into()),
+        ("what one array has", "SELECT cardinality(array_except(range(500000), range(500000)))".into()),
+        ("elements of either", "SELECT cardinality(array_union(range(500000), range(250000, 750000)))".into()),
+        ("each element once", "SELECT cardinality(array_distinct(range(1000000)))".into()),
+        ("all of them", "SELECT array_has_all(range(1000000), range(1000000))".into()),
+        ("any of them", "SELECT array_has_any(range(1000000), range(1000000, 2000000))".into()),
+        ("digests", format!("SELECT count(DISTINCT md5(CAST(value AS VARCHAR))) FROM {billion}")),
+    ]
+}
+
 /// Ends the visitor, also where an assertion fails.
 struct Ends<'a>(&'a AtomicBool);
 
@@ -159,7 +250,7 @@ fn no_statement_takes_the_process_down_and_events_are_taken_all_the_while() {
             n
         });
         let ends = Ends(&ended);
-        for (name, statement) in heavy().into_iter().chain(greedy()) {
+        for (name, statement) in heavy().into_iter().chain(greedy()).chain(arrays()) {
             let answer = ask(&statement).unwrap_or_else(|error| panic!("{name}: {error}"));
             assert!(
                 matches!(answer.status, 200 | 400 | 422),

@@ -1,9 +1,9 @@
-//! Functions that may do much in one call, bounded.
+//! Size limits for functions whose result may be large.
 //!
-//! `repeat('a', 2000000000)` takes gigabytes in one call, within which nobody looks at what the
-//! statement holds. How large the answers of these functions and of `||` may be is therefore
-//! estimated before they are made, and rows are given to regular expressions so that few of them
-//! are compiled at once.
+//! `repeat('a', 2000000000)` takes gigabytes in one call, during which nothing checks the
+//! statement's memory. The result size of these functions and of `||` is therefore estimated before
+//! the call, and regular expression functions are called on few enough rows at a time that only
+//! some patterns are compiled at once.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -12,11 +12,17 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::kernels::concat_elements::concat_elements_dyn;
 use arrow::compute::kernels::length::length;
 use arrow::compute::{cast, concat};
-use arrow::datatypes::{DataType, Field, FieldRef, Int64Type};
+use arrow::datatypes::{
+    DataType, Field, FieldRef, Int64Type, IntervalMonthDayNano, IntervalMonthDayNanoType,
+    IntervalUnit, TimeUnit,
+};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result, exec_err};
 use datafusion::functions::{core, encoding, regex, string, unicode};
+use datafusion::functions_nested::{
+    array_has, concat as arrays, except, range, repeat, replace, resize, set_ops, string as nested,
+};
 use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::type_coercion::binary::BinaryTypeCoercer;
@@ -28,16 +34,20 @@ use datafusion::scalar::ScalarValue;
 
 use crate::query::memory;
 
-/// Bytes of the answer for one row.
+/// Maximum bytes of the result for one row, if it is text.
 const ROW_BYTES: u64 = 1 << 20;
 
-/// Bytes of the answers for one batch.
+/// Maximum bytes of the arrays of one row: a million numbers. Some functions take many times as
+/// much beside them, and so does a constant in the plan, whose name is written out.
+const ARRAY_BYTES: u64 = 8 << 20;
+
+/// Maximum bytes of the results for one batch.
 const BATCH_BYTES: u64 = 32 << 20;
 
-/// Regular expressions that are compiled at once.
+/// Maximum number of regular expressions compiled at once.
 const PATTERNS: usize = 8;
 
-/// The functions, to be registered in the place of DataFusion's.
+/// Returns the limited functions, to be registered in place of DataFusion's.
 pub fn functions() -> impl Iterator<Item = Arc<ScalarUDF>> {
     let functions = [
         (string::repeat(), Growth::Times),
@@ -55,6 +65,20 @@ pub fn functions() -> impl Iterator<Item = Arc<ScalarUDF>> {
         (encoding::encode(), Growth::Encoded),
         (super::to_char(), Growth::Formatted),
         (string::levenshtein(), Growth::Compared),
+        (repeat::array_repeat_udf(), Growth::Repeated),
+        (resize::array_resize_udf(), Growth::Resized),
+        (super::series::array(range::range_udf()), Growth::Ranged),
+        (arrays::array_concat_udf(), Growth::Arrays),
+        (array_has::array_has_all_udf(), Growth::Paired),
+        (array_has::array_has_any_udf(), Growth::Paired),
+        (nested::array_to_string_udf(), Growth::Written),
+        (replace::array_replace_udf(), Growth::ReplacedElements),
+        (replace::array_replace_n_udf(), Growth::ReplacedElements),
+        (replace::array_replace_all_udf(), Growth::ReplacedElements),
+        (set_ops::array_distinct_udf(), Growth::Together),
+        (set_ops::array_union_udf(), Growth::Together),
+        (set_ops::array_intersect_udf(), Growth::Together),
+        (except::array_except_udf(), Growth::Together),
     ];
     functions.into_iter().map(|(inner, growth)| bounded(inner, growth))
 }
@@ -63,53 +87,97 @@ fn bounded(inner: Arc<ScalarUDF>, growth: Growth) -> Arc<ScalarUDF> {
     Arc::new(ScalarUDF::new_from_impl(Bounded { inner, growth }))
 }
 
-/// How large an answer may be.
+/// How the size of a function's result depends on its arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Growth {
-    /// The first argument as often as the second says.
+    /// The first argument, repeated as many times as the second says.
     Times,
-    /// As many characters as the second argument says, of up to four bytes.
+    /// The number of characters in the second argument, at up to four bytes each.
     Padded,
-    /// The third argument wherever the second stood in the first.
+    /// The first argument with each occurrence of the second replaced by the third.
     Replaced,
-    /// The third argument, in which the first may stand again, in its place; with flags, between
-    /// all its bytes.
+    /// The first argument with one match replaced by the third, which may repeat the first; with
+    /// flags, a replacement between all bytes of the first.
     ReplacedAnywhere,
-    /// The first argument for each group of the second.
+    /// The first argument once for each capture group of the second.
     Captured,
     /// A number.
     Matched,
-    /// All arguments.
+    /// All arguments, concatenated.
     Together,
-    /// All arguments, and the first between each two.
+    /// All arguments, with the first between each two.
     Joined,
-    /// The first argument up to twice, with the second in it.
+    /// Up to twice the first argument, plus the second.
     Overlaid,
-    /// Two bytes for each of the first argument.
+    /// Two bytes for each byte of the first argument.
     Encoded,
-    /// The second argument, of which two bytes may become forty.
+    /// The second argument, of which two bytes may expand to forty.
     Formatted,
-    /// Steps, not bytes: the first argument by the second.
+    /// Steps, not bytes: the length of the first argument times that of the second.
     Compared,
+    /// Steps, not bytes: elements of the first argument times elements of the second, at eight
+    /// bytes or more each.
+    Paired,
+    /// The elements of the first argument as a text, with the second between each two of them, and
+    /// the third for nulls.
+    Written,
+    /// All arguments, which are arrays.
+    Arrays,
+    /// The first argument with the third in the place of its elements.
+    ReplacedElements,
+    /// An array of the first argument, repeated as many times as the second says.
+    Repeated,
+    /// The array in the first argument, resized to the length in the second and filled with the
+    /// third.
+    Resized,
+    /// An array of the numbers or times from the first argument to the second, by the step in the
+    /// third.
+    Ranged,
 }
 
 impl Growth {
-    /// Whether the second argument is a regular expression, which takes up to 10 MB when it is
+    /// Reports whether the second argument is a regular expression, which takes up to 10 MB once
     /// compiled.
     fn takes_pattern(self) -> bool {
         matches!(self, Growth::ReplacedAnywhere | Growth::Captured | Growth::Matched)
     }
 
-    /// The most bytes that the answers of a batch can have, one after the other.
+    /// Returns the maximum result bytes for one row, or of the steps to it.
+    fn row_bytes(self) -> u64 {
+        match self {
+            Growth::Paired => BATCH_BYTES,
+            Growth::Arrays
+            | Growth::Written
+            | Growth::ReplacedElements
+            | Growth::Repeated
+            | Growth::Resized
+            | Growth::Ranged => ARRAY_BYTES,
+            _ => ROW_BYTES,
+        }
+    }
+
+    /// Estimates the maximum result bytes for each row of a batch.
     fn estimate(self, args: &[ColumnarValue], rows: usize) -> Result<Vec<u64>> {
+        if self == Growth::Ranged {
+            return Ok(elements(args)?.into_iter().map(|n| n.saturating_mul(8)).collect());
+        }
         let sizes = args.iter().map(size).collect::<Result<Vec<_>>>()?;
         let groups = match args.get(1) {
             _ if self != Growth::Captured => 0,
             Some(ColumnarValue::Scalar(pattern)) => pattern.to_string().matches('(').count() as u64,
             _ => sizes.get(1).and_then(|sizes| sizes.iter().max()).copied().unwrap_or(0),
         };
+        let elements = match args.first() {
+            Some(array) if matches!(self, Growth::Written | Growth::ReplacedElements) => {
+                lengths(array)?
+            }
+            _ => Vec::new(),
+        };
+        let held = args.iter().map(bytes_of_a_row).collect::<Result<Vec<_>>>()?;
+        let held = |i: usize| held.get(i).copied().unwrap_or_default();
+        let count = |row: usize| elements.get(row).or(elements.first()).copied().unwrap_or(0);
         let estimate = |row: usize| {
-            // What is constant is measured once.
+            // A constant has one size for all rows.
             let at = |i: usize| {
                 sizes.get(i).map_or(0, |sizes| sizes[if sizes.len() == 1 { 0 } else { row }])
             };
@@ -120,41 +188,124 @@ impl Growth {
                 Growth::Replaced => {
                     (at(0) / at(1).max(1)).saturating_mul(at(2)).saturating_add(at(0))
                 }
-                // Two bytes name a group; without flags one place is replaced.
+                // A group reference takes two bytes; without flags, one match is replaced.
                 Growth::ReplacedAnywhere if sizes.len() < 4 => {
                     at(0).saturating_mul(at(2) / 2 + 1).saturating_add(at(2))
                 }
                 Growth::ReplacedAnywhere => (at(0) + 1).saturating_mul(at(2) + 1),
                 Growth::Captured => at(0).saturating_mul(groups + 1),
                 Growth::Matched => 0,
-                Growth::Together => all(),
+                Growth::Together | Growth::Arrays => all(),
                 Growth::Joined => at(0).saturating_mul(sizes.len() as u64).saturating_add(all()),
                 Growth::Overlaid => at(0).saturating_mul(2).saturating_add(at(1)),
                 Growth::Encoded => at(0).saturating_mul(2),
                 Growth::Formatted => at(1).saturating_mul(20),
                 Growth::Compared => at(0).saturating_mul(at(1)),
+                Growth::Paired => (at(0) / 8).saturating_mul(at(1) / 8),
+                // A number has up to 24 characters.
+                Growth::Written => count(row)
+                    .saturating_mul(at(1).saturating_add(at(2)).saturating_add(24))
+                    .saturating_add(at(0)),
+                Growth::ReplacedElements => {
+                    count(row).saturating_mul(held(2)).saturating_add(at(0))
+                }
+                Growth::Repeated => held(0).saturating_mul(at(1)),
+                Growth::Resized => held(2).max(8).saturating_mul(at(1)).saturating_add(at(0)),
+                Growth::Ranged => 0,
             }
         };
         Ok((0..rows).map(estimate).collect())
     }
 }
 
-/// Of texts their bytes, of numbers what they are, of others nothing; one for all rows where they
-/// have the same.
+/// Returns the size of each row's argument: the bytes of a text or array, the value of a number, 0
+/// for other types. Returns a single element if it is the same for all rows.
 fn size(arg: &ColumnarValue) -> Result<Vec<u64>> {
-    let array = match arg {
-        ColumnarValue::Array(array) => array.clone(),
-        ColumnarValue::Scalar(scalar) => scalar.to_array()?,
-    };
+    let array = to_array(arg)?;
     let sizes = match array.data_type() {
         integer if integer.is_integer() => cast(&array, &DataType::Int64)?,
         text if text.is_string() || text.is_binary() => cast(&length(&array)?, &DataType::Int64)?,
         DataType::Dictionary(..) => {
             cast(&length(&cast(&array, &DataType::Utf8View)?)?, &DataType::Int64)?
         }
+        DataType::List(_) | DataType::LargeList(_) => {
+            let lengths = cast(&length(&array)?, &DataType::Int64)?;
+            let lengths = lengths.as_primitive::<Int64Type>();
+            let elements = lengths.iter().flatten().sum::<i64>().max(1) as u64;
+            let bytes = (array.get_buffer_memory_size() as u64).div_ceil(elements);
+            return Ok(lengths
+                .iter()
+                .map(|n| (n.unwrap_or(0) as u64).saturating_mul(bytes))
+                .collect());
+        }
         _ => return Ok(vec![0]),
     };
     Ok(sizes.as_primitive::<Int64Type>().iter().map(|n| n.unwrap_or(0).max(0) as u64).collect())
+}
+
+/// Returns the number of elements of each row of an array; one for all rows if they are constant.
+fn lengths(arg: &ColumnarValue) -> Result<Vec<u64>> {
+    let array = to_array(arg)?;
+    if !matches!(array.data_type(), DataType::List(_) | DataType::LargeList(_)) {
+        return Ok(vec![0]);
+    }
+    let lengths = cast(&length(&array)?, &DataType::Int64)?;
+    Ok(lengths.as_primitive::<Int64Type>().iter().map(|n| n.unwrap_or(0) as u64).collect())
+}
+
+fn to_array(arg: &ColumnarValue) -> Result<ArrayRef> {
+    match arg {
+        ColumnarValue::Array(array) => Ok(array.clone()),
+        ColumnarValue::Scalar(scalar) => scalar.to_array(),
+    }
+}
+
+/// Returns the mean bytes per row of an argument of any type, at least 1.
+fn bytes_of_a_row(arg: &ColumnarValue) -> Result<u64> {
+    let array = to_array(arg)?;
+    Ok(array.to_data().get_slice_memory_size()?.div_ceil(array.len().max(1)).max(1) as u64)
+}
+
+/// Returns the number of elements that `range` makes from each row's start, stop and step; a single
+/// element if they are constants.
+fn elements(args: &[ColumnarValue]) -> Result<Vec<u64>> {
+    let numbers = args.iter().map(|arg| ordinals(&to_array(arg)?)).collect::<Result<Vec<_>>>()?;
+    let rows = numbers.iter().map(Vec::len).max().unwrap_or_default();
+    let at =
+        |i: usize, row: usize| numbers.get(i).map(|of| of[if of.len() == 1 { 0 } else { row }]);
+    let count = |row: usize| {
+        let (start, stop) = match (at(0, row), at(1, row)) {
+            (Some(start), Some(stop)) => (start, stop),
+            (stop, _) => (0, stop.unwrap_or_default()),
+        };
+        // The function rejects a step of zero.
+        match at(2, row).unwrap_or(1).unsigned_abs() {
+            0 => 1,
+            step => (start.abs_diff(stop) / step).saturating_add(1),
+        }
+    };
+    Ok((0..rows).map(count).collect())
+}
+
+/// Converts an array to integers: times and intervals become microseconds.
+fn ordinals(array: &ArrayRef) -> Result<Vec<i64>> {
+    let numbers = match array.data_type() {
+        DataType::Interval(_) => {
+            let intervals = cast(array, &DataType::Interval(IntervalUnit::MonthDayNano))?;
+            let us = |of: IntervalMonthDayNano| {
+                let days = i64::from(of.months) * 28 + i64::from(of.days);
+                days.saturating_mul(86_400_000_000).saturating_add(of.nanoseconds / 1_000)
+            };
+            let intervals = intervals.as_primitive::<IntervalMonthDayNanoType>();
+            return Ok(intervals.iter().map(|of| of.map_or(0, us)).collect());
+        }
+        DataType::Date32 | DataType::Date64 | DataType::Timestamp(..) => cast(
+            &cast(array, &DataType::Timestamp(TimeUnit::Microsecond, None))?,
+            &DataType::Int64,
+        )?,
+        _ => cast(array, &DataType::Int64)?,
+    };
+    Ok(numbers.as_primitive::<Int64Type>().iter().map(|n| n.unwrap_or(0)).collect())
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -189,17 +340,18 @@ impl ScalarUDFImpl for Bounded {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        // Where all are constants, one row is computed.
+        // If all arguments are constant, only one row is computed.
         let is_constant = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let bytes =
             self.growth.estimate(&args.args, if is_constant { 1 } else { args.number_rows })?;
         let (longest, all) = bytes
             .iter()
             .fold((0, 0_u64), |(longest, all), n| (*n.max(&longest), all.saturating_add(*n)));
-        if longest > ROW_BYTES || all > BATCH_BYTES {
+        let row = self.growth.row_bytes();
+        if longest > row || all > BATCH_BYTES {
             return exec_err!(
-                "{} would make up to {longest} bytes of one row, and {all} of a batch of rows; {ROW_BYTES} and \
-                 {BATCH_BYTES} are allowed",
+                "{} would produce up to {longest} bytes for one row, and {all} for a batch of \
+                rows; the limits are {row} and {BATCH_BYTES}",
                 self.name()
             );
         }
@@ -211,8 +363,8 @@ impl ScalarUDFImpl for Bounded {
         }
     }
 
-    /// A pattern that is written out becomes an operator, which is faster; one of a column stays
-    /// here.
+    /// A literal pattern is simplified to an operator, which is faster; a pattern from a column
+    /// stays in this function.
     fn simplify(&self, args: Vec<Expr>, context: &SimplifyContext) -> Result<ExprSimplifyResult> {
         if self.growth == Growth::Matched && matches!(args.get(1), Some(Expr::Literal(..))) {
             self.inner.simplify(args, context)
@@ -227,7 +379,7 @@ impl ScalarUDFImpl for Bounded {
 }
 
 impl Bounded {
-    /// Calls the function for runs of rows, of which none has more than [`PATTERNS`] patterns.
+    /// Calls the function on runs of rows that have at most [`PATTERNS`] distinct patterns each.
     fn invoke_by_patterns(
         &self,
         args: &ScalarFunctionArgs,
@@ -269,7 +421,7 @@ impl Bounded {
     }
 }
 
-/// Puts bounded functions in the place of `||`, and of `~` where its pattern is not written out.
+/// Rewrites `||`, and `~` if its pattern is not a literal, to bounded functions.
 #[derive(Debug)]
 pub struct OperatorRewrite {
     concatenation: Arc<ScalarUDF>,
@@ -322,7 +474,7 @@ impl FunctionRewrite for OperatorRewrite {
     }
 }
 
-/// `||` as a function: its types and its answers are the operator's.
+/// The operator `||` as a function of the same types and results.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Concatenation {
     signature: Signature,

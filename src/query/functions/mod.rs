@@ -1,9 +1,9 @@
-//! Functions of SQL that are ours: over times in microseconds, integers that tell an overflow,
-//! intervals by their length, and those that other engines have.
+//! SQL functions of this engine: those over times in microseconds, integer arithmetic that reports
+//! overflow, intervals compared by length, and functions known from other engines.
 //!
-//! [`rule`] makes every statement compute so, [`function`] is what a function of ours is told by,
-//! [`mod@time_bucket`] the arithmetic of time and [`text`] how times are written. [`spelling`] are
-//! the functions that are other expressions.
+//! [`rule`] rewrites every statement to use them, [`function`] defines a scalar function,
+//! [`mod@time_bucket`] is the arithmetic of time, [`text`] parses times, and [`spelling`] holds the
+//! functions that are rewritten to other expressions.
 
 pub mod bounded;
 mod calendar;
@@ -47,13 +47,13 @@ pub use self::zone::CLOCK;
 #[cfg(test)]
 pub use self::zone::at_time_zone;
 
-/// The product of two integers, or an error where it overflows.
+/// Returns the product of two integers, which is an error on overflow.
 pub fn product(left: &Expr, right: &Expr) -> Expr {
     let op = datafusion::logical_expr::Operator::Multiply;
     checked::arithmetic(left, op, right).expect("a product may overflow")
 }
 
-/// The function whose value is its argument's.
+/// Name of the function that returns its argument.
 pub const VALUE_OF: &str = "value_of";
 
 fn value_of() -> Arc<ScalarUDF> {
@@ -64,8 +64,8 @@ fn value_of() -> Arc<ScalarUDF> {
     function::Function::new(VALUE_OF, types, |args, rows| args[0].to_array(rows)).udf()
 }
 
-/// A time as DataFusion's own reader takes it; nothing for what is no time, or no year of four
-/// digits.
+/// Formats a time for DataFusion's own parser; `None` if the text is not a time or its year does
+/// not have four digits.
 pub fn written_out(time: &str, is_instant: bool) -> Option<String> {
     let us = text::parse_time(time, is_instant.then_some("UTC")).ok()?;
     let time = chrono::DateTime::from_timestamp_micros(us)
@@ -73,7 +73,7 @@ pub fn written_out(time: &str, is_instant: bool) -> Option<String> {
     Some(format!("{}{}", time.format("%Y-%m-%dT%H:%M:%S%.6f"), if is_instant { "Z" } else { "" }))
 }
 
-/// How SQL is planned: before DataFusion's own planners.
+/// Installs the planners of these functions, before DataFusion's own.
 pub fn plan(builder: SessionStateBuilder) -> SessionStateBuilder {
     builder
         .with_type_planner(Arc::new(Microseconds))
@@ -81,7 +81,7 @@ pub fn plan(builder: SessionStateBuilder) -> SessionStateBuilder {
         .with_analyzer_rule(Arc::new(rule::ComputeRule))
 }
 
-/// Registers the functions, some in the place of DataFusion's.
+/// Registers the functions, some of which replace DataFusion's.
 pub fn register(state: &mut SessionState) -> Result<()> {
     let of_time = [trunc::date_trunc(), trunc::date_bin(), part::udf()];
     let others = [
@@ -103,11 +103,14 @@ pub fn register(state: &mut SessionState) -> Result<()> {
             state.register_udtf(name, Arc::new(series::Series { name, includes_end, integers }));
         }
     }
+    // PostgreSQL makes rows of it outside of FROM, DuckDB an array: neither is guessed.
+    state.deregister_udf("generate_series")?;
     state.register_function_rewrite(Arc::new(string_agg::DelimiterRewrite))?;
     state.register_function_rewrite(Arc::new(spelling::SpellingRewrite))
 }
 
-/// SQL's TIMESTAMP in microseconds, as the table's, and `extract` by our `date_part`.
+/// Planner that maps SQL's TIMESTAMP to microseconds, the unit of the table, and `extract` to our
+/// `date_part`.
 #[derive(Debug)]
 struct Microseconds;
 

@@ -1,20 +1,26 @@
-//! `generate_series` and `range` over times and dates: rows of microseconds, to the year 9999. Over
-//! integers they are DataFusion's.
+//! `generate_series` and `range` over times and dates: rows of microseconds, up to the year 9999.
+//! Over integers, DataFusion's functions are used.
 
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::timezone::Tz;
-use arrow::array::{Array, ArrayRef, AsArray, TimestampMicrosecondArray};
+use arrow::array::{Array as _, ArrayRef, AsArray, ListBuilder, TimestampMicrosecondArray};
+use arrow::compute::cast;
 use arrow::datatypes::{
     DataType, Field, Int64Type, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit,
     Schema, TimeUnit, TimestampMicrosecondType,
 };
 use chrono::{DateTime, Months};
 use datafusion::catalog::{TableFunctionArgs, TableFunctionImpl, TableProvider};
-use datafusion::common::{Result, ScalarValue, exec_datafusion_err, internal_err, plan_err};
+use datafusion::common::{
+    Result, ScalarValue, exec_datafusion_err, exec_err, internal_err, plan_err,
+};
 use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::functions_table::generate_series::{GenSeriesArgs, GenerateSeriesTable};
-use datafusion::logical_expr::{ColumnarValue, Expr, LogicalPlanBuilder, ScalarUDF};
+use datafusion::logical_expr::{
+    ColumnarValue, Documentation, Expr, LogicalPlanBuilder, ScalarFunctionArgs, ScalarUDF,
+    ScalarUDFImpl, Signature,
+};
 use datafusion::prelude::{col, lit};
 
 use super::function::Function;
@@ -29,7 +35,7 @@ static STEP: LazyLock<Arc<ScalarUDF>> =
 pub struct Series {
     pub name: &'static str,
     pub includes_end: bool,
-    /// What answers for integers.
+    /// The function used for integers.
     pub integers: Arc<dyn TableFunctionImpl>,
 }
 
@@ -73,8 +79,11 @@ impl Series {
                 ScalarValue::TimestampMicrosecond(Some(first), _),
                 ScalarValue::TimestampMicrosecond(Some(last), _),
                 ScalarValue::IntervalMonthDayNano(Some(step)),
-            ) => self.count(*first, *last, *step, zone.as_deref())?,
-            // A series with a null has no rows.
+            ) => {
+                let includes = (self.name, self.includes_end);
+                count(includes, *first, *last, *step, zone_of(zone.as_deref())?)?
+            }
+            // A series with a null argument has no rows.
             _ => 0,
         };
         let schema = Arc::new(Schema::new(vec![Field::new("value", DataType::Int64, false)]));
@@ -92,33 +101,128 @@ impl Series {
             .build()?;
         Ok(Arc::new(ViewTable::new(plan, None)))
     }
+}
 
-    /// How many steps are taken before the end is passed.
-    fn count(
-        &self,
-        first: i64,
-        last: i64,
-        step: IntervalMonthDayNano,
-        zone: Option<&str>,
-    ) -> Result<i64> {
-        let parts = [i64::from(step.months), i64::from(step.days), step.nanoseconds];
-        let is_forward = parts.iter().any(|part| *part > 0);
-        let is_backward = parts.iter().any(|part| *part < 0);
-        if is_forward == is_backward {
-            return plan_err!("the step of {} must go one way, and somewhere", self.name);
+/// Returns the number of values from `first` to `last`, which is one of them if the series, which has
+/// a name, includes its end.
+fn count(
+    (name, includes_end): (&str, bool),
+    first: i64,
+    last: i64,
+    step: IntervalMonthDayNano,
+    zone: Option<Tz>,
+) -> Result<i64> {
+    let parts = [i64::from(step.months), i64::from(step.days), step.nanoseconds];
+    let is_forward = parts.iter().any(|part| *part > 0);
+    let is_backward = parts.iter().any(|part| *part < 0);
+    if is_forward == is_backward {
+        return plan_err!(
+            "the step of {name} must not be zero, or have both positive and negative parts"
+        );
+    }
+    let is_within = |index: i64| match step_at(first, step, index, zone) {
+        None => false,
+        Some(us) if us == last => includes_end,
+        Some(us) => (us < last) == is_forward,
+    };
+    let (mut within, mut beyond) = (-1_i64, 1_i64 << 62);
+    while within + 1 < beyond {
+        let middle = within + (beyond - within) / 2;
+        if is_within(middle) { within = middle } else { beyond = middle }
+    }
+    Ok(beyond)
+}
+
+/// `range` as a scalar function, whose value is an array: of times in microseconds, where
+/// DataFusion's is null for a time that nanoseconds do not reach; of dates up to the end, where
+/// DataFusion's ends a step early.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Array {
+    /// The function used for integers.
+    inner: Arc<ScalarUDF>,
+}
+
+/// Returns the scalar function to be used in the place of `inner`.
+pub fn array(inner: Arc<ScalarUDF>) -> Arc<ScalarUDF> {
+    Arc::new(ScalarUDF::new_from_impl(Array { inner }))
+}
+
+fn microseconds(zone: Option<Arc<str>>) -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, zone)
+}
+
+impl ScalarUDFImpl for Array {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn aliases(&self) -> &[String] {
+        self.inner.aliases()
+    }
+
+    fn signature(&self) -> &Signature {
+        self.inner.signature()
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        match types {
+            [DataType::Timestamp(_, zone), rest @ ..] if !rest.iter().any(DataType::is_null) => {
+                let item = Field::new_list_field(microseconds(zone.clone()), true);
+                Ok(DataType::List(Arc::new(item)))
+            }
+            _ => self.inner.return_type(types),
         }
-        let zone = zone_of(zone)?;
-        let is_within = |index: i64| match step_at(first, step, index, zone) {
-            None => false,
-            Some(us) if us == last => self.includes_end,
-            Some(us) => (us < last) == is_forward,
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let (zone, is_dates) = match args.return_field.data_type() {
+            DataType::List(item) => match item.data_type() {
+                DataType::Timestamp(_, zone) => (zone.clone(), false),
+                DataType::Date32 => (None, true),
+                _ => return self.inner.invoke_with_args(args),
+            },
+            _ => return self.inner.invoke_with_args(args),
         };
-        let (mut within, mut beyond) = (-1_i64, 1_i64 << 62);
-        while within + 1 < beyond {
-            let middle = within + (beyond - within) / 2;
-            if is_within(middle) { within = middle } else { beyond = middle }
+        let [first, last, step] = &args.args[..] else {
+            return self.inner.invoke_with_args(args);
+        };
+        let is_constant = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
+        let rows = if is_constant { 1 } else { args.number_rows };
+        let time = microseconds(zone.clone());
+        let column = |arg: &ColumnarValue, of: &DataType| cast(&arg.to_array(rows)?, of);
+        let (first, last) = (column(first, &time)?, column(last, &time)?);
+        let step = column(step, &INTERVAL)?;
+        let first = first.as_primitive::<TimestampMicrosecondType>();
+        let last = last.as_primitive::<TimestampMicrosecondType>();
+        let step = step.as_primitive::<IntervalMonthDayNanoType>();
+        let values = TimestampMicrosecondArray::builder(0).with_data_type(time);
+        let zone = zone_of(zone.as_deref())?;
+        let mut lists = ListBuilder::new(values);
+        for row in 0..rows {
+            if first.is_null(row) || last.is_null(row) || step.is_null(row) {
+                lists.append(false);
+                continue;
+            }
+            let (first, step) = (first.value(row), step.value(row));
+            if is_dates && step.nanoseconds % (1_000 * DAY_US) != 0 {
+                return exec_err!("the step of {} over dates must be days or months", self.name());
+            }
+            let series = (self.name(), false);
+            for index in 0..count(series, first, last.value(row), step, zone)? {
+                lists.values().append_option(step_at(first, step, index, zone));
+            }
+            lists.append(true);
         }
-        Ok(beyond)
+        let lists = cast(&lists.finish(), args.return_field.data_type())?;
+        if is_constant {
+            Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&lists, 0)?))
+        } else {
+            Ok(ColumnarValue::Array(lists))
+        }
+    }
+
+    fn documentation(&self) -> Option<&Documentation> {
+        self.inner.documentation()
     }
 }
 
@@ -144,8 +248,8 @@ fn zone_of(name: Option<&str>) -> Result<Option<Tz>> {
         .transpose()
 }
 
-/// `first` and so many times `step`: months first, then days, on the clocks of `zone`, then the
-/// time.
+/// Returns `first` plus `index` times `step`: months first, then days, both on the local clock of
+/// `zone`, then the time.
 fn step_at(first: i64, step: IntervalMonthDayNano, index: i64, zone: Option<Tz>) -> Option<i64> {
     let offset = zone.map_or(Some(0), |zone| offset_at(zone, first))?;
     let local = DateTime::from_timestamp_micros(first.checked_add(offset)?)?;
@@ -163,7 +267,7 @@ fn step_at(first: i64, step: IntervalMonthDayNano, index: i64, zone: Option<Tz>)
 fn step_types(types: &[DataType]) -> Result<(Vec<DataType>, DataType)> {
     match types {
         [time @ DataType::Timestamp(..), _, _] => Ok((types.to_vec(), time.clone())),
-        _ => internal_err!("series_step is of a time, an interval and a number"),
+        _ => internal_err!("series_step takes a time, an interval and a number"),
     }
 }
 
@@ -177,9 +281,9 @@ fn steps(args: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
         if first.is_null(row) || step.is_null(row) || index.is_null(row) {
             Ok(None)
         } else {
-            step_at(first.value(row), step.value(row), index.value(row), zone)
-                .map(Some)
-                .ok_or_else(|| exec_datafusion_err!("a series goes beyond the calendar"))
+            step_at(first.value(row), step.value(row), index.value(row), zone).map(Some).ok_or_else(
+                || exec_datafusion_err!("a series goes outside the range of the calendar"),
+            )
         }
     };
     let values: TimestampMicrosecondArray = (0..rows).map(value).collect::<Result<_>>()?;

@@ -1,4 +1,4 @@
-//! The check of expressions: operators, special forms and calls of functions.
+//! Check of expressions: operators, special forms and function calls.
 
 use datafusion::sql::sqlparser::ast::{
     Array, BinaryOperator, CaseWhen, DuplicateTreatment, Expr, Function, FunctionArg,
@@ -10,7 +10,7 @@ use datafusion::sql::sqlparser::ast::{
 use super::tree::refused;
 use crate::error::{Error, Result};
 
-/// Checks one expression; those within it are checked by themselves.
+/// Checks one expression; nested expressions are checked separately.
 pub fn check_expr(expr: &Expr) -> Result<()> {
     match expr {
         Expr::Value(value) => match &value.value {
@@ -68,8 +68,8 @@ pub fn check_expr(expr: &Expr) -> Result<()> {
     }
 }
 
-/// sqlparser reads `a IS DISTINCT FROM b AND c` as `a IS DISTINCT FROM (b AND c)`, which nobody
-/// means.
+/// Rejects `a IS DISTINCT FROM b AND c`, which sqlparser reads as `a IS DISTINCT FROM (b AND c)`,
+/// which nobody means.
 fn check_distinct(right: &Expr) -> Result<()> {
     match right {
         Expr::BinaryOp {
@@ -84,8 +84,7 @@ fn check_distinct(right: &Expr) -> Result<()> {
     }
 }
 
-/// Operators that are not planned, or that mean something else in the dialects that people come
-/// from.
+/// Rejects operators that are not planned, or that have another meaning in other dialects.
 fn check_operator(op: &BinaryOperator) -> Result<()> {
     let instead = match op {
         BinaryOperator::BitwiseXor => "it would be XOR of bits, write power(x, y)",
@@ -104,7 +103,7 @@ fn check_operator(op: &BinaryOperator) -> Result<()> {
         | BinaryOperator::AtQuestion
         | BinaryOperator::Question
         | BinaryOperator::QuestionAnd
-        | BinaryOperator::QuestionPipe => "an event has no JSON and no arrays",
+        | BinaryOperator::QuestionPipe => "an event has no JSON",
         BinaryOperator::Regexp | BinaryOperator::Match => "write ~ and a regular expression",
         BinaryOperator::Custom(_) | BinaryOperator::PGCustomBinaryOperator(_) => "write a function",
         _ => return Ok(()),
@@ -112,16 +111,14 @@ fn check_operator(op: &BinaryOperator) -> Result<()> {
     Err(refused(format!("the operator {op}"), instead))
 }
 
-/// The forms of which the planner reads a part, or nothing.
+/// Rejects the special forms that the planner ignores in whole or in part.
 fn check_special(expr: &Expr) -> Result<()> {
     let (clause, instead) = match expr {
         Expr::Like { negated: _, any, expr: _, pattern: _, escape_char: _ }
-        | Expr::ILike { negated: _, any, expr: _, pattern: _, escape_char: _ } => {
-            if *any {
-                ("LIKE ANY", "write LIKE … OR LIKE …")
-            } else {
-                return Ok(());
-            }
+        | Expr::ILike { negated: _, any, expr: _, pattern: _, escape_char: _ }
+            if *any =>
+        {
+            ("LIKE ANY", "write LIKE … OR LIKE …")
         }
         Expr::Cast { kind: _, expr: _, data_type: _, array, format } => match (array, format) {
             (false, None) => return Ok(()),
@@ -158,7 +155,7 @@ fn check_special(expr: &Expr) -> Result<()> {
         Expr::IsNormalized { .. } => ("IS NORMALIZED", "text is stored as it came"),
         Expr::Convert { .. } => ("CONVERT", "write CAST(… AS …)"),
         Expr::Collate { .. } => {
-            ("COLLATE", "text is compared byte by byte, write lower(…) to pass over capitals")
+            ("COLLATE", "text is compared byte by byte, write lower(…) to ignore case")
         }
         Expr::Prefixed { .. } => ("a prefix before a string", "write the string alone"),
         Expr::MatchAgainst { .. } => ("MATCH … AGAINST", "write LIKE or ~"),
@@ -232,12 +229,15 @@ fn check_arguments(name: &str, list: &FunctionArgumentList) -> Result<()> {
         let value = match arg {
             FunctionArg::Named { name: _, arg, operator: _ } | FunctionArg::Unnamed(arg) => arg,
             FunctionArg::ExprNamed { .. } => {
-                return Err(refused(format!("{name}({arg})"), "name arguments by a word"));
+                return Err(refused(
+                    format!("{name}({arg})"),
+                    "the name of an argument must be an identifier",
+                ));
             }
         };
         match value {
             FunctionArgExpr::Expr(_) => {}
-            // Whose function this is, is known with the session.
+            // Whether the function accepts a wildcard is checked once the session is known.
             FunctionArgExpr::Wildcard if !is_distinct => {}
             FunctionArgExpr::Wildcard | FunctionArgExpr::QualifiedWildcard(_)
                 if name.eq_ignore_ascii_case("count") =>
@@ -278,7 +278,7 @@ fn check_arguments(name: &str, list: &FunctionArgumentList) -> Result<()> {
     Ok(())
 }
 
-/// Checks one expression of an ORDER BY, wherever it stands.
+/// Checks one expression of any ORDER BY.
 pub fn check_sort(sort: &OrderByExpr) -> Result<()> {
     let OrderByExpr { expr: _, options: OrderByOptions { asc: _, nulls_first: _ }, with_fill } =
         sort;

@@ -1,16 +1,16 @@
 //! Comparisons with all rows of a subquery: `x > ALL (SELECT …)`, `x = ANY (SELECT …)`.
 //!
-//! DataFusion makes an EXISTS of each in which the columns of both sides may have one name, and
-//! then compares a column with itself: without an alias every row counts. They are written with IN,
-//! or with the least and the greatest value; those with the elements of an array are written one by
-//! one, for there are no arrays.
+//! DataFusion plans each as an EXISTS in which the columns of both sides may have the same name,
+//! and then compares a column with itself: without an alias every row counts. They are rewritten to
+//! IN, or to comparisons with the least and the greatest value; those with the elements of an array
+//! that is written out are expanded to comparisons with each.
 
 use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Query};
 
 use super::tree::{Copies, expression};
 use crate::error::{Error, Result};
 
-/// Whether this is such a comparison.
+/// Reports whether this is a comparison with the rows of a subquery.
 pub fn is_quantified(expr: &Expr) -> bool {
     match expr {
         Expr::AnyOp { right, .. } | Expr::AllOp { right, .. } => {
@@ -20,7 +20,7 @@ pub fn is_quantified(expr: &Expr) -> bool {
     }
 }
 
-/// The error for one within another: each is written out with three copies of its subquery.
+/// Returns the error for one nested in another: each is expanded to three copies of its subquery.
 pub fn nested() -> Error {
     Error::Limit(
         "ANY or ALL within ANY or ALL is too large to plan: write IN, EXISTS, or max(…) and min(…)"
@@ -28,7 +28,7 @@ pub fn nested() -> Error {
     )
 }
 
-/// Writes such a comparison out.
+/// Rewrites a comparison with ANY or ALL.
 pub fn rewrite(expr: &mut Expr) -> Result<()> {
     let (left, op, right, is_any) = match expr {
         Expr::AnyOp { left, compare_op, right, is_some: _ } => (left, compare_op, right, true),
@@ -51,7 +51,7 @@ pub fn rewrite(expr: &mut Expr) -> Result<()> {
         },
         _ => match written_out(left, op, subquery, is_any) {
             Some(text) => expression(&text)?,
-            // Refused by the check.
+            // Left for the check to reject.
             None => return Ok(()),
         },
     };
@@ -59,7 +59,7 @@ pub fn rewrite(expr: &mut Expr) -> Result<()> {
     Ok(())
 }
 
-/// The comparison with each of some values.
+/// Returns the comparison with each of some values.
 fn one_by_one(left: &Expr, op: &BinaryOperator, values: &[Expr], is_any: bool) -> Result<Expr> {
     match (op, is_any) {
         _ if values.is_empty() => expression(if is_any { "false" } else { "true" }),
@@ -78,8 +78,8 @@ fn one_by_one(left: &Expr, op: &BinaryOperator, values: &[Expr], is_any: bool) -
     }
 }
 
-/// The comparison as a CASE: decided by the nearest value, else by whether there are rows, else
-/// unknown if any value is.
+/// Returns the comparison as a CASE: decided by the nearest value, else by whether there are rows,
+/// else unknown if any value is.
 fn written_out(left: &Expr, op: &BinaryOperator, subquery: &Query, is_any: bool) -> Option<String> {
     let of = |aggregate: &str| format!("(SELECT {aggregate} FROM ({subquery}) AS quantified(v))");
     let compare = |aggregate: &str| format!("({left}) {op} {}", of(aggregate));

@@ -188,9 +188,6 @@ SELECT date_part('century_of', timestamp) FROM events
 -- a bin of no width
 SELECT date_bin(INTERVAL '0 seconds', timestamp) FROM events
 
--- a list, which is not built in
-SELECT [1, 2, 3]
-
 -- users counted in pairs
 SELECT count(DISTINCT user_id, event) FROM events
 
