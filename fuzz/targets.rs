@@ -8,14 +8,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hourglass::error::Error;
 use hourglass::event::{EventBatch, EventKind};
 use hourglass::hour::{Clock, HOUR_US, Hour};
 use hourglass::http::params;
 use hourglass::query::{self, QueryEngine, QueryOptions};
 use hourglass::storage::verify::verify_log;
 use hourglass::storage::vfs::{Disk, Vfs};
-use hourglass::storage::{Engine, EngineOptions};
+use hourglass::storage::{self, Engine, EngineOptions};
 use tokio::runtime::Runtime;
 
 /// A query string is an event, or names the parameter at fault. Answers whether it is one.
@@ -50,7 +49,7 @@ fn read_log(vfs: &dyn Vfs, dir: &Path, bytes: &[u8]) {
             "{report:?}"
         ),
         // A newer version's.
-        Err(Error::Config(_)) => {}
+        Err(storage::Error::Config(_)) => {}
         Err(error) => panic!("{error}"),
     }
 }

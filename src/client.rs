@@ -1,8 +1,8 @@
 //! HTTP client for `POST /events`: sends batches as Arrow IPC streams.
 //!
-//! Only a 503 is retried, because only a 503 guarantees that nothing was stored. A broken
-//! connection may have stored the batch, and sending it again would count it twice; it is returned
-//! as an error.
+//! Only a 503 is retried, because only a 503 guarantees that nothing was stored. After a broken
+//! connection the batch may have been stored, and sending it again would count it twice; so the
+//! error is returned.
 
 mod sql;
 
@@ -13,15 +13,17 @@ use ureq::Agent;
 use ureq::http::{Response, StatusCode, header};
 
 use crate::encode::arrow_stream;
-use crate::error::{Error, Failure, Limit, Result};
+use crate::error::{Error, Failure, Result};
 use crate::event::EventBatch;
+use crate::limit::Limit;
 
 pub use self::sql::{Fault, Reply, SqlClient};
 
 /// Maximum number of attempts while the server answers 503.
 const MAX_TRIES: u32 = 20;
 
-/// Delay before a retry when the server sends no `Retry-After`, and the maximum that is honoured.
+/// Delay before a retry if the server sends no `Retry-After`, and the maximum delay that is
+/// honoured.
 const DEFAULT_RETRY: Duration = Duration::from_secs(1);
 const MAX_RETRY: Duration = Duration::from_secs(30);
 
@@ -85,8 +87,8 @@ impl Client {
     }
 }
 
-/// Delay from a 503's `Retry-After` header, in whole seconds (RFC 9110, section 10.2.3); the date
-/// form is not supported.
+/// Returns the delay from a 503's `Retry-After` header in whole seconds (RFC 9110, section 10.2.3);
+/// the date form is not supported.
 fn retry_after<B>(response: &Response<B>) -> Duration {
     let value = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
     value
@@ -108,9 +110,9 @@ fn base_url(url: &str) -> Result<&str> {
 struct Problem {
     /// Detail or title of the problem+json (RFC 9457), or the first line of the body.
     text: String,
-    /// Its kind, as far as its identifier tells it.
+    /// Kind of the failure, if its identifier is known.
     failure: Option<Failure>,
-    /// The place in a statement.
+    /// Position of the error in the statement.
     line: Option<u64>,
     column: Option<u64>,
 }
@@ -163,7 +165,7 @@ mod tests {
         );
     }
 
-    /// Starts a server that gives these responses in turn; the thread returns the bodies it
+    /// Starts a server that sends these responses in turn; the thread returns the bodies that it
     /// received.
     fn server(answers: Vec<&'static str>) -> (String, std::thread::JoinHandle<Vec<Vec<u8>>>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -1,5 +1,5 @@
-//! Errors: one type, its variants named by who must act, and one table that says what each is to
-//! those who meet it.
+//! Errors: one type, whose variants are grouped by who must act, and one table with the HTTP
+//! status, exit code and SQLSTATE of each kind of failure.
 
 mod blame;
 mod convert;
@@ -9,5 +9,5 @@ mod pushed_down;
 mod table;
 
 pub use self::fault::is_near;
-pub use self::kinds::{Error, Limit, Result};
+pub use self::kinds::{Error, Result};
 pub use self::table::{Actor, Failure, Row};

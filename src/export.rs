@@ -1,10 +1,10 @@
-//! Export to a folder for a data lake: hours as Hive partitions in Parquet, CSV or NDJSON or as a
-//! Delta table, or the result of one statement as a file or as a Delta table.
+//! Export of data to a folder for a data lake: hours, as Hive partitions in Parquet, CSV or NDJSON
+//! or as a Delta table; or the result of one statement, as a file or as a Delta table.
 //!
 //! The receipt, `_receipt.ndjson` in the folder, has one line for every file that is complete and
 //! synced: path, rows, bytes and SHA-256. Running an interrupted export again continues it: a file
-//! listed with as many rows as the store has now is not written again, because rows are only ever
-//! added to an hour.
+//! listed with as many rows as the store has now is not written again, which is safe because rows
+//! are only ever added to an hour.
 
 mod delta;
 mod file;
@@ -30,7 +30,7 @@ use crate::storage::{Engine, EngineOptions, Snapshot};
 /// Name of the receipt. Lake engines ignore files whose names begin with an underscore.
 pub const RECEIPT: &str = "_receipt.ndjson";
 
-/// Query of an hour's rows in a total order, so that the same rows always produce the same file.
+/// Query for an hour's rows, in a total order, so that the same rows always produce the same file.
 const ROWS_OF_HOUR: &str = "SELECT timestamp, user_id, event FROM events WHERE timestamp >= $start AND timestamp < $end ORDER BY 2, 1, 3";
 
 /// Format of exported files.
@@ -81,7 +81,7 @@ impl Exporter {
     ) -> Result<Exporter> {
         fs::create_dir_all(output).map_err(Error::io(output, "create"))?;
         let receipt = Receipt::open(output)?;
-        // Creating the file first marks the folder as an export, even while it is empty.
+        // Create the file right away: it marks the folder as an export, even while it is empty.
         let mark = OpenOptions::new().create(true).append(true).open(&receipt.path);
         mark.map_err(Error::io(&receipt.path, "create"))?;
         Ok(Exporter { query, snapshot, output: output.to_path_buf(), receipt })
@@ -143,7 +143,8 @@ impl Exporter {
         self.receipt.append(file)
     }
 
-    /// An hour is appended as one batch, so an interrupted export has all of its rows or none.
+    /// Appends an hour to the Delta table, as one batch, so that an interrupted export has all of
+    /// its rows or none.
     async fn hour_to_delta(
         &self,
         hour: Hour,
@@ -159,7 +160,8 @@ impl Exporter {
             }
             there => {
                 return Err(Error::Invalid(format!(
-                    "{}: {hour} was exported with {there} rows and has {rows} now; export to a new directory",
+                    "{}: {hour} was exported with {there} rows and now has {rows}; export to a \
+                    new directory",
                     self.output.display()
                 )));
             }
@@ -172,7 +174,8 @@ impl Exporter {
             events.extend(&batch);
         }
         summary.rows += rows;
-        engine.append(events).await.map(drop)
+        engine.append(events).await?;
+        Ok(())
     }
 
     /// Exports the result of a statement as one file.
@@ -215,7 +218,8 @@ impl Exporter {
             .await
     }
 
-    /// Writes a file under a temporary name, syncs it and renames it; also returns its schema.
+    /// Writes a result to a file under a temporary name, syncs it and renames it; also returns its
+    /// schema.
     async fn write(
         &self,
         mut answer: ResultStream,
@@ -257,7 +261,7 @@ impl Exporter {
     }
 }
 
-/// File name for the result of a statement at one state of the store.
+/// Returns the part of a file's name that identifies a statement and a state of the store.
 fn answer_name(sql: &str, lsn: u64) -> String {
     let hash = Sha256::new().chain_update(sql).chain_update(lsn.to_le_bytes()).finalize();
     hex(&hash[..8])
@@ -295,7 +299,7 @@ impl Write for Hashing {
     }
 }
 
-/// The receipt file, with its lines by path.
+/// Receipt file, with its entries by path.
 struct Receipt {
     path: PathBuf,
     output: PathBuf,
@@ -323,7 +327,8 @@ impl Receipt {
         Ok(Receipt { path, output: output.to_path_buf(), files, lines: None })
     }
 
-    /// Whether the receipt lists the file, `is_current` accepts the entry, and the file exists.
+    /// Reports whether the receipt lists the file, `is_current` accepts the entry, and the file
+    /// exists with the listed size.
     fn has(&self, path: &str, is_current: impl Fn(&ExportedFile) -> bool) -> bool {
         let Some(file) = self.files.get(path).filter(|file| is_current(file)) else { return false };
         fs::metadata(self.output.join(path)).is_ok_and(|meta| meta.len() == file.bytes)

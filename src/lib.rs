@@ -31,11 +31,10 @@
 //! # Life of a statement
 //!
 //! 1. [`http`] or the shell passes the text to [`query::QueryEngine::run_text`] with one
-//!    [`storage::Snapshot`]: whatever is flushed or appended meanwhile, the statement sees one
-//!    state.
+//!    [`storage::Snapshot`]: the statement sees one state, regardless of later flushes and appends.
 //! 2. It is parsed, rejected unless it only reads, and planned by DataFusion on separate threads.
 //!    Hours are selected by the file index in memory. Aggregates over whole hours become rollups;
-//!    exact distinct users become a merge of sorted runs.
+//!    exact distinct users are counted from the sorted runs of each file, hashing a name once a run.
 //! 3. Rows stream to the client; [`query::StatsRecorder`] counts partitions, files, bytes and time.
 //!    Dropping the result cancels the statement.
 //!
@@ -62,10 +61,11 @@
 //!
 //! | modules | content |
 //! | --- | --- |
-//! | [`event`], [`metrics`], [`text`], [`threads`] | events, histograms, texts, priorities |
-//! | [`error`], [`hour`], [`rollup`] | the error type; hours and the clock; what an hour counts |
+//! | [`event`], [`limit`], [`metrics`], [`text`], [`threads`] | events, limits, histograms, texts, priorities |
+//! | [`hour`], [`rollup`] | hours and the clock; an hour's counters |
+//! | [`storage`] | everything between an event and the disk; depends on neither HTTP nor SQL |
+//! | [`error`] | the error type, and what each failure means to a caller, an operator and a script |
 //! | [`console`] | standard output and standard error |
-//! | [`storage`] | everything between an event and the disk; knows neither HTTP nor SQL |
 //! | [`decode`], [`query`] | input formats; SQL over snapshots |
 //! | [`encode`], [`generate`], [`rows`] | files of events; workloads; result formats |
 //! | [`export`], [`http`] | exports for a data lake; the server |
@@ -73,13 +73,13 @@
 //! | [`mod@bench`], [`shell`] | benchmarks; the SQL shell |
 //! | [`cli`] | the commands |
 //!
-//! [`query`] knows snapshots, never the engine: a statement cannot change what it reads.
+//! [`query`] depends on snapshots, never on the engine: a statement cannot change what it reads.
 //!
-//! # Rooms of the storage engine and the query layer
+//! # Folders of the storage engine and the query layer
 //!
 //! The two large modules are divided into folders, whose `mod.rs` lists the files:
 //!
-//! | room | content |
+//! | folder | content |
 //! | --- | --- |
 //! | `storage/vfs`, `storage/store` | the operating system's files; the object store of the table |
 //! | `storage/wal` | write-ahead log: frames, segments, replay |
@@ -90,22 +90,24 @@
 //! | `storage/verify` | checks of a whole data directory |
 //! | `query/catalog` | tables, system tables, saved queries |
 //! | `query/functions` | SQL functions of our own |
-//! | `query/syntax` | clauses that would be dropped silently, and are rejected instead |
+//! | `query/syntax` | rewrites of syntax; rejection of clauses that would be dropped silently |
 //! | `query/optimizer`, `query/exec` | optimizer rules; plan nodes |
 //! | `query/stats` | cost of statements |
 
 pub mod event;
+pub mod limit;
 pub mod metrics;
 pub mod text;
 pub mod threads;
 
-pub mod error;
 pub mod hour;
 pub mod rollup;
 
-pub mod console;
-
 pub mod storage;
+
+pub mod error;
+
+pub mod console;
 
 pub mod decode;
 pub mod query;

@@ -1,16 +1,16 @@
-//! Seeded events for the benchmarks, and their expected answers, computed independently.
+//! Seeded events for the benchmarks, with independently computed expected answers.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::event::{EventBatch, EventKind};
 use crate::generate::Workload;
 use crate::hour::{HOUR_US, Hour};
 use crate::rollup::{Counts, HourNumbers};
-use crate::storage::{Engine, EngineOptions};
+use crate::storage::{self, Engine, EngineOptions};
 
-/// Engine options that keep all of a benchmark's data in memory until it is flushed.
+/// Returns engine options that keep all data of a benchmark in memory until it is flushed.
 pub fn roomy() -> EngineOptions {
     EngineOptions {
         memtable_max_rows: u64::MAX,
@@ -21,7 +21,7 @@ pub fn roomy() -> EngineOptions {
     }
 }
 
-/// Workload of `events` events by `users` users, over `hours` hours from `first` on.
+/// Returns a workload of `events` events by `users` users, over `hours` hours from `first` on.
 pub fn workload(first: Hour, hours: u64, events: u64, users: u64, seed: u64) -> Workload {
     let interval_us = (hours as i64 * HOUR_US / events as i64).max(1);
     let start_us = first.start_us();
@@ -35,7 +35,7 @@ pub fn workload(first: Hour, hours: u64, events: u64, users: u64, seed: u64) -> 
     }
 }
 
-/// Independent count: a set of users, by number, and a counter for each kind of event.
+/// Independent count of events: the set of users, by number, and a counter for each kind of event.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
     /// Bit set of users: `user17` is bit 17.
@@ -94,7 +94,7 @@ impl Tallies {
         self.0.get(&hour).map_or(HourNumbers::default(), Tally::numbers)
     }
 
-    /// Sum of several hours.
+    /// Returns the sum of the hours `first..=last`.
     pub fn total(&self, first: Hour, last: Hour) -> Tally {
         let mut total = Tally::default();
         for tally in self.0.range(first..=last).map(|(_, tally)| tally) {
@@ -110,20 +110,20 @@ impl Tallies {
     }
 }
 
-/// Expected response to `GET /analytics`, byte for byte.
+/// Returns the expected response to `GET /analytics`, byte for byte.
 pub fn lines(numbers: HourNumbers) -> String {
     let [clicks, impressions] =
         [EventKind::Click, EventKind::Impression].map(|kind| numbers.count(kind));
     format!("unique_users,{}\nclicks,{clicks}\nimpressions,{impressions}\n", numbers.unique_users)
 }
 
-/// Appends a batch, retrying while the engine is busy. `Busy` means that nothing of the batch was
-/// stored.
+/// Appends a batch, retrying while the engine is busy; `Busy` guarantees that nothing of the batch
+/// was stored.
 pub async fn append(engine: &Engine, batch: EventBatch) -> Result<()> {
     loop {
         match engine.append(batch.clone()).await {
-            Err(Error::Busy(_)) => tokio::time::sleep(Duration::from_millis(5)).await,
-            other => return other.map(drop),
+            Err(storage::Error::Busy(_)) => tokio::time::sleep(Duration::from_millis(5)).await,
+            other => return Ok(other.map(drop)?),
         }
     }
 }

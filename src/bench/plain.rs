@@ -1,5 +1,5 @@
-//! Plain DataFusion over the same rows, with its own rules only: the reference for our answers and
-//! times.
+//! Plain DataFusion over the same rows, with its own optimizer rules only: the reference for our
+//! answers and times.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 
 use crate::error::{Error, Result};
 use crate::event::file_schema;
-use crate::storage::{Reads, Snapshot};
+use crate::storage::{Counted, Reads, Snapshot};
 
 const STORE: &str = "store://files";
 
@@ -26,9 +26,9 @@ fn session(threads: usize) -> SessionContext {
     SessionContext::new_with_config(config)
 }
 
-/// The table `events` as a `ListingTable`: folders and files are found by listing, `date` and
-/// `hour` by their paths. The hour is a text, `09`: for a number, the table would look for the
-/// folder `hour=9`.
+/// Returns a session with the table `events` as a `ListingTable`: files are found by listing
+/// folders, and `date` and `hour` are taken from the paths. The hour is a text, `09`: if it were a
+/// number, the table would look for the folder `hour=9`.
 pub async fn listing(
     snapshot: &Snapshot,
     reads: &Arc<Reads>,
@@ -36,7 +36,10 @@ pub async fn listing(
 ) -> Result<SessionContext> {
     let context = session(threads);
     let store = url::Url::parse(STORE).expect("a valid URL");
-    context.register_object_store(&store, Arc::new(snapshot.store.counting(reads.clone())));
+    context.register_object_store(
+        &store,
+        Arc::new(Counted::new(snapshot.store.clone(), reads.clone())),
+    );
     let options = ListingOptions::new(Arc::new(ParquetFormat::default()))
         .with_file_extension(".parquet")
         .with_table_partition_cols(vec![
@@ -50,7 +53,7 @@ pub async fn listing(
     Ok(context)
 }
 
-/// The table `events` in memory.
+/// Returns a session with the table `events` in memory.
 pub fn memory(batches: Vec<RecordBatch>, threads: usize) -> Result<SessionContext> {
     let context = session(threads);
     let each = batches.len().div_ceil(threads.max(1)).max(1);
@@ -59,7 +62,7 @@ pub fn memory(batches: Vec<RecordBatch>, threads: usize) -> Result<SessionContex
     Ok(context)
 }
 
-/// Returns the single row of a result of integers.
+/// Returns the only row of a result of integers.
 pub fn numbers<const N: usize>(batches: &[RecordBatch]) -> Result<[i64; N]> {
     let row = batches.iter().find(|batch| batch.num_rows() == 1);
     let row =

@@ -1,4 +1,4 @@
-//! `hourglass config`: prints the effective settings, as a table or as a file for `--config`.
+//! `hourglass config`: prints the effective settings, as a table or as a TOML file for `--config`.
 
 use std::io::IsTerminal;
 
@@ -15,16 +15,16 @@ Examples:
   hourglass config --listen 0.0.0.0:80                what a flag would change
   hourglass config --format toml > hourglass.toml     a file for --config, to edit")]
 pub struct Args {
-    /// Table for people, or TOML for --config.
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    format: Format,
+    /// Output format: a table for people, or TOML as a file for --config.
+    #[arg(long, value_enum, default_value_t = ConfigFormat::Table)]
+    format: ConfigFormat,
 
     #[command(flatten)]
     flags: Flags,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
-enum Format {
+enum ConfigFormat {
     Table,
     Toml,
 }
@@ -32,13 +32,13 @@ enum Format {
 pub fn run(args: Args) -> Result<()> {
     let resolved = args.flags.load()?;
     console::print(&match args.format {
-        Format::Table => table(&resolved, std::io::stdout().is_terminal()),
-        Format::Toml => toml(&resolved),
+        ConfigFormat::Table => table(&resolved, std::io::stdout().is_terminal()),
+        ConfigFormat::Toml => toml(&resolved),
     })
 }
 
-/// Formats aligned columns, with a line under the header on a terminal; elsewhere undecorated and
-/// never wrapped.
+/// Formats the settings as aligned columns: on a terminal with a line under the header, elsewhere
+/// undecorated and never wrapped.
 fn table(resolved: &Resolved, terminal: bool) -> String {
     let mut table = Table::new();
     if terminal {
@@ -63,8 +63,8 @@ fn table(resolved: &Resolved, terminal: bool) -> String {
     lines.collect()
 }
 
-/// Formats values as strings, which every setting accepts. JSON's escapes are valid in TOML's basic
-/// strings.
+/// Formats the settings as a TOML file, with every value as a string, which every setting accepts.
+/// JSON's escapes are valid in TOML's basic strings.
 fn toml(resolved: &Resolved) -> String {
     let lines = resolved.rows().map(|(setting, value, _)| {
         format!("# {}\n{} = {}\n", setting.help.trim(), setting.key, serde_json::Value::from(value))

@@ -1,4 +1,5 @@
-//! What `generate` and `import` share: the destination of events, loading, and the summary.
+//! Loading shared by `generate` and `import`: the destination of events, appending, and the
+//! summary.
 
 use std::panic::resume_unwind;
 use std::path::PathBuf;
@@ -13,26 +14,27 @@ use crate::client::Client;
 use crate::console;
 use crate::error::{Error, Result};
 use crate::event::EventBatch;
-use crate::storage::{Engine, EngineOptions};
+use crate::storage::{self, Engine, EngineOptions};
 use crate::text::thousands;
 
-/// Number of batches in flight to the engine, so that the sync of one overlaps the decoding of the
-/// next.
+/// Maximum number of batches in flight to the engine: with several, the sync of one overlaps the
+/// decoding of the next.
 const STORE_IN_FLIGHT: usize = 4;
 
-/// Number of batches in flight to a server, and number of events per request: the server's queue is
-/// shared with other clients.
+/// Maximum number of batches in flight to a server, and of events per request. Both are small
+/// because the server's queue is shared with other clients.
 const SERVER_IN_FLIGHT: usize = 2;
 const POST_EVENTS: usize = 16_384;
 
-/// Number of batches that a producer may be ahead.
+/// Maximum number of batches that a producer may be ahead of its consumer.
 const AHEAD: usize = 3;
 
-/// Maximum number of attempts while the engine's flusher is behind: about a minute.
+/// Maximum number of attempts while the engine's flusher is behind, and the delay between them:
+/// about a minute in total.
 const MAX_TRIES: u32 = 1_200;
 const RETRY: Duration = Duration::from_millis(50);
 
-/// Destination of events, as arguments.
+/// Arguments that select the destination of events.
 #[derive(clap::Args, Clone, Debug)]
 pub struct SinkArgs {
     /// Data directory to load into [default: data/store]. No other process may have it open; use
@@ -40,13 +42,13 @@ pub struct SinkArgs {
     #[arg(long, value_name = "DIR", env = "HOURGLASS_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
 
-    /// Load into the server running at this address, such as http://localhost:8080, instead of a
-    /// directory
+    /// Address of a running server to load into instead of a directory, such as
+    /// http://localhost:8080
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
 }
 
-/// An open destination.
+/// Open destination of events.
 pub enum Sink {
     Store(Engine),
     Server(Client),
@@ -58,11 +60,11 @@ impl Sink {
             return Client::new(url).map(Sink::Server);
         }
         let data_dir = args.data_dir.clone().unwrap_or_else(|| PathBuf::from("data/store"));
-        Engine::open(&data_dir, bulk_options()).map(Sink::Store)
+        Ok(Sink::Store(Engine::open(&data_dir, bulk_options())?))
     }
 
-    /// Stores the batches in order, several at the same time, and returns the number of events.
-    /// Stops at the first error; some batches may be stored by then.
+    /// Stores the batches in order, several at a time, and returns the number of events. Stops at
+    /// the first error; some batches may be stored by then.
     pub async fn append_all(&self, batches: impl Stream<Item = Result<EventBatch>>) -> Result<u64> {
         let in_flight = match self {
             Sink::Store(_) => STORE_IN_FLIGHT,
@@ -101,12 +103,13 @@ impl Sink {
         let flushed = if result.is_ok() { engine.flush().await } else { Ok(()) };
         let closed = engine.close();
         let value = result?;
-        flushed.and(closed).map(|()| value)
+        flushed.and(closed)?;
+        Ok(value)
     }
 }
 
-/// Options of an engine that only loads: a queue for [`STORE_IN_FLIGHT`] whole batches, and
-/// memtables small enough that one being filled, one being flushed and the batches held for
+/// Returns options for an engine that only loads: a queue for [`STORE_IN_FLIGHT`] whole batches,
+/// and memtables small enough that one being filled, one being flushed and the batches held for
 /// checking stay within a gigabyte.
 fn bulk_options() -> EngineOptions {
     EngineOptions {
@@ -117,16 +120,17 @@ fn bulk_options() -> EngineOptions {
     }
 }
 
-/// Appends a batch, retrying while the engine is busy. `Busy` means that nothing of the batch was
-/// stored.
+/// Appends a batch, retrying while the engine is busy; `Busy` guarantees that nothing of the batch
+/// was stored.
 async fn append_with_retry(engine: &Engine, batch: EventBatch) -> Result<()> {
     for _ in 1..MAX_TRIES {
         match engine.append(batch.clone()).await {
-            Err(Error::Busy(_)) => tokio::time::sleep(RETRY).await,
-            other => return other.map(drop),
+            Err(storage::Error::Busy(_)) => tokio::time::sleep(RETRY).await,
+            other => return Ok(other.map(drop)?),
         }
     }
-    engine.append(batch).await.map(drop)
+    engine.append(batch).await?;
+    Ok(())
 }
 
 /// Splits a batch into batches of at most `events`.
@@ -168,10 +172,10 @@ pub fn runtime() -> Result<Runtime> {
     Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| Error::Config(format!("the runtime does not start: {error}")))
+        .map_err(|error| Error::Config(format!("the runtime cannot be started: {error}")))
 }
 
-/// Progress bar on standard error, if that is a terminal.
+/// Creates a progress bar on standard error; it is hidden if that is not a terminal.
 pub fn progress_bar(total: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{msg} {wide_bar} {percent:>3} % {eta} left")
         .expect("the template is valid");

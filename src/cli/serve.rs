@@ -1,4 +1,4 @@
-//! `hourglass serve`: opens the store and serves it until told to stop.
+//! `hourglass serve`: opens the store and serves it over HTTP until a signal stops it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,11 +13,11 @@ use crate::config::{Flags, unknown_variables};
 use crate::error::{Error, Result};
 use crate::http::{self, App};
 use crate::query::QueryEngine;
-use crate::storage::Engine;
+use crate::storage::{self, Engine};
 
-/// Maximum number of connections waiting to be accepted; the system has a limit of its own
-/// (`somaxconn`). Clients retry a dropped connection only after a second, which a burst of clients
-/// should not have to wait.
+/// Maximum number of connections waiting to be accepted; the system has its own limit as well
+/// (`somaxconn`). It is large because clients retry a dropped connection only after a second, and a
+/// burst of clients should not have to wait for that.
 const BACKLOG: u32 = 4_096;
 
 #[derive(clap::Args)]
@@ -28,8 +28,9 @@ Examples:
   HOURGLASS_LOG=debug hourglass serve                     every setting is a variable, too
   hourglass serve --config hourglass.toml                 and a key of a file
 
-SIGTERM or SIGINT lets requests in flight finish; a second one ends them. SIGHUP ends the process at once, like SIGKILL: \
-there is no file to reload. Nothing acknowledged is lost in either way. Exit codes: `hourglass --help`.")]
+On SIGTERM or SIGINT, requests in flight may finish; a second signal aborts them. SIGHUP ends the \
+process at once, like SIGKILL: there is no file to reload. Nothing acknowledged is lost in any of \
+these cases. Exit codes: `hourglass --help`.")]
 pub struct Args {
     #[command(flatten)]
     flags: Flags,
@@ -42,7 +43,7 @@ pub fn run(args: Args) -> Result<()> {
     log::start(&config);
     unknown_variables().iter().for_each(|unknown| tracing::warn!("{unknown}"));
     let runtime = runtime(config.worker_threads.0)?;
-    // The engine is opened and closed outside of the runtime's tasks, because both block.
+    // The engine is opened and closed outside the runtime's tasks, because both operations block.
     let _context = runtime.enter();
     let engine = Engine::open(&config.data_dir, config.engine_options())?;
     let query = Arc::new(QueryEngine::new(&query_options)?);
@@ -60,18 +61,20 @@ pub fn run(args: Args) -> Result<()> {
             &sentence,
             json!({ "address": address.to_string(), "data_dir": data_dir }),
         );
-        // In a separate task, the accept loop runs on a worker thread, beside the connections that
+        // A separate task makes the accept loop run on a worker thread, beside the connections that
         // it accepts.
         let serving = tokio::spawn(http::serve(listener, app, stop));
-        serving.await.map_err(|panic| Error::Died(format!("the accept loop panicked: {panic}")))
+        serving.await.map_err(|panic| {
+            storage::Error::Died(format!("the accept loop panicked: {panic}")).into()
+        })
     });
     engine.close()?;
     served
 }
 
-/// Raises the limit of open files as far as the system allows, and returns the limit of
-/// connections: at most three quarters of it, because a log that cannot open its next segment
-/// accepts no more events.
+/// Raises the process's limit of open files as far as the system allows, and returns the limit of
+/// connections: the configured one, but at most three quarters of the open files, because a log
+/// that cannot open its next segment accepts no more events.
 fn max_connections(configured: usize) -> usize {
     let limit = getrlimit(Resource::Nofile);
     if let Err(cause) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
@@ -104,12 +107,12 @@ pub(super) fn runtime(worker_threads: u64) -> Result<Runtime> {
         })
 }
 
-/// Binds the listener, and returns the actual address: for port 0 the system chooses a port.
+/// Binds the listener and returns it with its actual address: for port 0 the system picks a port.
 pub(super) fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
     let refused = |source| Error::Listen { address, source };
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }
         .map_err(refused)?;
-    // A restarted server can reuse its port while old connections are closing.
+    // Lets a restarted server reuse its port while old connections are still closing.
     socket.set_reuseaddr(true).and_then(|()| socket.bind(address)).map_err(refused)?;
     let listener = socket.listen(BACKLOG).map_err(refused)?;
     let address = listener.local_addr().map_err(refused)?;

@@ -22,13 +22,13 @@ pub struct Args {
     #[arg(long, env = "HOURGLASS_DATA_DIR", default_value = "data/store", value_name = "DIR")]
     data_dir: PathBuf,
 
-    /// Output format
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    format: Format,
+    /// Output format: a table for people, or JSON for programs
+    #[arg(long, value_enum, default_value_t = StatusFormat::Table)]
+    format: StatusFormat,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Format {
+enum StatusFormat {
     Table,
     Json,
 }
@@ -37,12 +37,12 @@ pub fn run(args: Args) -> Result<()> {
     let vfs: Arc<dyn Vfs> = Arc::new(Disk);
     let store = ReadOnly::open(&args.data_dir, &EngineOptions::default(), &vfs)?;
     console::print(&match args.format {
-        Format::Table => format!("{}\n", table(&store)),
-        Format::Json => format!("{:#}\n", json(&store)),
+        StatusFormat::Table => format!("{}\n", table(&store)),
+        StatusFormat::Json => format!("{:#}\n", json(&store)),
     })
 }
 
-/// Totals of the data files: number, rows and bytes.
+/// Returns the totals of the data files: number, rows and bytes.
 fn files(store: &ReadOnly) -> (u64, u64, u64) {
     let files = store.snapshot.files.values().flat_map(|hour| &hour.files);
     files.fold((0, 0, 0), |(n, rows, bytes), file| {

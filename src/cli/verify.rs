@@ -32,21 +32,22 @@ DIR/quarantine/TIME, under the same names. Nothing is ever deleted, and nothing 
 
 Exit code: 0 all is sound, 1 something is damaged, 66 no store there, 75 a repair while a server runs.")]
 pub struct Args {
-    /// Data directory to check
+    /// Data directory to check; nothing in it is changed without --repair
     #[arg(long, env = "HOURGLASS_DATA_DIR", default_value = "data/store", value_name = "DIR")]
     data_dir: PathBuf,
 
-    /// Move to quarantine what is damaged or left over and not needed
+    /// Move damaged or leftover files that no acknowledged event depends on to the folder
+    /// quarantine; stop the server first
     #[arg(long)]
     repair: bool,
 
-    /// Output format
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
+    /// Output format: text for people, or JSON for programs
+    #[arg(long, value_enum, default_value_t = VerifyFormat::Text)]
+    format: VerifyFormat,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Format {
+enum VerifyFormat {
     Text,
     Json,
 }
@@ -67,8 +68,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
     bar.finish_and_clear();
     let (moved, report) = checked?;
     console::print(&match args.format {
-        Format::Text => text(&args, &moved, &report),
-        Format::Json => format!("{:#}\n", json(&moved, &report)),
+        VerifyFormat::Text => text(&args, &moved, &report),
+        VerifyFormat::Json => format!("{:#}\n", json(&moved, &report)),
     })?;
     Ok(if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -115,8 +116,7 @@ fn text(args: &Args, moved: &[Moved], report: &Report) -> String {
             &format!("keys   {} idempotency keys of flushed requests\n", thousands(report.keys));
     }
     if report.in_use {
-        text +=
-            "A server is running on the directory; what it was writing meanwhile is not judged.\n";
+        text += "A server is running on the directory; what it was writing meanwhile was not checked.\n";
     }
     let dir = args.data_dir.display();
     text += &match report.damage.len() {
@@ -139,7 +139,7 @@ fn finding(kind: &str, finding: &Finding) -> String {
     text + "\n"
 }
 
-/// Progress bar on standard error, if that is a terminal.
+/// Creates a progress bar on standard error; it is hidden if that is not a terminal.
 fn bar() -> ProgressBar {
     let style =
         ProgressStyle::with_template("{bar:30} {pos}/{len} files  {elapsed_precise}  {eta} left");

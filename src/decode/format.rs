@@ -1,4 +1,4 @@
-//! What the decoders share: formats, encodings, errors, and the batch size.
+//! Types shared by the decoders: formats, encodings, errors, and the batch size.
 
 use std::fmt;
 use std::io::Read;
@@ -53,7 +53,7 @@ pub enum InputFormat {
 }
 
 impl InputFormat {
-    /// The format that a `Content-Type` names; parameters are ignored.
+    /// Returns the format that a `Content-Type` names; parameters are ignored.
     pub fn from_content_type(value: &str) -> Option<InputFormat> {
         let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         match essence.as_str() {
@@ -70,8 +70,8 @@ impl InputFormat {
         }
     }
 
-    /// The format that a file's extension names, ignoring a compression suffix: `events.csv.gz` is
-    /// CSV.
+    /// Returns the format that a file's extension names, ignoring a compression suffix:
+    /// `events.csv.gz` is CSV.
     pub fn from_path(path: &Path) -> Option<InputFormat> {
         let inner = match Encoding::from_path(path) {
             Encoding::Identity => path.to_path_buf(),
@@ -100,7 +100,7 @@ pub enum Encoding {
 pub const HTTP_ZSTD_WINDOW_LOG: u32 = 23;
 
 impl Encoding {
-    /// The encoding that a `Content-Encoding` names; `None` if it is not supported.
+    /// Returns the encoding that a `Content-Encoding` names; `None` if it is not supported.
     pub fn from_header(value: Option<&str>) -> Option<Encoding> {
         match value.unwrap_or_default().trim().to_ascii_lowercase().as_str() {
             "" | "identity" => Some(Encoding::Identity),
@@ -110,7 +110,7 @@ impl Encoding {
         }
     }
 
-    /// The encoding that a file's last extension names: `.gz`, `.zst`, or none.
+    /// Returns the encoding that a file's last extension names: `.gz`, `.zst`, or none.
     pub fn from_path(path: &Path) -> Encoding {
         match path.extension().and_then(|extension| extension.to_str()) {
             Some(extension) if extension.eq_ignore_ascii_case("gz") => Encoding::Gzip,
@@ -205,9 +205,7 @@ impl DecodeError {
     /// Adds the file's name to the error.
     pub fn in_file(self, path: &Path) -> Error {
         match self {
-            DecodeError::Io(source) => {
-                Error::Io { path: path.to_path_buf(), action: "read", source }
-            }
+            DecodeError::Io(source) => Error::io(path, "read")(source),
             other => Error::Invalid(format!("{}: {other}", path.display())),
         }
     }

@@ -14,13 +14,14 @@ use parquet::errors::ParquetError;
 
 use super::kinds::Error;
 use super::pushed_down::{chain, pushed_down};
+use crate::storage;
 
-/// Whether the statement itself is at fault.
+/// Reports whether the statement itself is at fault.
 pub fn is_statements(fault: &DataFusionError) -> bool {
     pushed_down(fault).is_some() || !chain(fault).any(is_stores)
 }
 
-/// Whether a data file is missing or unreadable. Statements read no other Parquet files.
+/// Reports whether a data file is missing or unreadable. Statements read no other Parquet files.
 pub fn is_data_file(fault: &DataFusionError) -> bool {
     let is_file = |error: &(dyn StdError + 'static)| {
         matches!(error.downcast_ref(), Some(object_store::Error::NotFound { .. }))
@@ -30,7 +31,7 @@ pub fn is_data_file(fault: &DataFusionError) -> bool {
     pushed_down(fault).is_none() && chain(fault).any(is_file)
 }
 
-/// Whether the error comes from a disk, a file or one of our tasks.
+/// Reports whether the error comes from a disk, a file or one of our tasks.
 fn is_stores(error: &(dyn StdError + 'static)) -> bool {
     if let Some(error) = error.downcast_ref::<DataFusionError>() {
         use DataFusionError::{ExecutionJoin, IoError, ObjectStore};
@@ -46,7 +47,9 @@ fn is_stores(error: &(dyn StdError + 'static)) -> bool {
     if let Some(error) = error.downcast_ref::<Error>() {
         return !error.is_callers();
     }
-    error.is::<std::io::Error>() || error.is::<object_store::Error>()
+    error.is::<storage::Error>()
+        || error.is::<std::io::Error>()
+        || error.is::<object_store::Error>()
 }
 
 #[cfg(test)]
@@ -80,7 +83,7 @@ mod tests {
         assert!(!is_statements(&gone) && is_data_file(&gone));
         assert!(!is_statements(&DataFusionError::IoError(std::io::Error::other("disk"))));
         let damaged =
-            Error::Damaged { path: "a".into(), offset: 0, reason: "x".into(), advice: "" };
+            storage::Error::Damaged { path: "a".into(), offset: 0, reason: "x".into(), advice: "" };
         assert!(!is_statements(&DataFusionError::External(Box::new(damaged)).context("reading")));
     }
 

@@ -2,10 +2,17 @@
 
 use super::kinds::Error;
 use super::{blame, fault};
+use crate::storage;
 
-impl From<deltalake_core::DeltaTableError> for Error {
-    fn from(error: deltalake_core::DeltaTableError) -> Error {
-        Error::Delta(Box::new(error))
+/// Errors that both the storage engine and its callers can raise map to one variant.
+impl From<storage::Error> for Error {
+    fn from(error: storage::Error) -> Error {
+        match error {
+            storage::Error::Busy(limit) => Error::Busy(limit),
+            storage::Error::Config(text) => Error::Config(text),
+            storage::Error::Closed => Error::Closed,
+            other => Error::Storage(other),
+        }
     }
 }
 
@@ -16,7 +23,10 @@ impl From<datafusion::error::DataFusionError> for Error {
             // An error of ours that passed through DataFusion is unwrapped unchanged.
             Fault::External(inner) => match inner.downcast::<Error>() {
                 Ok(ours) => return *ours,
-                Err(inner) => Fault::External(inner),
+                Err(inner) => match inner.downcast::<storage::Error>() {
+                    Ok(ours) => return Error::from(*ours),
+                    Err(inner) => Fault::External(inner),
+                },
             },
             other => other,
         };
@@ -54,8 +64,14 @@ impl From<parquet::errors::ParquetError> for Error {
 impl From<arrow::error::ArrowError> for Error {
     fn from(error: arrow::error::ArrowError) -> Error {
         if let arrow::error::ArrowError::IoError(_, source) = error {
-            return Error::Io { path: "rows".into(), action: "write", source };
+            return Error::io("rows", "write")(source);
         }
         Error::from(datafusion::error::DataFusionError::from(error))
+    }
+}
+
+impl From<deltalake_core::DeltaTableError> for Error {
+    fn from(error: deltalake_core::DeltaTableError) -> Error {
+        Error::Storage(error.into())
     }
 }

@@ -1,46 +1,47 @@
-//! The table of failures: for each kind who must act, what HTTP answers, how a command exits and
-//! what SQLSTATE it has.
+//! Table of failures: for each kind, who must act, the HTTP status, the exit code of a command and
+//! the SQLSTATE.
 //!
-//! Two rules hold, and a test walks the table for them: a mistake of the caller is never a 5xx, and
-//! a fault of the store or of the program is never the caller's.
+//! Two rules hold, and a test checks them for the whole table: a mistake of the caller is never a
+//! 5xx, and a fault of the store or of the program is never the caller's.
 
 use std::io;
 
 use super::blame;
 use super::kinds::Error;
+use crate::storage::Error as StorageError;
 
-/// Who must act so that the same request succeeds.
+/// Who must act for the request to succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Actor {
-    /// The caller, who must ask for something else.
+    /// The caller, who must change the request.
     Caller,
-    /// The caller, who need only ask again later.
+    /// The caller, who only needs to retry later.
     Later,
-    /// Whoever runs the process: its disk, its configuration, its machine.
+    /// The person who runs the process: its disk, its configuration, its machine.
     Operator,
-    /// Whoever writes the program.
+    /// The author of the program.
     Developer,
 }
 
-/// What one kind of failure is to each who meets it.
+/// Properties of one kind of failure.
 #[derive(Debug)]
 pub struct Row {
     pub actor: Actor,
-    /// The HTTP status.
+    /// HTTP status.
     pub status: u16,
-    /// The problem's identifier; stable, for programs to compare. Kinds that a caller need not tell
-    /// apart share one.
+    /// Identifier of the problem; stable, for programs to compare. Kinds that a caller need not
+    /// distinguish share one.
     pub urn: &'static str,
-    /// The problem's title.
+    /// Title of the problem.
     pub title: &'static str,
-    /// The exit code of a command, as sysexits.h numbers them.
+    /// Exit code of a command, as in sysexits.h.
     pub exit_code: u8,
-    /// The SQLSTATE, as PostgreSQL assigns them (appendix A of its manual).
+    /// SQLSTATE, as assigned by PostgreSQL (appendix A of its manual).
     pub sqlstate: &'static str,
 }
 
 impl Row {
-    /// The end of the problem's identifier.
+    /// Returns the last part of the problem's identifier.
     pub fn problem(&self) -> &'static str {
         self.urn.rsplit(':').next().unwrap_or_default()
     }
@@ -79,22 +80,22 @@ failures! {
     InvalidQuery:     Caller 400 "invalid-query" "The statement cannot be run" 65 "42000";
     InvalidRow:       Caller 400 "invalid-row" "A row of the body is invalid" 65 "22000";
     NotFound:         Caller 404 "not-found" "There is nothing at this path" 65 "42704";
-    MethodNotAllowed: Caller 405 "method-not-allowed" "The path does not take this method" 65 "0A000";
+    MethodNotAllowed: Caller 405 "method-not-allowed" "The path does not support this method" 65 "0A000";
     NotAcceptable:    Caller 406 "not-acceptable" "The format is not available" 65 "0A000";
     BodyTooSlow:      Caller 408 "body-too-slow" "The body did not arrive in time" 65 "08006";
     BodyTooLarge:     Caller 413 "body-too-large" "The body is too large" 65 "54000";
     UriTooLong:       Caller 414 "uri-too-long" "The request target is too long" 65 "54000";
     UnsupportedBody:  Caller 415 "unsupported-body" "The format of the body is not supported" 65 "0A000";
-    /// More time or memory than one statement may take.
+    /// The statement exceeded the time or memory that one may take.
     TooHeavy:         Caller 422 "too-heavy" "The statement exceeds a limit" 75 "53400";
     KeyReused:        Caller 422 "idempotency-key-reused" "The idempotency key was used for another request" 65 "23505";
-    /// The connection was closed before the answer was there. The status is nginx's.
+    /// The client closed the connection before the response was sent. The status is nginx's.
     CallerGone:       Caller 499 "caller-gone" "The client closed the connection" 75 "57014";
     Busy:             Later 503 "busy" "The server is busy" 75 "53000";
     Closed:           Later 503 "unavailable" "The server is not available" 75 "57P01";
-    /// The log failed; reads go on.
+    /// The log failed; reads still work.
     Poisoned:         Operator 503 "unavailable" "The server is not available" 74 "58030";
-    /// Bytes on the disk are not those that were written.
+    /// Bytes on disk are not those that were written.
     Damaged:          Operator 500 "damaged-store" "A data file is missing or damaged" 66 "XX001";
     /// Another process owns the data directory.
     Locked:           Operator 500 "internal" "The server failed" 75 "55006";
@@ -103,20 +104,39 @@ failures! {
     NoPermission:     Operator 500 "internal" "The server failed" 77 "42501";
     AddressTaken:     Operator 500 "internal" "The server failed" 75 "58000";
     NoSuchAddress:    Operator 500 "internal" "The server failed" 78 "58000";
-    /// The disk, a connection, the table's object store.
+    /// The disk, a connection or the table's object store failed.
     Io:               Operator 500 "internal" "The server failed" 74 "58030";
-    /// A thread of the engine has ended.
+    /// An engine thread has ended.
     Died:             Developer 503 "unavailable" "The server is not available" 70 "57P02";
-    /// A task panicked that answered a statement.
+    /// The task that ran a statement panicked.
     StatementFailed:  Developer 500 "statement-failed" "The query engine failed on the statement" 70 "XX000";
-    /// A task panicked that answered another request.
+    /// The task of another request panicked.
     Internal:         Developer 500 "internal" "The server failed" 70 "XX000";
 }
 
 impl Failure {
-    /// The kind that a problem's identifier stands for: the first, where several share one.
+    /// Returns the kind with this problem identifier: the first if several share it.
     pub fn of_urn(urn: &str) -> Option<Failure> {
         Failure::ALL.iter().copied().find(|failure| failure.row().urn == urn)
+    }
+
+    fn of_storage(error: &StorageError) -> Failure {
+        match error {
+            StorageError::Busy(_) => Failure::Busy,
+            StorageError::Poisoned(_) => Failure::Poisoned,
+            StorageError::Died(_) => Failure::Died,
+            StorageError::KeyReused => Failure::KeyReused,
+            StorageError::Damaged { .. } => Failure::Damaged,
+            StorageError::Locked { .. } => Failure::Locked,
+            StorageError::Io { source, .. } => Failure::of_io(source),
+            StorageError::Missing(_) => Failure::NoSuchFile,
+            StorageError::Config(_) => Failure::Config,
+            StorageError::Delta(_)
+            | StorageError::Object(_)
+            | StorageError::Parquet(_)
+            | StorageError::Arrow(_) => Failure::Io,
+            StorageError::Closed => Failure::Closed,
+        }
     }
 
     fn of_io(source: &io::Error) -> Failure {
@@ -134,21 +154,16 @@ impl Failure {
 }
 
 impl Error {
-    /// The kind of this failure, and so its row in the table.
+    /// Returns the kind of this failure, which is its row in the table.
     pub fn failure(&self) -> Failure {
         match self {
             Error::Invalid(_) => Failure::InvalidRequest,
             Error::Rejected(_) => Failure::InvalidParameter,
             Error::Busy(_) => Failure::Busy,
             Error::Limit(_) => Failure::TooHeavy,
-            Error::Poisoned(_) => Failure::Poisoned,
-            Error::Died(_) => Failure::Died,
-            Error::KeyReused => Failure::KeyReused,
-            Error::Damaged { .. } | Error::DataFile(_) => Failure::Damaged,
-            Error::Locked { .. } => Failure::Locked,
-            Error::Io { source, .. } | Error::Listen { source, .. } => Failure::of_io(source),
-            Error::Missing(_) => Failure::NoSuchFile,
-            Error::Delta(_) | Error::Store(_) => Failure::Io,
+            Error::Storage(error) => Failure::of_storage(error),
+            Error::DataFile(_) => Failure::Damaged,
+            Error::Listen { source, .. } => Failure::of_io(source),
             Error::Query(fault) if blame::is_statements(fault) => Failure::InvalidQuery,
             Error::Query(_) => Failure::Io,
             Error::Config(_) => Failure::Config,
@@ -157,13 +172,14 @@ impl Error {
         }
     }
 
-    /// Whether the caller is at fault, and not what runs the request.
+    /// Reports whether the caller is at fault, not what runs the request.
     pub fn is_callers(&self) -> bool {
         self.failure().row().actor == Actor::Caller
     }
 
-    /// The process's exit code: a script tells a damaged store from a full disk. What a server
-    /// answers becomes an error of the same kind ([`crate::client`]), and so ends in the same code.
+    /// Returns the process's exit code, by which a script distinguishes a damaged store from a full
+    /// disk. An error response of a server becomes an error of the same kind ([`crate::client`]),
+    /// and so has the same code.
     pub fn exit_code(&self) -> u8 {
         self.failure().row().exit_code
     }
@@ -176,8 +192,8 @@ mod tests {
     use datafusion::error::DataFusionError;
 
     use super::*;
-    use crate::error::Limit;
     use crate::event::Rejection;
+    use crate::limit::Limit;
 
     #[test]
     fn a_callers_mistake_is_never_a_5xx_and_a_fault_of_ours_never_the_callers() {
@@ -189,7 +205,7 @@ mod tests {
                 Actor::Operator | Actor::Developer => 500..600,
             };
             assert!(statuses.contains(status), "{failure:?}: {status}");
-            // EX_DATAERR is the caller's, EX_SOFTWARE ours; EX_TEMPFAIL may pass for anybody.
+            // EX_DATAERR is the caller's, EX_SOFTWARE ours; EX_TEMPFAIL may pass for any actor.
             let codes: &[u8] = match actor {
                 Actor::Caller => &[65, 75],
                 Actor::Later => &[75],
@@ -214,8 +230,12 @@ mod tests {
     #[test]
     fn every_error_has_its_row() {
         let io = |kind: ErrorKind| Error::io("a", "read")(kind.into());
-        let damaged =
-            || Error::Damaged { path: "a".into(), offset: 0, reason: "x".into(), advice: "" };
+        let damaged = || StorageError::Damaged {
+            path: "a".into(),
+            offset: 0,
+            reason: "x".into(),
+            advice: "",
+        };
         let query = |fault| Error::Query(Box::new(fault));
         let gone = || object_store::Error::NotFound { path: "a".into(), source: "b".into() };
         let rows = [
@@ -223,21 +243,21 @@ mod tests {
             (Rejection::new("user", "is missing").into(), Failure::InvalidParameter),
             (Error::Busy(Limit::Disk), Failure::Busy),
             (Error::Limit("x".into()), Failure::TooHeavy),
-            (Error::Poisoned("x".into()), Failure::Poisoned),
-            (Error::Died("x".into()), Failure::Died),
-            (Error::KeyReused, Failure::KeyReused),
-            (damaged(), Failure::Damaged),
+            (StorageError::Poisoned("x".into()).into(), Failure::Poisoned),
+            (StorageError::Died("x".into()).into(), Failure::Died),
+            (StorageError::KeyReused.into(), Failure::KeyReused),
+            (damaged().into(), Failure::Damaged),
             (DataFusionError::External(Box::new(damaged())).into(), Failure::Damaged),
             (Error::DataFile("x".into()), Failure::Damaged),
             (Error::from(DataFusionError::from(gone())), Failure::Damaged),
-            (Error::Locked { path: "a".into() }, Failure::Locked),
+            (StorageError::Locked { path: "a".into() }.into(), Failure::Locked),
             (io(ErrorKind::NotFound), Failure::NoSuchFile),
             (io(ErrorKind::PermissionDenied), Failure::NoPermission),
             (io(ErrorKind::AddrInUse), Failure::AddressTaken),
             (io(ErrorKind::AddrNotAvailable), Failure::NoSuchAddress),
             (io(ErrorKind::StorageFull), Failure::Io),
-            (Error::Missing("x".into()), Failure::NoSuchFile),
-            (gone().into(), Failure::Io),
+            (StorageError::Missing("x".into()).into(), Failure::NoSuchFile),
+            (StorageError::Object(gone()).into(), Failure::Io),
             (query(DataFusionError::Plan("no such column".into())), Failure::InvalidQuery),
             (query(DataFusionError::IoError(io::Error::other("disk"))), Failure::Io),
             (Error::Config("x".into()), Failure::Config),

@@ -1,4 +1,4 @@
-//! `/events`: stores a batch of events from one body, all or nothing.
+//! `/events`: stores the events of one body, all or nothing.
 
 use std::sync::Arc;
 
@@ -12,8 +12,9 @@ use super::problem::Problem;
 use super::responses::preflight;
 use super::{body, params};
 use crate::decode::{self, DecodeError, Encoding, InputFormat, Options};
-use crate::error::{Error, Limit};
+use crate::error::Error;
 use crate::event::EventBatch;
+use crate::limit::Limit;
 
 const METHODS: &str = "POST, OPTIONS";
 const FORMATS: &str = "application/x-ndjson, text/csv, text/tab-separated-values, application/vnd.apache.arrow.stream, \

@@ -10,10 +10,12 @@ use axum::response::Response;
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use super::request_id::{RequestId, X_REQUEST_ID};
-use crate::error::{Actor, Error, Failure, Limit, Row};
+use crate::error::{Actor, Error, Failure, Row};
 use crate::event::Rejection;
+use crate::limit::Limit;
+use crate::storage;
 
-/// Type of problem: its row in the table of failures. Its members are `type`, which identifies it
+/// Type of a problem: its row in the table of failures. Its members are `type`, which identifies it
 /// for programs, `title` and `status`.
 #[derive(Debug)]
 struct ProblemKind(&'static Row);
@@ -28,7 +30,7 @@ impl Serialize for ProblemKind {
     }
 }
 
-/// One problem. Members beyond those of RFC 9457 are present only where they apply.
+/// One problem. Members beyond those of RFC 9457 are present only if they apply.
 #[derive(Debug, serde::Serialize)]
 pub struct Problem {
     #[serde(flatten)]
@@ -88,7 +90,7 @@ impl Problem {
         Problem::new(Failure::NotAcceptable, detail)
     }
 
-    /// `allowed` is the value of the `Allow` header.
+    /// Returns the problem for a wrong method; `allowed` is the value of the `Allow` header.
     pub fn method_not_allowed(allowed: &'static str) -> Problem {
         let detail = format!("the allowed methods are {allowed}");
         Problem::new(Failure::MethodNotAllowed, detail).with_header("allow", allowed)
@@ -113,18 +115,20 @@ impl Problem {
         Problem::new(Failure::BodyTooSlow, "nothing was stored").with_header("connection", "close")
     }
 
-    /// `header` gives a program what the detail gives a person: `accept-post` or `accept-encoding`.
+    /// Returns the problem for an unsupported body; `header` tells programs what the detail tells
+    /// people: `accept-post` or `accept-encoding`.
     pub fn unsupported(detail: String, header: &'static str, accepted: &'static str) -> Problem {
         Problem::new(Failure::UnsupportedBody, detail).with_header(header, accepted)
     }
 
-    /// For the log and the metrics, which must not count it as a server error; no client reads it.
-    /// The status is nginx's.
+    /// Returns the problem for a client that has disconnected. It is for the log and the metrics,
+    /// which must not count it as a server error; no client reads it. The status is nginx's.
     pub fn caller_gone() -> Problem {
         Problem::new(Failure::CallerGone, "the connection was closed before the response was ready")
     }
 
-    /// A limit was reached and nothing was stored; the client should retry.
+    /// Returns the problem for a limit that was reached: nothing was stored, and the client should
+    /// retry.
     fn busy(detail: String, bound: Limit) -> Problem {
         let problem = Problem::new(Failure::Busy, detail).with_header("retry-after", "1");
         Problem { reason: bound.reason(), ..problem }
@@ -134,7 +138,7 @@ impl Problem {
         Problem { reason, ..Problem::new(failure, detail).with_header("retry-after", "10") }
     }
 
-    /// The complete response as HTTP/1.1, for a connection that is closed after it.
+    /// Returns the complete response as HTTP/1.1, for a connection that is closed after it.
     pub fn http1(&self, id: &RequestId) -> Vec<u8> {
         let status = self.status();
         let header =
@@ -148,15 +152,15 @@ impl Problem {
         [head.into_bytes(), body].concat()
     }
 
-    /// A server error. Its cause goes to the log and not to the client, who could do nothing with
-    /// it.
+    /// Returns the problem for a server error. Its cause is logged and not sent to the client, who
+    /// could do nothing with it.
     pub fn internal(cause: &dyn std::fmt::Display) -> Problem {
         Problem::ours(Failure::Internal, cause)
     }
 
     fn ours(failure: Failure, cause: &dyn std::fmt::Display) -> Problem {
         tracing::error!(%cause, "a request failed");
-        Problem::new(failure, "the server's log names the cause beside this request's id")
+        Problem::new(failure, "the server's log has the cause under this request's id")
     }
 
     pub fn reason(&self) -> &'static str {
@@ -167,7 +171,7 @@ impl Problem {
         StatusCode::from_u16(self.kind.0.status).expect("the kinds have statuses of HTTP")
     }
 
-    /// The body, with the request's id for finding log lines.
+    /// Returns the body, with the request's id for finding log lines.
     fn members(&self, id: &RequestId) -> Vec<u8> {
         #[derive(serde::Serialize)]
         struct Members<'p> {
@@ -183,13 +187,7 @@ impl Problem {
     pub fn answer(self, id: RequestId) -> Response {
         let (request_id, status, reason, detail) =
             (id.as_str(), self.kind.0.status, self.reason, &*self.detail);
-        tracing::debug!(
-            request_id,
-            status,
-            reason,
-            detail,
-            "a request was answered with a problem"
-        );
+        tracing::debug!(request_id, status, reason, detail, "a request got an error response");
         let mut response = Response::new(Body::from(self.members(&id)));
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
@@ -209,15 +207,21 @@ impl From<Rejection> for Problem {
     }
 }
 
+impl From<storage::Error> for Problem {
+    fn from(error: storage::Error) -> Problem {
+        Problem::from(Error::from(error))
+    }
+}
+
 impl From<Error> for Problem {
     fn from(error: Error) -> Problem {
         let (failure, detail) = (error.failure(), error.to_string());
         match error {
             Error::Rejected(rejection) => Problem::from(rejection),
             Error::Busy(bound) => Problem::busy(detail, bound),
-            Error::Poisoned(_) => Problem::unavailable(failure, detail, "poisoned"),
-            Error::Died(_) => Problem::unavailable(failure, detail, "died"),
-            Error::Closed => Problem::unavailable(failure, detail, "closed"),
+            _ if failure == Failure::Poisoned => Problem::unavailable(failure, detail, "poisoned"),
+            _ if failure == Failure::Died => Problem::unavailable(failure, detail, "died"),
+            _ if failure == Failure::Closed => Problem::unavailable(failure, detail, "closed"),
             _ if failure.row().actor == Actor::Caller => {
                 let (line, column) = error.position().unwrap_or_default();
                 let (line, column) = (NonZeroU64::new(line), NonZeroU64::new(column));

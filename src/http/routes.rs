@@ -44,7 +44,7 @@ impl App {
             }));
         }
         let id = sent.unwrap_or_else(RequestId::new);
-        // At the highest level, so that the span exists whatever the log's filter is.
+        // At the highest level, so that the span exists regardless of the log's filter.
         let span = tracing::error_span!("request", request_id = id.as_str());
         Answer::Right(Box::pin(async move {
             let outcome = app.route(request, &connection).instrument(span).await;
@@ -87,7 +87,7 @@ impl App {
             "/admin/flush" => self.flush(request.method()).await,
             "/metrics" => self.metrics.respond(request.method()).await,
             "/healthz" => probe(request.method(), None),
-            "/readyz" => probe(request.method(), self.engine.refusal()),
+            "/readyz" => probe(request.method(), self.engine.refusal().map(Error::from)),
             _ => Err(Problem::not_found()),
         }
     }
@@ -105,7 +105,7 @@ impl App {
     }
 }
 
-/// Response to a health probe: `ok`, or 503 with the reason.
+/// Responds to a health probe: `ok`, or 503 with the reason.
 fn probe(method: &Method, fault: Option<Error>) -> Result<Response, Problem> {
     const METHODS: &str = "GET, HEAD, OPTIONS";
     match *method {

@@ -23,7 +23,8 @@ use super::app::{App, HttpOptions};
 use super::connection::{Connection, Stream};
 use super::problem::Problem;
 use super::request_id::RequestId;
-use crate::error::{Error, Limit};
+use crate::error::Error;
+use crate::limit::Limit;
 use crate::storage::Recurring;
 
 /// Pause after a failed accept: without one, the loop would spin while no descriptors are left.
@@ -46,7 +47,7 @@ const HEADER_BYTES: usize = 32 << 10;
 /// returns shortly after a thread of the engine has died. Does not close the engine.
 pub async fn serve(listener: TcpListener, app: Arc<App>, mut stop: Stop) {
     let connections = GracefulShutdown::new();
-    // Nobody waits for these permits: without one the connection is refused, or closed.
+    // Nobody waits for these permits: without one, the connection is refused, or closed.
     let slots = Arc::new(Semaphore::new(app.options.max_connections.min(Semaphore::MAX_PERMITS)));
     let refusals = Arc::new(Semaphore::new(REFUSALS));
     let builder = builder(&app.options);
@@ -66,11 +67,11 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, mut stop: Stop) {
         }
     }
     drop(listener);
-    tracing::info!(connections = connections.count(), "stopping: requests in flight may finish");
+    tracing::info!(connections = connections.count(), "stopping: waiting for requests in flight");
     tokio::select! {
         () = connections.shutdown() => {}
         () = tokio::time::sleep(app.options.shutdown_timeout) => tracing::warn!("requests in flight did not finish within shutdown_timeout"),
-        () = stop.recv() => tracing::warn!("second signal to stop: requests in flight are aborted"),
+        () = stop.recv() => tracing::warn!("second stop signal: requests in flight are aborted"),
     }
 }
 

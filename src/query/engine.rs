@@ -1,4 +1,4 @@
-//! The engine of queries: DataFusion, set up once, and a session of it for each statement.
+//! Query engine: DataFusion, set up once, with a session of it for each statement.
 
 use std::any::Any;
 use std::path::PathBuf;
@@ -40,7 +40,7 @@ use crate::error::{Error, Result};
 use crate::event::EventKind;
 use crate::hour::Hour;
 use crate::rollup::HourNumbers;
-use crate::storage::Snapshot;
+use crate::storage::{Counted, Snapshot};
 
 /// The statement behind `GET /analytics`.
 pub const HOUR_STATS: &str = include_str!("../../queries/hour_stats.sql");
@@ -49,28 +49,29 @@ const CATALOG: &str = "hourglass";
 const SCHEMA: &str = "public";
 const SYSTEM_SCHEMA: &str = "system";
 
-/// What operators count of their own memory may be this part of the budget: they hold more than
-/// they count, and should write to temporary files before what they hold is too much.
+/// Divisor of the memory budget that gives the size of DataFusion's memory pool. Operators hold
+/// more memory than they account for, and should spill to temporary files before they hold too
+/// much.
 const COUNTED_SHARE: usize = 2;
 
 #[derive(Clone, Debug)]
 pub struct QueryOptions {
-    /// Memory that statements may hold together. Sorts, joins and groups write to temporary files
-    /// before.
+    /// Memory limit of all statements together. Sorts, joins and groups spill to temporary files
+    /// before they reach it.
     pub memory_bytes: u64,
-    /// Bytes of those temporary files.
+    /// Size limit of those temporary files.
     pub spill_bytes: u64,
-    /// Whether aggregates over whole hours are answered from rollups.
+    /// Whether aggregates over whole hours are computed from rollups.
     pub rollups: bool,
-    /// How long one statement may take.
+    /// Time limit of one statement.
     pub timeout: Duration,
-    /// Statements that may run at once.
+    /// Number of statements that may run at once.
     pub concurrency: usize,
-    /// Threads that one works on.
+    /// Number of threads that one statement runs on.
     pub threads: usize,
-    /// What `system.settings` shows.
+    /// The rows of `system.settings`.
     pub settings: Vec<Setting>,
-    /// A folder of statements beside the bundled ones.
+    /// A folder of saved queries in addition to the bundled ones.
     pub queries: Option<PathBuf>,
 }
 
@@ -89,7 +90,7 @@ impl Default for QueryOptions {
     }
 }
 
-/// DataFusion, set up once.
+/// Query engine shared by all statements.
 #[derive(Debug)]
 pub struct QueryEngine {
     pub(super) options: QueryOptions,
@@ -97,15 +98,16 @@ pub struct QueryEngine {
     /// snapshot.
     pub(super) base: Opaque<SessionState>,
     pub(super) context: Arc<TaskContext>,
-    /// The plan of [`HOUR_STATS`], when rollups answer it: made for one hour, run for every one.
+    /// The plan of [`HOUR_STATS`], if it is served from rollups: made for one hour, rebound to any
+    /// other.
     pub(super) hour_stats: OnceLock<RollupExec>,
-    /// Permits of statements that may run. A semaphore that nobody waits on: without a permit the
-    /// answer is an error.
+    /// Permits to run a statement. Nobody waits on this semaphore: a statement without a permit
+    /// fails.
     pub(super) permits: Arc<Semaphore>,
     pub(super) history: Arc<History>,
     pub(super) settings: Arc<[Setting]>,
     pub(super) library: SavedQueries,
-    /// The threads of statements.
+    /// The threads that statements run on.
     pub(super) slots: Slots,
 }
 
@@ -165,18 +167,18 @@ impl QueryEngine {
         })
     }
 
-    /// The statements that have a name.
+    /// Returns the saved queries.
     pub fn library(&self) -> &SavedQueries {
         &self.library
     }
 
-    /// A session with the options as configured.
+    /// Returns a session with the configured options.
     pub fn new_session(&self) -> Session {
         Session::new(self.base.config().clone())
     }
 
-    /// DataFusion's state for one statement: it sees `snapshot` and nothing else, and `recorder`
-    /// counts what it reads.
+    /// Returns DataFusion's state for one statement: it sees `snapshot` and nothing else, and
+    /// `recorder` counts what it reads.
     pub(super) fn state(
         &self,
         session: &Session,
@@ -199,7 +201,7 @@ impl QueryEngine {
         let registry = DefaultObjectStoreRegistry::new();
         registry.register_store(
             events::store_url().as_ref(),
-            Arc::new(snapshot.store.counting(recorder.reads.clone())),
+            Arc::new(Counted::new(snapshot.store.clone(), recorder.reads.clone())),
         );
         let runtime = RuntimeEnv {
             object_store_registry: Arc::new(registry),
@@ -210,19 +212,19 @@ impl QueryEngine {
             .with_runtime_env(Arc::new(runtime))
             .with_catalog_list(Arc::new(catalogs))
             .build();
-        // The time of `now()`, and names of its own for what the optimizer adds.
+        // Sets the time of `now()` and resets the names that the optimizer generates.
         state.mark_start_execution();
         state.register_udtf(SHOW_CHUNKS, Arc::new(ShowChunks(sources)));
         Ok(state)
     }
 
-    /// A session that sees `snapshot` and nothing else.
+    /// Returns a session that sees `snapshot` and nothing else.
     pub fn session(&self, snapshot: &Arc<Snapshot>) -> Result<SessionContext> {
         let state = self.state(&self.new_session(), snapshot, &Arc::default())?;
         Ok(SessionContext::new_with_state(state))
     }
 
-    /// The numbers of one hour: [`HOUR_STATS`] over `snapshot`.
+    /// Returns the numbers of one hour: the result of [`HOUR_STATS`] over `snapshot`.
     pub async fn hour_numbers(&self, snapshot: &Arc<Snapshot>, hour: Hour) -> Result<HourNumbers> {
         if let Some(plan) = self.hour_stats.get() {
             let mut batches =
@@ -233,8 +235,8 @@ impl QueryEngine {
         self.plan_and_run_hour_stats(snapshot, hour).await
     }
 
-    /// Boxed, so that what planning holds is proven to be `Send` once and not again for each future
-    /// around it.
+    /// Plans and runs [`HOUR_STATS`]. Boxed so that the compiler proves once that what planning
+    /// holds is `Send`, not again for each future around it.
     fn plan_and_run_hour_stats<'a>(
         &'a self,
         snapshot: &'a Arc<Snapshot>,
@@ -243,7 +245,7 @@ impl QueryEngine {
         Box::pin(async move {
             let plan = self.plan_hour_stats(snapshot, hour).await?;
             if let Some(rollup) = (plan.as_ref() as &dyn Any).downcast_ref::<RollupExec>() {
-                // Whoever came first made the same plan.
+                // A concurrent caller that set it first made the same plan.
                 let _ = self.hour_stats.set(rollup.clone());
             }
             let context = self.session(snapshot)?.task_ctx();
@@ -252,18 +254,19 @@ impl QueryEngine {
         })
     }
 
-    /// The same at once, where the plan is made and reads no file.
+    /// Returns the numbers of one hour without waiting; `None` if the plan is not yet made or must
+    /// read a file.
     pub fn hour_numbers_now(&self, snapshot: &Arc<Snapshot>, hour: Hour) -> Option<HourNumbers> {
         let batch = self.hour_stats.get()?.rebind(snapshot.clone(), hour).answer_now()?;
         numbers(&batch.ok()?).ok()
     }
 
-    /// Makes the plan of [`HOUR_STATS`], so that the first questions need not.
+    /// Makes the plan of [`HOUR_STATS`] in advance of the first request.
     pub async fn warm_up(&self, snapshot: &Arc<Snapshot>) -> Result<()> {
         self.hour_numbers(snapshot, Hour::FIRST).await.map(drop)
     }
 
-    /// The physical plan of [`HOUR_STATS`] for one hour.
+    /// Returns the physical plan of [`HOUR_STATS`] for one hour.
     pub async fn plan_hour_stats(
         &self,
         snapshot: &Arc<Snapshot>,
@@ -272,7 +275,7 @@ impl QueryEngine {
         Ok(self.hour_stats_frame(snapshot, hour).await?.create_physical_plan().await?)
     }
 
-    /// [`HOUR_STATS`] for one hour, not yet planned.
+    /// Returns [`HOUR_STATS`] for one hour, not yet planned.
     pub async fn hour_stats_frame(
         &self,
         snapshot: &Arc<Snapshot>,
@@ -285,11 +288,11 @@ impl QueryEngine {
     }
 }
 
-/// The one row of [`HOUR_STATS`]: distinct users, then the events of each kind.
+/// Reads the one row of [`HOUR_STATS`]: distinct users, then the events of each kind.
 fn numbers(row: &RecordBatch) -> Result<HourNumbers> {
     if row.num_rows() != 1 || row.num_columns() != 1 + EventKind::COUNT {
         return Err(Error::Invalid(
-            "hour_stats.sql must answer one row: users, and events of each kind".into(),
+            "hour_stats.sql must return one row: users, and events of each kind".into(),
         ));
     }
     let value = |column: usize| row.column(column).as_primitive::<Int64Type>().value(0) as u64;

@@ -1,4 +1,4 @@
-//! What the query engine tells a scrape of `/metrics`.
+//! Metrics of the query engine for `/metrics`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::engine::QueryEngine;
 use crate::metrics::gauge;
 
 impl QueryEngine {
-    /// Registers everything that statements are counted by, and how many run.
+    /// Registers the counters of statements, and gauges such as the number that run.
     pub fn register(self: &Arc<Self>, registry: &mut Registry) {
         self.history.metrics.register(registry);
         registry.register_collector(Box::new(Load(self.clone())));
@@ -28,13 +28,18 @@ impl Collector for Load {
         gauge(
             encoder,
             "hourglass_queries_running",
-            "Statements that run now",
+            "Running statements",
             most.saturating_sub(free) as u64,
         )?;
-        gauge(encoder, "hourglass_queries_max", "Statements that may run at once", most as u64)?;
+        gauge(
+            encoder,
+            "hourglass_queries_max",
+            "Maximum number of concurrent statements",
+            most as u64,
+        )?;
         let held = engine.slots.held() as u64;
-        gauge(encoder, "hourglass_query_memory_bytes", "Memory that statements hold", held)?;
-        let limit = "Memory that statements may hold together";
+        gauge(encoder, "hourglass_query_memory_bytes", "Memory used by statements", held)?;
+        let limit = "Maximum memory for all statements together";
         gauge(encoder, "hourglass_query_memory_max_bytes", limit, engine.options.memory_bytes)
     }
 }

@@ -1,8 +1,8 @@
-//! Slots: threads for the statements that may run at once.
+//! Slots: the threads that statements run on.
 //!
-//! A slot is a small runtime with an [`Account`] of the memory that its threads hold. It is made
-//! when it is first needed, kept, and works for one statement at a time; another gets it when every
-//! task of the one before has ended. While statements run, a thread looks at what they hold.
+//! A slot is a small runtime with an [`Account`] of the memory that its threads hold. It is created
+//! on first use, kept, and runs one statement at a time; it is free again when every task of its
+//! previous statement has ended. While statements run, a thread measures the memory that they hold.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -11,29 +11,31 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 
 use super::memory::{Account, Ledger};
-use crate::error::{Error, Limit, Result};
+use crate::error::{Error, Result};
+use crate::limit::Limit;
 
-/// How often what statements hold is looked at: memory is filled at a few MB a millisecond.
+/// Interval at which the memory of statements is measured: memory fills at a few MB per
+/// millisecond.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
-/// Slots that there may be beside those of statements that run, at least: one that has ended
-/// computes on until its next check, and who asks one short statement after another must not meet
-/// those of their own.
+/// Minimum number of slots in addition to those of running statements: an ended statement computes
+/// on until its next check, and a client that sends short statements one after another must not be
+/// refused because of its own earlier ones.
 const BESIDE_SLOTS: usize = 16;
 
-/// Bytes of the stack of a thread: the largest statement that [`limits`](super::limits) lets
-/// through takes 8 MB in a build without optimisation.
+/// Stack size of a thread: the largest statement that [`limits`](super::limits) allows takes 8 MB
+/// in an unoptimised build.
 const STACK_BYTES: usize = 32 << 20;
 
 #[derive(Debug)]
 pub struct Slots {
-    /// Threads of each.
+    /// Threads of each slot.
     threads: usize,
-    /// Slots that there may be: more than statements that may run, as one that has ended may
+    /// Maximum number of slots: more than statements that may run, as an ended statement may
     /// compute on until its next check.
     most: usize,
     ledger: Arc<Ledger>,
-    /// Held while a free slot is found, or one is made.
+    /// Locked while a free slot is found or a new one is created.
     all: Mutex<Vec<Arc<Slot>>>,
     watch: Arc<Watch>,
 }
@@ -41,13 +43,13 @@ pub struct Slots {
 #[derive(Debug)]
 pub struct Slot {
     pub account: Arc<Account>,
-    /// Taken when the slot goes.
+    /// `None` only while the slot is dropped.
     runtime: Option<Runtime>,
     is_taken: AtomicBool,
     watch: Arc<Watch>,
 }
 
-/// A slot that a statement has; dropped at its end.
+/// A slot in use by a statement; dropped at the statement's end.
 #[derive(Debug)]
 pub struct TakenSlot(Arc<Slot>);
 
@@ -69,17 +71,17 @@ impl Slots {
         })
     }
 
-    /// Bytes that statements hold.
+    /// Returns the bytes that all statements hold.
     pub fn held(&self) -> usize {
         self.ledger.measure()
     }
 
-    /// Has what ended statements have freed given back to the system.
+    /// Gives the memory that ended statements have freed back to the system.
     pub fn tidy(&self) {
         self.ledger.tidy();
     }
 
-    /// A slot in which nothing is left to do.
+    /// Takes a slot whose previous statement has no tasks left.
     pub fn take(&self) -> Result<TakenSlot> {
         let mut all = self.all.lock().expect("no panic under this lock");
         let slot = if let Some(slot) = all.iter().find(|slot| slot.is_free()) {
@@ -126,7 +128,8 @@ impl Slot {
 }
 
 impl Drop for Slot {
-    /// A runtime waits for its threads when it goes, which a thread of another runtime must not.
+    /// Shuts the runtime down in the background: dropping a runtime waits for its threads, which a
+    /// thread of another runtime must not do.
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
@@ -150,12 +153,13 @@ impl Drop for TakenSlot {
     }
 }
 
-/// Threads that let a request go first, so that a heavy statement takes no turn from it.
+/// Starts the threads of a slot. They give way to requests, so that a heavy statement does not
+/// delay them.
 fn threads(count: usize, account: &Arc<Account>) -> Result<Runtime> {
     let account = Arc::downgrade(account);
     tokio::runtime::Builder::new_multi_thread()
-        // One more than a statement is planned for: beside one that computes without a pause there
-        // is a thread for the clock that ends it.
+        // One more than a statement is planned for: if the others compute without a pause, this one
+        // runs the timer that ends the statement.
         .worker_threads(count + 1)
         .thread_name("query")
         .thread_stack_size(STACK_BYTES)
@@ -172,10 +176,11 @@ fn threads(count: usize, account: &Arc<Account>) -> Result<Runtime> {
         })
 }
 
-/// Wakes the thread that looks at memory while statements run.
+/// Wakes the thread that measures memory while statements run.
 #[derive(Debug, Default)]
 struct Watch {
-    /// Statements that run, and whether the engine has gone. Held for a comparison.
+    /// Number of running statements, and whether the engine is gone. Locked only to compare or
+    /// change.
     state: Mutex<(usize, bool)>,
     wake: Condvar,
 }

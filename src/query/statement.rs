@@ -1,5 +1,5 @@
-//! One statement, from its text to its rows: parsed, checked to be one that only reads, planned,
-//! and run within limits on threads that the ingest path does not share.
+//! Execution of one statement: it is parsed, checked to be read-only, planned, and run within
+//! limits on threads that the ingest path does not share.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,23 +29,24 @@ use super::slots::TakenSlot;
 use super::stats::history::Running;
 use super::stats::recorder::StatsRecorder;
 use super::{limits, syntax};
-use crate::error::{Error, Limit, Result};
+use crate::error::{Error, Result};
+use crate::limit::Limit;
 use crate::storage::Snapshot;
 
-/// How long the end of a statement waits for whoever reads its rows.
+/// How long the end of a statement waits for the reader of its rows.
 const END_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Batches that wait between a statement and who reads it.
+/// Number of batches buffered between a statement and the reader of its rows.
 const BATCHES_AHEAD: usize = 2;
 
 impl QueryEngine {
-    /// Runs one statement over `snapshot`. It has been planned when this returns; its rows come
-    /// through the [`ResultStream`].
+    /// Runs one statement over `snapshot`. Returns once it is planned; its rows arrive through the
+    /// [`ResultStream`].
     ///
     /// # Errors
-    /// [`Error::Invalid`] or [`Error::Query`] when the statement is at fault, [`Error::Busy`] when
-    /// as many statements run as may, [`Error::Limit`] when it takes longer or needs more memory
-    /// than statements may, [`Error::Panicked`] when its task panicked.
+    /// [`Error::Invalid`] or [`Error::Query`] if the statement is at fault, [`Error::Busy`] if the
+    /// maximum number of statements is running, [`Error::Limit`] if it exceeds the time or memory
+    /// limit, [`Error::Panicked`] if its task panicked.
     pub async fn run(
         self: &Arc<Self>,
         session: &mut Session,
@@ -69,10 +70,10 @@ impl QueryEngine {
         };
         let (planned, plan) = tokio::sync::oneshot::channel();
         let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
-        // What the statement's task logs names the request that it answers.
+        // The log entries of the statement's task name the request that it serves.
         let task = job.run(statement, params, planned, sender).in_current_span();
         let task = handle.spawn(task).abort_handle();
-        // Who stops waiting for the plan cancels it.
+        // Cancels the statement if the caller stops waiting for its plan.
         let guard = AbortOnDrop(Some(task));
         let (schema, changed) = plan.await.map_err(|_| Error::Panicked)??;
         if let Some(changed) = changed {
@@ -82,8 +83,8 @@ impl QueryEngine {
         Ok(ResultStream { schema, recorder, batches, ended: false, task })
     }
 
-    /// Parses and runs a text of one statement, or several of which all but the last are `SET` or
-    /// `RESET`.
+    /// Parses and runs a text of one statement, or of several of which all but the last are `SET`
+    /// or `RESET`.
     pub async fn run_text(
         self: &Arc<Self>,
         session: &mut Session,
@@ -125,7 +126,7 @@ impl Drop for AbortOnDrop {
 
 type Planned = Result<(SchemaRef, Option<Session>)>;
 
-/// A statement under way.
+/// A running statement.
 struct Job {
     engine: Arc<QueryEngine>,
     session: Session,
@@ -151,7 +152,7 @@ impl Job {
         let mut stream = match plan.and_then(|plan| plan) {
             Err(error) => {
                 self.running.failed(&error);
-                // Who asked may have gone.
+                // The caller may be gone.
                 let _ = planned.send(Err(error));
                 return;
             }
@@ -170,7 +171,8 @@ impl Job {
             let message = next.and_then(|batch| Ok(batch.transpose()?));
             match &message {
                 Ok(Some(batch)) => recorder.answered(batch.num_rows()),
-                // Before the end is told, so that who has read all rows reads the final stats too.
+                // Recorded before the end is sent, so that a caller that has read all rows sees the
+                // final stats.
                 Ok(None) => self.running.done(),
                 Err(error) => self.running.failed(error),
             }
@@ -179,7 +181,7 @@ impl Job {
             }
             match limits.hold(sender.send(message)).await {
                 Ok(Ok(())) => {}
-                // Who asked has gone.
+                // The caller is gone.
                 Ok(Err(_)) => return,
                 Err(error) => {
                     self.running.failed(&error);
@@ -187,7 +189,7 @@ impl Job {
                 }
             }
         };
-        // What the statement holds goes first: who reads slowly may keep the end waiting.
+        // Frees the statement's memory first: a slow reader may delay the end.
         drop(stream);
         let _ = tokio::time::timeout(END_TIMEOUT, sender.send(last)).await;
     }
@@ -197,8 +199,8 @@ impl Job {
         Limits { deadline: self.deadline, timeout, account }
     }
 
-    /// Boxed, so that what planning holds is proven to be `Send` once and not again for each future
-    /// around it.
+    /// Plans the statement. Boxed so that the compiler proves once that what planning holds is
+    /// `Send`, not again for each future around it.
     fn plan(&mut self, statement: Parsed, params: Params) -> BoxFuture<'_, Result<Planning>> {
         Box::pin(self.plan_here(statement, params))
     }
@@ -238,7 +240,7 @@ impl Job {
 
 enum Planning {
     Rows(SendableRecordBatchStream),
-    /// The session as the statement left it.
+    /// The session with the option changed.
     Set(Session),
 }
 
@@ -248,12 +250,13 @@ async fn execute(mut state: SessionState, plan: &LogicalPlan) -> Result<Sendable
     steps::fit_batches(&mut state, &plan)?;
     let physical = state.query_planner().create_physical_plan(&plan, &state).await?;
     frames::check(&physical)?;
-    let physical = steps::bound(physical)?;
+    let physical = steps::bound(physical, state.config().batch_size())?;
     Ok(in_own_task(execute_stream(physical, state.task_ctx())?))
 }
 
-/// The stream, driven by a task of its own: one that computes without a pause would, in the task
-/// that watches the time, hold up the clock as well. Dropping it ends that task at its next pause.
+/// Runs the stream in a task of its own: in the task that watches the timeout, a stream that
+/// computes without a pause would delay the timer as well. Dropping the result ends the task at its
+/// next pause.
 fn in_own_task(mut stream: SendableRecordBatchStream) -> SendableRecordBatchStream {
     let mut receiver = RecordBatchReceiverStream::builder(stream.schema(), 1);
     let sender = receiver.tx();
@@ -270,7 +273,7 @@ fn in_own_task(mut stream: SendableRecordBatchStream) -> SendableRecordBatchStre
     receiver.build()
 }
 
-/// What ends a statement: time, and memory.
+/// The time and memory limits of a statement.
 struct Limits {
     deadline: Instant,
     timeout: Duration,

@@ -1,4 +1,4 @@
-//! Session of the shell: runs statements against the target, and commands on the shell's own state.
+//! Shell session: runs statements against the target, and commands on the shell's own state.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Write};
@@ -24,44 +24,45 @@ use crate::console::{self, STDOUT};
 use crate::error::{Error, Result};
 use crate::query::QueryStats;
 use crate::rows::RowFormat;
+use crate::storage;
 use crate::text::{bytes, nearest, thousands, visible};
 
-/// A spinner is shown for statements that take longer than this.
+/// Delay before a spinner is shown for a running statement.
 const SPINNER_DELAY: Duration = Duration::from_millis(500);
 
-/// Maximum depth of files that include files.
+/// Maximum depth of script files that include others.
 const MAX_DEPTH: usize = 16;
 
 /// What to do after a statement or command.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Flow {
     Continue,
-    /// A statement from a file or an editor was run; it goes into the history.
+    /// Text from the editor (`\e`) was run; it is added to the history.
     Remember(String),
     Quit,
 }
 
-/// An error that has been reported. Holds the exit code for scripts.
+/// Error that has been reported already. Holds the exit code for scripts.
 #[derive(Debug)]
 pub struct Failed(pub u8);
 
 /// Properties of the terminal.
 #[derive(Clone, Copy, Debug)]
 struct Terminal {
-    /// Whether standard output is a terminal; the same of standard error.
+    /// Whether standard output is a terminal; `err` is the same for standard error.
     out: bool,
     err: bool,
     /// Whether the user's environment allows colour (<https://no-color.org>).
     colour: bool,
 }
 
-/// State of a shell.
+/// SQL shell: its target, its options, and its output.
 #[derive(Debug)]
 pub struct Shell {
     target: Target,
     runtime: Runtime,
     terminal: Terminal,
-    /// Ctrl-C in an interactive shell: it cancels the statement, not the shell.
+    /// Ctrl-C signals in an interactive shell; they cancel the statement, not the shell.
     interrupts: Option<Signal>,
     format: DisplayFormat,
     expanded: Expanded,
@@ -221,11 +222,11 @@ impl Shell {
             .map(|()| Flow::Continue)
     }
 
-    /// Reports an error, if there is one. If the reader of our output has closed the pipe, nothing
-    /// is reported.
+    /// Prints the error of a failed outcome, and converts it to [`Failed`]. Prints nothing if the
+    /// error is that the reader of our output has closed the pipe.
     fn report<T>(&self, outcome: Result<T, Fault>, origin: Origin) -> Result<T, Failed> {
         outcome.map_err(|fault| match &fault.error {
-            Error::Io { path, source, .. }
+            Error::Storage(storage::Error::Io { path, source, .. })
                 if path == Path::new(STDOUT) && source.kind() == io::ErrorKind::BrokenPipe =>
             {
                 Failed(0)
@@ -237,7 +238,7 @@ impl Shell {
         })
     }
 
-    /// Prints a message that is not part of a result, in interactive use.
+    /// Prints a message that is not part of a result; only in interactive use.
     fn note(&self, text: &str) {
         if self.interrupts.is_some() {
             console::tell(&dim(&visible(text), self.has_colour()));
@@ -360,7 +361,8 @@ impl Shell {
         Ok(self.output.put(&text)?)
     }
 
-    /// Writes a result to a file, which appears once it is complete.
+    /// Writes the result of a query to a file, which appears under its name only once it is
+    /// complete.
     fn copy(&mut self, query: &str, path: &Path, format: RowFormat) -> Result<(), Fault> {
         let part = PathBuf::from(format!("{}.part", path.display()));
         let Shell { target, runtime, interrupts, .. } = self;
@@ -398,7 +400,7 @@ impl Shell {
     fn include(&mut self, path: &Path, origin: Origin) -> Result<Flow, Failed> {
         if self.depth == MAX_DEPTH {
             let reason =
-                format!("{}: files are included more than {MAX_DEPTH} deep", path.display());
+                format!("{}: files include each other more than {MAX_DEPTH} deep", path.display());
             return self.report(Err(Error::Invalid(reason).into()), origin);
         }
         self.depth += 1;
@@ -429,7 +431,7 @@ impl Shell {
         Ok(Flow::Continue)
     }
 
-    /// Sleeps; returns whether it was interrupted.
+    /// Sleeps; returns whether Ctrl-C interrupted it.
     fn sleep(&mut self, span: Duration) -> bool {
         let Shell { runtime, interrupts, .. } = self;
         runtime.block_on(async {
@@ -445,7 +447,7 @@ impl Shell {
         let path = std::env::temp_dir().join(format!("hourglass-{}.sql", uuid::Uuid::new_v4()));
         let before = self.last.as_ref().map(|last| format!("{last};\n")).unwrap_or_default();
         fs::write(&path, before).map_err(Error::io(&path, "write"))?;
-        // $EDITOR may contain arguments, so the shell expands it.
+        // $EDITOR may contain arguments, so it is run through `sh`.
         let command = format!("{editor} \"$1\"");
         let status = process::Command::new("sh").args(["-c", &command, "sh"]).arg(&path).status();
         let text = fs::read_to_string(&path).map_err(Error::io(&path, "read"));
@@ -463,7 +465,8 @@ impl Origin<'_> {
     }
 }
 
-/// Error of reading a script: if it is not UTF-8, the script is at fault and not the disk.
+/// Returns the error of reading a script: if the text is not UTF-8, the script is invalid;
+/// otherwise the disk failed.
 fn unreadable(path: &Path, line: u64, source: io::Error) -> Error {
     match source.kind() {
         io::ErrorKind::InvalidData => {
@@ -506,7 +509,7 @@ fn tables(part: &str) -> String {
 }
 
 fn functions(part: &str) -> String {
-    // Descriptions are long, so they are only included in filtered lists.
+    // Descriptions are long, so only filtered lists include them.
     let description = if part.is_empty() { "" } else { ", description" };
     format!(
         "SELECT DISTINCT routine_name AS function, lower(function_type) AS type, syntax_example AS syntax{description} \
@@ -515,7 +518,7 @@ fn functions(part: &str) -> String {
     )
 }
 
-/// A table's name as statements write it.
+/// Returns a table's name as written in statements.
 pub fn qualified(schema: &str, name: &str) -> String {
     match schema {
         "public" => name.to_string(),
@@ -547,7 +550,7 @@ fn help(entry: Option<&Entry>) -> String {
     }
 }
 
-/// Where results are written.
+/// Destination of results.
 #[derive(Debug)]
 struct Output {
     /// `None` is standard output.
@@ -570,7 +573,7 @@ impl Output {
         self.file.is_none()
     }
 
-    /// Checks that a result in this format can be written, and counts it.
+    /// Checks that a result in this format can be written here, and counts it.
     fn admit(&mut self, format: DisplayFormat, out_is_terminal: bool) -> Result<()> {
         self.answers += 1;
         let refusal = match format {
@@ -598,11 +601,11 @@ impl Output {
     }
 }
 
-/// Waits for a statement: shows a spinner, and handles Ctrl-C.
+/// Waiter for a running statement: shows a spinner, and handles Ctrl-C.
 struct Waiting<'a> {
     interrupts: Option<&'a mut Signal>,
     started: Instant,
-    /// Not shown unless standard error is a terminal.
+    /// Spinner; hidden unless standard error is a terminal.
     bar: Option<ProgressBar>,
     shows: bool,
 }
@@ -611,7 +614,7 @@ impl<'a> Waiting<'a> {
     /// Starts waiting for a statement that began at `started`. An earlier Ctrl-C is ignored.
     async fn new(mut interrupts: Option<&'a mut Signal>, started: Instant) -> Waiting<'a> {
         if let Some(interrupts) = &mut interrupts {
-            // The runtime checks for signals when it is otherwise idle.
+            // The runtime checks for signals only when it is otherwise idle, so yield to it once.
             tokio::task::yield_now().await;
             while interrupts.recv().now_or_never().is_some() {}
         }
@@ -649,7 +652,7 @@ impl<'a> Waiting<'a> {
         }
     }
 
-    /// Hides the spinner while results are written to the terminal.
+    /// Hides the spinner for good if results are written to the terminal.
     fn hide(&mut self, output: &Output) {
         if output.is_terminal() {
             self.shows = false;

@@ -1,7 +1,7 @@
-//! The queue between those who append and the one writer: bounded, and already in columns.
+//! Bounded queue between appenders and the single writer thread; events are held as columns.
 //!
-//! Appenders push into a shared [`EventBatch`]; the writer takes all of it at once. That is the
-//! group commit: whatever came while the last sync ran is the next frame.
+//! Appenders push into a shared [`EventBatch`]; the writer takes the whole batch at once. This is
+//! the group commit: the events that arrive while one sync runs form the next frame.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -12,26 +12,27 @@ use tokio::sync::{oneshot, watch};
 
 use super::options::EngineOptions;
 use super::wal::Lsn;
-use crate::error::{Error, Limit, Result};
 use crate::event::{Content, Event, EventBatch, Key};
+use crate::limit::Limit;
+use crate::storage::error::{Error, Result};
 
-/// Who waits for an outcome; `Err` carries why nothing was stored.
+/// Sends an outcome to the caller that waits for it; `Err` says why nothing was stored.
 pub type Waiter<T> = oneshot::Sender<Result<T, Refusal>>;
 
-/// Why an append was not stored, cheap to give to each who waited.
+/// Reason why an append was not stored; cheap to clone for every waiter.
 #[derive(Clone, Debug)]
 pub enum Refusal {
     Busy(Limit),
     Poisoned(Arc<str>),
     Failed(Arc<str>),
     KeyReused,
-    /// A thread of the engine has ended.
+    /// An engine thread has ended.
     Died(Arc<str>),
     Closed,
 }
 
 impl Refusal {
-    /// Whether it is for good.
+    /// Reports whether the refusal is permanent.
     fn is_final(&self) -> bool {
         matches!(self, Refusal::Poisoned(_) | Refusal::Died(_) | Refusal::Closed)
     }
@@ -43,7 +44,7 @@ impl From<Refusal> for Error {
             Refusal::Busy(bound) => Error::Busy(bound),
             Refusal::Poisoned(why) => Error::Poisoned(why.to_string()),
             Refusal::Failed(why) => Error::Io {
-                path: super::lake::table::TABLE_DIR.into(),
+                path: super::lake::actions::TABLE_DIR.into(),
                 action: "flush",
                 source: std::io::Error::other(why.to_string()),
             },
@@ -54,25 +55,26 @@ impl From<Refusal> for Error {
     }
 }
 
-/// What the writer takes in one go.
+/// Everything the writer takes from the queue at once.
 #[derive(Debug, Default)]
 pub struct Taken {
     pub batch: EventBatch,
     pub waiters: Vec<Waiter<Lsn>>,
-    /// For each key of the batch, which of those who wait it is of.
+    /// For each key of the batch, the index in `waiters` of the request it belongs to.
     pub askers: Vec<u32>,
-    /// The runtime that those who wait belong to, where they do.
+    /// Tokio runtime of the waiters; `None` if they were queued outside a runtime.
     pub runtime: Option<Handle>,
-    /// Those who want everything before them flushed.
+    /// Callers waiting until everything appended before them is flushed.
     pub flushes: Vec<Waiter<()>>,
-    /// Nothing more will come.
+    /// Whether the queue is closed: nothing more will come.
     pub closed: bool,
 }
 
 impl Taken {
-    /// Tells all who wait what became of their events; those whose numbers are in `reused`, in
-    /// order, that their key was used before. Many are told by a task of their own runtime: waking
-    /// a task from inside is a push to a thread's own queue, from outside a lock and a system call.
+    /// Sends `outcome` to all waiters, except that those whose indexes are in `reused` (ascending)
+    /// get [`Refusal::KeyReused`]. With a `runtime`, a task of that runtime sends the answers:
+    /// waking a task from inside its runtime is a push to a thread's own queue, from outside it
+    /// takes a lock and a system call.
     pub fn tell(
         waiters: Vec<Waiter<Lsn>>,
         runtime: Option<Handle>,
@@ -83,7 +85,7 @@ impl Taken {
             let mut reused = reused.into_iter().peekable();
             for (number, waiter) in (0..).zip(waiters) {
                 let is_reused = reused.next_if_eq(&number).is_some();
-                // Who went away in the meantime has no need of the answer.
+                // The send fails only if the waiter is gone; then nobody needs the answer.
                 let _ =
                     waiter.send(if is_reused { Err(Refusal::KeyReused) } else { outcome.clone() });
             }
@@ -98,11 +100,11 @@ impl Taken {
 #[derive(Debug, Default)]
 struct Pending {
     taken: Taken,
-    /// Set while appends are refused.
+    /// Why appends are refused, while they are.
     refusal: Option<Refusal>,
-    /// What the log waits for, while what the writer takes is refused.
+    /// The limit that the log has run into, while the writer's appends fail because of it.
     limit_reached: Option<Limit>,
-    /// Whether the writer sleeps and must be woken.
+    /// Whether the writer is asleep and must be woken.
     idle: bool,
     nudged: bool,
 }
@@ -111,13 +113,13 @@ struct Pending {
 pub struct CommitQueue {
     max_events: usize,
     max_bytes: usize,
-    /// Idempotency keys that the writer knows, and how many it may.
+    /// Number of idempotency keys the writer remembers; `max_keys` is its limit.
     keys: AtomicUsize,
     max_keys: usize,
-    /// A mutex, as every append must see the queue's length; held for a push or a take.
+    /// A mutex because every append must see the queue's length; held only for a push or a take.
     pending: Mutex<Pending>,
     wake: Condvar,
-    /// Which thread of the engine has ended, and how.
+    /// Message about the first engine thread that ended unexpectedly, and how.
     died: watch::Sender<Option<Arc<str>>>,
 }
 
@@ -139,16 +141,20 @@ impl CommitQueue {
 
     fn lock(&self) -> MutexGuard<'_, Pending> {
         self.pending.lock().unwrap_or_else(|poisoned| {
-            // Who panicked may have left an event in part: nothing of the queue is used any more.
+            // The thread that panicked may have left an event half-written: the queue is no longer
+            // used.
             let mut pending = poisoned.into_inner();
-            self.end(&mut pending, "the queue before the write-ahead log broke".into());
+            self.end(
+                &mut pending,
+                "a thread panicked while it held the queue of the write-ahead log".into(),
+            );
             pending
         })
     }
 
-    /// Refuses everything for good, and has the process end.
+    /// Refuses everything permanently and signals the process to end.
     fn end(&self, pending: &mut Pending, why: Arc<str>) {
-        // Who waits learns that the answer does not come.
+        // Dropping the senders tells the waiters that no answer will come.
         pending.taken = Taken { closed: true, ..Taken::default() };
         self.died.send_if_modified(|died| {
             let is_first = died.is_none();
@@ -158,7 +164,7 @@ impl CommitQueue {
         });
     }
 
-    /// Queues one event, which counts once under its key.
+    /// Queues one event; with a key, it is stored only once.
     pub fn push(
         &self,
         event: Event<'_>,
@@ -182,8 +188,8 @@ impl CommitQueue {
         }
     }
 
-    /// Queues a batch; it becomes part of one frame. One larger than the bounds is taken when
-    /// nothing else waits.
+    /// Queues a batch, which becomes part of one frame. A batch larger than the limits is accepted
+    /// only if the queue is empty.
     pub fn push_batch(
         &self,
         events: EventBatch,
@@ -222,7 +228,7 @@ impl CommitQueue {
         Ok(receiver)
     }
 
-    /// Asks that everything appended before be flushed.
+    /// Requests a flush of everything appended so far.
     pub fn push_flush(&self) -> Result<oneshot::Receiver<Result<(), Refusal>>> {
         let mut pending = self.lock();
         if let Some(refusal) = pending.refusal.as_ref().filter(|refusal| refusal.is_final()) {
@@ -241,21 +247,21 @@ impl CommitQueue {
         }
     }
 
-    /// Lets the writer look around: a flush has ended.
+    /// Wakes the writer because a flush has ended.
     pub fn nudge(&self) {
         let mut pending = self.lock();
         pending.nudged = true;
         self.wake_if_idle(pending);
     }
 
-    /// Events and bytes that wait.
+    /// Returns the number of events and bytes in the queue.
     pub fn queued(&self) -> (usize, usize) {
         let pending = self.lock();
         (pending.taken.batch.len(), pending.taken.batch.byte_len())
     }
 
-    /// Takes everything that waits; sleeps up to `timeout` when nothing does. `emptied` is an empty
-    /// batch whose capacity serves again.
+    /// Takes everything in the queue; if it is empty, sleeps up to `timeout`. `emptied` is an empty
+    /// batch whose capacity is reused.
     pub fn take(&self, emptied: EventBatch, timeout: Duration) -> Taken {
         let mut pending = self.lock();
         let quiet = |p: &Pending| {
@@ -282,7 +288,8 @@ impl CommitQueue {
         std::mem::replace(&mut pending.taken, next)
     }
 
-    /// Refuses appends from now on, or accepts them again. Poison, death and close are final.
+    /// Refuses appends from now on, or accepts them again if `None`. Poisoning, death and close are
+    /// permanent.
     pub fn refuse(&self, refusal: Option<Refusal>) {
         let mut pending = self.lock();
         if !pending.refusal.as_ref().is_some_and(Refusal::is_final) {
@@ -290,44 +297,45 @@ impl CommitQueue {
         }
     }
 
-    /// Notes what the log waits for, or that it waits no more. Appends go on to the writer: each is
-    /// a try.
+    /// Sets or clears the limit that the log has run into. Appends still reach the writer: each one
+    /// is a new attempt.
     pub fn set_limit_reached(&self, limit_reached: Option<Limit>) {
         self.lock().limit_reached = limit_reached;
     }
 
-    /// Why events are refused now.
+    /// Returns the reason why events are refused now; `None` if they are accepted.
     pub fn refusal(&self) -> Option<Refusal> {
         let pending = self.lock();
         pending.refusal.clone().or(pending.limit_reached.map(Refusal::Busy))
     }
 
-    /// Whether the writer has been told to end.
+    /// Reports whether the writer has been told to end.
     pub fn is_closed(&self) -> bool {
         self.lock().taken.closed
     }
 
-    /// A thread of the engine has ended that should not: nothing more is taken, and the others end,
-    /// too.
+    /// Records that an engine thread has ended unexpectedly: nothing more is accepted, and the
+    /// other threads end too.
     pub fn die(&self, why: &str) {
         let mut pending = self.lock();
         self.end(&mut pending, why.into());
         self.wake_if_idle(pending);
     }
 
-    /// How the first thread ended that should not have, when one has.
+    /// Returns how the first thread to end unexpectedly ended; `None` if none has.
     pub fn death(&self) -> Option<Arc<str>> {
         self.died.borrow().clone()
     }
 
-    /// Waits until a thread ends that should not.
+    /// Waits until a thread ends unexpectedly, and returns how it ended.
     pub async fn wait_for_death(&self) -> Arc<str> {
         let mut died = self.died.subscribe();
         let death = died.wait_for(Option::is_some).await.expect("the sender is here");
         death.clone().expect("just seen")
     }
 
-    /// Idempotency keys known; at their bound, requests with one are refused.
+    /// Returns the number of idempotency keys remembered; at their limit, requests with a key are
+    /// refused.
     pub fn keys(&self) -> usize {
         self.keys.load(Ordering::Relaxed)
     }
@@ -336,7 +344,7 @@ impl CommitQueue {
         self.keys.store(keys, Ordering::Relaxed);
     }
 
-    /// Why the writer is poisoned.
+    /// Returns why the writer is poisoned; `None` if it is not.
     pub fn poisoned(&self) -> Option<String> {
         match &self.lock().refusal {
             Some(Refusal::Poisoned(why)) => Some(why.to_string()),
@@ -344,7 +352,7 @@ impl CommitQueue {
         }
     }
 
-    /// Refuses appends and tells the writer to end once it has taken the last.
+    /// Refuses appends and tells the writer to end once it has taken what is queued.
     pub fn close(&self) {
         let mut pending = self.lock();
         pending.taken.closed = true;

@@ -1,4 +1,4 @@
-//! What a data directory says of itself, and who owns it.
+//! Metadata file and lock of a data directory.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,29 +6,29 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::vfs::{self, Lock, Vfs};
-use crate::error::{Error, Result};
+use crate::storage::error::{Error, Result};
 
-/// The version of the data directory's layout. A newer one is refused, an older one is opened and
+/// Version of the data directory's layout. A newer version is refused; an older one is opened and
 /// kept readable.
 ///
 /// | version | since |
 /// | --- | --- |
 /// | 1 | the first |
-/// | 2 | key files of version 2, which a binary before them takes for damaged |
+/// | 2 | key files of version 2, which older binaries take for damaged |
 const FORMAT_VERSION: u32 = 2;
 
-/// The file that makes a directory a store.
+/// Name of the metadata file; a directory that has it is a store.
 pub const META_FILE: &str = "hourglass.json";
 
-/// What a data directory says of itself.
+/// Contents of the metadata file.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct DirectoryMeta {
     format: u32,
-    /// The application id of this directory's Delta transactions.
+    /// Application id of this directory's Delta transactions.
     pub node: String,
 }
 
-/// Makes the directory ours until the lock is dropped.
+/// Locks the directory for this process until the returned lock is dropped.
 pub fn lock(vfs: &dyn Vfs, data_dir: &Path) -> Result<Box<dyn Lock>> {
     let path = data_dir.join("lock");
     vfs.lock(&path).map_err(|error| match error.kind() {
@@ -37,18 +37,33 @@ pub fn lock(vfs: &dyn Vfs, data_dir: &Path) -> Result<Box<dyn Lock>> {
     })
 }
 
+const META_ADVICE: &str = "Restore the file from a backup; its `node` is the appId of the txn \
+    actions in events/_delta_log";
+
 fn write_meta(vfs: &dyn Vfs, path: &Path, meta: &DirectoryMeta) -> Result<()> {
     let text = serde_json::to_vec_pretty(meta).expect("plain data");
     vfs::write_atomically(vfs, path, &text).map_err(Error::io(path, "write"))
 }
 
-/// What the directory says of itself; `create` writes it where there is nothing yet, or the version
-/// of an older one.
+/// Reads the directory's metadata. With `create`, writes it if it is missing and updates the
+/// version if it is older.
 pub fn meta(vfs: &dyn Vfs, data_dir: &Path, create: bool) -> Result<DirectoryMeta> {
     let path: PathBuf = data_dir.join(META_FILE);
     let bytes = match vfs::read_all(vfs, &path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound && create => {
+            // It is written before all else: a store without it has lost it, and its name with it.
+            let is_there = |folder: &str| {
+                vfs.list(&data_dir.join(folder)).is_ok_and(|entries| !entries.is_empty())
+            };
+            if is_there("wal") || is_there("events/_delta_log") {
+                return Err(Error::Damaged {
+                    path,
+                    offset: 0,
+                    reason: "the file is missing, and there is a store beside it".into(),
+                    advice: META_ADVICE,
+                });
+            }
             let meta =
                 DirectoryMeta { format: FORMAT_VERSION, node: uuid::Uuid::new_v4().to_string() };
             write_meta(vfs, &path, &meta)?;
@@ -68,7 +83,7 @@ pub fn meta(vfs: &dyn Vfs, data_dir: &Path, create: bool) -> Result<DirectoryMet
         path: path.clone(),
         offset: 0,
         reason: error.to_string(),
-        advice: "Restore the file from a backup; its `node` is the appId of the txn actions in events/_delta_log",
+        advice: META_ADVICE,
     })?;
     match meta.format {
         FORMAT_VERSION => Ok(meta),

@@ -1,5 +1,4 @@
-//! The engine of one data directory: opens and recovers it, and is the handle on everything that
-//! runs.
+//! Engine of one data directory: opens and recovers it, and is the handle on all its running parts.
 //!
 //! ```text
 //! DIR/hourglass.json   the format's version and this node's name
@@ -13,11 +12,12 @@ use std::any::Any;
 use std::io;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use object_store::ObjectStore;
 use tokio::sync::oneshot::error::RecvError;
 
 use super::commit_queue::{CommitQueue, Refusal};
@@ -27,7 +27,8 @@ use super::flusher::{Flusher, Progress};
 use super::idempotency::files::KeyFiles;
 use super::idempotency::window::{KeyWindow, StoredKey};
 use super::lake::leftovers;
-use super::lake::table::{FileIndex, Lake, LakeRuntime};
+use super::lake::runtime::LakeRuntime;
+use super::lake::table::{FileIndex, Lake};
 use super::memory::memtable::{Memtable, MemtableWriter};
 use super::metrics::Metrics;
 use super::options::EngineOptions;
@@ -35,18 +36,18 @@ use super::recurring::Recurring;
 use super::snapshot::distinct::DistinctUsers;
 use super::snapshot::{Snapshot, SnapshotCell};
 use super::store::VfsStore;
-use super::vfs::{Disk, Lock, Vfs};
+use super::vfs::{Disk, Lock, Room, Vfs};
 use super::wal::{self, Lsn, WAL_DIR, Wal};
 use super::writer::Writer;
-use crate::error::{Error, Result};
 use crate::event::{Event, EventBatch, Key, MAX_TIMESTAMP_US};
 use crate::hour::{Clock, SystemClock};
+use crate::storage::error::{Error, Result};
 use crate::threads;
 
-/// Threads that encode the hours of one flush, at most.
+/// Maximum number of threads that encode the hours of one flush.
 const MAX_ENCODERS: usize = 8;
 
-/// A clonable handle on the one engine of a data directory.
+/// Cloneable handle on the one engine of a data directory.
 #[derive(Clone, Debug)]
 pub struct Engine {
     shared: Arc<Shared>,
@@ -59,9 +60,12 @@ struct Shared {
     clock: Arc<dyn Clock>,
     options: EngineOptions,
     metrics: Metrics,
-    /// Held to be joined by the first `close`.
+    /// File system that holds `data_dir`.
+    vfs: Arc<dyn Vfs>,
+    data_dir: PathBuf,
+    /// Engine threads, joined by the first `close`.
     threads: Mutex<Vec<JoinHandle<()>>>,
-    /// The directory is ours until the last handle goes.
+    /// Keeps the directory locked until the last handle is dropped.
     _lock: Box<dyn Lock>,
 }
 
@@ -80,18 +84,18 @@ fn join(threads: &Mutex<Vec<JoinHandle<()>>>) {
 }
 
 impl Engine {
-    /// Opens the store in `data_dir` on the machine's disk and clock, creating it where there is
+    /// Opens the store in `data_dir` with the machine's disk and clock, creating it if there is
     /// none.
     pub fn open(data_dir: &Path, options: EngineOptions) -> Result<Engine> {
         Engine::open_with(data_dir, options, Arc::new(Disk), Arc::new(SystemClock))
     }
 
-    /// Opens the store on any file system and clock, and recovers it: what is in the log and not in
-    /// the table comes back into memory.
+    /// Opens the store with any file system and clock, and recovers it: events that are in the log
+    /// but not in the table are loaded into memory.
     ///
     /// # Errors
-    /// [`Error::Locked`] when another process owns it, [`Error::Damaged`] when acknowledged events
-    /// are not intact.
+    /// [`Error::Locked`] if another process owns the directory, [`Error::Damaged`] if acknowledged
+    /// events are not intact.
     pub fn open_with(
         data_dir: &Path,
         options: EngineOptions,
@@ -102,8 +106,8 @@ impl Engine {
         engine.start(steps)
     }
 
-    /// As [`Engine::open_with`], without threads: nothing happens but what the caller does with
-    /// [`Steps`]. A simulation decides by that who goes next.
+    /// Like [`Engine::open_with`], but without threads: the engine advances only when the caller
+    /// drives [`Steps`]. This lets a simulation decide which part runs next.
     pub fn open_stepped(
         data_dir: &Path,
         options: EngineOptions,
@@ -114,11 +118,12 @@ impl Engine {
         create_directory(&*vfs, &data_dir)?;
         let lock = directory::lock(&*vfs, &data_dir)?;
         let meta = directory::meta(&*vfs, &data_dir, true)?;
-        let store = VfsStore::new(vfs.clone(), &data_dir);
+        let store = Arc::new(VfsStore::new(vfs.clone(), &data_dir));
         let runtime = LakeRuntime::new()?;
         let (lake, files, flushed) =
             runtime.block_on(Lake::open(store.clone(), &meta.node, true))?;
-        let mut snapshot = empty_snapshot(files, store, &options);
+        let log = wal::Folder::below(&data_dir, vfs.clone());
+        let mut snapshot = empty_snapshot(files, store, log, &options);
         let mut memtable = MemtableWriter::new(flushed + 1, FileNames::new(&meta.node));
         let wal_dir = data_dir.join(WAL_DIR);
         let now_us = clock.now_us();
@@ -131,8 +136,8 @@ impl Engine {
             keys.insert(logged, now_us)
         })?;
         leftovers::remove(&*vfs, &data_dir, memtable.view().hours.keys());
-        // How old what is in the log is does not begin anew with a start: one that crashes again
-        // and again would look young.
+        // The age of the logged events does not restart with the process: otherwise the log of a
+        // process that keeps crashing would always look young.
         let since_us =
             replayed.oldest_us(flushed).map_or(now_us, |oldest_us| oldest_us.min(now_us));
         if replayed.events > 0 {
@@ -142,8 +147,8 @@ impl Engine {
         let wal = Wal::open(vfs.clone(), &wal_dir, options.wal_segment_bytes, replayed)?;
         memtable.begin(since_us);
         snapshot.active = memtable.view().clone();
-        // The folders themselves: a log that is synced below a name that is not would be lost with
-        // the name.
+        // Also sync the folders themselves: a synced log would be lost along with an unsynced name
+        // of a folder above it.
         for dir in [Some(&*data_dir), data_dir.parent()].into_iter().flatten() {
             vfs.sync_dir(dir).map_err(Error::io(dir, "sync"))?;
         }
@@ -184,39 +189,40 @@ impl Engine {
             emptied: EventBatch::new(),
         };
         let threads = Mutex::default();
-        let shared = Shared { queue, cell, clock, options, metrics, threads, _lock: lock };
+        let shared =
+            Shared { queue, cell, clock, options, metrics, vfs, data_dir, threads, _lock: lock };
         Ok((Engine { shared: Arc::new(shared) }, Steps { writer: Some(writer), flusher }))
     }
 
-    /// Lets the writer and the flusher run, each on a thread of its own.
+    /// Starts the writer and the flusher, each on its own thread.
     fn start(self, steps: Steps) -> Result<Engine> {
         let Steps { writer, mut flusher } = steps;
         let retry = Duration::from_millis(self.shared.options.flush_retry_ms);
         flusher.encoders = thread::available_parallelism().map_or(1, usize::from).min(MAX_ENCODERS);
         let mut writer = writer.expect("the writer has not ended before it began");
-        // Where the second cannot be started the engine goes, and ends the first.
+        // If the second thread cannot be started, the engine is dropped, which ends the first.
         self.run("writer", move || {
             threads::go_first();
             writer.run()
         })?;
         self.run("flusher", move || {
-            // It writes for whole cores' time, and nobody waits for it.
+            // The flusher may keep whole cores busy for a while, and nobody waits for it.
             threads::stand_back();
             flusher.run(retry)
         })?;
         Ok(self)
     }
 
-    /// Runs a thread of the engine. One that panics, or ends before it is told to, ends the engine:
-    /// without it events would wait for ever, or memory fill up.
+    /// Starts an engine thread. A thread that panics, or ends before it is told to, ends the
+    /// engine: without it events would wait forever, or memory would fill up.
     fn run(&self, name: &'static str, mut work: impl FnMut() + Send + 'static) -> Result<()> {
         let queue = self.shared.queue.clone();
         let thread = move || {
-            // IMPORTANT: what the thread owns is dropped only after its death is told. The other
-            // thread ends by that, and those who wait learn of it.
+            // IMPORTANT: what the thread owns is dropped only after its death is reported. The
+            // report ends the other thread and informs the waiters.
             let how = match catch_unwind(AssertUnwindSafe(&mut work)) {
                 Ok(()) if queue.is_closed() => return,
-                Ok(()) => "ended by itself".into(),
+                Ok(()) => "ended unexpectedly".into(),
                 Err(panic) => format!("panicked: {}", panic_text(&*panic)),
             };
             queue.die(&format!("the {name} thread of the engine {how}"));
@@ -227,14 +233,14 @@ impl Engine {
         Ok(())
     }
 
-    /// Queues one event; the future resolves to its frame's last LSN once it is durable and
-    /// visible. The event must have passed the checks of [`crate::event`]. Under a key that was
-    /// stored within the window nothing is stored again, and the answer is the same.
+    /// Queues one event; the future resolves to its frame's last LSN once the event is durable and
+    /// visible. The event must have passed the checks of [`crate::event`]. If the same event was
+    /// stored under `key` within the window, it is not stored again, and the result is the same.
     ///
     /// # Errors
-    /// [`Error::Busy`] when a bound is reached, [`Error::KeyReused`] when something else was stored
-    /// under the key: nothing was stored. [`Error::Poisoned`] when the log has failed,
-    /// [`Error::Died`] when the engine has.
+    /// [`Error::Busy`] if a limit is reached, [`Error::KeyReused`] if other content was stored
+    /// under the key; nothing was stored in either case. [`Error::Poisoned`] if the log has failed,
+    /// [`Error::Died`] if the engine has.
     pub fn append_event(
         &self,
         event: Event<'_>,
@@ -244,7 +250,8 @@ impl Engine {
         async move { Ok(queued?.await.map_err(no_answer)??) }
     }
 
-    /// Appends a batch: one frame, one sync, all or nothing. Errors as [`Engine::append_event`].
+    /// Appends a batch: one frame, one sync, all or nothing. Returns the same errors as
+    /// [`Engine::append_event`].
     pub async fn append(&self, batch: EventBatch) -> Result<Lsn> {
         if batch.is_empty() {
             return Ok(self.snapshot().active.last_lsn);
@@ -252,44 +259,51 @@ impl Engine {
         Ok(self.shared.queue.push_batch(batch)?.await.map_err(no_answer)??)
     }
 
-    /// Returns once everything acknowledged before is in Parquet and committed.
+    /// Returns once everything acknowledged so far is in Parquet files and committed.
     ///
     /// # Errors
-    /// What stopped the flush. It is tried again by itself; memory and log keep the events.
+    /// The cause of the failed flush. The flush is retried automatically; memory and log keep the
+    /// events.
     pub async fn flush(&self) -> Result<()> {
         Ok(self.shared.queue.push_flush()?.await.map_err(no_answer)??)
     }
 
-    /// What is visible now.
+    /// Returns the current snapshot.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.shared.cell.load()
     }
 
-    /// Why events are not taken now, where they are not: what passes, such as a full disk, or what
-    /// does not.
+    /// Returns why events are refused now, for a transient reason such as a full disk or a
+    /// permanent one; `None` if they are accepted.
     pub fn refusal(&self) -> Option<Error> {
         self.shared.queue.refusal().map(Error::from)
     }
 
-    /// Waits until a thread of the engine has ended that should not, and tells how. The engine
-    /// stores nothing more then: it is to be closed.
+    /// Waits until an engine thread ends unexpectedly, and returns how it ended. The engine stores
+    /// nothing more after that and must be closed.
     pub async fn wait_for_death(&self) -> String {
         self.shared.queue.wait_for_death().await.to_string()
     }
 
-    /// Why no more events are accepted, when the log has failed.
+    /// Returns why the log has failed, after which no more events are accepted; `None` if it has
+    /// not.
     pub fn poisoned(&self) -> Option<String> {
         self.shared.queue.poisoned()
     }
 
-    /// Events and bytes that wait for the writer.
+    /// Returns the number of events and bytes queued for the writer.
     pub fn queued(&self) -> (usize, usize) {
         self.shared.queue.queued()
     }
 
-    /// Idempotency keys remembered.
+    /// Returns the number of idempotency keys remembered.
     pub fn keys(&self) -> usize {
         self.shared.queue.keys()
+    }
+
+    /// Returns the bytes and inodes, free and total, of the data directory's file system.
+    pub(super) fn room(&self) -> io::Result<Room> {
+        self.shared.vfs.room(&self.shared.data_dir)
     }
 
     pub(super) fn options(&self) -> &EngineOptions {
@@ -304,11 +318,11 @@ impl Engine {
         &self.shared.clock
     }
 
-    /// Writes what is queued and stops; later appends answer [`Error::Closed`]. Memory is not
-    /// flushed: the log has it.
+    /// Writes what is queued and stops; later appends return [`Error::Closed`]. Memory is not
+    /// flushed: the log has its events.
     ///
     /// # Errors
-    /// [`Error::Died`] when a thread of the engine did not end in order.
+    /// [`Error::Died`] if an engine thread ended unexpectedly.
     pub fn close(&self) -> Result<()> {
         self.shared.queue.close();
         join(&self.shared.threads);
@@ -316,18 +330,17 @@ impl Engine {
     }
 }
 
-/// The writer and the flusher of an engine that has no threads. Their owner lets them go on, one
-/// step at a time.
+/// Writer and flusher of an engine without threads. The caller advances them one step at a time.
 #[derive(Debug)]
 pub struct Steps {
-    /// `None` when it has ended.
+    /// `None` once it has ended.
     writer: Option<Writer>,
     flusher: Flusher,
 }
 
 impl Steps {
-    /// Lets the writer do what there is to do, without waiting for more. `Break` when the engine is
-    /// closed and the writer has taken the last.
+    /// Runs the writer on what is queued, without waiting for more. Returns `Break` once the engine
+    /// is closed and the writer has taken everything.
     pub fn writer(&mut self) -> ControlFlow<()> {
         let Some(writer) = &mut self.writer else { return ControlFlow::Break(()) };
         let flow = writer.step(Duration::ZERO);
@@ -337,30 +350,30 @@ impl Steps {
         flow
     }
 
-    /// Lets the flusher do the next of its steps, where there is one. `Break` when the writer has
-    /// ended and nothing is left to flush.
+    /// Runs the flusher's next step, if there is one. Returns `Break` once the writer has ended and
+    /// no job is left.
     pub fn flusher(&mut self) -> ControlFlow<()> {
         self.flusher.step(Duration::ZERO)
     }
 }
 
-/// A store as it is on disk, without owning it: for those who only look, beside a running server or
-/// not.
+/// Read-only view of a store on disk, opened without the lock: works with or without a running
+/// server.
 #[derive(Debug)]
 pub struct ReadOnly {
     pub snapshot: Arc<Snapshot>,
     /// The last LSN in the table.
     pub flushed: Lsn,
-    /// When it was flushed, milliseconds since the epoch.
+    /// When it was flushed, in milliseconds since the epoch.
     pub flushed_ms: Option<i64>,
-    /// Segments and bytes of the log.
+    /// Number of log segments; `wal_bytes` is their total size.
     pub wal_segments: u64,
     pub wal_bytes: u64,
 }
 
 impl ReadOnly {
-    /// Reads the table and the log's tail. A server may flush in between and release what was to be
-    /// read: then once more.
+    /// Reads the table and the log's tail. Makes up to 5 attempts, as a server may flush meanwhile
+    /// and release the log that was about to be read.
     pub fn open(data_dir: &Path, options: &EngineOptions, vfs: &Arc<dyn Vfs>) -> Result<ReadOnly> {
         let attempts = 5;
         for _ in 1..attempts {
@@ -376,11 +389,12 @@ impl ReadOnly {
     fn try_open(data_dir: &Path, options: &EngineOptions, vfs: &Arc<dyn Vfs>) -> Result<ReadOnly> {
         let data_dir = std::path::absolute(data_dir).map_err(Error::io(data_dir, "find"))?;
         let meta = directory::meta(&**vfs, &data_dir, false)?;
-        let store = VfsStore::new(vfs.clone(), &data_dir);
+        let store = Arc::new(VfsStore::new(vfs.clone(), &data_dir));
         let runtime = LakeRuntime::new()?;
         let (lake, files, flushed) =
             runtime.block_on(Lake::open(store.clone(), &meta.node, false))?;
-        let mut snapshot = empty_snapshot(files, store, options);
+        let log = wal::Folder::below(&data_dir, vfs.clone());
+        let mut snapshot = empty_snapshot(files, store, log, options);
         let mut memtable = MemtableWriter::new(flushed + 1, FileNames::new(&meta.node));
         let replayed = replay_into(
             &**vfs,
@@ -412,18 +426,24 @@ fn create_directory(vfs: &dyn Vfs, data_dir: &Path) -> Result<()> {
     })
 }
 
-/// The answer to a request whose answer does not come.
+/// Returns the error for a request that will get no answer.
 fn no_answer(_: RecvError) -> Error {
-    Error::Died("a thread of the engine ended before it answered".into())
+    Error::Died("a thread of the engine ended before it replied".into())
 }
 
-/// What a panic says.
+/// Returns the message of a panic.
 fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a word")
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("without a message")
 }
 
-fn empty_snapshot(files: FileIndex, store: VfsStore, options: &EngineOptions) -> Snapshot {
+fn empty_snapshot(
+    files: FileIndex,
+    store: Arc<dyn ObjectStore>,
+    log: wal::Folder,
+    options: &EngineOptions,
+) -> Snapshot {
     let distinct = Arc::new(DistinctUsers::new(options.users_cache_bytes));
     let all = files.values().flat_map(|hour| &hour.files);
     let (file_count, file_bytes) =
@@ -435,6 +455,7 @@ fn empty_snapshot(files: FileIndex, store: VfsStore, options: &EngineOptions) ->
         file_count,
         file_bytes,
         store,
+        log,
         distinct,
     }
 }

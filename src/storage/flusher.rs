@@ -1,10 +1,10 @@
-//! The flusher turns sealed generations into data files, one Delta commit each. It is a loop over
+//! Flusher: turns sealed generations into data files, one Delta commit each. It is a loop over
 //! [`Flusher::step`].
 //!
-//! A generation takes four steps, after each of which other work may come in between: its files and
-//! its idempotency keys are written; they are synced and committed; they are published in place of
-//! the memory; the log is released. A generation stays in the snapshot until its files are, so a
-//! failure loses nothing: the flush begins again at the first step, until the cause goes.
+//! A generation takes four steps, and other work may come in between: its files and its idempotency
+//! keys are written; they are synced and committed; they are published in place of the memory; the
+//! log is released. A generation stays in the snapshot until its files replace it, so a failure
+//! loses nothing: the flush is retried from the first step until it succeeds.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,27 +15,29 @@ use std::time::Duration;
 
 use super::commit_queue::{CommitQueue, Refusal, Waiter};
 use super::idempotency::files::{KeyFileRecord, KeyFiles};
+use super::lake::actions::DataFile;
 use super::lake::data_file::{self, Encoded};
-use super::lake::table::{self as lake, DataFile, Lake, LakeRuntime};
+use super::lake::runtime::LakeRuntime;
+use super::lake::table::{self as lake, Lake};
 use super::memory::memtable::{HourTable, Memtable};
 use super::metrics::{Metrics, since};
 use super::recurring::Recurring;
 use super::snapshot::SnapshotCell;
 use super::vfs;
 use super::wal::{ClosedSegments, Lsn};
-use crate::error::{Error, Result};
 use crate::hour::{Clock, Hour};
+use crate::storage::error::{Error, Result};
 
-/// What the writer asks for, in order.
+/// Request from the writer; requests are handled in order.
 #[derive(Debug)]
 pub enum Job {
     /// A generation has been sealed.
     Flush,
-    /// Tell these that everything sealed before is flushed, or why not.
+    /// Tell these waiters that everything sealed before is flushed, or why not.
     Report(Vec<Waiter<()>>),
 }
 
-/// How far the oldest sealed generation has come.
+/// Progress of the oldest sealed generation.
 #[derive(Debug, Default)]
 enum Stage {
     #[default]
@@ -45,7 +47,7 @@ enum Stage {
     Published(Flush),
 }
 
-/// One generation under way into the table.
+/// One generation being flushed to the table.
 #[derive(Debug)]
 struct Flush {
     started_us: i64,
@@ -64,30 +66,30 @@ pub struct Flusher {
     pub keys: KeyFiles,
     pub queue: Arc<CommitQueue>,
     pub clock: Arc<dyn Clock>,
-    /// Threads that encode the hours of a generation.
+    /// Number of threads that encode the hours of a generation.
     pub encoders: usize,
     pub metrics: Metrics,
     pub progress: Progress,
 }
 
-/// What the flusher is about.
+/// State of the flusher between two steps.
 #[derive(Debug, Default)]
 pub struct Progress {
     stage: Stage,
-    /// The job taken last is not done yet.
+    /// Whether the last job taken is not done yet.
     busy: bool,
-    /// Those who wait for it.
+    /// Callers waiting for that job.
     waiters: Vec<Waiter<()>>,
     /// Whether the last flush failed.
     failed: bool,
-    /// Warns of flushes that fail.
+    /// Limits the warnings about failed flushes.
     trouble: Recurring,
-    /// As `trouble`, of what a flush leaves to do when its events are in the table.
+    /// Limits the warnings about cleanup that failed after the events were committed.
     tidying: Recurring,
 }
 
 impl Flusher {
-    /// Runs until the writer is gone. A generation that could not be flushed by then is still in
+    /// Runs until the writer is gone. A generation that has not been flushed by then is still in
     /// the log.
     pub fn run(&mut self, retry: Duration) {
         loop {
@@ -98,8 +100,8 @@ impl Flusher {
         }
     }
 
-    /// Takes the generation under way one stage further. Where none is, waits for a job, up to
-    /// `timeout`, and begins it; what failed is begun again after that time. `Break` when the
+    /// Advances the current generation by one stage. If there is none, waits up to `timeout` for a
+    /// job and starts it; a failed flush is retried after that time. Returns `Break` when the
     /// writer is gone.
     pub fn step(&mut self, timeout: Duration) -> ControlFlow<()> {
         if !self.progress.busy {
@@ -131,7 +133,7 @@ impl Flusher {
         ControlFlow::Continue(())
     }
 
-    /// Ends a job and tells those who wait for it.
+    /// Ends a job and sends its outcome to the waiters.
     fn finish(&mut self, outcome: Result<(), Refusal>) {
         let progress = &mut self.progress;
         (progress.busy, progress.failed) = (false, outcome.is_err());
@@ -140,11 +142,11 @@ impl Flusher {
         }
     }
 
-    /// Counts a failure and tells of it; answers what those are told who wait.
+    /// Counts and logs a failure; returns what to send to the waiters.
     fn failed(&self, error: &Error) -> Refusal {
         self.metrics.flush_failures.inc();
         if self.progress.trouble.is_due(self.clock.now_us()) {
-            tracing::warn!(%error, "the flush failed and is tried again, and this is said once a minute");
+            tracing::warn!(%error, "the flush failed and will be retried (logged at most once a minute)");
         }
         match vfs::limit_behind(error) {
             Some(bound) => Refusal::Busy(bound),
@@ -152,9 +154,9 @@ impl Flusher {
         }
     }
 
-    /// Does the next stage of the oldest sealed generation; answers whether there was one. After an
-    /// error its flush begins anew: files that are not in the table yet are written once more, over
-    /// those that are there.
+    /// Runs the next stage of the oldest sealed generation; returns `false` if there is none. After
+    /// an error its flush starts over: files that are not in the table yet are written again, over
+    /// the existing ones.
     fn advance(&mut self) -> Result<bool> {
         self.progress.stage = match std::mem::take(&mut self.progress.stage) {
             Stage::Sealed => {
@@ -182,7 +184,7 @@ impl Flusher {
         Ok(true)
     }
 
-    /// Writes the files of a generation and its keys. Nothing refers to them yet.
+    /// Writes the files and the keys of a generation. Nothing refers to them yet.
     fn write(&mut self, sealed: Memtable) -> Result<Flush> {
         let started_us = self.clock.now_us();
         let files = self.write_files(&sealed)?;
@@ -190,9 +192,9 @@ impl Flusher {
         Ok(Flush { started_us, sealed, files, keys })
     }
 
-    /// Puts the files in the place of the generation.
+    /// Replaces the generation by its files in the snapshot.
     fn publish(&self, flush: &Flush) {
-        // Only the flusher changes the files, so what they are now they are until it publishes.
+        // Only the flusher changes the files, so this index stays current until it is published.
         let mut index = self.cell.load().files.clone();
         for (hour, file, _) in &flush.files {
             lake::add_to_index(&mut index, *hour, Arc::new(file.clone()));
@@ -216,21 +218,22 @@ impl Flusher {
         tracing::info!(hours, rows, bytes, ms, "flushed to Parquet");
     }
 
-    /// Lets go of what the table has. The events are there: what cannot be removed now is by the
-    /// next flush, or the next start.
+    /// Releases the log segments of the flushed events, and the key files that have expired. The
+    /// events are safe in the table: what cannot be removed now is removed by the next flush, or at
+    /// the next start.
     fn tidy(&mut self, last_lsn: Lsn) {
         let now_us = self.clock.now_us();
         match self.segments.release_through(last_lsn).and_then(|()| self.keys.expire(now_us)) {
             Ok(()) => _ = self.progress.tidying.has_passed(),
             Err(error) if self.progress.tidying.is_due(now_us) => {
-                tracing::warn!(%error, "what a flush leaves behind cannot be removed; the next makes up for it");
+                tracing::warn!(%error, "log segments or key files that are no longer needed cannot be removed; the next flush tries again");
             }
             Err(_) => {}
         }
     }
 
-    /// An error does not mean that the commit failed: its answer may have been lost. The table
-    /// knows.
+    /// Commits the files of a generation. An error does not mean that the commit failed: its reply
+    /// may have been lost, so the table is asked.
     fn commit(
         &mut self,
         files: &[lake::CommitFile],
@@ -250,16 +253,16 @@ impl Flusher {
         })
     }
 
-    /// Encodes and writes the generation's hours, several at once.
+    /// Encodes and writes the hours of the generation, several in parallel.
     fn write_files(&self, sealed: &Memtable) -> Result<Vec<lake::CommitFile>> {
         let hours: Vec<(&Hour, &Arc<HourTable>)> =
             sealed.hours.iter().filter(|(_, table)| table.rows() > 0).collect();
         let next = AtomicUsize::new(0);
         let written = Mutex::new(Ok(Vec::with_capacity(hours.len())));
-        let lake = &self.lake;
+        let Flusher { runtime, lake, .. } = self;
         let work = || {
             while let Some(&(hour, table)) = hours.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let file = write_file(lake, sealed, *hour, table);
+                let file = write_file(runtime, lake, sealed, *hour, table);
                 let mut written = written.lock().expect("no panic under this lock");
                 match (&mut *written, file) {
                     (Ok(files), Ok(file)) => files.push(file),
@@ -281,14 +284,15 @@ impl Flusher {
 }
 
 fn write_file(
+    runtime: &LakeRuntime,
     lake: &Lake,
     sealed: &Memtable,
     hour: Hour,
     table: &HourTable,
 ) -> Result<lake::CommitFile> {
     let Encoded { parquet, rollup, hour: claim, min_user, max_user } = data_file::encode(table)?;
-    let location = lake.put(sealed.first_lsn, hour, &parquet)?;
     let (bytes, checksum) = (parquet.len() as u64, Some(crc32c::crc32c(&parquet)));
+    let location = runtime.block_on(lake.put(sealed.first_lsn, hour, parquet))?;
     let file = DataFile { location, bytes, rollup, hour: claim, checksum };
     Ok((hour, file, (min_user, max_user)))
 }

@@ -2,22 +2,24 @@
 //!
 //! In reading order:
 //!
-//! - [`vfs`] is the operating system's files, [`store`] the object store of the table over them.
+//! - [`vfs`] abstracts the operating system's files, [`store`] is the table's object store over
+//!   them.
 //! - [`wal`] makes events durable, [`memory`] holds them until they are flushed, [`idempotency`]
-//!   knows which requests are repeats.
-//! - [`file_names`] names a data file before its first event is in it, [`lake`] is the Delta table
-//!   of what has been flushed.
+//!   detects repeated requests.
+//! - [`file_names`] names the data file of rows still in memory, [`lake`] is the Delta table of
+//!   flushed events.
 //! - [`snapshot`] is what readers see.
 //! - [`commit_queue`], [`writer`] and [`flusher`] move events from one to the next; [`engine`]
-//!   opens, recovers and owns them, [`directory`] says who may.
-//! - [`metrics`], [`scrape`] and [`recurring`] tell how it fares; [`verify`] checks all of it.
+//!   opens, recovers and owns them, [`directory`] locks the data directory and holds its metadata.
+//! - [`metrics`], [`scrape`] and [`recurring`] report on all this; [`verify`] checks it.
 //!
-//! Nothing here knows HTTP or SQL, and nothing but [`vfs::Disk`] and [`crate::hour::SystemClock`]
-//! reaches the operating system's files or its time of day.
+//! Nothing here depends on HTTP or SQL, and only [`vfs::Disk`] and [`crate::hour::SystemClock`]
+//! access the operating system's files and its time of day.
 
 mod commit_queue;
 mod directory;
 mod engine;
+mod error;
 mod file_names;
 mod flusher;
 mod idempotency;
@@ -36,12 +38,14 @@ mod writer;
 
 pub use self::directory::META_FILE;
 pub use self::engine::{Engine, ReadOnly, Steps};
-pub use self::lake::table::{DataFile, FileIndex, HourFiles};
+pub use self::error::Error;
+pub use self::lake::actions::DataFile;
+pub use self::lake::table::{FileIndex, HourFiles};
 pub use self::memory::memtable::{Chunk, HourTable, Memtable};
 pub use self::memory::users::{UserDict, UserIndex};
 pub use self::options::EngineOptions;
 pub use self::recurring::Recurring;
 pub use self::snapshot::Snapshot;
 pub use self::snapshot::sources::HourSources;
-pub use self::store::{Reads, VfsStore};
+pub use self::store::{Counted, Reads, TableStore, VfsStore};
 pub use self::wal::{Lsn, SegmentInfo};

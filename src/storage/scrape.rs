@@ -1,4 +1,4 @@
-//! What the engine tells a scrape: figures that are there anyway, read when asked for.
+//! Metrics computed when scraped, from the engine's current state.
 
 use std::fmt;
 
@@ -15,15 +15,15 @@ use super::snapshot::Snapshot;
 use crate::metrics::{family, gauge};
 
 impl Engine {
-    /// Registers everything that storage counts and knows. A scrape lists the log's folder: it may
-    /// block.
+    /// Registers all metrics of storage. A scrape lists the log's folder, so it may block.
     pub fn register(&self, registry: &mut Registry) {
         self.metrics().register(registry);
         registry.register_collector(Box::new(State(self.clone(), Recurring::default())));
     }
 }
 
-/// The engine, and what of it cannot be told.
+/// Collector of an engine's state; the [`Recurring`] limits warnings about a log that cannot be
+/// listed.
 #[derive(Debug)]
 struct State(Engine, Recurring);
 
@@ -32,7 +32,7 @@ impl Collector for State {
         let (encoder, snapshot) = (&mut encoder, self.0.snapshot());
         self.queue(encoder)?;
         self.wal(encoder, &snapshot)?;
-        self.room(encoder, &snapshot)?;
+        self.room(encoder)?;
         self.memtables(encoder, &snapshot)?;
         gauge(
             encoder,
@@ -40,7 +40,8 @@ impl Collector for State {
             "Idempotency keys remembered",
             self.0.keys() as u64,
         )?;
-        let limit = "Idempotency keys past which requests with one are refused";
+        let limit = "Maximum number of remembered idempotency keys; beyond it, requests with a \
+            key are rejected";
         gauge(
             encoder,
             "hourglass_idempotency_max_keys",
@@ -67,31 +68,32 @@ impl State {
     fn queue(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let (events, bytes) = self.0.queued();
         let options = self.0.options();
-        gauge(encoder, "hourglass_queue_events", "Events that wait for the writer", events as u64)?;
-        gauge(encoder, "hourglass_queue_bytes", "Bytes that wait for the writer", bytes as u64)?;
-        let limit = "Events that may wait, past which more are refused";
+        gauge(encoder, "hourglass_queue_events", "Events waiting for the writer", events as u64)?;
+        gauge(encoder, "hourglass_queue_bytes", "Bytes waiting for the writer", bytes as u64)?;
+        let limit = "Maximum number of waiting events; more are rejected";
         gauge(encoder, "hourglass_queue_max_events", limit, options.queue_max_events as u64)?;
-        let limit = "Bytes that may wait, past which more are refused";
+        let limit = "Maximum number of waiting bytes; more are rejected";
         gauge(encoder, "hourglass_queue_max_bytes", limit, options.queue_max_bytes as u64)
     }
 
     fn wal(&self, encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt::Result {
         let accepting = u32::from(self.0.refusal().is_none());
-        let help = "1 while events are taken, 0 while they are refused, as /readyz says";
+        let help = "1 if events are accepted, 0 if they are rejected, as /readyz reports";
         gauge(encoder, "hourglass_accepting_events", help, accepting)?;
         let poisoned = u32::from(self.0.poisoned().is_some());
         gauge(
             encoder,
             "hourglass_poisoned",
-            "1 once the write-ahead log has failed and events are refused",
+            "1 after the write-ahead log has failed: events are rejected until a restart",
             poisoned,
         )?;
         let oldest = snapshot.memtables().find(|memtable| !memtable.is_empty());
         let age = oldest
             .map_or(0.0, |memtable| since(&**self.0.clock(), memtable.since_us).as_secs_f64());
-        let help = "How long the oldest event that is not in a data file has been in the write-ahead log, across restarts";
+        let help = "Age in the write-ahead log of the oldest event that is not in a data file, \
+            across restarts";
         gauge(encoder, "hourglass_wal_age_seconds", help, age)?;
-        match snapshot.log_segments() {
+        match snapshot.log.segments() {
             Ok(segments) => {
                 self.1.has_passed();
                 let bytes: u64 = segments.iter().map(|segment| segment.bytes).sum();
@@ -99,17 +101,17 @@ impl State {
                 gauge(
                     encoder,
                     "hourglass_wal_bytes",
-                    "Bytes of the log's folder, preallocated ones too",
+                    "Bytes of the log's folder, including preallocated ones",
                     bytes,
                 )?;
                 gauge(
                     encoder,
                     "hourglass_wal_segments",
-                    "Segments of the log that hold or take events",
+                    "Segments of the log that hold or receive events",
                     used as u64,
                 )
             }
-            // The other figures are worth having all the same.
+            // The other metrics are still useful.
             Err(error) => {
                 if self.1.is_due(self.0.clock().now_us()) {
                     tracing::warn!(%error, "the size of the write-ahead log is missing from the metrics");
@@ -119,10 +121,9 @@ impl State {
         }
     }
 
-    /// Left out where the system does not tell it.
-    fn room(&self, encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt::Result {
-        let (vfs, data_dir) = snapshot.store.vfs();
-        let Ok(room) = vfs.room(data_dir) else { return Ok(()) };
+    /// Encodes the disk metrics; omits them if the system does not report them.
+    fn room(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let Ok(room) = self.0.room() else { return Ok(()) };
         gauge(
             encoder,
             "hourglass_disk_free_bytes",
@@ -135,9 +136,9 @@ impl State {
             "Bytes of the data directory's file system",
             room.bytes,
         )?;
-        let free = "Files that can still be made on the data directory's file system";
+        let free = "Free inodes of the data directory's file system";
         gauge(encoder, "hourglass_disk_free_inodes", free, room.free_inodes)?;
-        let help = "Files that there can be on it, 0 where it has no such bound";
+        let help = "Total inodes of the data directory's file system, 0 if it has no such limit";
         gauge(encoder, "hourglass_disk_inodes", help, room.inodes)
     }
 
@@ -149,21 +150,21 @@ impl State {
         by_state(encoder, "hourglass_memtable_bytes", "Bytes in memory", snapshot, |memtable| {
             memtable.bytes
         })?;
-        let full = "Rows at which a generation is sealed";
+        let full = "Number of rows at which a generation is sealed";
         gauge(encoder, "hourglass_memtable_max_rows", full, options.memtable_max_rows)?;
-        let full = "Bytes at which a generation is sealed";
+        let full = "Number of bytes at which a generation is sealed";
         gauge(encoder, "hourglass_memtable_max_bytes", full, options.memtable_max_bytes)?;
         let sealed = snapshot.sealed.len() as u64;
         gauge(
             encoder,
             "hourglass_memtable_sealed",
-            "Generations that are sealed and not yet in data files",
+            "Sealed generations that are not yet in data files",
             sealed,
         )
     }
 }
 
-/// Writes a figure of the generation that events arrive in, and of those being flushed together.
+/// Encodes a figure by state: of the active generation, and summed over the sealed ones.
 fn by_state(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,

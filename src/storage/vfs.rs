@@ -1,11 +1,11 @@
-//! The operating system's files, as an interface a test can replace.
+//! File system interface: the operating system's files, behind a trait that a test can replace.
 //!
-//! Everything below `storage/` that touches a file goes through [`Vfs`]: the log, the data files
-//! and the Delta log alike. What is written is durable only after the matching sync, exactly as
-//! POSIX has it: a file's bytes after [`VfsFile::sync_data`], its name after [`Vfs::sync_dir`] of
-//! the folder that holds it, or both for everything at once after [`Vfs::sync_filesystem`].
+//! All file access below `storage/` goes through [`Vfs`]: the log, the data files and the Delta log
+//! alike. Data is durable only after the matching sync, as in POSIX: a file's bytes after
+//! [`VfsFile::sync_data`], its name after [`Vfs::sync_dir`] of the folder that holds it, or both
+//! for everything at once after [`Vfs::sync_filesystem`].
 //!
-//! [`Disk`] is the machine's; [`observed`] looks over the shoulder of any.
+//! [`Disk`] is the machine's file system; [`observed`] wraps any other to observe its calls.
 
 pub mod observed;
 
@@ -18,20 +18,20 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use crate::error::Limit;
+use crate::limit::Limit;
 
 /// An open file. Positions are explicit, so one handle serves many threads.
 pub trait VfsFile: Send + Sync + Debug {
-    /// Fills `buf` from `offset`; `UnexpectedEof` when the file ends before.
+    /// Fills `buf` from `offset`; `UnexpectedEof` if the file ends before.
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()>;
     fn write_all_at(&self, buf: &[u8], offset: u64) -> io::Result<()>;
-    /// `fdatasync`: the bytes, and the length where it changed.
+    /// Syncs the file's bytes, and its length if it changed (`fdatasync`).
     fn sync_data(&self) -> io::Result<()>;
     fn set_len(&self, len: u64) -> io::Result<()>;
     fn size(&self) -> io::Result<u64>;
 }
 
-/// What a listing says of one entry.
+/// Entry of a folder listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub name: String,
@@ -42,11 +42,11 @@ pub struct Entry {
 pub struct Meta {
     pub is_dir: bool,
     pub len: u64,
-    /// Last modified, microseconds since the epoch.
+    /// Time of the last modification, in microseconds since the epoch.
     pub modified_us: i64,
 }
 
-/// A held lock; dropping it lets go.
+/// A held lock; dropping it releases the lock.
 pub trait Lock: Send + Sync + Debug {}
 
 /// A file system.
@@ -55,41 +55,42 @@ pub trait Vfs: Send + Sync + Debug {
     fn open(&self, path: &Path) -> io::Result<Arc<dyn VfsFile>>;
     /// Opens an existing file for reading and writing.
     fn open_write(&self, path: &Path) -> io::Result<Arc<dyn VfsFile>>;
-    /// Creates a file for reading and writing; one that is there is emptied.
+    /// Creates a file for reading and writing; an existing one is truncated.
     fn create(&self, path: &Path) -> io::Result<Arc<dyn VfsFile>>;
     fn create_dir_all(&self, path: &Path) -> io::Result<()>;
-    /// Replaces `to` when it exists.
+    /// Renames a file, replacing `to` if it exists.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
-    /// A second name for a file; `AlreadyExists` when `to` exists.
+    /// Gives a file a second name; `AlreadyExists` if `to` exists.
     fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()>;
     fn remove_file(&self, path: &Path) -> io::Result<()>;
     fn metadata(&self, path: &Path) -> io::Result<Meta>;
-    /// The entries of a folder, in order of their names.
+    /// Lists the entries of a folder, ordered by name.
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>>;
     /// Makes the names in a folder durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
     /// Makes everything written so far on the file system that holds `path` durable.
     fn sync_filesystem(&self, path: &Path) -> io::Result<()>;
-    /// Takes an exclusive lock on the file at `path`, creating it; `WouldBlock` when another
-    /// process holds it.
+    /// Takes an exclusive lock on the file at `path`, creating it if needed; `WouldBlock` if
+    /// another process holds it.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>>;
-    /// What room there is on the file system that holds `path`, for this process.
+    /// Returns the space available to this process on the file system that holds `path`.
     fn room(&self, path: &Path) -> io::Result<Room>;
 }
 
-/// The room on a file system.
+/// Total and free space of a file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {
     pub free_bytes: u64,
     pub bytes: u64,
-    /// Files and folders that can still be made; 0 of 0 where the file system has no such bound.
+    /// Number of files and folders that can still be created; this and `inodes` are 0 if the file
+    /// system has no such limit.
     pub free_inodes: u64,
     pub inodes: u64,
 }
 
-/// Writes `bytes` under `path` so that, at any instant, the name stands for the old file or the
-/// whole new one: a temporary file, its sync, the rename and the folder's sync in one step, since
-/// each alone is worth nothing.
+/// Writes `bytes` to `path` so that, at any instant, the name refers to the old file or the whole
+/// new one. Writes and syncs a temporary file, renames it and syncs the folder in one function,
+/// since each step alone is worthless.
 pub fn write_atomically(vfs: &dyn Vfs, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension("tmp");
     let write = || {
@@ -99,15 +100,15 @@ pub fn write_atomically(vfs: &dyn Vfs, path: &Path, bytes: &[u8]) -> io::Result<
         vfs.rename(&temporary, path)
     };
     if let Err(error) = write() {
-        // On a full disk what is left would take the room that the next try needs.
+        // On a full disk a leftover file would take the space that the next attempt needs.
         let _ = vfs.remove_file(&temporary);
         return Err(error);
     }
     vfs.sync_dir(path.parent().unwrap_or(Path::new(".")))
 }
 
-/// The bound that stands behind an error, if one does: what passes, or what an operator changes
-/// while the process runs.
+/// Returns the limit that caused an error: a condition that passes, or that an operator changes
+/// while the process runs. `None` if there is none.
 pub fn limit_behind(error: &(dyn std::error::Error + 'static)) -> Option<Limit> {
     let bound = error.downcast_ref::<io::Error>().and_then(|error| match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(Limit::Disk),
@@ -116,7 +117,7 @@ pub fn limit_behind(error: &(dyn std::error::Error + 'static)) -> Option<Limit> 
         }
         _ => match Errno::from_io_error(error) {
             Some(Errno::MFILE | Errno::NFILE) => Some(Limit::OpenFiles),
-            // One that carries another: the library's object store wraps ours so.
+            // An error may wrap another: the library's object store wraps ours this way.
             _ => error.get_ref().and_then(|inner| limit_behind(inner)),
         },
     });
@@ -131,7 +132,7 @@ pub fn read_all(vfs: &dyn Vfs, path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The machine's disk.
+/// The machine's file system.
 #[derive(Debug, Clone, Copy)]
 pub struct Disk;
 
@@ -214,7 +215,7 @@ impl Vfs for Disk {
         let mut entries = Vec::new();
         for entry in fs::read_dir(dir)? {
             let entry = entry?;
-            // A file removed between the listing and the look at it was not there.
+            // A file removed between the listing and the look at its metadata is skipped.
             match entry.metadata() {
                 Ok(of) => entries.push(Entry {
                     name: entry.file_name().to_string_lossy().into(),

@@ -1,5 +1,5 @@
-//! The single writer turns what waits into one log frame, one sync, one change of the snapshot. It
-//! is a loop over [`Writer::step`].
+//! The single writer: turns the queued events into one log frame, one sync and one snapshot update.
+//! It is a loop over [`Writer::step`].
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -16,15 +16,16 @@ use super::recurring::Recurring;
 use super::snapshot::SnapshotCell;
 use super::vfs;
 use super::wal::{Lsn, Wal};
-use crate::error::{Error, Limit};
 use crate::event::{EventBatch, IdempotencyRange};
 use crate::hour::{Clock, HOUR_US, Hour};
+use crate::limit::Limit;
+use crate::storage::error::Error;
 
-/// Generations that may wait for the flusher. With the active one full as well, appends are
-/// refused.
+/// Maximum number of sealed generations waiting for the flusher; beyond it only a requested flush
+/// seals another. If the active one is full as well, appends are refused.
 const MAX_SEALED: usize = 2;
 
-/// How often an idle writer looks at the clock.
+/// Interval at which an idle writer checks the clock.
 const CLOCK_CHECK: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
@@ -38,24 +39,24 @@ pub struct Writer {
     pub cell: Arc<SnapshotCell>,
     pub flusher: Sender<Job>,
     pub metrics: Metrics,
-    /// The wall-clock hour that the active generation belongs to.
+    /// Wall-clock hour that the active generation belongs to.
     pub hour: Hour,
-    /// Why the log is written to no more. What was queued before that is known is refused like what
-    /// comes after.
+    /// Why the log is no longer written to. Events queued before this is known are refused like
+    /// later ones.
     pub poison: Option<Refusal>,
-    /// What the log waits for, where the last events were refused for it.
+    /// The limit that caused the last events to be refused, while it lasts.
     pub limit_reached: Option<Limit>,
     pub trouble: Recurring,
-    /// As [`Writer::trouble`], of sealing: events may still be taken then.
+    /// Like [`Writer::trouble`], for sealing; events may still be accepted then.
     pub sealing: Recurring,
-    /// An empty batch whose capacity serves again.
+    /// An empty batch whose capacity is reused.
     pub emptied: EventBatch,
 }
 
-/// What became of a batch, as those who wait are told.
+/// Outcome of a batch, to be sent to the waiters.
 struct Outcome {
     stored: Result<Lsn, Refusal>,
-    /// Which of its keys came before with other content.
+    /// Indexes of its keys that were used before with other content.
     reused: Vec<usize>,
 }
 
@@ -65,8 +66,8 @@ impl Writer {
     pub fn run(&mut self) {
         loop {
             let timeout = Duration::from_micros(self.until_next_hour_us()).min(CLOCK_CHECK);
-            // Where the cores are busy, those with events to bring go first and share the next
-            // sync; on an idle machine this returns at once.
+            // If the cores are busy, this lets appenders run first and share the next sync; on an
+            // idle machine it returns at once.
             std::thread::yield_now();
             if self.step(timeout).is_break() {
                 return;
@@ -74,9 +75,9 @@ impl Writer {
         }
     }
 
-    /// Takes what waits, stores it and tells who waits; then seals the generation where that is
-    /// due. Where nothing waits it sleeps first, up to `timeout`. `Break` when the queue is closed
-    /// and nothing more will come.
+    /// Takes the queued events, stores them and informs the waiters; then seals the generation if
+    /// due. If nothing is queued, sleeps first, up to `timeout`. Returns `Break` when the queue is
+    /// closed and nothing more will come.
     pub fn step(&mut self, timeout: Duration) -> ControlFlow<()> {
         let emptied = std::mem::take(&mut self.emptied);
         let Taken { mut batch, waiters, askers, runtime, flushes, closed } =
@@ -87,8 +88,8 @@ impl Writer {
             reused.dedup();
             Taken::tell(waiters, runtime, stored, reused);
         } else if self.limit_reached.is_some() {
-            // Nobody may ask for as long as this is not ready: whether the cause has passed is
-            // found out all the same.
+            // While the server is not ready, no one may send events, so check here whether the
+            // cause has passed.
             self.probe();
         }
         let asked = !flushes.is_empty();
@@ -96,8 +97,8 @@ impl Writer {
         self.remember_keys(&[]);
         match sealed {
             Ok(()) if asked => {
-                // The flusher takes jobs in order, so this one is answered after the generation
-                // just sealed.
+                // The flusher handles jobs in order, so it answers this one after flushing the
+                // generation just sealed.
                 let _ = self.flusher.send(Job::Report(flushes));
             }
             Ok(()) => {}
@@ -120,8 +121,8 @@ impl Writer {
         (HOUR_US - now.rem_euclid(HOUR_US)) as u64
     }
 
-    /// Log, memtable, snapshot: in this order, and only then is anyone told, so that what is
-    /// acknowledged is durable and visible.
+    /// Stores a batch in the log, the memtable and the snapshot, in this order, before anyone is
+    /// informed, so that what is acknowledged is durable and visible.
     fn commit(&mut self, batch: &EventBatch) -> Outcome {
         let outcome = |stored| Outcome { stored, reused: Vec::new() };
         if let Some(poison) = &self.poison {
@@ -129,13 +130,13 @@ impl Writer {
         }
         let Some(judged) = self.keys.judge(batch) else { return outcome(self.store(batch)) };
         let stored = if judged.rest.is_empty() {
-            // Everything was stored before, and is as durable and visible as it will be.
+            // Everything was stored before, so it is already durable and visible.
             Ok(self.wal.next_lsn() - 1)
         } else {
             self.store(&judged.rest)
         };
         if stored.is_err() {
-            // The first under a key may stand in this very batch, and was not stored.
+            // The first request with a key may be in this very batch, and it was not stored.
             return outcome(stored);
         }
         self.metrics.repeated_events.inc_by(judged.repeated);
@@ -157,7 +158,7 @@ impl Writer {
         };
         self.passed();
         if self.wal.sequence() != segment {
-            // The segment begun took the spare: the flusher makes another before the next is due.
+            // The new segment took the spare: the flusher makes another before the next is needed.
             let _ = self.flusher.send(Job::Flush);
         }
         self.metrics.commit_events.observe(batch.len() as u64);
@@ -174,7 +175,7 @@ impl Writer {
         Ok(last_lsn)
     }
 
-    /// Takes in keys just stored and forgets those past the window.
+    /// Adds keys just stored and forgets those past the window.
     fn remember_keys(&mut self, stored: &[IdempotencyRange]) {
         let now_us = self.clock.now_us();
         self.keys.insert(stored.iter().map(StoredKey::from), now_us);
@@ -182,14 +183,15 @@ impl Writer {
         self.queue.set_keys(self.keys.len());
     }
 
-    /// A full disk passes, and so does a limit_reached of descriptors; anything else leaves the
-    /// log's end in doubt, and a failed sync must never be tried again: the kernel may have dropped
-    /// the pages, and a second sync would report success for them (Rebello et al., "Can
-    /// Applications Recover from fsync Failures?", USENIX ATC 2020).
+    /// Refuses events because of an error of the log. Limits such as a full disk or a lack of
+    /// descriptors pass. Any other error leaves the log's end uncertain, and a failed sync must
+    /// never be retried: the kernel may have dropped the pages, and a second sync would report
+    /// success for them (Rebello et al., "Can Applications Recover from fsync Failures?", USENIX
+    /// ATC 2020).
     fn refuse(&mut self, error: Error) -> Refusal {
         if let Some(bound) = passing(&error) {
             if self.trouble.is_due(self.clock.now_us()) {
-                tracing::warn!(%error, "{bound}: events are refused until that has passed, and this is said once a minute");
+                tracing::warn!(%error, "{bound}: events are rejected until this is resolved (logged at most once a minute)");
             }
             return Refusal::Busy(bound);
         }
@@ -200,12 +202,12 @@ impl Writer {
         refusal
     }
 
-    /// As [`Writer::refuse`], where no event is refused: the generation goes on, and is sealed when
-    /// it can be.
+    /// Like [`Writer::refuse`], but without refusing events after a transient error: the generation
+    /// stays active, and is sealed when possible.
     fn refuse_seal(&mut self, error: Error) -> Refusal {
         let Some(bound) = passing(&error) else { return self.refuse(error) };
         if self.sealing.is_due(self.clock.now_us()) {
-            tracing::warn!(%error, "{bound}: memory is not flushed until that has passed, and this is said once a minute");
+            tracing::warn!(%error, "{bound}: memory is not flushed until this is resolved (logged at most once a minute)");
         }
         Refusal::Busy(bound)
     }
@@ -217,32 +219,32 @@ impl Writer {
         }
     }
 
-    /// The log can be written.
+    /// Records that the log can be written again.
     fn passed(&mut self) {
         self.set_limit_reached(None);
         if self.trouble.has_passed() {
-            tracing::info!("events are taken again");
+            tracing::info!("events are accepted again");
         }
     }
 
-    /// Tries whether the log can be written again.
+    /// Checks whether the log can be written again.
     fn probe(&mut self) {
         if self.poison.is_some() {
             return;
         }
         match self.wal.probe() {
             Ok(()) => self.passed(),
-            // Nothing was acknowledged, nor even taken: what is wrong is for the next event to
-            // meet.
+            // Nothing was acknowledged, or even accepted: the next event will run into the error
+            // itself.
             Err(error) if self.trouble.is_due(self.clock.now_us()) => {
-                tracing::warn!(%error, "events are still refused, and this is said once a minute");
+                tracing::warn!(%error, "events are still rejected (logged at most once a minute)");
             }
             Err(_) => {}
         }
     }
 
-    /// Seals the generation when the hour has turned, when it is full, or when asked; refuses
-    /// appends while it is full and cannot be sealed.
+    /// Seals the generation if the hour has turned, if it is full, or if asked; refuses appends
+    /// while it is full and cannot be sealed.
     fn seal_if_due(&mut self, asked: bool) -> Result<(), Refusal> {
         let now = self.clock.hour();
         let turned = now != self.hour;
@@ -251,13 +253,14 @@ impl Writer {
         let has_room = snapshot.sealed.len() < MAX_SEALED;
         let may_seal = asked || has_room;
         let full = self.fill([view].into_iter(), 1);
-        // Flushes that are asked for while others fail make more generations, but no more room.
+        // Flushes requested while others fail create more generations, but the limit for all of
+        // them together stays the same.
         let all_full = self.fill(snapshot.sealed.iter().chain([view]), MAX_SEALED as u64 + 1);
         drop(snapshot);
         let refused = full && !may_seal || all_full && !has_room;
         self.queue.refuse(refused.then_some(Refusal::Busy(Limit::Memory)));
         if turned && view.is_empty() {
-            // Users carried over for the hour that has passed are of no more use.
+            // Users carried over for the past hour are no longer needed.
             let view = self.drop_carried();
             self.cell.update(|snapshot| snapshot.active = view);
             self.hour = now;
@@ -265,8 +268,7 @@ impl Writer {
         if self.memtable.view().is_empty() || !may_seal || !(turned || full || asked) {
             return Ok(());
         }
-        // A log that has failed stays as it is; what memory holds of it can still become data
-        // files.
+        // A failed log is left as it is; its events in memory can still become data files.
         if self.poison.is_none()
             && let Err(error) = self.wal.rotate_if_used()
         {
@@ -284,7 +286,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Whether these fill as much memory as so many generations may.
+    /// Reports whether `memory` takes up as much as this many full generations.
     fn fill<'m>(&self, memory: impl Iterator<Item = &'m Memtable>, generations: u64) -> bool {
         let (rows, bytes) =
             memory.fold((0, 0), |(rows, bytes), memory| (rows + memory.rows, bytes + memory.bytes));
@@ -299,7 +301,8 @@ impl Writer {
     }
 }
 
-/// The bound that an error of the log tells of, where its end is known all the same.
+/// Maps a transient log error to the limit it reports; `None` if there is none or the log's end is
+/// now uncertain.
 fn passing(error: &Error) -> Option<Limit> {
     let Error::Io { action, source, .. } = error else { return None };
     if matches!(*action, "sync" | "undo a write") { None } else { vfs::limit_behind(source) }

@@ -5,12 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use hourglass::error::Error;
 use hourglass::event::{EventBatch, EventKind};
 use hourglass::hour::{HOUR_US, Hour};
 use hourglass::storage::vfs::Disk;
 use hourglass::storage::vfs::observed::{Call, CallKind, Observed, Observer, Verdict};
-use hourglass::storage::{Engine, EngineOptions};
+use hourglass::storage::{Engine, EngineOptions, Error};
 use rustix::io::Errno;
 
 use crate::support::{ManualClock, Model, assert_answers, block_on, small_options};

@@ -11,12 +11,12 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hourglass::error::{Error, Limit};
 use hourglass::event::{EventBatch, EventKind, Key};
 use hourglass::hour::{HOUR_US, Hour};
+use hourglass::limit::Limit;
 use hourglass::storage::vfs::observed::{Call, CallKind, Observed, Observer, Verdict};
 use hourglass::storage::vfs::{Disk, Vfs};
-use hourglass::storage::{Engine, EngineOptions, verify};
+use hourglass::storage::{Engine, EngineOptions, Error, verify};
 use rustix::io::Errno;
 
 use crate::support::{ManualClock, block_on, small_options};

@@ -6,12 +6,11 @@ use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 
-use hourglass::error::Error;
 use hourglass::event::{Event, EventBatch, EventKind, Key};
 use hourglass::hour::{HOUR_US, Hour, SystemClock};
 use hourglass::storage::verify;
 use hourglass::storage::vfs::{Disk, Vfs};
-use hourglass::storage::{Engine, EngineOptions};
+use hourglass::storage::{Engine, EngineOptions, Error};
 
 use crate::server::{Answer, Client, Server, hourglass};
 use crate::support::{ManualClock, block_on, small_options};
@@ -239,7 +238,7 @@ fn copy(from: &Path, to: &Path) {
         if entry.file_type().unwrap().is_dir() {
             copy(&entry.path(), &to.join(entry.file_name()))
         } else {
-            drop(fs::copy(entry.path(), to.join(entry.file_name())).unwrap())
+            fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
         }
     }
 }

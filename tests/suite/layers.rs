@@ -10,10 +10,11 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
     (
         "",
         &[
-            &["event", "metrics", "text", "threads"],
-            &["error", "hour", "rollup"],
-            &["console"],
+            &["event", "limit", "metrics", "text", "threads"],
+            &["hour", "rollup"],
             &["storage"],
+            &["error"],
+            &["console"],
             &["decode", "query"],
             &["encode", "generate", "rows"],
             &["http", "export"],
@@ -25,7 +26,7 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
     (
         "storage",
         &[
-            &["vfs", "metrics", "options", "recurring"],
+            &["error", "vfs", "metrics", "options", "recurring"],
             &["store", "wal"],
             &["directory", "file_names", "idempotency"],
             &["memory"],

@@ -7,6 +7,7 @@
 )]
 
 mod bench;
+mod blocking;
 mod claims;
 mod cli;
 mod conformance;

@@ -22,12 +22,11 @@ use std::thread;
 
 use futures::future::{MaybeDone, maybe_done};
 
-use hourglass::error::Error;
 use hourglass::event::{EventBatch, EventKind, Key};
 use hourglass::hour::{Clock, HOUR_US};
 use hourglass::storage::vfs::Vfs;
 use hourglass::storage::vfs::observed::Observed;
-use hourglass::storage::{Engine, EngineOptions, ReadOnly, Steps, verify};
+use hourglass::storage::{Engine, EngineOptions, Error, ReadOnly, Steps, verify};
 
 use self::disk::{SimDisk, Survives};
 use self::faults::Faults;

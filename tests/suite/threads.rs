@@ -12,13 +12,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use hourglass::error::Error;
 use hourglass::event::{EventBatch, EventKind};
 use hourglass::hour::{Clock, HOUR_US, Hour};
 use hourglass::http::{self, App, HttpOptions};
-use hourglass::storage::Engine;
 use hourglass::storage::vfs::Disk;
 use hourglass::storage::vfs::observed::{Call, CallKind, Observed, Observer, Verdict};
+use hourglass::storage::{Engine, Error};
 use tokio::net::TcpListener;
 
 use crate::server::Client;
@@ -157,7 +156,7 @@ fn a_thread_that_panics_ends_the_engine_in_order_and_loses_nothing() {
     }
 }
 
-fn http_options() -> HttpOptions {
+pub fn http_options() -> HttpOptions {
     let second = Duration::from_secs(1);
     HttpOptions {
         cors_origin: None,

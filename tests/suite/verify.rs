@@ -5,12 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use hourglass::error::Error;
 use hourglass::event::{EventBatch, EventKind, Key};
 use hourglass::hour::HOUR_US;
 use hourglass::storage::verify::{self, Report};
 use hourglass::storage::vfs::{Disk, Vfs};
-use hourglass::storage::{EngineOptions, ReadOnly};
+use hourglass::storage::{EngineOptions, Error, ReadOnly};
 
 use crate::server::{Server, hourglass};
 use crate::support::{ManualClock, Model, assert_answers, block_on, number_from, open, random};
@@ -67,7 +66,7 @@ fn copy(from: &Path, to: &Path) {
         if entry.file_type().unwrap().is_dir() {
             copy(&entry.path(), &to.join(entry.file_name()))
         } else {
-            drop(fs::copy(entry.path(), to.join(entry.file_name())).unwrap())
+            fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
         }
     }
 }

@@ -1,7 +1,8 @@
-//! What a statement finds by name: the table `events`, the view `hours`, and the tables of the
-//! schema `system`.
+//! Catalog of a statement: the table `events`, the view `hours`, and the tables of the schema
+//! `system`.
 //!
-//! Everything is over one snapshot and made when it is named: a statement pays for what it uses.
+//! All tables read one snapshot and are built when a statement names them, so a statement pays only
+//! for what it uses.
 
 pub mod events;
 pub mod saved_queries;
@@ -42,19 +43,19 @@ use crate::storage::Snapshot;
 pub struct Setting {
     pub name: String,
     pub value: String,
-    /// Where the value comes from.
+    /// Origin of the value.
     pub source: String,
     pub help: String,
 }
 
-/// What a statement's tables are made from.
+/// The inputs from which a statement's tables are built.
 #[derive(Clone, Debug)]
 pub struct Sources {
     pub snapshot: Arc<Snapshot>,
     pub recorder: Arc<StatsRecorder>,
     pub history: Arc<History>,
     pub settings: Arc<[Setting]>,
-    /// Whether hours are chosen from the index.
+    /// Whether predicates select hours from the index.
     pub pruning: bool,
 }
 
@@ -64,8 +65,8 @@ impl Sources {
         Arc::new(EventsTable { snapshot, part: Part::All, recorder, pruning: self.pruning })
     }
 
-    /// The hours that have rows and their numbers, as a view: rollups answer it, a scan would
-    /// answer the same.
+    /// The `hours` view: the hours that have rows, with their numbers. It is served from rollups; a
+    /// scan would return the same rows.
     fn hours(&self) -> Result<Arc<dyn TableProvider>> {
         let of =
             |kind: EventKind| count(lit(1_i64)).filter(col("event").eq(lit(kind.as_str()))).build();
@@ -145,7 +146,7 @@ enum SystemTable {
     Chunks,
 }
 
-/// A column's name, type and whether it may be null.
+/// A column's name, type and nullability.
 type ColumnOf = (&'static str, DataType, bool);
 
 impl SystemTable {
@@ -241,7 +242,7 @@ impl SystemTable {
 }
 
 fn text<T: AsRef<str>>(values: impl Iterator<Item = T>) -> ArrayRef {
-    // Arrow takes iterators that know their length.
+    // Arrow takes iterators of known length.
     Arc::new(StringArray::from_iter_values(values.collect::<Vec<_>>()))
 }
 
@@ -249,7 +250,7 @@ fn number(values: impl Iterator<Item = u64>) -> ArrayRef {
     Arc::new(UInt64Array::from(values.collect::<Vec<_>>()))
 }
 
-/// The columns of users and of each kind of event.
+/// Returns the `unique_users` column and one column for each kind of event.
 fn counts(rollups: impl Iterator<Item = Rollup> + Clone) -> impl Iterator<Item = ArrayRef> {
     let users = number(rollups.clone().map(|rollup| rollup.users.n));
     let of = move |kind| number(rollups.clone().map(|rollup| rollup.count(kind)));
@@ -319,7 +320,7 @@ fn files(snapshot: &Snapshot) -> Vec<ArrayRef> {
 }
 
 fn wal(snapshot: &Snapshot) -> crate::error::Result<Vec<ArrayRef>> {
-    let segments = snapshot.log_segments()?;
+    let segments = snapshot.log.segments()?;
     Ok(vec![
         text(segments.iter().map(|segment| &segment.name)),
         text(
@@ -355,7 +356,7 @@ fn queries(history: &History) -> Vec<ArrayRef> {
     ]
 }
 
-/// A table whose rows are made when it is scanned.
+/// A table of the schema `system`, whose rows are made when it is scanned.
 #[derive(Debug)]
 struct SystemProvider {
     kind: SystemTable,
@@ -386,7 +387,7 @@ impl TableProvider for SystemProvider {
     }
 }
 
-/// `show_chunks('events')`: one row a partition, as people of TimescaleDB know it.
+/// The table function `show_chunks('events')`: one row for each partition, as in TimescaleDB.
 #[derive(Debug)]
 pub struct ShowChunks(pub Sources);
 

@@ -1,7 +1,7 @@
-//! The library of statements: those of `queries/`, and those of a folder of one's own. Each answers
-//! one question, with parameters of a type and, some, a default.
+//! Library of saved queries: the bundled statements of `queries/` and those of a user's folder.
+//! Each answers one question, with typed parameters, some of which have a default.
 //!
-//! A file begins with comments: what it answers, then a line for each parameter:
+//! A file begins with comments: a description, then a line for each parameter:
 //!
 //! ```text
 //! -- Users with the most events in a range.
@@ -9,9 +9,10 @@
 //! -- $limit integer = 10: how many users
 //! ```
 //!
-//! One's own are the files `NAME.sql` of the folder itself. They are read once, at the start, and
-//! one that cannot be read or parsed ends it: whoever asks later is not who can mend it. Of two of
-//! one name one's own is taken, so that a new version may bring any it likes.
+//! A user's queries are the files `NAME.sql` directly in the folder. They are read once, at
+//! startup, and a file that cannot be read or parsed makes the startup fail, since a later caller
+//! could not repair it. A user's query replaces a bundled one of the same name, so that a new
+//! version may add bundled queries of any name.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -44,16 +45,16 @@ library![
     "partition_sizes",
 ];
 
-/// The statements: the bundled ones in the order of the README, then one's own by name.
+/// The saved queries: the bundled ones in the order of the README, then the user's by name.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SavedQueries(Vec<SavedQuery>);
 
-/// One statement of the library.
+/// One saved query.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SavedQuery {
     pub name: String,
-    /// What it answers.
+    /// Description of the result.
     pub answers: String,
     pub parameters: Vec<Parameter>,
     pub sql: String,
@@ -69,18 +70,18 @@ pub struct Parameter {
     pub meaning: String,
 }
 
-/// What a parameter may be.
+/// Type of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ParameterType {
-    /// As [`parse_time`] reads it.
+    /// A time in a format that [`parse_time`] reads.
     Timestamp,
     Integer,
     Text,
 }
 
 impl Default for SavedQueries {
-    /// The bundled statements.
+    /// Returns the bundled queries.
     fn default() -> SavedQueries {
         let parse = |(name, text): &(&str, &str)| {
             SavedQuery::parse(name, text).expect("a test parses each")
@@ -90,10 +91,11 @@ impl Default for SavedQueries {
 }
 
 impl SavedQueries {
-    /// The bundled statements and those of a folder.
+    /// Returns the bundled queries and those of a folder.
     ///
     /// # Errors
-    /// [`Error::Config`] names the file that is none, or the folder that cannot be read.
+    /// [`Error::Config`] names the file that is not a valid saved query, or the folder that cannot
+    /// be read.
     pub fn with_folder(folder: &Path) -> Result<SavedQueries> {
         let unreadable = |path: &Path| {
             let path = path.display().to_string();
@@ -115,7 +117,7 @@ impl SavedQueries {
         for path in
             paths.iter().filter(|path| path.extension().is_some_and(|extension| extension == "sql"))
         {
-            // Editors leave hidden files beside the one that is edited.
+            // Skips the hidden files that editors leave beside the edited one.
             let name = path.file_stem().unwrap_or_default().to_string_lossy();
             if name.starts_with('.') {
                 continue;
@@ -140,12 +142,16 @@ impl SavedQueries {
 }
 
 impl SavedQuery {
-    /// A file of the library, or what is wrong with it.
+    /// Parses a file of the library, or returns what is wrong with it.
     fn parse(name: &str, sql: &str) -> Result<SavedQuery, String> {
         if name.is_empty()
             || !name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
         {
-            return Err("a saved query is named with letters, digits, _ and -, for it is a path of the server".into());
+            return Err(
+                "the name of a saved query may have only letters, digits, _ and -, because \
+                it is part of a URL path"
+                    .into(),
+            );
         }
         let (mut answers, mut parameters) = (String::new(), Vec::new());
         for line in sql.lines().map_while(|line| line.strip_prefix("--")).map(str::trim) {
@@ -179,7 +185,7 @@ impl SavedQuery {
         Ok(SavedQuery { name: name.to_string(), answers, parameters, sql: sql.to_string() })
     }
 
-    /// The parameters from what a caller gave as text, the defaults filled in.
+    /// Converts the caller's text values to parameters and fills in defaults.
     ///
     /// # Errors
     /// [`Error::Invalid`] names the parameter that is missing, unknown or not of its type.
@@ -212,7 +218,7 @@ impl SavedQuery {
 }
 
 impl Parameter {
-    /// `name type [= default]: meaning`.
+    /// Parses `name type [= default]: meaning`.
     fn parse(text: &str) -> Result<Parameter, String> {
         let form = || {
             format!(

@@ -1,13 +1,13 @@
-//! The steps of operators: what happens between two batches, and how much one step may take.
+//! Limits on the steps of operators: a step is the work between two batches.
 //!
-//! [`bound`] puts every operator of a plan behind a [`StepExec`]. With each batch it ends a
-//! statement that was condemned for its memory, or has ended; scans offer their processor to the
-//! requests beside them, for which a thread that wakes up on a processor that a statement has may
-//! wait up to 4 ms on Linux at 250 Hz.
+//! [`bound`] wraps every operator of a plan in a [`StepExec`]. At each batch it stops a statement
+//! that was chosen to be killed for its memory, or that has ended. Scans also yield their processor
+//! to concurrent requests: on Linux at 250 Hz, a thread that wakes up on a processor in use by a
+//! statement may otherwise wait up to 4 ms.
 //!
-//! Two things happen within one step, where nobody looks, and are bounded before: operators of
-//! [`COPIES_ALL`] copy all that they have collected, and a constant becomes as many values as there
-//! are rows in a batch ([`fit_batches`]).
+//! Two allocations happen within one step, where nothing checks memory, and are limited beforehand:
+//! operators of [`COPIES_ALL`] copy all that they have collected, and a constant is expanded to one
+//! value for each row of a batch ([`fit_batches`]).
 
 use std::fmt;
 use std::sync::Arc;
@@ -30,38 +30,45 @@ use futures::{StreamExt, stream};
 
 use crate::query::memory;
 
-/// Operators that collect their input, or the left one of two, and copy it as a whole at its end:
-/// what the statement holds must fit into the budget once more. Found by reading.
+/// Operators that collect their input, or the left one of two, and copy it as a whole at its end,
+/// so that what the statement holds must fit into the budget twice. Found by reading their source.
 const COPIES_ALL: [&str; 4] =
     ["WindowAggExec", "HashJoinExec", "NestedLoopJoinExec", "CrossJoinExec"];
 
-/// Bytes that the copies of a constant may take in a batch.
+/// Maximum bytes of a constant's copies in one batch.
 const CONSTANT_BYTES: usize = 16 << 20;
 
-/// The plan with every operator in steps.
-pub fn bound(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+/// Rows of a batch of a join that copies arrays, each of which may have megabytes.
+const ARRAY_ROWS: usize = 8;
+
+/// Wraps every operator of the plan in a [`StepExec`]. Batches have `batch_rows` rows, but those of a
+/// join with arrays have [`ARRAY_ROWS`]: it copies an array into every row that it matches.
+pub fn bound(plan: Arc<dyn ExecutionPlan>, batch_rows: usize) -> Result<Arc<dyn ExecutionPlan>> {
     let in_steps = |plan: Arc<dyn ExecutionPlan>| {
         let is_scan = plan.children().is_empty();
         if !COPIES_ALL.contains(&plan.name()) {
-            return Ok(Transformed::yes(StepExec::of(plan, is_scan, None)));
+            return Ok(Transformed::yes(StepExec::of(plan, is_scan, None, None)));
         }
         let collected = Collected { row_bytes: constant_bytes(&plan)? };
+        let has_arrays = plan.schema().fields().iter().any(|field| field.data_type().is_nested());
         let children = plan.children().into_iter().enumerate().map(|(i, child)| {
-            let collected = (i == 0).then_some(collected);
-            StepExec::of(child.clone(), false, collected)
+            // The other input is met batch by batch: those of a cross join as they come.
+            let is_collected = i == 0;
+            let usual = (is_collected && has_arrays).then_some(batch_rows);
+            StepExec::of(child.clone(), false, is_collected.then_some(collected), usual)
         });
         let children = children.collect();
         let plan = plan.replace_children(
             children,
             ReplaceChildrenOptions::new(ChildrenPropertiesMode::Keep),
         )?;
-        Ok(Transformed::yes(StepExec::of(plan, false, None)))
+        Ok(Transformed::yes(StepExec::of(plan, false, None, has_arrays.then_some(ARRAY_ROWS))))
     };
     plan.transform_up(in_steps).data()
 }
 
-/// Has the statement work in batches so small that the longest constant in `plan` may stand in each
-/// of their rows.
+/// Reduces the statement's batch size so that the longest constant in `plan`, repeated in each row
+/// of a batch, takes at most [`CONSTANT_BYTES`].
 pub fn fit_batches(state: &mut SessionState, plan: &LogicalPlan) -> Result<()> {
     let mut longest = 0;
     plan.apply_with_subqueries(|node| {
@@ -89,7 +96,7 @@ fn value_bytes(value: &ScalarValue) -> usize {
     value.size() - size_of::<ScalarValue>()
 }
 
-/// Bytes of the constants in an operator's own expressions.
+/// Returns the bytes of the constants in an operator's own expressions.
 fn constant_bytes(plan: &Arc<dyn ExecutionPlan>) -> Result<usize> {
     let mut bytes = 0;
     plan.apply_expressions(&mut |expression| {
@@ -102,19 +109,22 @@ fn constant_bytes(plan: &Arc<dyn ExecutionPlan>) -> Result<usize> {
     Ok(bytes)
 }
 
-/// What the operator above will do when its input has ended.
+/// The allocation that the operator above makes when its input has ended.
 #[derive(Clone, Copy, Debug)]
 struct Collected {
-    /// Bytes of constants that it will write out for every row.
+    /// Bytes of constants that it writes out for every row.
     row_bytes: usize,
 }
 
-/// The rows of an operator, step by step. To everybody who looks at the plan it is that operator.
+/// Plan node that checks limits at each batch of the operator it wraps. To code that inspects the
+/// plan, it looks like that operator.
 #[derive(Debug)]
 struct StepExec {
     plan: Arc<dyn ExecutionPlan>,
     is_scan: bool,
     collected: Option<Collected>,
+    /// Rows of a batch from here on down, if they are others than above.
+    batch_rows: Option<usize>,
 }
 
 impl StepExec {
@@ -122,12 +132,13 @@ impl StepExec {
         plan: Arc<dyn ExecutionPlan>,
         is_scan: bool,
         collected: Option<Collected>,
+        batch_rows: Option<usize>,
     ) -> Arc<dyn ExecutionPlan> {
-        Arc::new(StepExec { plan, is_scan, collected })
+        Arc::new(StepExec { plan, is_scan, collected, batch_rows })
     }
 
     fn around(&self, plan: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
-        StepExec::of(plan, self.is_scan, self.collected)
+        StepExec::of(plan, self.is_scan, self.collected, self.batch_rows)
     }
 }
 
@@ -169,8 +180,8 @@ impl ExecutionPlan for StepExec {
         Ok(self.around(self.plan.clone().replace_children(children, options)?))
     }
 
-    /// IMPORTANT: a scan shares a queue of its files. A recursive query runs it once for each step,
-    /// and each needs all files.
+    /// IMPORTANT: forwards the reset. A scan shares a queue of its files between partitions; a
+    /// recursive query runs the scan once for each step, and each step needs all files.
     fn reset_state(self: Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
         Ok(self.around(self.plan.clone().reset_state()?))
     }
@@ -187,6 +198,10 @@ impl ExecutionPlan for StepExec {
         partition: usize,
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
+        let context = match self.batch_rows {
+            Some(rows) => with_batch_rows(&context, rows),
+            None => context,
+        };
         let (is_scan, most) = (self.is_scan, context.session_config().batch_size());
         let step = move |batch: Result<RecordBatch>| {
             if is_scan {
@@ -215,7 +230,22 @@ impl ExecutionPlan for StepExec {
     }
 }
 
-/// The batches, and at their end an error if there is no room for what the operator above will do.
+/// Returns the context with another size of batches.
+fn with_batch_rows(context: &TaskContext, rows: usize) -> Arc<TaskContext> {
+    Arc::new(TaskContext::new(
+        context.task_id(),
+        context.session_id(),
+        context.session_config().clone().with_batch_size(rows),
+        context.scalar_functions().clone(),
+        context.higher_order_functions().clone(),
+        context.aggregate_functions().clone(),
+        context.window_functions().clone(),
+        context.runtime_env(),
+    ))
+}
+
+/// Passes the batches on, then an error if there is no room for the copy that the operator above
+/// makes.
 fn with_room(
     batches: impl stream::Stream<Item = Result<RecordBatch>>,
     collected: Collected,
@@ -236,7 +266,7 @@ fn with_room(
     })
 }
 
-/// A batch in parts of at most so many rows.
+/// Splits a batch into slices of at most `most` rows.
 fn slices(batch: Result<RecordBatch>, most: usize) -> impl Iterator<Item = Result<RecordBatch>> {
     let rows = batch.as_ref().map_or(0, RecordBatch::num_rows);
     let parts = if rows > most { rows.div_ceil(most) } else { 1 };

@@ -1,5 +1,5 @@
 //! Functions between times: `date_diff`, `age`, `make_timestamp`, `epoch_ms`, `to_unixtime`, and
-//! `width_bucket` of numbers.
+//! `width_bucket` for numbers.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use super::function::{Function, constant_text, is_text, time};
 use super::time_bucket::{DAY_US, SECOND_US, TimeBucket};
 use super::trunc::{local_micros, micros};
 
-/// Bytes of the texts of one batch.
+/// Maximum bytes of the texts in one batch.
 const MAX_BYTES: usize = 32 << 20;
 
 const NAIVE: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
@@ -29,7 +29,7 @@ const INTERVAL: DataType = DataType::Interval(IntervalUnit::MonthDayNano);
 pub fn functions() -> Vec<Arc<ScalarUDF>> {
     vec![
         Function::new("date_diff", diff_types, diff)
-            .told("How many times a unit begins between two times.", "date_diff('day', a, b)")
+            .told("The number of boundaries of a unit between two times.", "date_diff('day', a, b)")
             .or("datediff")
             .udf(),
         age_udf(),
@@ -41,7 +41,7 @@ pub fn functions() -> Vec<Arc<ScalarUDF>> {
             .udf(),
         Function::new("epoch_ms", epoch_ms_types, epoch_ms)
             .told(
-                "Milliseconds since 1970 of a time, or the time of so many.",
+                "Converts a time to milliseconds since 1970, or milliseconds to a time.",
                 "epoch_ms(timestamp)",
             )
             .udf(),
@@ -50,7 +50,7 @@ pub fn functions() -> Vec<Arc<ScalarUDF>> {
             .udf(),
         Function::new("width_bucket", bucket_types, bucket)
             .told(
-                "The bucket of a number among as many of one width.",
+                "The number of the equal-width bucket that a value falls into.",
                 "width_bucket(x, low, high, count)",
             )
             .udf(),
@@ -80,7 +80,7 @@ fn diff_types(types: &[DataType]) -> Result<(Vec<DataType>, DataType)> {
     }
 }
 
-/// How many times a unit begins between two times.
+/// Returns the number of times that a unit begins between two times.
 fn diff(args: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
     let name = constant_text(&args[0], "the unit of date_diff")?;
     let unit = TimeBucket::named(name)
@@ -92,7 +92,8 @@ fn diff(args: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
 
 fn age_types(types: &[DataType]) -> Result<(Vec<DataType>, DataType)> {
     match types {
-        // Since the last midnight: another expression by the time a statement runs.
+        // The time until the last midnight; rewritten to another expression before the statement
+        // runs.
         [a] if time(a).is_some() => Ok((types.to_vec(), INTERVAL)),
         [a, b] => match (time(a), time(b)) {
             (Some(a), Some(b)) => Ok((vec![a, b], INTERVAL)),
@@ -107,13 +108,13 @@ fn age(args: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
     let ages = later.iter().zip(&earlier).map(|(a, b)| match (a, b) {
         (Some(a), Some(b)) => age_of(a, b)
             .map(Some)
-            .ok_or_else(|| exec_datafusion_err!("a time lies beyond the calendar")),
+            .ok_or_else(|| exec_datafusion_err!("a time is outside the range of the calendar")),
         _ => Ok(None),
     });
     Ok(Arc::new(ages.collect::<Result<IntervalMonthDayNanoArray>>()?))
 }
 
-/// The months, days and time between two times, as PostgreSQL counts them.
+/// Returns the months, days and time between two times, counted as in PostgreSQL.
 fn age_of(later: i64, earlier: i64) -> Option<IntervalMonthDayNano> {
     if later < earlier {
         let age = age_of(earlier, later)?;
@@ -133,7 +134,7 @@ fn age_of(later: i64, earlier: i64) -> Option<IntervalMonthDayNano> {
         days -= 1;
     }
     if days < 0 {
-        // The days of the month that the earlier time lies in.
+        // The length of the month that the earlier time lies in.
         let first = from.date_naive() - chrono::Days::new(u64::try_from(from_day).ok()? - 1);
         days += (first.checked_add_months(Months::new(1))? - first).num_days();
         months -= 1;
@@ -195,8 +196,9 @@ fn epoch_ms(args: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
     }
     let times =
         array.as_primitive::<Int64Type>().try_unary::<_, TimestampMicrosecondType, _>(|ms| {
-            ms.checked_mul(1_000)
-                .ok_or_else(|| exec_datafusion_err!("{ms} milliseconds lie beyond the calendar"))
+            ms.checked_mul(1_000).ok_or_else(|| {
+                exec_datafusion_err!("{ms} milliseconds are outside the range of the calendar")
+            })
         })?;
     Ok(Arc::new(times))
 }
@@ -228,7 +230,7 @@ fn bucket_types(types: &[DataType]) -> Result<(Vec<DataType>, DataType)> {
     }
 }
 
-/// The bucket of a number among as many of one width, 0 below them and one more than their count
+/// Returns the bucket of a number among `count` buckets of one width: 0 below them, `count + 1`
 /// above.
 fn bucket(args: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
     let columns = args.iter().map(|arg| arg.to_array(rows)).collect::<Result<Vec<_>>>()?;
@@ -247,10 +249,10 @@ fn bucket(args: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
                 || x.is_nan()
             {
                 return exec_err!(
-                    "width_bucket wants finite ends that differ and at least one bucket"
+                    "width_bucket needs two different, finite ends and at least one bucket"
                 );
             }
-            // A range may run downwards.
+            // The range may be descending.
             let (above, width) =
                 if low < high { (x - low, high - low) } else { (low - x, low - high) };
             Ok(Some(match above {
@@ -303,7 +305,9 @@ fn to_char(args: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
         });
         bytes += texts.last().and_then(Option::as_ref).map_or(0, String::len);
         if bytes > MAX_BYTES {
-            return exec_err!("to_char would make more than {MAX_BYTES} bytes of a batch of rows");
+            return exec_err!(
+                "to_char would produce more than {MAX_BYTES} bytes for a batch of rows"
+            );
         }
     }
     Ok(Arc::new(StringArray::from(texts)))

@@ -1,25 +1,25 @@
-//! Times as texts, in the spellings that PostgreSQL takes.
+//! Parsing of times from text, in the formats that PostgreSQL accepts.
 
 use arrow::array::timezone::Tz;
 use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
 
 use super::time_bucket::instant_in;
 
-/// The day of a text: a date, or a time of which the date counts.
+/// Parses a date, or the date of a time.
 pub fn parse_date(text: &str) -> Result<NaiveDate, String> {
     Ok(Spelled::of(text)?.local.date())
 }
 
-/// Microseconds since 1970 of a text. One without a zone of its own is a time of `zone`.
+/// Parses a time to microseconds since 1970. A text without a zone is a time of `zone`.
 pub fn parse_time(text: &str, zone: Option<&str>) -> Result<i64, String> {
     let spelled = Spelled::of(text)?;
     let local = spelled.local.and_utc().timestamp_micros();
     let Some(zone) = spelled.zone.as_deref().or(zone) else { return Ok(local) };
     let tz: Tz = zone.parse().map_err(|_| format!("'{zone}' is no time zone"))?;
-    instant_in(tz, local, 0).ok_or_else(|| format!("'{text}' lies beyond the calendar"))
+    instant_in(tz, local, 0).ok_or_else(|| format!("'{text}' is outside the range of the calendar"))
 }
 
-/// A text taken apart.
+/// A parsed text.
 struct Spelled {
     local: NaiveDateTime,
     zone: Option<String>,
@@ -36,7 +36,9 @@ impl Spelled {
                     zone: Some("+00:00".into()),
                 });
             }
-            "infinity" | "+infinity" | "-infinity" => return Err(fault("times here are finite")),
+            "infinity" | "+infinity" | "-infinity" => {
+                return Err(fault("infinite times are not supported"));
+            }
             "now" | "today" | "yesterday" | "tomorrow" => {
                 return Err(fault("write now() or current_date, with an INTERVAL added to it"));
             }
@@ -67,7 +69,8 @@ impl Spelled {
     }
 }
 
-/// `2025-01-06`, `2025-1-6`, `2025/01/06` or `20250106`, and what follows it at once.
+/// Parses `2025-01-06`, `2025-1-6`, `2025/01/06` or `20250106`; returns the date and the rest of
+/// the text.
 fn date_of(text: &str) -> Option<(NaiveDate, &str)> {
     if text.len() == 8 && text.bytes().all(|b| b.is_ascii_digit()) {
         let date = NaiveDate::from_ymd_opt(
@@ -94,7 +97,8 @@ fn date_of(text: &str) -> Option<(NaiveDate, &str)> {
     ))
 }
 
-/// The time of day, and a day more where it is 24:00. Digits beyond microseconds must be zeros.
+/// Parses the time of day; returns the number of days to add, 1 for 24:00. Digits beyond
+/// microseconds must be zeros.
 fn clock_of(text: &str) -> Option<(NaiveTime, u64)> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let compact: Vec<String>;
@@ -125,8 +129,7 @@ fn clock_of(text: &str) -> Option<(NaiveTime, u64)> {
         return None;
     }
     let micros = format!("{digits:0<6}").parse::<u32>().ok()?;
-    // As PostgreSQL reads them: the end of a day, and a second that is counted into the next
-    // minute.
+    // As in PostgreSQL: 24:00 is the end of the day, and second 60 is carried into the next minute.
     let is_end = (hour, minute, second, micros) == (24, 0, 0, 0);
     let is_leap = second == 60 && micros == 0;
     let clock = NaiveTime::from_hms_micro_opt(
@@ -143,7 +146,7 @@ fn clock_of(text: &str) -> Option<(NaiveTime, u64)> {
     }
 }
 
-/// The zone that a text ends with, `None` inside where it has none.
+/// Parses the zone at the end of a text; the inner `None` means that there is none.
 fn zone_of(text: &str) -> Option<Option<String>> {
     let text = text.trim();
     if text.is_empty() {

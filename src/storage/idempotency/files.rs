@@ -1,10 +1,11 @@
-//! Key files: the idempotency keys of flushed generations, a file each.
+//! Key files: one file of idempotency keys for each flushed generation.
 //!
-//! Before a flush lets the log go, [`KeyFiles`] writes the keys of its generation, and the commit
-//! says of the file what a [`KeyFileRecord`] has.
+//! Before a flush releases the log, [`KeyFiles`] writes the keys of its generation, and the commit
+//! records the file in a [`KeyFileRecord`].
 //!
 //! ```text
-//! DIR/keys/NNNNNNNNNNNNNNNNNNNN.keys, named after the last LSN of its generation; integers are little-endian
+//! DIR/keys/NNNNNNNNNNNNNNNNNNNN.keys, named after the last LSN of its generation
+//! (integers are little-endian)
 //!   0  magic         "HGLASKE2"
 //!   8  newest        i64, when the generation was sealed, microseconds
 //!  16  until         i64, how long the keys are remembered at least, microseconds
@@ -23,12 +24,12 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::window::{KeyWindow, StoredKey};
-use crate::error::{Error, Result};
 use crate::event::{Content, Key};
+use crate::storage::error::{Error, Result};
 use crate::storage::vfs::{self, Vfs};
 use crate::storage::wal::Lsn;
 
-/// The folder of the key files below the data directory.
+/// Folder of the key files, relative to the data directory.
 pub const KEYS_DIR: &str = "keys";
 
 const MAGIC: &[u8; 8] = b"HGLASKE2";
@@ -39,53 +40,55 @@ const FORMER_MAGIC: &[u8; 8] = b"HGLASKEY";
 const FORMER_HEADER_LEN: usize = 24;
 const FORMER_ENTRY_LEN: usize = 16;
 
-const ADVICE: &str = "Restore the file from a backup, or move it aside: requests sent again whose keys it holds then count twice";
+const ADVICE: &str = "Restore the file from a backup, or move it away: repeated requests whose \
+    keys it holds then count twice";
 
 const MISSING: &str = "the file of idempotency keys is missing";
 
-const MISSING_ADVICE: &str = "Put the keys folder there that was with this table; without it, requests that are sent again \
-                              under keys of that time count twice";
+const MISSING_ADVICE: &str = "Restore the keys folder that belongs to this table; without it, \
+    repeated requests with keys from that time count twice";
 
-/// What the commit of a generation says of its key file: whoever has the table knows which files
-/// belong to it.
+/// Record of a key file in the commit of its generation: it tells which key files belong to the
+/// table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyFileRecord {
-    /// The last LSN of the generation, which is the file's name.
+    /// Last LSN of the generation; it names the file.
     pub last_lsn: Lsn,
-    /// The checksum at the file's end.
+    /// Checksum at the end of the file.
     pub crc32c: u32,
-    /// The file is kept at least until then, microseconds since the epoch.
+    /// Time until which the file is kept at least, in microseconds since the epoch.
     pub until_us: i64,
 }
 
-/// A key file's contents.
+/// Contents of a key file.
 #[derive(Debug, PartialEq, Eq)]
 struct Contents {
-    /// When the newest key came.
+    /// Time at which the newest key arrived.
     newest_us: i64,
     until_us: i64,
     keys: Vec<StoredKey>,
 }
 
-/// The files of flushed generations. Owned by the flusher.
+/// Key files of the flushed generations. Owned by the flusher.
 #[derive(Debug)]
 pub struct KeyFiles {
     vfs: Arc<dyn Vfs>,
     dir: PathBuf,
     window_us: i64,
-    /// With the time until which it is kept at least, oldest first.
+    /// Path of each file and the time until which it is kept at least; oldest first.
     files: VecDeque<(PathBuf, i64)>,
-    /// The generation whose file was written last, and when first.
+    /// Last LSN of the generation whose file was written last, and the time of the first attempt.
     begun: Option<(Lsn, i64)>,
 }
 
 impl KeyFiles {
-    /// Reads the files into `window`, but for those whose keys are all too old. A file of a
-    /// generation that is not in the table goes: its keys are in the log with its events, or
-    /// neither is here.
+    /// Reads the key files into `window`, except those whose keys are all too old. Removes the file
+    /// of a generation that is not in the table: either the log has its keys together with its
+    /// events, or neither exists.
     ///
-    /// Files that the table knows of (`records`) and that are not there are no error, but told: a
-    /// store that was restored without them works, and only counts again what is sent again.
+    /// Files that the table records in `records` but that are missing are logged, and no error: a
+    /// store that was restored without them works, and only counts requests sent again a second
+    /// time.
     pub fn open(
         vfs: Arc<dyn Vfs>,
         data_dir: &Path,
@@ -100,7 +103,7 @@ impl KeyFiles {
         for (last_lsn, path) in &listed {
             if *last_lsn > flushed {
                 found.vfs.remove_file(path).map_err(Error::io(path, "remove"))?;
-                // Later generations may take its LSNs: it must not come back then.
+                // Later generations may reuse its LSNs, and it must not reappear then.
                 found.vfs.sync_dir(&found.dir).map_err(Error::io(&found.dir, "sync"))?;
                 continue;
             }
@@ -119,8 +122,9 @@ impl KeyFiles {
         Ok(found)
     }
 
-    /// Writes the keys of a generation, durable when this returns. The same generation goes to the
-    /// same file, and its bytes are the same, whatever became of a commit in between.
+    /// Writes the keys of a generation; they are durable when this returns. The same generation is
+    /// always written to the same file with the same bytes, regardless of commits that failed in
+    /// between.
     pub fn write(
         &mut self,
         last_lsn: Lsn,
@@ -147,8 +151,8 @@ impl KeyFiles {
         Ok(Some(KeyFileRecord { last_lsn, crc32c, until_us }))
     }
 
-    /// Removes files whose keys are all older than the window, and than the window was when they
-    /// were written.
+    /// Removes files whose keys are all older than the current window, and than the window at the
+    /// time they were written.
     pub fn expire(&mut self, now_us: i64) -> Result<()> {
         while let Some((path, until_us)) = self.files.front()
             && *until_us < now_us
@@ -160,15 +164,15 @@ impl KeyFiles {
     }
 }
 
-/// What a look at all key files found.
+/// Result of checking all key files.
 #[derive(Debug, Default)]
 pub struct Checked {
     pub keys: u64,
     pub damaged: Vec<Error>,
 }
 
-/// Reads the key files of the generations up to `flushed`, and compares them with what the table
-/// knows of them.
+/// Reads the key files of the generations up to `flushed`, and compares them with the table's
+/// records.
 pub fn check(
     vfs: &dyn Vfs,
     data_dir: &Path,
@@ -192,12 +196,12 @@ pub fn check(
                 let record = records.iter().find(|record| record.last_lsn == *last_lsn);
                 if let Some(record) = record.filter(|record| record.crc32c != crc32c) {
                     let (was, is) = (record.crc32c, crc32c);
-                    let reason = format!("its checksum is {is:08x}; {was:08x} was written");
+                    let reason = format!("its checksum is {is:08x}, but {was:08x} was written");
                     checked.damaged.push(damaged(path, reason, ADVICE));
                 }
             }
             Err(error @ Error::Damaged { .. }) => checked.damaged.push(error),
-            // A server removes files as they grow too old.
+            // A running server removes files that have expired.
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
@@ -209,7 +213,7 @@ pub fn check(
     Ok(checked)
 }
 
-/// The files that the table knows of, whose time has not passed, and that are not there.
+/// Returns the paths of recorded files that have not expired and do not exist.
 fn missing(
     dir: &Path,
     records: &[KeyFileRecord],
@@ -231,7 +235,7 @@ fn path_of(dir: &Path, last_lsn: Lsn) -> PathBuf {
     dir.join(format!("{last_lsn:020}.keys"))
 }
 
-/// The files with the LSNs that name them, ascending.
+/// Lists the key files with the LSNs that name them, in ascending order.
 fn paths(vfs: &dyn Vfs, dir: &Path) -> Result<Vec<(Lsn, PathBuf)>> {
     let entries = match vfs.list(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
@@ -244,7 +248,7 @@ fn paths(vfs: &dyn Vfs, dir: &Path) -> Result<Vec<(Lsn, PathBuf)>> {
     Ok(named.collect())
 }
 
-/// What is in a file, and its checksum.
+/// Reads a file; returns its contents and checksum.
 fn read(vfs: &dyn Vfs, path: &Path) -> Result<(Contents, u32)> {
     let bytes = vfs::read_all(vfs, path).map_err(Error::io(path, "read"))?;
     let damaged = |reason: &str| Error::Damaged {
@@ -256,7 +260,7 @@ fn read(vfs: &dyn Vfs, path: &Path) -> Result<(Contents, u32)> {
     decode(&bytes).map_err(damaged)
 }
 
-/// A file's bytes, and their checksum, which stands at their end.
+/// Encodes a file; returns its bytes, which end with the checksum, and the checksum.
 fn encode(keys: &[StoredKey], newest_us: i64, until_us: i64) -> (Vec<u8>, u32) {
     let mut bytes = Vec::with_capacity(HEADER_LEN + keys.len() * ENTRY_LEN + 4);
     bytes.extend_from_slice(MAGIC);
@@ -276,7 +280,7 @@ fn decode(bytes: &[u8]) -> Result<(Contents, u32), &'static str> {
     let (body, crc) = bytes.split_last_chunk::<4>().ok_or("the file is cut")?;
     let is_former = body.starts_with(FORMER_MAGIC);
     if !(is_former || body.starts_with(MAGIC)) || u32::from_le_bytes(*crc) != crc32c::crc32c(body) {
-        return Err("its checksum does not hold");
+        return Err("its checksum is wrong");
     }
     let (header_len, entry_len) =
         if is_former { (FORMER_HEADER_LEN, FORMER_ENTRY_LEN) } else { (HEADER_LEN, ENTRY_LEN) };

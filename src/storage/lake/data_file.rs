@@ -1,12 +1,12 @@
-//! One Parquet data file: the rows that one generation has of one hour.
+//! Parquet data file: the rows of one hour from one generation.
 //!
-//! Rows are sorted by user, then timestamp, then kind: equal users lie together, so the dictionary
+//! Rows are sorted by user, then timestamp, then kind. Equal users are adjacent, so the dictionary
 //! and the deltas are small, the bloom filter and the page index find a user, and distinct users
-//! are counted by comparing neighbours. Timestamps are delta-packed, names dictionary-coded
-//! (front-coded past the dictionary's limit), all pages compressed with zstd.
+//! are counted by comparing neighbours. Timestamps are delta-packed, names are dictionary-coded
+//! (front-coded beyond the dictionary's limit), and all pages are compressed with zstd.
 //!
-//! What a query asks of whole hours most, the [`Rollup`], travels in the Delta log, so that nobody
-//! opens the file for it.
+//! The aggregates that queries most often need of whole hours, the [`Rollup`], are in the Delta
+//! log, so that no file is opened for them.
 
 use std::sync::Arc;
 
@@ -21,13 +21,13 @@ use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
-use crate::error::Result;
 use crate::event::{EventKind, file_schema, timestamp_type};
 use crate::rollup::{Rollup, SourceSet, Users};
+use crate::storage::error::Result;
 use crate::storage::memory::memtable::HourTable;
 use crate::storage::memory::users::UserIndex;
 
-/// Rows of a row group: the unit that a reader skips by statistics and bloom filter.
+/// Rows per row group, the unit that a reader skips by statistics and bloom filter.
 const ROW_GROUP_ROWS: usize = 1 << 20;
 
 /// Rows encoded at a time.
@@ -37,17 +37,17 @@ const BATCH_ROWS: usize = 65_536;
 #[derive(Debug)]
 pub struct Encoded {
     pub parquet: Vec<u8>,
-    /// That of the file alone, its users counted.
+    /// Rollup of this file alone, with its users counted.
     pub rollup: Rollup,
-    /// What the hour's table claims of the files before together with this one, where it went on
-    /// with their users.
+    /// Claim about the users of this file and the hour's earlier files together, if the memtable
+    /// carried over their users; otherwise [`Users::NONE`].
     pub hour: Users,
     /// The first and last user in the sort order.
     pub min_user: String,
     pub max_user: String,
 }
 
-/// The columns as other engines see them: plain strings.
+/// Returns the file's schema as other engines see it: strings are plain `Utf8`.
 fn parquet_schema() -> SchemaRef {
     let plain = |field: &Arc<Field>| match field.data_type() {
         DataType::Utf8View => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8)),
@@ -56,7 +56,7 @@ fn parquet_schema() -> SchemaRef {
     Arc::new(Schema::new(file_schema().fields().iter().map(plain).collect::<Vec<_>>()))
 }
 
-/// Encodes one hour; it must have rows.
+/// Encodes one hour, which must have rows.
 pub fn encode(table: &HourTable) -> Result<Encoded> {
     let names = table.users.to_array();
     let sorted = Sorted::new(table, &names);
@@ -79,7 +79,7 @@ pub fn encode(table: &HourTable) -> Result<Encoded> {
 
 fn properties(rows: u64, users: u64) -> WriterProperties {
     let (timestamp, user) = (ColumnPath::from("timestamp"), ColumnPath::from("user_id"));
-    // A row group holds its share of the users, as rows are sorted by them.
+    // Rows are sorted by user, so a row group holds only its share of the users.
     let groups = rows.div_ceil(ROW_GROUP_ROWS as u64).max(1);
     WriterProperties::builder()
         .set_created_by(concat!("hourglass ", env!("CARGO_PKG_VERSION")).into())
@@ -94,20 +94,20 @@ fn properties(rows: u64, users: u64) -> WriterProperties {
         .build()
 }
 
-/// The rows in file order.
+/// Rows in file order.
 struct Sorted {
     /// Codes of the users that have rows, in the order of their names.
     users: Vec<u32>,
-    /// Where each of those users' rows end.
+    /// End of each of those users' rows.
     ends: Vec<usize>,
-    /// `(timestamp - first) << 8 | kind`, sorted within each user: an hour's microseconds take 32
-    /// bits.
+    /// `(timestamp - first) << 8 | kind`, sorted within each user; the microseconds of an hour fit
+    /// in 32 bits.
     packed: Vec<u64>,
     first_us: i64,
 }
 
 impl Sorted {
-    /// A counting sort by user, then a sort of each user's few rows.
+    /// Sorts by user with a counting sort, then sorts the few rows of each user.
     fn new(table: &HourTable, names: &dyn NameOf) -> Sorted {
         let mut counts = vec![0_u32; names.len()];
         table
@@ -165,7 +165,7 @@ impl Sorted {
     }
 }
 
-/// Names by code.
+/// Lookup of user names by code.
 trait NameOf {
     fn len(&self) -> usize;
     fn name(&self, code: u32) -> &str;
@@ -197,18 +197,18 @@ pub fn read_users(parquet: Bytes, users: &mut UserIndex) -> Result<()> {
     Ok(())
 }
 
-/// What a file's rows are, after a look at every one.
+/// Summary of a file's rows, obtained by reading all of them.
 pub struct Contents {
-    /// Its users are counted.
+    /// Rollup of the rows, with the users counted.
     pub rollup: Rollup,
     pub users: UserIndex,
-    /// Rows, those of no known kind included.
+    /// Number of rows, including those of an unknown kind.
     pub rows: u64,
-    /// Whether they lie in the order of [`encode`].
+    /// Whether the rows are in the order of [`encode`].
     pub sorted: bool,
 }
 
-/// Reads every row of the file that is `source`.
+/// Reads every row of the file identified by `source`.
 pub fn read_contents(parquet: Bytes, source: SourceSet) -> Result<Contents> {
     let mut users = UserIndex::default();
     let mut rollup = Rollup { sources: source, ..Rollup::EMPTY };

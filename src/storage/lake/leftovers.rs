@@ -1,18 +1,19 @@
-//! Temporary files of writes that did not end: a crash, or a disk that was full, leaves them. The
-//! start removes those of ours.
+//! Removal at startup of temporary files left by unfinished writes, after a crash or on a full
+//! disk.
 //!
-//! Of the table's folders it looks only into those of hours that are in the log: a flush that did
-//! not end is of these. Listing all, of years of hours, would make the start slow.
+//! Of the table's folders it searches only those of the hours in the log, as an unfinished flush
+//! can only have written there. Listing the folders of years of hours would make the start slow.
 
 use std::io;
 use std::path::Path;
 
-use super::table::{LOG_DIR, TABLE_DIR};
+use super::actions::{LOG_DIR, TABLE_DIR};
 use crate::hour::Hour;
 use crate::storage::idempotency::files::KEYS_DIR;
 use crate::storage::vfs::Vfs;
 
-/// Removes them. What cannot be removed stays, and is no reason not to start.
+/// Removes the temporary files. One that cannot be removed is left in place and does not prevent
+/// the start.
 pub fn remove<'h>(vfs: &dyn Vfs, data_dir: &Path, hours: impl Iterator<Item = &'h Hour>) {
     let hours = hours.map(|hour| format!("{TABLE_DIR}/{}", hour.partition_path()));
     let folders = ["", KEYS_DIR, LOG_DIR].map(String::from).into_iter().chain(hours);
@@ -30,13 +31,13 @@ fn remove_in(vfs: &dyn Vfs, folder: &Path) -> io::Result<()> {
     };
     let left = entries.iter().filter(|entry| !entry.meta.is_dir && is_temporary(&entry.name));
     left.map(|entry| folder.join(&entry.name)).try_for_each(|path| {
-        tracing::info!(path = %path.display(), "a temporary file of an earlier run is removed");
+        tracing::info!(path = %path.display(), "removing a temporary file of an earlier run");
         vfs.remove_file(&path)
     })
 }
 
-/// Whether the name is one of [`crate::storage::vfs::write_atomically`] or of the object store's:
-/// other engines that write to the table have temporaries of their own.
+/// Reports whether `name` is a temporary file of [`crate::storage::vfs::write_atomically`] or of
+/// the object store. Other engines that write to the table have temporary files of their own.
 fn is_temporary(name: &str) -> bool {
     let Some(stem) = name.strip_suffix(".tmp") else { return false };
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());

@@ -1,9 +1,12 @@
-//! The sealed hours: Parquet data files, and the Delta Lake table that says which of them count.
+//! Flushed hours: Parquet data files, and the Delta Lake table that says which of them are valid.
 //!
-//! [`table`] is the table and its commits, [`data_file`] the bytes of one file, [`tag`] what the
-//! log says of its rows, [`leftovers`] what writes that did not end left behind.
+//! [`table`] is the table and its commits, [`actions`] what a commit records about a file, with the
+//! summary of its rows as a [`tag`]. [`data_file`] encodes and reads one file, [`leftovers`] removes
+//! what unfinished writes left. The futures of the table run on a [`runtime`].
 
+pub mod actions;
 pub mod data_file;
 pub mod leftovers;
+pub mod runtime;
 pub mod table;
 pub mod tag;

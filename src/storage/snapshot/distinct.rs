@@ -1,39 +1,43 @@
 //! Exact distinct users of hours that lie in several places: late events in memory beside a file,
 //! or many files.
 //!
-//! The first question about such an hour reads its files' users (they are sorted, so each is met
-//! once) and unites them with those in memory. The union is kept and later questions add only the
-//! users that arrived since, so an hour with late events is as quick as any other. It is kept per
-//! source, in order: how many users each source added. As memory's users are coded in order of
-//! arrival, the union answers exactly for every recent snapshot, not just for the newest.
+//! The first query of such an hour reads its files' users (they are sorted, so each user is read
+//! once per file) and unites them with those in memory. The union is cached and later queries add
+//! only the users that arrived since, so an hour with late events is as fast as any other. The
+//! union records, per source and in order, how many users each source added. As the users in memory
+//! are coded in order of arrival, it gives the exact count for every recent snapshot, not just for
+//! the newest.
 //!
-//! Unions are bounded by bytes; the least recently asked for goes first.
+//! The cache is limited by bytes; the least recently used union is evicted first.
 
 use std::sync::{Arc, Mutex};
 
+use bytes::Bytes;
 use hashbrown::HashMap;
+use object_store::ObjectStore;
 use object_store::path::Path as Location;
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::sources::HourSources;
-use crate::error::{Error, Result};
 use crate::hour::Hour;
 use crate::rollup::SourceSet;
+use crate::storage::error::{Error, Result};
 use crate::storage::lake::data_file;
 use crate::storage::memory::users::UserIndex;
-use crate::storage::store::VfsStore;
+use crate::storage::store;
 
-/// The unions kept.
+/// Cache of unions.
 #[derive(Debug)]
 pub struct DistinctUsers {
     limit_bytes: u64,
-    /// A mutex held to find or place a union, never while one is computed.
+    /// A mutex held to look up or insert a union, never while one is computed.
     unions: Mutex<Unions>,
 }
 
 #[derive(Debug, Default)]
 struct Unions {
     by_hour: HashMap<Hour, Kept>,
-    /// Bytes of all of them.
+    /// Total bytes of the unions.
     bytes: u64,
     /// Counts uses, for `last_used`.
     clock: u64,
@@ -48,18 +52,18 @@ struct Kept {
 
 #[derive(Debug)]
 struct Part {
-    /// What it came from: the one file, in memory or in the table.
+    /// The source: a single file, in memory or in the table.
     source: SourceSet,
-    /// How many of the source's users have been looked at.
+    /// How many of the source's users have been added.
     seen: usize,
-    /// Which of those no earlier source has, ascending; nothing for what was read from a file,
-    /// where users have no codes.
+    /// Codes of those users that no earlier source has, ascending; `None` for a source read from a
+    /// file, where users have no codes.
     new_codes: Option<Vec<u32>>,
     new_users: u64,
 }
 
 impl Part {
-    /// Users added by the first `len` of the source's users.
+    /// Returns how many users the first `len` users of the source added.
     fn added_by(&self, len: usize) -> Option<u64> {
         if len >= self.seen {
             return Some(self.new_users);
@@ -69,15 +73,15 @@ impl Part {
     }
 }
 
-/// The union of one hour's users.
+/// Union of one hour's users.
 #[derive(Debug, Default)]
 struct Union {
     users: UserIndex,
     parts: Vec<Part>,
 }
 
-/// A source of a snapshot, and how many users it has there. A generation has as many in its file as
-/// it had in the end, those of earlier ones that went on in it among them.
+/// A source in a snapshot, and the number of its users there. For a file this is the final number
+/// of users of its generation, including those carried over from earlier ones.
 struct Asked<'a> {
     source: SourceSet,
     len: usize,
@@ -102,15 +106,15 @@ fn asked(sources: &HourSources) -> Vec<Asked<'_>> {
 }
 
 impl Union {
-    /// The distinct users of the sources, after a look at those of memory that are new; nothing
-    /// when a file must be read.
+    /// Returns the distinct users of the sources, adding new users from memory; `None` if a file
+    /// must be read.
     fn answer(&mut self, asked: &[Asked<'_>]) -> Option<u64> {
         let mut total = 0;
         for (i, asked) in asked.iter().enumerate() {
             match self.parts.get(i) {
                 Some(part) if part.source != asked.source => return None,
                 Some(part) if part.seen >= asked.len => {}
-                // Only the last part may grow: later ones count what it lacked as theirs.
+                // Only the last part may grow: later parts count the users it lacked as their own.
                 Some(_) if i + 1 < self.parts.len() => return None,
                 _ => self.absorb(i, asked)?,
             }
@@ -141,17 +145,12 @@ impl Union {
         Some(())
     }
 
-    fn read_file(
-        &mut self,
-        asked: &Asked<'_>,
-        location: &Location,
-        store: &VfsStore,
-    ) -> Result<()> {
+    /// Adds the users of a file.
+    fn read(&mut self, source: SourceSet, len: usize, parquet: Bytes) -> Result<()> {
         let before = self.users.len() as u64;
-        let bytes = store.read(location).map_err(Error::io(location.to_string(), "read"))?;
-        data_file::read_users(bytes, &mut self.users)?;
+        data_file::read_users(parquet, &mut self.users)?;
         let new_users = self.users.len() as u64 - before;
-        self.parts.push(Part { source: asked.source, seen: asked.len, new_codes: None, new_users });
+        self.parts.push(Part { source, seen: len, new_codes: None, new_users });
         Ok(())
     }
 }
@@ -161,7 +160,8 @@ impl DistinctUsers {
         DistinctUsers { limit_bytes, unions: Mutex::default() }
     }
 
-    /// Distinct users of the sources, when the hour's union is kept and no file need be read.
+    /// Returns the distinct users of the sources; `None` if the hour's union is not cached or a
+    /// file must be read.
     pub fn known(&self, hour: Hour, sources: &HourSources) -> Option<u64> {
         let union = self.find(hour)?;
         let (answer, bytes) = {
@@ -172,29 +172,26 @@ impl DistinctUsers {
         answer
     }
 
-    /// Distinct users of the sources, reading their files.
+    /// Returns the distinct users of the sources, reading their files; caches the union.
     pub async fn unite(
-        self: &Arc<Self>,
+        &self,
         hour: Hour,
         sources: &HourSources,
-        store: &VfsStore,
+        store: &dyn ObjectStore,
     ) -> Result<u64> {
-        let (this, sources, store) = (self.clone(), sources.clone(), store.clone());
-        let work = move || this.unite_blocking(hour, &sources, &store);
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => runtime.spawn_blocking(work).await.map_err(|_| Error::Closed)?,
-            Err(_) => work(),
-        }
-    }
-
-    fn unite_blocking(&self, hour: Hour, sources: &HourSources, store: &VfsStore) -> Result<u64> {
-        let asked = asked(sources);
         let mut union = Union::default();
-        for (i, one) in asked.iter().enumerate() {
-            match one.file {
-                Some(location) => union.read_file(one, location, store)?,
-                None => union.absorb(i, one).expect("what is no file is in memory"),
-            }
+        for (i, asked) in asked(sources).iter().enumerate() {
+            let Some(location) = asked.file else {
+                union.absorb(i, asked).expect("what is no file is in memory");
+                continue;
+            };
+            let (source, len) = (asked.source, asked.len);
+            let parquet = store::read(store, location).await?;
+            union = blocking(move || {
+                union.read(source, len, parquet)?;
+                Ok(union)
+            })
+            .await?;
         }
         let total = union.users.len() as u64;
         self.keep(hour, union);
@@ -221,8 +218,8 @@ impl DistinctUsers {
         self.weigh(hour, bytes);
     }
 
-    /// Notes what an hour's union weighs now, and lets the least recently used others go while all
-    /// are over the limit.
+    /// Updates the size of an hour's union, and evicts the least recently used others while the
+    /// total exceeds the limit.
     fn weigh(&self, hour: Hour, bytes: u64) {
         let mut unions = self.unions.lock().expect("no panic under this lock");
         let Some(kept) = unions.by_hour.get_mut(&hour).filter(|kept| kept.bytes != bytes) else {
@@ -236,5 +233,18 @@ impl DistinctUsers {
             let gone = unions.by_hour.remove(&oldest).expect("just seen");
             unions.bytes -= gone.bytes;
         }
+    }
+}
+
+/// Runs `work`, which takes long. In a multi-threaded runtime it runs on the blocking pool, as the
+/// runtime's threads serve requests; a single-threaded runtime belongs to a caller that waits.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    match Handle::try_current() {
+        Ok(runtime) if runtime.runtime_flavor() != RuntimeFlavor::CurrentThread => {
+            runtime.spawn_blocking(work).await.map_err(|_| Error::Closed)?
+        }
+        _ => work(),
     }
 }

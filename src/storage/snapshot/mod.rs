@@ -1,4 +1,4 @@
-//! What is visible: memory and files at one moment, and the one place where that moment moves on.
+//! Snapshots: consistent states of memory and files, and the cell through which they are published.
 
 pub mod distinct;
 pub mod sources;
@@ -7,19 +7,19 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
+use object_store::ObjectStore;
 
 use self::distinct::DistinctUsers;
 use self::sources::HourSources;
 use super::lake::table::FileIndex;
 use super::memory::memtable::{HourTable, Memtable};
-use super::store::VfsStore;
-use super::wal::{self, SegmentInfo};
-use crate::error::Result;
+use super::wal;
 use crate::hour::Hour;
 use crate::rollup::Rollup;
+use crate::storage::error::Result;
 
-/// One state of the store: each acknowledged event is in exactly one of its memtables and files. It
-/// never changes, and clones in constant time.
+/// Immutable state of the store: each acknowledged event is in exactly one of its memtables and
+/// files. Clones in constant time.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     /// The generation that events arrive in.
@@ -27,28 +27,25 @@ pub struct Snapshot {
     /// Generations being flushed, oldest first.
     pub sealed: Vec<Memtable>,
     pub files: FileIndex,
-    /// How many files the index has, over all hours.
+    /// Number of files in the index, over all hours.
     pub file_count: u64,
-    /// Their bytes.
+    /// Total bytes of the files.
     pub file_bytes: u64,
-    /// Where the files are.
-    pub store: VfsStore,
+    /// Store that holds the files.
+    pub store: Arc<dyn ObjectStore>,
+    /// Folder of the log that the generations came from.
+    pub log: wal::Folder,
     pub(super) distinct: Arc<DistinctUsers>,
 }
 
 impl Snapshot {
-    /// The segments of the log beside the files.
-    pub fn log_segments(&self) -> Result<Vec<SegmentInfo>> {
-        let (vfs, root) = self.store.vfs();
-        wal::list_segments(&**vfs, &root.join(wal::WAL_DIR))
-    }
-
-    /// The generations, oldest first.
+    /// Returns the generations, oldest first.
     pub fn memtables(&self) -> impl DoubleEndedIterator<Item = &Memtable> {
         self.sealed.iter().chain([&self.active])
     }
 
-    /// What the generations have of an hour, oldest first. One without rows is there for its users.
+    /// Returns the tables of an hour, oldest generation first. A table without rows exists for its
+    /// users.
     fn tables(&self, hour: Hour) -> impl Iterator<Item = &Arc<HourTable>> {
         self.memtables().filter_map(move |memtable| memtable.hours.get(&hour))
     }
@@ -58,13 +55,13 @@ impl Snapshot {
         HourSources { files: self.files.get(&hour).cloned(), tables: tables.cloned().collect() }
     }
 
-    /// Whether the hour has rows in files or in generations before the active one.
+    /// Reports whether the hour is in files or in generations before the active one.
     pub(super) fn is_behind_active(&self, hour: Hour) -> bool {
         self.files.contains_key(&hour)
             || self.sealed.iter().any(|sealed| sealed.hours.contains_key(&hour))
     }
 
-    /// What the hour's rows count; its users are known where some claim is about all of its
+    /// Returns the rollup of the hour; its users are known if some claim covers exactly its
     /// sources.
     pub fn rollup(&self, hour: Hour) -> Rollup {
         let mut rollup = self.files.get(&hour).map_or(Rollup::EMPTY, |files| files.rollup);
@@ -72,8 +69,8 @@ impl Snapshot {
         rollup
     }
 
-    /// The same with its users, when they are known without reading a file: always, but for an hour
-    /// in several places whose users have not been united yet.
+    /// Returns the rollup of the hour with its users; `None` if a file must be read for them, which
+    /// is only the case for an hour in several places whose users have not been united yet.
     pub fn exact_now(&self, hour: Hour) -> Option<Rollup> {
         let rollup = self.rollup(hour);
         if rollup.unique_users().is_some() {
@@ -83,18 +80,18 @@ impl Snapshot {
         known.map(|unique_users| rollup.with_users(unique_users))
     }
 
-    /// The same. Reads the users of the hour's files where they must be united first; the union is
-    /// kept.
+    /// Returns the rollup of the hour with its users. Reads the users of the hour's files if they
+    /// must be united first; the union is cached.
     pub async fn exact(&self, hour: Hour) -> Result<Rollup> {
         if let Some(rollup) = self.exact_now(hour) {
             return Ok(rollup);
         }
-        let unique_users = self.distinct.unite(hour, &self.sources(hour), &self.store).await?;
+        let unique_users = self.distinct.unite(hour, &self.sources(hour), &*self.store).await?;
         Ok(self.rollup(hour).with_users(unique_users))
     }
 
-    /// What the rows of the hours `first..=last` count together. The users of several hours are not
-    /// known by it.
+    /// Returns the merged rollup of the hours `first..=last`. It does not know the users of several
+    /// hours.
     pub fn totals(&self, first: Hour, last: Hour) -> Rollup {
         let mut totals = Rollup::EMPTY;
         self.files.range(first..=last).for_each(|(_, files)| totals.merge(&files.rollup));
@@ -103,7 +100,7 @@ impl Snapshot {
         totals
     }
 
-    /// How many hours have rows.
+    /// Returns the number of hours that have rows.
     pub fn partitions(&self) -> usize {
         let mut in_memory = BTreeSet::new();
         for (hour, table) in self.memtables().flat_map(|memtable| &memtable.hours) {
@@ -114,12 +111,12 @@ impl Snapshot {
         self.files.len() + in_memory.len()
     }
 
-    /// The hours that have rows, in order.
+    /// Returns the hours that have rows, in order.
     pub fn hours(&self) -> Vec<Hour> {
         self.hours_within(Hour::FIRST, Hour::LAST)
     }
 
-    /// The hours of `first..=last` that have rows, in order.
+    /// Returns the hours of `first..=last` that have rows, in order.
     pub fn hours_within(&self, first: Hour, last: Hour) -> Vec<Hour> {
         let mut hours: Vec<Hour> = self.files.range(first..=last).map(|(hour, _)| *hour).collect();
         let in_files = hours.len();
@@ -136,12 +133,12 @@ impl Snapshot {
     }
 }
 
-/// The current snapshot. Readers load it without a lock; the writer and the flusher move it on, one
-/// at a time.
+/// Cell that holds the current snapshot. Readers load it without a lock; the writer and the flusher
+/// update it, one at a time.
 #[derive(Debug)]
 pub struct SnapshotCell {
     current: ArcSwap<Snapshot>,
-    /// A mutex because an update reads, changes and stores; held for that long only.
+    /// A mutex because an update reads, changes and stores; held only for that time.
     turn: Mutex<()>,
 }
 
@@ -154,8 +151,8 @@ impl SnapshotCell {
         self.current.load_full()
     }
 
-    /// Publishes a changed copy of the current snapshot: the only place where what is visible
-    /// changes.
+    /// Publishes a changed copy of the current snapshot. This is the only place where what is
+    /// visible changes.
     pub fn update(&self, change: impl FnOnce(&mut Snapshot)) {
         let _turn = self.turn.lock().expect("no panic under this lock");
         let mut next = Snapshot::clone(&self.current.load());

@@ -1,445 +1,60 @@
-//! An object store over [`Vfs`], so that the Delta log and the data files meet the same disk as the
-//! write-ahead log.
+//! Object store of the table: data files and the Delta log.
 //!
-//! An object appears whole or not at all: it is written under a temporary name beginning with a dot
-//! and then renamed, or linked where the name must be new. Objects of the Delta log (`_delta_log/`)
-//! are durable when `put` returns. Data files are not: a flush puts thousands of them and makes
-//! them durable together with [`VfsStore::sync`] before its commit.
-//!
-//! It keeps no attributes, tags or versions, and multipart uploads are gathered in memory: the
-//! largest object here is one data file.
+//! Code that reads the table takes an [`ObjectStore`], and code that writes to it a [`TableStore`],
+//! so that a table may be stored elsewhere than on this machine's disk. [`local`] is the store over
+//! the file system, [`counted`] counts what is read through another store.
 
-use std::collections::BTreeSet;
-use std::fmt;
+mod counted;
+mod local;
+
+use std::error::Error as StdError;
 use std::io;
-use std::ops::Range;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
-use chrono::DateTime;
-use futures::stream::{self, BoxStream, StreamExt};
-use object_store::path::{Path as Location, PathPart};
-use object_store::{
-    CopyMode, CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult,
-    MultipartUpload, ObjectMeta, ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload,
-    PutResult, Result, UploadPart,
-};
-use tokio::runtime::{Handle, RuntimeFlavor};
+use bytes::Bytes;
+use object_store::path::Path as Location;
+use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt};
 
-use super::vfs::{Meta, Vfs};
+pub use self::counted::{Counted, Reads};
+pub use self::local::VfsStore;
+use crate::storage::error::{Error, Result};
 
-const NAME: &str = "hourglass";
-
-/// Up to this many unsynced files are synced one by one; past it one `syncfs` is quicker (0.45 ms a
-/// file against 40 ms for a thousand, measured on ext4) at the price of also waiting for what other
-/// programs have written.
-const SYNC_ONE_BY_ONE: usize = 64;
-
-/// The objects below one folder.
-#[derive(Debug, Clone)]
-pub struct VfsStore {
-    inner: Arc<Inner>,
-    reads: Arc<Reads>,
-}
-
-/// What has been read through a store.
-#[derive(Debug, Default)]
-pub struct Reads {
-    bytes: AtomicU64,
-    /// Objects of which anything was read. A mutex held for an insertion; a read of the disk is the
-    /// longer wait.
-    objects: Mutex<BTreeSet<Location>>,
-    listings: AtomicU64,
-}
-
-impl Reads {
-    pub fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
-    }
-
-    /// Distinct objects.
-    pub fn files(&self) -> u64 {
-        self.objects.lock().expect("no panic under this lock").len() as u64
-    }
-
-    /// Counts distinct objects anew.
-    pub fn forget_files(&self) {
-        self.objects.lock().expect("no panic under this lock").clear();
-    }
-
-    /// Listings asked for.
-    pub fn listings(&self) -> u64 {
-        self.listings.load(Ordering::Relaxed)
-    }
-
-    fn add(&self, location: &Location, bytes: u64) {
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.objects.lock().expect("no panic under this lock").insert(location.clone());
-    }
-}
-
-#[derive(Debug)]
-struct Inner {
-    vfs: Arc<dyn Vfs>,
-    root: PathBuf,
-    /// Data files renamed into place and not yet synced. A mutex held for a push or a take, never
-    /// across a call.
-    unsynced: Mutex<Vec<PathBuf>>,
-    /// Numbers temporary names, so that two puts of one object do not share one.
-    temporaries: AtomicU64,
-}
-
-impl fmt::Display for VfsStore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "VfsStore({})", self.inner.root.display())
-    }
-}
-
-impl VfsStore {
-    pub fn new(vfs: Arc<dyn Vfs>, root: impl Into<PathBuf>) -> VfsStore {
-        let (unsynced, temporaries) = Default::default();
-        let inner = Inner { vfs, root: root.into(), unsynced, temporaries };
-        VfsStore { inner: Arc::new(inner), reads: Arc::default() }
-    }
-
-    /// The same store, its reads counted apart.
-    pub fn counting(&self, reads: Arc<Reads>) -> VfsStore {
-        VfsStore { inner: self.inner.clone(), reads }
-    }
-
-    /// The file system, and the folder of the data directory in it.
-    pub fn vfs(&self) -> (&Arc<dyn Vfs>, &Path) {
-        (&self.inner.vfs, &self.inner.root)
-    }
-
-    /// Makes every data file put so far durable: bytes, names and folders.
-    ///
-    /// After an error the files stay on the list, but a caller must not commit them: it writes them
-    /// again.
-    pub fn sync(&self) -> io::Result<()> {
-        let Inner { vfs, root, unsynced, .. } = &*self.inner;
-        let files = std::mem::take(&mut *unsynced.lock().expect("no panic under this lock"));
-        if files.len() > SYNC_ONE_BY_ONE {
-            return vfs.sync_filesystem(root);
-        }
-        let mut folders = BTreeSet::new();
-        for file in &files {
-            vfs.open_write(file)?.sync_data()?;
-            folders.extend(file.ancestors().skip(1).take_while(|folder| folder.starts_with(root)));
-        }
-        folders.into_iter().rev().try_for_each(|folder| vfs.sync_dir(folder))
-    }
-
-    /// Makes the names in a folder durable.
-    pub fn sync_folder(&self, location: &Location) -> io::Result<()> {
-        self.inner.vfs.sync_dir(&self.inner.path(location))
-    }
-
-    /// Writes a data file: whole under its name, durable after [`VfsStore::sync`].
-    pub fn put_data_file(&self, location: &Location, bytes: &[u8]) -> io::Result<()> {
-        let path = self.inner.path(location);
-        self.inner.write(&path, &[bytes], PutMode::Overwrite, false)?;
-        self.inner.unsynced.lock().expect("no panic under this lock").push(path);
-        Ok(())
-    }
-
-    /// Reads a whole object, blocking.
-    pub fn read(&self, location: &Location) -> io::Result<Bytes> {
-        let bytes = super::vfs::read_all(&*self.inner.vfs, &self.inner.path(location))?;
-        self.reads.add(location, bytes.len() as u64);
-        Ok(bytes.into())
-    }
-
-    pub fn remove(&self, location: &Location) -> io::Result<()> {
-        self.inner.vfs.remove_file(&self.inner.path(location))
-    }
-
-    /// Runs `work` where it may block: not on the threads of a runtime that has several, which
-    /// serve requests. One of a single thread belongs to a caller that waits, and does the work
-    /// there and then, in the order of the calls.
-    async fn blocking<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Inner) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let inner = self.inner.clone();
-        match Handle::try_current() {
-            Ok(runtime) if runtime.runtime_flavor() != RuntimeFlavor::CurrentThread => {
-                runtime.spawn_blocking(move || work(&inner)).await?
-            }
-            _ => work(&inner),
-        }
-    }
-}
-
-impl Inner {
-    fn path(&self, location: &Location) -> PathBuf {
-        let mut path = self.root.clone();
-        path.extend(location.parts().map(|part| part.as_ref().to_string()));
-        path
-    }
-
-    fn write(&self, path: &Path, parts: &[&[u8]], mode: PutMode, durable: bool) -> io::Result<()> {
-        let folder = path.parent().expect("an object lies below the root");
-        let name = path.file_name().expect("an object has a name").to_string_lossy();
-        let number = self.temporaries.fetch_add(1, Ordering::Relaxed);
-        let temporary = folder.join(format!(".{name}.{}-{number}.tmp", std::process::id()));
-        let written = self.write_temporary(&temporary, parts, durable).and_then(|()| match mode {
-            PutMode::Create => self.vfs.hard_link(&temporary, path),
-            _ => self.vfs.rename(&temporary, path),
-        });
-        if written.is_err() || matches!(mode, PutMode::Create) {
-            let _ = self.vfs.remove_file(&temporary);
-        }
-        written?;
-        if durable { self.vfs.sync_dir(folder) } else { Ok(()) }
-    }
-
-    fn write_temporary(&self, temporary: &Path, parts: &[&[u8]], durable: bool) -> io::Result<()> {
-        let file = match self.vfs.create(temporary) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let folder = temporary.parent().expect("an object lies below the root");
-                self.vfs.create_dir_all(folder)?;
-                if durable {
-                    self.vfs.sync_dir(folder.parent().unwrap_or(folder))?;
-                }
-                self.vfs.create(temporary)?
-            }
-            other => other?,
-        };
-        let mut offset = 0;
-        for part in parts {
-            file.write_all_at(part, offset)?;
-            offset += part.len() as u64;
-        }
-        if durable { file.sync_data() } else { Ok(()) }
-    }
-
-    fn put(&self, location: &Location, payload: &PutPayload, mode: PutMode) -> Result<PutResult> {
-        let path = self.path(location);
-        let durable = location.parts().any(|part| part.as_ref() == "_delta_log");
-        let parts: Vec<&[u8]> = payload.iter().map(|part| part.as_ref()).collect();
-        self.write(&path, &parts, mode, durable).map_err(|source| error(location, source))?;
-        if !durable {
-            self.unsynced.lock().expect("no panic under this lock").push(path);
-        }
-        Ok(PutResult { e_tag: None, version: None })
-    }
-
-    fn meta(&self, location: &Location) -> Result<ObjectMeta> {
-        match self.vfs.metadata(&self.path(location)) {
-            Ok(meta) if meta.is_dir => Err(error(location, io::ErrorKind::NotFound.into())),
-            Ok(meta) => Ok(object_meta(location.clone(), meta)),
-            Err(source) => Err(error(location, source)),
-        }
-    }
-
-    fn read_ranges(&self, location: &Location, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        let file = self.vfs.open(&self.path(location)).map_err(|source| error(location, source))?;
-        let read = |range: &Range<u64>| {
-            let mut bytes = BytesMut::zeroed((range.end - range.start) as usize);
-            file.read_exact_at(&mut bytes, range.start)
-                .map_err(|source| error(location, source))?;
-            Ok(bytes.freeze())
-        };
-        ranges.iter().map(read).collect()
-    }
-
-    /// Everything below `prefix`, in the order of the locations. Names that begin with a dot are
-    /// temporaries.
-    fn walk(&self, prefix: &Location, deep: bool, found: &mut ListResult) -> io::Result<()> {
-        let entries = match self.vfs.list(&self.path(prefix)) {
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-                ) =>
-            {
-                return Ok(());
-            }
-            other => other?,
-        };
-        for entry in entries.into_iter().filter(|entry| !entry.name.starts_with('.')) {
-            // A name that came from a location is one already: what is encoded in it is not encoded
-            // again.
-            let part = PathPart::parse(&entry.name).unwrap_or_else(|_| entry.name.as_str().into());
-            let location = prefix.clone().join(part);
-            match (entry.meta.is_dir, deep) {
-                (true, true) => self.walk(&location, deep, found)?,
-                (true, false) => found.common_prefixes.push(location),
-                (false, _) => found.objects.push(object_meta(location, entry.meta)),
-            }
-        }
-        Ok(())
-    }
-
-    fn list(&self, prefix: Option<&Location>, deep: bool) -> Result<ListResult> {
-        let prefix = prefix.cloned().unwrap_or_default();
-        let mut found = ListResult { common_prefixes: Vec::new(), objects: Vec::new() };
-        self.walk(&prefix, deep, &mut found).map_err(|source| error(&prefix, source))?;
-        found.objects.sort_by(|a, b| a.location.cmp(&b.location));
-        Ok(found)
-    }
-}
-
-fn object_meta(location: Location, meta: Meta) -> ObjectMeta {
-    let last_modified = DateTime::from_timestamp_micros(meta.modified_us).unwrap_or_default();
-    ObjectMeta { location, last_modified, size: meta.len, e_tag: None, version: None }
-}
-
-fn error(location: &Location, source: io::Error) -> Error {
-    let path = location.to_string();
-    match source.kind() {
-        io::ErrorKind::NotFound => Error::NotFound { path, source: source.into() },
-        io::ErrorKind::AlreadyExists => Error::AlreadyExists { path, source: source.into() },
-        io::ErrorKind::PermissionDenied => Error::PermissionDenied { path, source: source.into() },
-        kind => Error::Generic {
-            store: NAME,
-            source: io::Error::new(kind, AtPath { path, source }).into(),
-        },
-    }
-}
-
-/// An error of the file system and the object it met.
-#[derive(Debug, thiserror::Error)]
-#[error("{path}: {source}")]
-struct AtPath {
-    path: String,
-    source: io::Error,
-}
-
+/// Object store with explicit durability. Objects of the Delta log are durable when `put` returns.
 #[async_trait]
-impl ObjectStore for VfsStore {
-    async fn put_opts(
-        &self,
-        location: &Location,
-        payload: PutPayload,
-        options: PutOptions,
-    ) -> Result<PutResult> {
-        if matches!(options.mode, PutMode::Update(_)) {
-            return Err(Error::NotImplemented {
-                operation: "put with PutMode::Update".into(),
-                implementer: NAME.into(),
-            });
-        }
-        let location = location.clone();
-        self.blocking(move |inner| inner.put(&location, &payload, options.mode)).await
-    }
+pub trait TableStore: ObjectStore {
+    /// Makes every object put so far durable, its bytes and its name. After an error the caller
+    /// must commit none of them and put them again.
+    async fn sync(&self) -> object_store::Result<()>;
 
-    async fn put_multipart_opts(
-        &self,
-        location: &Location,
-        _options: PutMultipartOptions,
-    ) -> Result<Box<dyn MultipartUpload>> {
-        Ok(Box::new(Upload { store: self.clone(), location: location.clone(), parts: Vec::new() }))
-    }
+    /// Makes the names of the objects in a folder durable, regardless of who put them.
+    async fn sync_names(&self, folder: &Location) -> object_store::Result<()>;
+}
 
-    async fn get_opts(&self, location: &Location, options: GetOptions) -> Result<GetResult> {
-        let (location, reads) = (location.clone(), self.reads.clone());
-        self.blocking(move |inner| {
-            let meta = inner.meta(&location)?;
-            options.check_preconditions(&meta)?;
-            let range = match &options.range {
-                Some(range) => range
-                    .as_range(meta.size)
-                    .map_err(|source| Error::Generic { store: NAME, source: source.into() })?,
-                None => 0..meta.size,
-            };
-            let bytes = if options.head {
-                Bytes::new()
-            } else {
-                inner.read_ranges(&location, std::slice::from_ref(&range))?.swap_remove(0)
-            };
-            reads.add(&location, bytes.len() as u64);
-            let payload = GetResultPayload::Stream(stream::once(async { Ok(bytes) }).boxed());
-            let attributes = Default::default();
-            Ok(GetResult { payload, meta, range, attributes })
-        })
-        .await
-    }
+/// Reads a whole object.
+///
+/// # Errors
+/// [`Error::Io`] for an object on disk, [`Error::Object`] for any other.
+pub async fn read(store: &dyn ObjectStore, location: &Location) -> Result<Bytes> {
+    let read = async { store.get(location).await?.bytes().await };
+    read.await.map_err(failed(location.as_ref(), "read"))
+}
 
-    async fn get_ranges(&self, location: &Location, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        self.reads.add(location, ranges.iter().map(|range| range.end - range.start).sum());
-        let (location, ranges) = (location.clone(), ranges.to_vec());
-        self.blocking(move |inner| inner.read_ranges(&location, &ranges)).await
-    }
-
-    fn delete_stream(
-        &self,
-        locations: BoxStream<'static, Result<Location>>,
-    ) -> BoxStream<'static, Result<Location>> {
-        let store = self.clone();
-        let delete = move |location: Result<Location>| {
-            let store = store.clone();
-            async move {
-                let location = location?;
-                let target = location.clone();
-                store
-                    .blocking(move |inner| {
-                        inner
-                            .vfs
-                            .remove_file(&inner.path(&target))
-                            .map_err(|source| error(&target, source))
-                    })
-                    .await?;
-                Ok(location)
-            }
-        };
-        locations.then(delete).boxed()
-    }
-
-    fn list(&self, prefix: Option<&Location>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.reads.listings.fetch_add(1, Ordering::Relaxed);
-        let (store, prefix) = (self.clone(), prefix.cloned());
-        let listing = async move {
-            match store.blocking(move |inner| inner.list(prefix.as_ref(), true)).await {
-                Ok(found) => stream::iter(found.objects.into_iter().map(Ok).collect::<Vec<_>>()),
-                Err(error) => stream::iter(vec![Err(error)]),
-            }
-        };
-        stream::once(listing).flatten().boxed()
-    }
-
-    async fn list_with_delimiter(&self, prefix: Option<&Location>) -> Result<ListResult> {
-        self.reads.listings.fetch_add(1, Ordering::Relaxed);
-        let prefix = prefix.cloned();
-        self.blocking(move |inner| inner.list(prefix.as_ref(), false)).await
-    }
-
-    async fn copy_opts(&self, from: &Location, to: &Location, options: CopyOptions) -> Result<()> {
-        let bytes = self.get_opts(from, GetOptions::default()).await?.bytes().await?;
-        let mode = match options.mode {
-            CopyMode::Overwrite => PutMode::Overwrite,
-            CopyMode::Create => PutMode::Create,
-        };
-        self.put_opts(to, bytes.into(), mode.into()).await.map(|_| ())
+/// Returns a function that converts an error of a store: to the system's error with path and
+/// `action` if there is one behind it, otherwise to [`Error::Object`].
+pub fn failed(path: &str, action: &'static str) -> impl FnOnce(StoreError) -> Error {
+    move |error| match system_error(&error) {
+        Some(source) => Error::io(path, action)(source),
+        None => Error::Object(error),
     }
 }
 
-/// A multipart upload, put as one object when it completes.
-#[derive(Debug)]
-struct Upload {
-    store: VfsStore,
-    location: Location,
-    parts: Vec<Bytes>,
-}
-
-#[async_trait]
-impl MultipartUpload for Upload {
-    fn put_part(&mut self, data: PutPayload) -> UploadPart {
-        self.parts.extend(data);
-        Box::pin(async { Ok(()) })
-    }
-
-    async fn complete(&mut self) -> Result<PutResult> {
-        let payload: PutPayload = std::mem::take(&mut self.parts).into_iter().collect();
-        self.store.put_opts(&self.location, payload, PutOptions::default()).await
-    }
-
-    async fn abort(&mut self) -> Result<()> {
-        self.parts.clear();
-        Ok(())
-    }
+/// Returns the system's error behind an error of a store, if there is one.
+fn system_error(error: &StoreError) -> Option<io::Error> {
+    let first: &(dyn StdError + 'static) = error;
+    let causes = std::iter::successors(Some(first), |error| (*error).source());
+    let cause = causes.filter_map(|error| error.downcast_ref::<io::Error>()).last()?;
+    Some(match cause.raw_os_error() {
+        Some(number) => io::Error::from_raw_os_error(number),
+        None => io::Error::new(cause.kind(), cause.to_string()),
+    })
 }

@@ -1,4 +1,4 @@
-//! The commits of the Delta log, read one by one, without the library and its checkpoints.
+//! Reader of the Delta log's commits, one by one, without the library and its checkpoints.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -7,36 +7,36 @@ use deltalake_core::kernel::{Action, Add};
 use object_store::path::Path as Location;
 
 use super::finding::{Finding, RESTORE};
-use crate::error::{Error, Result};
+use super::place::Place;
 use crate::hour::Hour;
+use crate::storage::error::{Error, Result};
 use crate::storage::idempotency::files::KeyFileRecord;
-use crate::storage::lake::table::{self as lake, DataFile, LOG_DIR, TABLE_DIR};
-use crate::storage::store::VfsStore;
+use crate::storage::lake::actions::{self as lake, DataFile, LOG_DIR, TABLE_DIR};
 use crate::storage::vfs::Entry;
 use crate::storage::wal::Lsn;
 
-/// A data file that the table names.
+/// Data file listed by the table.
 #[derive(Clone, Debug)]
 pub struct Listed {
     pub hour: Hour,
     pub file: Arc<DataFile>,
-    /// The commit or checkpoint that names it.
+    /// Commit or checkpoint that lists the file.
     pub source: String,
-    /// A commit, and its statistics of the file for other engines, as JSON.
+    /// Commit, and its statistics of the file for other engines as JSON.
     pub stats: Option<(String, String)>,
 }
 
-/// The commits that are kept, read one by one.
+/// Contents of the commits still present in the log.
 #[derive(Debug, Default)]
 pub struct Commits {
     /// Ascending.
     pub versions: Vec<u64>,
-    /// The files in the table after the last, with the version of the commit that added them.
+    /// Files in the table after the last commit, with the version of the commit that added them.
     pub adds: BTreeMap<Location, (u64, Hour, Add)>,
-    /// Files that the table had once: time travel may ask for them.
+    /// Files that were removed from the table: time travel may still need them.
     pub removed: BTreeSet<Location>,
     pub flushed: Option<Lsn>,
-    /// Whether they go back to the first, so that no checkpoint is needed.
+    /// Whether the commits go back to the first, so that no checkpoint is needed.
     pub complete: bool,
 }
 
@@ -44,18 +44,18 @@ pub fn commit_name(version: u64) -> String {
     format!("{LOG_DIR}/{version:020}.json")
 }
 
-/// The version in the name of a commit (`.json`) or checkpoint (`.checkpoint.parquet`, or one of
-/// several parts).
+/// Returns the version in the name of a commit (`.json`) or checkpoint (`.checkpoint.parquet`, or
+/// one of several parts).
 pub fn version_of(name: &str, kind: &str) -> Option<u64> {
     let (version, rest) = name.split_at_checked(20)?;
     version.parse().ok().filter(|_| rest.starts_with(kind))
 }
 
 impl Commits {
-    /// Reads the commits among the log's `entries` up to the version `through`. Answers them with
+    /// Reads the commits among the log's `entries` up to the version `through`. Returns them with
     /// what is wrong with them.
     pub fn read(
-        store: &VfsStore,
+        place: &Place<'_>,
         node: &str,
         entries: &[Entry],
         through: u64,
@@ -66,29 +66,31 @@ impl Commits {
         let first = commits.versions.first().copied().unwrap_or(0);
         let missing = (first..).zip(&commits.versions).find(|(due, version)| due != *version);
         if let Some((due, _)) = missing {
-            let gap =
-                Finding::new(commit_name(due), "the commit is missing, and later ones are there");
+            let gap = Finding::new(commit_name(due), "the commit is missing, but later ones exist");
             findings.push(
                 gap.means("the files it added may be missing from the table").advice(RESTORE),
             );
         }
         let mut whole = missing.is_none();
         for version in commits.versions.clone() {
-            let actions = lake::read_actions(store, &Location::from(commit_name(version)));
+            let actions = place
+                .runtime
+                .block_on(lake::read_actions(&*place.store, &Location::from(commit_name(version))));
             let applied = actions.and_then(|actions| commits.apply(version, node, actions));
             if let Err(error) = applied {
                 whole = false;
-                let means = "the server does not start, unless a later checkpoint covers this commit; the data files it \
-                             added are not touched by this";
-                findings.push(Finding::of_error(error, store.vfs().1).means(means).advice(RESTORE));
+                let means = "the server does not start, unless a later checkpoint covers this \
+                    commit; the data files it added are not affected";
+                findings
+                    .push(Finding::of_error(error, place.data_dir).means(means).advice(RESTORE));
             }
         }
         commits.complete = whole && first == 0 && !commits.versions.is_empty();
         (commits, findings)
     }
 
-    /// The files in the table, by hour. One of another engine has no counters to check, and is left
-    /// out.
+    /// Returns the files in the table, by hour. Files of other engines have no counters to check,
+    /// and are left out.
     pub fn files(&self) -> Vec<Listed> {
         let mut files: Vec<Listed> = Vec::new();
         for (location, (version, hour, add)) in &self.adds {
@@ -101,25 +103,26 @@ impl Commits {
         files
     }
 
-    /// Whether a file is in the table by the commits, and has no counters to check: one of another
-    /// engine.
+    /// Reports whether a file is in the table according to the commits but has no counters to
+    /// check, as another engine wrote it.
     pub fn is_uncounted(&self, listed: &Listed) -> bool {
         self.adds
             .get(&listed.file.location)
             .is_some_and(|(_, _, add)| DataFile::of_tags(add, &listed.file.location).is_none())
     }
 
-    /// What the commits say of the files of idempotency keys.
+    /// Returns the records of key files in the commits.
     pub fn key_files(&self) -> Vec<KeyFileRecord> {
         self.adds.values().filter_map(|(_, _, add)| lake::key_file_of(add)).collect()
     }
 
-    /// The first difference between these commits and what a checkpoint made of them, in words.
+    /// Describes the first difference between these commits and a checkpoint's state; `None` if
+    /// they agree.
     pub fn disagreement(&self, files: &[Listed], flushed: Lsn) -> Option<String> {
         let by_commits = self.flushed.unwrap_or(0);
         if by_commits != flushed {
             return Some(format!(
-                "says that LSN {flushed} is the last in the table, and the commits say {by_commits}"
+                "says that LSN {flushed} is the last in the table, but the commits say {by_commits}"
             ));
         }
         let mut ours: BTreeMap<Location, Listed> =
@@ -127,9 +130,9 @@ impl Commits {
         for listed in files.iter().filter(|listed| !self.is_uncounted(listed)) {
             let location = &listed.file.location;
             match ours.remove(location) {
-                None => return Some(format!("has {location}, which no commit adds")),
+                None => return Some(format!("lists {location}, which no commit adds")),
                 Some(other) if (other.hour, &other.file) != (listed.hour, &listed.file) => {
-                    return Some(format!("says of {location} what the commits do not"));
+                    return Some(format!("describes {location} differently from the commits"));
                 }
                 Some(_) => {}
             }

@@ -1,4 +1,4 @@
-//! The data files' checks: bytes against the checksum in the table, rows against the counters in
+//! Checks of the data files: bytes against the checksum in the table, rows against the counters in
 //! the table.
 
 use std::io;
@@ -9,11 +9,13 @@ use std::thread;
 
 use super::commits::Listed;
 use super::finding::{Finding, Progress, RESTORE};
+use super::place::Place;
 use crate::event::EventKind;
 use crate::rollup::Rollup;
+use crate::storage::error::Error;
 use crate::storage::lake::data_file::{self, Contents};
 use crate::storage::memory::users::UserIndex;
-use crate::storage::store::VfsStore;
+use crate::storage::store;
 use crate::text::thousands;
 
 #[derive(Debug, Default)]
@@ -22,14 +24,15 @@ pub struct Checked {
     pub findings: Vec<Finding>,
 }
 
-/// Reads every file, hour by hour, on all cores. `files` are in order of their hours.
-pub fn check(store: &VfsStore, files: &[Listed], progress: Progress<'_>) -> Checked {
+/// Reads and checks every file, hour by hour, on all cores. `files` must be in order of their
+/// hours.
+pub fn check(place: &Place<'_>, files: &[Listed], progress: Progress<'_>) -> Checked {
     let hours: Vec<&[Listed]> = files.chunk_by(|a, b| a.hour == b.hour).collect();
     let (next, done) = (AtomicUsize::new(0), AtomicU64::new(0));
     let all = Mutex::new(Checked::default());
     let work = || {
         while let Some(hour) = hours.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let checked = check_hour(store, hour);
+            let checked = check_hour(place, hour);
             let done = done.fetch_add(hour.len() as u64, Ordering::Relaxed) + hour.len() as u64;
             progress(done, files.len() as u64);
             let mut all = all.lock().expect("no panic under this lock");
@@ -47,12 +50,12 @@ pub fn check(store: &VfsStore, files: &[Listed], progress: Progress<'_>) -> Chec
     all
 }
 
-/// The files of one hour, and the users they have together.
-fn check_hour(store: &VfsStore, files: &[Listed]) -> Checked {
+/// Checks the files of one hour, and the number of their distinct users together.
+fn check_hour(place: &Place<'_>, files: &[Listed]) -> Checked {
     let (mut checked, mut counted) = (Checked::default(), Rollup::EMPTY);
     let mut users = UserIndex::default();
     for listed in files {
-        match check_file(store, listed) {
+        match check_file(place, listed) {
             Ok(mut contents) => {
                 checked.rows += contents.rows;
                 counted.merge(&contents.rollup);
@@ -66,7 +69,8 @@ fn check_hour(store: &VfsStore, files: &[Listed]) -> Checked {
     if !checked.findings.is_empty() {
         return checked;
     }
-    // A claim about other files, which the hour had once, answers nothing.
+    // Only a claim about exactly these files can be checked; one about files that the hour had
+    // earlier is skipped.
     let mut claims = files.iter().filter(|listed| listed.file.hour.of == counted.sources);
     if let Some(listed) = claims.find(|listed| listed.file.hour.n != users.len() as u64) {
         let (claimed, counted) = (listed.file.hour.n, users.len());
@@ -79,26 +83,33 @@ fn check_hour(store: &VfsStore, files: &[Listed]) -> Checked {
     checked
 }
 
-/// Reads one file, and compares it with what the table says of it.
-fn check_file(store: &VfsStore, listed: &Listed) -> Result<Contents, Finding> {
+/// Reads one file and compares it with the table's record of it.
+fn check_file(place: &Place<'_>, listed: &Listed) -> Result<Contents, Finding> {
     let file = &listed.file;
     let damaged = |what: String| {
         let (rows, hour) = (thousands(file.rollup.rows()), listed.hour);
         let means = format!(
-            "{rows} acknowledged events of {hour}: statements that read their rows fail or answer wrongly; the hour's \
-             counts are still answered from the Delta log"
+            "{rows} acknowledged events of {hour}: statements that read these rows fail or give \
+            wrong answers; the hour's counts still come from the Delta log"
         );
-        Finding::new(&file.location, what)
-            .means(means)
-            .advice("Restore the file from a backup; `hourglass verify` tells whether it is the same, byte for byte")
+        Finding::new(&file.location, what).means(means).advice(
+            "Restore the file from a backup; `hourglass verify` reports whether it is the \
+                same, byte for byte",
+        )
     };
-    let bytes = store.read(&file.location).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => damaged("the file is missing".into()),
-        _ => damaged(format!("cannot be read: {error}")),
-    })?;
+    let bytes =
+        place.runtime.block_on(store::read(&*place.store, &file.location)).map_err(|error| {
+            match error {
+                Error::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                    damaged("the file is missing".into())
+                }
+                Error::Io { source, .. } => damaged(format!("cannot be read: {source}")),
+                error => damaged(format!("cannot be read: {error}")),
+            }
+        })?;
     if bytes.len() as u64 != file.bytes {
         let what = format!(
-            "has {} bytes; {} were written",
+            "has {} bytes, but {} were written",
             thousands(bytes.len() as u64),
             thousands(file.bytes)
         );
@@ -119,32 +130,35 @@ fn check_file(store: &VfsStore, listed: &Listed) -> Result<Contents, Finding> {
     if counted.first_us < listed.hour.start_us() || counted.last_us >= listed.hour.end_us() {
         return Err(wrong_counters(
             listed,
-            format!("puts {} into {}, which its rows are not of", file.location, listed.hour),
+            format!(
+                "puts {} in {}, but some of its rows are of other hours",
+                file.location, listed.hour
+            ),
         ));
     }
     if let Some(what) = difference(&file.rollup, counted) {
         return Err(wrong_counters(
             listed,
-            format!("says of {} that it has {what}", file.location),
+            format!("has wrong counters for {}: {what}", file.location),
         ));
     }
     if let Some((commit, stats)) = &listed.stats
         && let Some(what) = false_statistics(stats, counted)
     {
-        let what = format!("its statistics of {} are wrong: {what}", file.location);
+        let what = format!("has wrong statistics for {}: {what}", file.location);
         return Err(wrong_counters(&Listed { source: commit.clone(), ..listed.clone() }, what));
     }
     Ok(contents)
 }
 
-/// The bytes are those that were written, so what the Delta log says of them is wrong; of a file
-/// without a checksum, either.
+/// Returns the finding for counters that do not match the rows. The bytes are those that were
+/// written, so the Delta log is wrong; for a file without a checksum, either may be.
 fn wrong_counters(listed: &Listed, what: String) -> Finding {
     let means = format!("the numbers of {}; its events are intact", listed.hour);
     Finding::new(&listed.source, what).means(means).advice(RESTORE)
 }
 
-/// Where the counters differ from the rows, in words.
+/// Describes where the counters differ from the rows; `None` if they agree.
 fn difference(says: &Rollup, counted: &Rollup) -> Option<String> {
     let figures = |rollup: &Rollup| {
         let counts = EventKind::ALL.map(|kind| (rollup.count(kind) as i64, kind.plural()));
@@ -161,7 +175,7 @@ fn difference(says: &Rollup, counted: &Rollup) -> Option<String> {
     (!words.is_empty()).then(|| words.join("; "))
 }
 
-/// What is wrong with the statistics that other engines go by.
+/// Describes what is wrong with the statistics that other engines use; `None` if they are right.
 fn false_statistics(stats: &str, counted: &Rollup) -> Option<String> {
     let Ok(stats) = serde_json::from_str::<serde_json::Value>(stats) else {
         return Some("not JSON".into());

@@ -1,32 +1,32 @@
-//! What a check finds, and its report.
+//! Findings of a check, and its report.
 
 use std::fmt;
 use std::path::Path;
 
 use serde::Serialize;
 
-use crate::error::Error;
-use crate::storage::lake::table as lake;
+use crate::storage::error::Error;
+use crate::storage::lake::actions as lake;
 
 pub const RESTORE: &str = "Restore the file from a backup";
 pub const MOVE: &str = "`hourglass verify --repair` moves it to quarantine";
 
-/// Called with the files checked so far, and how many there are.
+/// Callback that receives the number of files checked so far and their total.
 pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);
 
-/// Something that is not as it was written, or not needed.
+/// Problem found by a check: something that is not as it was written, or that is not needed.
 #[derive(Clone, Debug, Serialize)]
 pub struct Finding {
-    /// Below the data directory.
+    /// Path relative to the data directory.
     pub path: String,
-    /// The byte at which it begins, where that is known.
+    /// Offset of the byte at which it begins, if known.
     pub offset: Option<u64>,
     pub what: String,
-    /// Which acknowledged events it touches.
+    /// Which acknowledged events are affected.
     pub means: String,
     /// What to do about it.
     pub advice: String,
-    /// Whether a repair moves the file to quarantine: nothing depends on it.
+    /// Whether a repair moves the file to quarantine, as nothing depends on it.
     pub movable: bool,
 }
 
@@ -59,7 +59,8 @@ impl Finding {
         Finding { movable, ..self }
     }
 
-    /// What stopped a check, with its path below the data directory where it has one.
+    /// Converts an error that stopped a check, with its path, if any, relative to the data
+    /// directory.
     pub fn of_error(error: Error, data_dir: &Path) -> Finding {
         let below = |path: &Path| path.strip_prefix(data_dir).unwrap_or(path).display().to_string();
         match error {
@@ -74,22 +75,23 @@ impl Finding {
     }
 }
 
-/// The Delta library adds a backtrace to its errors where the environment asks for one.
+/// Returns the first line of an error. The Delta library adds a backtrace to its errors if the
+/// environment asks for one.
 pub fn first_line(error: &Error) -> String {
     error.to_string().lines().next().unwrap_or_default().into()
 }
 
-/// What a look at everything found.
+/// Report of a check of a whole data directory.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
-    /// Whether a server runs on the directory: what it was writing is no damage.
+    /// Whether a server is using the directory; what it was writing is not damage.
     pub in_use: bool,
     pub log: LogTotals,
     pub table: TableTotals,
     /// Idempotency keys of flushed requests.
     pub keys: u64,
     pub damage: Vec<Finding>,
-    /// What is harmless, but worth a word.
+    /// Findings that are harmless but worth reporting.
     pub notes: Vec<Finding>,
 }
 
@@ -99,7 +101,7 @@ impl Report {
     }
 }
 
-/// What the write-ahead log holds.
+/// Totals of the write-ahead log.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct LogTotals {
     pub segments: u64,
@@ -109,7 +111,7 @@ pub struct LogTotals {
     pub bytes: u64,
 }
 
-/// What the table holds; rows are those that were read.
+/// Totals of the table; `rows` counts those that were read.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct TableTotals {
     pub commits: u64,

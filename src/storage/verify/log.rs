@@ -1,11 +1,11 @@
-//! The write-ahead log's checks. Replay itself decides what is damage, so that the verdict is what
-//! a start would say.
+//! Checks of the write-ahead log. Replay itself decides what is damage, so that the result is that
+//! of a start.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::finding::{Finding, LogTotals, MOVE};
-use crate::error::{Error, Result};
+use crate::storage::error::{Error, Result};
 use crate::storage::vfs::Vfs;
 use crate::storage::wal::Lsn;
 use crate::storage::wal::{self, Replay, Run};
@@ -43,8 +43,9 @@ fn intact(replay: Replay, data_dir: &Path, flushed: Lsn) -> Log {
                 &path,
                 "the last frame is not whole: its write did not end, by a crash or on a full disk",
             );
-            let means = "nothing, if the write did not end: it was not acknowledged. If it did, the last frame is damaged";
-            log.notes.push(torn.at(last.end).means(means).advice("The next start cuts it off"));
+            let means = "nothing, if the write was interrupted: it was not acknowledged. If it \
+                was complete, the last frame is damaged";
+            log.notes.push(torn.at(last.end).means(means).advice("The next start truncates it"));
         }
         if last.last_lsn < flushed {
             let what = format!(
@@ -61,7 +62,7 @@ fn intact(replay: Replay, data_dir: &Path, flushed: Lsn) -> Log {
         }
     } else if flushed > 0 {
         let none = Finding::new(wal::WAL_DIR, "the log has no segment");
-        let means = "events not yet flushed, if there were any, are not here";
+        let means = "events that were not flushed, if there were any, are missing";
         log.notes.push(
             none.means(means)
                 .advice("If the wal folder was moved, put it back before the next start"),
@@ -70,7 +71,7 @@ fn intact(replay: Replay, data_dir: &Path, flushed: Lsn) -> Log {
     log
 }
 
-/// Tells what is lost by the damage that stopped replay, and what the log still has.
+/// Reports what is lost by the damage that stopped replay, and what is still intact in the log.
 fn damaged(error: Error, runs: &[Run], data_dir: &Path, flushed: Lsn) -> Result<Log> {
     let mut log = Log::default();
     let end = runs.iter().map(|run| run.end_lsn).max().unwrap_or(0).max(flushed + 1);
@@ -102,7 +103,8 @@ fn damaged(error: Error, runs: &[Run], data_dir: &Path, flushed: Lsn) -> Result<
             let (n, spans) = (thousands(lost_events), spans.join(", "));
             (
                 format!(
-                    "{n} acknowledged events are not intact (LSN {spans}); {rest} in the log are, beside them"
+                    "{n} acknowledged events are not intact (LSN {spans}); {rest} others in the \
+                    log are"
                 ),
                 by_hand(),
             )
@@ -114,7 +116,8 @@ fn damaged(error: Error, runs: &[Run], data_dir: &Path, flushed: Lsn) -> Result<
 }
 
 fn by_hand() -> String {
-    "Restore the wal folder from a backup. Or move it aside: the server starts then, without any event of the log that \
-     is not in the table"
+    "If the newest commits of events/_delta_log are missing, restore them. Else restore the wal \
+    folder from a backup, or move it away: then the server starts, without the \
+    log's events that are not in the table"
         .into()
 }

@@ -1,19 +1,20 @@
-//! Reads a whole data directory and says whether it is what was written: every frame of the log,
-//! every commit and checkpoint of the Delta log, every byte and row of every data file, the
-//! idempotency keys, each against what the others say of it.
+//! Verification of a whole data directory: reads every frame of the log, every commit and
+//! checkpoint of the Delta log, every byte and row of every data file, and the idempotency keys,
+//! and checks each against what the others record of it.
 //!
-//! [`verify`] writes nothing and needs no lock, so it may run beside a server. [`repair`] owns the
-//! directory while it runs and only ever moves files to `quarantine/`, and only those that no
-//! acknowledged event depends on. What it does not do: bring back events, or leave out damaged
-//! ones; that takes a backup, or a person's decision.
+//! [`verify`] writes nothing and needs no lock, so it may run beside a server. [`repair`] locks the
+//! directory while it runs. It only moves files to `quarantine/`, and only those that no
+//! acknowledged event depends on. It does not restore events or drop damaged ones: that takes a
+//! backup, or a person's decision.
 //!
-//! [`log`] has the checks of the write-ahead log, [`table`] those of the Delta log, of which
-//! [`commits`] reads the commits, and [`files`] those of the data files.
+//! [`log`] has the checks of the write-ahead log, [`table`] those of the Delta log, whose commits
+//! [`commits`] reads, and [`files`] those of the data files.
 
 mod commits;
 mod files;
 mod finding;
 mod log;
+mod place;
 mod table;
 
 pub use self::finding::{Finding, LogTotals, Progress, Report, TableTotals};
@@ -27,27 +28,28 @@ use std::time::Duration;
 use serde::Serialize;
 
 use self::log::Log;
+use self::place::Place;
 use self::table::Table;
 use super::Lsn;
 use super::directory;
 use super::idempotency::files as key_files;
-use super::store::VfsStore;
 use super::vfs::{Lock, Vfs};
 use super::wal::WAL_DIR;
-use crate::error::{Error, Result};
 use crate::hour::Clock;
+use crate::storage::error::{Error, Result};
 
-/// Where repairs put what they move, below the data directory.
+/// Folder, relative to the data directory, to which a repair moves files.
 const QUARANTINE_DIR: &str = "quarantine";
 
-/// Looks taken at what a running server may be changing, before it counts as damage.
+/// Number of attempts to read what a running server may be changing, before a difference counts as
+/// damage.
 const LOOKS: usize = 5;
 
 /// Checks everything below `data_dir`.
 ///
 /// # Errors
-/// Where there is no store, a newer version's, or one that cannot be read at all. Damage is no
-/// error: the report has it.
+/// If there is no store, if it is of a newer version, or if it cannot be read at all. Damage is not
+/// an error: it is in the report.
 pub fn verify(
     data_dir: &Path,
     vfs: &Arc<dyn Vfs>,
@@ -56,21 +58,21 @@ pub fn verify(
 ) -> Result<Report> {
     let in_use = |data_dir: &Path| {
         let path = data_dir.join("lock");
-        // Taken for an instant only, and never created.
+        // The lock is taken only for an instant, and its file is never created.
         vfs.metadata(&path).is_ok()
             && vfs.lock(&path).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     };
     let mut report = check(data_dir, vfs, clock, progress)?;
     report.in_use = in_use(data_dir);
     if report.in_use {
-        // What is being written looks like what a crash left.
+        // What the server is writing looks like what a crash left behind.
         report.notes.clear();
     }
     Ok(report)
 }
 
-/// Checks the log in `dir` alone, as one of which nothing was flushed. For tests that feed it
-/// anything. Errors as [`verify`].
+/// Checks only the log in `dir`, as if nothing had been flushed. For tests that feed it arbitrary
+/// input. Returns the same errors as [`verify`].
 pub fn verify_log(vfs: &dyn Vfs, dir: &Path) -> Result<Report> {
     let log = log::check(vfs, dir, dir, 0)?;
     Ok(Report { log: log.totals, damage: log.findings, notes: log.notes, ..Report::default() })
@@ -87,34 +89,36 @@ fn check(
     let node = match directory::meta(&**vfs, &data_dir, false) {
         Ok(meta) => meta.node,
         Err(error @ Error::Damaged { .. }) => {
-            let unknown = "which events of the log are in the table cannot be told, so nothing else was checked";
+            let unknown = "it is unknown which events of the log are in the table, so nothing \
+                else was checked";
             report.damage.push(Finding::of_error(error, &data_dir).means(unknown));
             return Ok(report);
         }
         Err(error) => return Err(error),
     };
-    let store = VfsStore::new(vfs.clone(), &data_dir);
-    let (mut table, log) = stable_look(&store, &node)?;
-    let checked = files::check(&store, &table.files, progress);
+    let place = Place::new(vfs, &data_dir)?;
+    let (mut table, log) = stable_look(&place, &node)?;
+    let checked = files::check(&place, &table.files, progress);
     report.damage.append(&mut table.findings);
     report.damage.extend(checked.findings);
     table.cross_check(&node, &mut report);
     report.damage.extend(log.findings);
     let flushed = table.flushed.unwrap_or(Lsn::MAX);
     let keys = key_files::check(&**vfs, &data_dir, flushed, &table.key_files, || clock.now_us())?;
-    let affects = "no event that is stored; without the file, requests that are sent again under its keys count twice";
+    let affects = "no stored event; without the file, requests repeated under its keys count twice";
     report.damage.extend(
         keys.damaged.into_iter().map(|error| Finding::of_error(error, &data_dir).means(affects)),
     );
     report.keys = keys.keys;
     report.notes.extend(log.notes);
     if report.is_sound() {
-        report.notes.extend(table.leftovers(&store, &node)?);
+        let logged = flushed.saturating_add(log.totals.events);
+        report.notes.extend(table.leftovers(&place, &node, logged)?);
     }
     if table.flushed.is_none() {
         let unread = Finding::new(
             WAL_DIR,
-            "the log was not checked: which of its events are in the table cannot be told",
+            "the log was not checked: it is unknown which of its events are in the table",
         );
         report.notes.push(unread.advice("Repair the table first, then check again"));
     }
@@ -123,15 +127,15 @@ fn check(
     Ok(report)
 }
 
-/// The table and the log at one moment. A server may flush in between and release what was to be
-/// read: then once more.
-fn stable_look(store: &VfsStore, node: &str) -> Result<(Table, Log)> {
-    let (vfs, data_dir) = store.vfs();
+/// Reads a consistent state of table and log. Retries if a finding may come from a server that
+/// flushed meanwhile and released the log that was about to be read.
+fn stable_look(place: &Place<'_>, node: &str) -> Result<(Table, Log)> {
+    let Place { vfs, data_dir, .. } = place;
     let mut looks = 0;
     loop {
-        let table = Table::load(store, node)?;
+        let table = Table::load(place, node)?;
         let log = match table.flushed {
-            Some(flushed) => log::check(&**vfs, data_dir, &data_dir.join(WAL_DIR), flushed),
+            Some(flushed) => log::check(&***vfs, data_dir, &data_dir.join(WAL_DIR), flushed),
             None => Ok(Log::default()),
         };
         looks += 1;
@@ -145,7 +149,7 @@ fn stable_look(store: &VfsStore, node: &str) -> Result<(Table, Log)> {
     }
 }
 
-/// A file that a repair moved: from where to where, both below the data directory.
+/// File moved by a repair; both paths are relative to the data directory.
 #[derive(Clone, Debug, Serialize)]
 pub struct Moved {
     pub from: String,
@@ -153,18 +157,18 @@ pub struct Moved {
     pub why: String,
 }
 
-/// Moves to quarantine what is damaged or left over and needed by nobody, and checks again.
-/// Leftovers stay where anything else is damaged: they may be what is missing.
+/// Moves to quarantine what is damaged or left over and not needed, and checks again. Leftovers
+/// stay if anything else is damaged: they may be what is missing.
 ///
 /// # Errors
-/// [`Error::Locked`] while a server runs on the directory.
+/// [`Error::Locked`] if a server is using the directory.
 pub fn repair(
     data_dir: &Path,
     vfs: &Arc<dyn Vfs>,
     clock: &dyn Clock,
     progress: Progress<'_>,
 ) -> Result<(Vec<Moved>, Report)> {
-    // First a look: where there is no store, no lock is left behind.
+    // Check for a store first, so that no lock file is left behind if there is none.
     match directory::meta(&**vfs, data_dir, false) {
         Ok(_) | Err(Error::Damaged { .. }) => {}
         Err(error) => return Err(error),
@@ -187,7 +191,7 @@ pub fn repair(
     }
 }
 
-/// Renames a file into `folder`, under the same relative path.
+/// Moves a file to `folder`, keeping its relative path.
 fn quarantine(vfs: &dyn Vfs, data_dir: &Path, folder: &Path, finding: &Finding) -> Result<Moved> {
     let to = folder.join(&finding.path);
     let (source, target) = (data_dir.join(&finding.path), data_dir.join(&to));

@@ -1,7 +1,7 @@
-//! The Delta log's checks. It tells its story twice: a checkpoint sums up the commits before it,
-//! and is what a start reads. Where the commits go back to the first, they are the table here, and
-//! are what the data files are compared with; a checkpoint that disagrees is only a shortcut that
-//! leads astray, and goes aside. Where they do not, the checkpoint counts.
+//! Checks of the Delta log. The log holds its state twice: a checkpoint sums up the commits before
+//! it, and is what a start reads. If the commits go back to the first, they define the table here
+//! and the data files are compared with them; a checkpoint that disagrees is only a wrong shortcut,
+//! and is moved to quarantine. Otherwise the checkpoint counts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -12,57 +12,58 @@ use object_store::path::Path as Location;
 
 use super::commits::{Commits, Listed, commit_name, version_of};
 use super::finding::{Finding, MOVE, RESTORE, Report, TableTotals, first_line};
-use crate::error::{Error, Result};
+use super::place::Place;
 use crate::event;
 use crate::hour::Hour;
+use crate::storage::error::{Error, Result};
 use crate::storage::file_names::FileNames;
 use crate::storage::idempotency::files::{KEYS_DIR, KeyFileRecord};
-use crate::storage::lake::table::{DataFile, LOG_DIR, Lake, LakeRuntime, TABLE_DIR};
-use crate::storage::store::VfsStore;
+use crate::storage::lake::actions::{DataFile, LOG_DIR, TABLE_DIR};
+use crate::storage::lake::table::Lake;
+use crate::storage::store;
 use crate::storage::vfs::Entry;
 use crate::storage::wal::Lsn;
 use crate::text::thousands;
 
-/// The table, and what is wrong with how it is told.
+/// State of the table, and what is wrong with the log.
 #[derive(Debug, Default)]
 pub struct Table {
-    /// The last LSN in the table, where it can be told.
+    /// Last LSN in the table, if known.
     pub flushed: Option<Lsn>,
     /// Data files, by hour.
     pub files: Vec<Listed>,
-    /// What the table says of the files of idempotency keys.
+    /// Records of key files in the table.
     pub key_files: Vec<KeyFileRecord>,
     pub findings: Vec<Finding>,
     commits: Commits,
-    /// The name of the newest checkpoint.
+    /// Name of the newest checkpoint.
     checkpoint: Option<String>,
-    /// What the checkpoint says otherwise than the commits.
+    /// First difference between the checkpoint and the commits.
     disagreement: Option<String>,
 }
 
 impl Table {
-    pub fn load(store: &VfsStore, node: &str) -> Result<Table> {
-        let runtime = LakeRuntime::new()?;
-        // First the library, so that the commits read after it are at least as new.
+    pub fn load(place: &Place<'_>, node: &str) -> Result<Table> {
+        let Place { vfs, data_dir, store, runtime } = place;
+        // The library reads first, so that the commits read after it are at least as new.
         let opened = runtime.block_on(async {
             let (lake, files, flushed) = Lake::open(store.clone(), node, false).await?;
             let (version, columns) = lake.version_and_columns()?;
             Ok((version, columns, files, flushed, lake.key_files().to_vec()))
         });
-        let (vfs, data_dir) = store.vfs();
         let entries = match vfs.list(&data_dir.join(LOG_DIR)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             other => other.map_err(Error::io(LOG_DIR, "list"))?,
         };
         let mut table = Table::default();
         if entries.is_empty() {
-            // Killed before it made its table: the next start makes it.
+            // The process was killed before it created the table: the next start creates it.
             table.flushed = Some(0);
             return Ok(table);
         }
         let through = opened.as_ref().map_or(u64::MAX, |(version, ..)| *version);
-        (table.commits, table.findings) = Commits::read(store, node, &entries, through);
-        table.look_at_checkpoints(store, &entries);
+        (table.commits, table.findings) = Commits::read(place, node, &entries, through);
+        table.look_at_checkpoints(place, &entries);
         match opened {
             Ok((_, columns, files, flushed, key_files)) => {
                 let schema = event::file_schema();
@@ -102,14 +103,15 @@ impl Table {
         Ok(table)
     }
 
-    /// Takes the table from the commits, as far as they are there.
+    /// Takes the table's state from the commits, as far as they exist.
     fn take_commits(&mut self) {
         self.flushed = self.commits.complete.then(|| self.commits.flushed.unwrap_or(0));
         self.files = self.commits.files();
         self.key_files = self.commits.key_files();
     }
 
-    /// Where the library read of a file: the checkpoint, or a commit after it.
+    /// Builds the entry of a file with the source from which the library read it: the checkpoint,
+    /// or a commit after it.
     fn listed(&self, hour: Hour, file: Arc<DataFile>) -> Listed {
         let commit = self.commits.adds.get(&file.location);
         let at_checkpoint =
@@ -129,11 +131,10 @@ impl Table {
 
     fn unreadable(&mut self, error: Error, data_dir: &Path) {
         if !self.findings.is_empty() {
-            // What is wrong with a commit has been said.
+            // The damaged commit has been reported already.
             return;
         }
-        let starts =
-            "the server does not start; what the table's files hold is not touched by this";
+        let starts = "the server does not start; the contents of the data files are not affected";
         let finding = match (&error, &self.checkpoint) {
             (Error::Damaged { .. } | Error::Io { .. }, _) => {
                 Finding::of_error(error, data_dir).advice(RESTORE)
@@ -151,13 +152,15 @@ impl Table {
         self.findings.push(finding.means(starts));
     }
 
-    /// The newest checkpoint must be the one that `_last_checkpoint` names.
-    fn look_at_checkpoints(&mut self, store: &VfsStore, entries: &[Entry]) {
+    /// Finds the newest checkpoint, and checks that `_last_checkpoint` names it.
+    fn look_at_checkpoints(&mut self, place: &Place<'_>, entries: &[Entry]) {
         let names = entries.iter().map(|entry| &entry.name);
         self.checkpoint =
             names.filter(|name| version_of(name, ".checkpoint").is_some()).max().cloned();
         let location = Location::from(format!("{LOG_DIR}/_last_checkpoint"));
-        let Ok(bytes) = store.read(&location) else { return };
+        let Ok(bytes) = place.runtime.block_on(store::read(&*place.store, &location)) else {
+            return;
+        };
         let hint = serde_json::from_slice::<serde_json::Value>(&bytes).ok();
         let version = hint.and_then(|hint| hint.get("version")?.as_u64());
         let newest = self.checkpoint.as_deref().and_then(|name| version_of(name, ".checkpoint"));
@@ -186,8 +189,8 @@ impl Table {
         }
     }
 
-    /// Compares the commits with the checkpoint, and all rows with the LSNs, where all else is
-    /// sound: anything damaged so far explains a difference.
+    /// Compares the commits with the checkpoint, and the number of rows with the LSNs, if
+    /// everything else is sound: any damage found so far would explain a difference.
     pub fn cross_check(&self, node: &str, report: &mut Report) {
         if let Some(what) = &self.disagreement {
             let path =
@@ -199,9 +202,10 @@ impl Table {
                     .damage
                     .push(finding.means(means).advice(MOVE).movable_if(self.checkpoint.is_some()));
             } else {
-                report
-                    .notes
-                    .push(finding.means("it or the commits are wrong; what is damaged tells which"))
+                report.notes.push(
+                    finding
+                        .means("either it or the commits are wrong; the damage found shows which"),
+                )
             }
         }
         let Some(flushed) =
@@ -210,26 +214,30 @@ impl Table {
             return;
         };
         let Some(finding) = self.unaccounted(node, flushed) else { return };
-        // Without the first commits it cannot be told whether another engine has removed rows.
+        // Without the first commits it is unknown whether another engine has removed rows.
         if self.commits.complete {
-            report.damage.push(finding.means("events are missing from the table or in it twice"))
+            report
+                .damage
+                .push(finding.means("events are missing from the table, or are in it twice"))
         } else {
             report.notes.push(
-                finding.means("nothing, if another engine removed rows; else some are missing"),
+                finding
+                    .means("nothing, if another engine removed rows; otherwise some are missing"),
             )
         }
     }
 
-    /// Every LSN up to the last flushed is one row: each generation has as many rows as there are
-    /// LSNs to the next one. Not where other engines write to the table, too.
+    /// Checks that every LSN up to the last flushed is one row: each generation has as many rows as
+    /// there are LSNs up to the next one. Skipped if other engines write to the table, too.
     fn unaccounted(&self, node: &str, flushed: Lsn) -> Option<Finding> {
         let finding = |path: &str, what| {
             Finding::new(path, what)
                 .advice("Restore hourglass.json, events/_delta_log and wal from one backup")
         };
         if flushed == 0 && self.files.iter().any(|listed| listed.file.checksum.is_some()) {
-            let what =
-                format!("names the node {node}, and the table has files but no transaction of it");
+            let what = format!(
+                "names the node {node}, but the table has files and no transaction of this node"
+            );
             return Some(finding("hourglass.json", what));
         }
         let (names, mut rows_from) = (FileNames::new(node), BTreeMap::<Lsn, u64>::new());
@@ -240,22 +248,26 @@ impl Table {
         let mut due = 1;
         for (first, rows) in rows_from {
             if first != due {
-                let what =
-                    format!("the table has the LSNs up to {}, then those from {first} on", due - 1);
+                let what = format!(
+                    "the table has the LSNs up to {}, and the next files begin at {first}",
+                    due - 1
+                );
                 return Some(finding(LOG_DIR, what));
             }
             due = first + rows;
         }
         let (has, says) = (thousands(due - 1), thousands(flushed));
-        let what =
-            format!("the table has the LSNs up to {has}, and says it has those up to {says}");
+        let what = format!(
+            "the table's files have the LSNs up to {has}, but the table records {says} as the last"
+        );
         (due != flushed + 1).then(|| finding(LOG_DIR, what))
     }
 
-    /// Files of a flush or a write that did not end, in a store where nothing is missing. Whether
-    /// it was a crash or a full disk they do not tell.
-    pub fn leftovers(&self, store: &VfsStore, node: &str) -> Result<Vec<Finding>> {
-        let (vfs, data_dir) = store.vfs();
+    /// Finds the files of unfinished flushes and writes, in a store where nothing is missing.
+    /// Whether the cause was a crash or a full disk cannot be told. `logged` is the last LSN that
+    /// the table or the log has.
+    pub fn leftovers(&self, place: &Place<'_>, node: &str, logged: Lsn) -> Result<Vec<Finding>> {
+        let Place { vfs, data_dir, .. } = place;
         let named: BTreeSet<&Location> =
             self.files.iter().map(|listed| &listed.file.location).collect();
         let names = FileNames::new(node);
@@ -270,21 +282,31 @@ impl Table {
             };
             for Entry { name, meta } in entries {
                 let location = folder.clone().join(name.as_str());
-                let is_orphan = names.first_lsn(&location).is_some()
-                    && !named.contains(&location)
-                    && !self.commits.removed.contains(&location);
+                let orphan = names.first_lsn(&location).filter(|_| {
+                    !named.contains(&location) && !self.commits.removed.contains(&location)
+                });
                 if meta.is_dir && folder.as_ref().starts_with(TABLE_DIR) {
                     folders.push(location);
                 } else if name.ends_with(".tmp") {
                     let left = Finding::new(
                         location,
-                        "a temporary file of a write that did not end, by a crash or on a full disk",
+                        "a temporary file of a write that a crash or a full disk interrupted",
                     );
                     leftovers.push(left.means("nothing").advice(MOVE).movable_if(true));
-                } else if is_orphan {
+                } else if let Some(first) = orphan.filter(|first| *first > logged) {
                     let left = Finding::new(
                         location,
-                        "a data file of a flush that did not end: the table does not name it",
+                        "a data file that the table does not list, with events that the log does \
+                        not have",
+                    );
+                    let means = format!("the events from LSN {first} on are in this file alone");
+                    leftovers.push(left.means(means).advice(
+                        "Restore events/_delta_log and wal from one backup; keep this file",
+                    ));
+                } else if orphan.is_some() {
+                    let left = Finding::new(
+                        location,
+                        "a data file of an interrupted flush: the table does not list it",
                     );
                     let means =
                         "nothing: the log has its events, and the next flush writes them again";

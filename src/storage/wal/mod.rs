@@ -1,12 +1,12 @@
-//! The write-ahead log: what makes an acknowledgement survive a power cut.
+//! Write-ahead log: makes acknowledged events survive a power cut.
 //!
 //! A log is a folder of segments `NNNNNNNNNNNNNNNNNNNN.wal`, numbered upwards; [`frame`] has the
-//! byte format. The one writer appends a frame for everything that waits and syncs it once
-//! ([`Wal::append`]). Segments whose events are all flushed become spares, to be written over by
-//! later segments: writing into blocks that exist is the quickest sync.
+//! byte format. The single writer appends one frame for all queued events and syncs it once
+//! ([`Wal::append`]). Segments whose events are all flushed become spares, which later segments
+//! overwrite: syncs are fastest when writing into existing blocks.
 //!
-//! Does not own: what the events mean (the memtable), and which are flushed (the Delta table's
-//! `txn`).
+//! The log does not know what the events mean (the memtable does), nor which are flushed (the Delta
+//! table's `txn` does).
 
 mod frame;
 mod replay;
@@ -22,23 +22,23 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use self::frame::{SEGMENT_HEADER_LEN, SegmentHeader};
 pub use self::replay::{Replay, replay};
 pub use self::survey::{Run, lost, survey};
-use crate::error::{Error, Result};
 use crate::event::EventBatch;
+use crate::storage::error::{Error, Result};
 use crate::storage::vfs::{Entry, Vfs, VfsFile};
 
-/// The position of an event in the write-ahead log; the first is 1.
+/// Log sequence number: position of an event in the write-ahead log; the first is 1.
 pub type Lsn = u64;
 
-/// The log's folder below the data directory.
+/// Folder of the log, relative to the data directory.
 pub const WAL_DIR: &str = "wal";
 
-/// Spare segments kept; more are removed.
+/// Maximum number of spare segments; more are removed.
 const SPARES: usize = 2;
 
-/// Bytes written to find out whether there is room again, at most.
+/// Maximum number of bytes written to find out whether there is space again.
 const PROBE_BYTES: usize = 1 << 20;
 
-/// The log's writing end. Owned by the writer thread alone.
+/// Writing end of the log. Owned by the writer thread alone.
 #[derive(Debug)]
 pub struct Wal {
     vfs: Arc<dyn Vfs>,
@@ -49,24 +49,24 @@ pub struct Wal {
     file: Arc<dyn VfsFile>,
     offset: u64,
     next_lsn: Lsn,
-    /// The frame being written; kept for its capacity.
+    /// Buffer for the frame being written; kept for its capacity.
     buffer: Vec<u8>,
-    /// What the last append that failed could not do.
+    /// The step at which the last failed append failed.
     failed: Step,
     closed: Arc<ClosedSegments>,
 }
 
-/// The steps of an append.
+/// Step of an append.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Rotate,
-    /// Of so many bytes.
+    /// Write of this many bytes.
     Write(usize),
 }
 
-/// Segments no longer written to: shared between the writer, which closes them and takes spares,
-/// and the flusher, which releases them and prepares spares. A mutex held for a list's push or pop
-/// and, when segments are released, their renames.
+/// Segments that are no longer written to. Shared between the writer, which closes segments and
+/// takes spares, and the flusher, which releases segments and prepares spares. The mutex is held
+/// for a push or pop of a list and, when segments are released, for their renames.
 #[derive(Debug)]
 pub struct ClosedSegments {
     vfs: Arc<dyn Vfs>,
@@ -91,8 +91,8 @@ struct Closed {
 }
 
 impl Wal {
-    /// Opens the log for writing after `replayed`: cuts the torn tail, makes what was replayed
-    /// durable and starts a fresh segment.
+    /// Opens the log for writing after `replayed`: cuts off the torn tail, makes what was replayed
+    /// durable and starts a new segment.
     pub fn open(
         vfs: Arc<dyn Vfs>,
         dir: &Path,
@@ -103,8 +103,8 @@ impl Wal {
         let mut lists = Lists { spares: spares(&*vfs, dir)?, ..Lists::default() };
         lists.spares_made = lists.spares.len() as u64;
         let sequence = replayed.segments.last().map_or(1, |last| last.sequence + 1);
-        // The tail is in the last segment that was born whole; one after it was not, and holds
-        // nothing.
+        // The tail is in the last segment with an intact header; a segment after it has none, and
+        // holds nothing.
         let tail = replayed.segments.iter().rposition(|segment| segment.end > 0);
         for (i, segment) in replayed.segments.into_iter().enumerate() {
             if Some(i) >= tail {
@@ -139,12 +139,12 @@ impl Wal {
         })
     }
 
-    /// Writes `batch` as one frame and syncs it; answers the LSN of its last event.
+    /// Writes `batch` as one frame and syncs it; returns the LSN of its last event.
     ///
     /// # Errors
-    /// After one that tells of a full disk, but not by its sync, or of no descriptors left, nothing
-    /// of the batch is there. After any other the log's end is unknown: the caller must not append
-    /// again, nor retry the sync.
+    /// After an error that reports a limit such as a full disk or no descriptors left, except from
+    /// a sync or from undoing a write, nothing of the batch is in the log. After any other error
+    /// the log's end is unknown: the caller must not append again, nor retry the sync.
     pub fn append(&mut self, batch: &EventBatch) -> Result<Lsn> {
         if self.offset > SEGMENT_HEADER_LEN as u64
             && self.offset + batch.byte_len() as u64 > self.segment_bytes
@@ -167,9 +167,9 @@ impl Wal {
         Ok(self.next_lsn - 1)
     }
 
-    /// Cuts off what was written of a frame: its events are refused, and must not be read back.
-    /// Cutting needs no space, where zeros would. An error of it hides the cause, for then the
-    /// log's end is in doubt.
+    /// Cuts off a partly written frame: its events are refused, and must not be read back. Cutting
+    /// needs no space, where zeros would. An error here replaces the cause, as the log's end is
+    /// then uncertain.
     fn undo_write(&self, cause: io::Error) -> Error {
         match self.file.set_len(self.offset).and_then(|()| self.file.sync_data()) {
             Ok(()) => Error::io(&self.path, "write")(cause),
@@ -177,9 +177,9 @@ impl Wal {
         }
     }
 
-    /// Tries again the step at which the last append failed, without its events: the next segment
-    /// is begun, or as many bytes are written behind the log's end and cut off again. What a crash
-    /// in between leaves there is no frame.
+    /// Retries the step at which the last append failed, without its events: starts the next
+    /// segment, or writes as many bytes (up to a limit) after the log's end and cuts them off
+    /// again. If a crash in between leaves them there, they are not a frame.
     pub fn probe(&mut self) -> Result<()> {
         let Step::Write(len) = self.failed else { return self.rotate() };
         let zeros = vec![0; len.min(PROBE_BYTES)];
@@ -200,12 +200,12 @@ impl Wal {
         Ok(())
     }
 
-    /// Closes the segment when it holds events, so that a flush of all of them can release it.
+    /// Closes the segment if it holds events, so that a flush of all of them can release it.
     pub fn rotate_if_used(&mut self) -> Result<()> {
         if self.offset > SEGMENT_HEADER_LEN as u64 { self.rotate() } else { Ok(()) }
     }
 
-    /// The number of the segment being written.
+    /// Returns the sequence number of the segment being written.
     pub fn sequence(&self) -> u64 {
         self.segment.sequence
     }
@@ -224,8 +224,8 @@ impl ClosedSegments {
         self.lists.lock().expect("no panic under this lock")
     }
 
-    /// Lets go of the segments whose events are all at or below `flushed`. Oldest first, so that a
-    /// crash in between leaves no hole.
+    /// Releases the segments whose events are all at or below `flushed`, oldest first, so that a
+    /// crash in between leaves no gap.
     pub fn release_through(&self, flushed: Lsn) -> Result<()> {
         let mut lists = self.lock();
         let mut changed = !lists.recycled.is_empty();
@@ -241,21 +241,21 @@ impl ClosedSegments {
             } else {
                 is_there(self.vfs.remove_file(&path)).map_err(Error::io(&path, "remove"))?;
             }
-            // Only where that has succeeded: else the next release finds it here again.
+            // Only if that has succeeded: otherwise the next release must find it here again.
             lists.closed.pop_front();
             changed = true;
         }
         if changed {
             self.vfs.sync_dir(&self.dir).map_err(Error::io(&self.dir, "sync"))?;
         }
-        // Only now: written over before its new name is durable, a spare could come back as the
-        // segment it was.
+        // Only after the sync: a spare overwritten before its new name is durable could reappear as
+        // the segment it was.
         let mut recycled = std::mem::take(&mut lists.recycled);
         lists.spares.append(&mut recycled);
         Ok(())
     }
 
-    /// Writes a spare of zeros when there is none, so that the writer never has to.
+    /// Creates a spare of zeros if there is none, so that the writer never has to.
     pub fn prepare_spare(&self) -> Result<()> {
         let spare = {
             let mut lists = self.lock();
@@ -275,7 +275,8 @@ impl ClosedSegments {
     }
 }
 
-/// Whether a file to be let go of was there: the answer to an earlier try may have been lost.
+/// Reports whether the file to be removed or renamed existed; it may not if the reply to an earlier
+/// attempt was lost.
 fn is_there(gone: io::Result<()>) -> io::Result<bool> {
     match gone {
         Ok(()) => Ok(true),
@@ -284,9 +285,9 @@ fn is_there(gone: io::Result<()>) -> io::Result<bool> {
     }
 }
 
-/// Gives a log that has no spare one for its first segment, so that the first syncs, too, are into
-/// blocks that exist: one that extends a file takes twice as long. Where the disk is too full for
-/// that, events are still taken.
+/// Preallocates a spare for the log's first segment if there is none, so that the first syncs, too,
+/// are into existing blocks: a sync that extends a file takes twice as long. If the disk is too
+/// full for that, events are still accepted.
 pub fn prepare_first(vfs: &dyn Vfs, dir: &Path, segment_bytes: u64) {
     let prepare = || {
         vfs.create_dir_all(dir).map_err(Error::io(dir, "create"))?;
@@ -301,7 +302,7 @@ pub fn prepare_first(vfs: &dyn Vfs, dir: &Path, segment_bytes: u64) {
     }
 }
 
-/// Writes zeros. Where that fails the file goes again: on a full disk it would take the room that
+/// Writes a file of zeros. If that fails, removes it: on a full disk it would take the space that
 /// events need.
 fn preallocate(vfs: &dyn Vfs, path: &Path, len: u64) -> Result<()> {
     let file = vfs.create(path).map_err(Error::io(path, "create"))?;
@@ -318,7 +319,7 @@ fn preallocate(vfs: &dyn Vfs, path: &Path, len: u64) -> Result<()> {
     write().inspect_err(|_| drop(vfs.remove_file(path)))
 }
 
-/// Spares of an earlier run, renumbered by their names; a name that cannot be read is left alone.
+/// Returns the spares of an earlier run, renumbered by their names, and removes surplus ones.
 fn spares(vfs: &dyn Vfs, dir: &Path) -> Result<Vec<PathBuf>> {
     let entries = vfs.list(dir).map_err(Error::io(dir, "list"))?;
     let spares = entries.into_iter().filter(|entry| entry.name.ends_with(".spare"));
@@ -338,68 +339,86 @@ fn spares(vfs: &dyn Vfs, dir: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// What a look at a segment's name and header tells.
+/// Information from a segment's name and header.
 #[derive(Debug)]
 pub struct SegmentInfo {
     pub name: String,
-    /// The LSN of its first event; nothing for a spare.
+    /// LSN of its first event; `None` for a spare, or if the header cannot be read.
     pub first_lsn: Option<Lsn>,
     pub bytes: u64,
-    /// Last modified, microseconds since the epoch.
+    /// Time of the last modification, in microseconds since the epoch.
     pub modified_us: i64,
 }
 
-/// The segments in `dir` by name, beside a writer or without one.
-pub fn list_segments(vfs: &dyn Vfs, dir: &Path) -> Result<Vec<SegmentInfo>> {
-    let entries = match vfs.list(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-        other => other.map_err(Error::io(dir, "list the log's segments"))?,
-    };
-    let segment = |entry: Entry| {
-        let first_lsn = entry.name.ends_with(".wal").then(|| {
-            let mut header = [0; SEGMENT_HEADER_LEN];
-            // A segment that is released meanwhile has no header to show.
-            let read = vfs
-                .open(&dir.join(&entry.name))
-                .and_then(|file| file.read_exact_at(&mut header, 0));
-            read.ok().and_then(|()| SegmentHeader::decode(&header)).map(|header| header.base_lsn)
-        });
-        let Entry { name, meta } = entry;
-        SegmentInfo {
-            name,
-            first_lsn: first_lsn.flatten(),
-            bytes: meta.len,
-            modified_us: meta.modified_us,
-        }
-    };
-    Ok(entries.into_iter().filter(|entry| !entry.meta.is_dir).map(segment).collect())
+/// Read-only access to the folder of a log.
+#[derive(Clone, Debug)]
+pub struct Folder {
+    vfs: Arc<dyn Vfs>,
+    dir: Arc<Path>,
+}
+
+impl Folder {
+    /// Returns the log's folder below `data_dir`.
+    pub fn below(data_dir: &Path, vfs: Arc<dyn Vfs>) -> Folder {
+        Folder { vfs, dir: data_dir.join(WAL_DIR).into() }
+    }
+
+    /// Lists the segments by name, with or without a running writer. Blocks for a listing.
+    pub fn segments(&self) -> Result<Vec<SegmentInfo>> {
+        let Folder { vfs, dir } = self;
+        let entries = match vfs.list(dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            other => other.map_err(Error::io(dir, "list the log's segments"))?,
+        };
+        let segment = |entry: Entry| {
+            let first_lsn = entry.name.ends_with(".wal").then(|| {
+                let mut header = [0; SEGMENT_HEADER_LEN];
+                // The header of a segment that is released meanwhile cannot be read.
+                let read = vfs
+                    .open(&dir.join(&entry.name))
+                    .and_then(|file| file.read_exact_at(&mut header, 0));
+                read.ok()
+                    .and_then(|()| SegmentHeader::decode(&header))
+                    .map(|header| header.base_lsn)
+            });
+            let Entry { name, meta } = entry;
+            SegmentInfo {
+                name,
+                first_lsn: first_lsn.flatten(),
+                bytes: meta.len,
+                modified_us: meta.modified_us,
+            }
+        };
+        Ok(entries.into_iter().filter(|entry| !entry.meta.is_dir).map(segment).collect())
+    }
 }
 
 fn cut_tail(vfs: &dyn Vfs, segment: &replay::Segment) -> Result<()> {
     if segment.torn {
         let (path, offset, bytes) =
             (segment.path.display(), segment.end, segment.file_len - segment.end);
-        tracing::warn!(%path, offset, bytes, "a write at the log's end did not end and is cut off; nothing acknowledged was in it");
+        tracing::warn!(%path, offset, bytes, "the log is truncated before an incomplete write at its end; nothing acknowledged was in it");
     }
     if segment.end == 0 {
-        // Born torn: with no header it would read as damage once a later segment follows.
+        // The segment's creation was interrupted: without a header it would be read as damage once
+        // a later segment follows.
         vfs.remove_file(&segment.path).map_err(Error::io(&segment.path, "remove"))?;
         let dir = segment.path.parent().expect("it lies in the log's folder");
         return vfs.sync_dir(dir).map_err(Error::io(dir, "sync"));
     }
     let file = vfs.open_write(&segment.path).map_err(Error::io(&segment.path, "open"))?;
     file.set_len(segment.end).map_err(Error::io(&segment.path, "cut"))?;
-    // IMPORTANT: the last frame is written again, not only synced. Where the process before this
-    // one ended because its sync failed, what was read here may be in the system's memory alone,
-    // and taken for written: a sync would do nothing, and report success. The frames before it were
-    // synced before it was begun.
+    // IMPORTANT: the last frame is written again, not only synced. If the previous process ended
+    // because its sync failed, what was read here may only be in the system's memory, yet marked as
+    // written: a sync would do nothing, and report success. The frames before it were synced before
+    // it was begun.
     let mut bytes = vec![0; (segment.end - segment.last_frame) as usize];
     file.read_exact_at(&mut bytes, segment.last_frame).map_err(Error::io(&segment.path, "read"))?;
     file.write_all_at(&bytes, segment.last_frame).map_err(Error::io(&segment.path, "write"))?;
     file.sync_data().map_err(Error::io(&segment.path, "sync"))
 }
 
-/// A segment with its header, durable under its name: from a spare when there is one.
+/// Creates a segment with its header, durable under its name, from a spare if there is one.
 fn start_segment(
     vfs: &dyn Vfs,
     dir: &Path,
@@ -411,7 +430,7 @@ fn start_segment(
     let start = || -> io::Result<Arc<dyn VfsFile>> {
         let file = match spare {
             Some(spare) => {
-                // Not used, it stays a spare.
+                // If the rename fails, it stays a spare.
                 vfs.rename(&spare, &path).inspect_err(|_| closed.lock().spares.push(spare))?;
                 vfs.open_write(&path)?
             }

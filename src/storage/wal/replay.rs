@@ -1,55 +1,55 @@
-//! Reading the log back: what recovery and read-only visitors share. Nothing here writes.
+//! Log replay, shared by recovery and read-only access. Nothing here writes.
 //!
-//! The end of the log is the first place without an intact frame. If nothing intact follows, it is
-//! the torn tail of a write that was never acknowledged (one frame is written and synced at a time,
-//! so at most one can be torn). If an intact frame follows, acknowledged events are damaged, and
-//! replay refuses.
+//! The log ends at the first place without an intact frame. If nothing intact follows, this is the
+//! torn tail of a write that was never acknowledged (one frame is written and synced at a time, so
+//! at most one can be torn). If an intact frame follows, acknowledged events are damaged, and
+//! replay fails.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Lsn;
 use super::frame::{self, FORMAT_VERSION, Frame, SEGMENT_HEADER_LEN, SegmentHeader};
-use crate::error::{Error, Result};
 use crate::event::EventBatch;
+use crate::storage::error::{Error, Result};
 use crate::storage::vfs::{self, Vfs};
 
-const ADVICE: &str = "`hourglass verify` tells which events are affected and what can be done";
+const ADVICE: &str = "`hourglass verify` reports which events are affected and what can be done";
 
 const NO_HEADER: &str = "the segment's header is not intact";
 
-/// One segment as replay left it.
+/// State of one segment after replay.
 #[derive(Debug)]
 pub struct Segment {
     pub sequence: u64,
     pub path: PathBuf,
-    /// Where the last intact frame ends; 0 when not even the header is intact.
+    /// Offset of the end of the last intact frame; 0 if not even the header is intact.
     pub end: u64,
-    /// Where it begins; 0 when there is none.
+    /// Offset of the start of the last intact frame; 0 if there is none.
     pub last_frame: u64,
     pub file_len: u64,
-    /// When it was written to last, microseconds since the epoch.
+    /// Time of the last write to the segment, in microseconds since the epoch.
     pub modified_us: i64,
-    /// The last LSN in it, or its base less one.
+    /// Last LSN in the segment, or its base LSN minus one.
     pub last_lsn: Lsn,
     pub frames: u64,
-    /// Whether the next frame begins at `end` and is not intact: a torn write.
+    /// Whether a torn write follows: the next frame begins at `end` but is not intact.
     pub torn: bool,
 }
 
-/// What replay found.
+/// Result of a replay.
 #[derive(Debug)]
 pub struct Replay {
     pub segments: Vec<Segment>,
-    /// The LSN the next event gets.
+    /// LSN of the next event.
     pub next_lsn: Lsn,
-    /// Events handed to `apply`.
+    /// Number of events passed to `apply`.
     pub events: u64,
 }
 
 impl Replay {
-    /// When the oldest segment with events above `flushed` was written to last, microseconds since
-    /// the epoch.
+    /// Returns the time of the last write to the oldest segment with events above `flushed`, in
+    /// microseconds since the epoch.
     pub fn oldest_us(&self, flushed: Lsn) -> Option<i64> {
         let unflushed = |segment: &&Segment| segment.frames > 0 && segment.last_lsn > flushed;
         self.segments.iter().find(unflushed).map(|segment| segment.modified_us)
@@ -64,7 +64,7 @@ fn sequence_of(name: &str) -> Option<u64> {
     name.strip_suffix(".wal")?.parse().ok()
 }
 
-/// The numbers of the segments in `dir`, in order.
+/// Returns the sequence numbers of the segments in `dir`, in order.
 pub fn sequences(vfs: &dyn Vfs, dir: &Path) -> Result<Vec<u64>> {
     let entries = match vfs.list(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
@@ -80,7 +80,7 @@ fn damaged(path: &Path, offset: u64, reason: impl Into<String>) -> Error {
     Error::Damaged { path: path.into(), offset, reason: reason.into(), advice: ADVICE }
 }
 
-/// Hands every frame with LSNs above `flushed` to `apply`, in order.
+/// Passes every frame with LSNs above `flushed` to `apply`, in order.
 ///
 /// # Errors
 /// [`Error::Damaged`] names the file and offset where acknowledged events are not what was written.
@@ -132,8 +132,8 @@ fn empty_segment(sequence: u64, path: PathBuf, bytes: &[u8], next_lsn: Lsn) -> S
     Segment { sequence, path, end: 0, torn: true, ..new_segment(next_lsn, bytes) }
 }
 
-/// Checks the header and that the segment continues the one before. `None`: the last segment's
-/// birth was torn.
+/// Checks the header, and that the segment continues the one before. `None` if the creation of the
+/// last segment was interrupted.
 fn header(
     bytes: &[u8],
     path: &Path,
@@ -152,10 +152,11 @@ fn header(
             )));
         }
         Some(header) if header.sequence == sequence => header,
-        // A recycled file wears its former header until the new one is written, and no frame is
-        // before that.
+        // A recycled file keeps its former header until the new one is written, and has no frames
+        // of this segment before that.
         Some(_) if is_last => return Ok(None),
-        // Torn while it was written, or lost later: then there are frames.
+        // Either the header was torn while being written, or it was lost later: then there are
+        // frames.
         None if is_last => match frame::recover_header(bytes, sequence, continues) {
             Ok(None) => return Ok(None),
             Ok(Some(_)) => return Err(damaged(path, 0, NO_HEADER)),
@@ -172,18 +173,18 @@ fn header(
         return Err(damaged(
             at,
             offset,
-            format!("{missing} events from LSN {continues} on are missing"),
+            format!("{missing} events are missing, from LSN {continues} on"),
         ));
     }
     if !found.segments.is_empty() && header.base_lsn < found.next_lsn {
-        // Its birth was reported as failed, and the log went on in the segment before.
+        // Creating this segment was reported as failed, and the log continued in the one before.
         if is_last && frame::find_next(bytes, SEGMENT_HEADER_LEN, &header, 1).is_none() {
             return Ok(None);
         }
         return Err(damaged(
             path,
             24,
-            format!("the segment begins again at LSN {}", header.base_lsn),
+            format!("the segment begins at LSN {}, which an earlier segment has", header.base_lsn),
         ));
     }
     Ok(Some(header))
@@ -204,11 +205,11 @@ fn scan(
             return Err(damaged(
                 &segment.path,
                 offset as u64,
-                format!("LSN {next_lsn} is due, not {}", frame.first_lsn),
+                format!("expected LSN {next_lsn}, found {}", frame.first_lsn),
             ));
         }
         if frame.first_lsn <= flushed && frame.end_lsn() > flushed + 1 {
-            return Err(damaged(&segment.path, offset as u64, "the frame was flushed in part"));
+            return Err(damaged(&segment.path, offset as u64, "the frame was only partly flushed"));
         }
         if frame.first_lsn > flushed {
             let events =

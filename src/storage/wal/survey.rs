@@ -1,26 +1,25 @@
-//! What is intact in a log that replay refuses: which events survive, and which do not.
+//! Survey of a damaged log that replay refuses: which events survive, and which do not.
 
 use std::path::{Path, PathBuf};
 
 use super::Lsn;
 use super::frame::{self, Frame, SEGMENT_HEADER_LEN, SegmentHeader};
 use super::replay::{segment_path, sequences};
-use crate::error::{Error, Result};
+use crate::storage::error::{Error, Result};
 use crate::storage::vfs::{self, Vfs};
 
-/// Intact frames of one segment whose LSNs follow each other; the header alone is a run without
-/// frames.
+/// Intact frames of one segment with consecutive LSNs; a header alone is a run without frames.
 #[derive(Debug)]
 pub struct Run {
     pub path: PathBuf,
     pub frames: u64,
     pub first_lsn: Lsn,
-    /// The LSN after its last.
+    /// LSN after the run's last.
     pub end_lsn: Lsn,
 }
 
-/// The runs of every segment, in order; `flushed` is the last LSN in the table. Damage between them
-/// is jumped over.
+/// Returns the runs of every segment, in order, skipping damage between them; `flushed` is the last
+/// LSN in the table.
 pub fn survey(vfs: &dyn Vfs, dir: &Path, flushed: Lsn) -> Result<Vec<Run>> {
     let mut runs = Vec::new();
     for sequence in sequences(vfs, dir)? {
@@ -47,8 +46,8 @@ pub fn survey(vfs: &dyn Vfs, dir: &Path, flushed: Lsn) -> Result<Vec<Run>> {
     Ok(runs)
 }
 
-/// The LSNs above `flushed` that no run has, up to the last that one has: first and last of each
-/// gap.
+/// Returns the gaps, as first and last LSN, between the runs: the LSNs above `flushed` that no run
+/// has, up to the last that one has.
 pub fn lost(runs: &[Run], flushed: Lsn) -> Vec<(Lsn, Lsn)> {
     let mut spans: Vec<(Lsn, Lsn)> = runs.iter().map(|run| (run.first_lsn, run.end_lsn)).collect();
     spans.sort_unstable();

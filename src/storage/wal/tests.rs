@@ -1,5 +1,5 @@
-//! The log cut at every byte and damaged at every byte: what comes back is a prefix of whole
-//! frames, or a refusal.
+//! Tests of the log cut or damaged at every byte: replay returns a prefix of whole frames, or
+//! refuses.
 
 use std::fs;
 use std::path::Path;
@@ -8,8 +8,8 @@ use std::sync::Arc;
 use super::Lsn;
 use super::frame::{self, SegmentHeader};
 use super::{Wal, replay};
-use crate::error::{Error, Result};
 use crate::event::{EventBatch, EventKind};
+use crate::storage::error::{Error, Result};
 use crate::storage::vfs::Disk;
 
 const FRAMES: u64 = 6;
@@ -35,7 +35,7 @@ fn batches(from: u64, to: u64) -> Vec<EventBatch> {
     (from..to).map(batch).collect()
 }
 
-/// A log of [`FRAMES`] frames, two segments when `segment_bytes` is small.
+/// Writes a log of [`FRAMES`] frames, in several segments if `segment_bytes` is small.
 fn written(dir: &Path, segment_bytes: u64) {
     let (mut wal, _) = open(dir, segment_bytes, 0).unwrap();
     for n in 0..FRAMES {
@@ -43,7 +43,8 @@ fn written(dir: &Path, segment_bytes: u64) {
     }
 }
 
-/// What may be found after a fault: a refusal, or a prefix; and then the log must work on.
+/// Checks that after a fault the log is refused or returns a prefix, and in that case still works.
+/// Returns the number of recovered frames; `None` if it was refused.
 fn check(dir: &Path, what: &str) -> Option<u64> {
     let recovered = match open(dir, 1 << 20, 0) {
         Err(Error::Damaged { .. }) => return None,
@@ -105,8 +106,8 @@ fn a_log_damaged_at_any_byte_gives_back_a_prefix_or_refuses() {
             fs::write(&segments(work.path())[i], damaged).unwrap();
             match check(work.path(), &format!("segment {i} damaged at {at}")) {
                 None => refused += 1,
-                // Only the last frame can pass for a torn write; the zeros of a header mean
-                // nothing.
+                // Only the last frame can pass for a torn write; the zeros of a header have no
+                // meaning.
                 Some(frames) if i + 1 == paths.len() => cut += u64::from(frames == FRAMES - 1),
                 Some(frames) => assert_eq!(frames, FRAMES, "segment {i} damaged at {at}"),
             }
@@ -133,7 +134,7 @@ fn a_user_named_like_a_frame_does_not_make_a_torn_write_look_like_damage() {
     drop(wal);
     let segment = &segments(dir.path())[0];
     let mut bytes = fs::read(segment).unwrap();
-    // The frame's timestamp did not arrive, the name behind it did.
+    // The frame's timestamp was not written, but the name after it was.
     let before = frame::SEGMENT_HEADER_LEN + frame::FRAME_HEADER_LEN + batch(0).byte_len();
     bytes[before + frame::FRAME_HEADER_LEN] ^= 1;
     fs::write(segment, bytes).unwrap();

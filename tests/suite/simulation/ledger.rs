@@ -6,6 +6,7 @@ use arrow::array::AsArray;
 use arrow::datatypes::TimestampMicrosecondType;
 use hourglass::event::{Event, EventBatch, EventKind, Key};
 use hourglass::storage::Snapshot;
+use object_store::ObjectStoreExt;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 /// Timestamp, user, kind.
@@ -133,10 +134,9 @@ fn rows(snapshot: &Snapshot) -> Rows {
         }
     }
     for file in snapshot.files.values().flat_map(|hour| &hour.files) {
-        let bytes = snapshot
-            .store
-            .read(&file.location)
-            .unwrap_or_else(|error| panic!("{}: {error}", file.location));
+        let read = async { snapshot.store.get(&file.location).await?.bytes().await };
+        let bytes = futures::executor::block_on(read)
+            .unwrap_or_else(|error: object_store::Error| panic!("{}: {error}", file.location));
         for batch in ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap().build().unwrap() {
             let batch = batch.unwrap();
             let timestamps = batch.column(0).as_primitive::<TimestampMicrosecondType>();

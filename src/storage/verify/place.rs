@@ -1,0 +1,26 @@
+//! Location of the data directory to check.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::storage::error::Result;
+use crate::storage::lake::runtime::LakeRuntime;
+use crate::storage::store::{TableStore, VfsStore};
+use crate::storage::vfs::Vfs;
+
+/// Access to a data directory: its files through the file system, the table through its object
+/// store.
+pub struct Place<'a> {
+    pub vfs: &'a Arc<dyn Vfs>,
+    pub data_dir: &'a Path,
+    pub store: Arc<dyn TableStore>,
+    /// Runtime for calls to the store.
+    pub runtime: LakeRuntime,
+}
+
+impl Place<'_> {
+    pub fn new<'a>(vfs: &'a Arc<dyn Vfs>, data_dir: &'a Path) -> Result<Place<'a>> {
+        let store = Arc::new(VfsStore::new(vfs.clone(), data_dir));
+        Ok(Place { vfs, data_dir, store, runtime: LakeRuntime::new()? })
+    }
+}
