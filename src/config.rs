@@ -1,12 +1,12 @@
 //! Configuration: every limit, path and interval, declared once.
 //!
-//! The table in `settings!` is the only place where a setting is declared. From it come the fields
+//! The table in `settings!` is the only place where a setting is declared. It generates the fields
 //! of [`Config`], the flags (`--max-body-bytes`), the environment variables
 //! (`HOURGLASS_MAX_BODY_BYTES`), the keys of the configuration file (`max_body_bytes`), the help,
-//! and the listing of `hourglass config`. Precedence: flag, environment, file, default.
+//! and the output of `hourglass config`. Precedence: flag, environment, file, default.
 //!
-//! This module reads neither the environment nor files: both are passed to [`resolve()`]. Nothing
-//! here is global. It depends on the options of the layers below; none of them depends on it.
+//! [`resolve()`] reads neither the environment nor files: both are passed to it. Nothing here is
+//! global. The module depends on the options of the layers below; none of them depends on it.
 
 mod flags;
 mod resolve;

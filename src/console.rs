@@ -1,4 +1,4 @@
-//! Console: writes to standard output and standard error, and never panics when they cannot be
+//! Console: writes to standard output and standard error without panicking when they cannot be
 //! written.
 //!
 //! `println!` and `eprintln!` panic when the disk is full or the reader of a pipe has gone, and a
@@ -6,9 +6,9 @@
 //! command's own output goes through [`print()`], whose failure is the command's failure.
 //! Everything else is best effort, through [`tell`] and [`announce`].
 //!
-//! Writing to a pipe blocks while its reader does not read. A service therefore calls
-//! [`in_background`] first: one thread writes, the others only queue lines, and lines past
-//! [`MAX_QUEUED_LINES`] are dropped and counted.
+//! Writing to a pipe blocks while nobody reads it. A service therefore calls [`in_background`]
+//! first: one thread writes, the others only queue lines, and lines beyond [`MAX_QUEUED_LINES`] are
+//! dropped and counted.
 
 use std::io::{self, ErrorKind, Write};
 use std::sync::OnceLock;
@@ -19,13 +19,13 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 
-/// The name of standard output in errors.
+/// Name of standard output in errors.
 pub const STDOUT: &str = "standard output";
 
 /// Maximum number of lines queued for the writing thread.
 const MAX_QUEUED_LINES: usize = 1_024;
 
-/// How long process exit waits for queued lines.
+/// Maximum time that process exit waits for queued lines.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,17 +40,17 @@ enum Job {
     Finish(SyncSender<()>),
 }
 
-/// Queue to the writing thread, once it has been started. Global, as the streams are.
+/// Queue to the writing thread; empty until that is started. Global, as the streams are.
 static QUEUE: OnceLock<SyncSender<Job>> = OnceLock::new();
 
-/// Number of lines lost: dropped because the queue was full, or refused by the stream.
+/// Number of lines lost, because the queue was full or the stream could not be written.
 static LOST: AtomicU64 = AtomicU64::new(0);
 
 /// Writes a command's output to standard output. A closed pipe counts as success: the reader, such
 /// as `head`, has seen enough.
 ///
 /// # Errors
-/// [`Error::Io`] when writing fails for another reason, such as a full disk.
+/// [`Error::Storage`] when writing fails for another reason, such as a full disk.
 pub fn print(text: &str) -> Result<()> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -69,7 +69,7 @@ pub fn announce(line: &str) {
     put(Stream::Out, line);
 }
 
-/// Number of lines lost so far.
+/// Returns the number of lines lost so far.
 pub fn lost() -> u64 {
     LOST.load(Ordering::Relaxed)
 }
@@ -99,8 +99,8 @@ fn write(stream: Stream, line: &[u8]) {
     }
 }
 
-/// Moves writing to a background thread. After lines were lost and writing works again, it first
-/// writes the line that `lines_lost` returns for their number.
+/// Moves writing to a background thread. If lines were lost and writing works again, the thread
+/// first writes the line that `lines_lost` returns for their number.
 pub fn in_background(lines_lost: fn(u64) -> String) {
     let (queue, jobs) = sync_channel(MAX_QUEUED_LINES);
     let started =

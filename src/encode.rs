@@ -1,4 +1,4 @@
-//! Event output: record batches, Arrow IPC streams, and the files that `generate` writes.
+//! Encoding of events: record batches, Arrow IPC streams, and the files that `generate` writes.
 //!
 //! The inverse of [`crate::decode`]. Data files of the store are not written here.
 

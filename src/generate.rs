@@ -5,11 +5,11 @@
 //! user and kind are drawn from one random stream and its lateness from another, so that changing
 //! the share of late events changes no event.
 //!
-//! Late events keep their timestamps but change position: each arrives after the on-time events of
-//! [`LATE_BY_US`] later, when its hour is long over, or at the end of a shorter series. A store
-//! must therefore give the same answers for every share. To avoid holding late events in memory,
-//! the series is walked twice at once: the leading walk skips the late events, and the trailing
-//! walk yields only those.
+//! Late events keep their timestamps but arrive in another position: after the on-time events of
+//! [`LATE_BY_US`] later, when their hour is long over, or at the end of a shorter series. The
+//! events are the same for every share, so a store must give the same answers. To avoid holding
+//! late events in memory, the series is walked twice at once: the leading walk skips the late
+//! events, and the trailing walk yields only those.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::event::{EventBatch, EventKind, check_timestamp_us};
 use crate::hour::HOUR_US;
 
-/// How late a late event arrives, in microseconds: two hours, so it is never in the newest hour.
+/// Delay of a late event, in microseconds: two hours, so that it is never in the newest hour.
 pub const LATE_BY_US: i64 = 2 * HOUR_US;
 
 /// Parameters of a workload.
@@ -57,7 +57,7 @@ impl Default for Workload {
 }
 
 impl Workload {
-    /// Checks the bounds of every field.
+    /// Checks that every field is within its limits.
     pub fn check(&self) -> Result<()> {
         check_timestamp_us(self.start_us)?;
         check_timestamp_us(self.end_us)?;
@@ -76,13 +76,13 @@ impl Workload {
         }
     }
 
-    /// The number of events.
+    /// Returns the number of events.
     pub fn count(&self) -> u64 {
         ((self.end_us - self.start_us) / self.interval_us) as u64 + 1
     }
 
-    /// Iterates over the events in order of arrival, in batches of [`BATCH_EVENTS`] (the last may
-    /// be smaller). The same workload gives the same events on every machine.
+    /// Returns the events in order of arrival, in batches of [`BATCH_EVENTS`] (the last may be
+    /// smaller). The same workload gives the same events on every machine.
     pub fn events(&self) -> Result<Batches> {
         self.check()?;
         let lag = u64::try_from(LATE_BY_US / self.interval_us).expect("both are positive") + 1;
@@ -184,7 +184,8 @@ impl Series {
     }
 
     fn draw_late(&mut self) -> bool {
-        // 53 bits give a uniform float in [0, 1): a share of 0 is never late, a share of 1 always.
+        // The 53 bits are a uniform float in [0, 1): a share of 0 is never late, a share of 1
+        // always.
         self.late > 0.0
             && ((self.lateness.next_u64() >> 11) as f64) < self.late * (1_u64 << 53) as f64
     }
@@ -202,7 +203,7 @@ fn push_decimal(text: &mut String, mut number: u64) {
     text.push_str(std::str::from_utf8(&digits[first..]).expect("digits are ASCII"));
 }
 
-/// Parses an interval such as `1m`, `250ms`, `30s` or `10us` (also `h` and `d`) and returns
+/// Parses an interval such as `1m`, `250ms`, `30s` or `10us` (also `h` and `d`), and returns it in
 /// microseconds.
 pub fn parse_interval_us(text: &str) -> Result<i64, String> {
     let unit_at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());

@@ -1,4 +1,4 @@
-//! Hours, the unit of partitioning and of every answer, and the clock.
+//! Hours, the unit of partitioning and of query results, and the clock.
 
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -19,18 +19,18 @@ impl Hour {
     /// The last hour of the year 9999.
     pub const LAST: Hour = Hour(MAX_TIMESTAMP_US / HOUR_US);
 
-    /// The hour that contains the instant: floor division, so an hour's last microsecond belongs to
-    /// it.
+    /// Returns the hour that contains the instant. Floor division: an hour's last microsecond
+    /// belongs to it.
     pub fn of_us(timestamp_us: i64) -> Hour {
         Hour(timestamp_us.div_euclid(HOUR_US))
     }
 
-    /// The first instant, in microseconds.
+    /// Returns the first instant, in microseconds.
     pub fn start_us(self) -> i64 {
         self.0 * HOUR_US
     }
 
-    /// The first instant after the hour, in microseconds.
+    /// Returns the first instant after the hour, in microseconds.
     pub fn end_us(self) -> i64 {
         (self.0 + 1) * HOUR_US
     }
@@ -39,30 +39,30 @@ impl Hour {
         Hour(self.0 + 1)
     }
 
-    /// The first instant.
+    /// Returns the first instant.
     pub fn start(self) -> DateTime<Utc> {
         DateTime::from_timestamp_micros(self.start_us())
             .expect("an hour lies within the years 1970 to 9999")
     }
 
-    /// The value of the partition column `date`.
+    /// Returns the value of the partition column `date`.
     pub fn date(self) -> NaiveDate {
         self.start().date_naive()
     }
 
-    /// The value of the partition column `hour`, 0 to 23.
+    /// Returns the value of the partition column `hour`, 0 to 23.
     pub fn of_day(self) -> i32 {
         self.start().hour() as i32
     }
 
-    /// Hour `of_day` (0 to 23) of `date`; `None` if either is out of range.
+    /// Returns hour `of_day` (0 to 23) of `date`; `None` if either is out of range.
     pub fn from_partition(date: NaiveDate, of_day: i32) -> Option<Hour> {
         let start = date.and_hms_opt(u32::try_from(of_day).ok()?, 0, 0)?.and_utc();
         let hour = Hour::of_us(start.timestamp_micros());
         (Hour::FIRST..=Hour::LAST).contains(&hour).then_some(hour)
     }
 
-    /// Path of the partition relative to the table's root: `date=YYYY-MM-DD/hour=HH`.
+    /// Returns the path of the partition relative to the table's root: `date=YYYY-MM-DD/hour=HH`.
     pub fn partition_path(self) -> String {
         self.start().format("date=%Y-%m-%d/hour=%H").to_string()
     }
@@ -75,9 +75,9 @@ impl fmt::Display for Hour {
     }
 }
 
-/// Source of the current time. The only one, so that a test can advance the hour.
+/// Source of the current time, the only one in the program, so that a test can advance the hour.
 pub trait Clock: Send + Sync + fmt::Debug {
-    /// Microseconds since the Unix epoch.
+    /// Returns the microseconds since the Unix epoch.
     fn now_us(&self) -> i64;
 
     fn hour(&self) -> Hour {

@@ -8,7 +8,8 @@ use hourglass::{cli, console};
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    // By themselves threads give memory back in the middle of their work, which is slower.
+    // Returns freed memory to the system in background threads; otherwise threads do so in the
+    // middle of their work, which is slower.
     let _ = tikv_jemalloc_ctl::background_thread::write(true);
     let code = cli::main();
     console::finish();

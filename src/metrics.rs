@@ -84,7 +84,7 @@ impl Histogram {
         self.observe(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
     }
 
-    /// Whether nothing has been observed.
+    /// Reports whether nothing has been observed.
     pub fn is_empty(&self) -> bool {
         self.0.counts.iter().all(|count| count.load(Ordering::Relaxed) == 0)
     }

@@ -1,14 +1,14 @@
-//! What some rows count, as one value that merges: how many events of each kind, when the first and
-//! the last happened, and how many distinct users they have.
+//! Rollup: mergeable aggregates of a set of rows, namely the number of events of each kind, the
+//! first and last timestamp, and the number of distinct users.
 //!
 //! The memtable keeps a [`Rollup`] for each of its hours, a data file's entry in the Delta log
-//! carries one, and the rollup of an hour is all of them merged. Counts add up. Users do not: who
-//! is in two files is one user. So what is known of users is a claim, [`Users`], that says of which
-//! files it holds, and a merged rollup knows its users where some claim is about exactly the files
-//! that were merged. Everywhere else the users have to be united, which is not done here.
+//! carries one, and the rollup of an hour is all of them merged. Counts add up. Users do not: a
+//! user in two files is still one user. The number of users is therefore a claim, [`Users`], that
+//! names the files it covers, and a merged rollup knows its users if some claim covers exactly the
+//! merged files. Otherwise the users have to be united, which is not done here.
 //!
-//! A claim names its files by a [`SourceSet`], not by their number: when another engine rewrites a
-//! file, or when files are compacted, the number may be the same by chance.
+//! A claim identifies its files by a [`SourceSet`], not by their number: when another engine
+//! rewrites a file, or when files are compacted, the number may be the same by chance.
 
 use std::ops::AddAssign;
 
@@ -16,16 +16,16 @@ use sha2::{Digest, Sha256};
 
 use crate::event::EventKind;
 
-/// Events by the code of their kind.
+/// Number of events, indexed by the code of their kind.
 pub type Counts = [u64; EventKind::COUNT];
 
-/// A set of data files by their names: how many they are, and a digest of the names.
+/// Set of data files, represented by their number and a digest of their names.
 ///
 /// The digest is the sum, modulo 2^64, of the first eight bytes (big-endian) of the SHA-256 of each
-/// name, which is the path below the table's folder. A sum does not depend on an order, so nothing
-/// is sorted, and sets that have no file in common are united by adding. Two sets of an hour are
-/// taken for one another with a probability of one in 2^64. A sum of CRCs would not do: names that
-/// differ in a digit have related checksums, and their differences cancel out.
+/// name, which is the path relative to the table's folder. A sum does not depend on an order, so
+/// nothing is sorted, and disjoint sets are united by adding. Two sets of an hour are mistaken for
+/// each other with a probability of one in 2^64. A sum of CRCs would not do: names that differ in a
+/// digit have related checksums, and their differences cancel out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SourceSet {
     pub files: u64,
@@ -35,7 +35,7 @@ pub struct SourceSet {
 impl SourceSet {
     pub const EMPTY: SourceSet = SourceSet { files: 0, digest: 0 };
 
-    /// The one file of this name.
+    /// Returns the set of the one file with this name.
     pub fn of(path: &str) -> SourceSet {
         let hash = Sha256::digest(path);
         let first = hash[..8].try_into().expect("SHA-256 has 32 bytes");
@@ -48,15 +48,15 @@ impl SourceSet {
 }
 
 impl AddAssign for SourceSet {
-    /// Adds the files of a set that has none of these.
+    /// Adds the files of a disjoint set.
     fn add_assign(&mut self, other: SourceSet) {
         self.files += other.files;
         self.digest = self.digest.wrapping_add(other.digest);
     }
 }
 
-/// A claim: the files `of` have `n` distinct users together. The default claims nothing, for no
-/// file has no user.
+/// Claim that the files `of` have `n` distinct users together. The default claims nothing, as no
+/// files have no users.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Users {
     pub of: SourceSet,
@@ -67,23 +67,23 @@ impl Users {
     pub const NONE: Users = Users { of: SourceSet::EMPTY, n: 0 };
 }
 
-/// What the rows of some sources count. A source is a data file, or an hour of a generation in
-/// memory, which is known by the name of the file that it becomes.
+/// Aggregates of the rows of some sources. A source is a data file, or an hour of a generation in
+/// memory, identified by the name of the file that it will become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rollup {
     pub counts: Counts,
-    /// The first and last timestamp, in microseconds; without rows the first is after the last.
+    /// First and last timestamp, in microseconds; without rows the first is after the last.
     pub first_us: i64,
     pub last_us: i64,
-    /// Where the rows are.
+    /// Sources of the rows.
     pub sources: SourceSet,
-    /// The claim about the most sources. It holds for these rows only where it is about exactly
+    /// Claim about the most sources. It is valid for these rows only if it covers exactly
     /// `sources`.
     pub users: Users,
 }
 
 impl Rollup {
-    /// That of no rows, which changes nothing where it is merged.
+    /// Rollup of no rows; merging it changes nothing.
     pub const EMPTY: Rollup = Rollup {
         counts: [0; EventKind::COUNT],
         first_us: i64::MAX,
@@ -99,7 +99,7 @@ impl Rollup {
         self.last_us = self.last_us.max(timestamp_us);
     }
 
-    /// Takes in the rows of other sources. The order in which rollups are merged makes no
+    /// Merges the rollup of other sources. The order in which rollups are merged makes no
     /// difference.
     pub fn merge(&mut self, other: &Rollup) {
         self.counts.iter_mut().zip(other.counts).for_each(|(count, more)| *count += more);
@@ -109,13 +109,13 @@ impl Rollup {
         self.learn(other.users);
     }
 
-    /// Takes in a claim. Of two the one about more sources is kept: sources are only ever added, so
-    /// the other is about too few of them.
+    /// Adds a claim. Of two claims the one about more sources is kept: sources are only ever added,
+    /// so the other covers too few of them.
     pub fn learn(&mut self, claim: Users) {
         self.users = self.users.max(claim);
     }
 
-    /// All events.
+    /// Returns the number of events of all kinds.
     pub fn rows(&self) -> u64 {
         self.counts.iter().sum()
     }
@@ -124,22 +124,22 @@ impl Rollup {
         self.counts[kind as usize]
     }
 
-    /// The first and last timestamp, where there are rows.
+    /// Returns the first and last timestamp; `None` without rows.
     pub fn bounds(&self) -> Option<(i64, i64)> {
         (self.first_us <= self.last_us).then_some((self.first_us, self.last_us))
     }
 
-    /// Distinct users of all sources; nothing where they have to be united first.
+    /// Returns the distinct users of all sources; `None` if they have to be united first.
     pub fn unique_users(&self) -> Option<u64> {
         (self.users.of == self.sources).then_some(self.users.n)
     }
 
-    /// The same rows with their users counted.
+    /// Returns the rollup with `n` as the number of distinct users.
     pub fn with_users(self, n: u64) -> Rollup {
         Rollup { users: Users { of: self.sources, n }, ..self }
     }
 
-    /// What a GET answers, where the users are known.
+    /// Returns the numbers in the response to a GET; `None` if the users are not known.
     pub fn numbers(&self) -> Option<HourNumbers> {
         self.unique_users().map(|unique_users| HourNumbers { unique_users, counts: self.counts })
     }
@@ -151,7 +151,7 @@ impl Default for Rollup {
     }
 }
 
-/// The numbers of an hour as a GET answers them.
+/// Numbers of an hour in the response to a GET.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HourNumbers {
     pub unique_users: u64,
@@ -163,7 +163,7 @@ impl HourNumbers {
         self.counts[kind as usize]
     }
 
-    /// Events of every kind.
+    /// Returns the number of events of all kinds.
     pub fn events(&self) -> u64 {
         self.counts.iter().sum()
     }
@@ -175,7 +175,7 @@ mod tests {
 
     use super::*;
 
-    /// A file of one event at `us`, with `users` users.
+    /// Returns the rollup of a file with one event at `us` and `users` users.
     fn file(name: &str, us: i64, users: u64) -> Rollup {
         let mut rollup = Rollup { sources: SourceSet::of(name), ..Rollup::EMPTY };
         rollup.add(EventKind::Click, us);
@@ -229,7 +229,7 @@ mod tests {
             let mut rollups: Vec<Rollup> = Vec::new();
             for (i, &(us, users, known)) in files.iter().enumerate() {
                 let mut next = file(&i.to_string(), us, users);
-                // What a flush that knows the files before it claims.
+                // The claim of a flush that knows the files before it.
                 let mut of = next.sources;
                 rollups.iter().rev().take(known).for_each(|before| of += before.sources);
                 next.learn(Users { of, n: users + 9 });

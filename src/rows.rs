@@ -53,7 +53,7 @@ impl RowFormat {
         RowFormat::Parquet,
     ];
 
-    /// Name in URLs.
+    /// Returns the name used in URLs.
     pub fn name(self) -> &'static str {
         match self {
             RowFormat::Json => "json",
@@ -73,7 +73,7 @@ impl RowFormat {
         self.media_types()[0]
     }
 
-    /// Accepted media types; the first is the one that is sent.
+    /// Returns the accepted media types; the first is the one that is sent.
     pub fn media_types(self) -> &'static [&'static str] {
         match self {
             RowFormat::Json => &["application/json"],
@@ -87,7 +87,7 @@ impl RowFormat {
         }
     }
 
-    /// The format for a file extension.
+    /// Returns the format for a file extension.
     pub fn of_extension(extension: &str) -> Option<RowFormat> {
         Some(match extension.to_ascii_lowercase().as_str() {
             "json" => RowFormat::Json,
@@ -146,7 +146,7 @@ impl<W: Write + Send> RowWriter<W> {
         Ok(RowWriter { schema, writer })
     }
 
-    /// The names and types that are written.
+    /// Returns the names and types that are written.
     pub fn schema(&self) -> &SchemaRef {
         &self.schema
     }
@@ -215,7 +215,7 @@ fn written_schema(format: RowFormat, schema: &SchemaRef) -> Result<SchemaRef> {
     Ok(Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone())))
 }
 
-/// Column names, with a number appended to repeated ones.
+/// Returns the column names, with a number appended to repeated ones.
 pub fn unique_names(schema: &SchemaRef, ignore_case: bool) -> Vec<String> {
     names::unique(schema.fields().iter().map(|field| field.name()), ignore_case)
 }
@@ -302,8 +302,8 @@ mod tests {
         }
     }
 
-    /// Bug: a panic in a writer ended its task. Consequence: the connection was closed without an
-    /// error. Cure: the panic becomes an error like any other.
+    /// Regression: a panic in a writer ended its task, and the connection was closed without an
+    /// error. The panic is now an error like any other.
     #[test]
     fn a_panic_while_writing_is_an_error() {
         assert!(matches!(unpanicked::<()>(|| panic!("cannot be written")), Err(Error::Panicked)));

@@ -74,8 +74,8 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Whether a character is invisible. The standard library covers the categories Cc, Cf, Cn, Co, Zl
-/// and Zp; the table adds the rest of Unicode's `Default_Ignorable_Code_Point`.
+/// Reports whether a character is invisible. The standard library covers the categories Cc, Cf, Cn,
+/// Co, Zl and Zp; the table adds the rest of Unicode's `Default_Ignorable_Code_Point`.
 fn is_invisible(c: char) -> bool {
     const IGNORABLE: [(char, char); 9] = [
         ('\u{34f}', '\u{34f}'),

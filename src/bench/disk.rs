@@ -1,4 +1,4 @@
-//! Counters of what the engine writes and syncs, taken in its file system layer.
+//! Counters of the engine's writes and syncs, at its file system layer.
 
 use std::io;
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::storage::vfs::observed::{Call, CallKind, Observed, Observer, Verdict};
 use crate::storage::vfs::{Disk, Vfs};
 
-/// Counters since the start.
+/// Counters of writes and syncs, since they were created.
 #[derive(Debug, Default)]
 pub struct Counters {
     /// Number of `fdatasync` calls on log files.
@@ -37,7 +37,7 @@ impl Written {
 }
 
 impl Counters {
-    /// The real disk with these counters.
+    /// Returns the real disk, observed by these counters.
     pub fn disk(self: &Arc<Counters>) -> Arc<dyn Vfs> {
         Arc::new(Observed::new(Disk, self.clone()))
     }
@@ -58,7 +58,7 @@ impl Observer for Counters {
             match (call.kind, call.path.extension().and_then(|extension| extension.to_str())) {
                 (CallKind::SyncData, Some("wal")) => Some((&self.log_syncs, 1)),
                 (CallKind::Write, Some("wal")) => Some((&self.log_bytes, call.bytes as u64)),
-                // A spare file is a preallocated log segment; its zeros are no events.
+                // A spare file is a preallocated log segment; its zeros are not events.
                 (CallKind::Write, extension) if extension != Some("spare") => {
                     Some((&self.table_bytes, call.bytes as u64))
                 }
@@ -72,7 +72,7 @@ impl Observer for Counters {
 }
 
 /// Drops every file below `dir` from the page cache, so that the next reads go to the disk. Returns
-/// the number of bytes. Dirty pages stay; the caller must have synced.
+/// the number of bytes. Dirty pages stay, so the caller must have synced.
 pub fn forget_pages(dir: &Path) -> io::Result<u64> {
     let mut bytes = 0;
     for entry in Disk.list(dir)? {

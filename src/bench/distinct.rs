@@ -1,6 +1,6 @@
-//! Benchmark of exact distinct users where rollups cannot answer: a query with DISTINCT and FILTER
-//! over one hour, of a million to a hundred million events, in memory, in one file and in many,
-//! compared with plain DataFusion over the same rows.
+//! Benchmark of exact distinct users where rollups do not apply: a query with DISTINCT and FILTER
+//! over one hour of a million to a hundred million events, in memory, in one file and in many
+//! files, compared with plain DataFusion over the same rows.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::text::thousands;
 
 const HOUR: Hour = Hour(394_464);
 
-/// Number of files of an hour that has many.
+/// Number of files of an hour that has many files.
 const FILES: u64 = 16;
 
 const TIME_LIMIT: Duration = Duration::from_secs(20);
@@ -111,7 +111,7 @@ impl Place {
 struct Store {
     engine: Engine,
     expected: [i64; 4],
-    /// The rows in DataFusion's in-memory table, if they are in memory.
+    /// Rows for DataFusion's in-memory table; empty if the rows are in files.
     batches: Vec<RecordBatch>,
 }
 
@@ -145,7 +145,7 @@ impl Store {
         Ok(Store { engine, expected, batches })
     }
 
-    /// Milliseconds, ours and DataFusion's, in alternation.
+    /// Returns the times in milliseconds, ours and DataFusion's, measured in alternation.
     fn ask(&self, threads: usize) -> Result<(Samples, Samples)> {
         let snapshot = self.engine.snapshot();
         let options = QueryOptions {

@@ -1,4 +1,4 @@
-//! What the benchmarks share: options, a scratch folder, progress, and checks of answers.
+//! Harness of the benchmarks: options, a scratch folder, progress, and checks of answers.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 /// Options of a benchmark.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Smaller stores and fewer rounds: a minute or so, for a first look.
+    /// Whether to use smaller stores and fewer rounds: a minute or so, for a first look.
     pub quick: bool,
     /// Seed of every workload.
     pub seed: u64,
@@ -21,11 +21,11 @@ pub struct Options {
     /// Results of other engines, as written by the scripts in `tests/peers/`, to include in the
     /// report.
     pub peers: Vec<PathBuf>,
-    /// The command line.
+    /// Command line of this run, for the report.
     pub command: String,
 }
 
-/// Scratch folder of this run, removed at its end.
+/// Scratch folder of this run, removed when dropped.
 pub struct Scratch(pub PathBuf);
 
 impl Scratch {
@@ -45,7 +45,7 @@ impl Drop for Scratch {
     }
 }
 
-/// Progress bar of steps on standard error, if that is a terminal.
+/// Progress bar on standard error, counting steps; hidden if that is not a terminal.
 pub struct Steps(ProgressBar);
 
 impl Steps {
@@ -57,7 +57,7 @@ impl Steps {
         Steps(bar)
     }
 
-    /// Shows the current step.
+    /// Starts the next step, and shows what it does.
     pub fn next(&self, doing: impl Into<String>) {
         if !self.0.message().is_empty() {
             self.0.inc(1);
@@ -78,7 +78,7 @@ pub fn wait<T>(future: impl Future<Output = T>) -> Result<T> {
     Ok(runtime.map_err(Error::io("", "start a runtime"))?.block_on(future))
 }
 
-/// Compares an answer with the expected one.
+/// Compares an answer with the expected one; an error if they differ.
 pub fn check<T: PartialEq + std::fmt::Debug>(what: &str, answered: &T, expected: &T) -> Result<()> {
     if answered == expected {
         Ok(())

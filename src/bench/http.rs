@@ -1,10 +1,10 @@
-//! Benchmark of serving: `GET` and `POST /analytics` as a share of a bare axum handler's
-//! throughput, and latencies at fixed loads.
+//! Benchmark of HTTP serving: throughput of `GET` and `POST /analytics` as a share of a bare axum
+//! handler's, and latencies at fixed loads.
 //!
-//! The current hour holds millions of events by a million users, and the store the 152 days of
-//! `generate`. Both servers run in this process on their own threads; the load comes from one more
-//! thread. Turns are short and alternate between the bare handler and hourglass, and a ratio is
-//! that of two consecutive turns, so that noise of the machine affects both.
+//! The current hour holds millions of events by a million users; the rest of the store is the 152
+//! days of `generate`. Both servers run in this process on their own threads; the load comes from
+//! one more thread. Turns are short and alternate between the bare handler and hourglass, and each
+//! ratio is that of two consecutive turns, so that noise of the machine affects both.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,10 +28,10 @@ use crate::hour::{Clock, Hour, SystemClock};
 use crate::query::Params;
 use crate::text::thousands;
 
-/// Connections of the open-loop measurements.
+/// Number of connections of the open-loop measurements.
 const OPEN_CONNECTIONS: usize = 64;
 
-/// A statement that reads every row and keeps its threads busy.
+/// SQL statement that reads every row and keeps its threads busy.
 const HEAVY: &str = "SELECT user_id, count(*) AS events FROM events GROUP BY user_id ORDER BY events DESC, user_id LIMIT 10";
 
 struct Plan {
@@ -75,10 +75,10 @@ struct Session {
     baseline: Server,
     hot: Hour,
     past: Vec<Hour>,
-    /// Everything stored and acknowledged.
+    /// All events stored and acknowledged.
     expected: Tallies,
     random: ChaCha8Rng,
-    /// Number of requests without a response: their events may be stored or not.
+    /// Number of requests without a response: their events may or may not be stored.
     unanswered: u64,
 }
 
@@ -130,7 +130,7 @@ impl Session {
         Ok(session)
     }
 
-    /// Compares every hour on the server with what was loaded and acknowledged.
+    /// Compares every hour on the server with the events loaded and acknowledged.
     fn check(&self) -> Result<()> {
         let (server, hours) = (self.hourglass.server.address, self.past.iter().chain([&self.hot]));
         match self.unanswered {
@@ -147,8 +147,8 @@ impl Session {
         )
     }
 
-    /// Runs one closed-loop turn: on the bare handler, or on hourglass, whose acknowledged events
-    /// are added to the expected ones.
+    /// Runs one closed-loop turn on the bare handler or on hourglass; events that hourglass
+    /// acknowledges are added to the expected ones.
     fn turn(
         &mut self,
         bare: bool,
@@ -172,7 +172,8 @@ impl Session {
         Ok((outcome, self.hourglass.disk.written().since(before)))
     }
 
-    /// Returns the maximum of each traffic at [`OPEN_CONNECTIONS`], in requests per second.
+    /// Measures throughput, and returns the maximum of each traffic at [`OPEN_CONNECTIONS`], in
+    /// requests per second.
     fn throughput(&mut self, report: &mut Report, steps: &Steps) -> Result<[f64; 4]> {
         let mut section = Section::new(
             "Throughput",
@@ -357,7 +358,8 @@ impl Session {
                 })
             };
             let workers: Vec<_> = beside.work().iter().map(repeat).collect();
-            // The load runs on a separate thread, because it raises its priority.
+            // The load runs on a separate thread, because it raises that thread's priority for
+            // good.
             let visitors = &mut visitors;
             let load = scope
                 .spawn(|| load::open(served.server.address, OPEN_CONNECTIONS, rate, span, visitors))
@@ -406,7 +408,7 @@ impl Rounds {
         self.ours.push(ours.rate());
         self.ratio.push(ours.rate() / bare.rate());
         if written.log_syncs > 0 {
-            // Syncs were counted during warm-up, too.
+            // Syncs were also counted during warm-up.
             let seconds = (turn.warm_up + turn.measured).as_secs_f64();
             let posts = ours.answered[POST] as f64 / ours.seconds * seconds;
             self.events_a_sync.push(posts / written.log_syncs as f64);

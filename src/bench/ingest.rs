@@ -1,5 +1,5 @@
-//! Benchmark of the way from events to files, and of recovery after a crash: appending, importing,
-//! flushing, recovering.
+//! Benchmark of ingestion and of recovery after a crash: appending, importing, flushing,
+//! recovering.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -23,10 +23,11 @@ use crate::hour::{Hour, SystemClock};
 use crate::storage::{Engine, EngineOptions};
 use crate::text::thousands;
 
-/// Hour of all events of the larger measurements: 2015-01-01T00:00:00Z.
+/// Hour of all events in the larger measurements: 2015-01-01T00:00:00Z.
 const HOUR: Hour = Hour(394_464);
 
-/// Events per append, concurrent appends, and whether each append has an idempotency key.
+/// Measured kinds of appends: events per append, concurrent appends, and whether each append has an
+/// idempotency key.
 const APPENDS: [(usize, usize, bool); 7] = [
     (1, 1, false),
     (1, 256, false),
@@ -104,7 +105,7 @@ pub fn run(options: &Options, dir: &Path, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// Opens an engine on a counted disk, with memory for everything.
+/// Opens an engine on a disk whose writes and syncs are counted.
 fn open(dir: &Path, options: EngineOptions) -> Result<(Engine, Arc<Counters>)> {
     let disk = Arc::<Counters>::default();
     Ok((Engine::open_with(dir, options, disk.disk(), Arc::new(SystemClock))?, disk))
@@ -166,8 +167,8 @@ fn key(n: usize) -> Result<Key> {
     Ok(Key::new(&format!("request {n}"))?)
 }
 
-/// Memory of a server per remembered idempotency key: measured with the key files, and without
-/// them.
+/// Returns a server's memory in bytes per remembered idempotency key: the difference between
+/// starting with the key files and without them.
 fn bytes_a_key(plan: &Plan, dir: &Path, steps: &Steps) -> Result<f64> {
     steps.next(format!("remembering {} idempotency keys", thousands(plan.keys)));
     let (engine, _) = open(dir, roomy())?;
@@ -201,8 +202,8 @@ fn cut(events: &[EventBatch], size: usize) -> Vec<EventBatch> {
     batches
 }
 
-/// Appends repeatedly for a time; returns the number of events, and the duration of each append in
-/// milliseconds.
+/// Appends repeatedly for a fixed time; returns the number of events, and the duration of each
+/// append in milliseconds.
 async fn append_for(
     engine: &Engine,
     batches: &[EventBatch],

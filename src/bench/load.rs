@@ -1,15 +1,15 @@
-//! Load generator: HTTP/1.1 over persistent connections, with one request at a time on each, from
-//! one thread.
+//! HTTP load generator: HTTP/1.1 over persistent connections, with one request at a time on each,
+//! from one thread.
 //!
 //! It writes prepared requests and parses responses with `httparse`, so that on a small machine
 //! processor time goes to the server and not to the client. There are two modes:
 //!
-//! - *Closed loop* ([`closed`]): every connection sends its next request when it has a response.
-//!   This finds the maximum throughput; its latencies are those of a saturated server.
-//! - *Open loop* ([`open`]): requests are due at a fixed rate whatever the server does, and a
-//!   latency counts from when its request was due. A stall then delays every request that was due
-//!   during it, as it delays visitors, which avoids coordinated omission (G. Tene, "How NOT to
-//!   Measure Latency").
+//! - *Closed loop* ([`closed`]): every connection sends its next request as soon as it has a
+//!   response. This finds the maximum throughput; its latencies are those of a saturated server.
+//! - *Open loop* ([`open`]): requests are due at a fixed rate, however slowly the server responds,
+//!   and the latency of a request counts from when it was due. A stall then delays every request
+//!   that was due during it, as it delays visitors, which avoids coordinated omission (G. Tene,
+//!   "How NOT to Measure Latency").
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -36,7 +36,7 @@ const TICK: Duration = Duration::from_micros(100);
 /// How long an open loop waits for responses at its end.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Source of requests.
+/// Source of requests, which is notified of those that succeed.
 pub trait Requests: Send {
     /// Writes a request into the empty buffer. Returns its class, and a token that identifies it.
     fn next(&mut self, request: &mut Vec<u8>) -> (usize, u64);
@@ -51,16 +51,16 @@ pub struct Span {
     pub measured: Duration,
 }
 
-/// Result of a load.
+/// Measurements of a load.
 #[derive(Debug)]
 pub struct Outcome {
     /// Number of requests answered with 200 or 204 in the measured time, by class.
     pub answered: [u64; CLASSES],
     /// Number of requests answered with 503.
     pub refused: u64,
-    /// Number of those without `Retry-After`.
+    /// Number of the 503 responses without `Retry-After`.
     pub refused_without_retry: u64,
-    /// Number of requests that were due and had no response at the end.
+    /// Number of requests that were due but had no response at the end.
     pub unanswered: u64,
     pub seconds: f64,
     /// Latencies in microseconds, by class.
@@ -69,7 +69,7 @@ pub struct Outcome {
 
 impl Outcome {
     fn new() -> Outcome {
-        // From a microsecond to ten minutes, with three digits.
+        // From 1 µs to ten minutes, with three significant digits.
         let histogram =
             |_| Histogram::new_with_bounds(1, 600_000_000, 3).expect("these bounds are possible");
         let latencies = std::array::from_fn(histogram);
@@ -83,21 +83,22 @@ impl Outcome {
         }
     }
 
-    /// Responses per second.
+    /// Returns the number of successful responses per second.
     pub fn rate(&self) -> f64 {
         self.answered.iter().sum::<u64>() as f64 / self.seconds
     }
 
-    /// Quantile of a class's latencies in milliseconds; `of` is a share, and 1 gives the longest.
+    /// Returns a quantile of a class's latencies in milliseconds; `of` is a share, and 1 is the
+    /// maximum.
     pub fn quantile_ms(&self, class: usize, of: f64) -> f64 {
         self.latencies[class].value_at_quantile(of) as f64 / 1e3
     }
 }
 
-/// Runs a closed loop for the time of `span`.
+/// Runs a closed loop for the duration of `span`.
 ///
 /// # Errors
-/// When a connection fails, or a response is neither 200, 204 nor 503.
+/// If a connection fails, or a response is neither 200, 204 nor 503.
 pub fn closed(
     server: SocketAddr,
     connections: usize,
@@ -123,7 +124,7 @@ pub fn open(
     span: Span,
     requests: &mut dyn Requests,
 ) -> Result<Outcome> {
-    // Visitors have processors of their own: the load's scheduling delay must not count as the
+    // Visitors have their own processors, so the load's scheduling delay must not count as the
     // server's.
     threads::go_first();
     let meter = Meter::new(requests);
@@ -206,7 +207,7 @@ impl Pace {
         Pace { rate, total: (rate * duration.as_secs_f64()) as u64, due: Semaphore::new(0) }
     }
 
-    /// Adds a permit for each request as it falls due, and at the end one per connection, to stop
+    /// Adds a permit for each request when it falls due, and at the end one per connection, to stop
     /// it.
     fn keep(&self, started: Instant, connections: usize) {
         let mut given = 0;
@@ -224,11 +225,11 @@ impl Pace {
     }
 }
 
-/// Sends and measures requests; shared by the connections of one load on their thread.
+/// Sender that measures requests; shared by the connections of one load, on their thread.
 struct Meter<'r> {
     requests: RefCell<&'r mut dyn Requests>,
     outcome: RefCell<Outcome>,
-    /// Start and end of the measured time.
+    /// Start and end of the measured interval.
     window: Cell<(Instant, Instant)>,
     begun: Cell<u64>,
     finished: Cell<u64>,
@@ -306,7 +307,8 @@ impl<'r> Meter<'r> {
         let (begin, end) = self.window.get();
         if status != 503 && due >= begin && due < end {
             outcome.latencies[class].saturating_record((now - due).as_micros() as u64);
-            // The last responses of a closed loop may arrive slightly after its end.
+            // The last responses of a closed loop may arrive slightly after its end, so one tick is
+            // allowed.
             outcome.answered[class] += u64::from(now < end + TICK);
         }
         Ok(())
@@ -316,7 +318,7 @@ impl<'r> Meter<'r> {
 struct Connection {
     stream: TcpStream,
     request: Vec<u8>,
-    /// The response, and the length of its head.
+    /// Bytes of the response, and the length of its head.
     answer: Vec<u8>,
     head: usize,
     says_when_to_retry: bool,
@@ -362,14 +364,14 @@ impl Connection {
 #[derive(Debug, PartialEq, Eq)]
 struct Head {
     status: u16,
-    /// Length of the head, and length of the body after it.
+    /// Lengths in bytes of the head, and of the body after it.
     len: usize,
     body: usize,
     /// Whether there is a `Retry-After` in seconds (RFC 9110, section 10.2.3).
     says_when_to_retry: bool,
 }
 
-/// Parses the head, once it is complete.
+/// Parses the head of a response; `None` if it is incomplete.
 fn parse(answer: &[u8]) -> io::Result<Option<Head>> {
     let mut headers = [httparse::EMPTY_HEADER; 32];
     let mut response = httparse::Response::new(&mut headers);

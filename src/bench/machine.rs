@@ -1,4 +1,4 @@
-//! Description of the machine, which readers of results need to know.
+//! Description of the machine, for judging the results.
 
 use std::path::Path;
 use std::time::Instant;
@@ -22,7 +22,7 @@ pub struct Machine {
     pub sync_ms: f64,
     pub hourglass: String,
     pub datafusion: String,
-    /// Whether this is an optimised build; results of others are meaningless.
+    /// Whether this is an optimised build; results of other builds are meaningless.
     pub release: bool,
 }
 
@@ -46,7 +46,7 @@ impl Machine {
         })
     }
 
-    /// Names and values, for people.
+    /// Returns names and values for display.
     pub fn facts(&self) -> Vec<(&'static str, String)> {
         vec![
             ("processor", format!("{}, {} cores", self.processor, self.cores)),
@@ -74,24 +74,25 @@ impl Machine {
     }
 }
 
-/// Peak memory of a process in bytes; 0 if unknown.
+/// Returns the peak memory of a process in bytes; 0 if unknown.
 pub fn peak_memory(process: u32) -> u64 {
     kilobytes(&format!("/proc/{process}/status"), "VmHWM:").unwrap_or(0)
 }
 
-/// Current memory of a process in bytes; 0 if unknown.
+/// Returns the current memory of a process in bytes; 0 if unknown.
 pub fn memory(process: u32) -> u64 {
     kilobytes(&format!("/proc/{process}/status"), "VmRSS:").unwrap_or(0)
 }
 
-/// Bytes of a line `NAME 123 kB`.
+/// Returns the bytes stated by a line `NAME 123 kB` of a file.
 fn kilobytes(file: &str, name: &str) -> Option<u64> {
     let text = std::fs::read_to_string(file).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     line.trim().trim_end_matches(" kB").parse().ok().map(|n: u64| n * 1024)
 }
 
-/// Type of the mount that holds `dir`: the one with the longest matching path.
+/// Returns the file system type of the mount that holds `dir`: the one with the longest matching
+/// path.
 fn file_system(dir: &Path) -> String {
     let mounts = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
     let fields = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());

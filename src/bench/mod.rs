@@ -1,15 +1,15 @@
-//! Benchmarks: `hourglass bench`, run on the user's machine.
+//! Benchmarks: `hourglass bench`, to be run on the user's own machine.
 //!
 //! [`pruning`] queries the same hour in stores of very different sizes, [`http`] compares serving
 //! with a bare handler, [`ingest`] measures loading and recovery, [`distinct`] compares exact
 //! distinct users with plain DataFusion, and [`overload`] sends more requests than a server can
-//! take. All follow the same rules: every answer is compared with an independent computation before
-//! it is timed; things that are compared are measured in alternation within one run and reported as
-//! a ratio; a result is a median with its quartiles; latency counts from when a request was due,
-//! not from when it could be sent ([`load`]).
+//! accept. All follow the same rules: every answer is compared with an independent computation
+//! before it is timed; things that are compared are measured in alternation within one run and
+//! reported as a ratio; a result is a median with its quartiles; latency counts from when a request
+//! was due, not from when it could be sent ([`load`]).
 //!
-//! [`report`] has the results: tables on the terminal, and JSON and an HTML page with plots
-//! ([`html`]) if `--out` is given. Stores are made in a scratch folder, which is removed at the
+//! [`report`] holds the results: tables on the terminal, and JSON and an HTML page with plots
+//! ([`html`]) if `--out` is given. Stores are created in a scratch folder, which is removed at the
 //! end.
 
 mod data;
@@ -64,7 +64,7 @@ impl Bench {
 /// Runs one benchmark and returns its report, which is also written to `--out` if given.
 ///
 /// # Errors
-/// [`Error::Invalid`](crate::error::Error::Invalid) when an answer differs from the independent
+/// [`Error::Invalid`](crate::error::Error::Invalid) if an answer differs from the independent
 /// computation; nothing is timed then.
 pub fn run(bench: Bench, options: &Options) -> Result<Report> {
     let peers = report::read_peers(&options.peers)?;

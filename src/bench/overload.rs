@@ -1,9 +1,10 @@
 //! Overload benchmark: a server with a small queue gets requests at twice the rate that it can
-//! accept, whatever it answers.
+//! accept, however it responds.
 //!
 //! The server is a separate process, so that its memory can be measured. Its capacity is its
-//! throughput with as many connections as its queue has places; then twice that rate comes for
-//! minutes, with flushes in progress; then the first connections again.
+//! throughput with as many connections as its queue has places. Then requests come at twice that
+//! rate for minutes, with flushes in progress; then from the first number of connections again, to
+//! measure the recovery.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -25,19 +26,20 @@ use crate::hour::{Clock, Hour, SystemClock};
 use crate::text::thousands;
 use crate::threads;
 
-/// Capacity of the queue, and number of connections that fit.
+/// Capacity of the queue in events, and number of connections in the phases without overload.
 const FITTING: usize = 16;
 
 /// Load as a multiple of the capacity.
 const LOAD: f64 = 2.0;
 
-/// Number of connections of the overload: so many requests may wait for a response.
+/// Number of connections during the overload: the maximum number of requests that wait for a
+/// response.
 const CONNECTIONS: usize = 1_024;
 
 const MEMTABLE_BYTES: u64 = 64 << 20;
 
-/// Limit of the process's memory: three generations of events, the same again for flushing one, and
-/// 128 MB for everything else.
+/// Maximum memory of the server's process: three generations of events, the same again for flushing
+/// one, and 128 MB for everything else.
 const MEMORY_BYTES: u64 = 6 * MEMTABLE_BYTES + (128 << 20);
 
 struct Plan {
@@ -57,7 +59,7 @@ impl Plan {
     }
 }
 
-/// The clients, and the events acknowledged to them.
+/// Clients of the server, with the events acknowledged to them.
 struct Clients {
     random: ChaCha8Rng,
     hot: Hour,
@@ -66,7 +68,7 @@ struct Clients {
 }
 
 impl Clients {
-    /// Sends POSTs in a closed loop, or at `rate` per second.
+    /// Sends POST requests in a closed loop, or in an open loop of `rate` per second.
     fn post(
         &mut self,
         server: SocketAddr,
@@ -86,7 +88,7 @@ impl Clients {
     }
 }
 
-/// Value of a metric of the server.
+/// Returns the value of one of the server's metrics.
 fn metric(server: SocketAddr, name: &str) -> Result<f64> {
     let answer = load::get(server, ["/metrics".to_string()])?.remove(0);
     let line =
@@ -112,7 +114,7 @@ pub fn run(options: &Options, dir: &Path, report: &mut Report) -> Result<()> {
         "queue",
         format!("{FITTING} events; {} a generation in memory", crate::text::bytes(MEMTABLE_BYTES)),
     );
-    // In every phase, as an open loop does it.
+    // Raise the priority in every phase, as an open loop does.
     threads::go_first();
 
     steps.next("what it can take");
@@ -232,8 +234,8 @@ pub fn run(options: &Options, dir: &Path, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// Seconds until the first of three consecutive turns at `rate` or more began; gives up after
-/// thirty.
+/// Returns the seconds until the first of three consecutive turns at `rate` or more began; gives up
+/// after thirty.
 fn recovery(clients: &mut Clients, server: SocketAddr, rate: f64) -> Result<f64> {
     let ended = Instant::now();
     let turn = Span { warm_up: Duration::ZERO, measured: Duration::from_millis(200) };

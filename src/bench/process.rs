@@ -1,4 +1,4 @@
-//! hourglass as a child process, measured from outside: its duration and peak memory.
+//! Child processes of hourglass, measured from outside: duration and memory.
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
@@ -32,7 +32,7 @@ fn failed(arguments: &[&OsStr], child: &mut Child) -> Error {
     Error::Invalid(format!("`hourglass {}` failed: {}", words.join(" "), stderr_text.trim()))
 }
 
-/// Runs a command; returns its duration in seconds and its peak memory.
+/// Runs an hourglass command; returns its duration in seconds and its peak memory in bytes.
 pub fn run(arguments: &[&OsStr]) -> Result<(f64, u64)> {
     let started = Instant::now();
     let mut child = start(arguments, &[])?;
@@ -51,7 +51,7 @@ pub fn run(arguments: &[&OsStr]) -> Result<(f64, u64)> {
 pub struct Served {
     child: Child,
     pub address: SocketAddr,
-    /// Time from its start until it announced that it is ready.
+    /// Seconds from its start until it announced that it is ready.
     pub seconds: f64,
 }
 
@@ -82,12 +82,12 @@ impl Served {
         }
     }
 
-    /// Peak memory so far, in bytes.
+    /// Returns its peak memory so far, in bytes.
     pub fn peak(&self) -> u64 {
         peak_memory(self.child.id())
     }
 
-    /// Current memory, in bytes.
+    /// Returns its current memory, in bytes.
     pub fn memory(&self) -> u64 {
         memory(self.child.id())
     }

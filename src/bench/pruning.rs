@@ -2,7 +2,7 @@
 //! of hours.
 //!
 //! All stores hold the same queried hours; only the data around them grows. The cost of a query is
-//! counted in the object store: files opened, bytes read, listings made.
+//! counted at the object store: files opened, bytes read, listings made.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,17 +29,17 @@ use crate::text::thousands;
 /// First hour of every store: 2015-01-01T00:00:00Z. Ten years are 87,672 hours.
 const FIRST: Hour = Hour(394_464);
 
-/// The queried hour, and day.
+/// The queried hour, and the queried day.
 const HOUR: Hour = Hour(FIRST.0 + 9);
 const DAY: (Hour, Hour) = (FIRST, Hour(FIRST.0 + 23));
 
 const EVENTS_AN_HOUR: u64 = 60;
 const USERS: u64 = 1_000;
 
-/// Maximum number of warm queries.
+/// Maximum number of repetitions with a warm cache.
 const MOST_QUESTIONS: usize = 41;
 
-/// Shape of a store: its hours, and files per hour.
+/// Shape of a store: number of hours, and files per hour.
 #[derive(Clone, Copy)]
 struct Shape {
     hours: u64,
@@ -65,7 +65,7 @@ fn shapes(quick: bool) -> Vec<Shape> {
     }
 }
 
-/// How the query is answered.
+/// Method of answering the query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     Rollups,
@@ -97,7 +97,7 @@ impl Way {
         }
     }
 
-    /// Session options for the engine; `None` for DataFusion's own table.
+    /// Returns the session options for the engine; `None` for DataFusion's own table.
     fn settings(self) -> Option<&'static [(&'static str, &'static str)]> {
         Some(match self {
             Way::Rollups => &[],
@@ -116,7 +116,7 @@ impl Way {
     }
 }
 
-/// Query of the numbers of the hours `first..=last`.
+/// Returns the query for the counts of the hours `first..=last`.
 fn question(way: Way, first: Hour, last: Hour) -> String {
     let by_partition = match (way, first == last) {
         (Way::ListingByPartition, true) => {
@@ -133,7 +133,7 @@ fn question(way: Way, first: Hour, last: Hour) -> String {
     )
 }
 
-/// Times and counters of one query, answered in one way, on one store.
+/// Times and counters of one query, run with one method on one store.
 struct Asked {
     /// The first query after opening the store with a cold page cache, in milliseconds.
     cold: Samples,
@@ -241,7 +241,7 @@ fn goals(report: &mut Report, way: Way, shape: Shape, asked: &Asked) {
 /// A store on disk, with its expected answers.
 struct Store {
     dir: PathBuf,
-    /// How long one query is repeated.
+    /// Maximum time for which one query is repeated.
     timeout: Duration,
     shape: Shape,
     hour: [i64; 3],
@@ -256,7 +256,8 @@ impl Store {
         let events = shape.hours * EVENTS_AN_HOUR;
         let whole = data::workload(FIRST, shape.hours, events, USERS, seed);
         let mut tallies = Tallies::default();
-        // A share of each hour's events, then the next share of all hours: late events add files.
+        // Each pass writes a share of every hour's events, as late events would, so that each hour
+        // gets `files_an_hour` files.
         for share in 0..shape.files_an_hour {
             let each = shape.files_an_hour as i64;
             let start_us = whole.start_us + share as i64 * whole.interval_us;
@@ -300,7 +301,8 @@ impl Store {
         Ok((store.snapshot, ms_since(started)))
     }
 
-    /// Returns a row about the store, its number of files, and the memory of a server on it.
+    /// Returns the store's row of the report, its number of files, and the memory of a server on
+    /// it.
     fn cells(&self) -> Result<([Cell; 6], u64, u64)> {
         let opened = |cold| -> Result<Samples> { (0..3).map(|_| Ok(self.open(cold)?.1)).collect() };
         let (cold, warm) = (opened(true)?, opened(false)?);
@@ -319,7 +321,7 @@ impl Store {
         Ok((cells, snapshot.file_count, memory))
     }
 
-    /// Queries cold, checks the answer, then repeats the query warm until the timeout.
+    /// Runs the query with a cold cache, checks the answer, then repeats it warm until the timeout.
     fn ask(&self, way: Way, first: Hour, last: Hour) -> Result<Asked> {
         let sql = question(way, first, last);
         let expected = if first == last { self.hour } else { self.day };
@@ -375,7 +377,7 @@ struct Cost {
     listings: u64,
 }
 
-/// Engine that answers the query.
+/// Engine that runs the query.
 enum Asker {
     Engine {
         engine: Arc<QueryEngine>,
@@ -409,7 +411,7 @@ impl Asker {
         Ok(Asker::Plain { context, reads, runtime })
     }
 
-    /// Runs a query; returns milliseconds, the three numbers, and the cost.
+    /// Runs a query; returns its time in milliseconds, the three counts, and the cost.
     fn ask(&self, sql: &str) -> Result<(f64, [i64; 3], Cost)> {
         match self {
             Asker::Engine { engine, snapshot, settings } => {

@@ -1,5 +1,5 @@
-//! Benchmark reports: sections of tables and plots, for the terminal, as JSON, and as HTML
-//! ([`super::html`]).
+//! Benchmark reports: sections of tables and plots, written as text for the terminal, as JSON, and
+//! as HTML ([`super::html`]).
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -24,7 +24,7 @@ pub struct Report {
     pub started: DateTime<Utc>,
     pub seconds: f64,
     pub machine: Machine,
-    /// Fixed parameters: sizes, threads, durations.
+    /// Fixed parameters of the run: sizes, threads, durations.
     pub settings: Vec<(String, String)>,
     pub goals: Vec<Goal>,
     pub sections: Vec<Section>,
@@ -33,7 +33,7 @@ pub struct Report {
     clock: Instant,
 }
 
-/// A goal of the project, and the measured value.
+/// A goal of the project, with the measured value.
 #[derive(Debug, Serialize)]
 pub struct Goal {
     pub what: String,
@@ -52,7 +52,7 @@ pub struct Section {
     pub plots: Vec<Plot>,
 }
 
-/// A number or a text.
+/// A table cell: a number or a text.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Cell {
     pub text: String,
@@ -111,7 +111,7 @@ impl Cell {
         Cell::number(n as f64, text::bytes(n))
     }
 
-    /// The median, with half the interquartile range: `12.3 ms ±0.4`.
+    /// Returns the median, with half the interquartile range: `12.3 ms ±0.4`.
     pub fn ms(samples: &Samples) -> Cell {
         Cell::spread(samples, |ms| format!("{} ms", digits(ms)))
     }
@@ -147,7 +147,7 @@ impl From<String> for Cell {
     }
 }
 
-/// Formats a number with about three digits.
+/// Formats a number with about three significant digits.
 pub fn digits(value: f64) -> String {
     match value {
         ..0.995 => format!("{value:.3}"),
@@ -190,7 +190,7 @@ impl Report {
         self.settings.push((name.into(), value.to_string()));
     }
 
-    /// Adds a goal: `measured` must be at least, or at most, `bound`.
+    /// Adds a goal: `measured` must be at least, or at most, the limit `bound`.
     pub fn goal(&mut self, what: &str, measured: f64, sign: Sign, bound: f64, unit: &str) {
         let (word, met) = match sign {
             Sign::AtLeast => ("at least", measured >= bound),
@@ -209,7 +209,7 @@ impl Report {
         self.seconds = self.clock.elapsed().as_secs_f64();
     }
 
-    /// The report as text for a terminal or a pipe.
+    /// Returns the report as text, for a terminal or a pipe.
     pub fn text(&self) -> String {
         let mut text = String::new();
         for (name, fact) in self.facts() {

@@ -1,5 +1,5 @@
-//! In-process servers under load: hourglass on a store, and the bare handler as its reference. Each
-//! has its own runtime, with as many threads as `serve` has by default.
+//! In-process servers: hourglass on a store, and the bare handler as its reference. Each has its
+//! own runtime, with as many threads as `serve` has by default.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -16,14 +16,14 @@ use crate::http::{self, App};
 use crate::query::QueryEngine;
 use crate::storage::Engine;
 
-/// A server on a free local port. Stops when dropped.
+/// HTTP server on a free local port. Stops when dropped.
 pub struct Server {
     pub address: SocketAddr,
     /// `None` only during drop.
     runtime: Option<Runtime>,
 }
 
-/// A server of hourglass, with its parts.
+/// hourglass server, with its parts.
 pub struct Hourglass {
     pub server: Server,
     pub engine: Engine,
@@ -50,7 +50,7 @@ impl Server {
         Ok(Server { address, runtime: Some(runtime) })
     }
 
-    /// Starts the bare handler.
+    /// Starts a server of the bare handler.
     pub fn baseline() -> Result<Server> {
         Server::start(http::baseline)
     }
@@ -65,7 +65,7 @@ impl Drop for Server {
 }
 
 impl Hourglass {
-    /// Starts hourglass as `hourglass serve --data-dir DIR` does by default.
+    /// Starts hourglass with the defaults of `hourglass serve --data-dir DIR`.
     pub fn start(dir: &Path) -> Result<Hourglass> {
         let config = Config::default();
         let disk = Arc::<Counters>::default();

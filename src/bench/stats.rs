@@ -15,7 +15,8 @@ impl Samples {
         self.0.insert(at, value);
     }
 
-    /// Quantile at the share `of`, with linear interpolation (type 7 of Hyndman and Fan).
+    /// Returns the quantile at the share `of`, with linear interpolation (type 7 of Hyndman and
+    /// Fan).
     ///
     /// # Panics
     /// If there are no measurements.

@@ -13,14 +13,14 @@ use crate::error::Result;
 use crate::event::EventKind;
 use crate::hour::Hour;
 
-/// Number of users of the current hour, and of late events.
+/// Number of users of the current hour, and number of users of late events.
 pub const USERS: u64 = 1_000_000;
 const LATE_USERS: u64 = 1_000;
 
 /// Share of GETs and of POSTs that are for past hours (as in the specification).
 const LATE: f64 = 0.05;
 
-/// Classes of requests.
+/// Classes of requests, whose latencies are measured separately.
 pub const GET: usize = 0;
 pub const POST: usize = 1;
 
@@ -46,7 +46,7 @@ impl Traffic {
     }
 }
 
-/// Request generator for the load; records which events were acknowledged.
+/// Generator of requests for the load, which records the events that were acknowledged.
 pub struct Visitors<'a> {
     pub traffic: Traffic,
     pub random: &'a mut ChaCha8Rng,
@@ -57,12 +57,12 @@ pub struct Visitors<'a> {
 }
 
 impl Visitors<'_> {
-    /// A random number below `n`.
+    /// Returns a random number below `n`.
     fn below(&mut self, n: u64) -> u64 {
         ((u128::from(self.random.next_u64()) * u128::from(n)) >> 64) as u64
     }
 
-    /// Index of a past hour, from 1, or 0 for the current one.
+    /// Returns the index of a past hour, counted from 1, or 0 for the current hour.
     fn hour(&mut self) -> u64 {
         let late = match self.traffic {
             Traffic::GetPast => true,
@@ -119,7 +119,7 @@ pub fn tally(tallies: &mut Tallies, acknowledged: &[u64], hot: Hour, past: &[Hou
     }
 }
 
-/// Fetches the numbers of these hours.
+/// Fetches the counts of these hours.
 pub fn ask_hours<'h>(
     server: SocketAddr,
     hours: impl Iterator<Item = &'h Hour>,
@@ -127,7 +127,7 @@ pub fn ask_hours<'h>(
     load::get(server, hours.map(|hour| format!("/analytics?timestamp={}", hour.start_us() / 1_000)))
 }
 
-/// Compares the server's numbers of these hours with the acknowledged events.
+/// Compares the server's counts of these hours with the acknowledged events.
 pub fn check_hours<'h>(
     server: SocketAddr,
     hours: impl Iterator<Item = &'h Hour> + Clone,

@@ -1,4 +1,4 @@
-//! `hourglass baseline`: serves the bare handlers that the server's speed is compared with.
+//! `hourglass baseline`: serves the bare HTTP handlers that the server's speed is compared with.
 
 use std::net::SocketAddr;
 
@@ -11,7 +11,7 @@ use crate::http;
 pub struct Args {
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8081")]
     listen: SocketAddr,
-    /// Number of worker threads; by default as many as the server has
+    /// Number of worker threads; the default is the server's: one per core
     #[arg(long, value_name = "N", default_value_t = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64))]
     worker_threads: u64,
 }

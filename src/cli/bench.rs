@@ -1,4 +1,4 @@
-//! `hourglass bench`: benchmarks of everything, on this machine.
+//! `hourglass bench`: runs the benchmarks on this machine.
 
 use std::path::PathBuf;
 
@@ -18,42 +18,43 @@ Examples:
 Every answer is compared with an independent computation before it is timed. Stores are made in a scratch folder in \
 --dir, whose disk is measured, and removed. Compare ratios within one run, not times of two machines.")]
 pub struct Args {
-    /// What to measure; everything by default
+    /// Benchmark to run; by default all of them
     #[arg(value_enum)]
     bench: Option<Name>,
 
-    /// Smaller stores and fewer rounds
+    /// Use smaller stores and fewer rounds, for a first look
     #[arg(long)]
     quick: bool,
 
-    /// Write NAME.html, a page with plots, and NAME.json to this folder
+    /// Also write the report to this folder, as NAME.html, a page with plots, and as NAME.json
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 
-    /// Folder for scratch stores; its disk is measured
+    /// Folder for temporary stores; the disk that holds it is measured
     #[arg(long, value_name = "DIR", default_value = "data")]
     dir: PathBuf,
 
-    /// Seed of every workload
+    /// Seed of the generated events and requests
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     seed: u64,
 
-    /// Results of other engines to include in the report, as written by the scripts in tests/peers
+    /// JSON file with results of other engines, as written by the scripts in tests/peers, to
+    /// include in the report; may be given several times
     #[arg(long, value_name = "FILE")]
     peers: Vec<PathBuf>,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Name {
-    /// One hour and one day, from stores of a day to ten years of hours
+    /// Queries of one hour and of one day, in stores of one day to ten years
     Pruning,
-    /// GET and POST compared with a bare handler; latencies at fixed loads
+    /// Throughput of GET and POST compared with a bare handler, and latencies at fixed loads
     Http,
-    /// Appending, importing, flushing and recovering
+    /// Appending, importing, flushing, and recovery after a crash
     Ingest,
-    /// Exact distinct users compared with plain DataFusion
+    /// Exact counts of distinct users, compared with plain DataFusion
     Distinct,
-    /// Twice the load that the server can take, for minutes
+    /// Twice the load that the server can accept, for minutes
     Overload,
 }
 

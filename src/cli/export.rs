@@ -1,4 +1,4 @@
-//! `hourglass export`: writes hours, or the result of a statement, as files for a data lake.
+//! `hourglass export`: writes hours, or the result of a SQL statement, as files for a data lake.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,34 +29,34 @@ Examples:
   hourglass export answer/ --query 'SELECT * FROM hours'
       one file, answer/rows.parquet
   hourglass export answer/ --query 'SELECT * FROM hours' --format delta
-      a Delta table in answer/, each time with what it says now
+      a Delta table in answer/; run again, it holds the new result
 
 Events still in memory are exported too, and a server may be running on the directory. _receipt.ndjson lists every file \
 with its rows, bytes and SHA-256. To continue an interrupted export, run it again: listed files are not written again.")]
 pub struct Args {
-    /// Directory to write to; created if needed
+    /// Directory to write the files to; created if needed
     #[arg(value_name = "DIR")]
     output: PathBuf,
 
-    /// The data directory to read; nothing in it is changed
+    /// Data directory of the store to read; nothing in it is changed
     #[arg(long, env = "HOURGLASS_DATA_DIR", default_value = "data/store", value_name = "DIR")]
     data_dir: PathBuf,
 
-    /// How the files are written
+    /// Format of the files; delta writes a Delta table
     #[arg(long, value_enum, default_value_t = FormatArg::Parquet)]
     format: FormatArg,
 
-    /// First hour to export: a date, or an hour's first instant as RFC 3339 or milliseconds since
-    /// the epoch
+    /// First hour to export: a date, or an hour's start as RFC 3339 or milliseconds since the
+    /// epoch; by default the first hour of the store
     #[arg(long, value_parser = hour, value_name = "TIME")]
     from: Option<Hour>,
 
-    /// End of the export, exclusive: --to 2020-02-01 exports January's last hour and nothing of
-    /// February
+    /// End of the export, exclusive: --to 2020-02-01 exports the last hour of January and nothing
+    /// of February; by default the end of the store
     #[arg(long, value_parser = hour, value_name = "TIME")]
     to: Option<Hour>,
 
-    /// Export the result of this statement instead of hours
+    /// Export the result of this SQL statement instead of the hours
     #[arg(long, value_name = "SQL", conflicts_with_all = ["from", "to"])]
     query: Option<String>,
 }
@@ -91,7 +91,7 @@ fn hour(text: &str) -> Result<Hour, String> {
 pub fn run(args: Args) -> Result<()> {
     let vfs: Arc<dyn Vfs> = Arc::new(Disk);
     let store = ReadOnly::open(&args.data_dir, &EngineOptions::default(), &vfs)?;
-    // The time limit is for runaway statements; an export may take long.
+    // The default time limit is for runaway statements; an export may take longer.
     let options =
         QueryOptions { timeout: Duration::from_secs(24 * 3_600), ..QueryOptions::default() };
     let query = Arc::new(QueryEngine::new(&options)?);
@@ -124,26 +124,24 @@ pub fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
-/// Rejects an output directory in which files would be mixed: the store itself, a folder in it, or
+/// Rejects an output directory where files would get mixed up: the store itself, a folder in it, or
 /// another store.
 fn refuse_stores(data_dir: &Path, output: &Path) -> Result<()> {
     let folder = output.display();
     let real = output.canonicalize().ok().zip(data_dir.canonicalize().ok());
     if real.is_some_and(|(output, data_dir)| output.starts_with(data_dir)) {
         return Err(Error::Config(format!(
-            "{folder} lies in the store that is exported: give a directory of its own"
+            "{folder} is inside the store that is exported: use another directory"
         )));
     }
-    // An export of hours as Delta is a store too; its receipt distinguishes it.
+    // An export of hours as Delta is a store too; it is recognized by its receipt.
     if output.join(META_FILE).exists() && !output.join(RECEIPT).exists() {
-        return Err(Error::Config(format!(
-            "{folder} is a store already: give a directory of its own"
-        )));
+        return Err(Error::Config(format!("{folder} is already a store: use another directory")));
     }
     Ok(())
 }
 
-/// Progress bar on standard error, if that is a terminal.
+/// Creates a progress bar on standard error; it is hidden if that is not a terminal.
 fn bar() -> ProgressBar {
     let style =
         ProgressStyle::with_template("{bar:30} {pos}/{len} hours  {elapsed_precise}  {eta} left");

@@ -1,4 +1,4 @@
-//! `hourglass generate`: writes a seeded workload to the store, a server or a file.
+//! `hourglass generate`: writes reproducible random events to a store, a server or a file.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -34,19 +34,20 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "TIME", default_value = "2020-01-01T00:00:00Z", value_parser = parse_time)]
     pub start: i64,
 
-    /// Latest time of an event, inclusive; a date is its first instant
+    /// Latest time of an event, inclusive; a date means its first instant
     #[arg(long, value_name = "TIME", default_value = "2020-06-01T00:00:00Z", value_parser = parse_time)]
     pub end: i64,
 
-    /// Time between events: a whole number of us, ms, s, m, h or d
+    /// Time between two events: a whole number of us, ms, s, m, h or d
     #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = parse_interval_us)]
     pub interval: i64,
 
-    /// Number of users, named user0, user1 and so on
+    /// Number of different users, named user0, user1 and so on
     #[arg(long, value_name = "COUNT", default_value_t = 31, value_parser = clap::value_parser!(u64).range(1..))]
     pub users: u64,
 
-    /// Skew of events over users: the exponent of a Zipf distribution; 0 is uniform
+    /// How unevenly the events are spread over users: the exponent of a Zipf distribution, which
+    /// makes user0 the busiest; 0 is uniform
     #[arg(long, value_name = "EXPONENT", default_value_t = 0.0)]
     pub skew: f64,
 
@@ -55,11 +56,12 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
     pub late: f64,
 
-    /// Seed of users, events and lateness
+    /// Seed of the random users, kinds and lateness; the same seed gives the same events
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     pub seed: u64,
 
-    /// Write a file instead of loading: .csv, .ndjson or .parquet by its extension
+    /// Write the events to this file instead of loading them; .csv, .ndjson or .parquet sets its
+    /// format
     #[arg(long, value_name = "FILE", conflicts_with = "url")]
     pub output: Option<PathBuf>,
 

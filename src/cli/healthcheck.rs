@@ -8,7 +8,7 @@ use crate::config::Flags;
 use crate::console;
 use crate::error::Result;
 
-/// Less than the timeout that container runtimes give a probe.
+/// Timeout of the request; shorter than the one that container runtimes give a probe.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
 #[derive(clap::Args)]
@@ -18,7 +18,8 @@ Examples:
   hourglass healthcheck --url http://10.0.0.5:8080     asks another
   until hourglass healthcheck; do sleep 1; done        waits for a server")]
 pub struct Args {
-    /// Server to ask, instead of the one that the settings listen on.
+    /// Address of the server to ask, such as http://10.0.0.5:8080; by default the configured listen
+    /// address.
     #[arg(long, value_name = "URL")]
     url: Option<String>,
 
@@ -26,7 +27,7 @@ pub struct Args {
     flags: Flags,
 }
 
-/// The exit code is 0 or 1 only, as container runtimes require.
+/// Runs the check. The exit code is only ever 0 or 1, as container runtimes require.
 pub fn run(args: Args) -> Result<ExitCode> {
     let url = match args.url {
         Some(url) => format!("{}/readyz", url.trim_end_matches('/')),
@@ -41,7 +42,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     }
 }
 
-/// Sends one request; any response but 2xx is returned as the reason.
+/// Sends one request; returns any response but 2xx as an error with its text.
 fn ask(url: &str) -> Result<(), String> {
     let config = ureq::Agent::config_builder()
         .timeout_global(Some(TIMEOUT))
@@ -57,8 +58,8 @@ fn ask(url: &str) -> Result<(), String> {
     }
 }
 
-/// Address at which a server that listens on `listen` is reachable: the unspecified address is no
-/// destination.
+/// Returns the address at which a server that listens on `listen` is reachable: loopback for the
+/// unspecified address, which is not a destination.
 fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),

@@ -1,4 +1,4 @@
-//! `hourglass import`: loads files into the store, each of them completely or not at all.
+//! `hourglass import`: loads files of events, each of them completely or not at all.
 
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -14,8 +14,8 @@ use crate::error::{Error, Result};
 use crate::event::{EventBatch, TimestampUnit};
 use crate::text::visible;
 
-/// Maximum size of the columns held while a file is checked; larger files are decoded a second
-/// time.
+/// Maximum size in bytes of the decoded events held while a file is checked; larger files are
+/// decoded a second time.
 const MAX_HELD_BYTES: usize = 256 << 20;
 
 const EXAMPLES: &str = "\
@@ -57,25 +57,25 @@ pub struct ImportArgs {
     pub sink: SinkArgs,
 }
 
-/// How the files are read.
+/// Options for reading the files.
 #[derive(Args, Clone, Debug, Default)]
 pub struct ReadArgs {
-    /// Format of the files, whatever their names
+    /// Format of the files; by default each file's extension decides
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<FileFormat>,
 
-    /// Delimiter of fields: one character or tab [default: a tab in TSV; in CSV from the header:
-    /// comma, semicolon, tab or bar]
+    /// Delimiter between fields: one character or tab [default: a tab in TSV; in CSV from the
+    /// header: comma, semicolon, tab or bar]
     #[arg(long, value_name = "CHAR", value_parser = parse_delimiter)]
     pub delimiter: Option<u8>,
 
-    /// The first line of a CSV or TSV is a row and no header; the columns are timestamp, user and
-    /// event, or as given by --columns
+    /// The files have no header: the first line of a CSV or TSV is already a row. The columns are
+    /// timestamp, user and event, unless --columns says otherwise
     #[arg(long)]
     pub no_header: bool,
 
-    /// Names of the columns, as timestamp=NAME,user=NAME,event=NAME; with --no-header their
-    /// positions, counted from 1
+    /// Names of the three columns in the files, as timestamp=NAME,user=NAME,event=NAME; with
+    /// --no-header their positions, counted from 1
     #[arg(long, value_name = "NAMES", value_parser = ColumnNames::parse)]
     pub columns: Option<ColumnNames>,
 
@@ -149,8 +149,8 @@ async fn import_files(args: &ImportArgs, sink: &Sink) -> Result<u64> {
 }
 
 /// Checks the whole file, then stores it. Its events are kept in between if they fit in
-/// [`MAX_HELD_BYTES`]; otherwise the file is decoded again, so that memory is bounded whatever its
-/// size.
+/// [`MAX_HELD_BYTES`]; otherwise the file is decoded again, so that memory is bounded for files of
+/// any size.
 async fn import_file(path: &Path, reading: &ReadArgs, sink: &Sink) -> Result<u64> {
     let (checked, held) = check_file(path, reading, MAX_HELD_BYTES).await?;
     let Some(held) = held else {
@@ -159,7 +159,7 @@ async fn import_file(path: &Path, reading: &ReadArgs, sink: &Sink) -> Result<u64
         return if stored == checked {
             Ok(stored)
         } else {
-            Err(changed(path, "it has another number of rows"))
+            Err(changed(path, "its number of rows differs"))
         };
     };
     let bar = progress_bar(checked);
@@ -197,7 +197,7 @@ async fn reread(
     Ok(batches.map(move |batch| batch.map_err(|error| changed(&path, error))))
 }
 
-/// Decodes the file's batches in advance, updating a progress bar.
+/// Decodes the file's batches ahead of the consumer, updating a progress bar.
 fn batches_of(
     path: &Path,
     reading: &ReadArgs,
@@ -230,7 +230,7 @@ fn nothing_loaded(error: Error) -> Error {
 fn changed(path: &Path, how: impl std::fmt::Display) -> Error {
     let path = path.display();
     Error::Invalid(format!(
-        "{path}: changed while it was loaded ({how}); a part of it has been loaded"
+        "{path}: changed while it was loaded ({how}); part of it has been loaded"
     ))
 }
 

@@ -1,6 +1,6 @@
 //! Logging to standard error: text on a terminal, JSON elsewhere.
 //!
-//! An unreadable log never stops the process: a separate thread writes the lines (see
+//! Logging never blocks or stops the process: a separate thread writes the lines (see
 //! [`crate::console`]), and lines that cannot be written are dropped and counted.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -48,12 +48,13 @@ fn is_json(format: LogFormat, terminal: bool) -> bool {
     }
 }
 
-/// Directives that silence the library that reads the Delta log: it logs an error in every function
-/// that it passes through, with a backtrace if `RUST_BACKTRACE` is set. We log the returned error.
+/// Directives that silence the library that reads the Delta log: it logs an error again in every
+/// function that passes it on, with a backtrace if `RUST_BACKTRACE` is set. We log the returned
+/// error instead.
 const SILENCED: &str = "buoyant_kernel=off,delta_kernel=off";
 
-/// Converts the setting to a filter: a level applies to this program, and libraries log from `warn`
-/// on unless a directive names them.
+/// Converts the setting to filter directives: a level applies to this program, and libraries log at
+/// most warnings and errors unless a directive names them.
 fn directives(setting: &str) -> String {
     let ours = |directive: &str| match directive.trim().parse::<LevelFilter>() {
         Ok(level) => {
@@ -65,8 +66,8 @@ fn directives(setting: &str) -> String {
     format!("{SILENCED},{}", directives.join(","))
 }
 
-/// Announces on standard output that the server is ready: a sentence for people, a JSON line for
-/// machines.
+/// Announces on standard output that the server is ready, as a sentence for people or as a JSON
+/// line for machines.
 pub fn ready(format: LogFormat, sentence: &str, fields: Value) {
     if is_json(format, std::io::stdout().is_terminal()) {
         console::announce(&json_line("INFO", sentence, fields))
@@ -89,8 +90,8 @@ pub fn fatal(error: &Error) {
     }
 }
 
-/// The panic hook: logs one line, through the writing thread. It must not panic, so it uses nothing
-/// that can.
+/// Panic hook: logs one line, through the writing thread. It must not panic itself, so it uses only
+/// functions that cannot.
 fn panicked(info: &PanicHookInfo<'_>) {
     let thread = std::thread::current().name().unwrap_or("unnamed").to_string();
     let place = info.location().map(ToString::to_string).unwrap_or_default();
@@ -101,7 +102,7 @@ fn panicked(info: &PanicHookInfo<'_>) {
     let line = match JSON.get() {
         Some(true) => {
             let fields = json!({ "thread": thread, "place": place, "panic": message, "backtrace": backtrace });
-            json_line("ERROR", "a thread panicked: this is a fault of hourglass", fields)
+            json_line("ERROR", "a thread panicked: this is a bug in hourglass", fields)
         }
         _ => {
             let backtrace = backtrace.map(|trace| format!("\n{trace}")).unwrap_or_default();
@@ -112,8 +113,7 @@ fn panicked(info: &PanicHookInfo<'_>) {
 }
 
 fn lines_lost(lines: u64) -> String {
-    let sentence =
-        "lines of the log were lost: standard error could not be written, or nobody read it";
+    let sentence = "log lines were lost: standard error could not be written to, or was not read";
     match JSON.get() {
         Some(true) => json_line("WARN", sentence, json!({ "lines": lines })),
         _ => format!("hourglass: {lines} {sentence}"),

@@ -1,5 +1,5 @@
-//! Command line: the subcommands, one file each. They parse arguments and print results; the work
-//! is done in the layers below.
+//! Command line: one module per subcommand. They parse arguments and print results; the layers
+//! below do the work.
 
 use std::process::ExitCode;
 
@@ -57,25 +57,25 @@ pub struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Take events and answer queries over HTTP.
+    /// Run the server: take events and answer queries over HTTP.
     Serve(serve::Args),
-    /// Generate a reproducible series of events.
+    /// Generate reproducible random events.
     Generate(generate::GenerateArgs),
-    /// Load events from files.
+    /// Load events from files: CSV, TSV, NDJSON, Arrow or Parquet.
     Import(import::ImportArgs),
-    /// Write hours, or the result of a statement, as files for a data lake.
+    /// Write hours, or the result of a SQL statement, as files for a data lake.
     Export(export::Args),
-    /// Run SQL: an interactive shell, a statement, or a file of statements.
+    /// Run SQL: in an interactive shell, as one statement, or from a file.
     Sql(sql::Args),
-    /// Show the contents of the store.
+    /// Show what a data directory contains: hours, rows, files, log.
     Status(status::Args),
-    /// Check that everything in the store is as it was written: exit code 0 or 1.
+    /// Check that everything in a data directory is as it was written; exit code 0 or 1.
     Verify(verify::Args),
-    /// Benchmark everything on this machine.
+    /// Run the benchmarks on this machine.
     Bench(bench::Args),
     /// Show every setting, its value and where it comes from.
     Config(config::Args),
-    /// Ask a running server whether it is ready: exit code 0 or 1.
+    /// Ask a running server whether it is ready; exit code 0 or 1.
     Healthcheck(healthcheck::Args),
     #[command(hide = true)]
     Baseline(baseline::Args),
@@ -105,9 +105,9 @@ fn show(usage: &clap::Error) -> Result<ExitCode> {
 }
 
 impl Cli {
-    /// Runs the subcommand. Errors have not been printed yet.
+    /// Runs the subcommand and returns its exit code; the caller reports an error.
     fn run(self) -> Result<ExitCode> {
-        // The server warns in its log; the health check runs too often to warn.
+        // The server warns in its log instead, and the health check runs too often to warn.
         if !matches!(self.command, Command::Serve(_) | Command::Healthcheck(_)) {
             unknown_variables()
                 .iter()

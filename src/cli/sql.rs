@@ -1,4 +1,4 @@
-//! `hourglass sql`: the SQL shell, or a statement, or a file of statements.
+//! `hourglass sql`: runs SQL in an interactive shell, from arguments, or from a file.
 
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -16,43 +16,42 @@ Examples:
   hourglass sql -c 'SELECT count(DISTINCT user_id) FROM events'
   hourglass sql -c 'SELECT * FROM hours' --format csv > hours.csv
   hourglass sql -c \"\\copy hours to 'hours.parquet'\"       a command of the shell
-  hourglass sql -c '\\run day_by_hour day=2020-01-01'     a query of the library
-  hourglass sql --queries reports -c '\\run weekly'       one of a folder of one's own: reports/weekly.sql
-  hourglass sql -f report.sql --format markdown          statements apart by semicolons
+  hourglass sql -c '\\run day_by_hour day=2020-01-01'     a saved query
+  hourglass sql --queries reports -c '\\run weekly'       a query from your own folder: reports/weekly.sql
+  hourglass sql -f report.sql --format markdown          statements separated by semicolons
   echo 'SELECT 1;' | hourglass sql                       from standard input
 
 The tables are events (timestamp, user_id, event, date, hour), hours (hour, unique_users, clicks, impressions) \
 and those of the schema system: partitions, files, wal, settings, queries.
 
-A script ends at its first failure. Exit codes, for a directory and for a server: 0; 65 a statement at fault; \
-66 no store there, or a file missing or damaged; 70 the query engine failed; 74 a disk or a server that fails; \
-75 a limit reached; 77 no permission; 78 a setting at fault.")]
+A script ends at its first failure. Exit codes, for a directory and for a server: 0; 65 an \
+invalid statement; 66 no store there, or a file missing or damaged; 70 the query engine failed; \
+74 a disk or a server failed; 75 a limit reached; 77 no permission; 78 an invalid setting.")]
 pub struct Args {
-    /// Data directory to read; nothing in it is changed [default: data/store] [env:
+    /// Data directory of the store to read; nothing in it is changed [default: data/store] [env:
     /// HOURGLASS_DATA_DIR]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
 
-    /// Query the server running at this address, such as http://localhost:8080, instead of a
-    /// directory
+    /// Address of a running server to query instead of a directory, such as http://localhost:8080
     #[arg(long, value_name = "URL", conflicts_with = "data_dir")]
     url: Option<String>,
 
-    /// Folder of your own saved queries, in addition to the bundled ones, for \run; a server has
-    /// its own [env: HOURGLASS_QUERIES]
+    /// Folder of your own saved queries for \run, in addition to the bundled ones; a server has its
+    /// own folder [env: HOURGLASS_QUERIES]
     #[arg(long, value_name = "DIR", conflicts_with = "url")]
     queries: Option<PathBuf>,
 
-    /// Run these statements or commands, and exit; may be given several times
+    /// Run these SQL statements or shell commands, and exit; may be given several times
     #[arg(short, long, value_name = "SQL", allow_hyphen_values = true)]
     command: Vec<String>,
 
-    /// Run the statements and commands of this file, and exit; - is standard input. Runs after
-    /// those of --command
+    /// Run the SQL statements and shell commands of this file, and exit; - is standard input. Runs
+    /// after those of --command
     #[arg(short, long, value_name = "FILE")]
     file: Vec<PathBuf>,
 
-    /// How to show results
+    /// Format of the results
     #[arg(long, value_enum, default_value_t = DisplayFormat::Table)]
     format: DisplayFormat,
 }

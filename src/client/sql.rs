@@ -1,7 +1,7 @@
 //! HTTP client for SQL: `POST /sql` and `GET /queries/NAME`, with results as Arrow IPC streams.
 //!
-//! Each statement uses its own connection. Dropping the result closes the connection, which makes
-//! the server stop the statement.
+//! Each statement uses its own connection. Dropping its result closes the connection, and the
+//! server then stops the statement.
 
 use std::collections::BTreeMap;
 use std::io::BufReader;
@@ -26,7 +26,7 @@ const BATCHES_AHEAD: usize = 2;
 #[derive(Debug)]
 pub struct Fault {
     pub error: Error,
-    /// Line and column of the statement at fault, counted from 1.
+    /// Line and column of the error in the statement, counted from 1.
     pub position: Option<(u64, u64)>,
 }
 
@@ -36,7 +36,7 @@ impl From<Error> for Fault {
     }
 }
 
-/// Client of one server.
+/// SQL client of one server.
 #[derive(Clone, Debug)]
 pub struct SqlClient {
     base_url: String,
@@ -60,7 +60,7 @@ impl Reply {
     }
 }
 
-/// Closes the connection when dropped, whatever its thread is waiting for.
+/// Closes the connection when dropped, even while its thread is blocked on it.
 #[derive(Debug)]
 struct HangUp(Agent);
 
@@ -81,8 +81,8 @@ impl SqlClient {
     /// Runs a statement with the session options in `settings`.
     ///
     /// # Errors
-    /// [`Error::Invalid`] with a position when the statement is at fault, [`Error::Limit`] when it
-    /// exceeds a limit or the server is busy, [`Error::Io`] when the server cannot be reached or
+    /// [`Error::Invalid`] with a position if the statement is invalid, [`Error::Limit`] if it
+    /// exceeds a limit or the server is busy, [`Error::Storage`] if the server cannot be reached or
     /// fails.
     pub async fn query(
         &self,
@@ -97,7 +97,8 @@ impl SqlClient {
         .await
     }
 
-    /// Runs a saved query of the server. Errors as for [`SqlClient::query`], without a position.
+    /// Runs a saved query of the server. Errors are those of [`SqlClient::query`], without a
+    /// position.
     pub async fn run(&self, name: &str, given: &BTreeMap<String, String>) -> Result<Reply, Fault> {
         let mut address = url::Url::parse(&self.base_url).map_err(|error| {
             Error::Config(format!("{}: is not an address: {error}", self.base_url))
@@ -183,7 +184,7 @@ fn open(
     Ok((stats, reader.map_err(|error| cut_off(url, error))?))
 }
 
-/// Maps an unsuccessful response to an error, with the position if the problem has one.
+/// Converts an error response to an error, with the position if the response has one.
 fn refused(url: &str, status: StatusCode, body: &str) -> Fault {
     let problem = Problem::parse(body);
     let position = problem.line.zip(problem.column);
@@ -208,7 +209,7 @@ fn cut_off(url: &str, error: arrow::error::ArrowError) -> Error {
     failed(url, std::io::Error::other(format!("the result was truncated: {error}")))
 }
 
-/// Parses the cost from the response headers, if present.
+/// Parses the cost of the statement from the response headers; `None` if it is missing.
 fn stats(headers: &HeaderMap) -> Option<QueryStats> {
     let item = |header: &str, key: &str| {
         let value = headers.get(header)?.to_str().ok()?;

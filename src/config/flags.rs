@@ -9,22 +9,23 @@ use super::resolve::{self, Resolved, resolve};
 use super::settings::{ENV_PREFIX, SETTINGS, env_name};
 use crate::error::{Error, Result};
 
-/// Parsed flags: `--config FILE`, and the text of each setting that was given.
+/// Parsed flags: `--config FILE`, and the text of each setting given as a flag.
 #[derive(Clone, Debug, Default)]
 pub struct Flags {
     pub config: Option<PathBuf>,
     pub settings: BTreeMap<&'static str, String>,
 }
 
-/// Warnings about environment variables of this process that look like settings but are none.
+/// Returns warnings about environment variables of this process that have our prefix but are not
+/// settings.
 pub fn unknown_variables() -> Vec<String> {
     let set = std::env::vars_os().filter(|(_, text)| !text.is_empty());
     resolve::unknown(&set.filter_map(|(name, _)| name.into_string().ok()).collect())
 }
 
 impl Flags {
-    /// Resolves the settings of this process from these flags, its environment, and the
-    /// configuration file that either names.
+    /// Resolves the settings from these flags, the environment of this process, and the
+    /// configuration file that one of the two names.
     pub fn load(&self) -> Result<Resolved> {
         let env: BTreeMap<String, String> = std::env::vars_os()
             .filter_map(|(name, text)| {

@@ -1,4 +1,4 @@
-//! The table of settings, with their defaults and help texts.
+//! Table of the settings, with their defaults and help texts.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,11 +16,11 @@ use super::value::{
 /// Prefix of every environment variable.
 pub const ENV_PREFIX: &str = "HOURGLASS_";
 
-/// One row of the table, for flags and listings.
+/// One setting: its names, help text and default.
 pub struct Setting {
-    /// Key in the file; the flag and the variable are derived from it.
+    /// Key in the configuration file; the flag and the environment variable are derived from it.
     pub key: &'static str,
-    /// Long flag, without its leading dashes.
+    /// Long flag, without the leading dashes.
     pub flag: &'static str,
     pub help: &'static str,
     pub placeholder: &'static str,
@@ -35,8 +35,8 @@ impl Setting {
     }
 }
 
-/// Converts a key to a flag at compile time, `max_uri_bytes` to `max-uri-bytes`: clap keeps static
-/// names only.
+/// Converts a key to a flag, `max_uri_bytes` to `max-uri-bytes`, at compile time, because clap
+/// requires static names.
 const fn dashed<const N: usize>(key: &str) -> [u8; N] {
     let mut flag = [0; N];
     let mut i = 0;
@@ -51,7 +51,7 @@ pub fn env_name(key: &str) -> String {
     format!("{ENV_PREFIX}{}", key.to_ascii_uppercase())
 }
 
-/// Declares the settings: `/// help` `key: Type = default;` for each.
+/// Declares the settings, each as `/// help` and `key: Type = default;`.
 macro_rules! settings {
     ($($(#[doc = $help:literal])+ $key:ident: $type:ty = $default:expr;)*) => {
         /// The effective settings.
@@ -60,7 +60,7 @@ macro_rules! settings {
             $($(#[doc = $help])+ pub $key: $type,)*
         }
 
-        /// The table, in the order of [`Config`]'s fields.
+        /// All settings, in the order of [`Config`]'s fields.
         pub static SETTINGS: &[Setting] = &[
             $(Setting {
                 key: stringify!($key),
@@ -91,7 +91,7 @@ macro_rules! settings {
                 })
             }
 
-            /// The value of each setting as text, in the order of [`SETTINGS`].
+            /// Returns the value of each setting as text, in the order of [`SETTINGS`].
             pub fn show(&self) -> Vec<String> {
                 vec![$(self.$key.show(),)*]
             }
@@ -102,72 +102,79 @@ macro_rules! settings {
 settings! {
     /// Directory of the store: the write-ahead log and the Delta table.
     data_dir: PathBuf = PathBuf::from("data/store");
-    /// Address and port to serve HTTP on; port 0 takes a free one.
+    /// Address and port of the HTTP server; port 0 picks a free port.
     listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 8080));
-    /// The log on standard error, and the line that says the server is ready, for people (human) or
-    /// machines (json); auto is human on a terminal and json elsewhere.
+    /// Format of the log on standard error and of the ready message on standard output: human,
+    /// json, or auto (human on a terminal, json elsewhere).
     log_format: LogFormat = LogFormat::Auto;
-    /// Which log lines are written: a level for lines of hourglass, with warnings and errors of
-    /// libraries, or directives such as info,datafusion=debug.
+    /// Log level (error, warn, info, debug, trace or off), or directives such as
+    /// info,datafusion=debug. A level applies to hourglass; libraries log at most warnings and
+    /// errors unless a directive names them.
     log: LogFilter = LogFilter("info".to_owned());
-    /// Origin whose pages may read responses: *, one origin, or none.
+    /// Web origin whose pages may read responses (CORS): * for any origin, a scheme and a
+    /// host for one, or none.
     cors_origin: CorsOrigin = CorsOrigin(Some(axum::http::HeaderValue::from_static("*")));
-    /// Largest body of POST /events, before and after decompression.
+    /// Maximum size of the body of POST /events, compressed and decompressed.
     max_body_bytes: ByteSize = ByteSize(64 << 20);
-    /// Longest path with its query string.
+    /// Maximum length of a request's path, including its query string.
     max_uri_bytes: ByteSize = ByteSize(8 << 10);
-    /// How long a client may take to send a request's head.
+    /// Maximum time for a client to send the head of a request (request line and headers).
     header_timeout: Duration = Duration::from_secs(10);
-    /// How long a client may take to send a request's body, or to read the next part of a long
+    /// Maximum time for a client to send the body of a request, or to read the next part of a long
     /// response.
     body_timeout: Duration = Duration::from_secs(30);
-    /// How long requests in flight may take after the process was told to stop.
+    /// Maximum time for requests in flight to finish after SIGTERM or SIGINT.
     shutdown_timeout: Duration = Duration::from_secs(30);
-    /// Maximum number of open connections; more are answered 503 and closed.
+    /// Maximum number of open connections; further connections get a 503 and are closed.
     max_connections: Count = Count(12_000);
-    /// Maximum number of bodies of POST /events held in memory; more are answered 503.
+    /// Maximum number of POST /events bodies held in memory at the same time; further requests get
+    /// a 503.
     batch_slots: Count = Count(4);
-    /// How far behind the server's clock the timestamp of an event sent over HTTP may be; none
-    /// allows back to 1970.
+    /// Maximum age of an event sent over HTTP, by the server's clock; older events are rejected.
+    /// none accepts timestamps back to 1970.
     event_max_age: Reach = Reach(None);
-    /// How far ahead of the server's clock such a timestamp may be; none allows up to 9999.
+    /// Maximum time by which an event sent over HTTP may be ahead of the server's clock; later
+    /// events are rejected. none accepts timestamps up to the year 9999.
     event_max_ahead: Reach = Reach(None);
-    /// Threads that serve requests; by default one per core.
+    /// Number of threads that serve HTTP requests; the default is one per core.
     worker_threads: Threads = Threads(std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64));
-    /// Answer aggregates over whole hours from exact per-hour rollups.
+    /// Compute aggregates over whole hours from exact per-hour counters instead of reading rows;
+    /// the results are the same.
     rollups: bool = true;
-    /// Memory for all queries together.
+    /// Maximum memory for all queries together.
     query_memory_bytes: ByteSize = ByteSize(QueryOptions::default().memory_bytes);
-    /// Disk space for temporary files of all queries together, used when their memory is not
-    /// enough.
+    /// Maximum disk space for temporary files of all queries together; they are used when memory is
+    /// not enough.
     query_spill_bytes: ByteSize = ByteSize(QueryOptions::default().spill_bytes);
-    /// How long one query may take.
+    /// Maximum duration of a query.
     query_timeout: Duration = QueryOptions::default().timeout;
-    /// Maximum number of queries that run at the same time; more are answered 503.
+    /// Maximum number of queries that run at the same time; further queries get a 503.
     query_concurrency: Count = Count(QueryOptions::default().concurrency as u64);
-    /// Threads per query; by default one per core, less one that is left to requests.
+    /// Number of threads per query; the default is one per core, less one that is left for HTTP
+    /// requests.
     query_threads: Threads = Threads((QueryOptions::default().threads as u64 - 1).max(1));
     /// Folder of your own saved queries, in addition to the bundled ones: NAME.sql, with a header
-    /// as in queries/. Read at the start.
+    /// as in queries/. Read once at startup.
     queries: Folder = Folder(None);
-    /// Size at which a segment of the write-ahead log is closed and a new one begun.
+    /// Size at which a segment file of the write-ahead log is closed and a new one is started.
     wal_segment_bytes: FileSize = FileSize(EngineOptions::default().wal_segment_bytes);
-    /// Number of rows in memory at which they are written to data files.
+    /// Number of rows in memory at which they are flushed to data files.
     memtable_max_rows: Count = Count(EngineOptions::default().memtable_max_rows);
-    /// Size of memory at which it is written to data files.
+    /// Size of the rows in memory at which they are flushed to data files.
     memtable_max_bytes: ByteSize = ByteSize(EngineOptions::default().memtable_max_bytes);
-    /// Maximum number of events waiting for the writer; more are answered 503.
+    /// Maximum number of events queued for the writer; further requests get a 503.
     queue_max_events: Count = Count(EngineOptions::default().queue_max_events as u64);
-    /// Maximum size of events waiting for the writer; more are answered 503.
+    /// Maximum size of the events queued for the writer; further requests get a 503.
     queue_max_bytes: ByteSize = ByteSize(EngineOptions::default().queue_max_bytes as u64);
-    /// Memory for caching the user sets of hours that have several files.
+    /// Maximum memory for caching the user sets of hours that have several data files.
     users_cache_bytes: ByteSize = ByteSize(EngineOptions::default().users_cache_bytes);
-    /// How long a request that is repeated under its idempotency key counts once.
+    /// How long an idempotency key is remembered: requests repeated with the same key within this
+    /// time count once.
     idempotency_window: Duration = Duration::from_millis(EngineOptions::default().idempotency_window_ms);
-    /// Maximum number of idempotency keys in memory, 24 to 48 bytes each; more requests with a key
-    /// are answered 503.
+    /// Maximum number of idempotency keys in memory, 24 to 48 bytes each; further requests with a
+    /// key get a 503.
     idempotency_max_keys: Count = Count(EngineOptions::default().idempotency_max_keys as u64);
-    /// Delay before a failed write of data files is retried.
+    /// Delay before a failed flush to data files is retried.
     flush_retry: Duration = Duration::from_millis(EngineOptions::default().flush_retry_ms);
 }
 

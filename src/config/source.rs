@@ -1,4 +1,4 @@
-//! Source of a setting's value, and parsing of a value from a source.
+//! Where a setting's value came from, and how its text is parsed.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use super::value::Value;
 use crate::error::{Error, Result};
 
-/// Where the value of a setting came from.
+/// Source of a setting's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// `--listen`
+    /// Command-line flag, such as `--listen`.
     Flag(String),
-    /// `HOURGLASS_LISTEN`
+    /// Environment variable, such as `HOURGLASS_LISTEN`.
     Env(String),
     File(PathBuf),
     Default,

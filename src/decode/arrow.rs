@@ -266,9 +266,9 @@ impl OverStrings for Push<'_> {
     }
 }
 
-/// Reads the column in microseconds. An Arrow timestamp counts from the epoch in UTC whatever its
-/// display zone; without a zone it is taken as UTC. A date is rejected: all events of a day would
-/// fall into its first hour.
+/// Reads the column in microseconds. An Arrow timestamp counts from the epoch in UTC, regardless of
+/// its display zone; without a zone it is taken as UTC. A date is rejected: all events of a day
+/// would fall into its first hour.
 fn timestamps(rules: TimestampRules, column: &dyn Array) -> Result<Cells<Vec<i64>>, DecodeError> {
     if let Some(values) = spread_out(column) {
         return timestamps(rules, &values?);

@@ -11,11 +11,11 @@ const DEFAULTS: [&[&str]; 3] = [&["timestamp"], &["user", "user_id"], &["event"]
 /// Maximum number of column names listed in a message.
 const MAX_LISTED: usize = 12;
 
-/// How to give other names.
+/// Advice appended to errors about column names.
 const ADVICE: &str = "name them as in --columns timestamp=NAME,user=NAME,event=NAME (over HTTP, the parameter \
                       columns=\"timestamp=NAME,...\" of the content type)";
 
-/// Names of the three columns, where they differ from the defaults.
+/// Names of the three columns that differ from the defaults.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ColumnNames([Option<String>; 3]);
 
@@ -39,8 +39,8 @@ impl ColumnNames {
         Ok(names)
     }
 
-    /// Returns which of the three columns a name means. A name that was given explicitly must match
-    /// exactly.
+    /// Returns the index of the column that a name stands for. A name that was given explicitly
+    /// must match exactly.
     pub fn which(&self, name: &str) -> Option<usize> {
         (0..COLUMNS.len()).find(|&column| match &self.0[column] {
             Some(given) => given == name,
@@ -48,7 +48,7 @@ impl ColumnNames {
         })
     }
 
-    /// Name of a column in messages.
+    /// Returns the name of a column for messages.
     pub fn called(&self, column: usize) -> String {
         match &self.0[column] {
             Some(given) => given.clone(),
@@ -73,7 +73,7 @@ impl ColumnNames {
         Ok([find(0)?, find(1)?, find(2)?])
     }
 
-    /// Message for a missing column.
+    /// Returns the message for a missing column.
     pub fn missing<'n>(
         &self,
         column: usize,
@@ -88,11 +88,11 @@ impl ColumnNames {
         )
     }
 
-    /// Positions of the columns of an input without a header, counted from 1, of `count`: the first
-    /// three, or those given explicitly.
+    /// Returns the positions of the columns in an input of `count` columns without a header: the
+    /// first three, or those given explicitly as numbers from 1.
     pub fn places(&self, count: usize) -> Result<[usize; 3], String> {
         const ADVICE: &str =
-            "without a header, say which are meant as in --columns timestamp=1,user=2,event=3";
+            "without a header, select them by position, as in --columns timestamp=1,user=2,event=3";
         if self.0.iter().all(Option::is_none) && count != COLUMNS.len() {
             return Err(format!("has {count} columns, not 3; {ADVICE}"));
         }
@@ -112,7 +112,7 @@ impl ColumnNames {
         let places = [place(0)?, place(1)?, place(2)?];
         if places[0] == places[1] || places[0] == places[2] || places[1] == places[2] {
             return Err(format!(
-                "would have one column for two of timestamp, user and event; {ADVICE}"
+                "would use one column for two of timestamp, user and event; {ADVICE}"
             ));
         }
         Ok(places)

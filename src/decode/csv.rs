@@ -15,9 +15,10 @@ const DELIMITERS: [u8; 4] = *b",;\t|";
 
 const NO_HEADER: &str =
     "where the first line is no header, say --no-header (over HTTP header=absent)";
-const AMBIGUOUS: &str = "has a quote or a backslash, and nothing says what it means: say --format text (over HTTP \
-                         escape=backslash) where backslashes escape, as in PostgreSQL's COPY and ClickHouse's TSV, or --format \
-                         csv --delimiter tab (text/csv; delimiter=tab) where quotes enclose fields";
+const AMBIGUOUS: &str = "has a quote or a backslash, whose meaning depends on the format: use \
+    --format text (over HTTP escape=backslash) if backslashes escape, as in PostgreSQL's COPY and \
+    ClickHouse's TSV, or --format csv --delimiter tab (text/csv; delimiter=tab) if quotes enclose \
+    fields";
 
 pub struct Reader<R> {
     records: Records<R>,

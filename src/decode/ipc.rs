@@ -37,7 +37,7 @@ fn split_message(stream: &[u8]) -> Result<Option<Parts<'_>>, DecodeError> {
     if stream.is_empty() {
         return Ok(None);
     }
-    let cut = || DecodeError::malformed("an Arrow stream", "it is cut");
+    let cut = || DecodeError::malformed("an Arrow stream", "it is truncated");
     let (mut length, mut stream) = split_i32(stream).ok_or_else(cut)?;
     if length == CONTINUATION {
         (length, stream) = split_i32(stream).ok_or_else(cut)?;
@@ -119,8 +119,8 @@ mod tests {
         assert_eq!(decode(InputFormat::ArrowStream, &stream).unwrap(), events);
     }
 
-    /// Bug: 2 GiB were allocated for a body of 20 bytes. Consequence: where that much memory is not
-    /// available, the process aborted. Cure: lengths are compared with the stream before the reader
+    /// Regression: 2 GiB were allocated for a body of 20 bytes, and the process aborted if that
+    /// much memory was not available. Lengths are now compared with the stream before the reader
     /// sees them.
     #[test]
     fn a_length_that_the_stream_does_not_hold_is_refused_before_the_reader_sees_it() {

@@ -3,7 +3,7 @@
 use super::columns::ColumnNames;
 use crate::event::{TimestampRules, TimestampUnit, shown};
 
-/// How an input is read, apart from its format.
+/// Decoding options other than the format.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     pub columns: ColumnNames,
@@ -81,7 +81,8 @@ pub fn parse_delimiter(text: &str) -> Result<u8, String> {
     }
 }
 
-/// Parameters of a media type (RFC 9110, section 5.6.6), names in lower case, values unquoted.
+/// Returns the parameters of a media type (RFC 9110, section 5.6.6), names in lower case, values
+/// unquoted.
 fn parameters(value: &str) -> Vec<(String, String)> {
     let mut parameters = Vec::new();
     let mut rest = value.split_once(';').map_or("", |(_, rest)| rest);

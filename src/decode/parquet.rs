@@ -81,7 +81,7 @@ fn open<I: ChunkReader + 'static>(
     builder.with_projection(projection).with_batch_size(BATCH_EVENTS).build().map_err(malformed)
 }
 
-/// Schema in which the columns are requested from the library.
+/// Returns the schema in which the columns are requested from the library.
 fn wanted(
     schema: &Schema,
     columns: &[usize],
@@ -141,7 +141,7 @@ fn check_single(input: &impl ChunkReader, metadata: &ParquetMetaData) -> Result<
     Ok(())
 }
 
-/// End offset of the last data that the footer names.
+/// Returns the end offset of the last data that the footer names.
 fn last_named(metadata: &ParquetMetaData) -> u64 {
     let columns = metadata.row_groups().iter().flat_map(|group| group.columns());
     let ends = columns.map(|column| {

@@ -1,5 +1,5 @@
-//! Strict splitting of delimited text into records: every record is exactly what was written, or
-//! the error names its line.
+//! Strict splitting of delimited text into records: a record is returned exactly as it was written,
+//! or rejected with its line.
 //!
 //! | dialect | fields |
 //! | --- | --- |
@@ -9,7 +9,7 @@
 //!
 //! Lines end in LF or CRLF, which the last line may lack. Blank lines are skipped.
 //!
-//! This module knows no columns: a record is a list of byte strings.
+//! This module does not know about columns: a record is a list of byte strings.
 
 use std::io::{BufRead, Read};
 use std::ops::Range;
@@ -107,12 +107,12 @@ impl<R: BufRead> Records<R> {
         &self.buffer[self.fields[place].clone()]
     }
 
-    /// Whether the field is a null of the backslash dialect.
+    /// Reports whether the field is a null of the backslash dialect.
     pub fn is_null(&self, place: usize) -> bool {
         self.nulls.get(place).is_some_and(|null| *null)
     }
 
-    /// Whether the field has a quote or a backslash whose meaning is not known.
+    /// Reports whether the field has a quote or a backslash whose meaning is unknown.
     pub fn is_ambiguous(&self, place: usize) -> bool {
         let field = self.field(place);
         self.dialect == Dialect::PlainTabs && (field.starts_with(b"\"") || field.contains(&b'\\'))
@@ -161,7 +161,7 @@ impl<R: BufRead> Records<R> {
         Ok(read)
     }
 
-    /// End offset of the buffer's last line, without its line end.
+    /// Returns the end offset of the buffer's last line, without its line end.
     fn content_end(&self) -> usize {
         let line = self.buffer.strip_suffix(b"\n").unwrap_or(&self.buffer);
         line.strip_suffix(b"\r").unwrap_or(line).len()
@@ -315,7 +315,7 @@ fn unclosed(line: u64, until: &str) -> DecodeError {
     DecodeError::bad_line(line, format!("opens a quote that is not closed {until}"))
 }
 
-/// Meaning of an escaped byte, as PostgreSQL and ClickHouse write it.
+/// Returns the meaning of an escaped byte, as PostgreSQL and ClickHouse write it.
 fn unescaped(byte: u8, delimiter: u8) -> Option<u8> {
     Some(match byte {
         b'b' => 0x08,
@@ -369,8 +369,8 @@ mod tests {
         assert_eq!(quotes("").unwrap(), Vec::<String>::new());
     }
 
-    /// Bug: a quote that is never closed took all following rows into one field. Consequence: rows
-    /// were lost, and a user's name had newlines. Cure: what RFC 4180 does not allow is rejected,
+    /// Regression: a quote that is never closed took all following rows into one field, so that
+    /// rows were lost and a user's name had newlines. What RFC 4180 does not allow is now rejected,
     /// with the line at fault.
     #[test]
     fn what_quotes_leave_open_or_stray_is_told_with_its_line() {

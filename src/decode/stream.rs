@@ -98,7 +98,7 @@ impl<R: BufRead> Batches<R> {
             Some(batches) if batches == self.done => Ok(()),
             Some(batches) => {
                 let reason = format!(
-                    "its footer names {batches} record batches, and {} are there",
+                    "its footer lists {batches} record batches, but the file has {}",
                     self.done
                 );
                 Err(DecodeError::malformed("an Arrow file", reason))

@@ -87,7 +87,7 @@ fn a_bad_line_of_ndjson_is_named_with_its_reason() {
             r#"{"timestamp":1,"user":"\ud800","event":"click"}"#,
             "unexpected end of hex escape at column 30",
         ),
-        // Bug: an array was read by position. Cure: only an object is a row.
+        // Regression: an array was read by position. Only an object is a row.
         (
             r#"[1,"a","click"]"#,
             "invalid type: sequence, expected an object with timestamp, user and event",
@@ -263,9 +263,9 @@ fn tabs_without_a_dialect_take_no_quote_and_no_backslash() {
 }
 
 proptest::proptest! {
-    /// Bug: a CR at the end of a quoted last field was taken for a line end. Consequence: an
-    /// exported user was imported under another name. Cure: only what follows the closing quote is
-    /// a line end.
+    /// Regression: a CR at the end of a quoted last field was taken for a line end, so that an
+    /// exported user was imported under another name. Only what follows the closing quote is a line
+    /// end.
     #[test]
     fn whatever_quotes_can_carry_is_read_as_it_was_written(users in proptest::collection::vec("[\r\n\",;\t \\\\\u{feff}\0aé]{1,6}", 1..5)) {
         use crate::rows::{RowFormat, RowWriter};
@@ -353,8 +353,8 @@ fn members_of_a_compressed_input_are_all_read_and_nothing_else_may_follow() {
     }
 }
 
-/// Bug: data after the end of an Arrow stream was ignored. Consequence: of two streams in one body,
-/// one was stored and both were acknowledged. Cure: bytes after the end are rejected.
+/// Regression: data after the end of an Arrow stream was ignored, so that of two streams in one
+/// body, one was stored and both were acknowledged. Bytes after the end are now rejected.
 #[test]
 fn nothing_may_follow_an_arrow_stream_or_file_or_parquet() {
     let mut batch = EventBatch::new();

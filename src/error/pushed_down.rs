@@ -10,7 +10,7 @@ use datafusion::error::DataFusionError;
 /// `Debug` text is left.
 pub const PUSHED_DOWN: &str = "Error evaluating filter predicate: ";
 
-/// Iterates over the chain of errors, from the outermost to the root cause.
+/// Returns the chain of errors, from the outermost to the root cause.
 pub fn chain(fault: &DataFusionError) -> impl Iterator<Item = &(dyn StdError + 'static)> {
     std::iter::successors(Some(fault as &(dyn StdError + 'static)), |error| {
         StdError::source(*error)

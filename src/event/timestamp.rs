@@ -74,7 +74,7 @@ impl Default for TimestampBounds {
 }
 
 impl TimestampBounds {
-    /// Range around the clock; without a duration, the range extends to the store's own limit.
+    /// Returns the range around `now_us`; without a duration, it extends to the store's own limit.
     pub fn around(
         now_us: i64,
         max_age: Option<Duration>,
@@ -99,7 +99,7 @@ impl TimestampBounds {
     }
 }
 
-/// How the timestamps of an input are parsed, and which are accepted. Results are in microseconds.
+/// Rules by which the timestamps of an input are parsed and accepted. Results are in microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TimestampRules {
     /// Unit of numbers.
@@ -148,7 +148,7 @@ impl TimestampRules {
         }
     }
 
-    /// Rejection of a value that is not a timestamp.
+    /// Returns the rejection of a value that is not a timestamp.
     pub fn unreadable(self, found: &str) -> Rejection {
         let numbers = self.unit.numbers();
         let wanted = format!(
@@ -175,7 +175,7 @@ impl TimestampRules {
     }
 }
 
-/// First six digits of a fraction of a second.
+/// Returns the first six digits of a fraction of a second as microseconds.
 fn micros(digits: &[u8]) -> i64 {
     (0..6).fold(0, |us, i| us * 10 + digits.get(i).map_or(0, |digit| i64::from(digit - b'0')))
 }

@@ -1,6 +1,6 @@
-//! Statement results as a Delta table: one commit replaces the table's content by one file.
+//! Statement results as a Delta table: one commit replaces the whole content by one file.
 //!
-//! Does not own: writing and syncing the file ([`super`]).
+//! The file itself is written and synced by [`super`].
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::storage::vfs::Disk;
 /// Commits `file` as the only content of the Delta table in `output`, creating the table if needed.
 ///
 /// # Errors
-/// [`Error::Invalid`] when a column has no Delta type, or the table has other columns.
+/// [`Error::Invalid`] if a column has no Delta type, or the existing table has other columns.
 pub async fn replace(
     output: &Path,
     schema: &SchemaRef,
@@ -30,7 +30,9 @@ pub async fn replace(
     now_ms: i64,
 ) -> Result<()> {
     let columns: StructType = schema.as_ref().try_into_kernel().map_err(|fault| {
-        Error::Invalid(format!("the answer has a column that Delta has no type for: {fault}"))
+        Error::Invalid(format!(
+            "the result has a column whose type Delta does not support: {fault}"
+        ))
     })?;
     let table = open(output, &columns).await?;
     let state = table.snapshot()?;
@@ -40,8 +42,8 @@ pub async fn replace(
             "{output}: the Delta table there has other columns; export to a new directory"
         )));
     }
-    // The file may be committed already if only the receipt was lost; adding it again updates its
-    // size.
+    // The file may be committed already, if only its entry in the receipt was lost; adding it again
+    // updates its size.
     let others = state
         .log_data()
         .iter()

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// One line of the receipt: a file that was exported.
+/// One line of the receipt: an exported file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExportedFile {
     /// Path relative to the export's folder.
@@ -10,7 +10,7 @@ pub struct ExportedFile {
     pub rows: u64,
     pub bytes: u64,
     pub sha256: String,
-    /// For the result of a statement: its text, and the store's last LSN.
+    /// Text of the statement, and the store's last LSN; only for the result of a statement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub query: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

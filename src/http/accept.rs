@@ -28,14 +28,15 @@ pub enum Closeness {
     Exact,
 }
 
-/// The preference for a format, which may have several media types; `None` if it is not accepted.
+/// Returns the preference for a format, which may have several media types; `None` if it is not
+/// accepted.
 pub fn preference(headers: &HeaderMap, names: &[&str]) -> Option<Preference> {
     let mut closest: Option<Preference> = None;
     for (place, range) in (0..).zip(ranges(headers)) {
         let Some((closeness, weight)) = closeness(range, names).zip(weight(range)) else {
             continue;
         };
-        // Of repeated ranges the first counts.
+        // The first of repeated ranges counts.
         if closest.is_none_or(|closest| closest.closeness < closeness) {
             closest = Some(Preference { weight, closeness, place: -place });
         }
@@ -43,7 +44,7 @@ pub fn preference(headers: &HeaderMap, names: &[&str]) -> Option<Preference> {
     closest.filter(|preference| preference.weight > 0.0)
 }
 
-/// Whether there is an `Accept` header with any range.
+/// Reports whether there is an `Accept` header with any range.
 pub fn is_given(headers: &HeaderMap) -> bool {
     ranges(headers).next().is_some()
 }
@@ -74,7 +75,7 @@ fn closeness(range: &str, names: &[&str]) -> Option<Closeness> {
     }
 }
 
-/// Weight of a range, 1 by default; `None` if it is no number from 0 to 1.
+/// Returns the weight of a range, 1 by default; `None` if it is not a number from 0 to 1.
 fn weight(range: &str) -> Option<f32> {
     let parameters = range.split(';').skip(1).filter_map(|parameter| parameter.split_once('='));
     match parameters

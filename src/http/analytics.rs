@@ -92,8 +92,8 @@ fn numbers_response(headers: &HeaderMap, hour: Hour, numbers: HourNumbers) -> Re
     response
 }
 
-/// Whether the client names JSON and prefers it to plain text. Plain text is the default for `*/*`
-/// and for clients that accept neither.
+/// Reports whether the client names JSON and prefers it to plain text. Plain text is the default
+/// for `*/*` and for clients that accept neither.
 fn wants_json(headers: &HeaderMap) -> bool {
     let json = preference(headers, &["application/json"])
         .filter(|preference| preference.closeness == Closeness::Exact);

@@ -57,7 +57,7 @@ fn refuse(rejection: Rejection) -> (StatusCode, String) {
     (StatusCode::BAD_REQUEST, rejection.to_string())
 }
 
-/// Responds with as many bytes as the real answer for an hour of a thousand events.
+/// Responds with as many bytes as the real response for an hour of a thousand events.
 async fn hour(_: Instant) -> &'static str {
     "unique_users,1\nclicks,1000\nimpressions,0\n"
 }

@@ -69,7 +69,8 @@ impl Connection {
     }
 }
 
-/// The stream as hyper uses it. The connection is closed when its last owner drops it.
+/// The connection's stream, as used by hyper. The connection is closed when its last owner drops
+/// it.
 #[derive(Debug)]
 pub struct Stream(pub Arc<Connection>);
 

@@ -106,7 +106,7 @@ impl Metrics {
         self.rejections.get_or_create(&[("reason", reason)]).inc();
     }
 
-    /// Responds to a scrape. It reads files in `/proc`, so it runs where blocking is allowed.
+    /// Responds to a scrape. Runs on a blocking thread because it reads files in `/proc`.
     pub async fn respond(&self, method: &Method) -> Result<Response, Problem> {
         match *method {
             Method::GET | Method::HEAD => {}
@@ -140,7 +140,7 @@ fn series(path: &str, method: &Method) -> usize {
     position(&ROUTES, path) * METHODS.len() + position(&METHODS, method.as_str())
 }
 
-/// Index of a label's value; the last one if it is unknown.
+/// Returns the index of a label's value; the last one if it is unknown.
 fn position(values: &[&str], value: &str) -> usize {
     values.iter().position(|known| *known == value).unwrap_or(values.len() - 1)
 }
@@ -151,7 +151,7 @@ impl Requests {
         Requests((0..ROUTES.len() * METHODS.len()).map(series).collect())
     }
 
-    /// Series with at least one request, with their labels.
+    /// Returns the series with at least one request, with their labels.
     fn asked(&self) -> impl Iterator<Item = ([(&'static str, &'static str); 2], &Series)> {
         let labels = ROUTES
             .iter()
@@ -177,7 +177,7 @@ impl Collector for Requests {
         }
         let (name, help) = (
             "hourglass_http_request_duration_seconds",
-            "Time from a request's head to the response's head",
+            "Time from a request's head to its response's head",
         );
         let mut durations = family(&mut encoder, name, help, MetricType::Histogram)?;
         for (labels, series) in self.asked() {

@@ -1,5 +1,5 @@
-//! HTTP server: paths, methods and status codes. What an event is, and where it is stored, is
-//! decided in the layers below.
+//! HTTP server: paths, methods and status codes. The layers below define what an event is and where
+//! it is stored.
 //!
 //! | path | method | response |
 //! | --- | --- | --- |

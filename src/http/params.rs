@@ -1,4 +1,4 @@
-//! Query strings, parsed strictly, without allocation unless something must be decoded.
+//! Query strings: parsed strictly, and without allocation unless a value must be decoded.
 //!
 //! A query string is form-encoded (WHATWG URL, section 5.1): `&` between pairs, `=` between name
 //! and value, `+` for a space, `%XX` for a byte; the bytes are UTF-8. It is stricter than the
@@ -60,7 +60,7 @@ pub fn key(headers: &HeaderMap, id: Option<Key>) -> Result<Option<Key>, Rejectio
     let quoted = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
     let key = Key::new(quoted.unwrap_or(text))?;
     if values.next().is_some() || id.is_some_and(|id| id != key) {
-        Err(Rejection::new("id", "is given twice, and not the same"))
+        Err(Rejection::new("id", "is given twice, with different values"))
     } else {
         Ok(Some(key))
     }
@@ -113,7 +113,8 @@ fn required<'q>(value: Option<&'q str>, name: &'static str) -> Result<&'q str, R
     }
 }
 
-/// Whether an encoded name equals `wanted`. Names may be escaped like values, but rarely are.
+/// Reports whether an encoded name equals `wanted`. Names may be escaped like values, but rarely
+/// are.
 fn is_named(name: &str, wanted: &'static str) -> bool {
     name == wanted || (name.contains('%') && decode(name, wanted).is_ok_and(|name| name == wanted))
 }
@@ -141,7 +142,7 @@ fn saturated(kind: &IntErrorKind) -> Option<i64> {
     }
 }
 
-/// Decodes a value; without escapes it is borrowed.
+/// Decodes a value; a value without escapes is borrowed.
 fn decode<'q>(value: &'q str, parameter: &'static str) -> Result<Cow<'q, str>, Rejection> {
     if !value.bytes().any(|byte| matches!(byte, b'%' | b'+')) {
         return Ok(Cow::Borrowed(value));

@@ -1,5 +1,5 @@
-//! Metrics of the process, under the names that Prometheus's client libraries use. Values come from
-//! Linux's `/proc`; those that are missing are left out.
+//! Metrics of the process, under the names that Prometheus's client libraries use. Values are read
+//! from Linux's `/proc`; missing ones are left out.
 
 use std::fmt;
 use std::fs;
@@ -48,11 +48,11 @@ impl Collector for Process {
         )?;
         lost.encode_counter::<NoLabelSet, _, u64>(&console::lost(), None)?;
         let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-        gauge(encoder, "process_max_fds", "File descriptors that may be open", limit)
+        gauge(encoder, "process_max_fds", "Maximum number of open file descriptors", limit)
     }
 }
 
-/// `/proc/self/stat`.
+/// The contents of `/proc/self/stat`.
 struct Stat {
     cpu_seconds: f64,
     start_seconds: f64,
@@ -75,7 +75,7 @@ impl Stat {
     }
 }
 
-/// When the machine booted, in seconds since the epoch.
+/// Returns the boot time of the machine, in seconds since the epoch.
 fn boot_seconds() -> Option<u64> {
     number("/proc/stat", "btime ")
 }
@@ -84,7 +84,7 @@ fn resident_bytes() -> Option<u64> {
     number("/proc/self/status", "VmRSS:").map(|kilobytes| kilobytes * 1_024)
 }
 
-/// The number after `name` at the beginning of a line.
+/// Returns the number after `name` at the beginning of a line.
 fn number(path: &str, name: &str) -> Option<u64> {
     let text = fs::read_to_string(path).ok()?;
     let rest = text.lines().find_map(|line| line.strip_prefix(name))?;

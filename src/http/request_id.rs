@@ -7,7 +7,7 @@ pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Maximum length of an id taken from a request.
 const MAX_CHARS: usize = 64;
 
-/// Letters, digits, `.`, `_` and `-`: safe in a header, in JSON and in a log line.
+/// A request id of letters, digits, `.`, `_` and `-`: safe in a header, in JSON and in a log line.
 #[derive(Clone, Debug)]
 pub struct RequestId(HeaderValue);
 

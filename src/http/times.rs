@@ -37,7 +37,7 @@ impl EventTimes {
         EventTimes { max_age, max_ahead, clock, suspicious, warned: AtomicBool::new(false) }
     }
 
-    /// The range of timestamps accepted now.
+    /// Returns the range of timestamps accepted now.
     pub fn bounds(&self) -> TimestampBounds {
         match (self.max_age, self.max_ahead) {
             (None, None) => TimestampBounds::default(),

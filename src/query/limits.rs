@@ -1,11 +1,11 @@
-//! How large a statement may be.
+//! Size limits of a statement.
 //!
-//! Parser, planner and optimizer recurse over a statement and never pause, so neither what it holds
-//! nor the clock stops them: ten thousand operators in a row overflow the stack, which ends the
-//! process, and thirty CTEs that each name the one before twice are a plan of a billion nodes. A
-//! statement is therefore weighed before it is planned. SQLite bounds the depth of expressions
-//! (1,000) and the tables of a join (64) for the same reason. What it holds once it runs is
-//! [`memory`](super::memory)'s to measure.
+//! Parser, planner and optimizer recurse over a statement and never pause, so neither the memory
+//! limit nor the timeout stops them: ten thousand operators in a row overflow the stack, which
+//! aborts the process, and thirty CTEs that each name the previous one twice are a plan of a
+//! billion nodes. A statement is therefore weighed before it is planned. SQLite limits the depth of
+//! expressions (1,000) and the tables of a join (64) for the same reason. The memory of a running
+//! statement is measured by [`memory`](super::memory).
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -26,28 +26,29 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use super::walk::walk;
 use crate::error::{Error, Result};
 
-/// What a statement may weigh. A literal or a name weighs 1: lists of tens of thousands of values
-/// are answered.
+/// Maximum weight of a statement. A literal or a name weighs 1, so that lists of tens of thousands
+/// of values are allowed.
 const BUDGET: u64 = 200_000;
-/// Up to a thousand operators and calls, of which each may hold all before it.
+/// Weight of an operator or call: allows up to a thousand, each of which may contain all others.
 const OPERATOR: u64 = BUDGET / 1_000;
-/// Up to two hundred tables or parts of a union; what planning them takes grows with their square.
+/// Weight of a table or part of a union: allows up to two hundred, since the time to plan them
+/// grows with the square of their number.
 const RELATION: u64 = BUDGET / 200;
 
-/// Nodes of all expressions of a plan, those that columns of subqueries stand for in the place of
-/// the columns.
+/// Maximum number of nodes in all expressions of a plan, with the columns of subqueries replaced by
+/// their expressions.
 const WRITTEN_OUT: u64 = 250_000;
 
-/// Brackets may nest this deep, whatever stands in them.
+/// Maximum nesting depth of brackets, regardless of their contents.
 const BRACKETS: usize = 100;
 
-/// Stack that a token may take while the statement is parsed, measured and dropped: parsed in a
-/// loop, a chain of operators is as deep a tree as it is long.
+/// Bytes of stack per token that a statement may take while it is parsed, checked and dropped: a
+/// chain of operators is parsed in a loop, but its tree is as deep as the chain is long.
 const STACK_PER_TOKEN: usize = 4 << 10;
 const MAX_STACK: usize = 256 << 20;
 
-/// Refuses what would make the parser recurse where it does not count by itself: brackets in types,
-/// symbols such as the `<` of `ARRAY<ARRAY<…`, and `EXPLAIN EXPLAIN …`.
+/// Rejects tokens that would make the parser recurse where it has no limit of its own: brackets in
+/// types, symbols such as the `<` of `ARRAY<ARRAY<…`, and `EXPLAIN EXPLAIN …`.
 pub fn check_tokens(tokens: &[TokenWithSpan]) -> Result<()> {
     let (mut depth, mut symbols, mut explains): (usize, u64, u64) = (0, 0, 0);
     for token in tokens {
@@ -64,7 +65,7 @@ pub fn check_tokens(tokens: &[TokenWithSpan]) -> Result<()> {
                 DataFusionError::SQL(Box::new(ParserError::RecursionLimitExceeded), None).into()
             );
         }
-        // Two of them make one operator at most.
+        // One operator has at most two of these symbols.
         if symbols > 2 * BUDGET / OPERATOR {
             return Err(too_large());
         }
@@ -72,13 +73,13 @@ pub fn check_tokens(tokens: &[TokenWithSpan]) -> Result<()> {
     Ok(())
 }
 
-/// Runs `work` with a stack deep enough for the tree that so many tokens may become.
+/// Runs `work` on a stack deep enough for the tree that `tokens` tokens may become.
 pub fn with_stack<T>(tokens: usize, work: impl FnOnce() -> T) -> T {
     let stack = tokens.saturating_mul(STACK_PER_TOKEN).min(MAX_STACK);
     stacker::maybe_grow(stack, stack, work)
 }
 
-/// Refuses a statement that is too large to plan.
+/// Rejects a statement that is too large to plan.
 pub fn check(statement: &Statement) -> Result<()> {
     let mut size = Size::default();
     match statement {
@@ -94,21 +95,21 @@ pub fn check(statement: &Statement) -> Result<()> {
 
 fn too_large() -> Error {
     Error::Limit(format!(
-        "the statement is too large to plan: up to {} operators, or {} tables, those of a CTE counted at each use; ask in \
-         parts, or name values in an IN list",
+        "the statement is too large to plan: the limits are {} operators and {} tables, with \
+        those of a CTE counted at each use; split it, or put values in an IN list",
         BUDGET / OPERATOR,
         BUDGET / RELATION,
     ))
 }
 
-/// What has been seen so far, and what each CTE weighs wherever it is named.
+/// Visitor that adds up the weight of a statement; a CTE is counted at each use.
 #[derive(Default)]
 struct Size {
     weight: u64,
     ctes: HashMap<String, u64>,
-    /// Names of the CTEs that are to come, by the addresses of their queries.
+    /// Names of the CTEs not yet visited, by the addresses of their queries.
     named: HashMap<usize, String>,
-    /// The weight when each query that is open began.
+    /// The weight at the start of each open query.
     begun: Vec<u64>,
 }
 
@@ -123,7 +124,7 @@ impl Size {
     }
 }
 
-/// Whether a call casts to a type of a fixed size: one null of it may take gigabytes.
+/// Reports whether a call casts to a type of fixed size: one null of it may take gigabytes.
 fn is_of_fixed_size(call: &Function) -> bool {
     let FunctionArguments::List(list) = &call.args else { return false };
     let is_fixed = |arg: &FunctionArg| arg.to_string().contains("FixedSize");
@@ -131,7 +132,7 @@ fn is_of_fixed_size(call: &Function) -> bool {
         && list.args.iter().skip(1).any(is_fixed)
 }
 
-/// The last part of a name, without its quotes, in one case.
+/// Returns the last part of a name, without its quotes, in lower case.
 fn bare(name: &ObjectName) -> String {
     let last = name.0.last().and_then(|part| part.as_ident());
     last.map_or_else(String::new, |last| last.value.to_lowercase())
@@ -141,7 +142,7 @@ fn address(query: &Query) -> usize {
     std::ptr::from_ref(query).addr()
 }
 
-/// Operators between the parts of a union; what stands in parentheses is a query of its own.
+/// Counts the operators between the parts of a union; a part in parentheses is a query of its own.
 fn set_operators(body: &SetExpr) -> u64 {
     match body {
         SetExpr::SetOperation { left, right, .. } => 1 + set_operators(left) + set_operators(right),
@@ -163,7 +164,7 @@ impl Visitor for Size {
     fn post_visit_query(&mut self, query: &Query) -> ControlFlow<Error> {
         let begun = self.begun.pop().unwrap_or_default();
         if let Some(name) = self.named.remove(&address(query)) {
-            // Where scopes use a name twice, the heavier counts.
+            // If scopes use a name twice, the heavier CTE counts.
             let weight = self.ctes.entry(name).or_default();
             *weight = (*weight).max(self.weight - begun);
         }
@@ -196,23 +197,24 @@ impl Visitor for Size {
     }
 }
 
-/// Refuses a plan whose expressions are too large once the optimizer has put what the columns of
-/// subqueries stand for in their place: of twenty subqueries that each name a column of the one
-/// before twice, it makes a million.
+/// Rejects a plan whose expressions become too large once the optimizer replaces the columns of
+/// subqueries by their expressions: of twenty subqueries that each name a column of the previous
+/// one twice, it makes a million nodes.
 pub fn check_plan(plan: &LogicalPlan) -> Result<()> {
     let mut all = 0;
     written_out(plan, &mut all)?;
     if all > WRITTEN_OUT {
         Err(Error::Limit(format!(
-            "the statement is too large to plan: with the columns of subqueries put in the place of their names it has more \
-             than {WRITTEN_OUT} parts"
+            "the statement is too large to plan: with each use of a subquery's column replaced by \
+            its expression, it has more than {WRITTEN_OUT} parts"
         )))
     } else {
         Ok(())
     }
 }
 
-/// Nodes of each column's expression, written out; `all` adds up those of all expressions.
+/// Returns the number of nodes in each output column's expression, with columns replaced by their
+/// expressions, and adds those of all expressions to `all`.
 fn written_out(plan: &LogicalPlan, all: &mut u64) -> datafusion::common::Result<Vec<u64>> {
     let inputs = plan.inputs();
     let columns =

@@ -1,14 +1,14 @@
-//! Memory that statements hold, measured.
+//! Memory accounting of statements.
 //!
-//! Every statement works on threads that nobody else uses meanwhile, and these allocate from an
-//! arena of the allocator (jemalloc) that nobody else uses: what the arena holds is what the
-//! statement holds, whoever counts it or not, until it is freed, wherever that happens. A thread
-//! adds up the arenas every few milliseconds ([`Ledger::look`]). Above the budget it condemns the
-//! statement that holds most. The statement's task then answers 422, and its operators and
-//! functions end at their next [`check`].
+//! Every statement runs on threads that serve no other statement meanwhile, and these allocate from
+//! an arena of the allocator (jemalloc) that is theirs alone. So the bytes allocated in the arena
+//! are the bytes that the statement holds until they are freed, on any thread, whether or not an
+//! operator accounts for them. A thread adds up the arenas every few milliseconds
+//! ([`Ledger::look`]). Above the budget it condemns the statement that holds most: the statement's
+//! task then returns status 422, and its operators and functions stop at their next [`check`].
 //!
-//! In a process with another allocator (the library's tests) the arenas stay empty, and nothing is
-//! condemned.
+//! In a process with another allocator (the library's tests) the arenas stay empty, and no
+//! statement is condemned.
 
 use std::cell::OnceCell;
 use std::fmt;
@@ -22,36 +22,36 @@ use tokio::sync::Notify;
 
 use crate::error::Error;
 
-/// How long an arena keeps what was freed, for the next who asks.
+/// How long an arena keeps freed memory for reuse, in milliseconds.
 const DECAY_MS: isize = 1_000;
 
-/// What is freed at the end of a statement goes back to the system at once if it is more than this.
+/// Memory freed at the end of a statement is returned to the system at once if it exceeds this.
 const KEPT_BYTES: usize = 16 << 20;
 
-/// What statements that have been condemned or have ended may still hold beside the budget, before
-/// others are condemned for it.
+/// Memory above the budget that condemned and ended statements may still hold before others are
+/// condemned because of it.
 const BESIDE_BYTES: usize = 192 << 20;
 
 thread_local! {
-    /// The account of the statements that this thread works for.
+    /// The account of the statements that this thread runs.
     static ACCOUNT: OnceCell<Arc<Account>> = const { OnceCell::new() };
 }
 
-/// Ends the work of this thread's statement if it was condemned or has ended: every operator calls
-/// this for each of its batches, and what computes long between them, more often.
+/// Returns an error if this thread's statement was condemned or has ended. Every operator calls
+/// this for each of its batches; long computations between batches call it more often.
 pub fn check() -> Result<()> {
     ACCOUNT.with(|account| account.get().map_or(Ok(()), |account| account.check()))
 }
 
-/// Condemns this thread's statement unless what it holds fits into the budget once more, and
-/// `bytes` beside it.
+/// Condemns this thread's statement unless the budget has room for a copy of what it holds, plus
+/// `bytes`.
 pub fn check_room_for_copy(bytes: usize) -> Result<()> {
     ACCOUNT
         .with(|account| account.get().map_or(Ok(()), |account| account.check_room_for_copy(bytes)))
 }
 
-/// Gives what this thread has freed back to the system at once: after work that took much and is
-/// seldom, on a thread that is no statement's.
+/// Gives the memory that this thread has freed back to the system at once. For rare work that takes
+/// much memory, on a thread that runs no statements.
 pub fn give_back() {
     let index: tikv_jemalloc_ctl::Result<u32> = "thread.arena\0".name().read();
     let Ok(index) = index else { return };
@@ -85,7 +85,7 @@ impl Arena {
         Ok(arena)
     }
 
-    /// Bytes allocated from it and not freed, at the last [`refresh`].
+    /// Returns the bytes allocated from the arena and not yet freed, as of the last [`refresh`].
     fn bytes(&self) -> usize {
         let figure = |figure: &Mib<[usize; 5]>| Access::<usize>::read(figure).unwrap_or(0);
         figure(&self.small) + figure(&self.large)
@@ -96,7 +96,7 @@ impl Arena {
     }
 }
 
-/// Has the allocator add up its figures anew.
+/// Refreshes the allocator's statistics.
 fn refresh() {
     let _ = epoch::advance();
 }
@@ -105,12 +105,12 @@ const RUNS: u8 = 0;
 const CONDEMNED: u8 = 1;
 const ENDED: u8 = 2;
 
-/// What one statement after another holds, on the threads of one slot.
+/// Memory account of the statements that run, one after another, on the threads of one slot.
 pub struct Account {
     arena: Option<Arena>,
-    /// What the arena held before the statement.
+    /// Bytes that the arena held before the statement.
     before: AtomicUsize,
-    /// The most that it was seen to hold since it last gave memory back.
+    /// The most bytes that it was seen to hold since it last returned memory to the system.
     most: AtomicUsize,
     state: AtomicU8,
     runtime: OnceLock<Handle>,
@@ -126,7 +126,7 @@ impl fmt::Debug for Account {
 }
 
 impl Account {
-    /// Has this thread allocate from the account's arena from now on.
+    /// Makes this thread allocate from the account's arena from now on.
     pub fn adopt_thread(self: &Arc<Self>) {
         if let Some(arena) = &self.arena {
             let _ = "thread.arena\0".name().write(arena.index);
@@ -134,12 +134,12 @@ impl Account {
         ACCOUNT.with(|account| _ = account.set(self.clone()));
     }
 
-    /// Says whose tasks the statements are.
+    /// Sets the runtime whose tasks are those of the statements.
     pub fn follow(&self, runtime: &Handle) {
         let _ = self.runtime.set(runtime.clone());
     }
 
-    /// Whether nothing is left of the statement before.
+    /// Reports whether nothing of the previous statement still runs.
     pub fn is_idle(&self) -> bool {
         self.is_in(ENDED)
             && self.runtime.get().is_none_or(|runtime| runtime.metrics().num_alive_tasks() == 0)
@@ -149,27 +149,27 @@ impl Account {
         self.state.store(RUNS, Ordering::Release);
     }
 
-    /// Ends it: what of it still works stops at its next check.
+    /// Marks the statement as ended: tasks that still work on it stop at their next check.
     pub fn end(&self) {
         self.state.store(ENDED, Ordering::Release);
     }
 
-    /// Takes what is left, such as what was read of files and is kept for the next who asks, for
-    /// nobody's.
+    /// Takes the memory that is left, such as cached parts of files, as the baseline: it counts for
+    /// no statement.
     fn rebase(&self) {
         if self.is_idle() {
             self.before.store(self.arena.map_or(0, |arena| arena.bytes()), Ordering::Relaxed);
         }
     }
 
-    /// Gives what an ended statement has freed back to the system, if it was much.
+    /// Gives the memory that an ended statement has freed back to the system, if it was much.
     fn tidy(&self) {
         if self.is_in(ENDED) && self.most.swap(0, Ordering::Relaxed) > KEPT_BYTES {
             let _ = self.arena.map(|arena| arena.decay(0).and_then(|()| arena.decay(DECAY_MS)));
         }
     }
 
-    /// Bytes that the statement holds, at the last refresh.
+    /// Returns the bytes that the statement holds, as of the last refresh.
     fn held(&self) -> usize {
         self.arena
             .map_or(0, |arena| arena.bytes().saturating_sub(self.before.load(Ordering::Relaxed)))
@@ -185,7 +185,7 @@ impl Account {
         self.condemned.notify_waiters();
     }
 
-    /// Waits until the statement is condemned, and says why.
+    /// Waits until the statement is condemned, and returns the reason.
     pub async fn over(&self) -> Error {
         loop {
             let condemned = self.condemned.notified();
@@ -198,8 +198,8 @@ impl Account {
 
     fn limit(&self) -> Error {
         Error::Limit(format!(
-            "the statements that run hold more memory than query_memory_bytes ({} bytes), and this one most of it: ask for \
-             fewer hours or columns at once, or raise it",
+            "the running statements use more memory than query_memory_bytes ({} bytes), and this \
+            one uses the most: query fewer hours or columns at once, or raise it",
             self.budget
         ))
     }
@@ -228,17 +228,17 @@ impl Drop for Account {
     }
 }
 
-/// Arenas of engines that have gone: none can be given back.
+/// Returns the arenas of dropped accounts, for reuse: an arena cannot be destroyed.
 fn unused_arenas() -> MutexGuard<'static, Vec<Arena>> {
     static UNUSED: Mutex<Vec<Arena>> = Mutex::new(Vec::new());
     UNUSED.lock().expect("no panic under this lock")
 }
 
-/// The accounts of all statements that may run at once, and what they may hold together.
+/// The accounts of all statements that may run at once, and their common budget.
 #[derive(Debug)]
 pub struct Ledger {
     budget: usize,
-    /// Held for a copy or a push.
+    /// Locked only for a copy or a push.
     accounts: Mutex<Vec<Arc<Account>>>,
 }
 
@@ -268,7 +268,7 @@ impl Ledger {
         self.accounts.lock().expect("no panic under this lock")
     }
 
-    /// Bytes that all of them hold, at the last refresh.
+    /// Returns the bytes that all statements hold, as of the last refresh.
     fn held(&self) -> usize {
         self.accounts().iter().map(|account| account.held()).sum()
     }
@@ -281,14 +281,14 @@ impl Ledger {
             .sum()
     }
 
-    /// Bytes that all of them hold now.
+    /// Returns the bytes that all statements hold now.
     pub fn measure(&self) -> usize {
         refresh();
         self.held()
     }
 
-    /// Looks once: above the budget the statement that holds most is condemned. What condemned ones
-    /// still hold is on its way back, and counts only where it is much.
+    /// Measures all accounts; above the budget, condemns the running statement that holds most.
+    /// Memory of condemned statements is about to be freed and counts only if it is much.
     pub fn look(&self) {
         refresh();
         let held: Vec<_> =
@@ -305,13 +305,14 @@ impl Ledger {
         }
     }
 
-    /// Gives what ended statements have freed back to the system.
+    /// Gives the memory that ended statements have freed back to the system.
     pub fn tidy(&self) {
         let accounts = self.accounts().clone();
         accounts.iter().for_each(|account| account.tidy());
     }
 
-    /// The same when no statement runs, and takes what they hold for nobody's.
+    /// Runs [`Ledger::tidy`] when no statement runs, and takes what the arenas still hold as their
+    /// baseline.
     pub fn settle(&self) {
         self.tidy();
         refresh();

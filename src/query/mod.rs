@@ -2,20 +2,23 @@
 //!
 //! - [`engine`] holds what is made once: functions, rules, the memory pool, the threads, and the
 //!   plan of `queries/hour_stats.sql`, which every `GET /analytics` runs.
-//! - [`mod@parse`] makes statements of a text: [`syntax`] refuses clauses that the planner would
-//!   drop, [`limits`] what is too large to plan. [`params`] are the values that a statement leaves
-//!   open, a [`session`] the options that `SET` changed. [`walk`] goes over the tree of a
-//!   statement.
-//! - [`catalog`] is what a statement finds by name, [`schema`] its columns, [`functions`] are ours.
-//! - [`optimizer`] has our rules, [`time_ranges`] what a predicate says about time, [`exec`] our
-//!   plan nodes.
-//! - [`memory`] measures what statements hold, each on the threads of one of the [`slots`].
-//! - [`statement`] runs one within its limits; its rows come as a [`result_stream`].
+//! - [`mod@parse`] parses a text into statements: [`syntax`] rejects clauses that the planner would
+//!   drop, [`limits`] rejects statements that are too large to plan. [`params`] are the values of a
+//!   statement's parameters, a [`session`] holds the options that `SET` changed. [`walk`] visits
+//!   the syntax tree of a statement.
+//! - [`catalog`] holds the tables that a statement can name, [`schema`] their columns,
+//!   [`functions`] the functions of this engine.
+//! - [`optimizer`] holds optimizer rules, [`time_ranges`] derives time ranges from predicates,
+//!   [`exec`] holds plan nodes.
+//! - [`memory`] measures the memory of statements, each of which runs on the threads of one of the
+//!   [`slots`].
+//! - [`statement`] runs one statement within its limits and returns its rows as a
+//!   [`result_stream`].
 //! - [`opaque`] hides large types from the compiler, for its speed.
-//! - [`stats`] says what it cost, [`scrape`] tells `/metrics`.
+//! - [`stats`] records the cost of statements, [`scrape`] exports it to `/metrics`.
 //!
-//! This module knows snapshots, never the engine of [`crate::storage`]: a query cannot change what
-//! it reads.
+//! This module depends on snapshots, never on the engine of [`crate::storage`]: a query cannot
+//! change what it reads.
 
 mod catalog;
 mod engine;

@@ -1,15 +1,15 @@
-//! A value whose type the compiler need not look into.
+//! A shared value whose type is hidden from the compiler's auto trait checks.
 //!
-//! To prove that a plan or a statement's tree is `Send` takes the compiler ten seconds: hundreds of
-//! types name each other in circles, and such proofs are not kept. Every future that holds one, and
-//! every function that hands it on, asks anew.
+//! Proving that a plan or a syntax tree is `Send` takes the compiler ten seconds: hundreds of types
+//! refer to each other in cycles, and such proofs are not cached. Every future that holds one, and
+//! every function that passes it on, repeats the proof.
 
 use std::any::Any;
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// A shared value, `Send` and `Sync` by what it is made from. Clones in constant time.
+/// A shared value that is `Send` and `Sync` by construction. Clones in constant time.
 #[derive(Debug)]
 pub struct Opaque<T>(Arc<dyn Any + Send + Sync>, PhantomData<fn() -> T>);
 

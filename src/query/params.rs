@@ -1,4 +1,4 @@
-//! Parameters: the values that a statement leaves open as `$1` or `$name`.
+//! Parameters: the values of the placeholders `$1` or `$name` of a statement.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ pub enum Params {
 }
 
 impl Params {
-    /// From a JSON array or object of strings, numbers, booleans and nulls.
+    /// Reads parameters from a JSON array or object of strings, numbers, booleans and nulls.
     pub fn from_json(value: &serde_json::Value) -> Result<Params> {
         Ok(match value {
             serde_json::Value::Null => Params::None,
@@ -36,7 +36,7 @@ impl Params {
     }
 }
 
-/// 2 to the power of 64.
+/// 2 to the power of 64, as a float.
 const TWO_TO_64: f64 = 18_446_744_073_709_551_616.0;
 
 fn scalar(value: &serde_json::Value) -> Result<ScalarValue> {
@@ -48,8 +48,8 @@ fn scalar(value: &serde_json::Value) -> Result<ScalarValue> {
             match (value.as_i64(), value.as_u64(), value.as_f64()) {
                 (Some(value), ..) => ScalarValue::Int64(Some(value)),
                 (_, Some(value), _) => ScalarValue::UInt64(Some(value)),
-                // JSON is read as 64 bits, so that the last digits of a longer integer are gone
-                // already.
+                // JSON numbers are parsed to 64 bits, so the last digits of a longer integer are
+                // already lost.
                 (.., Some(value))
                     if value.fract() == 0.0
                         && value.abs() < 1e38
@@ -70,8 +70,7 @@ fn scalar(value: &serde_json::Value) -> Result<ScalarValue> {
     })
 }
 
-/// Fills in the parameters; one that the statement names and the caller does not give is an error
-/// that names it.
+/// Binds the parameters. A parameter without a value is an error that names it.
 pub(super) fn bind(plan: LogicalPlan, params: Params) -> Result<LogicalPlan> {
     let mut names: Vec<String> = plan.get_parameter_names()?.into_iter().collect();
     names.sort_unstable();
@@ -107,8 +106,8 @@ pub(super) fn bind(plan: LogicalPlan, params: Params) -> Result<LogicalPlan> {
 mod tests {
     use super::*;
 
-    /// Bug: an integer above i64 became a float. Consequence: its last digits were others. Cure:
-    /// unsigned up to 64 bits, an error beyond.
+    /// Regression: an integer above i64 became a float and lost its last digits. It is now unsigned
+    /// up to 64 bits, and an error beyond.
     #[test]
     fn an_integer_parameter_keeps_its_digits() {
         let of = |json: &str| Params::from_json(&serde_json::from_str(json).unwrap());

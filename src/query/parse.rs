@@ -1,4 +1,5 @@
-//! Parsing: a text becomes statements, each checked to say nothing that the planner would drop.
+//! Parser: splits a text into statements and checks that each has no clause that the planner would
+//! drop.
 
 use std::ops::ControlFlow;
 
@@ -16,14 +17,14 @@ use super::walk::walk_mut;
 use super::{limits, memory, syntax};
 use crate::error::{Error, Result};
 
-/// Expressions and subqueries may nest this deep.
+/// Maximum nesting depth of expressions and subqueries.
 const RECURSION_LIMIT: usize = 50;
 
 /// One parsed statement.
 #[derive(Clone, Debug)]
 pub struct Parsed {
     pub(super) statement: Opaque<Statement>,
-    /// Its text, without comments before it and the semicolon after it.
+    /// The text of the statement, without leading comments and the final semicolon.
     pub text: String,
 }
 
@@ -37,10 +38,11 @@ impl Parsed {
     }
 }
 
-/// A text of more bytes than this may have taken a hundred times as many to parse.
+/// Length in bytes of a text above which freed memory is returned to the system after parsing,
+/// which may take a hundred times that length.
 const LARGE_TEXT: usize = 16 << 10;
 
-/// Splits a text at its semicolons. A text without a statement is none.
+/// Parses the statements of a text, which semicolons separate. Empty statements are skipped.
 pub fn parse(sql: &str) -> Result<Vec<Parsed>> {
     let statements = parse_all(sql);
     if sql.len() > LARGE_TEXT {
@@ -50,7 +52,7 @@ pub fn parse(sql: &str) -> Result<Vec<Parsed>> {
 }
 
 fn parse_all(sql: &str) -> Result<Vec<Parsed>> {
-    // Editors of Windows begin a text with a byte order mark.
+    // Editors on Windows begin a file with a byte order mark.
     let sql = sql.strip_prefix('\u{feff}').unwrap_or(sql);
     let tokens = Tokenizer::new(&GenericDialect {}, sql)
         .tokenize_with_location()
@@ -89,14 +91,14 @@ fn parse_one(mut tokens: Vec<TokenWithSpan>) -> Result<Option<Statement>> {
     }
     if let Some(statement) = &mut statement {
         syntax::prepare(statement)?;
-        // Some clauses are longer in other words.
+        // Some clauses become longer when rewritten.
         limits::check(statement)?;
     }
     Ok(statement)
 }
 
-/// Reads `SELECT show_chunks('events')`, as TimescaleDB has it, as
-/// `SELECT show_chunks FROM show_chunks('events')`: there it is a function that answers rows, here
+/// Rewrites `SELECT show_chunks('events')`, as TimescaleDB accepts it, to
+/// `SELECT show_chunks FROM show_chunks('events')`: there it is a function that returns rows, here
 /// a table.
 struct FromChunks;
 
@@ -124,7 +126,7 @@ impl VisitorMut for FromChunks {
     }
 }
 
-/// Finds tokens in their text, in its order. Positions count lines and characters from 1.
+/// Locates tokens in their text, in order. Positions count lines and characters from 1.
 struct Places<'a> {
     text: &'a str,
     offset: usize,
@@ -146,7 +148,7 @@ impl Places<'_> {
         self.offset
     }
 
-    /// The text from one token to another.
+    /// Returns the text from one token to another.
     fn excerpt(&mut self, first: &TokenWithSpan, last: &TokenWithSpan) -> String {
         let start = self.offset(first.span.start);
         let end = self.offset(last.span.end);
@@ -170,7 +172,7 @@ mod tests {
         assert!(texts(" ; -- nothing\n").is_empty());
     }
 
-    /// A script that an editor of Windows wrote was refused for its first, invisible character.
+    /// Regression: a script written by an editor on Windows was rejected for its byte order mark.
     #[test]
     fn a_byte_order_mark_is_no_part_of_a_statement() {
         let parsed = parse("\u{feff}select 1; select 2").unwrap();

@@ -1,4 +1,4 @@
-//! The rows of a statement, as they come from its task.
+//! Result stream: the rows of a statement as its task produces them.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use tokio::task::AbortHandle;
 use super::stats::recorder::StatsRecorder;
 use crate::error::{Error, Result};
 
-/// The rows of a statement, as they come. Dropping it cancels the statement.
+/// The rows of a statement, in batches. Dropping it cancels the statement.
 #[derive(Debug)]
 pub struct ResultStream {
     pub schema: SchemaRef,
@@ -20,7 +20,8 @@ pub struct ResultStream {
     pub(super) task: AbortHandle,
 }
 
-/// A batch, or nothing at the end: a channel that closes without a word is a statement that died.
+/// A batch, or `None` at the end. A channel that closes without the `None` means that the task
+/// panicked.
 pub(super) type Message = Result<Option<RecordBatch>>;
 
 impl Drop for ResultStream {
@@ -30,7 +31,7 @@ impl Drop for ResultStream {
 }
 
 impl ResultStream {
-    /// The next batch, `None` at the end. After an error nothing more comes.
+    /// Returns the next batch; `None` at the end and after an error.
     pub async fn next(&mut self) -> Option<Result<RecordBatch>> {
         if self.ended {
             return None;
@@ -40,7 +41,7 @@ impl ResultStream {
         message.transpose()
     }
 
-    /// All of them.
+    /// Collects all batches.
     pub async fn collect(mut self) -> Result<Vec<RecordBatch>> {
         let mut batches = Vec::new();
         while let Some(batch) = self.next().await {

@@ -1,5 +1,5 @@
-//! What SQL sees of the store: the names of its tables, and the columns of `events`, those of a
-//! data file and of its partition.
+//! Schema of the store in SQL: the names of its tables, and the columns of `events`, which are
+//! those of a data file and of its partition.
 
 use std::sync::{Arc, LazyLock};
 
@@ -9,11 +9,11 @@ use datafusion::scalar::ScalarValue;
 use crate::event;
 use crate::hour::Hour;
 
-/// The table of events.
+/// Name of the table of events.
 pub const EVENTS: &str = "events";
-/// The view of hours.
+/// Name of the view of hours.
 pub const HOURS: &str = "hours";
-/// The table function that lists partitions.
+/// Name of the table function that lists partitions.
 pub const SHOW_CHUNKS: &str = "show_chunks";
 
 pub fn partition_columns() -> [FieldRef; 2] {
@@ -23,7 +23,7 @@ pub fn partition_columns() -> [FieldRef; 2] {
     ]
 }
 
-/// `timestamp`, `user_id`, `event`, `date`, `hour`.
+/// Returns the schema of `events`: `timestamp`, `user_id`, `event`, `date`, `hour`.
 pub fn schema() -> SchemaRef {
     static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
         let fields: Vec<FieldRef> =
@@ -33,7 +33,7 @@ pub fn schema() -> SchemaRef {
     SCHEMA.clone()
 }
 
-/// The values of the partition columns.
+/// Returns the values of the partition columns for an hour.
 pub fn partition_values(hour: Hour) -> [ScalarValue; 2] {
     let days = hour.0.div_euclid(24) as i32;
     [ScalarValue::Date32(Some(days)), ScalarValue::Int32(Some(hour.of_day()))]

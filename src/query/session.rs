@@ -1,4 +1,4 @@
-//! Sessions: the options that `SET` changes, and which of them it may.
+//! Session options: those that `SET` changed, and those that it may change.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use datafusion::prelude::SessionConfig;
 
 use crate::error::{Error, Result};
 
-/// Options that `SET` may change; the others would change the process or open doors.
+/// Options that `SET` may change; the others would change the process or weaken its security.
 const SETTABLE: [&str; 5] = [
     "hourglass.",
     "datafusion.execution.",
@@ -16,21 +16,21 @@ const SETTABLE: [&str; 5] = [
     "datafusion.sql_parser.",
 ];
 
-/// The largest values of options that memory hangs on.
+/// Maximum values of options on which memory use depends.
 const BOUNDED: [(&str, u64); 2] =
     [("datafusion.execution.target_partitions", 64), ("datafusion.execution.batch_size", 65_536)];
 
-/// Options that statements are parsed before.
+/// Options that cannot be set, as statements are parsed before they would apply.
 const FIXED: [&str; 2] = ["datafusion.sql_parser.recursion_limit", "datafusion.sql_parser.dialect"];
 
-/// The zone of times without one, which is always that of the answers.
+/// Option for the zone of times without one, which is always UTC, the zone of the results.
 const TIME_ZONE: &str = "datafusion.execution.time_zone";
 
-/// What outlives a statement: the options that `SET` changed.
+/// State that outlives a statement: the options that `SET` changed.
 #[derive(Clone, Debug)]
 pub struct Session {
     config: SessionConfig,
-    /// Those changed, by name.
+    /// The changed options, by name.
     changed: BTreeMap<String, String>,
 }
 
@@ -43,12 +43,12 @@ impl Session {
         &self.config
     }
 
-    /// The options changed so far, by name.
+    /// Returns the options changed so far, by name.
     pub fn changed(&self) -> &BTreeMap<String, String> {
         &self.changed
     }
 
-    /// Sets an option, as `SET` does.
+    /// Sets an option, as the statement `SET` does.
     pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
         if !SETTABLE.iter().any(|prefix| name.starts_with(prefix)) || FIXED.contains(&name) {
             let families = SETTABLE.map(|prefix| format!("{prefix}*")).join(", ");
@@ -82,7 +82,7 @@ impl Session {
     }
 
     pub(super) fn reset(&mut self, name: &str, defaults: &ConfigOptions) -> Result<()> {
-        // Options of extensions are told without the name of the extension.
+        // Entries of extension options lack the name of the extension.
         let is_named = |key: &str| key == name || name.strip_prefix("hourglass.") == Some(key);
         let entry = defaults.entries().into_iter().find(|entry| is_named(&entry.key));
         let entry = entry.ok_or_else(|| Error::Invalid(format!("there is no option {name}")))?;

@@ -1,9 +1,9 @@
-//! Which instants a predicate can hold for: what prunes hours, and what tells a question about
-//! whole hours from others.
+//! Time ranges of predicates: the instants for which a predicate can hold. They prune hours, and
+//! distinguish queries over whole hours from others.
 //!
-//! A predicate becomes a set of half-open intervals of microseconds. It is *exact* when the
-//! predicate holds for just those instants, whatever else is in the row; otherwise it holds for no
-//! others, and must still be evaluated.
+//! A predicate becomes a set of half-open intervals of microseconds. The set is *exact* if the
+//! predicate holds for exactly those instants, regardless of the other columns; otherwise it holds
+//! for no others, and must still be evaluated.
 
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode};
@@ -19,7 +19,7 @@ use crate::query::functions::time_bucket::{DAY_US, TimeBucket};
 /// One bit for each hour of the day.
 const ALL_HOURS_OF_DAY: u32 = (1 << 24) - 1;
 
-/// Sorted, disjoint, non-empty intervals `[start, end)`, within them the hours of the day in a
+/// Sorted, disjoint, non-empty intervals `[start, end)`, restricted to the hours of the day in a
 /// mask.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TimeRanges {
@@ -28,12 +28,12 @@ pub struct TimeRanges {
     pub exact: bool,
 }
 
-/// TimeRanges split where whole hours begin and end.
+/// Time ranges split at the boundaries of whole hours.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Split {
-    /// Runs of whole hours, inclusive.
+    /// Ranges of whole hours, inclusive.
     pub whole: Vec<(Hour, Hour)>,
-    /// What is left: parts of hours, half-open, in microseconds.
+    /// The remaining parts of hours, half-open, in microseconds.
     pub edges: Vec<(i64, i64)>,
 }
 
@@ -52,14 +52,14 @@ impl TimeRanges {
         TimeRanges::one(0, 0)
     }
 
-    /// The instants for which all of `predicates` can hold.
+    /// Returns the instants for which all of `predicates` can hold.
     pub fn of_all<'a>(predicates: impl IntoIterator<Item = &'a Expr>) -> TimeRanges {
         predicates
             .into_iter()
             .fold(TimeRanges::all(), |spans, predicate| spans.and(&TimeRanges::of(predicate)))
     }
 
-    /// The instants for which `predicate` can hold.
+    /// Returns the instants for which `predicate` can hold.
     pub fn of(predicate: &Expr) -> TimeRanges {
         let unknown = TimeRanges { exact: false, ..TimeRanges::all() };
         match predicate {
@@ -122,8 +122,8 @@ impl TimeRanges {
         if other.exact && other.intervals.is_empty() {
             return self;
         }
-        // Two masks over different intervals have no common form; the larger set still holds all
-        // instants.
+        // Two masks over different intervals have no common form; their union is a superset that
+        // holds all instants.
         let same = self.hours_of_day == other.hours_of_day || self.intervals == other.intervals;
         self.intervals.extend(other.intervals);
         self.intervals.sort_unstable();
@@ -138,15 +138,15 @@ impl TimeRanges {
         TimeRanges { intervals: merged, hours_of_day, exact: self.exact && other.exact && same }
     }
 
-    /// The hours that the instants touch, as inclusive, ascending ranges, no hour in two of them;
-    /// not every hour of a range need hold one, see [`TimeRanges::touches`].
+    /// Returns the hours that the instants touch, as ascending, disjoint, inclusive ranges. Not
+    /// every hour of a range holds an instant; see [`TimeRanges::touches`].
     pub fn hours(&self) -> impl Iterator<Item = (Hour, Hour)> + use<> {
         let mut ranges: Vec<(Hour, Hour)> = Vec::with_capacity(self.intervals.len());
         for &(start, end) in &self.intervals {
             let (first, last) = (Hour::of_us(start), Hour::of_us(end - 1));
             match ranges.last_mut() {
-                // IMPORTANT: two intervals of one hour name it once, or whoever reads the ranges
-                // reads its rows twice.
+                // IMPORTANT: two intervals within one hour yield that hour once; otherwise its rows
+                // would be read twice.
                 Some(before) if first <= before.1 => before.1 = last,
                 _ => ranges.push((first, last)),
             }
@@ -154,24 +154,24 @@ impl TimeRanges {
         ranges.into_iter()
     }
 
-    /// Whether an hour from the ranges of [`TimeRanges::hours`] holds any of the instants.
+    /// Reports whether an hour from the ranges of [`TimeRanges::hours`] holds any of the instants.
     pub fn touches(&self, hour: Hour) -> bool {
         self.hours_of_day & (1 << hour.of_day()) != 0
     }
 
-    /// Whether any of the instants lies in `first..=last`, where the mask is met.
+    /// Reports whether an interval overlaps `first..=last`; the mask is not checked.
     pub fn meets(&self, first: i64, last: i64) -> bool {
         let after = self.intervals.partition_point(|(_, end)| *end <= first);
         self.intervals.get(after).is_some_and(|(start, _)| *start <= last)
     }
 
-    /// Whether the hours of the day are restricted.
+    /// Reports whether the hours of the day are restricted.
     pub fn is_masked(&self) -> bool {
         self.hours_of_day != ALL_HOURS_OF_DAY
     }
 
-    /// The hours `first..=last` when the instants are just those of one run of whole hours. An
-    /// empty set of instants is none.
+    /// Returns the hours `first..=last` if the instants are exactly those of one range of whole
+    /// hours; `None` for an empty set of instants.
     pub fn whole_hours(&self) -> Option<(Hour, Hour)> {
         match self.intervals[..] {
             [(start, end)]
@@ -186,13 +186,13 @@ impl TimeRanges {
         }
     }
 
-    /// Whether the instants are just those of whole hours.
+    /// Reports whether the instants are exactly those of whole hours.
     pub fn is_whole(&self) -> bool {
         self.exact
             && self.intervals.iter().all(|(start, end)| start % HOUR_US == 0 && end % HOUR_US == 0)
     }
 
-    /// The intervals as runs of whole hours, and the parts of hours at their edges.
+    /// Splits the intervals into ranges of whole hours and the parts of hours at their edges.
     pub fn split(&self) -> Split {
         let mut split = Split::default();
         for &(start, end) in &self.intervals {
@@ -212,8 +212,8 @@ impl TimeRanges {
 }
 
 impl TimeBucket {
-    /// The unit of an expression that rises with the timestamp and whose value is where its
-    /// interval begins.
+    /// Returns the unit of an expression that increases with the timestamp and whose value is the
+    /// start of its interval.
     pub fn of(expr: &Expr) -> Option<TimeBucket> {
         match expr {
             Expr::Column(column) if column.name == "timestamp" => Some(TimeBucket::of_width(1)),
@@ -221,7 +221,7 @@ impl TimeBucket {
             Expr::Cast(Cast { expr, field }) | Expr::TryCast(TryCast { expr, field }) => {
                 let inner = TimeBucket::of(expr)?;
                 let width = match field.data_type() {
-                    // Days of another time zone begin elsewhere, its hours perhaps too.
+                    // Days of another time zone begin elsewhere, and perhaps its hours too.
                     DataType::Timestamp(_, Some(zone)) if !["UTC", "+00:00"].contains(&&**zone) => {
                         return None;
                     }
@@ -229,9 +229,9 @@ impl TimeBucket {
                     DataType::Timestamp(TimeUnit::Millisecond, _) => 1_000,
                     DataType::Timestamp(TimeUnit::Microsecond, _) => 1,
                     DataType::Date32 => DAY_US,
-                    // IMPORTANT: milliseconds that Arrow does not cut to whole days.
+                    // IMPORTANT: milliseconds, which Arrow does not truncate to whole days.
                     DataType::Date64 => 1_000,
-                    // Nanoseconds end in 2262: later times are null or an error.
+                    // Nanoseconds end in 2262; later times are null or an error.
                     _ => return None,
                 };
                 inner.coarser(TimeBucket::of_width(width))
@@ -255,7 +255,7 @@ impl TimeBucket {
     }
 }
 
-/// An instant as whole microseconds and the nanoseconds beyond.
+/// Returns an instant as whole microseconds and the remaining nanoseconds.
 fn instant(value: &ScalarValue) -> Option<(i64, i64)> {
     let whole = |us: Option<i64>| Some((us?, 0));
     match value {
@@ -271,10 +271,10 @@ fn instant(value: &ScalarValue) -> Option<(i64, i64)> {
     }
 }
 
-/// The instants for which `column op value` holds, where it is about time alone.
+/// Returns the instants for which `column op value` holds; `None` if it depends on more than time.
 fn compare(column: &Expr, op: Operator, value: &ScalarValue) -> Option<TimeRanges> {
-    // IMPORTANT: before a null makes it hold for nothing, for `IS DISTINCT FROM NULL` holds for
-    // all.
+    // IMPORTANT: must come before the checks for null, which return no instants, since
+    // `IS DISTINCT FROM NULL` holds for all.
     if !matches!(
         op,
         Operator::Eq
@@ -292,7 +292,7 @@ fn compare(column: &Expr, op: Operator, value: &ScalarValue) -> Option<TimeRange
         }
         let (us, beyond) = instant(value)?;
         let (start, end) = unit.interval(us)?;
-        // A value that begins no interval lies between two of the expression's values.
+        // A value that does not begin an interval lies between two values of the expression.
         return if start == us && beyond == 0 { among(op, start, end) } else { between(op, end) };
     }
     if let Some(unit) = unit_of_clock(column) {
@@ -322,7 +322,7 @@ fn compare(column: &Expr, op: Operator, value: &ScalarValue) -> Option<TimeRange
     })
 }
 
-/// The unit of an expression over what the clocks of some zone show, as if it were over the
+/// Returns the unit of an expression over the local clock of some zone, as if it were over the
 /// timestamp.
 fn unit_of_clock(expr: &Expr) -> Option<TimeBucket> {
     let over_timestamp = expr.clone().transform_up(|expr| {
@@ -339,8 +339,8 @@ fn unit_of_clock(expr: &Expr) -> Option<TimeBucket> {
     if over_timestamp.transformed { TimeBucket::of(&over_timestamp.data) } else { None }
 }
 
-/// The instants at which clocks may show what compares so: no clock is a day ahead of UTC, or
-/// behind.
+/// Returns the instants at which a local clock may compare so: no zone is as much as a day ahead of
+/// UTC, or behind it.
 fn compare_clock(unit: TimeBucket, op: Operator, value: &ScalarValue) -> Option<TimeRanges> {
     let (start, end) = unit.interval(instant(value)?.0)?;
     let (first, last) = match op {
@@ -355,7 +355,7 @@ fn compare_clock(unit: TimeBucket, op: Operator, value: &ScalarValue) -> Option<
     })
 }
 
-/// Whether the expression is the hour of the day, 0 to 23.
+/// Reports whether the expression is the hour of the day, 0 to 23.
 pub fn is_hour_of_day(expr: &Expr) -> bool {
     match expr {
         Expr::Column(column) => column.name == "hour",
@@ -374,7 +374,7 @@ pub fn is_hour_of_day(expr: &Expr) -> bool {
     }
 }
 
-/// The instants whose interval compares with the interval `[start, end)`.
+/// Returns the instants whose interval compares as `op` to the interval `[start, end)`.
 fn among(op: Operator, start: i64, end: i64) -> Option<TimeRanges> {
     match op {
         Operator::Eq => Some(TimeRanges::one(start, end)),
@@ -387,8 +387,8 @@ fn among(op: Operator, start: i64, end: i64) -> Option<TimeRanges> {
     }
 }
 
-/// The instants whose interval compares with a value that lies before the interval beginning at
-/// `next` and after all earlier ones.
+/// Returns the instants whose interval compares as `op` to a value that lies before the interval
+/// beginning at `next` and after all earlier ones.
 fn between(op: Operator, next: i64) -> Option<TimeRanges> {
     match op {
         Operator::Eq => Some(TimeRanges::none()),
@@ -471,8 +471,8 @@ mod tests {
         assert!(!either.exact && either.touches(Hour(7)));
     }
 
-    /// Bug: `timestamp <> X` within an hour gave that hour in both of its ranges. Consequence: its
-    /// rows counted twice. Cure: ranges of hours that overlap are one.
+    /// Regression: `timestamp <> X` within an hour returned that hour in both of its ranges, and
+    /// its rows were counted twice. Overlapping ranges of hours are now merged.
     #[test]
     fn an_hour_cut_in_two_is_named_once() {
         let spans =
@@ -544,8 +544,8 @@ mod tests {
         assert_eq!(spans(cast.eq(at_ns(1_500))), vec![]);
     }
 
-    /// What a zone's clock shows prunes, but the predicate must still be evaluated; before 1970 as
-    /// well.
+    /// A predicate on the local clock of a zone prunes, also before 1970, but must still be
+    /// evaluated.
     #[test]
     fn what_clocks_show_prunes_by_a_day_more() {
         let zone = Box::new(col("timestamp"));
@@ -570,9 +570,9 @@ mod tests {
         assert_eq!(spans(early), (vec![(0, 21 * HOUR_US + 1)], false));
     }
 
-    /// Bug: a Date64 was taken for a whole day. Consequence:
-    /// `arrow_cast(timestamp, 'Date64') >= noon` lost the rows of the afternoon by pruning. Cure:
-    /// its unit is the millisecond.
+    /// Regression: a Date64 was taken for a whole day, so that
+    /// `arrow_cast(timestamp, 'Date64') >= noon` pruned the rows of the afternoon. Its
+    /// unit is the millisecond.
     #[test]
     fn a_date_in_milliseconds_is_a_millisecond() {
         let cast = Expr::Cast(Cast::new(Box::new(col("timestamp")), DataType::Date64));

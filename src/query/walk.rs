@@ -1,7 +1,7 @@
-//! Walks over a statement's tree.
+//! Traversal of a statement's syntax tree.
 //!
 //! sqlparser compiles its whole traversal, hundreds of functions, once for each type of visitor.
-//! Visitors go behind one type here, so that it is compiled twice.
+//! Here all visitors are behind one type, so that it is compiled only twice.
 
 use std::ops::ControlFlow;
 
@@ -12,12 +12,12 @@ use datafusion::sql::sqlparser::ast::{
 
 use crate::error::{Error, Result};
 
-/// Visits `part`; an error that the visitor breaks with ends the walk.
+/// Visits `part`; stops at the first error of the visitor and returns it.
 pub fn walk(part: &impl Visit, visitor: &mut dyn Visitor<Break = Error>) -> Result<()> {
     outcome(part.visit(&mut Reader(visitor)))
 }
 
-/// Visits `part` and lets the visitor change it; an error that it breaks with ends the walk.
+/// Visits `part` and lets the visitor change it; stops at its first error and returns it.
 pub fn walk_mut(
     part: &mut impl VisitMut,
     visitor: &mut dyn VisitorMut<Break = Error>,

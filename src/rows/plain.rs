@@ -6,12 +6,12 @@
 //! | type | JSON, CSV | Parquet | Arrow |
 //! | --- | --- | --- | --- |
 //! | dictionaries | their values | their values | as they are |
-//! | runs | their values | their values | their values: Polars has none |
-//! | instants, dates, times | RFC 3339 | in milliseconds where they are coarser, for it has no seconds | as they are |
-//! | durations, intervals | ISO 8601; `1 mons 2 days` | a number of units; none | as they are |
-//! | decimals of a negative scale | whole numbers | whole numbers | whole numbers: DuckDB and Polars have none |
+//! | runs | their values | their values | their values: Polars does not support runs |
+//! | instants, dates, times | RFC 3339 | in milliseconds if coarser, since Parquet has no seconds | as they are |
+//! | durations, intervals | ISO 8601; `1 mons 2 days` | a number of units; not supported | as they are |
+//! | decimals of a negative scale | whole numbers | whole numbers | whole numbers: DuckDB and Polars do not support them |
 //! | lists, structs, maps | JSON; in CSV, as a text | as they are | as they are |
-//! | unions | none | none | as they are |
+//! | unions | not supported | not supported | as they are |
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 use super::names::unique;
 
-/// What a format can represent.
+/// The set of values that a format can represent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
     /// JSON values.
@@ -94,7 +94,7 @@ pub fn written(shape: Shape, of: &DataType) -> Result<DataType, DataType> {
     })
 }
 
-/// Entries of a map; JSON object keys must be texts.
+/// Converts the entries of a map; JSON object keys must be texts.
 fn map_entries(shape: Shape, entries: &FieldRef) -> Result<FieldRef, DataType> {
     let DataType::Struct(fields) = entries.data_type() else {
         return Err(entries.data_type().clone());
@@ -121,8 +121,8 @@ fn retyped(field: &FieldRef, to: DataType) -> FieldRef {
 /// Converts the column to `to`, as returned by [`written`].
 ///
 /// # Errors
-/// When a value cannot be represented: an instant beyond the years that a text can name, a decimal
-/// with too many digits.
+/// Fails if a value cannot be represented: an instant beyond the years that a text can name, a
+/// decimal with too many digits.
 pub fn convert(column: &ArrayRef, to: &DataType) -> Result<ArrayRef, ArrowError> {
     use DataType::*;
     if column.data_type() == to {

@@ -1,6 +1,6 @@
-//! Shell commands: lines that begin with a backslash or a dot, their names and arguments.
+//! Shell commands: lines that begin with a backslash or a dot, with their names and arguments.
 //!
-//! [`COMMANDS`] is the only list of them; the parser, the help and completion use it.
+//! [`COMMANDS`] is the only list of them, used by the parser, the help and completion.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -16,10 +16,10 @@ use crate::text::nearest;
 /// A parsed command.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Command {
-    /// List the tables whose names contain the text.
+    /// Lists the tables whose names contain the text.
     Tables(String),
     Describe(String),
-    /// List the functions whose names contain the text.
+    /// Lists the functions whose names contain the text.
     Functions(String),
     SavedQueries,
     Run {
@@ -31,11 +31,11 @@ pub enum Command {
         file: PathBuf,
         format: RowFormat,
     },
-    /// `None` toggles.
+    /// Shows the cost of each statement; `None` toggles it.
     Timing(Option<bool>),
     Expanded(Option<Expanded>),
     DisplayFormat(DisplayFormat),
-    /// `None` is the terminal.
+    /// Writes results to a file; `None` is the terminal.
     Output(Option<PathBuf>),
     Include(PathBuf),
     Edit,
@@ -47,10 +47,10 @@ pub enum Command {
     Quit,
 }
 
-/// A command's entry in the help.
+/// A command's names, help and parser.
 #[derive(Debug)]
 pub struct Entry {
-    /// The first is psql's name.
+    /// All names; the first is psql's.
     pub names: &'static [&'static str],
     pub args: &'static str,
     pub help: &'static str,
@@ -158,7 +158,7 @@ impl Command {
     }
 }
 
-/// Finds the entry by name, with or without its backslash: `\h copy`.
+/// Finds a command by name, with or without its backslash: `\h copy`.
 fn find(name: &str) -> Result<&'static Entry> {
     let lower = name.to_ascii_lowercase();
     let is = |known: &str| known == lower || known.strip_prefix('\\') == Some(&lower);
@@ -235,7 +235,7 @@ fn switch(word: &str) -> Result<bool> {
 fn format(args: &str) -> Result<Command> {
     let name = required(args, "the format")?;
     let alias = match name.to_ascii_lowercase().as_str() {
-        // Names in psql, DuckDB and SQLite.
+        // Format names of psql, DuckDB and SQLite.
         "aligned" | "box" | "column" | "duckbox" => "table",
         "line" => "expanded",
         "tabs" => "tsv",
@@ -287,8 +287,8 @@ fn watch(args: &str) -> Result<Command> {
 }
 
 fn copy(args: &str) -> Result<Command> {
-    // Uses the last ` to `: the query may contain one in a string or a name, and so may a file's
-    // name in quotes.
+    // The last ` to ` separates the two: the query may contain one in a string or a name, and so
+    // may a quoted file name.
     let before_file = match args.trim_end().chars().next_back() {
         Some(quote @ ('\'' | '"')) => format!(" to {quote}"),
         _ => " to ".to_string(),

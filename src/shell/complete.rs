@@ -1,4 +1,4 @@
-//! Completion at the cursor: commands, tables, columns, functions, options, keywords, saved
+//! Completion at the cursor: of commands, tables, columns, functions, options, keywords and saved
 //! queries.
 
 use clap::ValueEnum;
@@ -13,11 +13,11 @@ use crate::text::visible;
 /// Names that can be completed.
 #[derive(Debug, Default)]
 pub struct Vocabulary {
-    /// Tables as statements write them, with their columns and the columns' types.
+    /// Table names as written in statements, with the columns and their types.
     tables: Vec<(String, Vec<(String, String)>)>,
-    /// Functions, with an example of each.
+    /// Functions, with an example call of each.
     functions: Vec<(String, String)>,
-    /// Options, with their values.
+    /// Options, with their current values.
     options: Vec<(String, String)>,
     library: SavedQueries,
 }
@@ -36,7 +36,7 @@ fn candidate(value: impl Into<String>, description: impl Into<String>, spaced: b
 }
 
 impl Vocabulary {
-    /// Queries the target for its names. Names that it cannot provide are not completed.
+    /// Queries the target for its names. What it cannot provide is not completed.
     pub fn of(shell: &mut Shell) -> Vocabulary {
         let mut rows = |sql| -> Vec<Vec<String>> {
             let texts = shell.texts(sql).map(|(texts, _)| texts).unwrap_or_default();
@@ -67,7 +67,7 @@ impl Vocabulary {
         Vocabulary { tables, functions: pairs(functions), options: pairs(options), library }
     }
 
-    /// Returns where the word at the end of `before` begins, and its completions; `after` is the
+    /// Returns the start of the word at the end of `before`, and its completions; `after` is the
     /// text after the cursor.
     pub fn complete(&self, before: &str, after: &str) -> (usize, Vec<Candidate>) {
         let first = before.trim_start();
@@ -210,7 +210,7 @@ fn switch(words: &[&str]) -> Vec<Candidate> {
     words.iter().map(|word| candidate(*word, "", false)).collect()
 }
 
-/// Keeps candidates that begin with the word, ignoring case, without duplicates.
+/// Returns the candidates that begin with the word, ignoring case, without duplicates.
 fn starting_with(candidates: Vec<Candidate>, word: &str) -> Vec<Candidate> {
     let begins =
         |value: &str| value.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word));
@@ -246,7 +246,7 @@ mod tests {
         }
     }
 
-    /// Returns the completions at the bar.
+    /// Returns the completions at the `|` in the text.
     fn values(text: &str) -> Vec<String> {
         let (before, after) = text.split_once('|').unwrap();
         vocabulary()

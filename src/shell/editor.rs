@@ -1,4 +1,4 @@
-//! Interactive shell on a terminal: line editing with history, colours and completion.
+//! Interactive shell on a terminal: line editor with history, colours and completion.
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -24,7 +24,8 @@ const HISTORY_LINES: usize = 10_000;
 
 const MENU: &str = "completions";
 
-/// Reads and runs statements until the user leaves. A failed statement does not end the session.
+/// Reads and runs statements and commands until the user leaves. A failed statement does not end
+/// the session.
 pub fn interact(shell: &mut Shell) -> Result<()> {
     shell.set_interactive()?;
     greet(shell)?;
@@ -46,7 +47,7 @@ pub fn interact(shell: &mut Shell) -> Result<()> {
                 Ok(Flow::Remember(text)) => {
                     drop(editor.history_mut().save(HistoryItem::from_command_line(text)))
                 }
-                // The error has been reported; the statements after it are not run.
+                // The error has been reported; the rest of the input is not run.
                 Err(Failed(_)) => break,
             }
         }
@@ -103,7 +104,7 @@ fn editor(shell: &mut Shell) -> Reedline {
     editor
 }
 
-/// Path of the history, by the XDG base directory specification.
+/// Returns the path of the history file, by the XDG base directory specification.
 fn history_path() -> Option<PathBuf> {
     let absolute =
         |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
@@ -137,7 +138,7 @@ impl Prompt for Arrow {
     }
 }
 
-/// Makes Enter run complete statements, and start a new line in incomplete ones.
+/// Validator that makes Enter run complete statements, and start a new line in incomplete ones.
 struct Statements;
 
 impl Validator for Statements {

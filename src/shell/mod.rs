@@ -1,9 +1,9 @@
 //! The SQL shell: `hourglass sql`, for people at a terminal and for scripts.
 //!
-//! [`lexer`] splits input into statements and commands. [`commands`] has the commands, [`complete`]
-//! the completion at the cursor. [`session`] runs both against a [`Target`], a data directory or a
-//! server. [`render`] formats results, [`notes`] costs and errors. [`editor`] is the line editor of
-//! the terminal.
+//! [`lexer`] splits input into statements and commands. [`commands`] parses the commands,
+//! [`complete`] completes the word at the cursor. [`session`] runs statements and commands against
+//! a [`Target`], a data directory or a server. [`render`] formats results; [`notes`] formats costs
+//! and errors. [`editor`] is the line editor of the terminal.
 
 mod commands;
 mod complete;

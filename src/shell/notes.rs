@@ -1,4 +1,4 @@
-//! Messages beside the results, on standard error: the cost of a statement, and errors.
+//! Messages on standard error: the cost of a statement, and errors.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -8,10 +8,10 @@ use crate::client::Fault;
 use crate::query::QueryStats;
 use crate::text::{bytes, span, thousands, visible};
 
-/// Number of characters shown of the line at fault.
+/// Maximum number of characters shown of the line with the error.
 const EXCERPT: usize = 100;
 
-/// Formats the cost of a statement as one line; `elapsed` is used if the statistics are not known.
+/// Formats the cost of a statement as one line; `elapsed` is used if the statistics are unknown.
 pub fn receipt(rows: u64, stats: Option<&QueryStats>, elapsed: Duration) -> String {
     let mut text = format!("{} {} · ", thousands(rows), if rows == 1 { "row" } else { "rows" });
     let Some(stats) = stats else { return text + &span(elapsed) };
@@ -30,12 +30,12 @@ pub fn receipt(rows: u64, stats: Option<&QueryStats>, elapsed: Duration) -> Stri
     text + &span(time)
 }
 
-/// Dims a text, if colour is enabled.
+/// Makes a text dim, if colour is enabled.
 pub fn dim(text: &str, colour: bool) -> String {
     if colour { format!("\x1b[2m{text}\x1b[0m") } else { text.to_string() }
 }
 
-/// Origin of a statement.
+/// Origin of a statement or command: its text, and where the text is from.
 #[derive(Clone, Copy, Debug)]
 pub struct Origin<'a> {
     pub file: Option<&'a Path>,
@@ -44,7 +44,7 @@ pub struct Origin<'a> {
     pub text: &'a str,
 }
 
-/// Formats an error, with the statement's line and a caret below the position if it is known.
+/// Formats an error, with the line of the statement and a caret below the position, if known.
 pub fn explain(fault: &Fault, origin: Origin, colour: bool) -> String {
     let (red, plain) = if colour { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
     let mut text = format!("{red}error:{plain} {}\n", visible(&fault.error.to_string()));

@@ -1,4 +1,4 @@
-//! Result formatting: tables for people, and the formats of [`crate::rows`] for programs.
+//! Formatting of results: tables for people, and the formats of [`crate::rows`] for programs.
 
 use std::fmt::Write;
 
@@ -11,40 +11,40 @@ use crate::error::Result;
 use crate::rows::{RowFormat, RowWriter, SharedBuffer, for_people, unique_names};
 use crate::text::{self, thousands};
 
-/// Maximum number of rows in a table; all are held in memory to compute the column widths.
+/// Maximum number of rows in a table; they are all held in memory to compute the column widths.
 const PAGE_ROWS: usize = 10_000;
 
 /// Minimum width to which the widest column of a table is wrapped; if less is left, each row is
-/// shown as a block.
+/// shown as a block of lines.
 const LEAST_WRAPPED: usize = 24;
 
-/// How results are shown.
+/// Format in which results are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum DisplayFormat {
-    /// Aligned columns
+    /// Table with aligned columns
     Table,
-    /// A block of lines per row
+    /// One block of lines per row
     Expanded,
-    /// RFC 4180, with a header
+    /// CSV (RFC 4180), with a header
     Csv,
     /// Tab-separated values, with a header
     Tsv,
-    /// An array of objects
+    /// JSON: one array of objects
     Json,
-    /// One object per line
+    /// NDJSON: one JSON object per line
     Ndjson,
-    /// A table of Markdown
+    /// Markdown table
     Markdown,
-    /// A Parquet file: not on a terminal
+    /// Parquet file; not to a terminal
     Parquet,
 }
 
-/// Whether each row of a table is shown as a block.
+/// Whether each row of a table is shown as a block of lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expanded {
     Off,
     On,
-    /// If the table is wider than the terminal.
+    /// Only if the table is wider than the terminal.
     Auto,
 }
 
@@ -63,7 +63,7 @@ impl DisplayFormat {
     }
 }
 
-/// How a table may be laid out.
+/// Layout of tables.
 #[derive(Clone, Copy, Debug)]
 pub struct Layout {
     /// Whether the output is a terminal; control characters in the data are then escaped.
@@ -74,8 +74,8 @@ pub struct Layout {
     pub expanded: Expanded,
 }
 
-/// Formatter of one result: `push` each batch, and write out what [`Renderer::take`] returns in
-/// between.
+/// Formatter of one result: `push` each batch, and write out what [`Renderer::take`] returns after
+/// it.
 pub enum Renderer {
     Rows {
         writer: Box<RowWriter<SharedBuffer>>,
@@ -135,7 +135,7 @@ impl Renderer {
         }
     }
 
-    /// Takes the output so far.
+    /// Returns the output formatted since the last call.
     pub fn take(&mut self) -> Vec<u8> {
         match self {
             Renderer::Rows { buffer, is_shown, .. } => shown(buffer.take(), *is_shown),
@@ -144,7 +144,7 @@ impl Renderer {
         }
     }
 
-    /// Finishes, and returns the rest of the output.
+    /// Finishes the result and returns the rest of the output.
     pub fn finish(self) -> Result<Vec<u8>> {
         match self {
             Renderer::Rows { writer, ends_line, is_shown, .. } => {
@@ -158,7 +158,7 @@ impl Renderer {
     }
 }
 
-/// Escapes what a terminal would interpret; other output is unchanged.
+/// Escapes invisible characters if the output is a terminal; other output is unchanged.
 fn shown(bytes: Vec<u8>, is_shown: bool) -> Vec<u8> {
     if is_shown {
         text::visible(&String::from_utf8_lossy(&bytes)).into_owned().into_bytes()
@@ -167,10 +167,10 @@ fn shown(bytes: Vec<u8>, is_shown: bool) -> Vec<u8> {
     }
 }
 
-/// Rows as text; `None` is null.
+/// Rows of cells as text; `None` is NULL.
 pub type Cells = Vec<Vec<Option<String>>>;
 
-/// Formats the first `rows` rows of a batch.
+/// Formats the first `rows` rows of a batch as text.
 pub fn cells(batch: &RecordBatch, rows: usize) -> Result<Cells> {
     let options = FormatOptions::default();
     let mut texts = vec![Vec::with_capacity(batch.num_columns()); rows.min(batch.num_rows())];
@@ -186,7 +186,7 @@ pub fn cells(batch: &RecordBatch, rows: usize) -> Result<Cells> {
     Ok(texts)
 }
 
-/// Returns which columns are numeric, and so aligned to the right.
+/// Returns for each column whether it is numeric, and so aligned to the right.
 fn numeric(schema: &SchemaRef) -> Vec<bool> {
     schema.fields().iter().map(|field| field.data_type().is_numeric()).collect()
 }
@@ -199,15 +199,17 @@ fn markdown_head(schema: &SchemaRef) -> String {
     format!("| {} |\n| {} |\n", names.join(" | "), rules.join(" | "))
 }
 
-/// Formats a text for a cell: tabs become spaces, and trailing line ends are removed.
+/// Formats a text for a table cell: invisible characters are escaped, tabs become spaces, and
+/// trailing line ends are removed.
 fn visible(text: &str) -> String {
     text::visible(text.trim_end_matches('\n')).replace('\t', "    ")
 }
 
-/// Placeholder for NULL during layout, so that a text `NULL` is not dimmed.
+/// Placeholder for NULL during layout, which distinguishes it from a text `NULL`, so that only NULL
+/// is dimmed.
 const NULL: &str = "\u{F1FFA}\u{F1FFB}\u{F1FFC}\u{F1FFD}";
 
-/// The rows of a table, and the number of rows left out.
+/// Rows of a table, and the number of rows left out.
 pub struct Page {
     names: Vec<String>,
     numeric: Vec<bool>,
@@ -247,7 +249,7 @@ impl Page {
         text
     }
 
-    /// Formats aligned columns; `None` if the terminal is too narrow.
+    /// Formats the rows as aligned columns; `None` if the terminal is too narrow.
     fn table(&self, layout: Layout) -> Option<String> {
         let null = if layout.colour { NULL } else { "NULL" };
         let mut table = Table::new();
@@ -262,7 +264,8 @@ impl Page {
         let numeric = table.column_iter_mut().zip(&self.numeric).filter(|(_, numeric)| **numeric);
         numeric.for_each(|(column, _)| column.set_cell_alignment(CellAlignment::Right));
         let widths = table.column_max_content_widths();
-        // Each column has a space on either side, with lines between columns and at the ends.
+        // Each column has a space on both sides; there are lines between the columns and at both
+        // ends.
         let natural = widths.iter().map(|width| usize::from(*width) + 3).sum::<usize>() + 1;
         if let Some(width) = layout.width.filter(|width| natural > *width) {
             let widest = usize::from(widths.iter().copied().max().unwrap_or(0));
@@ -275,7 +278,7 @@ impl Page {
         Some(dim_nulls(format!("{table}\n"), layout.colour))
     }
 
-    /// Formats a block of lines for each row.
+    /// Formats each row as a block of lines.
     fn blocks(&self, colour: bool) -> String {
         let width = self.names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
         let null = if colour { NULL } else { "NULL" };

@@ -1,4 +1,4 @@
-//! Target of a shell: a data directory, with or without a server running on it, or a server.
+//! Target of the shell: a data directory, with or without a server running on it, or a server.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -21,14 +21,14 @@ use crate::storage::vfs::{Disk, Vfs};
 use crate::storage::{EngineOptions, ReadOnly, Snapshot};
 use crate::text::nearest;
 
-/// Statements in an interactive shell have no practical time limit; the user can cancel them.
+/// Time limit of a statement: practically none, because the user can cancel it.
 const TIMEOUT: Duration = Duration::from_secs(24 * 3_600);
 
-/// A file that changed this recently may change again with the same time stamp, because file
-/// systems store coarse times.
+/// Age of a change after which a file's time stamp can be trusted. A file that changed more
+/// recently may change again with the same time stamp, because file systems store coarse times.
 const SETTLED: Duration = Duration::from_millis(100);
 
-/// Where statements are run.
+/// Data directory or server that statements are run against.
 #[derive(Debug)]
 pub enum Target {
     Store(Box<Store>),
@@ -66,7 +66,7 @@ impl Rows {
         }
     }
 
-    /// Cost of the statement, if known.
+    /// Returns the cost of the statement, if known.
     pub fn stats(&self) -> Option<QueryStats> {
         match self {
             Rows::Here(answer) => Some(answer.recorder.stats()),
@@ -76,8 +76,8 @@ impl Rows {
 }
 
 impl Target {
-    /// Opens the server at `url`, or else the store in `data_dir` or in the configured directory,
-    /// with the saved queries of the folder `queries`.
+    /// Creates a target for the server at `url`, or else for the store in `data_dir` or in the
+    /// configured directory, with the saved queries of the folder `queries`.
     pub fn new(
         url: Option<&str>,
         data_dir: Option<&Path>,
@@ -107,8 +107,8 @@ impl Target {
         }
     }
 
-    /// Makes all events acknowledged so far visible. Blocks, and must not be called within a
-    /// runtime's task.
+    /// Makes all events acknowledged so far visible to later statements. Blocks; must not be called
+    /// within a task of the runtime.
     pub fn refresh(&mut self) -> Result<()> {
         match self {
             Target::Store(store) => store.refresh(),
@@ -116,7 +116,7 @@ impl Target {
         }
     }
 
-    /// Runs a statement; what `SET` changes applies to later ones.
+    /// Runs a statement; options changed by `SET` apply to later ones.
     pub async fn ask(&mut self, question: Question<'_>) -> Result<Rows, Fault> {
         match self {
             Target::Store(store) => Ok(Rows::Here(store.ask(question).await?)),
@@ -132,11 +132,11 @@ pub struct Store {
     options: EngineOptions,
     engine: Arc<QueryEngine>,
     session: Session,
-    /// The last snapshot, with the state of the directory before it was made.
+    /// The last snapshot, with the stamps of the directory's files from before it was made.
     seen: Option<(Vec<Stamp>, Arc<Snapshot>)>,
 }
 
-/// Path, length and modification time of a file or folder that changes when the store does.
+/// Path, length and modification time of a file or folder that changes whenever the store does.
 type Stamp = (PathBuf, u64, SystemTime);
 
 impl Store {
@@ -152,8 +152,8 @@ impl Store {
         Ok(Store { data_dir: resolved.config.data_dir, options, engine, session, seen: None })
     }
 
-    /// Opens the store again if the log or the table has changed. Opening reads the table's log and
-    /// the tail of the write-ahead log, so it is avoided otherwise.
+    /// Opens the store again if the log or the table may have changed. It is avoided otherwise,
+    /// because opening reads the table's log and the tail of the write-ahead log.
     fn refresh(&mut self) -> Result<()> {
         let stamps = stamps(&self.data_dir).unwrap_or_default();
         let settled = |stamp: &Stamp| stamp.2.elapsed().is_ok_and(|age| age > SETTLED);
@@ -186,7 +186,7 @@ fn unknown(name: &str, library: &SavedQueries) -> Error {
     Error::Invalid(format!("there is no query {name} in the library; {hint}\\l lists them"))
 }
 
-/// Stamps of the write-ahead log's segments, and of the folder of the table's commits.
+/// Returns the stamps of the write-ahead log's segments, and of the folder of the table's commits.
 fn stamps(data_dir: &Path) -> io::Result<Vec<Stamp>> {
     let mut paths = vec![data_dir.join("wal"), data_dir.join("events/_delta_log")];
     for entry in fs::read_dir(&paths[0])? {
@@ -198,7 +198,7 @@ fn stamps(data_dir: &Path) -> io::Result<Vec<Stamp>> {
     paths.into_iter().map(stamp).collect()
 }
 
-/// A running server. It keeps no session, so changes by `SET` are sent with each statement.
+/// A running server. It keeps no session, so options changed by `SET` are sent with each statement.
 #[derive(Debug)]
 pub struct Server {
     url: String,

@@ -1,9 +1,9 @@
-//! The names of data files: which file the rows that one generation has of one hour become.
+//! Names of data files: maps a generation and an hour to the file that stores their rows.
 //!
-//! `date=YYYY-MM-DD/hour=HH/part-LSN-NODE.zstd.parquet`, below the table's folder: the first LSN of
-//! the generation in 20 digits, and the first eight characters of the node's name. So a flush that
-//! is tried again writes the same files, and a source of rows has one name from its first event on,
-//! in memory and in the table.
+//! The name is `date=YYYY-MM-DD/hour=HH/part-LSN-NODE.zstd.parquet`, relative to the table's
+//! folder: LSN is the first LSN of the generation in 20 digits, NODE the first eight characters of
+//! the node's name. A retried flush therefore writes the same files, and a source of rows keeps one
+//! name from its first event on, in memory and in the table.
 
 use std::sync::Arc;
 
@@ -13,10 +13,10 @@ use super::wal::Lsn;
 use crate::hour::Hour;
 use crate::rollup::SourceSet;
 
-/// The names of one node's files.
+/// Names of one node's files.
 #[derive(Clone, Debug)]
 pub struct FileNames {
-    /// How they end.
+    /// Suffix of the names.
     end: Arc<str>,
 }
 
@@ -25,17 +25,17 @@ impl FileNames {
         FileNames { end: format!("-{}.zstd.parquet", &node[..8.min(node.len())]).into() }
     }
 
-    /// Where the file lies below the table's folder.
+    /// Returns the file's path relative to the table's folder.
     pub fn path(&self, first_lsn: Lsn, hour: Hour) -> String {
         format!("{}/part-{first_lsn:020}{}", hour.partition_path(), self.end)
     }
 
-    /// What a claim about users knows the file by.
+    /// Returns the source set of the file, by which claims about users identify it.
     pub fn source(&self, first_lsn: Lsn, hour: Hour) -> SourceSet {
         SourceSet::of(&self.path(first_lsn, hour))
     }
 
-    /// The first LSN of the generation that a data file holds; nothing for a file of another engine
+    /// Returns the first LSN of the generation in a data file; `None` for a file of another engine
     /// or node.
     pub fn first_lsn(&self, location: &Location) -> Option<Lsn> {
         location.filename()?.strip_prefix("part-")?.strip_suffix(&*self.end)?.parse().ok()

@@ -1,5 +1,5 @@
-//! What storage counts as it happens. What it can tell at any moment is read by [`super::scrape`]
-//! instead.
+//! Metrics that storage updates as events happen. Those computed at scrape time are in
+//! [`super::scrape`].
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use prometheus_client::registry::Registry;
 use crate::hour::Clock;
 use crate::metrics::Histogram;
 
-/// The metrics of one engine. Clones count together.
+/// Metrics of one engine. Clones share their counts.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     pub commit_events: Histogram,
@@ -45,7 +45,7 @@ impl Metrics {
     pub fn register(&self, registry: &mut Registry) {
         registry.register(
             "hourglass_group_commit_events",
-            "Events of one group commit, each commit one frame of the write-ahead log and one sync",
+            "Events per group commit; each commit is one frame of the write-ahead log and one sync",
             self.commit_events.clone(),
         );
         registry.register(
@@ -55,22 +55,23 @@ impl Metrics {
         );
         registry.register(
             "hourglass_repeated_events",
-            "Events sent again under their idempotency key and not stored again",
+            "Events repeated under their idempotency key, and not stored again",
             self.repeated_events.clone(),
         );
         registry.register(
             "hourglass_reused_keys",
-            "Requests refused because their idempotency key came before with other content",
+            "Requests rejected because their idempotency key was used before with different \
+            content",
             self.reused_keys.clone(),
         );
         registry.register(
             "hourglass_flush_duration_seconds",
-            "Time to turn one generation of memory into data files, committed to the table",
+            "Time to write one generation of memory to data files and commit them to the table",
             self.flush_duration.clone(),
         );
         registry.register(
             "hourglass_flush_failures",
-            "Flushes that failed; each is tried again",
+            "Failed flushes; each is retried",
             self.flush_failures.clone(),
         );
         registry.register(
@@ -91,7 +92,7 @@ impl Metrics {
     }
 }
 
-/// The time since `began_us`; nothing where the clock has been set back since.
+/// Returns the time since `began_us`; zero if the clock has been set back since.
 pub fn since(clock: &dyn Clock, began_us: i64) -> Duration {
     Duration::from_micros(u64::try_from(clock.now_us() - began_us).unwrap_or(0))
 }

@@ -1,25 +1,27 @@
-//! Options of the engine: every limit it keeps.
+//! Options of the engine.
 
-/// Where the engine lives and every bound it keeps.
+/// Limits and intervals of the engine.
 #[derive(Clone, Debug)]
 pub struct EngineOptions {
-    /// Bytes of a log segment; a larger frame gets a segment of its own.
+    /// Size of a log segment, in bytes; a larger frame gets a segment of its own.
     pub wal_segment_bytes: u64,
-    /// A memtable generation with this many rows is sealed and flushed.
+    /// Number of rows at which a memtable generation is sealed and flushed.
     pub memtable_max_rows: u64,
-    /// A memtable generation of this many bytes is sealed and flushed.
+    /// Number of bytes at which a memtable generation is sealed and flushed.
     pub memtable_max_bytes: u64,
-    /// Events that may wait for the writer; past it appends answer `Error::Busy`.
+    /// Maximum number of events queued for the writer; beyond it appends return `Error::Busy`.
     pub queue_max_events: usize,
-    /// Bytes that may wait for the writer.
+    /// Maximum number of bytes queued for the writer.
     pub queue_max_bytes: usize,
-    /// Bytes of user sets kept for hours that lie in several files.
+    /// Maximum size of the cached user sets of hours that lie in several files, in bytes.
     pub users_cache_bytes: u64,
-    /// How long a request sent again under its idempotency key counts once, milliseconds.
+    /// Time during which a request sent again with its idempotency key is stored only once, in
+    /// milliseconds.
     pub idempotency_window_ms: u64,
-    /// Keys in memory; past it requests with a key answer `Error::Busy`.
+    /// Maximum number of idempotency keys in memory; beyond it requests with a key return
+    /// `Error::Busy`.
     pub idempotency_max_keys: usize,
-    /// A flush that failed is tried again after this many milliseconds.
+    /// Time after which a failed flush is retried, in milliseconds.
     pub flush_retry_ms: u64,
 }
 

@@ -1,14 +1,15 @@
-//! Warnings about what lasts: said at once, then once a minute, and once more when it has passed.
+//! Rate limit for warnings about a lasting error: logged at once, then once a minute, and once more
+//! when it has passed.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
-/// Minimum interval between two warnings about the same trouble, microseconds.
+/// Minimum interval between two warnings about the same error, in microseconds.
 const INTERVAL_US: i64 = 60_000_000;
 
 const NEVER: i64 = i64::MIN;
 
-/// One trouble that comes again and again while its cause lasts: when it was last said. Shared by
-/// all who meet it.
+/// An error that recurs while its cause lasts: holds the time of its last warning. Shared by all
+/// code that may encounter it.
 #[derive(Debug)]
 pub struct Recurring(AtomicI64);
 
@@ -19,10 +20,10 @@ impl Default for Recurring {
 }
 
 impl Recurring {
-    /// Reports whether the trouble, which is there now, is to be said; the caller then says it.
+    /// Reports whether to log the error now; if so, the caller must log it.
     pub fn is_due(&self, now_us: i64) -> bool {
         let said_us = self.0.load(Ordering::Relaxed);
-        // A clock that was set back says it again, too.
+        // A clock that was set back makes it due, too.
         let is_due = said_us == NEVER || now_us.abs_diff(said_us) >= INTERVAL_US.unsigned_abs();
         is_due
             && self
@@ -31,8 +32,8 @@ impl Recurring {
                 .is_ok()
     }
 
-    /// Notes that the trouble has passed; reports whether it had been said, so that its end is to
-    /// be said, too.
+    /// Records that the error has passed; reports whether it had been logged, so that its end is to
+    /// be logged too.
     pub fn has_passed(&self) -> bool {
         self.0.load(Ordering::Relaxed) != NEVER && self.0.swap(NEVER, Ordering::Relaxed) != NEVER
     }

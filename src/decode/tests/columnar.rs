@@ -184,9 +184,9 @@ fn what_arrow_keeps_and_no_event_has_is_told() {
     }
 }
 
-/// Bug: INT96 was read as 64-bit nanoseconds. Consequence: the year 2600 was stored as 2015, and
-/// other years were rejected as before 1970. Cure: it is read as microseconds, and days outside
-/// their range are rejected.
+/// Regression: INT96 was read as 64-bit nanoseconds, so that the year 2600 was stored as 2015, and
+/// other years were rejected as before 1970. It is now read as microseconds, and days outside their
+/// range are rejected.
 #[test]
 fn int96_of_any_year_is_its_own_time_or_refused() {
     use ::parquet::data_type::{ByteArray, ByteArrayType, Int96, Int96Type};

@@ -1,9 +1,10 @@
-//! The `events` table over one [`Snapshot`]: the hours that a predicate leaves, from memory and
-//! from files, as one.
+//! The `events` table over one [`Snapshot`]: the rows of the hours that the predicates select, from
+//! memory and from files.
 //!
-//! Pruning happens here, before anything is opened: by hour, then by each file's first and last
-//! timestamp, from the predicate's bounds ([`TimeRanges`]) and the file index in memory. Within the
-//! files, DataFusion goes on with the statistics of row groups, page index and bloom filters.
+//! Pruning happens here, before any file is opened: by hour, then by each file's first and last
+//! timestamp, from the predicates' time ranges ([`TimeRanges`]) and the file index in memory.
+//! Within the files, DataFusion prunes further by row group statistics, page index and bloom
+//! filters.
 
 use std::sync::{Arc, LazyLock};
 
@@ -35,7 +36,7 @@ use crate::query::stats::recorder::StatsRecorder;
 use crate::query::time_ranges::TimeRanges;
 use crate::storage::{DataFile, HourTable, Snapshot};
 
-/// Under this URL DataFusion finds the snapshot's object store.
+/// Returns the URL under which DataFusion finds the snapshot's object store.
 pub fn store_url() -> ObjectStoreUrl {
     ObjectStoreUrl::parse("hourglass://store").expect("a valid URL")
 }
@@ -60,34 +61,35 @@ impl Part {
     }
 }
 
-/// Which of the rows a scan gives, and how it gives the users.
+/// The rows that a scan returns, and the representation of their users.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     All,
     Files,
     Memory,
-    /// Those in memory, `user_id` as a dictionary: the codes that the store has for the users of
-    /// each hour.
+    /// The rows in memory, with `user_id` as a dictionary array of the codes that the store uses
+    /// for the users of each hour.
     MemoryCodes,
 }
 
-/// The table as one snapshot has it.
+/// The `events` table of one snapshot.
 #[derive(Clone, Debug)]
 pub struct EventsTable {
     pub snapshot: Arc<Snapshot>,
     pub part: Part,
     pub recorder: Arc<StatsRecorder>,
-    /// Whether predicates choose among the hours; every hour is read otherwise.
+    /// Whether predicates select hours; if not, every hour is read.
     pub pruning: bool,
 }
 
 impl EventsTable {
-    /// What the predicates leave of time.
+    /// Returns the time ranges that the predicates allow.
     fn spans(&self, predicates: &[Expr]) -> TimeRanges {
         TimeRanges::of_all(predicates.iter().filter(|_| self.pruning))
     }
 
-    /// The files of the hours that the spans touch, but for those whose timestamps all lie outside.
+    /// Returns the files of the hours that `spans` touches, without those whose timestamps all lie
+    /// outside it.
     pub fn files(&self, spans: &TimeRanges) -> Vec<(Hour, Arc<DataFile>)> {
         let hours = spans.hours().flat_map(|(first, last)| self.snapshot.files.range(first..=last));
         let hours = hours.filter(|(hour, _)| spans.touches(**hour));
@@ -99,7 +101,8 @@ impl EventsTable {
             .collect()
     }
 
-    /// The same of the hours in memory.
+    /// Returns the hours in memory that `spans` touches, without those whose timestamps all lie
+    /// outside it.
     pub fn tables(&self, spans: &TimeRanges) -> Vec<(Hour, Arc<HourTable>)> {
         let mut tables = Vec::new();
         for (first, last) in spans.hours() {
@@ -118,8 +121,8 @@ impl EventsTable {
         tables
     }
 
-    /// The predicates skip row groups, pages and rows of the files; above the scan they are
-    /// evaluated again.
+    /// Configures the scan of `files`. The predicates skip row groups, pages and rows; they are
+    /// evaluated again above the scan.
     fn scan_files(
         &self,
         state: &dyn Session,
@@ -133,8 +136,8 @@ impl EventsTable {
             .build();
         let options = state.config_options().execution.parquet.clone();
         let runtime = state.runtime_env();
-        // Footers are kept from one statement to the next, in bounded memory: a data file never
-        // changes under its name.
+        // Footers are cached across statements, in bounded memory: a data file never changes under
+        // its name.
         let footers = runtime.cache_manager.get_file_metadata_cache();
         let readers =
             CachedParquetFileReaderFactory::new(runtime.object_store(store_url())?, footers);
@@ -160,8 +163,9 @@ impl EventsTable {
 }
 
 impl EventsTable {
-    /// What the files are asked to leave out, beyond whole hours. What has no physical form by
-    /// itself, a subquery for one, is left to the filter above the scan.
+    /// Returns the predicate that the files apply, beyond the choice of whole hours. Filters
+    /// without a physical expression of their own, such as subqueries, are left to the filter above
+    /// the scan.
     fn predicate(
         &self,
         state: &dyn Session,
@@ -174,8 +178,8 @@ impl EventsTable {
         Ok(conjunction_opt(physical))
     }
 
-    /// What bounds whole hours holds for every row of the hours it leaves, and for no other: no row
-    /// need be looked at.
+    /// Reports whether the choice of hours already decides `filter`: a filter on whole hours holds
+    /// for every row of the hours it selects and for no other, so no row needs to be checked.
     fn is_answered_by_hours(&self, filter: &Expr) -> bool {
         self.pruning && TimeRanges::of(filter).is_whole()
     }
@@ -192,14 +196,14 @@ fn partitioned_file((hour, file): (Hour, Arc<DataFile>)) -> PartitionedFile {
     PartitionedFile::new_from_meta(meta).with_partition_values(partition_values(hour).to_vec())
 }
 
-/// Deals the files out to `partitions` groups, a run of neighbours each.
+/// Divides the files into at most `partitions` groups of consecutive files.
 fn spread(files: Vec<PartitionedFile>, partitions: usize) -> Vec<FileGroup> {
     let each = files.len().div_ceil(partitions.max(1)).max(1);
     files.chunks(each).map(|files| FileGroup::new(files.to_vec())).collect()
 }
 
 impl EventsTable {
-    /// The plan of one scan: the hours and files that the filters leave.
+    /// Plans one scan of the hours and files that the filters select.
     fn plan(
         &self,
         state: &dyn Session,
@@ -264,8 +268,8 @@ impl TableProvider for EventsTable {
         Ok(filters.iter().map(support).collect())
     }
 
-    /// Written as `async_trait` would have it, but for the future, which holds no expression: the
-    /// compiler takes ten seconds to prove that one is `Sync`.
+    /// Written out as `async_trait` would expand it, except that the future holds no expression:
+    /// the compiler takes ten seconds to prove that one is `Sync`.
     fn scan<'life0, 'life1, 'life2, 'life3, 'async_trait>(
         &'life0 self,
         state: &'life1 dyn Session,

@@ -1,12 +1,12 @@
-//! Properties that DataFusion's plans claim and do not have, or draw wrong conclusions from. A
-//! barrier hides them.
+//! Physical optimizer rule that hides wrong plan properties: some that DataFusion's plans claim but
+//! do not have, and some from which it draws wrong conclusions.
 //!
-//! - A group key that is constant, or ordered, in the rows of a `ROLLUP`, `CUBE` or `GROUPING SETS`
-//!   is taken to be so in its groups as well, where it is null in every set without it: groups came
-//!   out in several parts and unsorted.
-//! - A column that is constant in each input of a union, with another value in each, is left out of
-//!   the sort of each input; but `ORDER BY … LIMIT` shares one bound among the inputs, and the rows
-//!   of one cut off those of the other.
+//! - A group key that is constant or ordered in the input of a `ROLLUP`, `CUBE` or `GROUPING SETS`
+//!   is assumed to be so in the output as well, although it is null in every set without it: groups
+//!   came out in several parts and unsorted.
+//! - A column that is constant within each input of a union, with another value in each, is left
+//!   out of the sort of each input; but `ORDER BY … LIMIT` shares one limit value among the inputs,
+//!   and the rows of one input cut off those of another.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,7 +21,8 @@ use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 
-/// The physical optimizer rule. It must run before those that look at properties.
+/// Physical optimizer rule that inserts the barriers. It must run before the rules that read
+/// properties.
 #[derive(Debug)]
 pub struct BarrierRule;
 
@@ -52,7 +53,7 @@ impl PhysicalOptimizerRule for BarrierRule {
     }
 }
 
-/// The rows of its input, of whose order and constants nothing is known.
+/// Plan node that passes on the rows of its input and claims no order and no constants.
 #[derive(Debug)]
 struct BarrierExec {
     input: Arc<dyn ExecutionPlan>,
@@ -117,7 +118,7 @@ impl ExecutionPlan for BarrierExec {
     }
 }
 
-/// What a node of one input is given.
+/// Returns the child of a node that has exactly one.
 fn only_child(children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
     match <[_; 1]>::try_from(children) {
         Ok([child]) => Ok(child),

@@ -1,5 +1,5 @@
-//! Refuses window frames that DataFusion takes and panics on: those whose offset is negative
-//! (PostgreSQL and DuckDB refuse them as well).
+//! Rejects window frames that DataFusion accepts and then panics on: those with a negative offset
+//! (PostgreSQL and DuckDB reject them as well).
 
 use std::sync::Arc;
 
@@ -9,8 +9,10 @@ use datafusion::logical_expr::WindowFrameBound;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 
+/// Checks the window frames of a plan.
+///
 /// # Errors
-/// A plan error where the frame of a window begins or ends a negative distance away.
+/// A plan error if a window frame begins or ends at a negative offset.
 pub fn check(plan: &Arc<dyn ExecutionPlan>) -> Result<()> {
     plan.apply(|plan| {
         let windows = if let Some(window) = plan.downcast_ref::<WindowAggExec>() {
@@ -40,7 +42,7 @@ fn is_negative(bound: &WindowFrameBound) -> bool {
         }
         ScalarValue::IntervalDayTime(Some(offset)) => offset.days < 0 || offset.milliseconds < 0,
         ScalarValue::IntervalYearMonth(Some(months)) => *months < 0,
-        // Without an offset: UNBOUNDED.
+        // `UNBOUNDED` has no offset.
         unbounded if unbounded.is_null() => false,
         number => ScalarValue::new_zero(&number.data_type()).is_ok_and(|zero| *number < zero),
     }

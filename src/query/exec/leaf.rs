@@ -1,7 +1,7 @@
-//! What plan nodes without inputs have in common.
+//! Shared code of plan nodes without inputs.
 
-/// The methods of an `ExecutionPlan` of this name that reads no other plan and evaluates no
-/// expression. The type has its `properties`.
+/// Implements the methods of `ExecutionPlan` for a node named `$name` that has no inputs and
+/// evaluates no expressions. The type must have a field `properties`.
 macro_rules! leaf {
     ($name:literal) => {
         fn name(&self) -> &str {

@@ -1,4 +1,4 @@
-//! The scan of the hours in memory: columns become Arrow batches as they are asked for.
+//! Scan of the hours in memory: columns are converted to Arrow batches on demand.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -23,10 +23,10 @@ use crate::hour::Hour;
 use crate::query::schema::partition_values;
 use crate::storage::{Chunk, HourTable};
 
-/// Rows of a batch.
+/// Maximum number of rows in a batch.
 const BATCH_ROWS: usize = 8_192;
 
-/// An hour to scan, and its users' names as an array, made once for all partitions.
+/// An hour to scan, with its user names as an array that is made once for all partitions.
 #[derive(Debug)]
 struct Scan {
     hour: Hour,
@@ -34,7 +34,7 @@ struct Scan {
     names: OnceLock<ArrayRef>,
 }
 
-/// A run of rows of one chunk.
+/// A range of rows of one chunk.
 #[derive(Clone, Debug)]
 struct Piece {
     scan: Arc<Scan>,
@@ -43,7 +43,7 @@ struct Piece {
     len: usize,
 }
 
-/// Scans hours in memory. Each partition takes every n-th run of rows.
+/// Plan node that scans hours in memory. Each of n partitions takes every n-th range of rows.
 #[derive(Debug)]
 pub struct MemtableExec {
     hours: usize,

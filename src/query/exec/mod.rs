@@ -1,8 +1,8 @@
-//! Plan nodes of our own, and what is checked of a physical plan before it runs.
+//! Physical plan nodes, and the checks on a physical plan before it runs.
 //!
-//! [`scan`] reads files and memory as one, [`memory`] is the part in memory, [`barrier`] hides what
-//! plans claim wrongly, [`steps`] bounds what operators do between two batches, [`parts`] what is
-//! handed to a reader at once, [`frames`] refuses windows that cannot be.
+//! [`scan`] reads files and memory in one node, [`memory`] reads the hours in memory, [`barrier`]
+//! hides wrong plan properties, [`steps`] limits the work of operators between two batches,
+//! [`parts`] splits batches for writers, [`frames`] rejects invalid window frames.
 
 pub mod barrier;
 pub mod frames;

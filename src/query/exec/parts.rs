@@ -1,13 +1,13 @@
-//! Batches in parts, for whoever writes them out: a batch of long texts may be hundreds of
-//! megabytes, and as many again as text.
+//! Splits batches into parts for writers: a batch of long texts may be hundreds of megabytes, and
+//! as much again when written as text.
 
 use arrow::array::{Array, AsArray, GenericByteViewArray, RecordBatch};
 use arrow::datatypes::{ByteViewType, DataType};
 
-/// Bytes of the values of a part.
+/// Target bytes of the values in a part.
 const PART_BYTES: usize = 4 << 20;
 
-/// The rows of a batch in parts of about [`PART_BYTES`]. No value is copied.
+/// Splits a batch into parts of about [`PART_BYTES`]. No value is copied.
 pub fn split(batch: RecordBatch) -> Vec<RecordBatch> {
     let bytes: usize = batch.columns().iter().map(|column| bytes(column)).sum();
     let rows = batch.num_rows();
@@ -19,8 +19,8 @@ pub fn split(batch: RecordBatch) -> Vec<RecordBatch> {
     (0..rows).step_by(rows_of_part).map(part).collect()
 }
 
-/// Bytes of an array's own values. Buffers that it shares with other batches, such as an hour's
-/// users, are not its own.
+/// Returns the bytes of an array's own values, without buffers that it shares with other batches,
+/// such as an hour's users.
 fn bytes(array: &dyn Array) -> usize {
     match array.data_type() {
         DataType::Utf8View => view_bytes(array.as_string_view()),
@@ -33,7 +33,8 @@ fn bytes(array: &dyn Array) -> usize {
     }
 }
 
-/// Each view has 16 bytes, and outside of it a value of more than 12.
+/// Returns the bytes of a view array: 16 for each view, plus each value longer than 12 bytes, which
+/// is stored outside its view.
 fn view_bytes<T: ByteViewType>(array: &GenericByteViewArray<T>) -> usize {
     let long =
         array.lengths().filter(|length| *length > 12).map(|length| length as usize).sum::<usize>();

@@ -1,9 +1,9 @@
-//! The scan of events that lie in files and in memory, as one leaf of the plan.
+//! Scan of events in files and in memory, as one leaf of the plan.
 //!
-//! Each partition gives its share of the rows in memory and then its share of the files. A union of
-//! the two would be twice as many partitions as were asked for, and DataFusion gives each of them a
-//! task; one run after the other instead is right only here, where no operator between them waits
-//! for all of them (a hash join does).
+//! Each partition reads its share of the rows in memory and then its share of the files. A union of
+//! the two would have twice as many partitions as were asked for, and DataFusion starts a task for
+//! each. Reading one after the other is correct only in a leaf: an operator between them, such as a
+//! hash join, could wait for all partitions.
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::memory::MemtableExec;
 
-/// Rows in memory and in files, of one schema.
+/// Data source of rows in memory and in files, with one schema.
 #[derive(Clone, Debug)]
 pub struct EventsSource {
     memory: Arc<MemtableExec>,
@@ -63,8 +63,8 @@ impl DataSource for EventsSource {
         } else {
             stream::empty().right_stream()
         };
-        // Opened when their turn comes: until then a filter that a join is still making may narrow
-        // them.
+        // Files are opened only after the rows in memory have been read: until then, a filter that
+        // a join is still building may narrow them.
         let files = (args.partition < self.file_partitions()).then(|| self.files.clone());
         let files =
             stream::iter(files).map(move |files| files.open_with_args(args.clone())).try_flatten();
@@ -90,7 +90,7 @@ impl DataSource for EventsSource {
         Partitioning::UnknownPartitioning(self.memory_partitions().max(self.file_partitions()))
     }
 
-    /// None but the schema: what holds for the rows of files, such as a predicate that they have
+    /// Claims only the schema: a property of the rows in files, such as a predicate they have
     /// passed, need not hold for those in memory.
     fn eq_properties(&self) -> EquivalenceProperties {
         EquivalenceProperties::new(self.memory.schema())
@@ -119,8 +119,8 @@ impl DataSource for EventsSource {
         Ok(None)
     }
 
-    /// The files take what they can use; above the scan every filter is evaluated for the rows in
-    /// memory.
+    /// The files use the filters that they can; every filter is evaluated again above the scan, for
+    /// the rows in memory.
     fn try_pushdown_filters(
         &self,
         filters: Vec<Arc<dyn PhysicalExpr>>,

@@ -1,5 +1,5 @@
-//! Casts that are ours, as functions: those that DataFusion reads otherwise, or draws wrong
-//! conclusions from.
+//! Casts implemented as functions: those that DataFusion parses differently, or from which it draws
+//! wrong conclusions.
 
 use std::sync::Arc;
 
@@ -13,17 +13,17 @@ use datafusion::logical_expr::{
 
 use super::{from_text, unordered};
 
-/// What is cast.
+/// The input of a cast.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Source {
-    /// A text, to a time.
+    /// Text, cast to a time.
     Text,
-    /// A time, where a later one may come before an earlier.
+    /// A time, cast so that a later time may sort before an earlier one.
     Time,
 }
 
 impl Source {
-    /// Nothing where the cast is DataFusion's.
+    /// Returns the kind of the cast; `None` if DataFusion's own cast is used.
     pub fn of(from: &DataType, to: &DataType) -> Option<Source> {
         if from_text::is_one(from, to) {
             Some(Source::Text)
@@ -35,7 +35,7 @@ impl Source {
     }
 }
 
-/// The cast of `expr`, `or_null` where what cannot be cast is null.
+/// Casts `expr`; with `or_null`, a value that cannot be cast becomes null.
 pub fn cast(source: Source, expr: Expr, to: DataType, or_null: bool) -> Expr {
     let signature = Signature::any(1, Volatility::Immutable);
     ScalarUDF::new_from_impl(Cast { source, to, or_null, signature }).call(vec![expr])

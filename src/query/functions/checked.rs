@@ -1,4 +1,4 @@
-//! Integer arithmetic that tells an overflow. DataFusion's wraps around: there
+//! Integer arithmetic that reports overflow as an error. DataFusion's wraps around: there
 //! `9223372036854775807 + 1` is a negative number.
 
 use std::sync::{Arc, LazyLock};
@@ -23,7 +23,8 @@ static MULTIPLY: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
 static NEGATE: LazyLock<Arc<ScalarUDF>> =
     LazyLock::new(|| Function::new("checked_negate", same, negate).udf());
 
-/// `left op right` of one integer type as a function; nothing where the operator cannot overflow.
+/// Returns `left op right`, of one integer type, as a function call; `None` if the operator cannot
+/// overflow.
 pub fn arithmetic(left: &Expr, op: Operator, right: &Expr) -> Option<Expr> {
     let function = match op {
         Operator::Plus => &ADD,
@@ -43,7 +44,7 @@ fn same(types: &[DataType]) -> Result<(Vec<DataType>, DataType)> {
         [of, rest @ ..] if of.is_integer() && rest.iter().all(|other| other == of) => {
             Ok((types.to_vec(), of.clone()))
         }
-        _ => internal_err!("checked arithmetic is of integers of one type"),
+        _ => internal_err!("checked arithmetic takes integers of one type"),
     }
 }
 

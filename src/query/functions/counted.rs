@@ -1,4 +1,4 @@
-//! Aggregates over how often each value occurs: `mode` and `percentile_disc`.
+//! Aggregates over the number of occurrences of each value: `mode` and `percentile_disc`.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,9 +23,9 @@ pub fn aggregates() -> Vec<Arc<AggregateUDF>> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum What {
-    /// The value that occurs most often, of several the least.
+    /// The most frequent value; of several, the least.
     Mode,
-    /// The first value at or before which lies a share of all.
+    /// The first value such that the given share of all values lies at or before it.
     Percentile,
 }
 
@@ -57,7 +57,7 @@ impl AggregateUDFImpl for Counted {
     }
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        // Dictionaries are counted by their values.
+        // Dictionary arrays are counted by their values.
         let plain = |of: &DataType| match of {
             DataType::Dictionary(_, value) => (**value).clone(),
             other => other.clone(),
@@ -118,12 +118,12 @@ fn share_of(args: &AccumulatorArgs) -> Result<f64> {
     let empty = arrow::record_batch::RecordBatch::new_empty(Arc::new(args.schema.clone()));
     let share = match args.exprs[1].evaluate(&empty) {
         Ok(ColumnarValue::Scalar(ScalarValue::Float64(Some(share)))) => share,
-        _ => return exec_err!("the share of percentile_disc must be a constant"),
+        _ => return exec_err!("the fraction of percentile_disc must be a constant"),
     };
     if (0.0..=1.0).contains(&share) {
         Ok(share)
     } else {
-        exec_err!("the share of percentile_disc lies between 0 and 1, {share} does not")
+        exec_err!("the fraction of percentile_disc must be between 0 and 1; found {share}")
     }
 }
 
@@ -135,7 +135,7 @@ struct Counts {
     is_distinct: bool,
     of: DataType,
     counts: HashMap<ScalarValue, i64>,
-    /// Of the values beside the table.
+    /// Heap bytes of the values, in addition to the map itself.
     bytes: usize,
 }
 
@@ -147,7 +147,8 @@ impl Counts {
                 match self.counts.get_mut(&value) {
                     Some(count) => *count += counts(row),
                     None => {
-                        // A text of a view must not hold the batch that it lies in.
+                        // Copies the value, so that a text of a view array does not keep its batch
+                        // alive.
                         value.compact();
                         self.bytes += value.size() - size_of::<ScalarValue>();
                         self.counts.insert(value, counts(row));

@@ -1,4 +1,4 @@
-//! Times as texts by a format, in chrono's letters or in the templates of PostgreSQL.
+//! Formatting of times as text, with chrono's specifiers or the templates of PostgreSQL.
 
 use std::fmt::Write;
 
@@ -14,7 +14,7 @@ use datafusion::common::{Result, exec_datafusion_err, exec_err};
 pub struct Formatter<'a> {
     array: &'a ArrayRef,
     zone: Option<Tz>,
-    /// The format last taken, as its items.
+    /// The last format used, with its parsed items.
     last: Option<(String, Vec<Item<'static>>)>,
 }
 
@@ -79,15 +79,15 @@ impl<'a> Formatter<'a> {
         match written {
             Some(Ok(())) => Ok(text),
             Some(Err(_)) => {
-                exec_err!("'{format}' asks for what the value has not: a zone, or a date")
+                exec_err!("'{format}' has a part that the value lacks, such as a zone or a date")
             }
-            None => exec_err!("a time lies beyond the calendar"),
+            None => exec_err!("a time is outside the range of the calendar"),
         }
     }
 }
 
-/// Templates of PostgreSQL and what they are in chrono's letters; those of numbers in small
-/// letters, too.
+/// Templates of PostgreSQL and the equivalent specifiers of chrono. Templates of numbers may also
+/// be written in lower case.
 const TEMPLATES: [(&str, &str); 23] = [
     ("HH24", "%H"),
     ("HH12", "%I"),
@@ -114,8 +114,8 @@ const TEMPLATES: [(&str, &str); 23] = [
     ("FM", ""),
 ];
 
-/// A format of PostgreSQL, `YYYY-MM-DD HH24:MI`, in chrono's letters. What stands in double quotes
-/// is itself.
+/// Converts a format of PostgreSQL, such as `YYYY-MM-DD HH24:MI`, to chrono's specifiers. Text in
+/// double quotes is copied.
 fn from_templates(format: &str) -> Result<String> {
     let mut letters = String::new();
     let mut rest = format;

@@ -1,5 +1,5 @@
-//! Casts of texts in columns to times and dates, which are read as constants are: DataFusion's own
-//! reader knows fewer spellings.
+//! Casts of text columns to times and dates, parsed in the same way as constants: DataFusion's own
+//! parser accepts fewer formats.
 
 use std::sync::Arc;
 
@@ -10,13 +10,13 @@ use datafusion::common::{Result, exec_datafusion_err, internal_err};
 
 use super::text;
 
-/// Whether this is a cast that is ours.
+/// Reports whether this module implements the cast.
 pub fn is_one(from: &DataType, to: &DataType) -> bool {
     from.is_string()
         && matches!(to, DataType::Timestamp(TimeUnit::Microsecond, _) | DataType::Date32)
 }
 
-/// The times that the texts say, `or_null` where what is no time is null.
+/// Parses texts as times or dates; with `or_null`, a text that cannot be parsed becomes null.
 pub fn read(texts: &ArrayRef, to: &DataType, or_null: bool) -> Result<ArrayRef> {
     let texts = cast(texts, &DataType::Utf8)?;
     let texts = texts.as_string();
@@ -29,7 +29,7 @@ pub fn read(texts: &ArrayRef, to: &DataType, or_null: bool) -> Result<ArrayRef> 
             let day = |written: &str| text::parse_date(written).map(Date32Type::from_naive_date);
             Arc::new(Date32Array::from(each(texts, or_null, day)?))
         }
-        other => return internal_err!("a text is not read as {other}"),
+        other => return internal_err!("text cannot be converted to {other}"),
     })
 }
 

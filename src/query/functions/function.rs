@@ -1,4 +1,4 @@
-//! A scalar function told by its types and what it computes.
+//! A scalar function defined by its types and an implementation.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -13,21 +13,20 @@ use datafusion::logical_expr::{
 };
 use datafusion::scalar::ScalarValue;
 
-/// The types that arguments are read as and the type of the answer, from the types of the
-/// arguments.
+/// Maps the types of the arguments to the types they are cast to and the type of the result.
 pub type Types = fn(&[DataType]) -> Result<(Vec<DataType>, DataType)>;
 
-/// A scalar function that is null where one of its arguments is.
+/// A scalar function that returns null if one of its arguments is null.
 #[derive(Debug)]
 pub struct Function {
     pub name: &'static str,
     pub types: Types,
-    /// Computes as many values as it is told.
+    /// Computes the given number of values.
     pub call: fn(&[ColumnarValue], usize) -> Result<ArrayRef>,
     aliases: Vec<String>,
     signature: Signature,
     documentation: Option<Documentation>,
-    /// The argument that the answer rises with, where all others are constant.
+    /// The argument in which the result is increasing, if all others are constant.
     rises_with: Option<usize>,
 }
 
@@ -54,13 +53,13 @@ impl Function {
         self
     }
 
-    /// Tells what the function answers, and how it is called.
+    /// Sets the documentation: a description and the syntax of a call.
     pub fn told(mut self, answers: &str, syntax: &str) -> Function {
         self.documentation = Some(documentation(answers, syntax));
         self
     }
 
-    /// Takes the documentation of a function that this one replaces.
+    /// Copies the documentation of a function that this one replaces.
     pub fn in_place_of(mut self, other: &ScalarUDF) -> Function {
         self.documentation = other.documentation().cloned();
         self
@@ -150,7 +149,8 @@ pub fn documentation(answers: &str, syntax: &str) -> Documentation {
     Documentation::builder(DocSection::default(), answers, syntax).build()
 }
 
-/// What an argument that is a time is read as: microseconds, in the zone that it has.
+/// Returns the type that a time argument is cast to, microseconds in its own zone; `None` if a
+/// value of this type is not a time.
 pub fn time(of: &DataType) -> Option<DataType> {
     match of {
         DataType::Timestamp(_, zone) => {
@@ -164,12 +164,12 @@ pub fn time(of: &DataType) -> Option<DataType> {
     }
 }
 
-/// Whether a value of this type may be read as a text.
+/// Reports whether a value of this type may be read as text.
 pub fn is_text(of: &DataType) -> bool {
     of.is_string() || of.is_null()
 }
 
-/// A text argument that is the same for all rows.
+/// Returns a text argument that is the same for all rows.
 pub fn constant_text<'a>(arg: &'a ColumnarValue, of: &str) -> Result<&'a str> {
     match arg {
         ColumnarValue::Scalar(value) => match value.try_as_str().flatten() {

@@ -1,4 +1,4 @@
-//! Functions that make times: `now`, `to_timestamp` and its family, `from_unixtime`. All answer
+//! Functions that make times: `now`, `to_timestamp` and its family, `from_unixtime`. All return
 //! microseconds.
 
 use std::sync::Arc;
@@ -61,7 +61,7 @@ pub fn now() -> Arc<ScalarUDF> {
     }))
 }
 
-/// The time at which the statement began.
+/// The function `now`: the time at which the statement began.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Now {
     signature: Signature,
@@ -140,14 +140,15 @@ fn unixtime_types(types: &[DataType]) -> Result<(Vec<DataType>, DataType)> {
     }
 }
 
-/// Numbers in units of so many microseconds, 0 for nanoseconds, or texts.
+/// Converts numbers or texts to times. Numbers are in units of `unit` microseconds, 0 for
+/// nanoseconds.
 fn times(args: &[ColumnarValue], rows: usize, unit: i64) -> Result<ArrayRef> {
     let array = args[0].to_array(rows)?;
     let scale = i128::from(if unit == 0 { 1 } else { unit });
     let fit = |us: i128| {
         i64::try_from(us).ok().filter(|us| DateTime::from_timestamp_micros(*us).is_some())
     };
-    let beyond = || exec_datafusion_err!("a time lies beyond the calendar");
+    let beyond = || exec_datafusion_err!("a time is outside the range of the calendar");
     let times: TimestampMicrosecondArray = match array.data_type() {
         DataType::Int64 => array.as_primitive::<Int64Type>().try_unary(|n| {
             if unit == 0 && n % 1_000 != 0 {
@@ -192,7 +193,7 @@ fn times(args: &[ColumnarValue], rows: usize, unit: i64) -> Result<ArrayRef> {
     Ok(Arc::new(times.with_timezone("UTC")))
 }
 
-/// The time of a text, by the first of the formats that fits where there are any.
+/// Parses a text by the first of the formats that fits, or by [`parse_time`] if there are none.
 fn of_text(text: &str, formats: &[ArrayRef], row: usize) -> Result<Option<i64>> {
     let formats = formats
         .iter()

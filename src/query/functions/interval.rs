@@ -1,4 +1,4 @@
-//! Intervals by their length: a month is 30 days and a day 24 hours, as PostgreSQL compares them.
+//! Length of intervals: a month is 30 days and a day 24 hours, as in comparisons of PostgreSQL.
 //! DataFusion compares months, then days, then nanoseconds, so that there 25 hours are less than a
 //! day.
 
@@ -22,9 +22,9 @@ pub fn is_interval(of: &DataType) -> bool {
     matches!(of, DataType::Interval(_))
 }
 
-/// The length of an interval, in nanoseconds.
+/// Returns the length of an interval, in nanoseconds.
 pub fn length_of(interval: Expr, schema: &DFSchema) -> Result<Expr> {
-    // A difference of times is taken in its own unit: as an interval it may be too long.
+    // A difference of times keeps its own unit: it may be too long for an interval.
     let of = match interval {
         Expr::Cast(Cast { expr, .. })
             if matches!(expr.get_type(schema)?, DataType::Duration(_)) =>
@@ -39,7 +39,7 @@ pub fn length_of(interval: Expr, schema: &DFSchema) -> Result<Expr> {
 fn types(types: &[DataType]) -> Result<(Vec<DataType>, DataType)> {
     match types {
         [of @ (DataType::Interval(_) | DataType::Duration(_))] => Ok((vec![of.clone()], LENGTH)),
-        _ => internal_err!("interval_length is of an interval"),
+        _ => internal_err!("interval_length takes an interval"),
     }
 }
 

@@ -1,5 +1,5 @@
-//! `date_part` and `extract`: parts of a time, a date, a time of day or an interval, as PostgreSQL
-//! answers them.
+//! `date_part` and `extract`: parts of a time, a date, a time of day or an interval, with the
+//! results of PostgreSQL.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -40,18 +40,18 @@ struct Part {
 
 #[derive(Clone, Copy, Debug)]
 enum PartKind {
-    /// What Arrow answers, a whole number.
+    /// A part that Arrow computes, a whole number.
     Whole(DatePart),
-    /// Runs of years.
+    /// The year divided by a number of years.
     Years(i32),
     Century(i32),
-    /// Seconds within the minute, with their fraction, in units of so many nanoseconds.
+    /// Seconds within the minute, with their fraction, in units of the given number of nanoseconds.
     Seconds(f64),
     Microseconds,
     Nanoseconds,
-    /// Seconds since 1970, or of an interval.
+    /// Seconds since 1970, or the seconds of an interval.
     Epoch,
-    /// Seconds that the zone is ahead of UTC.
+    /// Offset of the zone from UTC, in seconds.
     Offset,
 }
 
@@ -103,7 +103,7 @@ impl PartKind {
     }
 
     fn of(self, array: &ArrayRef) -> Result<ArrayRef> {
-        // A difference of times has days, and a time of less than one beside them.
+        // A difference of times is split into days and a time of less than one day.
         let whole = match (self, array.data_type()) {
             (
                 PartKind::Whole(_) | PartKind::Years(_) | PartKind::Century(_),
@@ -148,7 +148,7 @@ fn days_and_time(differences: &ArrayRef) -> Result<ArrayRef> {
     Ok(Arc::new(whole.as_primitive::<Int64Type>().unary::<_, IntervalMonthDayNanoType>(split)))
 }
 
-/// Nanoseconds within the minute.
+/// Returns the nanoseconds within the minute.
 fn nanos(array: &ArrayRef) -> Result<Int64Array> {
     const MINUTE: i64 = 60_000_000_000;
     let within = |array: &ArrayRef, nanos: i64, of: DataType| -> Result<Int64Array> {
@@ -214,7 +214,7 @@ fn epoch(array: &ArrayRef) -> Result<Float64Array> {
         DataType::Duration(_) => seconds(DataType::Duration(TimeUnit::Microsecond), 1e6),
         DataType::Interval(_) => {
             let intervals = cast(array, &DataType::Interval(IntervalUnit::MonthDayNano))?;
-            // Years have 365.25 days and months 30, as in PostgreSQL.
+            // A year has 365.25 days and a month 30, as in PostgreSQL.
             Ok(Float64Array::from_iter(
                 intervals.as_primitive::<IntervalMonthDayNanoType>().iter().map(|interval| {
                     let interval = interval?;
@@ -294,7 +294,7 @@ impl ScalarUDFImpl for Part {
         )))
     }
 
-    /// The times of which a year is the part.
+    /// Returns the range of times that have a given year.
     fn preimage(
         &self,
         args: &[Expr],

@@ -1,10 +1,10 @@
-//! The rule by which statements compute as ours do: times in microseconds, integers without
-//! wrapping around, intervals by their length.
+//! Analyzer rule that makes statements compute with this engine's functions: times in microseconds,
+//! integers that do not wrap around, intervals by length.
 //!
-//! It runs when the types of all expressions are known. DataFusion's casts to common types go to
-//! nanoseconds, which end in the year 2262 where our times end in 9999; here each becomes one to
-//! microseconds. No nanoseconds are left: what still makes them, `arrow_cast` for one, is cast at
-//! once, and a constant that is finer than a microsecond is refused.
+//! It runs once the types of all expressions are known. DataFusion coerces times to nanoseconds,
+//! which end in the year 2262, whereas our times end in 9999; the rule turns each such cast into
+//! one to microseconds. No nanoseconds remain: the result of an expression that still makes them,
+//! such as `arrow_cast`, is cast at once, and a constant finer than a microsecond is rejected.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ impl AnalyzerRule for ComputeRule {
 }
 
 fn rewrite_plan(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
-    // Limits are constants that the planner reads itself.
+    // The planner reads limits itself and needs them as constants.
     if let LogicalPlan::Limit(_) = plan {
         return Ok(Transformed::no(plan));
     }
@@ -58,7 +58,7 @@ fn rewrite_plan(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     rewritten.map_data(|plan| retyped(sorted_by_length(plan, &schema)?)?.recompute_schema())
 }
 
-/// Sort keys that are intervals, by their length.
+/// Replaces sort keys that are intervals by their length.
 fn sorted_by_length(plan: LogicalPlan, schema: &DFSchema) -> Result<LogicalPlan> {
     let LogicalPlan::Sort(mut sort) = plan else { return Ok(plan) };
     for Sort { expr, .. } in &mut sort.expr {
@@ -69,7 +69,7 @@ fn sorted_by_length(plan: LogicalPlan, schema: &DFSchema) -> Result<LogicalPlan>
     Ok(LogicalPlan::Sort(sort))
 }
 
-/// What a plan says of the types of its rows itself.
+/// Changes the row types that a plan node states itself to microseconds.
 fn retyped(plan: LogicalPlan) -> Result<LogicalPlan> {
     match plan {
         LogicalPlan::Values(mut values)
@@ -105,7 +105,7 @@ fn is_nanos(of: &DataType) -> bool {
     matches!(of, DataType::Timestamp(TimeUnit::Nanosecond, _))
 }
 
-/// The type, in microseconds where it is of nanoseconds.
+/// Returns the type with nanoseconds replaced by microseconds.
 fn micros(of: &DataType) -> DataType {
     match of {
         DataType::Timestamp(TimeUnit::Nanosecond, zone) => {
@@ -149,7 +149,7 @@ fn rewrite(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             Transformed::yes(Expr::OuterReferenceColumn(micros_field(&field), column))
         }
         Expr::Negative(inner) if inner.get_type(schema)?.is_signed_integer() => match *inner {
-            // A constant that the parser has not read as a negative one.
+            // A constant whose minus sign is not part of the literal.
             literal @ Expr::Literal(..) => Transformed::no(Expr::Negative(Box::new(literal))),
             inner => Transformed::yes(checked::negation(inner)),
         },
@@ -215,7 +215,7 @@ fn rewrite_binary(binary: BinaryExpr, schema: &DFSchema) -> Result<Transformed<E
     Ok(Transformed::no(Expr::BinaryExpr(binary)))
 }
 
-/// A cast, `or_null` where what cannot be cast is null.
+/// Rewrites a cast; with `or_null`, a value that cannot be cast becomes null.
 fn rewrite_cast(
     expr: Expr,
     field: FieldRef,
@@ -236,7 +236,7 @@ fn rewrite_cast(
     if let DataType::Timestamp(TimeUnit::Microsecond, zone) = &to
         && from.is_integer()
     {
-        // A number is seconds since 1970, as DataFusion has it.
+        // A number is seconds since 1970, as in DataFusion.
         let seconds = again(expr, DataType::Timestamp(TimeUnit::Second, zone.clone()));
         return Ok(Transformed::yes(again(seconds, to)));
     }
@@ -247,7 +247,7 @@ fn rewrite_cast(
     })
 }
 
-/// A constant text as a time or a date.
+/// Converts a constant text to a time or a date.
 fn of_text(expr: &Expr, to: &DataType, or_null: bool) -> Result<Option<Expr>> {
     let Expr::Literal(value, _) = expr else { return Ok(None) };
     let Some(Some(written)) = value.try_as_str() else { return Ok(None) };

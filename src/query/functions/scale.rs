@@ -1,5 +1,5 @@
-//! Intervals times a number, `3 * INTERVAL '1 hour'`, and by one, as PostgreSQL has them: what is
-//! left of a month becomes days of 30 to the month, and what is left of a day, time.
+//! Intervals multiplied by a number, `3 * INTERVAL '1 hour'`, and divided by one, as in PostgreSQL:
+//! a fraction of a month becomes days, at 30 to the month, and a fraction of a day becomes time.
 
 use std::sync::{Arc, LazyLock};
 
@@ -23,13 +23,13 @@ static BY: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
     Function::new("interval_by", types, |args, rows| scaled(args, rows, |x, n| x / n)).udf()
 });
 
-/// The expression of an interval times or by a number; others are planned as they were.
+/// Plans an interval multiplied or divided by a number; returns other expressions unchanged.
 pub fn plan(expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
     let is_times = expr.op == BinaryOperator::Multiply;
     if !is_times && expr.op != BinaryOperator::Divide {
         return Ok(PlannerResult::Original(expr));
     }
-    // The types of parameters are not known yet.
+    // The types of parameters are still unknown.
     let of = |side: &Expr| side.get_type(schema).unwrap_or(DataType::Null);
     let is_interval = |side: &Expr| matches!(of(side), DataType::Interval(_));
     let is_number = |side: &Expr| of(side).is_numeric();
@@ -48,7 +48,7 @@ fn types(types: &[DataType]) -> Result<(Vec<DataType>, DataType)> {
         [DataType::Interval(_), number] if number.is_numeric() || number.is_null() => {
             Ok((vec![interval.clone(), DataType::Float64], interval))
         }
-        _ => internal_err!("an interval is scaled by a number"),
+        _ => internal_err!("an interval is multiplied or divided by a number"),
     }
 }
 
@@ -60,7 +60,9 @@ fn scaled(args: &[ColumnarValue], rows: usize, scale: fn(f64, f64) -> f64) -> Re
         (Some(interval), Some(number)) => {
             let scaled = of_parts(interval, |part| scale(part, number));
             scaled.map(Some).ok_or_else(|| {
-                exec_datafusion_err!("an interval times or by {number} is out of range")
+                exec_datafusion_err!(
+                    "an interval multiplied or divided by {number} is out of range"
+                )
             })
         }
         _ => Ok(None),
@@ -74,7 +76,7 @@ fn of_parts(
 ) -> Option<IntervalMonthDayNano> {
     let months = scale(interval.months.into());
     let days = scale(interval.days.into()) + months.fract() * 30.0;
-    // To the microsecond: what floats leave below it was never written.
+    // Rounded to microseconds: anything smaller is a floating-point error.
     let micros = ((scale(interval.nanoseconds as f64) + days.fract() * DAY_NS) / 1e3).round();
     let is_within = |part: f64, limit: f64| part.is_finite() && part.abs() < limit;
     let fits = is_within(months, 2e9) && is_within(days, 2e9) && is_within(micros, 9e15);

@@ -1,5 +1,5 @@
-//! Patterns of SIMILAR TO, which are LIKE's `%` and `_` with the alternatives and repetitions of
-//! regular expressions.
+//! Patterns of SIMILAR TO: LIKE's `%` and `_`, with the alternatives and repetitions of regular
+//! expressions.
 
 use std::sync::Arc;
 
@@ -12,7 +12,8 @@ use datafusion::logical_expr::{ColumnarValue, ScalarUDF};
 use super::function::Function;
 use crate::error::{Error, Result};
 
-/// The function that translates a pattern, with its escape character or an empty text for none.
+/// Name of the function that translates a pattern, given its escape character or an empty text for
+/// none.
 pub const PATTERN: &str = "similar_to_pattern";
 
 pub fn udf() -> Arc<ScalarUDF> {
@@ -38,7 +39,7 @@ fn translate(args: &[ColumnarValue], rows: usize) -> datafusion::common::Result<
     Ok(Arc::new(translated.collect::<datafusion::common::Result<StringArray>>()?))
 }
 
-/// A pattern of SIMILAR TO as a regular expression of Rust's.
+/// Translates a pattern of SIMILAR TO to a regular expression of the `regex` crate.
 pub fn regular_expression(pattern: &str, escape: Option<char>) -> Result<String> {
     let mut out = String::from("(?s)^(?:");
     let mut characters = pattern.chars().peekable();
@@ -66,7 +67,7 @@ pub fn regular_expression(pattern: &str, escape: Option<char>) -> Result<String>
     Ok(out)
 }
 
-/// The rest of a set of characters, in which nothing but `^`, `-` and the classes of POSIX is
+/// Appends the rest of a set of characters, in which only `^`, `-` and the classes of POSIX are
 /// special.
 fn push_set(
     out: &mut String,
@@ -101,7 +102,7 @@ fn push_set(
 }
 
 fn push_literal(out: &mut String, character: char) {
-    // `\<` and `\>` would be the ends of words.
+    // `\<` and `\>` would match word boundaries.
     if character.is_ascii_punctuation() && !matches!(character, '<' | '>') {
         out.push('\\');
     }

@@ -1,9 +1,9 @@
-//! Functions that look at all rows so far for every row of a window, made to stop.
+//! Stoppable versions of functions that process all rows so far for each row of a window.
 //!
-//! `median(x) OVER (ORDER BY y)` sorts all values so far once a row, `array_agg` copies them, and
-//! `IGNORE NULLS` looks through them: a batch of rows takes minutes, or gigabytes, and is one step
-//! of its operator. These functions end, between two rows, with a statement that was condemned for
-//! its memory, or has ended.
+//! For each row, `median(x) OVER (ORDER BY y)` sorts all values so far, `array_agg` copies them,
+//! and `IGNORE NULLS` searches them: one batch of rows takes minutes, or gigabytes, and is one step
+//! of its operator. Between two rows, these functions check whether their statement was condemned
+//! for its memory or has ended, and stop if so.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ const AGGREGATES: [&str; 5] = ["array_agg", "string_agg", "median", "percentile_
 
 const WINDOW_FUNCTIONS: [&str; 5] = ["first_value", "last_value", "nth_value", "lag", "lead"];
 
-/// Registers them in the place of those that there are.
+/// Registers the stoppable functions in place of DataFusion's.
 pub fn register(state: &mut SessionState) -> Result<()> {
     for name in AGGREGATES {
         let inner = state.udaf(name)?;
@@ -171,7 +171,7 @@ impl AggregateUDFImpl for Aggregate {
     }
 }
 
-/// An accumulator that ends with its statement.
+/// An accumulator that stops when its statement does.
 #[derive(Debug)]
 pub struct Stoppable(pub Box<dyn Accumulator>);
 

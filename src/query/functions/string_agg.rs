@@ -1,8 +1,8 @@
-//! `string_agg` whose delimiter differs from row to row. DataFusion's takes a constant.
+//! `string_agg` with a delimiter that differs from row to row; DataFusion's takes only a constant.
 //!
-//! The call becomes one of an aggregate over texts that hold both,
-//! `length of the delimiter:delimiter value`. They are collected as `array_agg` collects, with its
-//! ORDER BY and DISTINCT, and taken apart at the end: the first one's delimiter goes.
+//! The call is rewritten to an aggregate over texts that hold both:
+//! `<length of the delimiter>:<delimiter><value>`. They are collected as by `array_agg`,
+//! with its ORDER BY and DISTINCT, and split at the end; the delimiter of the first one is dropped.
 
 use std::sync::{Arc, LazyLock};
 
@@ -29,7 +29,7 @@ static PAIRS: LazyLock<Arc<AggregateUDF>> = LazyLock::new(|| {
     Arc::new(AggregateUDF::new_from_impl(Pairs { signature }))
 });
 
-/// Puts it in the place of `string_agg` where the delimiter is no constant.
+/// Rewrites calls of `string_agg` whose delimiter is not a constant.
 #[derive(Debug)]
 pub struct DelimiterRewrite;
 
@@ -64,7 +64,7 @@ impl FunctionRewrite for DelimiterRewrite {
     }
 }
 
-/// Value and delimiter as one text; nothing where the delimiter is a constant.
+/// Joins value and delimiter to one text; `None` if the delimiter is a constant.
 fn pair(args: &[Expr]) -> Result<Option<Expr>> {
     let [value, delimiter] = args else { return Ok(None) };
     if matches!(delimiter, Expr::Literal(..)) {
@@ -119,7 +119,7 @@ impl AggregateUDFImpl for Pairs {
     }
 }
 
-/// The pairs so far, in `array_agg`'s hands.
+/// Accumulator of the pairs, which are collected by `array_agg`.
 #[derive(Debug)]
 struct Collected(Stoppable);
 

@@ -1,5 +1,6 @@
-//! `sum` of integers that tells an overflow: it is kept as a decimal of 38 digits, so that what
-//! cancels out is no error, and told where the answer does not fit. DataFusion's wraps around.
+//! `sum` of integers that reports overflow. The sum is kept as a decimal of 38 digits, so that an
+//! overflow that cancels out is no error; an error is returned if the final sum does not fit.
+//! DataFusion's wraps around.
 
 use std::sync::Arc;
 
@@ -26,7 +27,7 @@ struct Sum {
     inner: Arc<AggregateUDF>,
 }
 
-/// The same arguments with a wide answer.
+/// Returns the same arguments with a wide return type.
 fn widened<'a>(args: &AccumulatorArgs<'a>) -> AccumulatorArgs<'a> {
     AccumulatorArgs { return_field: wide(&args.return_field), ..args.clone() }
 }
@@ -114,7 +115,7 @@ fn widen(values: &[ArrayRef]) -> Result<Vec<ArrayRef>> {
     Ok(values.iter().map(|array| cast(array, &WIDE)).collect::<std::result::Result<_, _>>()?)
 }
 
-/// The sums as what the statement was told they are.
+/// Casts the sums to the declared return type.
 fn narrow(sums: &dyn Array, of: &DataType) -> Result<ArrayRef> {
     let strict = CastOptions { safe: false, ..CastOptions::default() };
     cast_with_options(sums, of, &strict).map_err(|_| {

@@ -1,6 +1,6 @@
-//! Units of time: how an expression divides it into intervals. Pure arithmetic over microseconds,
-//! from which both the functions of time are computed and what a predicate says about time is
-//! derived.
+//! Units of time: how an expression divides time into intervals. This is pure arithmetic over
+//! microseconds; the time functions use it to compute, and pruning uses it to derive time ranges
+//! from predicates.
 
 use arrow::array::timezone::Tz;
 use chrono::offset::{LocalResult, Offset};
@@ -12,16 +12,16 @@ use crate::hour::HOUR_US;
 pub const SECOND_US: i64 = 1_000_000;
 pub const DAY_US: i64 = 24 * HOUR_US;
 
-/// Monday, 5 January 1970: weeks begin on Mondays (ISO 8601).
+/// Monday, 5 January 1970. Weeks begin on Mondays (ISO 8601).
 const FIRST_MONDAY_US: i64 = 4 * DAY_US;
 
-/// How an expression divides time: into the intervals where it has one value, in order.
+/// Division of time into consecutive intervals, on each of which an expression has one value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimeBucket {
     /// Intervals of `width` microseconds, one of which begins at `origin`.
     Fixed { width: i64, origin: i64 },
-    /// Calendar months, `width` at a time; one such run begins `origin` months after January of the
-    /// year 0.
+    /// Calendar months, `width` at a time; one such interval begins `origin` months after January
+    /// of the year 0.
     Months { width: i64, origin: i64 },
 }
 
@@ -34,7 +34,7 @@ impl TimeBucket {
         TimeBucket::Months { width, origin: 0 }
     }
 
-    /// The unit that `date_trunc` takes by this name, in PostgreSQL's spellings.
+    /// Returns the unit that `date_trunc` takes under this name, in PostgreSQL's spellings.
     pub fn named(name: &str) -> Option<TimeBucket> {
         Some(match name.to_ascii_lowercase().as_str() {
             "microsecond" | "microseconds" => TimeBucket::of_width(1),
@@ -48,15 +48,16 @@ impl TimeBucket {
             "quarter" | "quarters" => TimeBucket::months(3),
             "year" | "years" => TimeBucket::months(12),
             "decade" | "decades" => TimeBucket::months(120),
-            // The first century began with the year 1, there being no year 0.
+            // The first century began with the year 1, as there is no year 0.
             "century" | "centuries" => TimeBucket::Months { width: 1_200, origin: 12 },
             "millennium" | "millennia" => TimeBucket::Months { width: 12_000, origin: 12 },
             _ => return None,
         })
     }
 
-    /// Intervals as wide as an SQL interval, one of which begins at `origin`; nothing where that is
-    /// no unit: months from within one, months and days together, parts of a microsecond, no width.
+    /// Returns intervals of the width of an SQL interval, one of which begins at `origin`; `None`
+    /// if that is no unit: months with an origin within a month, months and days together,
+    /// fractions of a microsecond, zero or negative width.
     pub fn bin(width: &ScalarValue, origin: i64) -> Option<TimeBucket> {
         let ScalarValue::IntervalMonthDayNano(Some(interval)) = width else { return None };
         if interval.months != 0 {
@@ -73,8 +74,8 @@ impl TimeBucket {
             .then(|| TimeBucket::Fixed { width, origin: origin.rem_euclid(width) })
     }
 
-    /// `outer` applied to values of this unit, where one of the two contains the other's intervals
-    /// whole.
+    /// Returns the unit of `outer` applied to values of this unit; `None` unless the intervals of
+    /// one are made of whole intervals of the other.
     pub fn coarser(self, outer: TimeBucket) -> Option<TimeBucket> {
         match (self.divides(outer), outer.divides(self)) {
             (true, _) => Some(outer),
@@ -83,7 +84,7 @@ impl TimeBucket {
         }
     }
 
-    /// Whether every interval of `coarse` is made of whole intervals of this unit.
+    /// Reports whether every interval of `coarse` is made of whole intervals of this unit.
     fn divides(self, coarse: TimeBucket) -> bool {
         match (self, coarse) {
             (
@@ -101,7 +102,7 @@ impl TimeBucket {
         }
     }
 
-    /// Whether no interval begins within an hour.
+    /// Reports whether intervals begin only at full hours.
     pub fn is_hourly(self) -> bool {
         match self {
             TimeBucket::Fixed { width, origin } => width % HOUR_US == 0 && origin % HOUR_US == 0,
@@ -109,18 +110,18 @@ impl TimeBucket {
         }
     }
 
-    /// Whether every interval is one hour.
+    /// Reports whether every interval is one hour.
     pub fn is_hour(self) -> bool {
         self == TimeBucket::of_width(HOUR_US)
     }
 
-    /// Whether every interval is one day.
+    /// Reports whether every interval is one day.
     pub fn is_day(self) -> bool {
         self == TimeBucket::of_width(DAY_US)
     }
 
-    /// The number of the interval that holds an instant; intervals are numbered in order, without
-    /// gaps.
+    /// Returns the number of the interval that contains an instant; intervals are numbered
+    /// consecutively.
     pub fn index(self, us: i64) -> Option<i64> {
         match self {
             TimeBucket::Fixed { width, origin } => Some(us.checked_sub(origin)?.div_euclid(width)),
@@ -131,7 +132,7 @@ impl TimeBucket {
         }
     }
 
-    /// Where an interval begins.
+    /// Returns the start of an interval.
     fn start_of(self, index: i64) -> Option<i64> {
         match self {
             TimeBucket::Fixed { width, origin } => index.checked_mul(width)?.checked_add(origin),
@@ -141,25 +142,27 @@ impl TimeBucket {
         }
     }
 
-    /// Where the interval that holds an instant begins; nothing where the calendar ends.
+    /// Returns the start of the interval that contains an instant; `None` beyond the end of the
+    /// calendar.
     pub fn start(self, us: i64) -> Option<i64> {
         self.start_of(self.index(us)?)
     }
 
-    /// The interval that holds an instant; nothing where the calendar ends.
+    /// Returns the start and end of the interval that contains an instant; `None` beyond the end of
+    /// the calendar.
     pub fn interval(self, us: i64) -> Option<(i64, i64)> {
         let index = self.index(us)?;
         Some((self.start_of(index)?, self.start_of(index.checked_add(1)?)?))
     }
 
-    /// Where the interval that holds an instant begins on the clocks of `zone`.
+    /// Returns the start of the interval that contains an instant, on the local clock of `zone`.
     pub fn start_in(self, zone: Tz, us: i64) -> Option<i64> {
         let offset = offset_at(zone, us)?;
         instant_in(zone, self.start(us.checked_add(offset)?)?, offset)
     }
 }
 
-/// Months since January of the year 0.
+/// Returns the months since January of the year 0.
 fn month_of(date: NaiveDate) -> i64 {
     i64::from(date.year()) * 12 + i64::from(date.month0())
 }
@@ -170,14 +173,15 @@ fn start_of_month(month: i64) -> Option<i64> {
     Some(first.and_time(NaiveTime::MIN).and_utc().timestamp_micros())
 }
 
-/// How far the clocks of `zone` are ahead of UTC at an instant.
+/// Returns the offset of `zone` from UTC at an instant.
 pub fn offset_at(zone: Tz, us: i64) -> Option<i64> {
     let utc = DateTime::from_timestamp_micros(us)?.naive_utc();
     Some(i64::from(zone.offset_from_utc_datetime(&utc).fix().local_minus_utc()) * SECOND_US)
 }
 
-/// The instant at which the clocks of `zone` show `local`. Of two, the one with the offset
-/// `preferred`, or the first; where the clocks skip it, as much later as they are put forward.
+/// Returns the instant at which the local clock of `zone` shows `local`. If there are two, returns
+/// the one with the offset `preferred`, or else the first. If the clock skips `local`, returns an
+/// instant that is later by as much as the clock is put forward.
 pub fn instant_in(zone: Tz, local: i64, preferred: i64) -> Option<i64> {
     let naive = DateTime::from_timestamp_micros(local)?.naive_utc();
     let us =

@@ -1,6 +1,6 @@
-//! `date_trunc` and `date_bin`: where the interval of time begins that holds a time. Over
-//! microseconds, so that they answer for every year to 9999; DataFusion's go through nanoseconds,
-//! which end in 2262.
+//! `date_trunc` and `date_bin`: the start of the interval that contains a time. They compute in
+//! microseconds and so cover every year to 9999; DataFusion's compute in nanoseconds, which end in
+//! 2262.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ pub fn date_trunc() -> Arc<ScalarUDF> {
         .udf()
 }
 
-/// `date_bin(width, time[, origin[, zone]])`.
+/// Returns the function `date_bin(width, time[, origin[, zone]])`.
 pub fn date_bin() -> Arc<ScalarUDF> {
     Function::new("date_bin", bin_types, bin)
         .in_place_of(&datetime::date_bin())
@@ -40,8 +40,8 @@ pub fn date_bin() -> Arc<ScalarUDF> {
 }
 
 fn trunc_types(types: &[DataType]) -> Result<(Vec<DataType>, DataType)> {
-    let usage =
-        "date_trunc takes a unit and a time, and a zone if need be: date_trunc('hour', timestamp)";
+    let usage = "date_trunc takes a unit, a time, and optionally a time zone: date_trunc('hour', \
+        timestamp)";
     match types {
         [unit, DataType::Time32(_) | DataType::Time64(_)] if is_text(unit) => {
             Ok((vec![DataType::Utf8, CLOCK], CLOCK))
@@ -80,7 +80,7 @@ fn trunc(args: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
     }
 }
 
-/// Times of day, in nanoseconds, rounded down to `width` from `origin`.
+/// Rounds times of day, in nanoseconds, down to `width` from `origin`.
 fn clock(array: &ArrayRef, width: i64, origin: i64) -> Result<ArrayRef> {
     let day = DAY_US * 1_000;
     let start = |ns: i64| (ns - (ns - origin).rem_euclid(width)).rem_euclid(day);
@@ -89,7 +89,7 @@ fn clock(array: &ArrayRef, width: i64, origin: i64) -> Result<ArrayRef> {
     Ok(Arc::new(starts))
 }
 
-/// The zone whose clocks count: nothing where they are those of UTC.
+/// Returns the zone whose local clock applies; `None` for UTC.
 fn zone_of(name: Option<&str>) -> Result<Option<Tz>> {
     match name {
         None | Some("UTC" | "+00:00") => Ok(None),
@@ -99,8 +99,8 @@ fn zone_of(name: Option<&str>) -> Result<Option<Tz>> {
     }
 }
 
-/// Times, each replaced by where its interval begins on the clocks of `zone`, or of the zone that
-/// they have.
+/// Replaces each time by the start of its interval, on the local clock of `zone` or of the times'
+/// own zone.
 fn starts(
     array: &ArrayRef,
     zone: Option<&str>,
@@ -117,11 +117,11 @@ fn starts(
 }
 
 fn beyond() -> DataFusionError {
-    exec_datafusion_err!("a time lies beyond the calendar")
+    exec_datafusion_err!("a time is outside the range of the calendar")
 }
 
 fn bin_types(types: &[DataType]) -> Result<(Vec<DataType>, DataType)> {
-    let usage = "date_bin takes an interval and a time, and where one begins if need be: \
+    let usage = "date_bin takes an interval, a time, and optionally an origin: \
                  date_bin(INTERVAL '15 minutes', timestamp)";
     let is_width =
         |of: &DataType| matches!(of, DataType::Interval(_) | DataType::Duration(_)) || is_text(of);
@@ -156,10 +156,10 @@ fn bin(args: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
         return Ok(arrow::array::new_null_array(array.data_type(), rows));
     }
     let ScalarValue::IntervalMonthDayNano(Some(interval)) = width else {
-        return exec_err!("the interval of date_bin is of another type");
+        return exec_err!("the interval of date_bin has an unsupported type");
     };
     if interval.months != 0 && (interval.days != 0 || interval.nanoseconds != 0) {
-        return exec_err!("date_bin takes months, or days and times, not both in one interval");
+        return exec_err!("the interval of date_bin must not mix months with days or times");
     }
     let zone = args.get(3).map(|zone| constant_text(zone, "the zone of date_bin")).transpose()?;
     if let (DataType::Time64(_), origin) = (array.data_type(), origin) {
@@ -199,7 +199,8 @@ fn bin(args: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
     })
 }
 
-/// Where months counted from an origin within one begin, the origin's day or the last before it.
+/// Returns the start of the month interval that contains `us`, for an origin within a month. It
+/// begins on the origin's day of the month, or on the last day of a shorter month.
 fn start_of_months(us: i64, width: i64, origin: i64) -> Option<i64> {
     let unit =
         TimeBucket::bin(&interval_of_months(width)?, TimeBucket::named("month")?.start(origin)?)?;
@@ -223,7 +224,7 @@ fn interval_of_months(months: i64) -> Option<ScalarValue> {
     Some(ScalarValue::new_interval_mdn(i32::try_from(months).ok()?, 0, 0))
 }
 
-/// A column of times as microseconds, whatever it is read from.
+/// Converts a column of times of any type to microseconds.
 pub fn micros(arg: &ColumnarValue, rows: usize) -> Result<TimestampMicrosecondArray> {
     let array = arg.to_array(rows)?;
     let array = match array.data_type() {
@@ -236,7 +237,7 @@ pub fn micros(arg: &ColumnarValue, rows: usize) -> Result<TimestampMicrosecondAr
     Ok(array.as_primitive::<TimestampMicrosecondType>().clone())
 }
 
-/// The same with the clocks of the zone that the times have.
+/// Converts a column of times to microseconds of the local clock of their own zone.
 pub fn local_micros(arg: &ColumnarValue, rows: usize) -> Result<TimestampMicrosecondArray> {
     let times = micros(arg, rows)?;
     let Some(zone) = zone_of(times.timezone())? else {

@@ -1,5 +1,5 @@
-//! Casts of times that do not keep their order. DataFusion takes every cast between temporal types
-//! for one that does, so that `ORDER BY CAST(timestamp AS TIME)` over sorted rows is not sorted.
+//! Casts of times that do not preserve order. DataFusion assumes that every cast between temporal
+//! types does, so that `ORDER BY CAST(timestamp AS TIME)` over sorted rows is not sorted.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::DataType;
 use datafusion::common::Result;
 
-/// Whether the cast of a time may bring a later one before an earlier: the time of day begins anew,
-/// and clocks are put back.
+/// Reports whether a cast may put a later time before an earlier one: a time of day starts over
+/// each day, and local clocks are put back.
 pub fn may_reorder(from: &DataType, to: &DataType) -> bool {
     let is_utc = |zone: &Arc<str>| ["UTC", "+00:00"].contains(&&**zone);
     match (from, to) {
@@ -25,7 +25,7 @@ pub fn may_reorder(from: &DataType, to: &DataType) -> bool {
     }
 }
 
-/// The times as `to`, `or_null` where what cannot be cast is null.
+/// Casts the times to `to`; with `or_null`, a value that cannot be cast becomes null.
 pub fn convert(times: &ArrayRef, to: &DataType, or_null: bool) -> Result<ArrayRef> {
     let options = CastOptions { safe: or_null, ..CastOptions::default() };
     Ok(cast_with_options(times, to, &options)?)

@@ -1,6 +1,5 @@
-//! `AT TIME ZONE`, as PostgreSQL has it: of an instant, what a zone's clocks show then; of what
-//! clocks show, the instant. In DataFusion it is a cast that leaves an instant as it is under
-//! another label.
+//! `AT TIME ZONE` as in PostgreSQL: converts an instant to the local time of a zone, and a local
+//! time to its instant. In DataFusion it is a cast that keeps an instant and changes only its zone.
 
 use std::sync::Arc;
 
@@ -17,7 +16,7 @@ use super::function::{Function, constant_text, is_text, time};
 use super::time_bucket::{instant_in, offset_at};
 use super::trunc::micros;
 
-/// The name of the function from an instant to what clocks show.
+/// Name of the function that converts an instant to a local time.
 pub const CLOCK: &str = "clock_at";
 
 const NAIVE: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
@@ -26,8 +25,8 @@ fn utc() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
 }
 
-/// The cast that the planner makes of `AT TIME ZONE`, as one of our functions. No other cast
-/// written in SQL goes to nanoseconds: TIMESTAMP is of microseconds.
+/// Rewrites the cast that the planner makes of `AT TIME ZONE` to one of our functions. No other
+/// cast in SQL goes to nanoseconds, since TIMESTAMP is in microseconds.
 pub fn at_time_zone(expr: Expr, field: FieldRef, schema: &DFSchema) -> Transformed<Expr> {
     let zone = match field.data_type() {
         DataType::Timestamp(TimeUnit::Nanosecond, Some(zone)) => zone.to_string(),
@@ -39,7 +38,7 @@ pub fn at_time_zone(expr: Expr, field: FieldRef, schema: &DFSchema) -> Transform
             Function::new("instant_at", instant_types, instants)
         }
         Ok(DataType::Timestamp(..)) => Function::new(CLOCK, clock_types, clocks),
-        // A text is an instant.
+        // A text is read as an instant.
         Ok(text) if is_text(&text) => Function::new(CLOCK, clock_types, clocks),
         _ => return Transformed::no(Expr::Cast(Cast { expr: Box::new(expr), field })),
     };
@@ -71,7 +70,7 @@ fn zone(arg: &ColumnarValue) -> Result<Tz> {
 }
 
 fn beyond() -> datafusion::error::DataFusionError {
-    exec_datafusion_err!("a time lies beyond the calendar")
+    exec_datafusion_err!("a time is outside the range of the calendar")
 }
 
 fn clocks(args: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
@@ -82,7 +81,8 @@ fn clocks(args: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
     Ok(Arc::new(clocks.with_timezone_opt(None::<Arc<str>>)))
 }
 
-/// Of a time that clocks show twice the second, which is the standard time, as PostgreSQL takes it.
+/// Converts local times to instants. A local time that occurs twice means the second, which is
+/// standard time, as in PostgreSQL.
 fn instants(args: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
     let zone = zone(&args[1])?;
     let instant = |local: i64| -> Option<i64> {

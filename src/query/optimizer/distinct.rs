@@ -1,16 +1,16 @@
-//! Exact distinct users over what rollups cannot answer: parts of hours, several hours, FILTERs on
+//! Exact distinct users where rollups cannot be used: parts of hours, several hours, and FILTERs on
 //! the kind of event.
 //!
-//! DataFusion's own plan hashes every row's name, and gives up its best rewrite when a FILTER
-//! stands beside a DISTINCT. [`DistinctRule`] takes an aggregate without groups, of
+//! DataFusion's own plan hashes every row's name, and gives up its best rewrite when a FILTER is
+//! combined with a DISTINCT. [`DistinctRule`] rewrites an aggregate without groups, of
 //! `count(DISTINCT user_id)` and `count(*)`, each with any FILTER, to [`DistinctUsersExec`], which
-//! uses what the store knows: files are sorted by user, so equal names lie together and a run of
-//! them is hashed once; in memory users are interned already, so a name is hashed once however many
-//! rows it has. A set of users is a bitmap over their codes.
+//! uses what the store knows: files are sorted by user, so equal names are adjacent and a run of
+//! them is hashed once; in memory, users are already interned, so each name is hashed once,
+//! regardless of its number of rows. A set of users is a bitmap over their codes.
 //!
-//! Where the hours may hold more users than `hourglass.distinct_users_in_memory`, the aggregate is
-//! taken apart into one by user and one over that, which DataFusion runs in bounded memory, writing
-//! to temporary files.
+//! If the hours may hold more users than `hourglass.distinct_users_in_memory`, the aggregate is
+//! split into one by user and one over that, which DataFusion runs in bounded memory, spilling to
+//! temporary files.
 
 use std::any::Any;
 use std::fmt;
@@ -50,7 +50,8 @@ use crate::query::opaque::Opaque;
 use crate::query::time_ranges::TimeRanges;
 use crate::storage::UserIndex;
 
-/// The optimizer rule. It must run after that of the rollups, which are quicker where they answer.
+/// Optimizer rule for distinct users. It must run after the rollup rule, which is faster where it
+/// applies.
 #[derive(Debug, Default)]
 pub struct DistinctRule;
 
@@ -85,14 +86,14 @@ impl OptimizerRule for DistinctRule {
     }
 }
 
-/// One count: of rows, or of distinct users, among those that pass a filter.
+/// One count, of rows or of distinct users, among the rows that pass a filter.
 #[derive(Clone, Debug)]
 struct Measure {
     distinct: bool,
     filter: Option<Expr>,
 }
 
-/// The aggregate as counts, where it is nothing else and distinct users are among them.
+/// Returns the aggregate as counts; `None` if it is anything else, or counts no distinct users.
 fn measures(aggregate: &Aggregate, below: &AggregateInput) -> Result<Option<Vec<Measure>>> {
     if !aggregate.group_expr.is_empty() {
         return Ok(None);
@@ -125,7 +126,7 @@ fn measure(expr: &Expr) -> Option<Measure> {
     }
 }
 
-/// No more users than this are in the hours asked for.
+/// Returns an upper limit of the number of users in the selected hours.
 fn most_users(below: &AggregateInput) -> u64 {
     let spans = TimeRanges::of_all(&below.predicates);
     let in_files =
@@ -139,8 +140,8 @@ fn user_column(below: &AggregateInput) -> Expr {
     Expr::Column(Column::new(Some(below.scan.table_name.clone()), "user_id"))
 }
 
-/// The rows of a part of the table that pass the predicates: the user, and for each filter whether
-/// it holds.
+/// Returns the rows of a part of the table that pass the predicates: the user, and for each filter
+/// whether the row passes it.
 fn input(below: &AggregateInput, part: Part, filters: &[Expr]) -> Result<LogicalPlan> {
     let table = Arc::new(EventsTable { part, ..below.events.clone() });
     let name = below.scan.table_name.clone();
@@ -159,7 +160,7 @@ fn input(below: &AggregateInput, part: Part, filters: &[Expr]) -> Result<Logical
     scan.project([user_column(below).alias("user_id")].into_iter().chain(flags))?.build()
 }
 
-/// The filters of all measures, each once.
+/// Returns the distinct filters of all measures.
 fn filters_of(measures: &[Measure]) -> Vec<Expr> {
     let mut filters: Vec<Expr> = Vec::new();
     for filter in measures.iter().filter_map(|measure| measure.filter.as_ref()) {
@@ -178,7 +179,7 @@ fn in_memory(
     let filters = filters_of(measures);
     let looks_at_users =
         |expr: &Expr| expr.column_refs().iter().any(|column| column.name == "user_id");
-    // Codes stand for names only where nothing else looks at the names.
+    // Codes can replace names only if no other expression reads the names.
     let codes = !below.predicates.iter().chain(&filters).any(looks_at_users);
     let inputs = vec![
         input(below, Part::Files, &filters)?,
@@ -206,7 +207,8 @@ fn in_memory(
     scan.project(columns)?.build()
 }
 
-/// The same as two aggregates that DataFusion knows: one row a user, then counts of those.
+/// Returns the equivalent plan of two aggregates that DataFusion has: one row for each user, then
+/// counts of those rows.
 fn by_user(
     aggregate: &Aggregate,
     below: &AggregateInput,
@@ -248,14 +250,15 @@ fn by_user(
     by_user.aggregate(Vec::<Expr>::new(), outer)?.project(named)?.build()
 }
 
-/// A measure over input columns: which flag must be set.
+/// A measure over input columns, with the index of the flag that must be set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Count {
     distinct: bool,
     flag: Option<usize>,
 }
 
-/// One row of counts over its inputs: a logical plan's way to [`DistinctUsersExec`].
+/// Table of one row of counts over its inputs, which brings [`DistinctUsersExec`] into a logical
+/// plan.
 #[derive(Debug)]
 struct DistinctTable {
     inputs: Opaque<Vec<LogicalPlan>>,
@@ -283,14 +286,14 @@ impl TableProvider for DistinctTable {
         let columns = projection.map_or_else(|| (0..self.counts.len()).collect(), Vec::clone);
         let schema = Arc::new(self.schema().project(&columns)?);
         let counts = columns.iter().map(|&column| self.counts[column]).collect();
-        // All are begun before one is waited for, so that the future holds no logical plan (see
-        // `opaque`).
+        // All plans are started before the first is awaited, so that the future holds no logical
+        // plan (see `opaque`).
         let plans: Vec<_> =
             self.inputs.iter().map(|input| state.create_physical_plan(input)).collect();
         let mut inputs = Vec::new();
         for plan in plans {
             let plan = plan.await?;
-            // A part of the table without rows is no input.
+            // A part of the table without rows is left out.
             if (plan.as_ref() as &dyn Any).downcast_ref::<EmptyExec>().is_none() {
                 inputs.push(plan);
             }
@@ -299,8 +302,8 @@ impl TableProvider for DistinctTable {
     }
 }
 
-/// Counts rows and distinct users of its inputs, whose first column is the user, by name or by
-/// code, and whose others are flags.
+/// Plan node that counts rows and distinct users of its inputs. The first column of an input is the
+/// user, by name or by code; the others are flags.
 #[derive(Clone, Debug)]
 pub struct DistinctUsersExec {
     inputs: Vec<Arc<dyn ExecutionPlan>>,
@@ -399,7 +402,7 @@ impl ExecutionPlan for DistinctUsersExec {
     }
 }
 
-/// A set of users by their codes.
+/// A set of users, by code.
 #[derive(Debug, Default)]
 struct Bitmap(Vec<u64>);
 
@@ -417,11 +420,11 @@ impl Bitmap {
     }
 }
 
-/// The codes that a dictionary of names has here.
+/// The codes assigned to the names of one dictionary.
 #[derive(Debug)]
 struct Codes {
     names: ArrayRef,
-    /// By the dictionary's own codes; `UNKNOWN` until a row has one.
+    /// Indexed by the dictionary's own keys; `UNKNOWN` until a row has the key.
     codes: Vec<u32>,
 }
 
@@ -431,7 +434,7 @@ const UNKNOWN: u32 = u32::MAX;
 struct Counting {
     counts: Arc<[Count]>,
     users: UserIndex,
-    /// Of each count: its users, or its rows.
+    /// The users or the rows of each count.
     sets: Vec<Bitmap>,
     rows: Vec<u64>,
     dictionaries: Vec<Codes>,
@@ -453,7 +456,7 @@ impl Counting {
     }
 
     fn add(&mut self, batch: &RecordBatch) -> Result<()> {
-        // A flag that is null does not hold.
+        // A null flag counts as false.
         let flags: Vec<BooleanArray> = batch.columns()[1..]
             .iter()
             .map(|column| {
@@ -483,10 +486,10 @@ impl Counting {
         self.reservation.try_resize(self.users.bytes() as usize + bitmaps + codes)
     }
 
-    /// Names in runs: one look-up for each run of equal names.
+    /// Adds users by name, with one look-up for each run of equal names.
     fn add_names(&mut self, names: &StringViewArray, flags: &[BooleanArray]) {
         let (views, mut start) = (names.views(), 0);
-        // A view of up to 12 bytes is its whole name, so equal views are equal names.
+        // A view of up to 12 bytes holds the whole name, so equal views are equal names.
         let is_same = |a: usize, b: usize| match views[a] as u32 {
             ..=12 => views[a] == views[b],
             _ => views[a] as u64 == views[b] as u64 && names.value(a) == names.value(b),
@@ -509,7 +512,7 @@ impl Counting {
         }
     }
 
-    /// Codes of a dictionary, each looked up by its name once.
+    /// Adds users by the keys of a dictionary, with one look-up for each key.
     fn add_codes(&mut self, column: &DictionaryArray<UInt32Type>, flags: &[BooleanArray]) {
         let known =
             self.dictionaries.iter().position(|codes| Arc::ptr_eq(&codes.names, column.values()));

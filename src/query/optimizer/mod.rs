@@ -1,7 +1,8 @@
-//! Rules that DataFusion's optimizer does not have, and the order in which all of them run.
+//! Optimizer rules of this engine, and the order in which all rules run.
 //!
-//! [`rollup`] answers aggregates of whole hours from their counters, [`distinct`] counts distinct
-//! users where those cannot, [`pushdown`] brings bounds that a statement learns to the files.
+//! [`rollup`] computes aggregates of whole hours from their counters, [`distinct`] counts distinct
+//! users where those cannot be used, [`pushdown`] passes limits learned at run time on to the
+//! files.
 
 pub mod distinct;
 pub mod pushdown;
@@ -15,8 +16,8 @@ use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 
 use super::exec::barrier::BarrierRule;
 
-/// DataFusion's rules with ours where predicates have been pushed down and distinct aggregates are
-/// still whole.
+/// Returns DataFusion's rules with ours inserted where predicates have been pushed down and
+/// distinct aggregates are not yet rewritten.
 pub fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let mut rules = Optimizer::new().rules;
     let at = rules
@@ -28,7 +29,8 @@ pub fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     rules
 }
 
-/// DataFusion's physical rules with ours: barriers go before those that look at properties.
+/// Returns DataFusion's physical rules with ours: barriers go before the rules that read
+/// properties.
 pub fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = pushdown::replace_in(PhysicalOptimizer::new().rules);
     rules.insert(0, Arc::new(BarrierRule));

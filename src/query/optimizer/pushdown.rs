@@ -1,11 +1,11 @@
-//! The bounds that `ORDER BY … LIMIT` learns while it runs, pushed down to the files.
+//! Pushdown of learned limits: those that `ORDER BY … LIMIT` finds while it runs, applied to files.
 //!
-//! DataFusion pushes predicates through its physical plans by the names of columns. Where two
-//! columns of a node have one name, as those of a table joined with itself do, the predicate is
-//! asked of the wrong one; where a name means another expression below, of another value. So the
-//! predicates of a statement reach the files by [`crate::query::catalog::events`] alone, which the
-//! logical plan tells without doubt, and bounds are pushed only in plans of one table, where each
-//! name means one thing.
+//! DataFusion pushes predicates through its physical plans by column name. If two columns of a node
+//! have the same name, as when a table is joined with itself, the predicate is applied to the wrong
+//! one; if a name means another expression further down, it is applied to another value. So the
+//! predicates of a statement reach the files only through [`crate::query::catalog::events`], where
+//! the logical plan is unambiguous, and learned limits are pushed down only in plans of one table,
+//! where each name has one meaning.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 
-/// The rules in order, with [`LearnedBounds`] in the place of DataFusion's own pushdown.
+/// Returns the rules in order, with [`LearnedBounds`] in place of DataFusion's own pushdown.
 pub fn replace_in(
     rules: Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>>,
 ) -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
@@ -39,7 +39,7 @@ pub fn replace_in(
     replaced.collect()
 }
 
-/// The physical optimizer rule.
+/// Physical optimizer rule that pushes learned limits down in plans of one table.
 #[derive(Debug)]
 struct LearnedBounds;
 
@@ -76,8 +76,8 @@ fn is_of_one_table(plan: &Arc<dyn ExecutionPlan>) -> Result<bool> {
     Ok(is_of_one)
 }
 
-/// Whether each row that comes out came in, with columns computed by DataFusion's projection at
-/// most.
+/// Reports whether each output row of a node is an input row, with at most some columns computed by
+/// DataFusion's projection.
 fn passes_rows(plan: &Arc<dyn ExecutionPlan>) -> bool {
     plan.is::<SortExec>()
         || plan.is::<SortPreservingMergeExec>()

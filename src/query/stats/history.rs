@@ -1,4 +1,5 @@
-//! The statements that run and those that ran last, as `system.queries` shows them.
+//! Query history: the running statements and the last ones that ended, as shown by
+//! `system.queries`.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -10,19 +11,19 @@ use super::metrics::{Metrics, State};
 use super::recorder::{QueryStats, StatsRecorder};
 use crate::error::Error;
 
-/// Statements remembered, the running ones beside them.
+/// Number of ended statements kept, in addition to the running ones.
 const REMEMBERED: usize = 100;
 
-/// Characters of a statement's text that are remembered.
+/// Maximum number of characters kept of a statement's text.
 const TEXT_CHARS: usize = 1_000;
 
-/// A statement that took this many milliseconds is told of in the log.
+/// Duration in milliseconds from which a statement is logged.
 const SLOW_MS: f64 = 1_000.0;
 
 #[derive(Debug, Default)]
 pub struct History {
     pub metrics: Metrics,
-    /// A mutex held for a push or a copy.
+    /// Locked only for a push or a copy.
     entries: Mutex<VecDeque<Entry>>,
 }
 
@@ -36,13 +37,14 @@ pub struct Entry {
     pub recorder: Arc<StatsRecorder>,
 }
 
-/// A statement that runs; dropped before its end, it was cancelled.
+/// A running statement; if dropped before its end, it is recorded as cancelled.
 #[derive(Debug)]
 pub struct Running {
     history: Arc<History>,
     recorder: Arc<StatsRecorder>,
     id: u64,
-    /// Given back before the end is told: who asks one statement after another needs one slot.
+    /// Released before the end is reported: a client that sends one statement after another needs
+    /// only one permit.
     slot: Option<OwnedSemaphorePermit>,
 }
 
@@ -97,7 +99,7 @@ impl History {
 }
 
 impl Entry {
-    /// Tells of a statement that failed or took long, for whoever wonders why a page was slow.
+    /// Logs a statement that failed or was slow, to explain a slow page.
     fn log(&self, stats: &QueryStats) {
         let QueryStats {
             planning_ms,
@@ -124,7 +126,7 @@ impl Entry {
             bytes_read,
             rollup,
             statement,
-            "a statement failed or took long"
+            "a statement failed or was slow"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Counters of statements, added to once each has ended.
+//! Counters of statements, updated when a statement ends.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use prometheus_client::registry::Registry;
 use super::recorder::QueryStats;
 use crate::metrics::Histogram;
 
-/// How a statement stands.
+/// State of a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     Running,
     Done,
     Failed,
-    /// Who asked did not wait for the end.
+    /// The client did not wait for the end.
     Cancelled,
 }
 
@@ -64,7 +64,7 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Counts a statement by its recorder.
+    /// Adds an ended statement's stats to the counters.
     pub fn ended(&self, state: State, stats: &QueryStats) {
         self.ended.get_or_create(&[("outcome", state.as_str())]).inc();
         self.planning.observe_duration(Duration::from_secs_f64(stats.planning_ms / 1e3));
@@ -90,18 +90,18 @@ impl Metrics {
         );
         registry.register(
             "hourglass_query_running_duration_seconds",
-            "Time from a statement's plan until its last row was taken",
+            "Time from a statement's plan until its last row was read",
             self.running.clone(),
         );
         let mut count =
             |name, help, counter: &Counter| registry.register(name, help, counter.clone());
         count(
             "hourglass_query_rollups",
-            "Statements that rollups answered, all or in part",
+            "Statements answered by rollups, fully or in part",
             &self.rollups,
         );
         count("hourglass_query_rows", "Rows answered", &self.rows);
-        let help = "Partitions (hours) that the table had, summed over statements";
+        let help = "Partitions (hours) in the table, summed over statements";
         count("hourglass_query_partitions_considered", help, &self.partitions_considered);
         let help = "Partitions (hours) left after pruning, summed over statements";
         count("hourglass_query_partitions_read", help, &self.partitions_read);

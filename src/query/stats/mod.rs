@@ -1,4 +1,4 @@
-//! What statements cost: [`recorder`] counts one while it runs, [`history`] remembers the last,
+//! Cost of statements: [`recorder`] counts one while it runs, [`history`] keeps the last ones,
 //! [`metrics`] adds up all.
 
 pub mod history;

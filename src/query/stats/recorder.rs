@@ -1,8 +1,8 @@
-//! What a statement cost: the partitions and files it looked at, the bytes it read, the time it
+//! Cost of one statement: the partitions and files it selected, the bytes it read, the time it
 //! took.
 //!
-//! Partitions and files are counted where they are chosen, bytes and opened files in the object
-//! store, so that the stats are what happened and not what a plan promised.
+//! Partitions and files are counted where they are selected, bytes and opened files in the object
+//! store, so that the stats are measured and not taken from a plan.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,11 +14,12 @@ use serde::Serialize;
 use crate::hour::Hour;
 use crate::storage::{DataFile, HourTable, Reads, Snapshot};
 
-/// Fills up while a statement runs; [`StatsRecorder::stats`] reads it at any moment.
+/// Counters that are updated while a statement runs; [`StatsRecorder::stats`] reads them at any
+/// time.
 #[derive(Debug)]
 pub struct StatsRecorder {
     started: Instant,
-    /// A mutex held for an addition; scans are few.
+    /// Locked only for an addition; a statement has few scans.
     chosen: Mutex<Chosen>,
     pub reads: Arc<Reads>,
     planning_us: AtomicU64,
@@ -36,20 +37,20 @@ struct Chosen {
     rollup: bool,
 }
 
-/// A recorder at one moment. Times are milliseconds.
+/// The values of a recorder at one moment. Times are in milliseconds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct QueryStats {
-    /// Partitions (hours) the table has, and those left after pruning.
+    /// Number of partitions (hours) of the table, and of those left after pruning.
     pub partitions: u64,
     pub partitions_read: u64,
-    /// Files the table has, those left after pruning by hour, and those opened.
+    /// Number of files of the table, of those left after pruning by hour, and of those opened.
     pub files: u64,
     pub files_chosen: u64,
     pub files_read: u64,
     pub bytes_read: u64,
-    /// Whether rollups answered, all or in part.
+    /// Whether rollups were used, for all or part of the result.
     pub rollup: bool,
-    /// Rows answered so far.
+    /// Rows returned so far.
     pub rows: u64,
     pub planning_ms: f64,
     pub running_ms: f64,
@@ -63,7 +64,7 @@ impl Default for StatsRecorder {
 }
 
 impl StatsRecorder {
-    /// Notes what one scan chose.
+    /// Records what one scan selected.
     pub(in crate::query) fn scanned(
         &self,
         snapshot: &Snapshot,
@@ -76,7 +77,7 @@ impl StatsRecorder {
         chosen.partitions_read.extend(tables.iter().map(|(hour, _)| *hour));
     }
 
-    /// Notes the hours that rollups answer.
+    /// Records the hours that were computed from rollups.
     pub(in crate::query) fn rolled_up(
         &self,
         snapshot: &Snapshot,
@@ -89,7 +90,7 @@ impl StatsRecorder {
 
     fn considered(&self, snapshot: &Snapshot) -> std::sync::MutexGuard<'_, Chosen> {
         let mut chosen = self.chosen.lock().expect("no panic under this lock");
-        // A statement sees one snapshot, however often it scans it.
+        // A statement reads one snapshot, regardless of its number of scans.
         if chosen.partitions == 0 {
             chosen.partitions = snapshot.partitions() as u64;
             chosen.files = snapshot.file_count;

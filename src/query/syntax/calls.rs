@@ -1,5 +1,5 @@
-//! The check of calls by what is called: a function of one row has no FILTER, no OVER and no ORDER
-//! BY, though the parser takes them and the planner drops them.
+//! Check of function calls against the kind of function: a scalar function has no FILTER, OVER or
+//! ORDER BY, though the parser accepts them and the planner drops them.
 
 use std::ops::ControlFlow;
 
@@ -14,7 +14,7 @@ use super::tree::{as_flow, normalized, refused};
 use crate::error::{Error, Result};
 use crate::query::walk::walk;
 
-/// Refuses clauses in calls of functions that do not read them.
+/// Rejects clauses in calls of functions that ignore them.
 pub fn check_calls(statement: &Statement, state: &SessionState) -> Result<()> {
     match statement {
         Statement::Statement(statement) => walk(&**statement, &mut Calls(state)),
@@ -39,8 +39,8 @@ impl Calls<'_> {
         let Some(name) = call.name.0.last().and_then(|part| part.as_ident()).map(normalized) else {
             return Ok(());
         };
-        // A name of both is the aggregate's where it has OVER, as the planner has it for windows;
-        // elsewhere scalars go first.
+        // A name of both an aggregate and a window function means the aggregate if it has OVER, as
+        // in the planner; a scalar function takes precedence.
         let is_scalar = self.0.scalar_functions().contains_key(&name);
         let is_aggregate = self.0.aggregate_functions().contains_key(&name);
         let is_window = self.0.window_functions().contains_key(&name);
@@ -78,7 +78,7 @@ fn has_wildcard(call: &Function) -> bool {
     list.args.iter().any(|arg| matches!(arg, FunctionArg::Unnamed(FunctionArgExpr::Wildcard)))
 }
 
-/// The clause of a call that only an aggregate or a window function reads.
+/// Returns a clause of the call that only an aggregate or a window function reads.
 fn clause(call: &Function) -> Option<&'static str> {
     let list = if let FunctionArguments::List(list) = &call.args { Some(list) } else { None };
     let sorted = |list: &&_| {

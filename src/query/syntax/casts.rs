@@ -1,9 +1,9 @@
-//! Casts of columns as group keys of a derived table.
+//! Rewriting of casts of columns that are group keys of a derived table.
 //!
-//! DataFusion calls `CAST(hour AS DATE)` by the name of its column, and where that column is the
-//! key of an aggregate below, as in the view `hours`, it takes the cast for the key: columns that
-//! depend on the key become group keys too, and a group comes out in several parts. A function
-//! around the cast gives it a name of its own.
+//! DataFusion names `CAST(hour AS DATE)` after its column. If that column is the key of an
+//! aggregate below, as in the view `hours`, it confuses the cast with the key: columns that depend
+//! on the key become group keys too, and a group comes out in several parts. A function around the
+//! cast gives it a name of its own.
 
 use datafusion::sql::sqlparser::ast::{
     Expr, GroupByExpr, ObjectNamePart, OrderBy, OrderByKind, Select, TableFactor, TableWithJoins,
@@ -13,7 +13,7 @@ use super::tree::{edit_own_expressions, expression, within_parentheses};
 use crate::error::Result;
 use crate::query::functions::VALUE_OF;
 
-/// Gives the casts of a SELECT with GROUP BY, and of the ORDER BY after it, names of their own.
+/// Wraps the casts of a SELECT with GROUP BY, and of the ORDER BY after it, in a function.
 pub fn name(select: &mut Select, order_by: Option<&mut OrderBy>) -> Result<()> {
     let is_grouped = match &select.group_by {
         GroupByExpr::All(_) => true,
@@ -32,7 +32,7 @@ pub fn name(select: &mut Select, order_by: Option<&mut OrderBy>) -> Result<()> {
     Ok(())
 }
 
-/// Whether rows come from anything else than a table that holds them.
+/// Reports whether rows come from anything but a stored table.
 fn is_derived(table: &TableWithJoins) -> bool {
     let is_stored = |factor: &TableFactor| match factor {
         TableFactor::Table { name, args: None, .. } => {
@@ -45,7 +45,7 @@ fn is_derived(table: &TableWithJoins) -> bool {
 }
 
 fn wrap(expr: &mut Expr) -> Result<()> {
-    // A time at a zone is planned as a cast.
+    // AT TIME ZONE is planned as a cast.
     let (Expr::Cast { expr: of, .. } | Expr::AtTimeZone { timestamp: of, .. }) = expr else {
         return Ok(());
     };

@@ -1,4 +1,4 @@
-//! The check of queries: each clause is one that the planner reads, or it is refused by name.
+//! Check of queries: a clause that the planner would ignore is rejected by name.
 
 use std::ops::ControlFlow;
 
@@ -13,7 +13,7 @@ use super::tree::{as_flow, refused};
 use super::{expressions, relations};
 use crate::error::{Error, Result};
 
-/// Visits the whole statement; the first clause that is not read ends it.
+/// Visitor that stops with an error at the first clause that the planner would ignore.
 pub struct Check;
 
 impl Visitor for Check {
@@ -91,7 +91,7 @@ fn check_query(query: &Query) -> Result<()> {
 fn check_with(with: &With) -> Result<()> {
     let With { with_token: _, recursive, cte_tables } = with;
     for cte in cte_tables {
-        // Whether it is materialized changes no answer.
+        // MATERIALIZED does not change the result.
         let Cte { alias, query, from, materialized: _, closing_paren_token: _ } = cte;
         relations::check_alias(Some(alias))?;
         if let Some(from) = from {
@@ -157,7 +157,7 @@ fn check_body(body: &SetExpr) -> Result<()> {
 }
 
 fn check_select(select: &Select) -> Result<()> {
-    // Hints, and where a word stood, change no answer.
+    // Hints and the positions of words do not change the result.
     let Select {
         select_token: _,
         optimizer_hints: _,
@@ -278,7 +278,7 @@ fn check_order_by(order_by: &OrderBy, body: &SetExpr) -> Result<()> {
     }
     match kind {
         OrderByKind::Expressions(exprs) => exprs.iter().try_for_each(expressions::check_sort),
-        // Those of a plain SELECT are read where the columns are known.
+        // For a plain SELECT it is resolved where the columns are known.
         OrderByKind::All(OrderByOptions { asc: _, nulls_first: _ }) => match body {
             SetExpr::Select(_) => Ok(()),
             _ => Err(refused("ORDER BY ALL here", "write ORDER BY 1, 2 and so on")),

@@ -1,9 +1,9 @@
-//! LIKE with ESCAPE: DataFusion knows the backslash alone, so a pattern that is written out is
-//! written with it.
+//! LIKE with ESCAPE: DataFusion knows only the backslash, so a literal pattern is rewritten to use
+//! it.
 
 use datafusion::sql::sqlparser::ast::{Expr, Value};
 
-/// Writes the pattern of a LIKE with another character of ESCAPE with backslashes.
+/// Rewrites the literal pattern of a LIKE with another escape character to use backslashes.
 pub fn rewrite(expr: &mut Expr) {
     let (Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. }) = expr
     else {

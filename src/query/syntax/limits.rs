@@ -1,4 +1,4 @@
-//! Parameters of LIMIT and OFFSET: over GET they come as text, in JSON perhaps as 5.0.
+//! Parameters of LIMIT and OFFSET: a GET sends them as text, JSON perhaps as 5.0.
 
 use datafusion::common::ParamValues;
 use datafusion::common::tree_node::{Transformed, TreeNode};
@@ -8,7 +8,7 @@ use datafusion::scalar::ScalarValue;
 
 use crate::error::{Error, Result};
 
-/// Fills in the parameters of LIMIT and OFFSET as whole numbers.
+/// Binds the parameters of LIMIT and OFFSET as whole numbers.
 pub fn bind_limits(plan: LogicalPlan, values: &ParamValues) -> Result<LogicalPlan> {
     let mut wrong = None;
     let bound = plan.transform_up_with_subqueries(|plan| match plan {

@@ -1,16 +1,15 @@
-//! Statement syntax: what a statement says, before DataFusion plans it.
+//! Statement syntax: rewrites and checks a parsed statement before DataFusion plans it.
 //!
-//! sqlparser reads far more than DataFusion's planner does, and the planner passes over many of the
-//! fields that it does not know: `PREWHERE user_id = 'u1'` is parsed, and then every row is
-//! counted. So each statement goes through three steps. [`names`] gives the columns of the answer
-//! the names that they were written with, [`rewrite`] says in DataFusion's words what other
-//! dialects say in theirs, and [`clauses`], [`relations`], [`expressions`] and [`verbs`] refuse by
-//! name what is left that the planner would drop. They take the structs of the tree apart field by
-//! field, without `..`: a field that a later sqlparser adds does not compile until somebody has
-//! decided about it.
+//! sqlparser accepts far more than DataFusion's planner, and the planner ignores many of the fields
+//! that it does not know: `PREWHERE user_id = 'u1'` is parsed, and then every row is counted. So
+//! each statement goes through three steps. [`names`] names the columns of the result as they were
+//! written, [`rewrite`] translates the syntax of other dialects to DataFusion's, and [`clauses`],
+//! [`relations`], [`expressions`] and [`verbs`] reject by name what remains that the planner would
+//! drop. They destructure the syntax tree field by field, without `..`: a field that a later
+//! sqlparser adds does not compile until somebody has decided about it.
 //!
-//! What needs the names of functions is checked by [`calls`] when the session is known; what needs
-//! the plan is mended by [`plans`], [`sort_keys`] and [`subqueries`].
+//! Checks that need the names of functions are made by [`calls`] once the session is known;
+//! [`plans`], [`sort_keys`] and [`subqueries`] correct the logical plan.
 
 mod calls;
 mod casts;
@@ -45,11 +44,11 @@ pub use self::verbs::{check_numbers, check_verb, read_table};
 use crate::error::Result;
 use crate::query::walk::walk;
 
-/// Names, rewrites and checks a statement that was parsed.
+/// Names, rewrites and checks a parsed statement.
 ///
 /// # Errors
-/// [`Error::Invalid`](crate::error::Error::Invalid) that names the clause which is not answered and
-/// says what to write instead.
+/// [`Error::Invalid`](crate::error::Error::Invalid) names the clause that is not supported and says
+/// what to write instead.
 pub fn prepare(statement: &mut Statement) -> Result<()> {
     let inner = verbs::check(statement)?;
     let Some(inner) = inner else { return Ok(()) };

@@ -1,9 +1,9 @@
-//! Names of the answer's columns: an expression without a name is called as it is written.
+//! Names of result columns: an expression without an alias is named by its text.
 //!
 //! DataFusion names a column by the plan of its expression,
-//! `count(*) FILTER (WHERE events.event = Utf8("click"))`, and refuses two expressions of one name,
-//! `SELECT count(*), count(*)`. Here an expression without an alias gets its own text as its alias,
-//! as sqlparser prints it, with `_1`, `_2` where the text stands there already.
+//! `count(*) FILTER (WHERE events.event = Utf8("click"))`, and rejects two expressions of one name,
+//! as in `SELECT count(*), count(*)`. Here an expression without an alias gets its own
+//! text, as sqlparser prints it, as its alias, with the suffix `_1` or `_2` if the name is taken.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -16,19 +16,19 @@ use super::tree::{normalized, within_parentheses};
 use crate::error::Error;
 use crate::query::walk::walk_mut;
 
-/// Characters of a name; a longer text is cut.
+/// Maximum number of characters of a name; a longer text is cut.
 const LONGEST: usize = 120;
 
-/// Gives names to the columns without one.
+/// Adds an alias to each column without one.
 pub fn name_columns(statement: &mut Ast) {
     let _ = walk_mut(statement, &mut Names::default());
 }
 
 #[derive(Default)]
 struct Names {
-    /// How many queries are open.
+    /// Number of open queries.
     depth: usize,
-    /// Queries within expressions, by their addresses: nobody reads the names of their columns.
+    /// Queries within expressions, by address: the names of their columns are never read.
     unread: HashSet<usize>,
 }
 
@@ -73,9 +73,9 @@ fn name_body(body: &mut SetExpr, is_answer: bool) {
 
 fn name_items(select: &mut Select, is_answer: bool) {
     let mut taken = HashSet::new();
-    // All columns are in `*` already.
+    // `*` already includes all columns.
     let is_all = select.projection.iter().any(|item| matches!(item, SelectItem::Wildcard(_)));
-    // Columns that have been named, by their tables.
+    // Columns named so far, with their tables.
     let mut columns: Vec<(String, Option<String>)> = Vec::new();
     for item in &mut select.projection {
         match item {
@@ -116,7 +116,7 @@ fn aliased(expr: &Expr, name: String) -> SelectItem {
     SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::with_quote('"', name) }
 }
 
-/// A name that is not taken; `taken` has it from now on.
+/// Returns a name that is not taken, and adds it to `taken`.
 fn free(name: &str, taken: &mut HashSet<String>, is_column: bool) -> String {
     let plain = (!is_column && !taken.contains(name)).then(|| name.to_string());
     let name = plain.unwrap_or_else(|| {
@@ -128,7 +128,7 @@ fn free(name: &str, taken: &mut HashSet<String>, is_column: bool) -> String {
     name
 }
 
-/// The name and the table of a column.
+/// Returns the name and the table of a column.
 fn column(expr: &Expr) -> Option<(String, Option<String>)> {
     match expr {
         Expr::Identifier(name) => Some((normalized(name), None)),
@@ -141,12 +141,12 @@ fn column(expr: &Expr) -> Option<(String, Option<String>)> {
     }
 }
 
-/// Whether this may stand for several columns.
+/// Reports whether the expression may stand for several columns.
 fn is_unnest(expr: &Expr) -> bool {
     matches!(expr, Expr::Function(call) if call.name.to_string().to_lowercase().starts_with("unnest"))
 }
 
-/// An expression in the spelling of sqlparser, names without quotation marks in small letters.
+/// Returns an expression as sqlparser prints it, with unquoted names in lower case.
 fn text(expr: &Expr) -> String {
     let mut copy = within_parentheses(expr).clone();
     let _ = walk_mut(&mut copy, &mut SmallLetters);

@@ -1,5 +1,4 @@
-//! Plans that DataFusion makes of a statement and that answer another one, mended before they are
-//! optimized.
+//! Analyzer rules that correct plans of DataFusion that would return wrong results.
 
 use std::sync::Arc;
 
@@ -14,11 +13,11 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::AnalyzerRule;
 
-/// Makes EXCEPT ALL and INTERSECT ALL count how often a row is there.
+/// Rule that makes EXCEPT ALL and INTERSECT ALL count how often a row occurs.
 ///
-/// DataFusion joins the two sides, so that each row of the left one stays or goes however often the
-/// right one has it: `VALUES (1), (1) EXCEPT ALL VALUES (1)` was empty, not 1. Here rows that are
-/// alike are numbered on both sides, and the numbers are joined too.
+/// DataFusion joins the two sides, so that a row of the left side is kept or dropped regardless of
+/// how often it occurs on the right: `VALUES (1), (1) EXCEPT ALL VALUES (1)` was empty, not 1. This
+/// rule numbers equal rows on both sides and joins on the numbers too.
 #[derive(Debug)]
 pub struct MultisetRule;
 
@@ -32,8 +31,8 @@ impl AnalyzerRule for MultisetRule {
     }
 }
 
-/// Only set operations join on nulls before the optimizer has come; those without ALL have a
-/// DISTINCT on the left.
+/// Numbers the rows of a set operation with ALL. Before the optimizer runs, only set operations
+/// join on nulls; those without ALL have a DISTINCT on the left.
 fn number_rows(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     let LogicalPlan::Join(join) = &plan else { return Ok(Transformed::no(plan)) };
     let is_set = join.null_equality == NullEquality::NullEqualsNull
@@ -65,7 +64,7 @@ fn columns(schema: &DFSchema) -> Vec<Expr> {
     schema.iter().map(Expr::from).collect()
 }
 
-/// The rows, each with its number among those that are alike, and that column.
+/// Returns the rows, each numbered among its equals, and the column of the numbers.
 fn numbered(plan: &Arc<LogicalPlan>) -> Result<(LogicalPlan, Expr)> {
     let number = row_number().partition_by(columns(plan.schema())).build()?;
     let plan = LogicalPlanBuilder::from(Arc::clone(plan)).window(vec![number])?.build()?;
@@ -76,11 +75,11 @@ fn numbered(plan: &Arc<LogicalPlan>) -> Result<(LogicalPlan, Expr)> {
     }
 }
 
-/// Makes a NOT IN whose subquery names columns of the statement around it heed nulls.
+/// Rule that makes a NOT IN whose subquery names columns of the outer statement respect nulls.
 ///
-/// DataFusion makes an anti join of it that knows no nulls: `x NOT IN (SELECT …)` was true where
-/// the subquery has a null, which leaves it unknown. Here it is a NOT EXISTS of a row that is
-/// equal, or not known to differ.
+/// DataFusion plans it as an anti join that ignores nulls: `x NOT IN (SELECT …)` was true where the
+/// subquery has a null, though the result is unknown. This rule rewrites it to a NOT EXISTS of a
+/// row that is equal, or not known to differ.
 #[derive(Debug)]
 pub struct NullAwareRule;
 
@@ -102,7 +101,7 @@ fn heed_nulls(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         }
         other => other,
     };
-    // Elsewhere than in conditions unknown is another answer than false.
+    // Outside conditions, unknown differs from false.
     let mut left = false;
     plan.apply_expressions(|expr| {
         expr.apply(|expr| {
@@ -125,8 +124,8 @@ fn needs_nulls(not_in: &InSubquery, plan: &LogicalPlan) -> Result<bool> {
     is_unknown_possible(not_in, input.schema())
 }
 
-/// Whether this may be unknown, and DataFusion's own join that knows nulls does not serve: that
-/// takes a column of the rows around it, and a subquery that names none.
+/// Reports whether this may be unknown and DataFusion's null-aware join cannot be used: that join
+/// requires a column of the outer rows, and a subquery that names none.
 fn is_unknown_possible(in_subquery: &InSubquery, outer: &DFSchema) -> Result<bool> {
     let InSubquery { expr, subquery, negated: _ } = in_subquery;
     let is_nullable = expr.nullable(outer)?
@@ -134,7 +133,7 @@ fn is_unknown_possible(in_subquery: &InSubquery, outer: &DFSchema) -> Result<boo
     Ok(is_nullable && (!subquery.outer_ref_columns.is_empty() || expr.column_refs().is_empty()))
 }
 
-/// Rewrites what must be true for a row to stay: there unknown is as good as false.
+/// Rewrites a condition that must be true for a row to be kept: there, unknown counts as false.
 fn as_condition(expr: Expr, outer: &DFSchema) -> Result<Expr> {
     match expr {
         Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::And | Operator::Or), right }) => {
@@ -155,7 +154,7 @@ fn as_condition(expr: Expr, outer: &DFSchema) -> Result<Expr> {
     }
 }
 
-/// That the subquery has no row which is equal or unknown.
+/// Returns the condition that the subquery has no row which is equal or unknown.
 fn not_exists(not_in: InSubquery, outer: &DFSchema) -> Result<Expr> {
     let InSubquery { expr, subquery, negated: _ } = not_in;
     let is_correlated = !subquery.outer_ref_columns.is_empty();
@@ -163,8 +162,8 @@ fn not_exists(not_in: InSubquery, outer: &DFSchema) -> Result<Expr> {
     let Some(column) = rows.schema().iter().next().map(Expr::from) else {
         return plan_err!("a subquery has no columns");
     };
-    // Where no row is left, one aggregate still has a row; and of two columns of one name one would
-    // be compared with itself.
+    // If the filter leaves no row, an aggregate still returns one; and of two columns with the same
+    // name, one would be compared with itself.
     let is_counted = rows.exists(|plan| {
         Ok(matches!(
             plan,

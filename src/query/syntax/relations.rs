@@ -1,4 +1,4 @@
-//! The check of what stands in FROM: tables, what they are called, and joins.
+//! Check of the FROM clause: tables, their aliases, and joins.
 
 use datafusion::sql::sqlparser::ast::{
     FunctionArg, FunctionArgExpr, Join, JoinConstraint, JoinOperator, ObjectName, TableAlias,
@@ -8,11 +8,11 @@ use datafusion::sql::sqlparser::ast::{
 use super::tree::refused;
 use crate::error::Result;
 
-/// Words of other dialects that would be read as the name of the table before them, and what to do
-/// without them.
+/// Keywords of other dialects that would be read as the alias of the table before them, and what to
+/// write instead.
 const NOT_NAMES: [(&str, &str); 9] = [
     ("FINAL", "every event is stored once, leave it out"),
-    ("SAMPLE", "write WHERE with a condition that few rows meet"),
+    ("SAMPLE", "write WHERE with a condition that few rows satisfy"),
     ("ANY", "write JOIN (SELECT DISTINCT ON (…) …)"),
     ("ASOF", "write LEFT JOIN with the condition, and QUALIFY row_number() OVER (…) = 1"),
     ("GLOBAL", "one process has all rows, leave it out"),
@@ -142,7 +142,7 @@ fn check_sample(sample: Option<&TableSampleKind>) -> Result<()> {
     }
 }
 
-/// Checks the name that FROM gives to a table.
+/// Checks the alias of a table.
 pub fn check_alias(alias: Option<&TableAlias>) -> Result<()> {
     let Some(TableAlias { explicit, name, columns, at }) = alias else { return Ok(()) };
     let word = NOT_NAMES
@@ -163,13 +163,13 @@ pub fn check_alias(alias: Option<&TableAlias>) -> Result<()> {
     })
 }
 
-/// Checks a table and those joined to it.
+/// Checks a table and the tables joined to it.
 pub fn check_joins(table: &TableWithJoins) -> Result<()> {
     let TableWithJoins { relation: _, joins } = table;
     joins.iter().try_for_each(check_join)
 }
 
-/// Checks one join; the table that it joins is checked by itself.
+/// Checks one join; the joined table is checked separately.
 pub fn check_join(join: &Join) -> Result<()> {
     let Join { relation: _, global, join_operator } = join;
     if *global {

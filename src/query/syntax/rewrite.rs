@@ -1,8 +1,8 @@
-//! What other dialects say, in DataFusion's words.
+//! Rewriting of other dialects' syntax to DataFusion's.
 //!
 //! `FROM events`, `TABLE events`, PREWHERE, TOP, FETCH FIRST, LIMIT BY, GROUP BY … WITH ROLLUP,
-//! ORDER BY ALL, SEMI JOIN, RLIKE and VALUES with subqueries mean what something does that
-//! DataFusion plans. What is rewritten here is gone when the check comes.
+//! ORDER BY ALL, SEMI JOIN, RLIKE and VALUES with subqueries are equivalent to something that
+//! DataFusion plans. The check, which comes later, does not see the original.
 
 use std::ops::ControlFlow;
 
@@ -23,7 +23,7 @@ use crate::query::walk::{walk, walk_mut};
 
 /// Rewrites a whole statement.
 pub fn rewrite(statement: &mut Ast) -> Result<()> {
-    // The other zones have been refused.
+    // Other zones are already rejected.
     if let Ast::Set(Set::SetTimeZone { .. }) = statement {
         let (variable, values) =
             (ObjectName::from(vec![Ident::new("timezone")]), vec![expression("'UTC'")?]);
@@ -35,9 +35,9 @@ pub fn rewrite(statement: &mut Ast) -> Result<()> {
     walk_mut(statement, &mut Rewrite::default())
 }
 
-/// Gives a name to each subquery in FROM without one, which PostgreSQL and DuckDB do not ask for.
-/// DataFusion takes the columns of such a subquery for those of the tables in it, which may stand
-/// beside it.
+/// Names each subquery in FROM without an alias, which PostgreSQL and DuckDB do not require.
+/// DataFusion mistakes the columns of such a subquery for those of the tables in it, which may also
+/// be used next to it.
 struct NameSubqueries(usize);
 
 impl VisitorMut for NameSubqueries {
@@ -56,9 +56,9 @@ impl VisitorMut for NameSubqueries {
 
 #[derive(Default)]
 struct Rewrite {
-    /// Comparisons with ANY and ALL that are open.
+    /// Number of open comparisons with ANY and ALL.
     quantified: usize,
-    /// Parameters `?` so far.
+    /// Number of parameters `?` so far.
     parameters: usize,
 }
 
@@ -139,8 +139,8 @@ impl VisitorMut for Rewrite {
     }
 }
 
-/// An integer beyond 64 bits as a decimal: DataFusion reads it as a float, and its last digits are
-/// gone.
+/// Returns an integer beyond 64 bits as a decimal: DataFusion reads it as a float, which loses the
+/// last digits.
 fn exact(value: &ValueWithSpan) -> Result<Option<Expr>> {
     let Value::Number(number, _) = &value.value else { return Ok(None) };
     let digits = number.to_string();
@@ -155,8 +155,8 @@ fn exact(value: &ValueWithSpan) -> Result<Option<Expr>> {
     }
 }
 
-/// Writes a time out in full: DataFusion's reader, which reads the arguments of table functions
-/// before any rule of ours, knows no time without seconds.
+/// Rewrites a time to its full format: DataFusion's parser, which reads the arguments of table
+/// functions before any of our rules, rejects a time without seconds.
 fn write_out(zone: &TimezoneInfo, value: &mut ValueWithSpan) {
     let is_instant = matches!(zone, TimezoneInfo::Tz | TimezoneInfo::WithTimeZone);
     if let Value::SingleQuotedString(time) = &mut value.value
@@ -192,7 +192,7 @@ fn rewrite_query(query: &mut Query) -> Result<()> {
     limit_by(select, order_by.as_ref(), limit_clause)
 }
 
-/// Rewrites what stands for itself in each part of a union.
+/// Rewrites the parts of a union that are independent of the query around them.
 fn rewrite_body(body: &mut SetExpr) -> Result<()> {
     match body {
         SetExpr::SetOperation { left, right, op, .. } => {
@@ -201,7 +201,7 @@ fn rewrite_body(body: &mut SetExpr) -> Result<()> {
             }
             for side in [left, right] {
                 rewrite_body(side)?;
-                // Alone, the query around it does this, with its ORDER BY.
+                // A SELECT that is not part of a union is rewritten with the ORDER BY of its query.
                 if let SetExpr::Select(select) = &mut **side {
                     windows::write_out(select, None)?;
                     using::merge(select, None)?;
@@ -233,7 +233,7 @@ fn rewrite_body(body: &mut SetExpr) -> Result<()> {
     }
 }
 
-/// Whether a subquery stands in one of the values, which DataFusion plans nowhere but in a SELECT.
+/// Reports whether one of the values contains a subquery, which DataFusion plans only in a SELECT.
 fn has_subquery(values: &Values) -> bool {
     struct Queries(bool);
     impl Visitor for Queries {
@@ -271,7 +271,7 @@ fn both(left: Expr, right: Expr) -> Expr {
     Expr::BinaryOp { left: nested(left), op: BinaryOperator::And, right: nested(right) }
 }
 
-/// SEMI and ANTI joins keep rows of the left table.
+/// Rewrites SEMI and ANTI joins to LEFT SEMI and LEFT ANTI, which keep rows of the left table.
 fn name_joins(table: &mut TableWithJoins) {
     for Join { relation, join_operator, .. } in &mut table.joins {
         match join_operator {
@@ -292,7 +292,7 @@ fn name_joins(table: &mut TableWithJoins) {
     }
 }
 
-/// `GROUP BY a, b WITH ROLLUP` is `GROUP BY ROLLUP (a, b)`.
+/// Rewrites `GROUP BY a, b WITH ROLLUP` to `GROUP BY ROLLUP (a, b)`.
 fn write_grouping(select: &mut Select) {
     let GroupByExpr::Expressions(exprs, modifiers) = &mut select.group_by else { return };
     let [modifier @ (GroupByWithModifier::Rollup | GroupByWithModifier::Cube)] = &modifiers[..]
@@ -313,7 +313,8 @@ fn write_grouping(select: &mut Select) {
     }
 }
 
-/// Within ROLLUP, CUBE and GROUPING SETS the planner takes the number of a column for a constant.
+/// Replaces column positions within ROLLUP, CUBE and GROUPING SETS by their expressions: there the
+/// planner takes a position for a constant.
 fn resolve_positions(select: &mut Select) -> Result<()> {
     let projection = &select.projection;
     let GroupByExpr::Expressions(exprs, _) = &mut select.group_by else { return Ok(()) };
@@ -341,7 +342,7 @@ fn position(expr: &Expr) -> Option<usize> {
     }
 }
 
-/// The expression of a column of the answer, counted from 1.
+/// Returns the expression of a result column, counted from 1.
 fn at(projection: &[SelectItem], position: usize, copies: &mut Copies) -> Result<Expr> {
     let is_counted = |item: &SelectItem| {
         !matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(_, _))
@@ -364,7 +365,7 @@ fn number(value: u64) -> Expr {
     Expr::value(Value::Number(value.to_string(), false))
 }
 
-/// Limits a query that has no limit yet; whether it could.
+/// Sets the limit of a query that has none; returns whether it did.
 fn set_limit(clause: &mut Option<LimitClause>, quantity: Expr) -> bool {
     match clause {
         None => {
@@ -385,7 +386,7 @@ fn set_limit(clause: &mut Option<LimitClause>, quantity: Expr) -> bool {
     }
 }
 
-/// `SELECT TOP 3` is `LIMIT 3`.
+/// Rewrites `SELECT TOP 3` to `LIMIT 3`.
 fn take_top(select: &mut Select, limit: &mut Option<LimitClause>) {
     let Some(Top { with_ties: false, percent: false, quantity: Some(quantity) }) = &select.top
     else {
@@ -400,12 +401,13 @@ fn take_top(select: &mut Select, limit: &mut Option<LimitClause>) {
     }
 }
 
-/// ORDER BY ALL over a union was dropped, and over a SELECT with an expression refused.
+/// Rewrites ORDER BY ALL to the positions of all columns. DataFusion drops it over a union, and
+/// rejects it over a SELECT with an expression.
 fn sort_by_all(order_by: &mut Option<OrderBy>, body: &SetExpr) {
     let Some(OrderBy { kind, .. }) = order_by else { return };
     let options: OrderByOptions = match &*kind {
         OrderByKind::All(options) => *options,
-        // In this dialect the word is read as a name.
+        // This dialect reads ALL as a name.
         OrderByKind::Expressions(sorts) => match &sorts[..] {
             [OrderByExpr { expr: Expr::Identifier(name), options, with_fill: None }]
                 if name.quote_style.is_none() && name.value.eq_ignore_ascii_case("ALL") =>
@@ -427,8 +429,8 @@ fn sort_by_all(order_by: &mut Option<OrderBy>, body: &SetExpr) {
     }
 }
 
-/// After DISTINCT the planner knows an expression that is sorted by as a column of the answer only
-/// if it has no name.
+/// Replaces sort expressions of a SELECT DISTINCT by column positions: the planner recognizes such
+/// an expression as a result column only if that column has no alias.
 fn sort_by_columns(select: &Select, order_by: Option<&mut OrderBy>) {
     let Some(OrderBy { kind: OrderByKind::Expressions(sorts), .. }) = order_by else { return };
     if select.distinct != Some(Distinct::Distinct) {
@@ -448,7 +450,7 @@ fn sort_by_columns(select: &Select, order_by: Option<&mut OrderBy>) {
     }
 }
 
-/// The text of a column without its name.
+/// Returns the text of a column without its alias.
 fn written(item: &SelectItem) -> String {
     match item {
         SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => expr.to_string(),
@@ -465,7 +467,8 @@ fn leftmost(body: &SetExpr) -> Option<&[SelectItem]> {
     }
 }
 
-/// `LIMIT n BY a` keeps n rows for each value of a, those first in the order of the answer.
+/// Rewrites `LIMIT n BY a`, which keeps n rows for each value of a, the first in the order of the
+/// result.
 fn limit_by(
     select: &mut Select,
     order_by: Option<&OrderBy>,
@@ -513,8 +516,8 @@ fn limit_by(
     Ok(())
 }
 
-/// Of a CTE in WITH RECURSIVE that is a union the planner reads the union alone: one that does not
-/// name itself is kept whole.
+/// Wraps a CTE of WITH RECURSIVE that is a union and does not name itself in a query: the planner
+/// would read only the union.
 fn keep_whole(name: &str, query: &mut Box<Query>) {
     let is_bare = query.with.is_none()
         && query.order_by.is_none()
@@ -531,7 +534,7 @@ fn keep_whole(name: &str, query: &mut Box<Query>) {
     *query.body = whole;
 }
 
-/// Whether a query reads a table of this name.
+/// Reports whether a query reads a table of this name.
 fn names(query: &Query, name: &str) -> bool {
     struct Relations<'a>(&'a str, bool);
     impl Visitor for Relations<'_> {

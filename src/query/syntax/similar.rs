@@ -1,6 +1,6 @@
-//! SIMILAR TO, whose patterns are LIKE's `%` and `_` with the alternatives and repetitions of
-//! regular expressions, over the whole text. DataFusion takes the pattern for a regular expression
-//! that may begin anywhere, in which `%` is a character.
+//! SIMILAR TO: its patterns are LIKE's `%` and `_` with the alternatives and repetitions of regular
+//! expressions, over the whole text. DataFusion takes the pattern for a regular expression that may
+//! match anywhere, in which `%` is an ordinary character.
 
 use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Value};
 
@@ -8,7 +8,7 @@ use super::tree::expression;
 use crate::error::{Error, Result};
 use crate::query::functions::similar::{PATTERN, regular_expression};
 
-/// Reads `x SIMILAR TO 'pattern'` as `x ~ 'regular expression'`.
+/// Rewrites `x SIMILAR TO 'pattern'` to `x ~ 'regular expression'`.
 pub fn rewrite(expr: &mut Expr) -> Result<()> {
     let Expr::SimilarTo { negated, expr: text, pattern, escape_char } = expr else { return Ok(()) };
     let mut inner = &mut **pattern;
@@ -44,7 +44,7 @@ pub fn rewrite(expr: &mut Expr) -> Result<()> {
     Ok(())
 }
 
-/// A pattern that is known for each row only, translated there.
+/// Returns a call that translates a pattern for each row, for patterns that are not constant.
 fn translated(pattern: &Expr, escape: Option<char>) -> Result<Expr> {
     let escape = escape.map(|escape| escape.to_string().replace('\'', "''")).unwrap_or_default();
     expression(&format!("{PATTERN}({pattern}, '{escape}')"))

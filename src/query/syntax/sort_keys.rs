@@ -1,5 +1,5 @@
-//! Sort keys that repeat one before them: they change nothing, and DataFusion panics on them in an
-//! aggregate's ORDER BY, which DISTINCT ON becomes as well.
+//! Sort keys that repeat an earlier one. They have no effect, and DataFusion panics on them in an
+//! aggregate's ORDER BY, which DISTINCT ON is also planned as.
 
 use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
@@ -9,7 +9,7 @@ use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Distinct, Expr, LogicalPlan};
 use datafusion::optimizer::AnalyzerRule;
 
-/// Drops each sort key whose expression an earlier one has.
+/// Rule that drops each sort key whose expression repeats an earlier one.
 #[derive(Debug)]
 pub struct SortKeysRule;
 

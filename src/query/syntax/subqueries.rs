@@ -1,8 +1,8 @@
-//! EXISTS and IN with a subquery as values: in the columns of an answer, in CASE, in FILTER.
+//! EXISTS and IN with a subquery as values: in the columns of a result, in CASE, in FILTER.
 //!
-//! DataFusion plans them as conditions of WHERE alone. Elsewhere they are counted: `EXISTS (…)` is
-//! `(SELECT count(*) > 0 …)`, which it plans where the tie to the rows around it is an equality,
-//! and `x IN (SELECT c …)` is such an EXISTS with `c = x`.
+//! DataFusion plans them only as conditions of WHERE. Elsewhere they are rewritten to counts:
+//! `EXISTS (…)` becomes `(SELECT count(*) > 0 …)`, which DataFusion plans if the correlation with
+//! the outer rows is an equality, and `x IN (SELECT c …)` becomes such an EXISTS with `c = x`.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use datafusion::logical_expr::{
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::scalar::ScalarValue;
 
-/// Counts the rows of EXISTS and IN outside conditions.
+/// Rule that rewrites EXISTS and IN outside conditions to counts of rows.
 #[derive(Debug)]
 pub struct CountedSubqueries;
 
@@ -34,12 +34,12 @@ impl AnalyzerRule for CountedSubqueries {
     }
 }
 
-/// What has been written so far.
+/// State of the rewrite.
 #[derive(Default)]
 struct Seen {
-    /// Subqueries that have got a name.
+    /// Number of subqueries named so far.
     names: usize,
-    /// Whether any value stands in the place of a subquery: plans around it may be null where they
+    /// Whether any value has replaced a subquery: plans around it may then be nullable where they
     /// were not.
     any: bool,
 }
@@ -62,9 +62,9 @@ fn count_rows(plan: LogicalPlan, seen: &mut Seen) -> Result<Transformed<LogicalP
     Ok(counted)
 }
 
-/// Writes out what DataFusion's joins answer wrongly in a condition. They pass over nulls, which
-/// makes no difference where a row stays if the condition is true and goes otherwise, and where IN
-/// is not negated within an OR.
+/// Rewrites the subqueries of a condition for which DataFusion's joins return wrong results. The
+/// joins ignore nulls, which makes no difference if a row is kept only when the condition is true,
+/// and if an IN within an OR is not negated.
 fn as_condition(
     expr: Expr,
     outer: &DFSchema,
@@ -98,8 +98,8 @@ fn as_condition(
     }
 }
 
-/// EXISTS and IN of a subquery that has one row whatever it finds, such as `SELECT count(*)`: a
-/// join would find none.
+/// Rewrites EXISTS and IN of a subquery that always has one row, such as `SELECT count(*)`: a join
+/// would find none.
 fn counts(expr: Expr) -> Result<Transformed<Expr>> {
     match expr {
         Expr::Exists(Exists { subquery, negated }) if has_one_row(&subquery.subquery) => {
@@ -142,7 +142,7 @@ fn in_place(plan: LogicalPlan, names: &mut usize) -> Result<Transformed<LogicalP
     if counted.transformed { counted.map_data(LogicalPlan::recompute_schema) } else { Ok(counted) }
 }
 
-/// Puts the values into columns of a projection below a node that cannot have them itself.
+/// Computes the values in a projection below a node that cannot compute them itself.
 fn below(plan: LogicalPlan, names: &mut usize) -> Result<Transformed<LogicalPlan>> {
     let [input] = plan.inputs()[..] else { return Ok(Transformed::no(plan)) };
     let input = input.clone();
@@ -168,13 +168,13 @@ fn below(plan: LogicalPlan, names: &mut usize) -> Result<Transformed<LogicalPlan
     }
     let input = LogicalPlanBuilder::from(input).project(columns)?.build()?;
     let plan = replaced.data.with_new_exprs(replaced.data.expressions(), vec![input])?;
-    // A window or a sort would hand the new columns on.
+    // A window or a sort would pass the new columns on.
     let plan =
         if is_wider { LogicalPlanBuilder::from(plan).project(answer)?.build()? } else { plan };
     Ok(Transformed::yes(plan))
 }
 
-/// What stands for an EXISTS or IN, where that is known.
+/// Returns the value that replaces an EXISTS or IN; `None` if there is none.
 fn value(expr: &Expr, outer: &DFSchema, names: &mut usize) -> Result<Option<Expr>> {
     match expr {
         Expr::Exists(Exists { subquery, negated }) if has_one_row(&subquery.subquery) => {
@@ -194,11 +194,11 @@ fn value(expr: &Expr, outer: &DFSchema, names: &mut usize) -> Result<Option<Expr
     }
 }
 
-/// Whether a value is among the rows of a subquery: unknown where it is not found and it or one of
-/// them is null.
+/// Returns whether a value is among the rows of a subquery: unknown if it is not found and it or
+/// one of them is null.
 fn is_in(in_subquery: &InSubquery, outer: &DFSchema, name: usize) -> Result<Expr> {
     let InSubquery { expr, subquery, negated: _ } = in_subquery;
-    // A name of its own keeps its columns apart from those of the tables around it.
+    // A name of its own keeps its columns apart from those of the outer tables.
     let rows = LogicalPlanBuilder::from(LogicalPlan::clone(&subquery.subquery))
         .alias(format!("in_{name}"))?
         .build()?;
@@ -229,7 +229,7 @@ fn is_in(in_subquery: &InSubquery, outer: &DFSchema, name: usize) -> Result<Expr
         .otherwise(lit(false))
 }
 
-/// An aggregate over the rows of a subquery, as a value.
+/// Returns an aggregate over the rows of a subquery as a value.
 fn counted(rows: LogicalPlan, value: Expr) -> Result<Expr> {
     let mut aggregates = Vec::new();
     value.apply(|expr| {

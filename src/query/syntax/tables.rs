@@ -1,4 +1,4 @@
-//! Tables that there are not, told with those that there are.
+//! Error messages for unknown tables, with the known ones.
 
 use datafusion::common::Diagnostic;
 use datafusion::error::DataFusionError;
@@ -6,7 +6,7 @@ use datafusion::execution::session_state::SessionState;
 
 use crate::error::is_near;
 
-/// Says of an unknown table which one may be meant; other errors stay as they are.
+/// Adds to the error for an unknown table which one may be meant; returns other errors unchanged.
 pub fn suggest_table(error: DataFusionError, state: &SessionState) -> DataFusionError {
     let text = error.find_root().message().into_owned();
     let Some(told) =

@@ -1,4 +1,4 @@
-//! What the checks and rewrites of a statement's tree share.
+//! Helpers shared by the checks and rewrites of a syntax tree.
 
 use std::fmt::Display;
 use std::ops::ControlFlow;
@@ -11,12 +11,12 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use crate::error::{Error, Result};
 use crate::query::walk::walk_mut;
 
-/// The error for what is not answered, with what to write instead.
+/// Returns the error for a clause that is not supported, with what to write instead.
 pub fn refused(clause: impl Display, instead: impl Display) -> Error {
     Error::Invalid(format!("{clause} is not answered here: {instead}"))
 }
 
-/// Counts what a rewriting copies.
+/// Counts the bytes that a rewrite copies.
 #[derive(Default)]
 pub struct Copies(pub usize);
 
@@ -33,7 +33,7 @@ impl Copies {
     }
 }
 
-/// A name as the planner reads it: what is not quoted is in small letters.
+/// Returns a name as the planner reads it: in lower case unless quoted.
 pub fn normalized(ident: &Ident) -> String {
     match ident.quote_style {
         Some(_) => ident.value.clone(),
@@ -41,12 +41,12 @@ pub fn normalized(ident: &Ident) -> String {
     }
 }
 
-/// An expression without the parentheses around it.
+/// Returns an expression without the parentheses around it.
 pub fn within_parentheses(expr: &Expr) -> &Expr {
     if let Expr::Nested(inner) = expr { within_parentheses(inner) } else { expr }
 }
 
-/// An expression from its text.
+/// Parses an expression.
 pub fn expression(sql: &str) -> Result<Expr> {
     let parsed = Parser::new(&GenericDialect {})
         .try_with_sql(sql)
@@ -54,7 +54,7 @@ pub fn expression(sql: &str) -> Result<Expr> {
     parsed.map_err(fault)
 }
 
-/// A query from its text.
+/// Parses a query.
 pub fn query(sql: &str) -> Result<Box<Query>> {
     let parsed = Parser::new(&GenericDialect {})
         .try_with_sql(sql)
@@ -62,8 +62,8 @@ pub fn query(sql: &str) -> Result<Box<Query>> {
     parsed.map_err(fault)
 }
 
-/// Applies a function to the expressions of a part of a statement, after those within them, but not
-/// to those of queries within.
+/// Applies a function to the expressions of a part of a statement, innermost first, but not to
+/// those of nested queries.
 pub fn edit_own_expressions(
     part: &mut impl VisitMut,
     mut edit: impl FnMut(&mut Expr) -> Result<()>,
@@ -73,7 +73,7 @@ pub fn edit_own_expressions(
 
 struct OwnExpressions<'a> {
     edit: &'a mut dyn FnMut(&mut Expr) -> Result<()>,
-    /// How many queries are open.
+    /// Number of open queries.
     depth: usize,
 }
 
@@ -102,8 +102,8 @@ pub fn as_flow(result: Result<()>) -> ControlFlow<Error> {
     }
 }
 
-/// Bytes of text that a rewriting may copy: a window of thousands of values, used a thousand times,
-/// would be millions.
+/// Maximum bytes of text that a rewrite may copy: a window of thousands of values, used a thousand
+/// times, would be millions.
 const COPIED_BYTES: usize = 1 << 20;
 
 fn fault(error: ParserError) -> Error {

@@ -1,8 +1,7 @@
-//! Joins with USING, whose column is that of either side.
+//! Joins with USING, whose merged column belongs to both sides.
 //!
-//! DataFusion takes the column of the left table, which is null for rows that the right one alone
-//! has. Where the column is named without a table it is written as `coalesce(a.k, b.k)`, in `*`
-//! too.
+//! DataFusion uses the column of the left table, which is null for rows that only the right table
+//! has. A column named without a table is rewritten to `coalesce(a.k, b.k)`, in `*` too.
 
 use std::ops::ControlFlow;
 
@@ -16,13 +15,13 @@ use super::tree::{edit_own_expressions, expression, normalized, refused};
 use crate::error::{Error, Result};
 use crate::query::walk::walk;
 
-/// A column of USING and what stands for it.
+/// A column of USING and the expression that replaces it.
 struct Merged {
     column: String,
     value: Expr,
 }
 
-/// Writes out the columns of USING in a SELECT and in the ORDER BY after it.
+/// Rewrites the columns of USING in a SELECT and in the ORDER BY after it.
 pub fn merge(select: &mut Select, order_by: Option<&mut OrderBy>) -> Result<()> {
     let mut merged = Vec::new();
     for table in &select.from {
@@ -49,7 +48,7 @@ pub fn merge(select: &mut Select, order_by: Option<&mut OrderBy>) -> Result<()> 
     let is_all = select.projection.iter().any(|item| matches!(item, SelectItem::Wildcard(_)));
     if let Some(OrderBy { kind: OrderByKind::Expressions(sorts), .. }) = order_by {
         for sort in sorts {
-            // A name of the answer's is sorted by as it is.
+            // The name of a result column is kept as a sort key.
             let is_answered = |name: &Ident| is_all || answered.contains(&normalized(name));
             if !matches!(&sort.expr, Expr::Identifier(name) if is_answered(name)) {
                 edit_own_expressions(&mut sort.expr, |expr| replace(expr, &merged))?;
@@ -59,7 +58,7 @@ pub fn merge(select: &mut Select, order_by: Option<&mut OrderBy>) -> Result<()> 
     Ok(())
 }
 
-/// The columns that a table and its joins merge otherwise than DataFusion does.
+/// Returns the columns that a table and its joins merge differently from DataFusion.
 fn columns(table: &TableWithJoins) -> Result<Vec<Merged>> {
     let mut merged: Vec<Merged> = Vec::new();
     let relations =
@@ -99,7 +98,7 @@ fn columns(table: &TableWithJoins) -> Result<Vec<Merged>> {
             return Err(not_here(join));
         }
         let Some(is_full) = is_full else { continue };
-        // Which of several tables has the column on the left is not known yet.
+        // Which of several tables on the left has the column is not known yet.
         let (Some(left), Some(right), 0) =
             (qualifier(&table.relation), qualifier(&join.relation), i)
         else {
@@ -117,8 +116,8 @@ fn columns(table: &TableWithJoins) -> Result<Vec<Merged>> {
     Ok(merged)
 }
 
-/// The columns of inner and left joins with USING, which are the left table's. DataFusion knows
-/// that everywhere but in WHERE.
+/// Returns the columns of inner and left joins with USING, which are the left table's. DataFusion
+/// resolves them everywhere but in WHERE.
 fn left_columns(table: &TableWithJoins) -> Result<Vec<Merged>> {
     let mut columns: Vec<Merged> = Vec::new();
     let left = qualifier(&table.relation);
@@ -130,7 +129,7 @@ fn left_columns(table: &TableWithJoins) -> Result<Vec<Merged>> {
         else {
             continue;
         };
-        // Of a later join another table may have the column.
+        // In a later join, another table may have the column.
         let Some(left) = left.as_ref().filter(|_| i == 0) else { continue };
         for name in names.iter().filter_map(|name| name.0.last()?.as_ident()) {
             columns.push(Merged {
@@ -149,7 +148,7 @@ fn not_here(join: &Join) -> Error {
     )
 }
 
-/// What the columns of a table are qualified by.
+/// Returns the qualifier of a table's columns.
 fn qualifier(table: &TableFactor) -> Option<String> {
     match table {
         TableFactor::Table { alias: Some(alias), .. }
@@ -159,7 +158,7 @@ fn qualifier(table: &TableFactor) -> Option<String> {
     }
 }
 
-/// The name of an item of the answer.
+/// Returns the name of a result column.
 fn name(item: &SelectItem) -> Option<String> {
     match item {
         SelectItem::UnnamedExpr(Expr::Identifier(name))
@@ -168,8 +167,8 @@ fn name(item: &SelectItem) -> Option<String> {
     }
 }
 
-/// Keeps the name of a merged column of the answer, and writes its value in the place of the left
-/// column in `*`.
+/// Keeps the name of a merged result column, and replaces the left column in `*` by the merged
+/// value.
 fn name_item(item: &mut SelectItem, merged: &[Merged]) -> Result<()> {
     match item {
         SelectItem::UnnamedExpr(Expr::Identifier(name)) if find(merged, name).is_some() => {
@@ -215,8 +214,8 @@ fn replace(expr: &mut Expr, merged: &[Merged]) -> Result<()> {
     Ok(())
 }
 
-/// Refuses a subquery of an expression that names such a column without its table: whose it is
-/// depends on the tables there.
+/// Rejects a subquery in an expression that names a merged column without its table: which table it
+/// belongs to depends on the tables there.
 fn check_subqueries(select: &Select, merged: &[Merged]) -> Result<()> {
     let mut within = Within { merged, depth: 0 };
     walk(&select.projection, &mut within)?;
@@ -247,7 +246,7 @@ impl Visitor for Within<'_> {
         match expr {
             Expr::Identifier(name) if self.depth > 0 && find(self.merged, name).is_some() => {
                 let reason =
-                    format!("{name} is of two tables: name the table of {name} in the subquery");
+                    format!("{name} is in two tables: name the table of {name} in the subquery");
                 ControlFlow::Break(Error::Invalid(reason))
             }
             _ => ControlFlow::Continue(()),

@@ -1,4 +1,4 @@
-//! Kinds of statements: those that read are answered.
+//! Check of statement kinds: only statements that read are supported.
 
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{DescribeAlias, Expr, Set, Statement as Ast};
@@ -8,7 +8,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use super::tree::refused;
 use crate::error::{Error, Result};
 
-/// First words of statements that write, or that are about what does not exist here.
+/// First words of statements that write, or that concern features that do not exist here.
 const WRITING: [&str; 35] = [
     "INSERT",
     "UPDATE",
@@ -47,8 +47,8 @@ const WRITING: [&str; 35] = [
     "PRAGMA",
 ];
 
-/// Refuses a statement by its first word, before it is parsed: one that writes is told so, however
-/// it goes on.
+/// Rejects a statement by its first word, before it is parsed: a statement that writes gets that
+/// error even if the rest is invalid.
 pub fn check_verb(tokens: &[TokenWithSpan]) -> Result<()> {
     let first = tokens.iter().find(|token| !matches!(token.token, Token::Whitespace(_)));
     match first.map(|first| &first.token) {
@@ -59,7 +59,7 @@ pub fn check_verb(tokens: &[TokenWithSpan]) -> Result<()> {
     }
 }
 
-/// Refuses a number that a word follows without a space between: `1_000` would be 1, called `_000`.
+/// Rejects a number followed directly by a word: `1_000` would be read as 1 with the alias `_000`.
 pub fn check_numbers(tokens: &[TokenWithSpan]) -> Result<()> {
     let joined = tokens.windows(2).find_map(|pair| match (&pair[0].token, &pair[1].token) {
         (Token::Number(number, _), Token::Word(word)) => Some(format!("{number}{word}")),
@@ -73,7 +73,7 @@ pub fn check_numbers(tokens: &[TokenWithSpan]) -> Result<()> {
     }
 }
 
-/// The error for a statement that does not read.
+/// Returns the error for a statement that does not read.
 fn not_read(verb: &str) -> Error {
     Error::Invalid(format!(
         "{}: this store is read through SQL and written through events (POST /analytics, POST /events, hourglass import): \
@@ -82,7 +82,8 @@ fn not_read(verb: &str) -> Error {
     ))
 }
 
-/// Refuses a statement that does not read; what is within the others has still to be checked.
+/// Rejects a statement that does not read; returns the statement whose contents are still to be
+/// checked.
 pub fn check(statement: &mut Statement) -> Result<Option<&mut Ast>> {
     match statement {
         Statement::Statement(statement) => check_kind(statement).map(|()| Some(&mut **statement)),
@@ -93,12 +94,12 @@ pub fn check(statement: &mut Statement) -> Result<Option<&mut Ast>> {
     }
 }
 
-/// Whether this names the zone that all times have.
+/// Reports whether this is UTC, the zone of all times.
 fn is_utc(zone: &Expr) -> bool {
     ["'utc'", "'etc/utc'", "'+00:00'", "'gmt'", "utc"].contains(&&*zone.to_string().to_lowercase())
 }
 
-/// One option and its value is what SET changes.
+/// Checks that SET changes one option to one value.
 fn check_set(set: &Set) -> Result<()> {
     match set {
         Set::SingleAssignment { scope: None, hivevar: false, variable: _, values: _ } => Ok(()),
@@ -162,7 +163,8 @@ fn check_kind(statement: &Ast) -> Result<()> {
     }
 }
 
-/// `TABLE events` is `SELECT * FROM events`, which the parser knows within a statement alone.
+/// Rewrites `TABLE events` to `SELECT * FROM events`: the parser accepts it only within a
+/// statement.
 pub fn read_table(tokens: &mut Vec<TokenWithSpan>) {
     let Some(at) = tokens.iter().position(|token| !matches!(token.token, Token::Whitespace(_)))
     else {

@@ -1,7 +1,7 @@
-//! Windows that a WINDOW clause names, written out where they are used.
+//! Named windows: replaces the windows that a WINDOW clause names by their definitions.
 //!
-//! The planner reads the clause for the columns of the answer alone: in ORDER BY and QUALIFY
-//! `sum(x) OVER w` became the aggregate `sum(x)`, and of `OVER (w ROWS …)` the window `w` was
+//! The planner applies the clause only to the columns of the result: in ORDER BY and QUALIFY,
+//! `sum(x) OVER w` became the aggregate `sum(x)`, and in `OVER (w ROWS …)` the window `w` was
 //! dropped.
 
 use std::collections::HashMap;
@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 
 type Named = HashMap<String, WindowSpec>;
 
-/// Writes out the windows of a SELECT and of the ORDER BY after it.
+/// Replaces the named windows of a SELECT and of the ORDER BY after it.
 pub fn write_out(select: &mut Select, order_by: Option<&mut OrderBy>) -> Result<()> {
     let mut named = Named::new();
     let mut copies = Copies::default();
@@ -37,7 +37,7 @@ pub fn write_out(select: &mut Select, order_by: Option<&mut OrderBy>) -> Result<
     })
 }
 
-/// The window of a name, which the statement has once more from now on.
+/// Returns a copy of a named window, which counts towards the limit of copies.
 fn copied(named: &Named, name: &Ident, copies: &mut Copies) -> Result<WindowSpec> {
     let spec = named.get(&normalized(name)).ok_or_else(|| {
         Error::Invalid(format!(
@@ -60,7 +60,7 @@ fn replace(expr: &mut Expr, named: &Named, copies: &mut Copies) -> Result<()> {
     }
 }
 
-/// Takes from the window that a specification begins with what it does not say itself.
+/// Adds to a specification what it inherits from the window that it names.
 fn complete(spec: &mut WindowSpec, named: &Named, copies: &mut Copies) -> Result<()> {
     let Some(name) = spec.window_name.take() else { return Ok(()) };
     let base = copied(named, &name, copies)?;

@@ -1,5 +1,5 @@
-//! Requests that count once however often they are sent: [`window`] decides what is a repeat,
-//! [`files`] keeps the keys of what has been flushed.
+//! Idempotent requests: however often a request is sent, it is stored once. [`window`] detects
+//! repeats, [`files`] keeps the keys of flushed requests.
 
 pub mod files;
 pub mod window;

@@ -1,11 +1,11 @@
-//! Idempotency keys: requests that were stored, so that one sent again is stored once.
+//! Window of recent idempotency keys, so that a request sent again is stored only once.
 //!
-//! [`KeyWindow`] knows the keys of the last hours and belongs to the writer, who alone decides what
-//! is a repeat. Beside each it keeps what the request held, as a checksum: a key that comes again
-//! for something else is a mistake of its client, who is told.
+//! [`KeyWindow`] holds the keys of the last hours and belongs to the writer, which alone decides
+//! what is a repeat. With each key it keeps a checksum of the request's content: reusing a key for
+//! other content is an error of the client, and is reported to it.
 //!
-//! Does not own: what makes keys durable. A key lives in the frame of the log that has its events,
-//! and after a flush in one of [`super::files`]. Recovery reads the files, then the log.
+//! The window does not make keys durable. A key is stored in the log frame of its events and, after
+//! a flush, in one of the [`super::files`]. Recovery reads the files, then the log.
 
 use std::collections::VecDeque;
 
@@ -13,11 +13,11 @@ use hashbrown::HashMap;
 
 use crate::event::{Content, EventBatch, IdempotencyRange, Key};
 
-/// Parts of the window: keys are forgotten a part at a time, so they are kept up to an eighth
-/// longer than asked.
+/// Number of parts of the window. Keys are forgotten one part at a time, so they are kept up to an
+/// eighth longer than asked.
 const PARTS: i64 = 8;
 
-/// A key that was stored, and what came under it.
+/// A stored key, and the content stored under it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoredKey {
     pub key: Key,
@@ -30,7 +30,7 @@ impl From<&IdempotencyRange> for StoredKey {
     }
 }
 
-/// The keys of the last `window_us`.
+/// Keys of the last `window_us` microseconds.
 #[derive(Debug)]
 pub struct KeyWindow {
     window_us: i64,
@@ -45,24 +45,24 @@ struct Part {
     keys: HashMap<Key, Content>,
 }
 
-/// What becomes of a request under a key.
+/// Decision about a request with a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     New,
-    /// It was stored before.
+    /// The request was stored before.
     Repeat,
-    /// Something else was stored under its key.
+    /// Other content was stored under its key.
     Reused,
 }
 
-/// A batch with requests that are not to be stored.
+/// Result of judging a batch that has requests which must not be stored.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Judged {
     /// What is left to store.
     pub rest: EventBatch,
-    /// Events that were stored before.
+    /// Number of events that were stored before.
     pub repeated: u64,
-    /// Which of the batch's keys came before with other content.
+    /// Indexes of the batch's keys that were used before with other content.
     pub reused: Vec<usize>,
 }
 
@@ -83,8 +83,8 @@ impl KeyWindow {
         self.parts.iter().rev().find_map(|part| part.keys.get(key).copied())
     }
 
-    /// Parts the requests of a batch that were stored before, or stand in it twice, from the
-    /// others; `None` when it has no such.
+    /// Separates the requests of a batch that were stored before, or occur in it twice, from the
+    /// others. `None` if all are new.
     pub fn judge(&self, batch: &EventBatch) -> Option<Judged> {
         let mut seen = HashMap::with_capacity(batch.keyed().len());
         let judge = |keyed: &IdempotencyRange| match seen
@@ -111,7 +111,7 @@ impl KeyWindow {
         Some(Judged { rest, repeated, reused: of(Verdict::Reused).collect() })
     }
 
-    /// Takes in keys that came up to `now_us`.
+    /// Adds keys that arrived up to `now_us`.
     pub fn insert(&mut self, keys: impl IntoIterator<Item = StoredKey>, now_us: i64) {
         let mut keys = keys.into_iter().peekable();
         if keys.peek().is_none() {
@@ -131,7 +131,7 @@ impl KeyWindow {
         last.keys.extend(keys.map(|stored| (stored.key, stored.content)));
     }
 
-    /// Forgets those that are older than the window.
+    /// Forgets keys that are older than the window.
     pub fn expire(&mut self, now_us: i64) {
         while self.parts.front().is_some_and(|part| part.newest_us + self.window_us < now_us) {
             self.parts.pop_front();
@@ -202,7 +202,7 @@ mod tests {
             window.judge(&batch(&[(2, "a"), (1, "B"), (2, "b"), (2, "a"), (3, "d")])).unwrap();
         assert_eq!(judged.rest.iter().map(|event| event.user).collect::<Vec<_>>(), ["a", "d"]);
         assert_eq!((judged.repeated, &judged.reused[..]), (1, &[1, 2][..]));
-        // Of a key from a file of version 1 nobody knows what it held.
+        // The content of a key from a version 1 file is unknown.
         window.insert([StoredKey { content: Content::UNKNOWN, ..stored(9) }], 0);
         assert!(window.judge(&batch(&[(9, "x")])).unwrap().reused.is_empty());
     }

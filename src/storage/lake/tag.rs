@@ -1,31 +1,32 @@
-//! What the Delta log says of a data file's rows, so that nobody opens the file for it: the tag
-//! `hourglass.rollup` of its `add` action.
+//! Tag `hourglass.rollup` of a data file's `add` action: a summary of the file's rows in the Delta
+//! log, so that the file need not be opened for it.
 //!
 //! The value is a JSON object:
 //!
 //! | key | value |
 //! | --- | --- |
-//! | `clicks`, `impressions` | events by kind; a kind that is not there has none |
+//! | `clicks`, `impressions` | events by kind; a missing kind has none |
 //! | `unique_users` | distinct users of the file |
 //! | `min_us`, `max_us` | first and last timestamp, microseconds since the epoch |
 //! | `hour_users` | optional: a claim about the whole hour, made when the file was committed |
 //! | `hour_users.n` | distinct users of the hour |
 //! | `hour_users.files` | the number of files that they were counted over, this one included |
-//! | `hour_users.digest` | their digest, as [`SourceSet`] has it, in 16 hexadecimal digits |
+//! | `hour_users.digest` | digest of those files, as in [`SourceSet`], in 16 hexadecimal digits |
 //!
-//! Tags written before `hour_users` have `hour`, with `unique_users` of the hour and the number of
-//! its `files`. It is not read: where the number is one it repeats what the tag says of the file
-//! itself, and where it is larger nothing says which files were meant, so their users are united.
+//! Tags written before `hour_users` existed have `hour`, with `unique_users` of the hour and the
+//! number of its `files`. It is not read: if the number is one, it repeats what the tag says of the
+//! file itself; if it is larger, the tag does not say which files were meant, so their users have
+//! to be united.
 
 use serde_json::{Map, Value, json};
 
 use crate::event::EventKind;
 use crate::rollup::{Rollup, SourceSet, Users};
 
-/// The key among the tags of an `add` action.
+/// Key of the tag in an `add` action.
 pub const ROLLUP_TAG: &str = "hourglass.rollup";
 
-/// The tag's value: `rollup` is that of the file alone.
+/// Returns the tag's value. `rollup` is the rollup of the file alone.
 pub fn write(rollup: &Rollup, hour: Users) -> String {
     let counts = EventKind::ALL.map(|kind| (kind.plural().to_string(), rollup.count(kind).into()));
     let mut tag = Map::from_iter(counts);
@@ -42,7 +43,7 @@ pub fn write(rollup: &Rollup, hour: Users) -> String {
     Value::Object(tag).to_string()
 }
 
-/// Reads the tag of the file that is `source`: its rollup, and the claim about its hour.
+/// Parses the tag of the file identified by `source`: its rollup, and the claim about its hour.
 pub fn read(text: &str, source: SourceSet) -> Option<(Rollup, Users)> {
     let tag: Map<String, Value> = serde_json::from_str(text).ok()?;
     let mut counts = [0; EventKind::COUNT];
@@ -94,7 +95,7 @@ mod tests {
         assert_eq!(serde_json::from_str::<Value>(&write(&rollup(), hour)).unwrap(), shape);
     }
 
-    /// Its number of files does not say which: their users are united.
+    /// The number of files does not say which files: their users are united.
     #[test]
     fn a_tag_with_a_number_of_files_gives_its_counts_and_no_claim() {
         let tag = r#"{"clicks":2,"impressions":1,"unique_users":2,"min_us":5,"max_us":7,"hour":{"files":2,"unique_users":9}}"#;

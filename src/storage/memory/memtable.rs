@@ -1,14 +1,15 @@
-//! The hours in memory: columns by hour, interned users, and the counters kept as events arrive.
+//! Memtable: the hours in memory, with columns by hour, interned users, and counters updated as
+//! events arrive.
 //!
-//! [`MemtableWriter`] belongs to the writer thread. A [`Memtable`] is what it looked like after one
-//! group commit: it never changes and clones in constant time, so a reader takes one in nanoseconds
-//! and keeps it as long as it likes.
+//! [`MemtableWriter`] belongs to the writer thread. A [`Memtable`] is its state after one group
+//! commit: it never changes and clones in constant time, so a reader takes one in nanoseconds and
+//! keeps it as long as it likes.
 //!
-//! An hour's rows are chunks of columns. Each group commit adds one; neighbours of similar size are
-//! merged, so a row is copied a logarithmic number of times and an hour of any size has few chunks.
-//! Chunks of [`FROZEN_ROWS`] are left alone.
+//! The rows of an hour are chunks of columns. Each group commit adds one chunk; neighbours of
+//! similar size are merged, so a row is copied a logarithmic number of times and an hour of any
+//! size has few chunks. Chunks of [`FROZEN_ROWS`] are not merged further.
 //!
-//! Does not own: which rows are durable (the log) or flushed (the lake).
+//! Which rows are durable is known by the log, and which are flushed by the lake.
 
 use std::sync::Arc;
 
@@ -23,13 +24,13 @@ use crate::storage::file_names::FileNames;
 use crate::storage::idempotency::window::StoredKey;
 use crate::storage::wal::Lsn;
 
-/// A chunk of this many rows is merged no further.
+/// Chunks with at least this many rows are not merged further.
 const FROZEN_ROWS: usize = 65_536;
 
-/// Bytes of a row's columns: timestamp, user code, kind.
+/// Bytes per row in the columns: timestamp, user code, kind.
 const ROW_BYTES: u64 = 8 + 4 + 1;
 
-/// Bytes an hour costs beside its rows and users.
+/// Estimated bytes per hour in addition to its rows and users.
 const HOUR_BYTES: u64 = 512;
 
 /// Rows of one hour as columns, in arrival order.
@@ -59,15 +60,14 @@ impl Chunk {
     }
 }
 
-/// One hour in memory at one moment.
+/// Immutable state of one hour in memory.
 #[derive(Clone, Debug)]
 pub struct HourTable {
-    /// What the rows count. Its claim about users is about all of `users`.
+    /// Rollup of the rows. Its claim about users covers all of `users`.
     pub rollup: Rollup,
-    /// The file that the rows become, by which claims know them.
+    /// The file that the rows will be flushed to, by which claims identify them.
     pub source: SourceSet,
-    /// Every user of the rows. Where the users of an earlier generation went on in this one, theirs
-    /// are the first codes.
+    /// Every user of the rows. Users carried over from an earlier generation have the first codes.
     pub users: UserDict,
     frozen: imbl::Vector<Arc<Chunk>>,
     recent: Vec<Arc<Chunk>>,
@@ -92,8 +92,8 @@ impl HourTable {
         while self.recent.last().is_some_and(|last| last.rows() <= 2 * chunk.rows()) {
             chunk = Arc::new(self.recent.pop().expect("just seen").concat(&chunk));
         }
-        // Whatever is recent is smaller than FROZEN_ROWS, so a chunk that large has taken it all
-        // in.
+        // Recent chunks are smaller than FROZEN_ROWS, so a chunk this large has absorbed all of
+        // them.
         if chunk.rows() >= FROZEN_ROWS {
             self.frozen.push_back(chunk)
         } else {
@@ -102,21 +102,21 @@ impl HourTable {
     }
 }
 
-/// One generation of hours at one moment.
+/// Immutable state of one generation of hours.
 #[derive(Clone, Debug, Default)]
 pub struct Memtable {
-    /// Numbers the generations of this process; a data file remembers the one it came from.
+    /// Number of the generation, counted within this process.
     pub generation: u64,
     pub hours: imbl::OrdMap<Hour, Arc<HourTable>>,
-    /// The LSNs in it, `first..=last`; empty while `last < first`.
+    /// LSNs of the events, `first_lsn..=last_lsn`; empty if `last_lsn < first_lsn`.
     pub first_lsn: Lsn,
     pub last_lsn: Lsn,
     pub rows: u64,
     pub bytes: u64,
-    /// The idempotency keys of its requests, once it is sealed.
+    /// Idempotency keys of the requests; filled in when the generation is sealed.
     pub keys: Arc<[StoredKey]>,
-    /// When its first event came, or was written to the log last before it was recovered,
-    /// microseconds since the epoch.
+    /// Time of arrival of the first event, in microseconds since the epoch; after recovery, the
+    /// time of the last write to the oldest log segment with its events.
     pub since_us: i64,
 }
 
@@ -126,15 +126,15 @@ impl Memtable {
     }
 }
 
-/// An hour's growing side.
+/// Mutable state of one hour.
 #[derive(Debug)]
 struct HourWriter {
     table: HourTable,
     users: UserIndex,
-    /// Whether `users` holds every user of the hour, those in data files and older generations
-    /// included.
+    /// Whether `users` holds every user of the hour, including those in data files and older
+    /// generations.
     complete: bool,
-    /// Rows of the batch being applied.
+    /// Columns of the batch being applied.
     timestamps_us: Vec<i64>,
     codes: Vec<u32>,
     kinds: Vec<u8>,
@@ -146,7 +146,7 @@ impl HourWriter {
         HourWriter { table: HourTable::new(source), users, complete, timestamps_us, codes, kinds }
     }
 
-    /// Turns the batch's rows into a chunk and answers the hour as it is now.
+    /// Turns the batch's rows into a chunk and returns the hour's new state.
     fn publish(&mut self) -> Arc<HourTable> {
         let rollup = &mut self.table.rollup;
         if rollup.sources.is_empty() {
@@ -165,7 +165,7 @@ impl HourWriter {
     }
 }
 
-/// The writer's side of the current generation.
+/// Mutable state of the current generation, used by the writer.
 #[derive(Debug)]
 pub struct MemtableWriter {
     hours: HashMap<Hour, HourWriter>,
@@ -175,8 +175,8 @@ pub struct MemtableWriter {
 }
 
 impl MemtableWriter {
-    /// The first generation, empty; its first event will have `next_lsn`. Each of its hours becomes
-    /// the file that `names` has for it.
+    /// Creates the first generation, empty; its first event will have `next_lsn`. `names` gives the
+    /// data file of each of its hours.
     pub fn new(next_lsn: Lsn, names: FileNames) -> MemtableWriter {
         MemtableWriter::of_generation(1, next_lsn, names)
     }
@@ -191,18 +191,18 @@ impl MemtableWriter {
         MemtableWriter { hours: HashMap::new(), keys: Vec::new(), view, names }
     }
 
-    /// The next generation, without the users that went on in this one.
+    /// Returns the next generation, empty, without carrying over users.
     pub fn next(&self, next_lsn: Lsn) -> MemtableWriter {
         MemtableWriter::of_generation(self.view.generation + 1, next_lsn, self.names.clone())
     }
 
-    /// Notes when the generation's first event came.
+    /// Records when the generation's first event arrived.
     pub fn begin(&mut self, now_us: i64) {
         self.view.since_us = now_us;
     }
 
-    /// Takes in a batch whose last event has `last_lsn`. `is_elsewhere` says whether an hour has
-    /// rows outside this generation: such an hour's users are not complete here.
+    /// Applies a batch whose last event has `last_lsn`. `is_elsewhere` reports whether an hour has
+    /// rows outside this generation, in which case its users here are incomplete.
     pub fn apply(
         &mut self,
         batch: &EventBatch,
@@ -243,15 +243,15 @@ impl MemtableWriter {
         self.view.last_lsn = last_lsn;
     }
 
-    /// What readers see.
+    /// Returns the state that readers see.
     pub fn view(&self) -> &Memtable {
         &self.view
     }
 
-    /// Ends the generation: answers it and begins the next. The users of `current` go on in the new
-    /// one, so that an hour flushed while events still arrive keeps its exact distinct count
-    /// without a look at its files; unless they are over `carry_bytes`, which would fill the new
-    /// generation with the old one's users.
+    /// Ends the generation and begins the next; returns the ended one. The users of `current` are
+    /// carried over, so that an hour flushed while events still arrive keeps its exact distinct
+    /// count without reading its files. They are not carried over if they exceed `carry_bytes`, as
+    /// they would fill the new generation.
     pub fn seal(&mut self, current: Hour, carry_bytes: u64) -> Memtable {
         let next = self.next(self.view.last_lsn + 1);
         let mut sealed = std::mem::replace(self, next);

@@ -1,4 +1,4 @@
-//! The hours in memory: [`memtable`] has their rows and counters, [`users`] their distinct users.
+//! Hours in memory: [`memtable`] holds their rows and counters, [`users`] their distinct users.
 
 pub mod memtable;
 pub mod users;

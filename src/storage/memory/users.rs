@@ -1,10 +1,9 @@
-//! Distinct users: a dictionary that grows at one end while readers hold any earlier state of it.
+//! Dictionary of distinct users: append-only, while readers hold any earlier state of it.
 //!
-//! Each user gets a code, 0, 1, 2 …, in the order of arrival. [`UserIndex`] is the growing side,
-//! with the hash table; a [`UserDict`] is what it looked like at one moment, cloned in constant
-//! time: blocks of 256 names that never change, and a copy of the block being filled. That the
-//! codes are dense and in order of arrival is what lets a set answer for any earlier moment too:
-//! the users then were those with a lower code.
+//! Each user gets a code, 0, 1, 2 …, in order of arrival. [`UserIndex`] is the mutable side, with
+//! the hash table. A [`UserDict`] is its state at one moment, cloned in constant time: immutable
+//! blocks of 256 names, and a copy of the block being filled. As codes are dense and in order of
+//! arrival, the users at any earlier moment are those with a lower code.
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -14,10 +13,10 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 
 const BLOCK: usize = 256;
 
-/// Bytes that a user costs beside its name: the table's slot, the hash, where the name ends.
+/// Bytes per user in addition to its name: the slot in the table, the hash, the end of the name.
 pub const USER_OVERHEAD: u64 = 24;
 
-/// Up to 256 names, end to end.
+/// Up to 256 names, concatenated.
 #[derive(Clone, Debug, Default)]
 struct Block {
     ends: Vec<u32>,
@@ -36,7 +35,7 @@ impl Block {
     }
 }
 
-/// The users of an hour at one moment.
+/// Immutable state of an hour's users.
 #[derive(Clone, Debug, Default)]
 pub struct UserDict {
     full: imbl::Vector<Arc<Block>>,
@@ -52,7 +51,7 @@ impl UserDict {
         self.full.len() * BLOCK + self.tail.ends.len()
     }
 
-    /// The names of the codes from `start` on.
+    /// Returns the names of the codes from `start` on.
     pub fn iter_from(&self, start: usize) -> impl Iterator<Item = &str> {
         let blocks =
             self.full.iter().skip(start / BLOCK).map(|block| &**block).chain([&*self.tail]);
@@ -60,8 +59,8 @@ impl UserDict {
         names.skip(if start / BLOCK < self.full.len() + 1 { start % BLOCK } else { 0 })
     }
 
-    /// All names as one Arrow array, its index the code: names of up to 12 bytes inline, longer
-    /// ones copied once.
+    /// Returns all names as one Arrow array indexed by code: names of up to 12 bytes are inline,
+    /// longer ones are copied once.
     pub fn to_array(&self) -> StringViewArray {
         let mut builder = StringViewBuilder::with_capacity(self.len());
         self.iter_from(0).for_each(|name| builder.append_value(name));
@@ -69,21 +68,21 @@ impl UserDict {
     }
 }
 
-/// The growing side.
+/// Mutable dictionary with a hash table from names to codes.
 #[derive(Debug, Default)]
 pub struct UserIndex {
-    /// Codes by the hash of their names, beside the hash's upper half, which spares most
-    /// comparisons and all rehashing.
+    /// Upper half of each name's hash, and its code. The stored hash avoids most name comparisons
+    /// and all rehashing.
     table: HashTable<(u32, u32)>,
     hasher: DefaultHashBuilder,
     full: Vec<Arc<Block>>,
     tail: Block,
-    /// What readers are given; its tail lags behind until [`UserIndex::dict`].
+    /// Dictionary given to readers; its tail is updated by [`UserIndex::dict`].
     published: UserDict,
     name_bytes: u64,
 }
 
-/// Spreads the kept 32 bits over the 64 that the table takes its bucket and its tag from.
+/// Spreads the stored 32 bits over 64, from which the table takes bucket and tag.
 fn spread(hash: u32) -> u64 {
     u64::from(hash).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
@@ -97,12 +96,12 @@ impl UserIndex {
         self.len() == 0
     }
 
-    /// Bytes held, roughly.
+    /// Returns the approximate number of bytes held.
     pub fn bytes(&self) -> u64 {
         self.name_bytes + self.len() as u64 * USER_OVERHEAD
     }
 
-    /// The user's code, and whether it is new.
+    /// Returns the user's code, and whether the user is new.
     pub fn intern(&mut self, name: &str) -> (u32, bool) {
         let hash = (self.hasher.hash_one(name) >> 32) as u32;
         let (full, tail) = (&self.full, &self.tail);
@@ -126,7 +125,7 @@ impl UserIndex {
         (code, true)
     }
 
-    /// The users so far.
+    /// Returns the current state of the dictionary.
     pub fn dict(&mut self) -> UserDict {
         if self.published.tail.ends.len() != self.tail.ends.len() {
             self.published.tail = Arc::new(self.tail.clone());

@@ -1,11 +1,11 @@
-//! Where one hour's rows are.
+//! Sources of one hour's rows.
 
 use std::sync::Arc;
 
 use crate::storage::lake::table::HourFiles;
 use crate::storage::memory::memtable::HourTable;
 
-/// Where one hour's rows are in a snapshot, oldest first: files, then memory.
+/// Sources of one hour's rows in a snapshot, oldest first: files, then memory.
 #[derive(Clone, Debug, Default)]
 pub struct HourSources {
     pub files: Option<Arc<HourFiles>>,

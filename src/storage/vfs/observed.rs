@@ -1,5 +1,5 @@
-//! A file system whose every call is shown to an [`Observer`] first: it counts, or it spoils the
-//! call as a bad disk would.
+//! File system wrapper that shows every call to an [`Observer`] first, which counts it, or makes it
+//! fail as a bad disk would.
 
 use std::fmt::Debug;
 use std::io;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::{Entry, Lock, Meta, Room, Vfs, VfsFile};
 
-/// What is called.
+/// Kind of a file system call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CallKind {
     Open,
@@ -34,21 +34,21 @@ pub enum CallKind {
 #[derive(Clone, Copy, Debug)]
 pub struct Call<'a> {
     pub kind: CallKind,
-    /// The file or folder; of a rename or a link the new name.
+    /// The file or folder; for a rename or a link, the new name.
     pub path: &'a Path,
-    /// Bytes written or read.
+    /// Number of bytes written or read.
     pub bytes: usize,
 }
 
-/// What becomes of it.
+/// What to do with a call.
 #[derive(Debug)]
 pub enum Verdict {
     Proceed,
-    /// It is not made.
+    /// Do not make the call; return the error.
     Fail(io::Error),
-    /// It is made, and an error is answered all the same: the answer was lost.
+    /// Make the call, but return the error: the reply was lost.
     FailAfter(io::Error),
-    /// Of a write, so many bytes are written before the error.
+    /// For a write: write this many bytes, then return the error.
     Tear(usize, io::Error),
 }
 
@@ -56,7 +56,7 @@ pub trait Observer: Send + Sync + Debug + 'static {
     fn see(&self, call: Call<'_>) -> Verdict;
 }
 
-/// `inner`, seen by `observer`.
+/// File system `inner` whose calls are seen by `observer`.
 #[derive(Debug)]
 pub struct Observed<V, O> {
     inner: V,
@@ -70,7 +70,7 @@ struct ObservedFile<O> {
     observer: Arc<O>,
 }
 
-/// Makes a call as the verdict has it.
+/// Makes a call according to `verdict`.
 fn make_as<T>(verdict: Verdict, make: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     match verdict {
         Verdict::Proceed => make(),

@@ -1,4 +1,4 @@
-//! The log's byte format, version 3. Integers are little-endian.
+//! Byte format of the log, version 3. Integers are little-endian.
 //!
 //! ```text
 //! segment header, 64 bytes          frame
@@ -14,23 +14,24 @@
 //!                                      count x u8   kinds
 //!                                      the users' bytes, UTF-8
 //!                                      for each idempotency key:
-//!                                        u32       the first event that came under it
-//!                                        u32       how many did
+//!                                        u32       index of its first event
+//!                                        u32       number of its events
 //!                                        16 bytes  the key
 //! ```
 //!
-//! The salt is drawn at random for each segment. What visitors send stands in the payload: were it
-//! known, a user's name could be made to look like a frame, and a torn write that ends after it
+//! The salt is random for each segment. The payload holds text from visitors: with a known salt, a
+//! user name could be made to look like a frame, and a torn write that ends after it would look
 //! like damage.
 //!
 //! Version 2 has no salt: its frames begin with "HGFR". Version 1 has no keys either. Both are read
-//! the same; the version keeps a reader that does not know them away.
+//! the same way; the version only keeps out readers that do not know these features.
 //!
 //! A frame's checksum covers the segment's sequence number, then everything after the checksum, so
-//! that a frame left over from the former life of a recycled segment never passes for one of this.
+//! that a frame left over from an earlier use of a recycled segment is never taken for one of this
+//! segment.
 //!
-//! What it deliberately lacks: compression (a frame lives until the next flush, seconds to an hour)
-//! and a footer (the next segment's base LSN says where this one had to end).
+//! The format deliberately has no compression (a frame lives until the next flush, seconds to an
+//! hour) and no footer (the next segment's base LSN says where this one had to end).
 
 use super::Lsn;
 use crate::event::{Content, EVENT_BYTES, EventBatch, IdempotencyRange, Key};
@@ -38,36 +39,37 @@ use crate::event::{Content, EVENT_BYTES, EventBatch, IdempotencyRange, Key};
 pub const SEGMENT_HEADER_LEN: usize = 64;
 pub const FRAME_HEADER_LEN: usize = 24;
 pub const FORMAT_VERSION: u32 = 3;
-/// The first version whose segments have salts of their own.
+/// First version whose segments have salts of their own.
 const SALTS: u32 = 3;
 
 const KEYED_LEN: usize = 4 + 4 + 16;
 
 const SEGMENT_MAGIC: &[u8; 8] = b"HGLASWAL";
-/// Events that may lie in the log and not in the table: memory would not hold them.
+/// Upper limit of events in the log that are not in the table: memory would not hold more.
 const MOST_UNFLUSHED: u64 = 1 << 32;
 
-/// Bytes summed up in search of a frame whose salt is unknown; some seconds.
+/// Maximum number of bytes checksummed in search of a frame with unknown salt; takes some seconds.
 const RECOVERY_BYTES: u64 = 32 << 30;
 
-/// The salt of every segment before [`SALTS`].
+/// Salt of every segment before version [`SALTS`].
 const FORMER_SALT: [u8; 4] = *b"HGFR";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SegmentHeader {
     pub version: u32,
-    /// What its frames begin with.
+    /// First bytes of each frame.
     pub salt: [u8; 4],
     pub sequence: u64,
-    /// The LSN of the first event the segment may hold; the first of all is 1.
+    /// LSN of the first event the segment may hold; the first LSN of all is 1.
     pub base_lsn: Lsn,
 }
 
 impl SegmentHeader {
-    /// The header of a new segment.
+    /// Creates the header of a new segment, with a random salt.
     pub fn new(sequence: u64, base_lsn: Lsn) -> SegmentHeader {
         let random = *uuid::Uuid::new_v4().as_bytes();
-        // Odd, so that zeros are no salt: a segment goes on with millions of them.
+        // The first byte is odd, so that zeros are never a salt: the unused part of a segment is
+        // millions of them.
         let salt = [random[0] | 1, random[1], random[2], random[3]];
         SegmentHeader { version: FORMAT_VERSION, salt, sequence, base_lsn }
     }
@@ -84,7 +86,7 @@ impl SegmentHeader {
         bytes
     }
 
-    /// Nothing when the bytes are no intact header.
+    /// Decodes a header; `None` if the bytes are not an intact one.
     pub fn decode(bytes: &[u8]) -> Option<SegmentHeader> {
         let bytes = bytes.get(..SEGMENT_HEADER_LEN)?;
         let intact =
@@ -112,7 +114,7 @@ fn checksum(sequence: u64, after_checksum: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&sequence.to_le_bytes()), after_checksum)
 }
 
-/// Writes `batch` as one frame of `segment` into `buffer`, which it empties first.
+/// Encodes `batch` as one frame of `segment` into `buffer`, replacing its contents.
 pub fn encode(buffer: &mut Vec<u8>, segment: &SegmentHeader, first_lsn: Lsn, batch: &EventBatch) {
     let length = batch.byte_len();
     buffer.clear();
@@ -135,7 +137,7 @@ pub fn encode(buffer: &mut Vec<u8>, segment: &SegmentHeader, first_lsn: Lsn, bat
     buffer[8..12].copy_from_slice(&crc.to_le_bytes());
 }
 
-/// A frame whose checksum holds.
+/// Frame with a valid checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame<'a> {
     pub first_lsn: Lsn,
@@ -144,7 +146,7 @@ pub struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    /// The frame at the start of `bytes`, or nothing when there is no intact one of `segment`.
+    /// Decodes the frame at the start of `bytes`; `None` if there is no intact one of `segment`.
     pub fn decode(bytes: &'a [u8], segment: &SegmentHeader) -> Option<Frame<'a>> {
         let header = bytes.get(..FRAME_HEADER_LEN)?;
         if header[..4] != segment.salt {
@@ -162,7 +164,7 @@ impl<'a> Frame<'a> {
         })
     }
 
-    /// The LSN after its last.
+    /// Returns the LSN after the frame's last.
     pub fn end_lsn(&self) -> Lsn {
         self.first_lsn.saturating_add(self.count.into())
     }
@@ -171,20 +173,20 @@ impl<'a> Frame<'a> {
         FRAME_HEADER_LEN + self.payload.len()
     }
 
-    /// The events, or what is wrong with a payload whose checksum holds: a fault of the writer, not
-    /// of the disk.
+    /// Decodes the events. An error describes an invalid payload with a valid checksum: a fault of
+    /// the writer, not of the disk.
     pub fn events(&self) -> Result<EventBatch, String> {
         let n = self.count as usize;
         let (timestamps, rest) =
-            self.payload.split_at_checked(n * 8).ok_or("the timestamps are cut")?;
-        let (ends, rest) = rest.split_at_checked(n * 4).ok_or("the user ends are cut")?;
-        let (kinds, rest) = rest.split_at_checked(n).ok_or("the kinds are cut")?;
+            self.payload.split_at_checked(n * 8).ok_or("the timestamps are truncated")?;
+        let (ends, rest) = rest.split_at_checked(n * 4).ok_or("the user ends are truncated")?;
+        let (kinds, rest) = rest.split_at_checked(n).ok_or("the kinds are truncated")?;
         let timestamps = timestamps.chunks_exact(8).map(|us| u64_at(us, 0) as i64).collect();
         let ends: Vec<u32> = ends.chunks_exact(4).map(|end| u32_at(end, 0)).collect();
         let users_len = ends.last().map_or(0, |end| *end as usize);
-        let (users, keyed) = rest.split_at_checked(users_len).ok_or("the users are cut")?;
+        let (users, keyed) = rest.split_at_checked(users_len).ok_or("the users are truncated")?;
         let users = String::from_utf8(users.to_vec()).map_err(|_| "the users are not UTF-8")?;
-        let keyed = keyed_events(keyed).ok_or("a key is cut")?;
+        let keyed = keyed_events(keyed).ok_or("a key is truncated")?;
         EventBatch::from_columns(timestamps, kinds.to_vec(), ends, users, keyed)
             .map_err(|rejection| rejection.to_string())
     }
@@ -206,15 +208,15 @@ fn keyed_events(bytes: &[u8]) -> Option<Vec<IdempotencyRange>> {
         .then(|| bytes.chunks_exact(KEYED_LEN).map(keyed).collect())
 }
 
-/// Whether the bytes begin as the frame of `first_lsn` does, intact or not.
+/// Reports whether the bytes begin like the frame of `first_lsn`, intact or not.
 pub fn begins(bytes: &[u8], segment: &SegmentHeader, first_lsn: Lsn) -> bool {
     bytes.starts_with(&segment.salt)
         && bytes.len() >= FRAME_HEADER_LEN
         && u64_at(bytes, 16) == first_lsn
 }
 
-/// Where the next intact frame of `segment` with an LSN of at least `from_lsn` begins, at or after
-/// `offset`.
+/// Returns the offset of the next intact frame of `segment` with an LSN of at least `from_lsn`, at
+/// or after `offset`.
 pub fn find_next(
     bytes: &[u8],
     offset: usize,
@@ -231,9 +233,9 @@ pub fn find_next(
     (offset..bytes.len().saturating_sub(FRAME_HEADER_LEN)).find(is_frame)
 }
 
-/// The header that a segment without an intact one must have had, by its first intact frame of an
-/// LSN of at least `from_lsn`: the salt is unknown, so every place is tried that could be a frame's
-/// by its lengths and LSN. `Err` where so many could that it would take minutes.
+/// Reconstructs the lost header of a segment from its first intact frame with an LSN of at least
+/// `from_lsn`. As the salt is unknown, every offset is tried whose lengths and LSN could be a
+/// frame's. `Err` if there are so many that it would take minutes; `Ok(None)` if there is no frame.
 pub fn recover_header(
     bytes: &[u8],
     sequence: u64,

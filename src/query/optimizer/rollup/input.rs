@@ -1,4 +1,4 @@
-//! What lies below an aggregate, and the options of our rules.
+//! Input of an aggregate, as the optimizer rules see it.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -10,8 +10,8 @@ use datafusion::logical_expr::{Expr, LogicalPlan, TableScan};
 
 use crate::query::catalog::events::EventsTable;
 
-/// What lies below an aggregate: one scan of `events`, the predicates on it, and the aggregate's
-/// input columns in terms of the scan's.
+/// The input of an aggregate: one scan of `events`, the predicates on it, and the aggregate's input
+/// columns as expressions over the scan's.
 pub struct AggregateInput<'a> {
     pub scan: &'a TableScan,
     pub events: &'a EventsTable,
@@ -20,8 +20,8 @@ pub struct AggregateInput<'a> {
 }
 
 impl<'a> AggregateInput<'a> {
-    /// Nothing when there is anything else than filters, projections and names between the
-    /// aggregate and the scan.
+    /// Returns the input; `None` if there is anything but filters, projections and aliases between
+    /// the aggregate and the scan.
     pub fn of(plan: &'a LogicalPlan) -> Result<Option<AggregateInput<'a>>> {
         Ok(match plan {
             LogicalPlan::TableScan(scan) if scan.fetch.is_none() => {
@@ -60,7 +60,7 @@ impl<'a> AggregateInput<'a> {
         })
     }
 
-    /// An expression over the aggregate's input as one over the scan, without aliases.
+    /// Rewrites an expression over the aggregate's input to one over the scan, without aliases.
     fn inline(&self, expr: &Expr) -> Result<Expr> {
         let inlined = expr.clone().transform(|expr| {
             Ok(match &expr {

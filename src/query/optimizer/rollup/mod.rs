@@ -1,11 +1,11 @@
-//! Aggregates over whole hours, answered from exact counters instead of rows.
+//! Aggregates over whole hours, computed from exact counters instead of rows.
 //!
-//! [`RollupRule`] finds aggregates over `events` that the store's counters answer exactly: rows of
-//! every hour by the kind of event, its first and last timestamp, and its distinct users.
-//! [`totals`] answers one row over a run of hours; [`series`] everything that is grouped, filtered
-//! or weighed by what is the same throughout an hour. What does not fit exactly is left as it is,
-//! and where a range cuts an hour, that hour alone is scanned. `SET hourglass.rollups = false`
-//! leaves everything as it is, with the same answers.
+//! [`RollupRule`] finds aggregates over `events` that the store's counters can compute exactly. The
+//! counters of an hour are its rows by kind of event, its first and last timestamp, and its
+//! distinct users. [`totals`] handles one row over a range of hours; [`series`] handles everything
+//! that is grouped, filtered or weighted by values that are constant within an hour. An aggregate
+//! that cannot be computed exactly is left unchanged, and if a range cuts an hour, only that hour
+//! is scanned. `SET hourglass.rollups = false` disables the rule; the results are the same.
 
 mod input;
 mod series;
@@ -23,15 +23,15 @@ use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 pub use self::totals::{Measure, RollupExec};
 
 extensions_options! {
-    /// Settings of a session, `SET hourglass.…`.
+    /// Session options, `SET hourglass.…`.
     pub struct HourglassOptions {
-        /// Whether aggregates over whole hours are answered from rollups.
+        /// Whether to compute aggregates over whole hours from exact per-hour counters (rollups).
         pub rollups: bool, default = true
-        /// Whether a predicate on time chooses hours from the index; off, every file is a candidate
-        /// and looked at.
+        /// Whether to select hours by a predicate on time, from the index; if false, every file is
+        /// a candidate and is inspected.
         pub pruning: bool, default = true
-        /// Users of a statement whose distinct count is kept in memory; more are counted through
-        /// temporary files.
+        /// Maximum number of users that a statement's distinct count keeps in memory; above it,
+        /// users are counted with temporary files.
         pub distinct_users_in_memory: usize, default = 4_000_000
     }
 }
@@ -40,8 +40,8 @@ impl ConfigExtension for HourglassOptions {
     const PREFIX: &'static str = "hourglass";
 }
 
-/// The optimizer rule. It must run after predicates are pushed down and before distinct aggregates
-/// are taken apart.
+/// Optimizer rule for rollups. It must run after predicates are pushed down and before distinct
+/// aggregates are rewritten.
 #[derive(Debug, Default)]
 pub struct RollupRule;
 

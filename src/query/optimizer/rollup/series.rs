@@ -1,14 +1,14 @@
-//! Aggregates over the hours as a relation: one row for each hour and kind of event, weighed by its
-//! number of events.
+//! Aggregates computed over the hours as a relation: one row for each hour and kind of event,
+//! weighted by its number of events.
 //!
-//! Whatever is the same throughout an hour (its date, its start, the month it lies in), and the
-//! kind of event, has one value in such a row; so groups, predicates, FILTERs and CASEs over those
-//! are evaluated on the relation instead of the events, and counts become sums of weights. An
-//! hour's distinct users are known for the hour as a whole, so they are answered where every group
-//! lies within one hour and nothing looks at the kind of event.
+//! A value that is constant within an hour (its date, its start, its month), and the kind of event,
+//! has one value in such a row. So groups, predicates, FILTERs and CASEs over those are evaluated
+//! on the relation instead of the events, and counts become sums of weights. The distinct users are
+//! known for an hour as a whole, so they are used only if every group lies within one hour and
+//! nothing depends on the kind of event.
 //!
-//! The parts of hours at the edges of a range are scanned: as rows of weight one beside the
-//! relation, or, where distinct users are asked for, as groups of their own.
+//! The parts of hours at the edges of a range are scanned: as rows of weight one in addition to the
+//! relation, or, if distinct users are asked for, as groups of their own.
 
 use std::fmt;
 use std::sync::Arc;
@@ -53,13 +53,13 @@ const UNIQUE_USERS: &str = "unique_users";
 const FIRST: &str = "min_timestamp";
 const LAST: &str = "max_timestamp";
 
-/// The aggregate over the relation, where that gives the same answer.
+/// Returns the aggregate over the relation; `None` if the result would differ.
 pub fn answer(aggregate: &Aggregate, below: &AggregateInput) -> Result<Option<LogicalPlan>> {
     let groups = below.inline_all(&aggregate.group_expr)?;
     let mut looks = Looks::default();
     let hourly_groups = groups.iter().all(|group| looks.at(group));
     let spans = TimeRanges::of_all(&below.predicates);
-    // What the spans do not say exactly is evaluated on the relation.
+    // Predicates that the time ranges do not express exactly are evaluated on the relation.
     let rest: Vec<Expr> = below
         .predicates
         .iter()
@@ -106,15 +106,15 @@ pub fn answer(aggregate: &Aggregate, below: &AggregateInput) -> Result<Option<Lo
     Ok(Some(LogicalPlanBuilder::from(plan).project(named.collect::<Vec<_>>())?.build()?))
 }
 
-/// What the groups and predicates of an aggregate look at.
+/// The columns that the groups and predicates of an aggregate read.
 #[derive(Clone, Copy, Default)]
 struct Looks {
     event: bool,
 }
 
 impl Looks {
-    /// Notes what an expression looks at; false when it is not the same throughout the events of an
-    /// hour and a kind.
+    /// Records what an expression reads; returns false if its value may differ among the events of
+    /// one hour and kind.
     fn at(&mut self, expr: &Expr) -> bool {
         if TimeBucket::of(expr).is_some_and(TimeBucket::is_hourly) || is_hour_of_day(expr) {
             return true;
@@ -161,7 +161,8 @@ impl Looks {
     }
 }
 
-/// Whether the arguments of `date_part` ask for a part of the timestamp that an hour has one of.
+/// Reports whether `date_part` is called for a part of the timestamp that is constant within an
+/// hour.
 fn is_calendar_part(args: &[Expr]) -> bool {
     const PARTS: [&str; 9] =
         ["hour", "day", "dow", "isodow", "doy", "week", "month", "quarter", "year"];
@@ -170,7 +171,7 @@ fn is_calendar_part(args: &[Expr]) -> bool {
     column.name == "timestamp" && PARTS.iter().any(|known| known.eq_ignore_ascii_case(part))
 }
 
-/// Whether all events of a group lie in one hour.
+/// Reports whether all events of a group lie in one hour.
 fn determine_an_hour(groups: &[Expr]) -> bool {
     let units = || groups.iter().filter_map(TimeBucket::of);
     units().any(TimeBucket::is_hour)
@@ -182,7 +183,8 @@ struct Weighed {
     distinct_users: bool,
 }
 
-/// An aggregate over events as one over the relation; nothing when the relation does not know it.
+/// Rewrites an aggregate over events to one over the relation; `None` if the relation lacks the
+/// data.
 fn weigh(
     expr: &Expr,
     looks: &Looks,
@@ -195,7 +197,8 @@ fn weigh(
         return Ok(None);
     }
     let filter = params.filter.as_deref().cloned();
-    // The filter and argument of this aggregate alone.
+    // What the filter and argument of this aggregate read, in addition to the groups and
+    // predicates.
     let mut own = *looks;
     if !filter.as_ref().is_none_or(|filter| own.at(filter)) {
         return Ok(None);
@@ -243,7 +246,7 @@ fn weigh(
     }
 }
 
-/// A sum that tells an overflow.
+/// Returns a sum that reports overflow as an error.
 fn sum(of: Expr) -> Expr {
     functions::sum().call(vec![of])
 }
@@ -259,18 +262,18 @@ fn filtered(aggregate: Expr, filter: Option<Expr>) -> Result<Expr> {
     }
 }
 
-/// The name of an aggregated plan's column.
+/// Returns the name of a column of an aggregated plan.
 fn output_name(i: usize) -> String {
     format!("output_{i}")
 }
 
-/// The aggregate over `input`: groups, then aggregates, named by their places.
+/// Aggregates `input`: groups, then aggregates, named by their position.
 fn aggregated(input: LogicalPlan, groups: &[Expr], exprs: Vec<Expr>) -> Result<LogicalPlan> {
     let groups = groups
         .iter()
         .enumerate()
         .map(|(i, group)| Ok(unqualified(group)?.alias(format!("group_{i}"))));
-    // An aggregate's arithmetic is done after it.
+    // Arithmetic on aggregates is done in a projection after them.
     let mut inner = Vec::new();
     let mut outer = Vec::new();
     for expr in &exprs {
@@ -292,7 +295,7 @@ fn aggregated(input: LogicalPlan, groups: &[Expr], exprs: Vec<Expr>) -> Result<L
     LogicalPlanBuilder::from(input).aggregate(groups, inner)?.project(named)?.build()
 }
 
-/// The expression over columns without a table's name.
+/// Returns the expression with unqualified column names.
 fn unqualified(expr: &Expr) -> Result<Expr> {
     let renamed = expr.clone().transform(|expr| {
         Ok(match expr {
@@ -305,7 +308,7 @@ fn unqualified(expr: &Expr) -> Result<Expr> {
     Ok(renamed.data)
 }
 
-/// The relation, without the rows that `rest` leaves out.
+/// Returns the relation without the rows that `rest` excludes.
 fn relation(table: RollupHours, rest: &[Expr]) -> Result<LogicalPlan> {
     let names: Vec<String> =
         RollupHours::schema().fields().iter().map(|field| field.name().clone()).collect();
@@ -320,7 +323,7 @@ fn relation(table: RollupHours, rest: &[Expr]) -> Result<LogicalPlan> {
     plan.build()
 }
 
-/// The events of the hours that the spans cut, or nothing where none has rows.
+/// Returns the events of the hours that the ranges cut; `None` if none of these hours has rows.
 fn edges(below: &AggregateInput, spans: &TimeRanges, split: &Split) -> Result<Option<LogicalPlan>> {
     let snapshot = &below.events.snapshot;
     let has_rows = |&&(start, _): &&(i64, i64)| {
@@ -355,7 +358,7 @@ fn edges(below: &AggregateInput, spans: &TimeRanges, split: &Split) -> Result<Op
     Ok(Some(scan.filter(predicate)?.project(columns)?.build()?))
 }
 
-/// An event as a row of the relation, of weight one.
+/// Returns the columns that make an event a row of the relation, of weight one.
 fn edge_columns() -> Vec<Expr> {
     let column = |field: &Arc<Field>| match field.name().as_str() {
         WEIGHT => lit(1_i64).alias(WEIGHT),
@@ -367,7 +370,7 @@ fn edge_columns() -> Vec<Expr> {
     RollupHours::schema().fields().iter().map(column).collect()
 }
 
-/// The relation: `timestamp` is the hour's start.
+/// The relation as a table; `timestamp` is the start of the hour.
 #[derive(Debug)]
 struct RollupHours {
     snapshot: Arc<Snapshot>,
@@ -430,7 +433,7 @@ impl TableProvider for RollupHours {
     }
 }
 
-/// Answers the relation from the counters of its hours.
+/// Plan node that computes the relation from the counters of its hours.
 #[derive(Clone, Debug)]
 struct RollupHoursExec {
     snapshot: Arc<Snapshot>,
@@ -442,7 +445,7 @@ struct RollupHoursExec {
 impl RollupHoursExec {
     async fn batch(&self) -> Result<RecordBatch> {
         let distinct = self.schema.column_with_name(UNIQUE_USERS).is_some();
-        // Date and hour of each row come from its hour, everything else from what the hour counts.
+        // Date and hour of each row come from its hour, all other columns from the hour's counters.
         let mut rows: Vec<(Hour, EventKind, Rollup)> =
             Vec::with_capacity(self.hours.len() * EventKind::COUNT);
         for &hour in self.hours.iter() {

@@ -1,4 +1,4 @@
-//! The totals of a run of whole hours as one row, from counters: what every `GET /analytics` asks.
+//! Totals of a range of whole hours as one row, from counters. Every `GET /analytics` runs this.
 
 use std::any::Any;
 use std::fmt;
@@ -33,7 +33,7 @@ use crate::query::time_ranges::TimeRanges;
 use crate::rollup::Rollup;
 use crate::storage::Snapshot;
 
-/// What the store keeps exactly.
+/// A number that the store keeps exactly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Measure {
     Events,
@@ -50,7 +50,7 @@ impl Measure {
         }
     }
 
-    /// Its value; of a rollup whose users are known, where it counts them.
+    /// Returns the value of the measure. For unique users, the rollup must know its users.
     fn of(self, rollup: &Rollup) -> i64 {
         let count = match self {
             Measure::Events => rollup.rows(),
@@ -60,7 +60,7 @@ impl Measure {
         count as i64
     }
 
-    /// The measure that an aggregate over unfiltered rows is, where it is one.
+    /// Returns the measure that an aggregate over unfiltered rows computes, if any.
     fn of_aggregate(expr: &Expr) -> Option<Measure> {
         let expr = expr.clone().unalias_nested().data;
         let Expr::AggregateFunction(function) = &expr else { return None };
@@ -101,7 +101,7 @@ impl Measure {
     }
 }
 
-/// The aggregate as one row of measures, where it has no groups and asks for whole hours only.
+/// Returns the aggregate as one row of measures; `None` if it has groups or covers parts of hours.
 pub fn answer(aggregate: &Aggregate, below: &AggregateInput) -> Result<Option<LogicalPlan>> {
     if !aggregate.group_expr.is_empty() {
         return Ok(None);
@@ -125,7 +125,7 @@ pub fn answer(aggregate: &Aggregate, below: &AggregateInput) -> Result<Option<Lo
     Ok(Some(scan.project(columns)?.build()?))
 }
 
-/// One row: measures of the hours `first..=last`.
+/// Table of one row: measures of the hours `first..=last`.
 #[derive(Debug)]
 struct RollupTable {
     snapshot: Arc<Snapshot>,
@@ -138,7 +138,7 @@ struct RollupTable {
 #[async_trait]
 impl TableProvider for RollupTable {
     fn schema(&self) -> SchemaRef {
-        // A measure asked for twice keeps its place in the name.
+        // A repeated measure has its position in its name.
         let field = |(i, measure): (usize, &Measure)| {
             let repeated = self.measures[..i].contains(measure);
             let name = if repeated {
@@ -177,7 +177,7 @@ impl TableProvider for RollupTable {
     }
 }
 
-/// Answers one row from the counters of the hours `first..=last`.
+/// Plan node that computes one row from the counters of the hours `first..=last`.
 #[derive(Clone, Debug)]
 pub struct RollupExec {
     snapshot: Arc<Snapshot>,
@@ -201,19 +201,19 @@ impl RollupExec {
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
-        // One row, at once: there is nothing to yield in between.
+        // Returns its one row at once, so there is no point at which to yield.
         let properties = Arc::new(properties.with_scheduling_type(SchedulingType::Cooperative));
         RollupExec { snapshot, first, last, measures, properties }
     }
 
-    /// The same measures of another hour of another snapshot: how a plan made once answers every
-    /// hour.
+    /// Returns a plan of the same measures for another hour and snapshot, so that one plan serves
+    /// every hour.
     pub fn rebind(&self, snapshot: Arc<Snapshot>, hour: Hour) -> RollupExec {
         let (measures, properties) = (self.measures.clone(), self.properties.clone());
         RollupExec { snapshot, first: hour, last: hour, measures, properties }
     }
 
-    /// The answer, where no file need be read for it.
+    /// Returns the result; `None` if a file must be read for it.
     pub fn answer_now(&self) -> Option<Result<RecordBatch>> {
         let rollup = if self.first == self.last {
             self.snapshot.exact_now(self.first)?
@@ -245,8 +245,8 @@ impl DisplayAs for RollupExec {
 impl ExecutionPlan for RollupExec {
     leaf!("RollupExec");
 
-    /// Takes over a projection that only picks and renames, so that the whole plan is this one
-    /// node.
+    /// Absorbs a projection that only selects and renames columns, so that the whole plan is this
+    /// one node.
     fn try_swapping_with_projection(
         &self,
         projection: &ProjectionExec,
