@@ -41,8 +41,8 @@ const CONSTANT_BYTES: usize = 16 << 20;
 /// Rows of a batch of a join that copies arrays, each of which may have megabytes.
 const ARRAY_ROWS: usize = 8;
 
-/// Wraps every operator of the plan in a [`StepExec`]. Batches have `batch_rows` rows, but those of a
-/// join with arrays have [`ARRAY_ROWS`]: it copies an array into every row that it matches.
+/// Wraps every operator of the plan in a [`StepExec`]. Batches have `batch_rows` rows, but those of
+/// a join with arrays have [`ARRAY_ROWS`]: it copies an array into every row that it matches.
 pub fn bound(plan: Arc<dyn ExecutionPlan>, batch_rows: usize) -> Result<Arc<dyn ExecutionPlan>> {
     let in_steps = |plan: Arc<dyn ExecutionPlan>| {
         let is_scan = plan.children().is_empty();

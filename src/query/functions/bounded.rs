@@ -8,6 +8,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::function::by_rows;
+use crate::query::memory;
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::kernels::concat_elements::concat_elements_dyn;
 use arrow::compute::kernels::length::length;
@@ -30,9 +32,6 @@ use datafusion::logical_expr::{
     BinaryExpr, ColumnarValue, Documentation, Expr, Operator, ReturnFieldArgs, ScalarFunctionArgs,
     ScalarUDF, ScalarUDFImpl, Signature, Volatility, lit, not,
 };
-use datafusion::scalar::ScalarValue;
-
-use crate::query::memory;
 
 /// Maximum bytes of the result for one row, if it is text.
 const ROW_BYTES: u64 = 1 << 20;
@@ -158,29 +157,29 @@ impl Growth {
 
     /// Estimates the maximum result bytes for each row of a batch.
     fn estimate(self, args: &[ColumnarValue], rows: usize) -> Result<Vec<u64>> {
-        if self == Growth::Ranged {
-            return Ok(elements(args)?.into_iter().map(|n| n.saturating_mul(8)).collect());
-        }
         let sizes = args.iter().map(size).collect::<Result<Vec<_>>>()?;
         let groups = match args.get(1) {
             _ if self != Growth::Captured => 0,
             Some(ColumnarValue::Scalar(pattern)) => pattern.to_string().matches('(').count() as u64,
             _ => sizes.get(1).and_then(|sizes| sizes.iter().max()).copied().unwrap_or(0),
         };
-        let elements = match args.first() {
-            Some(array) if matches!(self, Growth::Written | Growth::ReplacedElements) => {
-                lengths(array)?
+        let counts = match (self, args.first()) {
+            (Growth::Ranged, _) => elements(args)?,
+            (Growth::Written | Growth::ReplacedElements, Some(array)) => {
+                lengths(&to_array(array)?)?
             }
             _ => Vec::new(),
         };
-        let held = args.iter().map(bytes_of_a_row).collect::<Result<Vec<_>>>()?;
-        let held = |i: usize| held.get(i).copied().unwrap_or_default();
-        let count = |row: usize| elements.get(row).or(elements.first()).copied().unwrap_or(0);
+        // The argument that becomes an element.
+        let element = match self {
+            Growth::Repeated => args.first(),
+            Growth::Resized | Growth::ReplacedElements => args.get(2),
+            _ => None,
+        };
+        let held = element.map(bytes_of_a_row).transpose()?.unwrap_or_default();
         let estimate = |row: usize| {
-            // A constant has one size for all rows.
-            let at = |i: usize| {
-                sizes.get(i).map_or(0, |sizes| sizes[if sizes.len() == 1 { 0 } else { row }])
-            };
+            let at = |i: usize| sizes.get(i).map_or(0, |sizes| of_row(sizes, row));
+            let count = || of_row(&counts, row);
             let all = || (0..sizes.len()).map(at).fold(0, u64::saturating_add);
             match self {
                 Growth::Times => at(0).saturating_mul(at(1)),
@@ -203,15 +202,13 @@ impl Growth {
                 Growth::Compared => at(0).saturating_mul(at(1)),
                 Growth::Paired => (at(0) / 8).saturating_mul(at(1) / 8),
                 // A number has up to 24 characters.
-                Growth::Written => count(row)
+                Growth::Written => count()
                     .saturating_mul(at(1).saturating_add(at(2)).saturating_add(24))
                     .saturating_add(at(0)),
-                Growth::ReplacedElements => {
-                    count(row).saturating_mul(held(2)).saturating_add(at(0))
-                }
-                Growth::Repeated => held(0).saturating_mul(at(1)),
-                Growth::Resized => held(2).max(8).saturating_mul(at(1)).saturating_add(at(0)),
-                Growth::Ranged => 0,
+                Growth::ReplacedElements => count().saturating_mul(held).saturating_add(at(0)),
+                Growth::Repeated => held.saturating_mul(at(1)),
+                Growth::Resized => held.max(8).saturating_mul(at(1)).saturating_add(at(0)),
+                Growth::Ranged => count().saturating_mul(8),
             }
         };
         Ok((0..rows).map(estimate).collect())
@@ -229,28 +226,28 @@ fn size(arg: &ColumnarValue) -> Result<Vec<u64>> {
             cast(&length(&cast(&array, &DataType::Utf8View)?)?, &DataType::Int64)?
         }
         DataType::List(_) | DataType::LargeList(_) => {
-            let lengths = cast(&length(&array)?, &DataType::Int64)?;
-            let lengths = lengths.as_primitive::<Int64Type>();
-            let elements = lengths.iter().flatten().sum::<i64>().max(1) as u64;
+            let lengths = lengths(&array)?;
+            let elements = lengths.iter().sum::<u64>().max(1);
             let bytes = (array.get_buffer_memory_size() as u64).div_ceil(elements);
-            return Ok(lengths
-                .iter()
-                .map(|n| (n.unwrap_or(0) as u64).saturating_mul(bytes))
-                .collect());
+            return Ok(lengths.into_iter().map(|n| n.saturating_mul(bytes)).collect());
         }
         _ => return Ok(vec![0]),
     };
     Ok(sizes.as_primitive::<Int64Type>().iter().map(|n| n.unwrap_or(0).max(0) as u64).collect())
 }
 
-/// Returns the number of elements of each row of an array; one for all rows if they are constant.
-fn lengths(arg: &ColumnarValue) -> Result<Vec<u64>> {
-    let array = to_array(arg)?;
+/// Returns the number of elements in each row of an array; none for other types.
+fn lengths(array: &ArrayRef) -> Result<Vec<u64>> {
     if !matches!(array.data_type(), DataType::List(_) | DataType::LargeList(_)) {
-        return Ok(vec![0]);
+        return Ok(Vec::new());
     }
-    let lengths = cast(&length(&array)?, &DataType::Int64)?;
+    let lengths = cast(&length(array)?, &DataType::Int64)?;
     Ok(lengths.as_primitive::<Int64Type>().iter().map(|n| n.unwrap_or(0) as u64).collect())
+}
+
+/// Returns the value for a row, of values for all rows or of one that they have in common.
+fn of_row<T: Copy + Default>(values: &[T], row: usize) -> T {
+    values.get(row).or(values.first()).copied().unwrap_or_default()
 }
 
 fn to_array(arg: &ColumnarValue) -> Result<ArrayRef> {
@@ -271,8 +268,7 @@ fn bytes_of_a_row(arg: &ColumnarValue) -> Result<u64> {
 fn elements(args: &[ColumnarValue]) -> Result<Vec<u64>> {
     let numbers = args.iter().map(|arg| ordinals(&to_array(arg)?)).collect::<Result<Vec<_>>>()?;
     let rows = numbers.iter().map(Vec::len).max().unwrap_or_default();
-    let at =
-        |i: usize, row: usize| numbers.get(i).map(|of| of[if of.len() == 1 { 0 } else { row }]);
+    let at = |i: usize, row: usize| numbers.get(i).map(|of| of_row(of, row));
     let count = |row: usize| {
         let (start, stop) = match (at(0, row), at(1, row)) {
             (Some(start), Some(stop)) => (start, stop),
@@ -507,13 +503,9 @@ impl ScalarUDFImpl for Concatenation {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let is_constant = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
-        let columns = ColumnarValue::values_to_arrays(&args.args)?;
-        let answer = concat_elements_dyn(&columns[0], &columns[1])?;
-        if is_constant {
-            Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&answer, 0)?))
-        } else {
-            Ok(ColumnarValue::Array(answer))
-        }
+        by_rows(&args, |args, _| {
+            let columns = ColumnarValue::values_to_arrays(args)?;
+            Ok(concat_elements_dyn(&columns[0], &columns[1])?)
+        })
     }
 }

@@ -1,6 +1,5 @@
 //! A scalar function defined by its types and an implementation.
 
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
@@ -15,6 +14,42 @@ use datafusion::scalar::ScalarValue;
 
 /// Maps the types of the arguments to the types they are cast to and the type of the result.
 pub type Types = fn(&[DataType]) -> Result<(Vec<DataType>, DataType)>;
+
+/// Implements equality and hashing by the field `name`, which no two functions share.
+macro_rules! equal_by_name {
+    ($function:ty) => {
+        impl PartialEq for $function {
+            fn eq(&self, other: &Self) -> bool {
+                self.name == other.name
+            }
+        }
+
+        impl Eq for $function {}
+
+        impl std::hash::Hash for $function {
+            fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+                self.name.hash(state);
+            }
+        }
+    };
+}
+
+pub(super) use equal_by_name;
+
+/// Calls a function for all rows, or for one if its arguments are constants: its result is one,
+/// too.
+pub fn by_rows(
+    args: &ScalarFunctionArgs,
+    call: impl FnOnce(&[ColumnarValue], usize) -> Result<ArrayRef>,
+) -> Result<ColumnarValue> {
+    let is_constant = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
+    let answer = call(&args.args, if is_constant { 1 } else { args.number_rows })?;
+    if is_constant {
+        Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&answer, 0)?))
+    } else {
+        Ok(ColumnarValue::Array(answer))
+    }
+}
 
 /// A scalar function that returns null if one of its arguments is null.
 #[derive(Debug)]
@@ -75,19 +110,7 @@ impl Function {
     }
 }
 
-impl PartialEq for Function {
-    fn eq(&self, other: &Function) -> bool {
-        self.name == other.name
-    }
-}
-
-impl Eq for Function {}
-
-impl Hash for Function {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.name.hash(state);
-    }
-}
+equal_by_name!(Function);
 
 impl ScalarUDFImpl for Function {
     fn name(&self) -> &str {
@@ -118,14 +141,7 @@ impl ScalarUDFImpl for Function {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let is_constant = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
-        let rows = if is_constant { 1 } else { args.number_rows };
-        let answer = (self.call)(&args.args, rows)?;
-        if is_constant {
-            Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&answer, 0)?))
-        } else {
-            Ok(ColumnarValue::Array(answer))
-        }
+        by_rows(&args, self.call)
     }
 
     fn documentation(&self) -> Option<&Documentation> {

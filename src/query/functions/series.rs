@@ -23,7 +23,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::prelude::{col, lit};
 
-use super::function::Function;
+use super::function::{Function, by_rows};
 use super::time_bucket::{DAY_US, instant_in, offset_at};
 
 const INTERVAL: DataType = DataType::Interval(IntervalUnit::MonthDayNano);
@@ -103,8 +103,8 @@ impl Series {
     }
 }
 
-/// Returns the number of values from `first` to `last`, which is one of them if the series, which has
-/// a name, includes its end.
+/// Returns the number of values from `first` to `last`, which is one of them if the series includes
+/// its end; `name` is for errors.
 fn count(
     (name, includes_end): (&str, bool),
     first: i64,
@@ -186,39 +186,37 @@ impl ScalarUDFImpl for Array {
         let [first, last, step] = &args.args[..] else {
             return self.inner.invoke_with_args(args);
         };
-        let is_constant = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
-        let rows = if is_constant { 1 } else { args.number_rows };
-        let time = microseconds(zone.clone());
-        let column = |arg: &ColumnarValue, of: &DataType| cast(&arg.to_array(rows)?, of);
-        let (first, last) = (column(first, &time)?, column(last, &time)?);
-        let step = column(step, &INTERVAL)?;
-        let first = first.as_primitive::<TimestampMicrosecondType>();
-        let last = last.as_primitive::<TimestampMicrosecondType>();
-        let step = step.as_primitive::<IntervalMonthDayNanoType>();
-        let values = TimestampMicrosecondArray::builder(0).with_data_type(time);
-        let zone = zone_of(zone.as_deref())?;
-        let mut lists = ListBuilder::new(values);
-        for row in 0..rows {
-            if first.is_null(row) || last.is_null(row) || step.is_null(row) {
-                lists.append(false);
-                continue;
+        by_rows(&args, |_, rows| {
+            let time = microseconds(zone.clone());
+            let column = |arg: &ColumnarValue, of: &DataType| cast(&arg.to_array(rows)?, of);
+            let (first, last) = (column(first, &time)?, column(last, &time)?);
+            let step = column(step, &INTERVAL)?;
+            let first = first.as_primitive::<TimestampMicrosecondType>();
+            let last = last.as_primitive::<TimestampMicrosecondType>();
+            let step = step.as_primitive::<IntervalMonthDayNanoType>();
+            let values = TimestampMicrosecondArray::builder(0).with_data_type(time);
+            let zone = zone_of(zone.as_deref())?;
+            let mut lists = ListBuilder::new(values);
+            for row in 0..rows {
+                if first.is_null(row) || last.is_null(row) || step.is_null(row) {
+                    lists.append(false);
+                    continue;
+                }
+                let (first, step) = (first.value(row), step.value(row));
+                if is_dates && step.nanoseconds % (1_000 * DAY_US) != 0 {
+                    return exec_err!(
+                        "the step of {} over dates must be days or months",
+                        self.name()
+                    );
+                }
+                let series = (self.name(), false);
+                for index in 0..count(series, first, last.value(row), step, zone)? {
+                    lists.values().append_option(step_at(first, step, index, zone));
+                }
+                lists.append(true);
             }
-            let (first, step) = (first.value(row), step.value(row));
-            if is_dates && step.nanoseconds % (1_000 * DAY_US) != 0 {
-                return exec_err!("the step of {} over dates must be days or months", self.name());
-            }
-            let series = (self.name(), false);
-            for index in 0..count(series, first, last.value(row), step, zone)? {
-                lists.values().append_option(step_at(first, step, index, zone));
-            }
-            lists.append(true);
-        }
-        let lists = cast(&lists.finish(), args.return_field.data_type())?;
-        if is_constant {
-            Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&lists, 0)?))
-        } else {
-            Ok(ColumnarValue::Array(lists))
-        }
+            Ok(cast(&lists.finish(), args.return_field.data_type())?)
+        })
     }
 
     fn documentation(&self) -> Option<&Documentation> {

@@ -1,6 +1,5 @@
 //! Aggregates that are rewritten to others.
 
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, FieldRef};
@@ -15,7 +14,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::prelude::lit;
 
-use super::super::function::documentation;
+use super::super::function::{documentation, equal_by_name};
 use super::super::sum;
 
 /// An aggregate that is rewritten to another, with the conversion of its parameters.
@@ -56,19 +55,7 @@ impl AggregateSpelling {
     }
 }
 
-impl PartialEq for AggregateSpelling {
-    fn eq(&self, other: &AggregateSpelling) -> bool {
-        self.name == other.name
-    }
-}
-
-impl Eq for AggregateSpelling {}
-
-impl Hash for AggregateSpelling {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.name.hash(state);
-    }
-}
+equal_by_name!(AggregateSpelling);
 
 impl AggregateUDFImpl for AggregateSpelling {
     fn name(&self) -> &str {

@@ -1,6 +1,5 @@
 //! Scalar functions that are rewritten to other expressions.
 
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
@@ -13,7 +12,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::prelude::lit;
 
-use super::super::function::{documentation, is_text, time};
+use super::super::function::{documentation, equal_by_name, is_text, time};
 use super::super::{calendar, instant, part, trunc};
 
 pub const NAIVE: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
@@ -32,19 +31,7 @@ pub struct Spelling {
     documentation: Documentation,
 }
 
-impl PartialEq for Spelling {
-    fn eq(&self, other: &Spelling) -> bool {
-        self.name == other.name
-    }
-}
-
-impl Eq for Spelling {}
-
-impl Hash for Spelling {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.name.hash(state);
-    }
-}
+equal_by_name!(Spelling);
 
 impl ScalarUDFImpl for Spelling {
     fn name(&self) -> &str {
