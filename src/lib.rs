@@ -34,7 +34,8 @@
 //!    [`storage::Snapshot`]: the statement sees one state, regardless of later flushes and appends.
 //! 2. It is parsed, rejected unless it only reads, and planned by DataFusion on separate threads.
 //!    Hours are selected by the file index in memory. Aggregates over whole hours become rollups;
-//!    exact distinct users are counted from the sorted runs of each file, hashing a name once a run.
+//!    exact distinct users are counted from the sorted runs of each file, hashing a name once a
+//!    run.
 //! 3. Rows stream to the client; [`query::StatsRecorder`] counts partitions, files, bytes and time.
 //!    Dropping the result cancels the statement.
 //!

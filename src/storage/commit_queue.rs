@@ -44,7 +44,7 @@ impl From<Refusal> for Error {
             Refusal::Busy(bound) => Error::Busy(bound),
             Refusal::Poisoned(why) => Error::Poisoned(why.to_string()),
             Refusal::Failed(why) => Error::Io {
-                path: super::lake::actions::TABLE_DIR.into(),
+                path: super::directory::TABLE_DIR.into(),
                 action: "flush",
                 source: std::io::Error::other(why.to_string()),
             },

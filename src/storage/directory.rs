@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::vfs::{self, Lock, Vfs};
+use super::wal::WAL_DIR;
 use crate::storage::error::{Error, Result};
 
 /// Version of the data directory's layout. A newer version is refused; an older one is opened and
@@ -19,6 +20,12 @@ const FORMAT_VERSION: u32 = 2;
 
 /// Name of the metadata file; a directory that has it is a store.
 pub const META_FILE: &str = "hourglass.json";
+
+/// Folder of the table, relative to the data directory.
+pub const TABLE_DIR: &str = "events";
+
+/// Folder of the Delta log, relative to the data directory.
+pub const LOG_DIR: &str = "events/_delta_log";
 
 /// Contents of the metadata file.
 #[derive(Debug, Serialize, Deserialize)]
@@ -56,7 +63,7 @@ pub fn meta(vfs: &dyn Vfs, data_dir: &Path, create: bool) -> Result<DirectoryMet
             let is_there = |folder: &str| {
                 vfs.list(&data_dir.join(folder)).is_ok_and(|entries| !entries.is_empty())
             };
-            if is_there("wal") || is_there("events/_delta_log") {
+            if is_there(WAL_DIR) || is_there(LOG_DIR) {
                 return Err(Error::Damaged {
                     path,
                     offset: 0,

@@ -17,7 +17,6 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use object_store::ObjectStore;
 use tokio::sync::oneshot::error::RecvError;
 
 use super::commit_queue::{CommitQueue, Refusal};
@@ -28,7 +27,7 @@ use super::idempotency::files::KeyFiles;
 use super::idempotency::window::{KeyWindow, StoredKey};
 use super::lake::leftovers;
 use super::lake::runtime::LakeRuntime;
-use super::lake::table::{FileIndex, Lake};
+use super::lake::table::Lake;
 use super::memory::memtable::{Memtable, MemtableWriter};
 use super::metrics::Metrics;
 use super::options::EngineOptions;
@@ -118,12 +117,9 @@ impl Engine {
         create_directory(&*vfs, &data_dir)?;
         let lock = directory::lock(&*vfs, &data_dir)?;
         let meta = directory::meta(&*vfs, &data_dir, true)?;
-        let store = Arc::new(VfsStore::new(vfs.clone(), &data_dir));
         let runtime = LakeRuntime::new()?;
-        let (lake, files, flushed) =
-            runtime.block_on(Lake::open(store.clone(), &meta.node, true))?;
-        let log = wal::Folder::below(&data_dir, vfs.clone());
-        let mut snapshot = empty_snapshot(files, store, log, &options);
+        let (lake, mut snapshot, flushed) =
+            open_table(&runtime, &vfs, &data_dir, &meta.node, true, &options)?;
         let mut memtable = MemtableWriter::new(flushed + 1, FileNames::new(&meta.node));
         let wal_dir = data_dir.join(WAL_DIR);
         let now_us = clock.now_us();
@@ -389,12 +385,8 @@ impl ReadOnly {
     fn try_open(data_dir: &Path, options: &EngineOptions, vfs: &Arc<dyn Vfs>) -> Result<ReadOnly> {
         let data_dir = std::path::absolute(data_dir).map_err(Error::io(data_dir, "find"))?;
         let meta = directory::meta(&**vfs, &data_dir, false)?;
-        let store = Arc::new(VfsStore::new(vfs.clone(), &data_dir));
-        let runtime = LakeRuntime::new()?;
-        let (lake, files, flushed) =
-            runtime.block_on(Lake::open(store.clone(), &meta.node, false))?;
-        let log = wal::Folder::below(&data_dir, vfs.clone());
-        let mut snapshot = empty_snapshot(files, store, log, options);
+        let (lake, mut snapshot, flushed) =
+            open_table(&LakeRuntime::new()?, vfs, &data_dir, &meta.node, false, options)?;
         let mut memtable = MemtableWriter::new(flushed + 1, FileNames::new(&meta.node));
         let replayed = replay_into(
             &**vfs,
@@ -438,26 +430,33 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
         .unwrap_or("without a message")
 }
 
-fn empty_snapshot(
-    files: FileIndex,
-    store: Arc<dyn ObjectStore>,
-    log: wal::Folder,
+/// Opens the table below `data_dir`, creating it if `create` is set and there is none. Returns it
+/// with a snapshot of its files alone, and the last LSN flushed.
+fn open_table(
+    runtime: &LakeRuntime,
+    vfs: &Arc<dyn Vfs>,
+    data_dir: &Path,
+    node: &str,
+    create: bool,
     options: &EngineOptions,
-) -> Snapshot {
+) -> Result<(Lake, Snapshot, Lsn)> {
+    let store = Arc::new(VfsStore::new(vfs.clone(), data_dir));
+    let (lake, files, flushed) = runtime.block_on(Lake::open(store.clone(), node, create))?;
     let distinct = Arc::new(DistinctUsers::new(options.users_cache_bytes));
     let all = files.values().flat_map(|hour| &hour.files);
     let (file_count, file_bytes) =
         all.fold((0, 0), |(count, bytes), file| (count + 1, bytes + file.bytes));
-    Snapshot {
+    let snapshot = Snapshot {
         active: Memtable::default(),
         sealed: Vec::new(),
         files,
         file_count,
         file_bytes,
         store,
-        log,
+        log: wal::Folder::below(data_dir, vfs.clone()),
         distinct,
-    }
+    };
+    Ok((lake, snapshot, flushed))
 }
 
 fn replay_into(

@@ -9,15 +9,10 @@ use super::tag::{self, ROLLUP_TAG};
 use crate::event;
 use crate::hour::Hour;
 use crate::rollup::{Rollup, SourceSet, Users};
+use crate::storage::directory::TABLE_DIR;
 use crate::storage::error::{Error, Result};
 use crate::storage::idempotency::files::KeyFileRecord;
 use crate::storage::store;
-
-/// Folder of the table, relative to the data directory.
-pub const TABLE_DIR: &str = "events";
-
-/// Folder of the Delta log, relative to the data directory.
-pub const LOG_DIR: &str = "events/_delta_log";
 
 /// Tag key of the CRC-32C of a file's bytes, in eight hexadecimal digits.
 const CHECKSUM_TAG: &str = "hourglass.crc32c";
@@ -100,6 +95,19 @@ pub fn checksum_of(add: &Add) -> Option<u32> {
     u32::from_str_radix(tag(add, CHECKSUM_TAG)?, 16).ok()
 }
 
+/// What is wrong with a commit without bytes, which the library would take for one of no actions.
+pub const EMPTY: &str = "the commit is empty";
+
+/// Returns the error of a commit that is not what was written.
+pub fn damaged(commit: &Location, offset: u64, reason: String) -> Error {
+    Error::Damaged {
+        path: commit.to_string().into(),
+        offset,
+        reason,
+        advice: "Restore the file from a backup; `hourglass verify` reports what else is damaged",
+    }
+}
+
 /// Reads the actions of a commit, which has one JSON object per line.
 ///
 /// # Errors
@@ -107,15 +115,12 @@ pub fn checksum_of(add: &Add) -> Option<u32> {
 pub async fn read_actions(store: &dyn ObjectStore, commit: &Location) -> Result<Vec<Action>> {
     let bytes = store::read(store, commit).await?;
     if bytes.is_empty() {
-        return Err(empty(commit));
+        return Err(damaged(commit, 0, EMPTY.into()));
     }
     let (mut actions, mut offset) = (Vec::new(), 0);
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-        actions.push(serde_json::from_slice(line).map_err(|error| Error::Damaged {
-            path: commit.to_string().into(),
-            offset,
-            reason: format!("not an action of the Delta log: {error}"),
-            advice: "Restore the file from a backup; `hourglass verify` reports what else is damaged",
+        actions.push(serde_json::from_slice(line).map_err(|error| {
+            damaged(commit, offset, format!("not an action of the Delta log: {error}"))
         })?);
         offset += line.len() as u64;
     }
@@ -158,14 +163,4 @@ fn milliseconds(us: i64) -> String {
     chrono::DateTime::from_timestamp_micros(us)
         .expect("a stored timestamp is in range")
         .to_rfc3339_opts(chrono::SecondsFormat::Millis, true)
-}
-
-/// Returns the error of a commit without bytes, which the library would take for one of no actions.
-pub fn empty(commit: &Location) -> Error {
-    Error::Damaged {
-        path: commit.to_string().into(),
-        offset: 0,
-        reason: "the commit is empty".into(),
-        advice: "Restore the file from a backup; `hourglass verify` reports what else is damaged",
-    }
 }

@@ -7,8 +7,8 @@
 use std::io;
 use std::path::Path;
 
-use super::actions::{LOG_DIR, TABLE_DIR};
 use crate::hour::Hour;
+use crate::storage::directory::{LOG_DIR, TABLE_DIR};
 use crate::storage::idempotency::files::KEYS_DIR;
 use crate::storage::vfs::Vfs;
 

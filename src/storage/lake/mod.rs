@@ -1,8 +1,8 @@
 //! Flushed hours: Parquet data files, and the Delta Lake table that says which of them are valid.
 //!
 //! [`table`] is the table and its commits, [`actions`] what a commit records about a file, with the
-//! summary of its rows as a [`tag`]. [`data_file`] encodes and reads one file, [`leftovers`] removes
-//! what unfinished writes left. The futures of the table run on a [`runtime`].
+//! summary of its rows as a [`tag`]. [`data_file`] encodes and reads one file, [`leftovers`]
+//! removes what unfinished writes left. The futures of the table run on a [`runtime`].
 
 pub mod actions;
 pub mod data_file;

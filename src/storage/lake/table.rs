@@ -26,14 +26,15 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use url::Url;
 
 use super::actions::{
-    self, DataFile, KEYS_TAG, LOG_DIR, TABLE_DIR, add_action, checksum_of, key_file_of, placed,
-    read_actions, source, tag,
+    DataFile, EMPTY, KEYS_TAG, add_action, checksum_of, damaged, key_file_of, placed, read_actions,
+    source, tag,
 };
 use super::data_file;
 use super::tag::ROLLUP_TAG;
 use crate::event;
 use crate::hour::Hour;
 use crate::rollup::{Rollup, Users};
+use crate::storage::directory::{LOG_DIR, TABLE_DIR};
 use crate::storage::error::{Error, Result};
 use crate::storage::file_names::FileNames;
 use crate::storage::idempotency::files::KeyFileRecord;
@@ -306,23 +307,23 @@ async fn check_log(store: &dyn ObjectStore) -> Result<()> {
     let mut commits =
         listed.objects.iter().filter(|object| object.location.as_ref().ends_with(".json"));
     if let Some(commit) = commits.find(|commit| commit.size == 0) {
-        return Err(actions::empty(&commit.location));
+        return Err(damaged(&commit.location, 0, EMPTY.into()));
     }
     if !listed.objects.is_empty() {
         return Ok(());
     }
     let table = store.list_with_delimiter(Some(&Location::from(TABLE_DIR))).await?;
     let is_partition =
-        |folder: &&Location| folder.filename().is_some_and(|name| name.starts_with("date="));
-    match table.common_prefixes.iter().find(is_partition) {
-        None => Ok(()),
-        Some(_) => Err(Error::Damaged {
+        |folder: &Location| folder.filename().is_some_and(|name| name.starts_with("date="));
+    if table.common_prefixes.iter().any(is_partition) {
+        return Err(Error::Damaged {
             path: LOG_DIR.into(),
             offset: 0,
             reason: "the Delta log is missing, and there are data files beside it".into(),
             advice: "Restore events/_delta_log and wal from one backup",
-        }),
+        });
     }
+    Ok(())
 }
 
 /// Returns the error of the first commit that cannot be read; `None` if all can.

@@ -16,7 +16,6 @@ use bytes::Bytes;
 use hashbrown::HashMap;
 use object_store::ObjectStore;
 use object_store::path::Path as Location;
-use tokio::runtime::{Handle, RuntimeFlavor};
 
 use super::sources::HourSources;
 use crate::hour::Hour;
@@ -24,7 +23,7 @@ use crate::rollup::SourceSet;
 use crate::storage::error::{Error, Result};
 use crate::storage::lake::data_file;
 use crate::storage::memory::users::UserIndex;
-use crate::storage::store;
+use crate::storage::store::{self, blocking};
 
 /// Cache of unions.
 #[derive(Debug)]
@@ -189,9 +188,10 @@ impl DistinctUsers {
             let parquet = store::read(store, location).await?;
             union = blocking(move || {
                 union.read(source, len, parquet)?;
-                Ok(union)
+                Ok::<_, Error>(union)
             })
-            .await?;
+            .await
+            .map_err(|_| Error::Closed)??;
         }
         let total = union.users.len() as u64;
         self.keep(hour, union);
@@ -233,18 +233,5 @@ impl DistinctUsers {
             let gone = unions.by_hour.remove(&oldest).expect("just seen");
             unions.bytes -= gone.bytes;
         }
-    }
-}
-
-/// Runs `work`, which takes long. In a multi-threaded runtime it runs on the blocking pool, as the
-/// runtime's threads serve requests; a single-threaded runtime belongs to a caller that waits.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    match Handle::try_current() {
-        Ok(runtime) if runtime.runtime_flavor() != RuntimeFlavor::CurrentThread => {
-            runtime.spawn_blocking(work).await.map_err(|_| Error::Closed)?
-        }
-        _ => work(),
     }
 }

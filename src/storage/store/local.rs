@@ -27,9 +27,8 @@ use object_store::{
     MultipartUpload, ObjectMeta, ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload,
     PutResult, Result, UploadPart,
 };
-use tokio::runtime::{Handle, RuntimeFlavor};
 
-use super::TableStore;
+use super::{TableStore, blocking};
 use crate::storage::vfs::{Meta, Vfs};
 
 const NAME: &str = "hourglass";
@@ -69,20 +68,13 @@ impl VfsStore {
         VfsStore { inner: Arc::new(inner) }
     }
 
-    /// Runs `work` where it may block. In a multi-threaded runtime it runs on the blocking pool, as
-    /// the runtime's threads serve requests. A single-threaded runtime belongs to a caller that
-    /// waits, so `work` runs at once, in the order of the calls.
+    /// Runs `work` where it may block.
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Inner) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let inner = self.inner.clone();
-        match Handle::try_current() {
-            Ok(runtime) if runtime.runtime_flavor() != RuntimeFlavor::CurrentThread => {
-                runtime.spawn_blocking(move || work(&inner)).await?
-            }
-            _ => work(&inner),
-        }
+        blocking(move || work(&inner)).await?
     }
 }
 

@@ -14,6 +14,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use object_store::path::Path as Location;
 use object_store::{Error as StoreError, ObjectStore, ObjectStoreExt};
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::task::JoinError;
 
 pub use self::counted::{Counted, Reads};
 pub use self::local::VfsStore;
@@ -28,6 +30,20 @@ pub trait TableStore: ObjectStore {
 
     /// Makes the names of the objects in a folder durable, regardless of who put them.
     async fn sync_names(&self, folder: &Location) -> object_store::Result<()>;
+}
+
+/// Runs `work`, which blocks or takes long. In a multi-threaded runtime it runs on the blocking
+/// pool, as the runtime's threads serve requests. A single-threaded runtime belongs to a caller
+/// that waits, so `work` runs at once, in the order of the calls.
+pub async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> std::result::Result<T, JoinError> {
+    match Handle::try_current() {
+        Ok(runtime) if runtime.runtime_flavor() != RuntimeFlavor::CurrentThread => {
+            runtime.spawn_blocking(work).await
+        }
+        _ => Ok(work()),
+    }
 }
 
 /// Reads a whole object.

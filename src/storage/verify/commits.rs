@@ -9,9 +9,10 @@ use object_store::path::Path as Location;
 use super::finding::{Finding, RESTORE};
 use super::place::Place;
 use crate::hour::Hour;
+use crate::storage::directory::{LOG_DIR, TABLE_DIR};
 use crate::storage::error::{Error, Result};
 use crate::storage::idempotency::files::KeyFileRecord;
-use crate::storage::lake::actions::{self as lake, DataFile, LOG_DIR, TABLE_DIR};
+use crate::storage::lake::actions::{self as lake, DataFile};
 use crate::storage::vfs::Entry;
 use crate::storage::wal::Lsn;
 

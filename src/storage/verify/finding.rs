@@ -5,8 +5,8 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::storage::directory::LOG_DIR;
 use crate::storage::error::Error;
-use crate::storage::lake::actions as lake;
 
 pub const RESTORE: &str = "Restore the file from a backup";
 pub const MOVE: &str = "`hourglass verify --repair` moves it to quarantine";
@@ -70,7 +70,7 @@ impl Finding {
             Error::Io { path, action, source } => {
                 Finding::new(below(&path), format!("{action}: {source}"))
             }
-            other => Finding::new(lake::LOG_DIR, first_line(&other)),
+            other => Finding::new(LOG_DIR, first_line(&other)),
         }
     }
 }
