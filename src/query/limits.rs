@@ -47,30 +47,54 @@ const BRACKETS: usize = 100;
 const STACK_PER_TOKEN: usize = 4 << 10;
 const MAX_STACK: usize = 256 << 20;
 
-/// Rejects tokens that would make the parser recurse where it has no limit of its own: brackets in
-/// types, symbols such as the `<` of `ARRAY<ARRAY<…`, and `EXPLAIN EXPLAIN …`.
+/// Rejects tokens that would make the parser recurse where it has no limit of its own (brackets in
+/// types, `ARRAY<ARRAY<…`, `EXPLAIN EXPLAIN …`), and tokens of which no small statement can be made:
+/// the tree takes a hundred times their memory.
 pub fn check_tokens(tokens: &[TokenWithSpan]) -> Result<()> {
-    let (mut depth, mut symbols, mut explains): (usize, u64, u64) = (0, 0, 0);
+    let (mut depth, mut explains, mut weight) = (0_usize, 0, 0);
     for token in tokens {
         match &token.token {
             Token::LParen | Token::LBracket | Token::LBrace => depth += 1,
             Token::RParen | Token::RBracket | Token::RBrace => depth = depth.saturating_sub(1),
-            Token::Lt | Token::Gt | Token::ShiftLeft | Token::ShiftRight => symbols += 1,
             Token::Word(word) if word.keyword == Keyword::EXPLAIN => explains += 1,
             _ => {}
         }
-        symbols += u64::from(token.token == Token::LBracket);
+        weight += least_weight(&token.token);
         if depth > BRACKETS || explains > 2 {
             return Err(
                 DataFusionError::SQL(Box::new(ParserError::RecursionLimitExceeded), None).into()
             );
         }
-        // One operator has at most two of these symbols.
-        if symbols > 2 * BUDGET / OPERATOR {
+        if weight > BUDGET {
             return Err(too_large());
         }
     }
     Ok(())
+}
+
+/// Returns the least weight that a token adds to its statement.
+fn least_weight(token: &Token) -> u64 {
+    match token {
+        Token::Word(word) if word.keyword == Keyword::SELECT => RELATION / 2,
+        Token::Word(_)
+        | Token::Whitespace(_)
+        | Token::Comma
+        | Token::Period
+        | Token::LParen
+        | Token::RParen
+        | Token::RBracket
+        | Token::LBrace
+        | Token::RBrace => 0,
+        // One operator has at most two symbols.
+        token if !is_value(token) => OPERATOR / 2,
+        _ => 1,
+    }
+}
+
+/// Reports whether a token is a literal or a parameter.
+fn is_value(token: &Token) -> bool {
+    let text = token.to_string();
+    text.starts_with(|first: char| first.is_alphanumeric() || "'\"$?.".contains(first))
 }
 
 /// Runs `work` on a stack deep enough for the tree that `tokens` tokens may become.
