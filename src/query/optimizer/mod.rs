@@ -1,10 +1,11 @@
 //! Optimizer rules of this engine, and the order in which all rules run.
 //!
 //! [`rollup`] computes aggregates of whole hours from their counters, [`distinct`] counts distinct
-//! users where those cannot be used, [`pushdown`] passes limits learned at run time on to the
-//! files.
+//! users where those cannot be used, [`distinct_groups`] counts distinct values by group, and
+//! [`pushdown`] passes limits learned at run time on to the files.
 
 pub mod distinct;
+pub mod distinct_groups;
 pub mod pushdown;
 pub mod rollup;
 
@@ -26,6 +27,7 @@ pub fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
         .map_or(rules.len(), |at| at + 1);
     rules.insert(at, Arc::new(rollup::RollupRule));
     rules.insert(at + 1, Arc::new(distinct::DistinctRule));
+    rules.insert(at + 2, Arc::new(distinct_groups::DistinctGroupsRule));
     rules
 }
 
