@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hourglass::event::{EventBatch, EventKind};
+use hourglass::event::{EventBatch, EventKind, EventSchema};
 use hourglass::hour::{Clock, HOUR_US, Hour};
 use hourglass::http::params;
 use hourglass::query::{self, QueryEngine, QueryOptions};
@@ -20,13 +20,16 @@ use tokio::runtime::Runtime;
 /// A query string is an event, or names the parameter at fault. Answers whether it is one.
 pub fn params(bytes: &[u8]) -> bool {
     let text = String::from_utf8_lossy(bytes);
-    let event = params::event(&text);
+    let event = params::event(&EventSchema::default(), &text);
     match &event {
         Ok(event) => {
             assert!((1..=1024).contains(&event.user.len()) && event.timestamp_us >= 0, "{text}")
         }
         Err(rejection) => {
-            assert!(["timestamp", "user", "event", "id"].contains(&rejection.parameter), "{text}");
+            assert!(
+                ["timestamp", "user", "event", "id"].contains(&&*rejection.parameter),
+                "{text}"
+            );
         }
     }
     let _ = (params::timestamp(&text), params::pairs(&text));
@@ -114,7 +117,7 @@ impl Store {
         .unwrap();
         let mut batch = EventBatch::new();
         (0..20).for_each(|i| {
-            batch.push(i, &format!("user {}", i % 3), EventKind::ALL[i as usize % 2])
+            batch.push(i, &format!("user {}", i % 3), EventKind::CONTRACT[i as usize % 2])
         });
         runtime.block_on(engine.append(batch)).unwrap();
         let options = QueryOptions {

@@ -14,7 +14,7 @@ use ureq::http::{Response, StatusCode, header};
 
 use crate::encode::arrow_stream;
 use crate::error::{Error, Failure, Result};
-use crate::event::EventBatch;
+use crate::event::{EventBatch, EventSchema};
 use crate::limit::Limit;
 
 pub use self::sql::{Fault, Reply, SqlClient};
@@ -34,8 +34,11 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
 #[derive(Clone, Debug)]
 pub struct Client {
     agent: Agent,
+    base: String,
     /// URL of the batch endpoint.
     events_url: String,
+    /// Kinds and dimensions of the server's events.
+    schema: EventSchema,
 }
 
 impl Client {
@@ -48,12 +51,39 @@ impl Client {
             .timeout_global(Some(REQUEST_TIMEOUT))
             .build()
             .new_agent();
-        Ok(Client { agent, events_url: format!("{base}/events") })
+        let (base, events_url) = (base.to_owned(), format!("{base}/events"));
+        Ok(Client { agent, base, events_url, schema: EventSchema::default() })
+    }
+
+    /// Asks the server for the kinds and dimensions of its events.
+    pub fn connect(mut self) -> Result<Client> {
+        #[derive(Deserialize)]
+        struct Declared {
+            kinds: Vec<String>,
+            dimensions: Vec<String>,
+        }
+        let url = format!("{}/schema", self.base);
+        let failed = |error: ureq::Error| Error::io(&url, "get")(error.into_io());
+        let mut response = self.agent.get(&url).call().map_err(failed)?;
+        // A server that is older than this path has the contract's schema.
+        if response.status().is_success() {
+            let text = response.body_mut().read_to_string().map_err(failed)?;
+            let Declared { kinds, dimensions } = serde_json::from_str(&text).map_err(|error| {
+                Error::Invalid(format!("{url}: not the schema of a server: {error}"))
+            })?;
+            self.schema = EventSchema::new(&kinds, &dimensions).map_err(Error::Invalid)?;
+        }
+        Ok(self)
+    }
+
+    /// Returns the kinds and dimensions of the server's events, as of [`Client::connect`].
+    pub fn schema(&self) -> &EventSchema {
+        &self.schema
     }
 
     /// Sends the batch, retrying while the server is busy. Blocks the calling thread.
     pub fn post_events(&self, events: &EventBatch) -> Result<()> {
-        let body = arrow_stream(events)?;
+        let body = arrow_stream(&self.schema, events)?;
         for _ in 0..MAX_TRIES {
             let mut response = self
                 .agent
@@ -191,7 +221,7 @@ mod tests {
     #[test]
     fn a_busy_server_is_asked_again_and_gets_the_same_batch() {
         let mut events = EventBatch::new();
-        events.push(5, "ana", EventKind::Click);
+        events.push(5, "ana", EventKind::CLICK);
         let busy = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 0\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
         let stored = "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n";
         let (url, bodies) = server(vec![busy, busy, stored]);

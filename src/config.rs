@@ -19,5 +19,6 @@ pub use self::resolve::{Resolved, resolve};
 pub use self::settings::{Config, ENV_PREFIX, SETTINGS, Setting};
 pub use self::source::Source;
 pub use self::value::{
-    ByteSize, CorsOrigin, Count, FileSize, Folder, LogFilter, LogFormat, Reach, Threads, Value,
+    ByteSize, CorsOrigin, Count, FileSize, Folder, LogFilter, LogFormat, Names, Reach, Threads,
+    Value,
 };

@@ -1,21 +1,30 @@
 //! Events: one event, and columnar batches of them.
 //!
-//! An event is `(timestamp, user, kind)`: microseconds since the Unix epoch (UTC), a visitor's name
-//! of 1 to [`MAX_USER_BYTES`] bytes of UTF-8, and a click or an impression. The HTTP API uses
-//! milliseconds; the store keeps microseconds, as the Delta protocol's `timestamp` type does.
+//! An event is `(timestamp, user, kind)` and the values of the dimensions that were declared for its
+//! store: microseconds since the Unix epoch (UTC), a visitor's name of 1 to [`MAX_USER_BYTES`] bytes
+//! of UTF-8, a click, an impression or a declared kind, and texts of up to [`MAX_VALUE_BYTES`]. The
+//! HTTP API uses milliseconds; the store keeps microseconds, as the Delta protocol's `timestamp`
+//! type does.
 
-use std::sync::{Arc, LazyLock};
+use std::borrow::Cow;
 
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, TimeUnit};
 use chrono::{DateTime, SecondsFormat};
 
 mod batch;
 mod key;
+mod schema;
 mod timestamp;
+mod values;
 
 pub use batch::EventBatch;
 pub use key::{Content, IdempotencyRange, Key, MAX_KEY_BYTES};
+pub use schema::{
+    Declaration, EventSchema, MAX_DIMENSIONS, MAX_KINDS, MAX_VALUE_BYTES, OWN_COLUMNS, check_value,
+    partition_columns,
+};
 pub use timestamp::{TimestampBounds, TimestampRules, TimestampUnit, parse_timestamp};
+pub use values::{ValueColumn, Values};
 
 /// Last representable instant, 9999-12-31T23:59:59.999999Z in microseconds. It is on the last day
 /// that a `date=YYYY-MM-DD` partition can name.
@@ -24,45 +33,26 @@ pub const MAX_TIMESTAMP_US: i64 = 253_402_300_799_999_999;
 /// Maximum length of a user name, in bytes.
 pub const MAX_USER_BYTES: usize = 1024;
 
-/// Kind of event: what the visitor did.
+/// Kind of event: what the visitor did, as a code of the store's [`EventSchema`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum EventKind {
-    Click = 0,
-    Impression = 1,
-}
+pub struct EventKind(u8);
 
 impl EventKind {
-    /// Every kind, by its code.
-    pub const ALL: [EventKind; 2] = [EventKind::Click, EventKind::Impression];
+    /// The kinds of the contract, which every store has.
+    pub const CLICK: EventKind = EventKind(0);
+    pub const IMPRESSION: EventKind = EventKind(1);
 
-    /// Number of kinds.
-    pub const COUNT: usize = EventKind::ALL.len();
+    /// Both of them.
+    pub const CONTRACT: [EventKind; 2] = [EventKind::CLICK, EventKind::IMPRESSION];
 
-    pub fn as_str(self) -> &'static str {
-        match self {
-            EventKind::Click => "click",
-            EventKind::Impression => "impression",
-        }
+    /// Returns the code, which stands for the kind in the log and in memory.
+    pub fn code(self) -> u8 {
+        self.0
     }
 
-    /// Returns the name of the counter of this kind: an SQL column, a line of the contract, a JSON
-    /// key.
-    pub fn plural(self) -> &'static str {
-        match self {
-            EventKind::Click => "clicks",
-            EventKind::Impression => "impressions",
-        }
-    }
-
-    pub fn parse(text: &str) -> Option<EventKind> {
-        EventKind::ALL.into_iter().find(|kind| kind.as_str() == text)
-    }
-
-    /// Returns the kind with this code, the inverse of `kind as u8`, the encoding in the
-    /// write-ahead log.
-    pub fn from_code(code: u8) -> Option<EventKind> {
-        EventKind::ALL.get(usize::from(code)).copied()
+    /// Returns the code as an index.
+    pub fn index(self) -> usize {
+        usize::from(self.0)
     }
 }
 
@@ -73,19 +63,25 @@ pub struct Event<'a> {
     pub timestamp_us: i64,
     pub user: &'a str,
     pub kind: EventKind,
+    pub values: Values<'a>,
 }
 
 /// Validation error of an event: the parameter at fault, and what is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{parameter}: {reason}")]
 pub struct Rejection {
-    pub parameter: &'static str,
+    pub parameter: Cow<'static, str>,
     pub reason: String,
 }
 
 impl Rejection {
     pub fn new(parameter: &'static str, reason: impl Into<String>) -> Rejection {
-        Rejection { parameter, reason: reason.into() }
+        Rejection { parameter: parameter.into(), reason: reason.into() }
+    }
+
+    /// Builds the rejection of a dimension's value.
+    pub fn of_dimension(name: &str, reason: String) -> Rejection {
+        Rejection { parameter: name.to_owned().into(), reason }
     }
 }
 
@@ -147,16 +143,6 @@ pub fn check_user(user: &str) -> Result<&str, Rejection> {
     }
 }
 
-/// Validates the name of an event.
-pub fn check_event(event: &str) -> Result<EventKind, Rejection> {
-    let rejection = || {
-        let [first @ .., last] = EventKind::ALL.map(EventKind::as_str);
-        let kinds = format!("{} or {last}", first.join(", "));
-        Rejection::new("event", format!("must be {kinds}; found {}", shown(event)))
-    };
-    EventKind::parse(event).ok_or_else(rejection)
-}
-
 /// Bytes of an event in the log, apart from its user's name: timestamp, end offset of the name,
 /// kind.
 pub const EVENT_BYTES: usize = 8 + 4 + 1;
@@ -164,19 +150,6 @@ pub const EVENT_BYTES: usize = 8 + 4 + 1;
 /// Returns the Arrow type of the `timestamp` column.
 pub fn timestamp_type() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
-}
-
-/// Returns the schema of a data file: `timestamp`, `user_id`, `event`. The partition columns `date`
-/// and `hour` are part of the path.
-pub fn file_schema() -> SchemaRef {
-    static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
-        Arc::new(Schema::new(vec![
-            Field::new("timestamp", timestamp_type(), false),
-            Field::new("user_id", DataType::Utf8View, false),
-            Field::new("event", DataType::Utf8View, false),
-        ]))
-    });
-    SCHEMA.clone()
 }
 
 /// Parses a time given on the command line and returns microseconds. Accepts what

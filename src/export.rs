@@ -22,16 +22,27 @@ use sha2::{Digest, Sha256};
 
 use crate::decode;
 use crate::error::{Error, Result};
+use crate::event::{Declaration, EventSchema};
 use crate::hour::{Clock, Hour, SystemClock};
 use crate::query::{Params, QueryEngine, ResultStream};
 use crate::rows::{RowFormat, RowWriter};
-use crate::storage::{Engine, EngineOptions, Snapshot};
+use crate::storage::vfs::Disk;
+use crate::storage::{self, Engine, EngineOptions, META_FILE, Snapshot};
 
 /// Name of the receipt. Lake engines ignore files whose names begin with an underscore.
 pub const RECEIPT: &str = "_receipt.ndjson";
 
-/// Query for an hour's rows, in a total order, so that the same rows always produce the same file.
-const ROWS_OF_HOUR: &str = "SELECT timestamp, user_id, event FROM events WHERE timestamp >= $start AND timestamp < $end ORDER BY 2, 1, 3";
+/// Returns the query for an hour's rows, in a total order, so that the same rows always produce the
+/// same file.
+fn rows_of_hour(schema: &EventSchema) -> String {
+    let quoted: Vec<String> =
+        schema.dimensions().iter().map(|name| format!(", \"{name}\"")).collect();
+    let dimensions = quoted.concat();
+    format!(
+        "SELECT timestamp, user_id, event{dimensions} FROM events WHERE timestamp >= $start AND \
+        timestamp < $end ORDER BY user_id, timestamp, event{dimensions}"
+    )
+}
 
 /// Format of exported files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +110,19 @@ impl Exporter {
         let hours = self.snapshot.hours_within(first, last);
         let mut summary = Summary::default();
         let delta = match format {
-            ExportFormat::Delta => Some(Engine::open(&self.output, EngineOptions::default())?),
+            ExportFormat::Delta => {
+                let declared = Declaration::of(&self.snapshot.schema);
+                if self.output.join(META_FILE).exists()
+                    && storage::declared(&Disk, &self.output)? != self.snapshot.schema
+                {
+                    return Err(Error::Invalid(format!(
+                        "{}: the export there has other kinds or dimensions; export to a new directory",
+                        self.output.display()
+                    )));
+                }
+                let options = EngineOptions { declared, ..EngineOptions::default() };
+                Some(Engine::open(&self.output, options)?)
+            }
             _ => None,
         };
         for (done, &hour) in (1..).zip(&hours) {
@@ -169,7 +192,7 @@ impl Exporter {
         let mut answer = self.rows_of(hour).await?;
         let mut events = crate::event::EventBatch::new();
         while let Some(batch) = answer.next().await {
-            let batch = decode::from_record_batch(&batch?)
+            let batch = decode::from_record_batch(&self.snapshot.schema, &batch?)
                 .map_err(|error| Error::Invalid(error.to_string()))?;
             events.extend(&batch);
         }
@@ -212,10 +235,9 @@ impl Exporter {
             datafusion::scalar::ScalarValue::TimestampMicrosecond(Some(us), Some("UTC".into()))
         };
         let bounds = [("start", hour.start_us()), ("end", hour.end_us())];
+        let sql = rows_of_hour(&self.snapshot.schema);
         let params = Params::Named(bounds.map(|(name, us)| (name.to_string(), instant(us))).into());
-        self.query
-            .run_text(&mut self.query.new_session(), &self.snapshot, ROWS_OF_HOUR, params)
-            .await
+        self.query.run_text(&mut self.query.new_session(), &self.snapshot, &sql, params).await
     }
 
     /// Writes a result to a file under a temporary name, syncs it and renames it; also returns its

@@ -11,6 +11,8 @@
 //! late events in memory, the series is walked twice at once: the leading walk skips the late
 //! events, and the trailing walk yields only those.
 
+use std::collections::BTreeSet;
+
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use rand_distr::{Distribution, Zipf};
@@ -40,6 +42,8 @@ pub struct Workload {
     /// Share of events that arrive late, 0 to 1.
     pub late: f64,
     pub seed: u64,
+    /// Dimensions that every event has a value of.
+    pub dimensions: Vec<Dimension>,
 }
 
 impl Default for Workload {
@@ -52,6 +56,7 @@ impl Default for Workload {
             skew: 0.0,
             late: 0.0,
             seed: 0,
+            dimensions: Vec::new(),
         }
     }
 }
@@ -69,11 +74,17 @@ impl Workload {
             _ if !(self.skew >= 0.0 && self.skew.is_finite()) => {
                 invalid("the skew must be 0 or more")
             }
+            _ if self.repeats_a_dimension() => invalid("a dimension is given twice"),
             _ if !(0.0..=1.0).contains(&self.late) => {
                 invalid("the late share must lie between 0 and 1")
             }
             _ => Ok(()),
         }
+    }
+
+    fn repeats_a_dimension(&self) -> bool {
+        let names = self.dimensions.iter().map(|dimension| &dimension.name);
+        names.collect::<BTreeSet<_>>().len() < self.dimensions.len()
     }
 
     /// Returns the number of events.
@@ -133,6 +144,7 @@ struct Series {
     events: ChaCha8Rng,
     lateness: ChaCha8Rng,
     name: String,
+    dimensions: Vec<DimensionSeries>,
 }
 
 impl Series {
@@ -152,6 +164,12 @@ impl Series {
             events: ChaCha8Rng::seed_from_u64(workload.seed),
             lateness,
             name: String::new(),
+            dimensions: workload
+                .dimensions
+                .iter()
+                .enumerate()
+                .map(|(i, dimension)| DimensionSeries::new(workload.seed, i, dimension))
+                .collect(),
         }
     }
 
@@ -163,13 +181,22 @@ impl Series {
     fn step(&mut self, wanted_late: bool, batch: &mut EventBatch) {
         let timestamp_us = self.start_us + self.index as i64 * self.interval_us;
         let user = self.draw_user();
-        let kind = EventKind::ALL[(self.events.next_u32() >> 31) as usize];
+        let kind = EventKind::CONTRACT[(self.events.next_u32() >> 31) as usize];
         self.index += 1;
         if self.draw_late() == wanted_late {
             self.name.clear();
             self.name.push_str("user");
             push_decimal(&mut self.name, user);
             batch.push(timestamp_us, &self.name, kind);
+            for dimension in &mut self.dimensions {
+                let value = dimension.draw();
+                self.name.clear();
+                self.name.push_str(&dimension.name);
+                push_decimal(&mut self.name, value);
+                batch.set_value(dimension.index, &self.name);
+            }
+        } else {
+            self.dimensions.iter_mut().for_each(|dimension| _ = dimension.draw());
         }
     }
 
@@ -188,6 +215,67 @@ impl Series {
         // always.
         self.late > 0.0
             && ((self.lateness.next_u64() >> 11) as f64) < self.late * (1_u64 << 53) as f64
+    }
+}
+
+/// Random values of one dimension, from a random stream of its own.
+struct DimensionSeries {
+    /// Index in the schema of the destination.
+    index: usize,
+    name: String,
+    values: u64,
+    zipf: Option<Zipf<f64>>,
+    random: ChaCha8Rng,
+}
+
+impl DimensionSeries {
+    fn new(seed: u64, position: usize, dimension: &Dimension) -> DimensionSeries {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        random.set_stream(2 + position as u64);
+        let zipf =
+            || Zipf::new(dimension.values as f64, 1.0).expect("a dimension has a value at least");
+        DimensionSeries {
+            index: dimension.index,
+            name: dimension.name.clone(),
+            values: dimension.values,
+            zipf: dimension.zipf.then(zipf),
+            random,
+        }
+    }
+
+    fn draw(&mut self) -> u64 {
+        match &self.zipf {
+            None => ((u128::from(self.random.next_u64()) * u128::from(self.values)) >> 64) as u64,
+            Some(zipf) => zipf.sample(&mut self.random) as u64 - 1,
+        }
+    }
+}
+
+/// A dimension of generated events: `values` texts, the name with a number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dimension {
+    /// Index in the schema of the destination.
+    pub index: usize,
+    pub name: String,
+    pub values: u64,
+    /// Whether a few values are very frequent, with a Zipf exponent of 1; otherwise all are
+    /// equally frequent.
+    pub zipf: bool,
+}
+
+impl Dimension {
+    /// Parses `page=200` or `page=200:zipf`.
+    pub fn parse(text: &str) -> Result<Dimension, String> {
+        let shape = || "must be NAME=VALUES or NAME=VALUES:zipf, such as page=200:zipf".to_owned();
+        let (name, values) = text.split_once('=').ok_or_else(shape)?;
+        let (values, zipf) = match values.split_once(':') {
+            None => (values, false),
+            Some((values, "zipf")) => (values, true),
+            Some(_) => return Err(shape()),
+        };
+        let values = values.parse().ok().filter(|values| (1..=1 << 32).contains(values));
+        let values = values.ok_or_else(shape)?;
+        Ok(Dimension { index: 0, name: name.to_owned(), values, zipf })
     }
 }
 
@@ -258,8 +346,10 @@ mod tests {
     fn the_events_of_a_seed_never_change() {
         let text = |workload: &Workload| {
             let rows = rows(workload).into_iter();
-            rows.map(|(us, user, kind)| format!("{} {user} {}", us / 60_000_000, kind.as_str()))
-                .collect::<Vec<_>>()
+            rows.map(|(us, user, kind)| {
+                format!("{} {user} {}", us / 60_000_000, ["click", "impression"][kind.index()])
+            })
+            .collect::<Vec<_>>()
         };
         let short =
             Workload { end_us: 1_577_836_800_000_000 + 5 * 60_000_000, ..Workload::default() };
@@ -280,7 +370,7 @@ mod tests {
         26297285 user2 impression
         ");
         let clicks =
-            rows(&Workload::default()).iter().filter(|row| row.2 == EventKind::Click).count();
+            rows(&Workload::default()).iter().filter(|row| row.2 == EventKind::CLICK).count();
         assert_eq!(clicks, 109_199);
     }
 

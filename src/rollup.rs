@@ -16,8 +16,49 @@ use sha2::{Digest, Sha256};
 
 use crate::event::EventKind;
 
-/// Number of events, indexed by the code of their kind.
-pub type Counts = [u64; EventKind::COUNT];
+/// Number of events of each kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Kinds of the contract, so that a store without others allocates nothing.
+    first: [u64; FIRST],
+    /// Other kinds, up to the last one that was counted.
+    others: Vec<u64>,
+}
+
+const FIRST: usize = 2;
+
+impl Counts {
+    pub const NONE: Counts = Counts { first: [0; FIRST], others: Vec::new() };
+
+    /// Returns the number of events of a kind.
+    pub fn of(&self, kind: EventKind) -> u64 {
+        let others = || kind.index().checked_sub(FIRST).and_then(|other| self.others.get(other));
+        self.first.get(kind.index()).or_else(others).copied().unwrap_or(0)
+    }
+
+    pub fn add(&mut self, kind: EventKind, more: u64) {
+        match kind.index() {
+            index @ ..FIRST => self.first[index] += more,
+            _ if more == 0 => {}
+            index => {
+                let other = index - FIRST;
+                self.others.resize(self.others.len().max(other + 1), 0);
+                self.others[other] += more;
+            }
+        }
+    }
+
+    pub fn merge(&mut self, other: &Counts) {
+        self.first.iter_mut().zip(other.first).for_each(|(count, more)| *count += more);
+        self.others.resize(self.others.len().max(other.others.len()), 0);
+        self.others.iter_mut().zip(&other.others).for_each(|(count, more)| *count += more);
+    }
+
+    /// Returns the number of events of all kinds.
+    pub fn sum(&self) -> u64 {
+        self.first.iter().chain(&self.others).sum()
+    }
+}
 
 /// Set of data files, represented by their number and a digest of their names.
 ///
@@ -69,7 +110,7 @@ impl Users {
 
 /// Aggregates of the rows of some sources. A source is a data file, or an hour of a generation in
 /// memory, identified by the name of the file that it will become.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rollup {
     pub counts: Counts,
     /// First and last timestamp, in microseconds; without rows the first is after the last.
@@ -85,7 +126,7 @@ pub struct Rollup {
 impl Rollup {
     /// Rollup of no rows; merging it changes nothing.
     pub const EMPTY: Rollup = Rollup {
-        counts: [0; EventKind::COUNT],
+        counts: Counts::NONE,
         first_us: i64::MAX,
         last_us: i64::MIN,
         sources: SourceSet::EMPTY,
@@ -94,7 +135,7 @@ impl Rollup {
 
     /// Counts one more row of the same sources.
     pub fn add(&mut self, kind: EventKind, timestamp_us: i64) {
-        self.counts[kind as usize] += 1;
+        self.counts.add(kind, 1);
         self.first_us = self.first_us.min(timestamp_us);
         self.last_us = self.last_us.max(timestamp_us);
     }
@@ -102,7 +143,7 @@ impl Rollup {
     /// Merges the rollup of other sources. The order in which rollups are merged makes no
     /// difference.
     pub fn merge(&mut self, other: &Rollup) {
-        self.counts.iter_mut().zip(other.counts).for_each(|(count, more)| *count += more);
+        self.counts.merge(&other.counts);
         self.first_us = self.first_us.min(other.first_us);
         self.last_us = self.last_us.max(other.last_us);
         self.sources += other.sources;
@@ -117,11 +158,11 @@ impl Rollup {
 
     /// Returns the number of events of all kinds.
     pub fn rows(&self) -> u64 {
-        self.counts.iter().sum()
+        self.counts.sum()
     }
 
     pub fn count(&self, kind: EventKind) -> u64 {
-        self.counts[kind as usize]
+        self.counts.of(kind)
     }
 
     /// Returns the first and last timestamp; `None` without rows.
@@ -141,7 +182,8 @@ impl Rollup {
 
     /// Returns the numbers in the response to a GET; `None` if the users are not known.
     pub fn numbers(&self) -> Option<HourNumbers> {
-        self.unique_users().map(|unique_users| HourNumbers { unique_users, counts: self.counts })
+        let counts = self.counts.clone();
+        self.unique_users().map(|unique_users| HourNumbers { unique_users, counts })
     }
 }
 
@@ -152,7 +194,7 @@ impl Default for Rollup {
 }
 
 /// Numbers of an hour in the response to a GET.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HourNumbers {
     pub unique_users: u64,
     pub counts: Counts,
@@ -160,12 +202,12 @@ pub struct HourNumbers {
 
 impl HourNumbers {
     pub fn count(&self, kind: EventKind) -> u64 {
-        self.counts[kind as usize]
+        self.counts.of(kind)
     }
 
     /// Returns the number of events of all kinds.
     pub fn events(&self) -> u64 {
-        self.counts.iter().sum()
+        self.counts.sum()
     }
 }
 
@@ -174,11 +216,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::event::EventSchema;
 
     /// Returns the rollup of a file with one event at `us` and `users` users.
     fn file(name: &str, us: i64, users: u64) -> Rollup {
         let mut rollup = Rollup { sources: SourceSet::of(name), ..Rollup::EMPTY };
-        rollup.add(EventKind::Click, us);
+        rollup.add(EventKind::CLICK, us);
         rollup.with_users(users)
     }
 
@@ -186,6 +229,19 @@ mod tests {
         let mut all = Rollup::EMPTY;
         rollups.into_iter().for_each(|rollup| all.merge(rollup));
         all
+    }
+
+    #[test]
+    fn a_count_of_nothing_is_no_difference() {
+        let schema = EventSchema::new(&["a".into(), "b".into(), "c".into()], &[]).unwrap();
+        let kinds: Vec<EventKind> = schema.kinds().collect();
+        let (mut counts, mut same) = (Counts::NONE, Counts::NONE);
+        kinds.iter().for_each(|kind| counts.add(*kind, 0));
+        assert_eq!(counts, Counts::NONE);
+        counts.add(kinds[3], 2);
+        same.merge(&counts);
+        assert_eq!((same.of(kinds[3]), same.of(kinds[4]), same.sum()), (2, 0, 2));
+        assert_eq!(same, counts);
     }
 
     #[test]
@@ -236,7 +292,7 @@ mod tests {
                 rollups.push(next);
             }
             let forwards = merged(&rollups);
-            prop_assert_eq!(forwards, merged(rollups.iter().rev()));
+            prop_assert_eq!(&forwards, &merged(rollups.iter().rev()));
             let (left, right) = rollups.split_at(rollups.len() / 2);
             prop_assert_eq!(forwards, merged(&[merged(left), merged(right)]));
         }

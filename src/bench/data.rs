@@ -59,14 +59,14 @@ fn ones(bits: &[u64]) -> u64 {
 impl Tally {
     pub fn add(&mut self, user: usize, kind: EventKind) {
         set(&mut self.users, user);
-        if kind == EventKind::Click {
+        if kind == EventKind::CLICK {
             set(&mut self.clickers, user);
         }
-        self.counts[kind as usize] += 1;
+        self.counts.add(kind, 1);
     }
 
     pub fn numbers(&self) -> HourNumbers {
-        HourNumbers { unique_users: ones(&self.users), counts: self.counts }
+        HourNumbers { unique_users: ones(&self.users), counts: self.counts.clone() }
     }
 
     pub fn clickers(&self) -> u64 {
@@ -104,7 +104,7 @@ impl Tallies {
                 into.resize(into.len().max(from.len()), 0);
                 into.iter_mut().zip(from).for_each(|(into, from)| *into |= from);
             }
-            total.counts.iter_mut().zip(tally.counts).for_each(|(into, from)| *into += from);
+            total.counts.merge(&tally.counts);
         }
         total
     }
@@ -112,8 +112,7 @@ impl Tallies {
 
 /// Returns the expected response to `GET /analytics`, byte for byte.
 pub fn lines(numbers: HourNumbers) -> String {
-    let [clicks, impressions] =
-        [EventKind::Click, EventKind::Impression].map(|kind| numbers.count(kind));
+    let [clicks, impressions] = EventKind::CONTRACT.map(|kind| numbers.count(kind));
     format!("unique_users,{}\nclicks,{clicks}\nimpressions,{impressions}\n", numbers.unique_users)
 }
 

@@ -16,7 +16,7 @@ use super::report::{Cell, Plot, Report, Section};
 use super::stats::Samples;
 use crate::encode::record_batch;
 use crate::error::{Error, Result};
-use crate::event::EventKind;
+use crate::event::{EventKind, EventSchema};
 use crate::hour::Hour;
 use crate::query::{Params, QueryEngine, QueryOptions};
 use crate::storage::{Engine, Reads, Snapshot};
@@ -125,7 +125,7 @@ impl Store {
         for batch in workload.events()? {
             tallies.add(&batch);
             if place == Place::Memory {
-                batches.push(record_batch(&batch));
+                batches.push(record_batch(&EventSchema::default(), &batch));
             }
             let (part, before) = (events.div_ceil(parts), appended);
             appended += batch.len() as u64;
@@ -139,7 +139,7 @@ impl Store {
         }
         let tally = tallies.total(HOUR, HOUR);
         let numbers = tally.numbers();
-        let clicks = numbers.count(EventKind::Click);
+        let clicks = numbers.count(EventKind::CLICK);
         let expected =
             [numbers.unique_users, tally.clickers(), clicks, numbers.events()].map(|n| n as i64);
         Ok(Store { engine, expected, batches })

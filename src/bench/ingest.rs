@@ -1,7 +1,7 @@
 //! Benchmark of ingestion and of recovery after a crash: appending, importing, flushing,
 //! recovering.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,8 +17,8 @@ use super::visitors;
 use crate::decode::BATCH_EVENTS;
 use crate::encode::FileWriter;
 use crate::error::{Error, Result};
-use crate::event::{EventBatch, EventKind, Key};
-use crate::generate::Workload;
+use crate::event::{Declaration, EventBatch, EventKind, EventSchema, Key};
+use crate::generate::{Dimension, Workload};
 use crate::hour::{Hour, SystemClock};
 use crate::storage::{Engine, EngineOptions};
 use crate::text::thousands;
@@ -75,7 +75,7 @@ impl Plan {
 pub fn run(options: &Options, dir: &Path, report: &mut Report) -> Result<()> {
     let plan = Plan::new(options.quick);
     let workload = plan.workload(options.seed);
-    let steps = Steps::new(APPENDS.len() + plan.rounds * 4 + 2);
+    let steps = Steps::new(APPENDS.len() + plan.rounds * 8 + 3);
     let what = format!(
         "{} random events of {} users in one hour",
         thousands(plan.events),
@@ -90,19 +90,61 @@ pub fn run(options: &Options, dir: &Path, report: &mut Report) -> Result<()> {
     );
     steps.next("writing a Parquet file to import");
     let file = dir.join("events.parquet");
-    let mut writer = FileWriter::create(&file)?;
-    let mut expected = Tallies::default();
-    for batch in workload.events()? {
-        expected.add(&batch);
-        writer.write(&batch)?;
-    }
-    writer.finish()?;
-    let mut measured = Measured::default();
+    let plain = Input::write(workload.clone(), &EventSchema::default(), file)?;
+    steps.next("writing a Parquet file with three dimensions");
+    let file = dir.join("dimensions.parquet");
+    let mut with_dimensions = workload;
+    with_dimensions.dimensions = dimensions();
+    let names = DIMENSIONS.map(|(name, _)| name.to_owned());
+    let schema = EventSchema::new(&[], &names).map_err(Error::Invalid)?;
+    let wide = Input::write(with_dimensions, &schema, file)?;
+    let (mut measured, mut measured_wide) = (Measured::default(), Measured::default());
     for round in 0..plan.rounds {
-        measured.round(&workload, &expected, &file, &dir.join(format!("round-{round}")), &steps)?;
+        measured.round(&plain, &dir.join(format!("round-{round}")), &steps)?;
+        measured_wide.round(&wide, &dir.join(format!("wide-{round}")), &steps)?;
     }
-    measured.report(&plan, report);
+    measured.report(&plan, "", report);
+    measured_wide.report(&plan, ", with three dimensions", report);
+    measured.goals(&plan, report);
     Ok(())
+}
+
+/// Dimensions of the second input, and the number of values of each.
+const DIMENSIONS: [(&str, u64); 3] = [("page", 20_000), ("referrer", 2_000), ("country", 200)];
+
+fn dimensions() -> Vec<Dimension> {
+    let dimension = |(index, (name, values)): (usize, (&str, u64))| Dimension {
+        index,
+        name: name.into(),
+        values,
+        zipf: true,
+    };
+    DIMENSIONS.into_iter().enumerate().map(dimension).collect()
+}
+
+/// Events to load, and a file that has them.
+struct Input {
+    workload: Workload,
+    schema: EventSchema,
+    expected: Tallies,
+    file: PathBuf,
+}
+
+impl Input {
+    fn write(workload: Workload, schema: &EventSchema, file: PathBuf) -> Result<Input> {
+        let mut writer = FileWriter::create(schema, &file)?;
+        let mut expected = Tallies::default();
+        for batch in workload.events()? {
+            expected.add(&batch);
+            writer.write(&batch)?;
+        }
+        writer.finish()?;
+        Ok(Input { workload, schema: schema.clone(), expected, file })
+    }
+
+    fn options(&self) -> EngineOptions {
+        EngineOptions { declared: Declaration::of(&self.schema), ..roomy() }
+    }
 }
 
 /// Opens an engine on a disk whose writes and syncs are counted.
@@ -175,7 +217,7 @@ fn bytes_a_key(plan: &Plan, dir: &Path, steps: &Steps) -> Result<f64> {
     for first in (0..plan.keys as usize).step_by(1_000) {
         let mut batch = EventBatch::new();
         for n in first..first + 1_000 {
-            batch.push(HOUR.start_us(), "user", EventKind::Click);
+            batch.push(HOUR.start_us(), "user", EventKind::CLICK);
             batch.key_from(n - first, key(n)?);
         }
         wait(data::append(&engine, batch))??;
@@ -253,16 +295,12 @@ struct Measured {
 }
 
 impl Measured {
-    fn round(
-        &mut self,
-        workload: &Workload,
-        expected: &Tallies,
-        file: &Path,
-        dir: &Path,
-        steps: &Steps,
-    ) -> Result<()> {
+    fn round(&mut self, input: &Input, dir: &Path, steps: &Steps) -> Result<()> {
+        let Input { workload, expected, file, .. } = input;
         let events = workload.count() as f64;
         let folder = file.parent().expect("a file in a folder");
+        // The import takes the kinds and dimensions that are there.
+        open(&dir.join("imported"), input.options())?.0.close()?;
         steps.next("importing a Parquet file");
         forget_pages(folder).map_err(Error::io(folder, "forget the pages of"))?;
         let imported = dir.join("imported");
@@ -274,7 +312,7 @@ impl Measured {
         ])?;
         self.import.push(events / seconds);
         self.import_memory = self.import_memory.max(peak);
-        let (engine, _) = open(&imported, roomy())?;
+        let (engine, _) = open(&imported, input.options())?;
         check(
             "the imported hour",
             &wait(engine.snapshot().exact(HOUR))??.numbers(),
@@ -284,7 +322,7 @@ impl Measured {
 
         steps.next("filling a log");
         let logged = dir.join("logged");
-        let (engine, disk) = open(&logged, roomy())?;
+        let (engine, disk) = open(&logged, input.options())?;
         self.payload = 0;
         wait(data::load(&engine, workload, |batch| self.payload += batch.byte_len() as u64))??;
         engine.close()?;
@@ -302,7 +340,7 @@ impl Measured {
             visitors::check_hours(served.address, [&HOUR].into_iter(), expected)?;
         }
         steps.next("flushing to Parquet");
-        let (engine, disk) = open(&logged, roomy())?;
+        let (engine, disk) = open(&logged, input.options())?;
         self.flush(events, expected, &engine, &disk, written)?;
         engine.close()?;
         std::fs::remove_dir_all(dir).map_err(Error::io(dir, "remove"))
@@ -333,10 +371,10 @@ impl Measured {
         )
     }
 
-    fn report(&self, plan: &Plan, report: &mut Report) {
+    fn report(&self, plan: &Plan, of: &str, report: &mut Report) {
         let each = |bytes: u64| bytes as f64 / plan.events as f64;
         let mut section = Section::new(
-            "Files and recovery",
+            &format!("Files and recovery{of}"),
             "Import: `hourglass import` of a Parquet file, cold, from its start to its end with everything in data files. \
              Recovery: `hourglass serve` on a log of all events, from its start to ready; cold with no page of the log in \
              memory. Memory is the most the process held. Counts are compared after every step.",
@@ -363,7 +401,7 @@ impl Measured {
         section.row(row("flush to Parquet", &self.flush, None, each(self.data_bytes)));
         report.sections.push(section);
         let mut written = Section::new(
-            "Written",
+            &format!("Written{of}"),
             "Bytes that went to the disk for all events, counted below the engine; the payload is timestamp, kind and user as \
              the log has them, without its framing. Zeros of preallocated log segments, which are used again, are left out.",
             &["what", "bytes", "of the payload"],
@@ -379,6 +417,10 @@ impl Measured {
             written.row([name.into(), Cell::bytes(bytes), share]);
         }
         report.sections.push(written);
+    }
+
+    fn goals(&self, plan: &Plan, report: &mut Report) {
+        let each = |bytes: u64| bytes as f64 / plan.events as f64;
         let million = |samples: &Samples| samples.median() / 1e6;
         report.goal(
             "recovery, cold",

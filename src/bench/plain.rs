@@ -13,7 +13,7 @@ use datafusion::datasource::listing::{
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 use crate::error::{Error, Result};
-use crate::event::file_schema;
+use crate::event::EventSchema;
 use crate::storage::{Counted, Reads, Snapshot};
 
 const STORE: &str = "store://files";
@@ -47,8 +47,9 @@ pub async fn listing(
             ("hour".into(), DataType::Utf8),
         ]);
     let url = ListingTableUrl::parse(format!("{STORE}/events/"))?;
-    let config =
-        ListingTableConfig::new(url).with_listing_options(options).with_schema(file_schema());
+    let config = ListingTableConfig::new(url)
+        .with_listing_options(options)
+        .with_schema(EventSchema::default().file().clone());
     context.register_table("events", Arc::new(ListingTable::try_new(config)?))?;
     Ok(context)
 }
@@ -58,7 +59,10 @@ pub fn memory(batches: Vec<RecordBatch>, threads: usize) -> Result<SessionContex
     let context = session(threads);
     let each = batches.len().div_ceil(threads.max(1)).max(1);
     let partitions = batches.chunks(each).map(<[RecordBatch]>::to_vec).collect();
-    context.register_table("events", Arc::new(MemTable::try_new(file_schema(), partitions)?))?;
+    context.register_table(
+        "events",
+        Arc::new(MemTable::try_new(EventSchema::default().file().clone(), partitions)?),
+    )?;
     Ok(context)
 }
 

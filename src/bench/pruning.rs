@@ -278,8 +278,7 @@ impl Store {
         engine.close()?;
         let numbers = |first, last| {
             let numbers = tallies.total(first, last).numbers();
-            let [clicks, impressions] =
-                [EventKind::Click, EventKind::Impression].map(|kind| numbers.count(kind));
+            let [clicks, impressions] = EventKind::CONTRACT.map(|kind| numbers.count(kind));
             [numbers.unique_users, clicks, impressions].map(|n| n as i64)
         };
         Ok(Store {

@@ -94,7 +94,7 @@ impl Requests for Visitors<'_> {
         }
         let users = if place == 0 { USERS } else { LATE_USERS };
         let (user, kind) = (self.below(users), self.below(2));
-        let event = EventKind::ALL[kind as usize].as_str();
+        let event = ["click", "impression"][kind as usize];
         let _ = write!(
             request,
             "POST /analytics?timestamp={ms}&user=user{user}&event={event} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n"
@@ -114,7 +114,8 @@ pub fn tally(tallies: &mut Tallies, acknowledged: &[u64], hot: Hour, past: &[Hou
     for token in acknowledged {
         let place = (token & 0xFFFF) as usize;
         let hour = if place == 0 { hot } else { past[place - 1] };
-        let (user, kind) = ((token >> 17) as usize, EventKind::ALL[(token >> 16 & 1) as usize]);
+        let kind = EventKind::CONTRACT[(token >> 16 & 1) as usize];
+        let user = (token >> 17) as usize;
         tallies.0.entry(hour).or_default().add(user, kind);
     }
 }

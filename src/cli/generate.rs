@@ -8,9 +8,9 @@ use futures::stream::StreamExt;
 
 use super::load::{Sink, SinkArgs, ahead, print_summary, progress_bar, runtime};
 use crate::encode::FileWriter;
-use crate::error::Result;
-use crate::event::parse_time;
-use crate::generate::{Workload, parse_interval_us};
+use crate::error::{Error, Result};
+use crate::event::{EventSchema, parse_time};
+use crate::generate::{Dimension, Workload, parse_interval_us};
 use crate::text::visible;
 
 const EXAMPLES: &str = "\
@@ -24,6 +24,8 @@ Examples:
       hours behind its time; every answer is as without --late
   hourglass generate --end 2020-01-01T03:19:00Z --output data/sample.csv
       200 events as a file
+  hourglass generate --dimension page=200:zipf --dimension country=30
+      with a page and a country, into a new store that gets these dimensions
 
 The same options give the same events, on every machine.";
 
@@ -60,6 +62,11 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     pub seed: u64,
 
+    /// Give every event a value of this dimension: as many different ones as are named, page0,
+    /// page1 and so on, equally frequent or, with :zipf, some of them very; may be repeated
+    #[arg(long = "dimension", value_name = "NAME=VALUES[:zipf]", value_parser = Dimension::parse)]
+    pub dimensions: Vec<Dimension>,
+
     /// Write the events to this file instead of loading them; .csv, .ndjson or .parquet sets its
     /// format
     #[arg(long, value_name = "FILE", conflicts_with = "url")]
@@ -79,6 +86,7 @@ impl GenerateArgs {
             skew: self.skew,
             late: self.late,
             seed: self.seed,
+            dimensions: self.dimensions.clone(),
         }
     }
 }
@@ -86,20 +94,34 @@ impl GenerateArgs {
 /// Generates the events, writes them to their destination, and prints the count and the time.
 pub fn run(args: GenerateArgs) -> Result<()> {
     let started = Instant::now();
-    let workload = args.workload();
+    let mut workload = args.workload();
     let events = match &args.output {
-        Some(path) => write_file(&workload, path)?,
-        None => runtime()?.block_on(load(&workload, &args.sink))?,
+        Some(path) => write_file(&mut workload, path)?,
+        None => runtime()?.block_on(load(&mut workload, &args.sink))?,
     };
     print_summary(events, started);
     Ok(())
 }
 
-fn write_file(workload: &Workload, path: &Path) -> Result<u64> {
+/// Returns the names of the workload's dimensions.
+fn names(workload: &Workload) -> Vec<String> {
+    workload.dimensions.iter().map(|dimension| dimension.name.clone()).collect()
+}
+
+/// Numbers the workload's dimensions as the destination does.
+fn number(workload: &mut Workload, schema: &EventSchema) {
+    for dimension in &mut workload.dimensions {
+        dimension.index = schema.dimension(&dimension.name).expect("the destination has it");
+    }
+}
+
+fn write_file(workload: &mut Workload, path: &Path) -> Result<u64> {
+    let schema = EventSchema::new(&[], &names(workload)).map_err(Error::Invalid)?;
+    number(workload, &schema);
     let batches = workload.events()?;
     let bar = progress_bar(workload.count());
     bar.set_message(format!("writing {}", visible(&path.display().to_string())));
-    let mut file = FileWriter::create(path)?;
+    let mut file = FileWriter::create(&schema, path)?;
     for batch in batches {
         file.write(&batch)?;
         bar.inc(batch.len() as u64);
@@ -109,11 +131,13 @@ fn write_file(workload: &Workload, path: &Path) -> Result<u64> {
     Ok(workload.count())
 }
 
-async fn load(workload: &Workload, sink: &SinkArgs) -> Result<u64> {
+async fn load(workload: &mut Workload, sink: &SinkArgs) -> Result<u64> {
+    workload.check()?;
+    let sink = Sink::open(sink, &names(workload))?;
+    number(workload, &sink.schema());
     let batches = workload.events()?;
     let bar = progress_bar(workload.count());
     bar.set_message("loading");
-    let sink = Sink::open(sink)?;
     let moving = ahead(batches).inspect(|batch| bar.inc(batch.len() as u64)).map(Ok);
     let loaded = sink.append_all(moving).await;
     bar.finish_and_clear();

@@ -11,7 +11,7 @@ use indicatif::ProgressBar;
 use super::load::{Sink, SinkArgs, ahead, print_summary, progress_bar, runtime};
 use crate::decode::{ColumnNames, DecodeError, InputFormat, Options, parse_delimiter, read_file};
 use crate::error::{Error, Result};
-use crate::event::{EventBatch, TimestampUnit};
+use crate::event::{EventBatch, EventSchema, TimestampUnit};
 use crate::text::visible;
 
 /// Maximum size in bytes of the decoded events held while a file is checked; larger files are
@@ -32,8 +32,9 @@ Examples:
 Every format has three columns, in any order, with others beside them:
 timestamp (milliseconds since 1970, text such as 2020-01-01T00:00:16.384Z or
 2020-01-01 00:00:16+00, or a timestamp of Arrow or Parquet; without an offset
-it is UTC), user or user_id (text or a whole number), and event (click or
-impression). Capitals in their names do not matter.
+it is UTC), user or user_id (text or a whole number), and event (click,
+impression or a declared kind). A column named like a declared dimension gives
+its values. Capitals in names do not matter.
 
 A file with a bad row is refused as a whole, and the row is named:
   june.csv: line 17: event: must be click or impression; nothing of this
@@ -74,8 +75,8 @@ pub struct ReadArgs {
     #[arg(long)]
     pub no_header: bool,
 
-    /// Names of the three columns in the files, as timestamp=NAME,user=NAME,event=NAME; with
-    /// --no-header their positions, counted from 1
+    /// Names of the columns in the files, as timestamp=NAME,user=NAME,event=NAME,DIMENSION=NAME;
+    /// with --no-header their positions, counted from 1
     #[arg(long, value_name = "NAMES", value_parser = ColumnNames::parse)]
     pub columns: Option<ColumnNames>,
 
@@ -115,8 +116,9 @@ impl ReadArgs {
         })
     }
 
-    fn options(&self) -> Options {
+    fn options(&self, schema: &EventSchema) -> Options {
         let mut options = Options {
+            schema: schema.clone(),
             columns: self.columns.clone().unwrap_or_default(),
             header: !self.no_header,
             delimiter: self.delimiter,
@@ -132,7 +134,7 @@ impl ReadArgs {
 pub fn run(args: ImportArgs) -> Result<()> {
     let started = Instant::now();
     let events = runtime()?.block_on(async {
-        let sink = Sink::open(&args.sink)?;
+        let sink = Sink::open(&args.sink, &[])?;
         let loaded = import_files(&args, &sink).await;
         sink.close_after(loaded).await
     })?;
@@ -152,9 +154,10 @@ async fn import_files(args: &ImportArgs, sink: &Sink) -> Result<u64> {
 /// [`MAX_HELD_BYTES`]; otherwise the file is decoded again, so that memory is bounded for files of
 /// any size.
 async fn import_file(path: &Path, reading: &ReadArgs, sink: &Sink) -> Result<u64> {
-    let (checked, held) = check_file(path, reading, MAX_HELD_BYTES).await?;
+    let options = reading.options(&sink.schema());
+    let (checked, held) = check_file(path, reading, &options, MAX_HELD_BYTES).await?;
     let Some(held) = held else {
-        let again = reread(path, reading).await?;
+        let again = reread(path, reading, &options).await?;
         let stored = sink.append_all(again).await?;
         return if stored == checked {
             Ok(stored)
@@ -175,9 +178,10 @@ async fn import_file(path: &Path, reading: &ReadArgs, sink: &Sink) -> Result<u64
 async fn check_file(
     path: &Path,
     reading: &ReadArgs,
+    options: &Options,
     max_held_bytes: usize,
 ) -> Result<(u64, Option<Vec<EventBatch>>)> {
-    let mut batches = pin!(batches_of(path, reading, "checking").map_err(nothing_loaded)?);
+    let mut batches = pin!(batches_of(path, reading, options, "checking").map_err(nothing_loaded)?);
     let (mut events, mut bytes, mut held) = (0, 0, Vec::new());
     while let Some(batch) = batches.next().await {
         let batch = batch.map_err(|error| nothing_loaded(error.in_file(path)))?;
@@ -191,9 +195,10 @@ async fn check_file(
 async fn reread(
     path: &Path,
     reading: &ReadArgs,
+    options: &Options,
 ) -> Result<impl Stream<Item = Result<EventBatch>> + use<>> {
     let path = path.to_path_buf();
-    let batches = batches_of(&path, reading, "loading")?;
+    let batches = batches_of(&path, reading, options, "loading")?;
     Ok(batches.map(move |batch| batch.map_err(|error| changed(&path, error))))
 }
 
@@ -201,9 +206,10 @@ async fn reread(
 fn batches_of(
     path: &Path,
     reading: &ReadArgs,
+    options: &Options,
     doing: &str,
 ) -> Result<impl Stream<Item = Result<EventBatch, DecodeError>> + use<>> {
-    let reader = read_file(path, reading.format(), &reading.options())?;
+    let reader = read_file(path, reading.format(), options)?;
     let progress = reader.progress();
     let bar = ClearedBar(progress_bar(progress.total()));
     bar.0.set_message(format!("{doing} {}", visible(&path.display().to_string())));
@@ -241,7 +247,12 @@ mod tests {
     use crate::generate::Workload;
 
     fn check(path: &Path, max_held_bytes: usize) -> Result<(u64, Option<Vec<EventBatch>>)> {
-        runtime().unwrap().block_on(check_file(path, &ReadArgs::default(), max_held_bytes))
+        runtime().unwrap().block_on(check_file(
+            path,
+            &ReadArgs::default(),
+            &Options::default(),
+            max_held_bytes,
+        ))
     }
 
     #[test]
@@ -249,7 +260,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.csv");
         let workload = Workload::default();
-        let mut file = FileWriter::create(&path).unwrap();
+        let mut file = FileWriter::create(&EventSchema::default(), &path).unwrap();
         workload.events().unwrap().for_each(|batch| file.write(&batch).unwrap());
         file.finish().unwrap();
 

@@ -13,8 +13,8 @@ use tokio::sync::mpsc;
 use crate::client::Client;
 use crate::console;
 use crate::error::{Error, Result};
-use crate::event::EventBatch;
-use crate::storage::{self, Engine, EngineOptions};
+use crate::event::{EventBatch, EventSchema};
+use crate::storage::{self, Engine, EngineOptions, META_FILE};
 use crate::text::thousands;
 
 /// Maximum number of batches in flight to the engine: with several, the sync of one overlaps the
@@ -55,12 +55,34 @@ pub enum Sink {
 }
 
 impl Sink {
-    pub fn open(args: &SinkArgs) -> Result<Sink> {
-        if let Some(url) = &args.url {
-            return Client::new(url).map(Sink::Server);
+    /// Opens the destination. A new store gets `dimensions`; an older one must have them, as must a
+    /// server.
+    pub fn open(args: &SinkArgs, dimensions: &[String]) -> Result<Sink> {
+        let (sink, place, fix) = if let Some(url) = &args.url {
+            (Sink::Server(Client::new(url)?.connect()?), url.clone(), "on its data directory")
+        } else {
+            let data_dir = args.data_dir.clone().unwrap_or_else(|| PathBuf::from("data/store"));
+            let is_new = !data_dir.join(META_FILE).exists();
+            let mut options = bulk_options();
+            options.declared.dimensions = is_new.then(|| dimensions.to_vec());
+            let place = data_dir.display().to_string();
+            (Sink::Store(Engine::open(&data_dir, options)?), place, "first")
+        };
+        let lacks = |name: &&String| sink.schema().dimension(name).is_none();
+        match dimensions.iter().find(lacks) {
+            None => Ok(sink),
+            Some(name) => Err(Error::Config(format!(
+                "{place} has no dimension {name}: run `hourglass schema add dimension {name}` {fix}"
+            ))),
         }
-        let data_dir = args.data_dir.clone().unwrap_or_else(|| PathBuf::from("data/store"));
-        Ok(Sink::Store(Engine::open(&data_dir, bulk_options())?))
+    }
+
+    /// Returns the kinds and dimensions of the destination's events.
+    pub fn schema(&self) -> EventSchema {
+        match self {
+            Sink::Store(engine) => engine.snapshot().schema.clone(),
+            Sink::Server(client) => client.schema().clone(),
+        }
     }
 
     /// Stores the batches in order, several at a time, and returns the number of events. Stops at
@@ -209,7 +231,7 @@ mod tests {
     #[test]
     fn pieces_hold_every_event_once_in_order() {
         let mut batch = EventBatch::new();
-        (0..10).for_each(|i| batch.push(i, "a", EventKind::Click));
+        (0..10).for_each(|i| batch.push(i, "a", EventKind::CLICK));
         let mut joined = EventBatch::new();
         let lengths: Vec<_> = pieces(&batch, 4)
             .inspect(|piece| joined.extend(piece))

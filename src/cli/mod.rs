@@ -18,6 +18,7 @@ mod healthcheck;
 mod import;
 mod load;
 mod log;
+mod schema;
 mod serve;
 mod sql;
 mod status;
@@ -65,6 +66,8 @@ enum Command {
     Import(import::ImportArgs),
     /// Write hours, or the result of a SQL statement, as files for a data lake.
     Export(export::Args),
+    /// Show or declare the kinds of event and the dimensions of a store.
+    Schema(schema::SchemaArgs),
     /// Run SQL: in an interactive shell, as one statement, or from a file.
     Sql(sql::Args),
     /// Show what a data directory contains: hours, rows, files, log.
@@ -118,6 +121,7 @@ impl Cli {
             Command::Generate(args) => generate::run(args)?,
             Command::Import(args) => import::run(args)?,
             Command::Export(args) => export::run(args)?,
+            Command::Schema(args) => schema::run(args)?,
             Command::Sql(args) => return sql::run(args),
             Command::Status(args) => status::run(args)?,
             Command::Verify(args) => return verify::run(args),

@@ -4,13 +4,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::event::Declaration;
 use crate::http::HttpOptions;
 use crate::query::QueryOptions;
 use crate::storage::EngineOptions;
 
 use super::source::{Source, parse};
 use super::value::{
-    ByteSize, CorsOrigin, Count, FileSize, Folder, LogFilter, LogFormat, Reach, Threads, Value,
+    ByteSize, CorsOrigin, Count, FileSize, Folder, LogFilter, LogFormat, Names, Reach, Threads,
+    Value,
 };
 
 /// Prefix of every environment variable.
@@ -102,6 +104,12 @@ macro_rules! settings {
 settings! {
     /// Directory of the store: the write-ahead log and the Delta table.
     data_dir: PathBuf = PathBuf::from("data/store");
+    /// Kinds of event that a new store has, besides click and impression; a store that exists must
+    /// have just these. `hourglass schema add kind` adds others.
+    kinds: Names = Names(None);
+    /// Dimensions of events that a new store has, such as page,referrer,country; a store that
+    /// exists must have just these. `hourglass schema add dimension` adds others.
+    dimensions: Names = Names(None);
     /// Address and port of the HTTP server; port 0 picks a free port.
     listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 8080));
     /// Format of the log on standard error and of the ready message on standard output: human,
@@ -187,6 +195,10 @@ impl Default for Config {
 impl Config {
     pub fn engine_options(&self) -> EngineOptions {
         EngineOptions {
+            declared: Declaration {
+                kinds: self.kinds.0.clone(),
+                dimensions: self.dimensions.0.clone(),
+            },
             wal_segment_bytes: self.wal_segment_bytes.0,
             memtable_max_rows: self.memtable_max_rows.0,
             memtable_max_bytes: self.memtable_max_bytes.0,

@@ -202,6 +202,30 @@ impl Value for Folder {
     }
 }
 
+/// An optional list of names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Names(pub Option<Vec<String>>);
+
+impl Value for Names {
+    const ACCEPTS: &'static str = "names with commas between them, or as-stored";
+    const PLACEHOLDER: &'static str = "NAMES";
+
+    fn parse(text: &str) -> Option<Names> {
+        match text {
+            "as-stored" => Some(Names(None)),
+            text => {
+                let names: Vec<String> =
+                    text.split(',').map(|name| name.trim().to_owned()).collect();
+                names.iter().all(|name| !name.is_empty()).then_some(Names(Some(names)))
+            }
+        }
+    }
+
+    fn show(&self) -> String {
+        self.0.as_ref().map_or("as-stored".to_owned(), |names| names.join(","))
+    }
+}
+
 impl Value for SocketAddr {
     const ACCEPTS: &'static str = "an address and a port such as 127.0.0.1:8080 or [::]:8080";
     const PLACEHOLDER: &'static str = "ADDR:PORT";

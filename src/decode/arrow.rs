@@ -13,12 +13,12 @@ use arrow::datatypes::{
 };
 use uuid::Uuid;
 
-use super::columns::COLUMNS;
-use super::format::{BATCH_EVENTS, DecodeError};
+use super::columns::{COLUMNS, Places};
+use super::format::{DecodeError, rows_at_once};
 use super::options::Options;
 use crate::event::{
-    EventBatch, EventKind, MAX_USER_BYTES, Rejection, TimestampRules, check_event, check_user,
-    shown_bytes,
+    EventBatch, EventKind, EventSchema, MAX_USER_BYTES, Rejection, TimestampRules, check_user,
+    check_value, shown_bytes,
 };
 
 /// Row of the first invalid value of a column, counted from 0 in its batch, and the reason.
@@ -28,9 +28,10 @@ type BadCell = (usize, Rejection);
 type Cells<T> = Result<T, BadCell>;
 
 /// Positions of the three columns in a schema, and how they are read.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Columns {
-    pub places: [usize; 3],
+    pub places: Places,
+    schema: EventSchema,
     /// Whether users are UUIDs stored as sixteen bytes.
     pub uuids: bool,
     timestamps: TimestampRules,
@@ -39,13 +40,66 @@ pub struct Columns {
 impl Columns {
     pub fn find(schema: &Schema, options: &Options) -> Result<Columns, DecodeError> {
         let names = schema.fields().iter().map(|field| field.name().as_str());
-        let places = options.columns.find(names).map_err(DecodeError::Malformed)?;
-        let extension = schema.field(places[1]).extension_type_name();
+        let places =
+            options.columns.find(&options.schema, names).map_err(DecodeError::Malformed)?;
+        let extension = schema.field(places.own[1]).extension_type_name();
         Ok(Columns {
             places,
+            schema: options.schema.clone(),
             uuids: extension == Some("arrow.uuid"),
             timestamps: options.timestamps,
         })
+    }
+
+    /// Returns the number of rows that are decoded at a time.
+    pub fn rows_at_once(&self) -> usize {
+        rows_at_once(self.places.values.len())
+    }
+
+    /// Reads the columns of dimensions as text, nulls included; numbers and booleans become their
+    /// texts.
+    fn values(
+        &self,
+        batch: &RecordBatch,
+    ) -> Result<Cells<Vec<(usize, StringViewArray)>>, DecodeError> {
+        let mut columns = Vec::new();
+        for &(dimension, place) in &self.places.values {
+            let name = &self.schema.dimensions()[dimension];
+            let column = batch.column(place);
+            if !is_text_like(column.data_type()) {
+                return Err(DecodeError::Malformed(format!(
+                    "keeps the column {name} as {}; it must be text, a whole or decimal number, or \
+                    a boolean",
+                    column.data_type()
+                )));
+            }
+            let texts = match column.data_type() {
+                // Bytes that are not UTF-8 would be an error of the whole column.
+                DataType::Binary | DataType::LargeBinary => {
+                    converted(&converted(column, &DataType::BinaryView)?, &DataType::Utf8View)?
+                }
+                DataType::RunEndEncoded(..) => {
+                    let values = spread_out(column).expect("it is encoded")?;
+                    converted(&values, &DataType::Utf8View)?
+                }
+                _ => converted(column, &DataType::Utf8View)?,
+            };
+            let texts = texts.as_string_view().clone();
+            let nulls = column.logical_nulls();
+            let rejected = |row, reason| Ok(Err((row, Rejection::of_dimension(name, reason))));
+            for row in 0..texts.len() {
+                if texts.is_null(row) && nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row)) {
+                    return rejected(row, "must be UTF-8".into());
+                }
+                if texts.is_valid(row)
+                    && let Err(reason) = check_value(texts.value(row))
+                {
+                    return rejected(row, reason);
+                }
+            }
+            columns.push((dimension, texts));
+        }
+        Ok(Ok(columns))
     }
 }
 
@@ -53,14 +107,15 @@ impl Columns {
 /// are expanded at most one slice beyond `limit` bytes. The batch's first row is row `first_row` of
 /// the input, counted from 0.
 pub fn append_limited(
-    columns: Columns,
+    columns: &Columns,
     batch: &RecordBatch,
     first_row: u64,
     all: &mut EventBatch,
     limit: usize,
 ) -> Result<(), DecodeError> {
-    for start in (0..batch.num_rows()).step_by(BATCH_EVENTS) {
-        let slice = batch.slice(start, BATCH_EVENTS.min(batch.num_rows() - start));
+    let rows = columns.rows_at_once();
+    for start in (0..batch.num_rows()).step_by(rows) {
+        let slice = batch.slice(start, rows.min(batch.num_rows() - start));
         append(columns, &slice, first_row + start as u64, all)?;
         if all.byte_len() > limit {
             return Err(DecodeError::TooLarge { limit });
@@ -71,7 +126,7 @@ pub fn append_limited(
 
 /// Converts a record batch to events.
 pub fn to_events(
-    columns: Columns,
+    columns: &Columns,
     batch: &RecordBatch,
     first_row: u64,
 ) -> Result<EventBatch, DecodeError> {
@@ -81,18 +136,23 @@ pub fn to_events(
 }
 
 fn append(
-    columns: Columns,
+    columns: &Columns,
     batch: &RecordBatch,
     first_row: u64,
     out: &mut EventBatch,
 ) -> Result<(), DecodeError> {
-    let [timestamp, user, event] = columns.places.map(|place| batch.column(place));
+    let [timestamp, user, event] = columns.places.own.map(|place| batch.column(place));
     let users = if columns.uuids { uuids(user)? } else { users(user)? };
-    let kinds = texts(COLUMNS[2], event)?.and_then(|event| with_strings(&event, Kinds));
+    let kinds =
+        texts(COLUMNS[2], event)?.and_then(|event| with_strings(&event, Kinds(&columns.schema)));
     let users = users.and_then(|users| with_strings(&users, CheckUsers).map(|()| users));
     match (timestamps(columns.timestamps, timestamp)?, users, kinds) {
         (Ok(timestamps_us), Ok(users), Ok(kinds)) => {
-            with_strings(&users, Push { timestamps_us: &timestamps_us, kinds: &kinds, out });
+            let values = columns.values(batch);
+            let values = values?
+                .map_err(|(row, fault)| DecodeError::bad_row(first_row + row as u64 + 1, &fault))?;
+            let push = Push { timestamps_us: &timestamps_us, kinds: &kinds, values: &values, out };
+            with_strings(&users, push);
             Ok(())
         }
         (timestamps_us, users, kinds) => {
@@ -101,6 +161,18 @@ fn append(
                 bad.into_iter().flatten().min_by_key(|bad| bad.0).expect("one column is bad");
             Err(DecodeError::bad_row(first_row + row as u64 + 1, &rejection))
         }
+    }
+}
+
+/// Reports whether the values of a type have one text, whatever the format: floats and times do not.
+fn is_text_like(of: &DataType) -> bool {
+    match of {
+        DataType::Dictionary(_, values) => is_text_like(values),
+        DataType::RunEndEncoded(_, values) => is_text_like(values.data_type()),
+        DataType::Null | DataType::Boolean => true,
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => true,
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => true,
+        of => of.is_integer() || of.is_decimal(),
     }
 }
 
@@ -226,14 +298,14 @@ fn with_strings<W: OverStrings>(column: &dyn Array, work: W) -> W::Output {
     }
 }
 
-struct Kinds;
+struct Kinds<'s>(&'s EventSchema);
 
-impl OverStrings for Kinds {
+impl OverStrings for Kinds<'_> {
     type Output = Cells<Vec<EventKind>>;
 
     fn run<'a, S: ArrayAccessor<Item = &'a str>>(self, column: S) -> Self::Output {
         (0..column.len())
-            .map(|row| check_event(column.value(row)).map_err(|rejection| (row, rejection)))
+            .map(|row| self.0.check_event(column.value(row)).map_err(|rejection| (row, rejection)))
             .collect()
     }
 }
@@ -253,6 +325,8 @@ impl OverStrings for CheckUsers {
 struct Push<'b> {
     timestamps_us: &'b [i64],
     kinds: &'b [EventKind],
+    /// Dimensions by index, with their values.
+    values: &'b [(usize, StringViewArray)],
     out: &'b mut EventBatch,
 }
 
@@ -262,6 +336,11 @@ impl OverStrings for Push<'_> {
     fn run<'a, S: ArrayAccessor<Item = &'a str>>(self, users: S) {
         for (row, (&timestamp_us, &kind)) in self.timestamps_us.iter().zip(self.kinds).enumerate() {
             self.out.push(timestamp_us, users.value(row), kind);
+            for (dimension, values) in self.values {
+                if values.is_valid(row) && !values.value(row).is_empty() {
+                    self.out.set_value(*dimension, values.value(row));
+                }
+            }
         }
     }
 }

@@ -2,12 +2,13 @@
 
 use std::io::BufRead;
 
-use super::columns::COLUMNS;
-use super::format::{BATCH_EVENTS, DecodeError, next_batch};
+use super::columns::{COLUMNS, Places};
+use super::format::{BATCH_EVENTS, DecodeError, has_room, next_batch};
 use super::options::Options;
 use super::records::{Dialect, Records};
 use crate::event::{
-    EventBatch, EventKind, Rejection, TimestampRules, check_event, check_user, shown_bytes,
+    EventBatch, EventKind, EventSchema, Rejection, TimestampRules, check_user, check_value,
+    shown_bytes,
 };
 
 /// Delimiters that are detected from a CSV header, in order of preference.
@@ -23,14 +24,15 @@ const AMBIGUOUS: &str = "has a quote or a backslash, whose meaning depends on th
 pub struct Reader<R> {
     records: Records<R>,
     columns: Columns,
+    schema: EventSchema,
     timestamps: TimestampRules,
 }
 
 /// Positions of the columns.
-#[derive(Clone, Copy)]
+#[derive(Default)]
 struct Columns {
     count: usize,
-    places: [usize; 3],
+    places: Places,
 }
 
 impl<R: BufRead> Reader<R> {
@@ -50,21 +52,32 @@ impl<R: BufRead> Reader<R> {
     }
 
     fn new(mut records: Records<R>, options: &Options) -> Result<Reader<R>, DecodeError> {
+        options.columns.check(&options.schema).map_err(DecodeError::Malformed)?;
         let columns = if options.header {
             header(&mut records, options)?
         } else {
             first_record(&mut records, options)?
         };
-        Ok(Reader { records, columns, timestamps: options.timestamps })
+        options.ignored.add(columns.places.ignored);
+        let (schema, timestamps) = (options.schema.clone(), options.timestamps);
+        Ok(Reader { records, columns, schema, timestamps })
     }
 
     /// Appends records until `batch` holds `events` or the input ends.
     pub fn fill(&mut self, batch: &mut EventBatch, events: usize) -> Result<(), DecodeError> {
-        while batch.len() < events && self.records.read()? {
-            let event = self.columns.check(&self.records, self.timestamps);
-            let (timestamp_us, user, kind) =
-                event.map_err(|reason| DecodeError::bad_line(self.records.line, reason))?;
+        while has_room(batch, events) && self.records.read()? {
+            let bad = |reason| DecodeError::bad_line(self.records.line, reason);
+            let event = self.columns.check(&self.schema, &self.records, self.timestamps);
+            let (timestamp_us, user, kind) = event.map_err(bad)?;
             batch.push(timestamp_us, user, kind);
+            for &(dimension, place) in &self.columns.places.values {
+                let name = &self.schema.dimensions()[dimension];
+                let value = value(&self.records, place);
+                let value = value.map_err(|reason| bad(format!("{name}: {reason}")))?;
+                if !value.is_empty() {
+                    batch.set_value(dimension, value);
+                }
+            }
         }
         Ok(())
     }
@@ -78,12 +91,25 @@ impl<R: BufRead> Iterator for Reader<R> {
     }
 }
 
+/// Returns the value of a dimension: empty where it is absent, a null among the rest.
+fn value<R: BufRead>(records: &Records<R>, place: usize) -> Result<&str, String> {
+    if records.is_null(place) {
+        return Ok("");
+    }
+    if records.is_ambiguous(place) {
+        return Err(AMBIGUOUS.into());
+    }
+    let field = records.field(place);
+    let text = std::str::from_utf8(field);
+    check_value(text.map_err(|_| format!("must be UTF-8; found {}", shown_bytes(field)))?)
+}
+
 /// Detects the delimiter: the first by which the header names all three columns, otherwise a comma.
 fn header_delimiter(line: &[u8], options: &Options) -> u8 {
     let line = String::from_utf8_lossy(line);
     let names_all = |delimiter: u8| {
         let names = line.split(char::from(delimiter)).map(|name| name.trim().trim_matches('"'));
-        options.columns.find(names).is_ok()
+        options.columns.find(&options.schema, names).is_ok()
     };
     DELIMITERS.into_iter().find(|delimiter| names_all(*delimiter)).unwrap_or(b',')
 }
@@ -96,7 +122,7 @@ fn header<R: BufRead>(records: &mut Records<R>, options: &Options) -> Result<Col
     }
     let names: Vec<_> =
         (0..records.len()).map(|place| String::from_utf8_lossy(records.field(place))).collect();
-    let places = options.columns.find(names.iter().map(|name| &**name));
+    let places = options.columns.find(&options.schema, names.iter().map(|name| &**name));
     let places = places
         .map_err(|reason| DecodeError::bad_line(records.line, format!("{reason}; {NO_HEADER}")))?;
     Ok(Columns { count: names.len(), places })
@@ -109,23 +135,24 @@ fn first_record<R: BufRead>(
     options: &Options,
 ) -> Result<Columns, DecodeError> {
     if records.peek()?.is_none() {
-        return Ok(Columns { count: 0, places: [0; 3] });
+        return Ok(Columns::default());
     }
     let count = records.count_ahead()?;
     if count == 0 {
-        return Ok(Columns { count, places: [0; 3] });
+        return Ok(Columns::default());
     }
-    let places = options.columns.places(count);
+    let places = options.columns.places(&options.schema, count);
     let places = places.map_err(|reason| DecodeError::bad_line(records.line, reason))?;
     Ok(Columns { count, places })
 }
 
 impl Columns {
-    fn check<R: BufRead>(
-        self,
-        records: &Records<R>,
+    fn check<'r, R: BufRead>(
+        &self,
+        schema: &EventSchema,
+        records: &'r Records<R>,
         timestamps: TimestampRules,
-    ) -> Result<(i64, &str, EventKind), String> {
+    ) -> Result<(i64, &'r str, EventKind), String> {
         if records.len() != self.count {
             return Err(format!(
                 "has {} columns where the first line has {}",
@@ -134,31 +161,33 @@ impl Columns {
             ));
         }
         if let Some(column) =
-            (0..COLUMNS.len()).find(|&column| records.is_ambiguous(self.places[column]))
+            (0..COLUMNS.len()).find(|&column| records.is_ambiguous(self.places.own[column]))
         {
             return Err(format!("{}: {AMBIGUOUS}", COLUMNS[column]));
         }
-        self.check_fields(records, timestamps).map_err(|rejection| rejection.to_string())
+        self.check_fields(schema, records, timestamps).map_err(|rejection| rejection.to_string())
     }
 
-    fn check_fields<R: BufRead>(
-        self,
-        records: &Records<R>,
+    fn check_fields<'r, R: BufRead>(
+        &self,
+        schema: &EventSchema,
+        records: &'r Records<R>,
         timestamps: TimestampRules,
-    ) -> Result<(i64, &str, EventKind), Rejection> {
-        let text = |column: usize| match std::str::from_utf8(records.field(self.places[column])) {
-            Ok(_) if records.is_null(self.places[column]) => {
+    ) -> Result<(i64, &'r str, EventKind), Rejection> {
+        let text = |column: usize| match std::str::from_utf8(records.field(self.places.own[column]))
+        {
+            Ok(_) if records.is_null(self.places.own[column]) => {
                 Err(Rejection::new(COLUMNS[column], "must not be null; found \\N"))
             }
             Ok(text) => Ok(text),
             Err(_) => {
-                let found = shown_bytes(records.field(self.places[column]));
+                let found = shown_bytes(records.field(self.places.own[column]));
                 Err(Rejection::new(COLUMNS[column], format!("must be UTF-8; found {found}")))
             }
         };
         let timestamp_us = timestamps.text(text(0)?)?;
         let user = check_user(text(1)?)?;
-        let kind = check_event(text(2)?)?;
+        let kind = schema.check_event(text(2)?)?;
         Ok((timestamp_us, user, kind))
     }
 }

@@ -10,6 +10,21 @@ use crate::event::{EventBatch, Rejection};
 /// Number of events in a batch of a streaming reader.
 pub const BATCH_EVENTS: usize = 65_536;
 
+/// Size in bytes at which a streaming reader ends a batch before it has [`BATCH_EVENTS`].
+const BATCH_BYTES: usize = 64 << 20;
+
+/// Reports whether a reader that gathers batches of `events` goes on with this one. One that wants
+/// the whole input does.
+pub fn has_room(batch: &EventBatch, events: usize) -> bool {
+    batch.len() < events && (events == usize::MAX || batch.byte_len() < BATCH_BYTES)
+}
+
+/// Returns the number of rows of a columnar input that are decoded at a time. A dictionary may make
+/// a value of the greatest length of a few bits, so each column of texts takes its share.
+pub fn rows_at_once(dimensions: usize) -> usize {
+    (BATCH_EVENTS / (1 + dimensions)).max(1)
+}
+
 /// Maximum size of the columns that [`decode`](super::decode) returns. Columnar formats can repeat
 /// a value a million times in a few bytes, so the size of the input is no limit.
 pub const MAX_DECODED_BYTES: usize = 512 << 20;

@@ -94,15 +94,15 @@ mod tests {
     use super::*;
     use crate::decode::{InputFormat, decode};
     use crate::encode::record_batch;
-    use crate::event::{EventBatch, EventKind};
+    use crate::event::{EventBatch, EventKind, EventSchema};
 
     fn stream_of(user_bytes: usize, compression: Option<CompressionType>) -> (EventBatch, Vec<u8>) {
         let mut events = EventBatch::new();
         for _ in 0..1000 {
-            events.push(1, &"u".repeat(user_bytes), EventKind::Click);
+            events.push(1, &"u".repeat(user_bytes), EventKind::CLICK);
         }
         let options = IpcWriteOptions::default().try_with_compression(compression).unwrap();
-        let batch = record_batch(&events);
+        let batch = record_batch(&EventSchema::default(), &events);
         let mut writer =
             StreamWriter::try_new_with_options(Vec::new(), &batch.schema(), options).unwrap();
         writer.write(&batch).unwrap();

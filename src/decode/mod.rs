@@ -1,12 +1,14 @@
 //! Input decoding: converts bodies of `POST /events` and files of `import` to an [`EventBatch`].
 //!
-//! Every format has three columns, in any order; other columns are ignored:
+//! Every format has three columns, and one for each dimension of the store, in any order; other
+//! columns are ignored:
 //!
 //! | column | values |
 //! | --- | --- |
 //! | `timestamp` | whole milliseconds since the epoch, RFC 3339 text (as `event` reads it), or an Arrow timestamp of any unit |
 //! | `user` or `user_id` | 1 to 1,024 bytes of UTF-8; a whole number or a UUID is read as its text |
-//! | `event` | `click` or `impression` |
+//! | `event` | `click`, `impression` or a declared kind |
+//! | a dimension | up to 1,024 bytes of UTF-8, or a whole or decimal number or a boolean as its text; null, empty or without a column: absent |
 //!
 //! Names may be in any case; [`Options`] give other names, other units of numbers, and the syntax
 //! of texts.
@@ -16,7 +18,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::event::EventBatch;
+use crate::event::{EventBatch, EventSchema};
 
 mod arrow;
 mod columns;
@@ -35,8 +37,12 @@ pub use file::{FileReader, Progress, read_file};
 pub use options::{Options, parse_delimiter};
 
 /// Converts a record batch with the three columns to events.
-pub fn from_record_batch(batch: &::arrow::array::RecordBatch) -> Result<EventBatch, DecodeError> {
-    arrow::to_events(arrow::Columns::find(batch.schema_ref(), &Options::default())?, batch, 0)
+pub fn from_record_batch(
+    schema: &EventSchema,
+    batch: &::arrow::array::RecordBatch,
+) -> Result<EventBatch, DecodeError> {
+    let options = Options { schema: schema.clone(), ..Options::default() };
+    arrow::to_events(&arrow::Columns::find(batch.schema_ref(), &options)?, batch, 0)
 }
 
 /// Decodes a whole input with default options: all of its events in order, or the first error.

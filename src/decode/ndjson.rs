@@ -10,9 +10,9 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Vis
 use serde_json::error::Category;
 
 use super::columns::COLUMNS;
-use super::format::{BATCH_EVENTS, BYTE_ORDER_MARK, DecodeError, check_text, next_batch};
+use super::format::{BATCH_EVENTS, BYTE_ORDER_MARK, DecodeError, check_text, has_room, next_batch};
 use super::options::Options;
-use crate::event::{EventBatch, EventKind, TimestampRules, check_event, check_user};
+use crate::event::{EventBatch, EventKind, TimestampRules, check_user, check_value};
 
 /// Maximum length of a line, so that a file without line ends is rejected instead of read into
 /// memory.
@@ -32,7 +32,7 @@ impl<R: BufRead> Reader<R> {
 
     /// Appends rows until `batch` holds `events` or the input ends.
     pub fn fill(&mut self, batch: &mut EventBatch, events: usize) -> Result<(), DecodeError> {
-        while batch.len() < events {
+        while has_room(batch, events) {
             self.buffer.clear();
             let mut line = (&mut self.input).take(MAX_LINE_BYTES + 1);
             if line.read_until(b'\n', &mut self.buffer).map_err(DecodeError::from_io)? == 0 {
@@ -47,15 +47,20 @@ impl<R: BufRead> Reader<R> {
             }
             let mut text = &self.buffer[..];
             if self.line == 1 {
+                let columns = self.options.columns.check(&self.options.schema);
+                columns.map_err(DecodeError::Malformed)?;
                 check_text(text)?;
                 text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
             }
             let text = text.trim_ascii();
             if !text.is_empty() {
                 let row = read_row(text, &self.options);
-                let (timestamp_us, user, kind) =
+                let (timestamp_us, user, kind, values) =
                     row.map_err(|reason| DecodeError::bad_line(self.line, reason))?;
                 batch.push(timestamp_us, &user, kind);
+                for (dimension, value) in values.iter().filter(|(_, value)| !value.is_empty()) {
+                    batch.set_value(*dimension, value);
+                }
             }
         }
         Ok(())
@@ -70,16 +75,21 @@ impl<R: BufRead> Iterator for Reader<R> {
     }
 }
 
+/// Dimensions by index, with their values.
+type Values<'t> = Vec<(usize, Cow<'t, str>)>;
+
 fn read_row<'t>(
     text: &'t [u8],
     options: &Options,
-) -> Result<(i64, Cow<'t, str>, EventKind), String> {
+) -> Result<(i64, Cow<'t, str>, EventKind, Values<'t>), String> {
     let mut json = serde_json::Deserializer::from_slice(text);
     let row = RowSeed(options).deserialize(&mut json).map_err(|error| describe(&error))?;
     json.end().map_err(|error| describe(&error))?;
     match row {
-        (Some(timestamp_us), Some(user), Some(kind)) => Ok((timestamp_us, user, kind)),
-        (timestamp_us, user, kind) => {
+        (Some(timestamp_us), Some(user), Some(kind), values) => {
+            Ok((timestamp_us, user, kind, values))
+        }
+        (timestamp_us, user, kind, _) => {
             let column = [timestamp_us.is_none(), user.is_none(), kind.is_none()]
                 .iter()
                 .position(|missing| *missing);
@@ -107,7 +117,7 @@ fn describe(error: &serde_json::Error) -> String {
 }
 
 /// Fields of a row, already validated while they were read.
-type Row<'t> = (Option<i64>, Option<Cow<'t, str>>, Option<EventKind>);
+type Row<'t> = (Option<i64>, Option<Cow<'t, str>>, Option<EventKind>, Values<'t>);
 
 struct RowSeed<'o>(&'o Options);
 
@@ -137,10 +147,28 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
                 Some(1) => row.1.replace(map.next_value_seed(UserSeed)?).is_some(),
                 Some(_) => {
                     let text = map.next_value_seed(TextSeed("event"))?;
-                    row.2.replace(check_event(&text).map_err(A::Error::custom)?).is_some()
+                    let kind = self.0.schema.check_event(&text).map_err(A::Error::custom)?;
+                    row.2.replace(kind).is_some()
                 }
                 None => {
-                    map.next_value::<IgnoredAny>()?;
+                    match self.0.columns.dimension(&self.0.schema, &name) {
+                        Some(dimension) => {
+                            let name = &self.0.schema.dimensions()[dimension];
+                            let value = map.next_value_seed(ValueSeed(name))?;
+                            let refused = |reason| A::Error::custom(format!("{name}: {reason}"));
+                            check_value(&value).map_err(refused)?;
+                            if row.3.iter().any(|(other, _)| *other == dimension) {
+                                return Err(A::Error::custom(format!(
+                                    "has the field {name} twice"
+                                )));
+                            }
+                            row.3.push((dimension, value));
+                        }
+                        None => {
+                            self.0.ignored.add(1);
+                            map.next_value::<IgnoredAny>()?;
+                        }
+                    }
                     false
                 }
             };
@@ -207,6 +235,50 @@ impl<'de> Visitor<'de> for UserSeed {
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "a string or a whole number for {}", COLUMNS[1])
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Owned(number.to_string()))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Owned(number.to_string()))
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Borrowed(text))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Owned(text.to_owned()))
+    }
+}
+
+/// Deserializes the value of a dimension: a text, or a whole number or boolean as its text; null is
+/// an absent value. Other numbers are refused, as they would be read as floats.
+struct ValueSeed<'n>(&'n str);
+
+impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
+    type Value = Cow<'de, str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Cow<'de, str>, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ValueSeed<'_> {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a string, a whole number, a boolean or null for {}", self.0)
+    }
+
+    fn visit_unit<E>(self) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Borrowed(""))
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Borrowed(if value { "true" } else { "false" }))
     }
 
     fn visit_i64<E>(self, number: i64) -> Result<Cow<'de, str>, E> {

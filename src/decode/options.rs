@@ -1,11 +1,41 @@
 //! Decoding options, from a file's flags or a content type's parameters.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use super::columns::ColumnNames;
-use crate::event::{TimestampRules, TimestampUnit, shown};
+use crate::event::{EventSchema, TimestampRules, TimestampUnit, shown};
+
+/// Number of fields and columns that were ignored, as the store declares no such dimension. Clones
+/// count together.
+#[derive(Clone, Debug, Default)]
+pub struct Ignored(Arc<AtomicU64>);
+
+impl Ignored {
+    pub fn add(&self, fields: usize) {
+        self.0.fetch_add(fields as u64, Ordering::Relaxed);
+    }
+
+    pub fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl PartialEq for Ignored {
+    /// A count is no option: it makes none unequal.
+    fn eq(&self, _: &Ignored) -> bool {
+        true
+    }
+}
+
+impl Eq for Ignored {}
 
 /// Decoding options other than the format.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Options {
+    /// Kinds and dimensions of the store.
+    pub schema: EventSchema,
+    pub ignored: Ignored,
     pub columns: ColumnNames,
     pub timestamps: TimestampRules,
     /// Whether the first record of CSV or TSV is a header.
@@ -20,6 +50,8 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Options {
         Options {
+            schema: EventSchema::default(),
+            ignored: Ignored::default(),
             columns: ColumnNames::default(),
             timestamps: TimestampRules::default(),
             header: true,
@@ -133,6 +165,7 @@ mod tests {
             header: false,
             delimiter: Some(b';'),
             backslashes: true,
+            ..Options::default()
         };
         let value = r#"text/csv;Header=absent ; delimiter=";"; columns="timestamp=time,user=user id";timestamp-unit=s; escape=backslash"#;
         assert_eq!(read(value), Ok(wanted));

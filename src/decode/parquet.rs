@@ -1,4 +1,4 @@
-//! Parquet decoding. Only the three columns are read.
+//! Parquet decoding. Only the columns of events are read.
 
 use std::sync::Arc;
 
@@ -16,9 +16,9 @@ use parquet::file::reader::ChunkReader;
 use parquet::schema::types::Type;
 
 use super::arrow::{Columns, append_limited, to_events};
-use super::format::{BATCH_EVENTS, DecodeError};
+use super::format::{DecodeError, rows_at_once};
 use super::options::Options;
-use crate::event::EventBatch;
+use crate::event::{EventBatch, OWN_COLUMNS};
 
 /// Iterator over the rows of a Parquet file, a record batch at a time.
 pub struct Reader {
@@ -40,14 +40,17 @@ impl Reader {
         let found =
             ArrowReaderMetadata::load(&input, ArrowReaderOptions::new()).map_err(malformed)?;
         check_single(&input, found.metadata())?;
-        let places = Columns::find(found.schema(), options)?.places;
+        let all = Columns::find(found.schema(), options)?.places;
+        options.ignored.add(all.ignored);
+        let places = all.own;
         let types =
             places.map(|place| found.parquet_schema().root_schema().get_fields()[place].clone());
         if is_int96(&types[0]) {
             let seconds = open(twin, &found, places[0], places[..1].to_vec(), TimeUnit::Second)?;
             check_range(seconds, options)?;
         }
-        let batches = open(input, &found, places[0], places.to_vec(), TimeUnit::Microsecond)?;
+        let read = places.into_iter().chain(all.values.iter().map(|value| value.1)).collect();
+        let batches = open(input, &found, places[0], read, TimeUnit::Microsecond)?;
         let mut columns = Columns::find(&batches.schema(), options)?;
         columns.uuids |= types[1].get_basic_info().logical_type_ref() == Some(&LogicalType::Uuid);
         let rows = u64::try_from(found.metadata().file_metadata().num_rows()).unwrap_or(0);
@@ -76,9 +79,11 @@ fn open<I: ChunkReader + 'static>(
         }));
     let metadata =
         ArrowReaderMetadata::try_new(found.metadata().clone(), options).map_err(malformed)?;
+    let dimensions = columns.len().saturating_sub(OWN_COLUMNS);
     let projection = ProjectionMask::roots(metadata.parquet_schema(), columns);
     let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(input, metadata);
-    builder.with_projection(projection).with_batch_size(BATCH_EVENTS).build().map_err(malformed)
+    let rows = rows_at_once(dimensions);
+    builder.with_projection(projection).with_batch_size(rows).build().map_err(malformed)
 }
 
 /// Returns the schema in which the columns are requested from the library.
@@ -158,7 +163,7 @@ impl Iterator for Reader {
         let batch = self.batches.next()?;
         let first_row = self.done;
         self.done += batch.as_ref().map_or(0, |batch| batch.num_rows() as u64);
-        Some(batch.map_err(malformed).and_then(|batch| to_events(self.columns, &batch, first_row)))
+        Some(batch.map_err(malformed).and_then(|batch| to_events(&self.columns, &batch, first_row)))
     }
 }
 
@@ -175,7 +180,7 @@ pub fn decode(bytes: &[u8], limit: usize, options: &Options) -> Result<EventBatc
     let Reader { batches, columns, .. } = Reader::new(bytes.clone(), bytes, options)?;
     for batch in batches {
         let batch = batch.map_err(malformed)?;
-        append_limited(columns, &batch, rows, &mut all, limit)?;
+        append_limited(&columns, &batch, rows, &mut all, limit)?;
         rows += batch.num_rows() as u64;
     }
     Ok(all)

@@ -13,7 +13,7 @@ use arrow::ipc::reader::StreamReader;
 use arrow::ipc::root_as_footer;
 
 use super::arrow::{Columns, append_limited, to_events};
-use super::format::{BATCH_EVENTS, DecodeError};
+use super::format::DecodeError;
 use super::ipc;
 use super::options::Options;
 use crate::event::EventBatch;
@@ -40,7 +40,7 @@ pub fn decode(bytes: &[u8], limit: usize, options: &Options) -> Result<EventBatc
     let mut batches = Batches::open(bytes, options)?;
     let (mut all, mut rows) = (EventBatch::new(), 0);
     while let Some(batch) = batches.read()? {
-        append_limited(batches.columns, &batch, rows, &mut all, limit)?;
+        append_limited(&batches.columns, &batch, rows, &mut all, limit)?;
         rows += batch.num_rows() as u64;
     }
     Ok(all)
@@ -65,6 +65,7 @@ impl<R: BufRead> Batches<R> {
         let reader =
             StreamReader::try_new(Cursor::new(head).chain(input), None).map_err(malformed)?;
         let columns = Columns::find(&reader.schema(), options)?;
+        options.ignored.add(columns.places.ignored);
         Ok(Batches { reader, columns, is_file, done: 0 })
     }
 
@@ -148,9 +149,9 @@ impl<R: BufRead> Reader<R> {
             let Some(batch) = self.batches.read()? else { return Ok(None) };
             (self.current, self.start) = (batch, 0);
         }
-        let piece =
-            self.current.slice(self.start, BATCH_EVENTS.min(self.current.num_rows() - self.start));
-        let events = to_events(self.batches.columns, &piece, self.rows)?;
+        let rows = self.batches.columns.rows_at_once();
+        let piece = self.current.slice(self.start, rows.min(self.current.num_rows() - self.start));
+        let events = to_events(&self.batches.columns, &piece, self.rows)?;
         self.start += piece.num_rows();
         self.rows += piece.num_rows() as u64;
         Ok(Some(events))

@@ -3,7 +3,7 @@ use std::path::Path;
 use std::io::Write;
 
 use super::*;
-use crate::event::{Event, EventKind};
+use crate::event::{Event, EventKind, EventSchema, Values};
 
 mod columnar;
 
@@ -28,7 +28,7 @@ fn ndjson_is_read_with_either_name_of_the_user_and_blank_lines_between() {
     let same = 10_032_342_000_000;
     assert_eq!(
         ndjson(text),
-        Ok(events(&[(same, "ana", EventKind::Click), (same, "Zoë", EventKind::Impression)]))
+        Ok(events(&[(same, "ana", EventKind::CLICK), (same, "Zoë", EventKind::IMPRESSION)]))
     );
 }
 
@@ -110,7 +110,7 @@ fn ndjson_takes_numbers_as_json_writes_them_and_users_that_are_whole_numbers() {
     let text = "{\"Timestamp\":1e3,\"user\":-7,\"event\":\"click\"}\n{\"timestamp\":1000.0,\"user\":18446744073709551615,\
                 \"event\":\"click\"}\n{\"timestamp\":-0,\"user\":\"\\ud83d\\ude00\",\"event\":\"\\u0063lick\"}";
     let wanted = [(1_000_000, "-7"), (1_000_000, "18446744073709551615"), (0, "\u{1f600}")];
-    assert_eq!(ndjson(text), Ok(events(&wanted.map(|(us, user)| (us, user, EventKind::Click)))));
+    assert_eq!(ndjson(text), Ok(events(&wanted.map(|(us, user)| (us, user, EventKind::CLICK)))));
     let deep = format!(
         "{{\"x\":{}1{},\"timestamp\":1,\"user\":\"a\",\"event\":\"click\"}}",
         "[".repeat(9_000),
@@ -153,7 +153,7 @@ fn csv_columns_may_stand_in_any_order_among_others() {
     let same = 10_032_342_000_000;
     assert_eq!(
         csv(text),
-        Ok(events(&[(same, "a,\nb", EventKind::Click), (same, "c", EventKind::Impression)]))
+        Ok(events(&[(same, "a,\nb", EventKind::CLICK), (same, "c", EventKind::IMPRESSION)]))
     );
 }
 
@@ -215,7 +215,7 @@ fn told(format: InputFormat, content_type: &str, text: &str) -> Result<EventBatc
 
 #[test]
 fn a_header_tells_its_delimiter_and_may_have_capitals() {
-    let wanted = Ok(events(&[(1_000, "a", EventKind::Click)]));
+    let wanted = Ok(events(&[(1_000, "a", EventKind::CLICK)]));
     for (delimiter, newline) in [(",", "\n"), (";", "\r\n"), ("\t", "\n"), ("|", "\n")] {
         let lines = ["Timestamp,User,\"Event\"", "1,\"a\",click", ""]
             .map(|line| line.replace(',', delimiter));
@@ -231,7 +231,7 @@ fn a_header_tells_its_delimiter_and_may_have_capitals() {
 #[test]
 fn without_a_header_the_first_record_counts_the_columns() {
     let wanted =
-        Ok(events(&[(1_000, "a\nb", EventKind::Click), (2_000, "c", EventKind::Impression)]));
+        Ok(events(&[(1_000, "a\nb", EventKind::CLICK), (2_000, "c", EventKind::IMPRESSION)]));
     assert_eq!(
         told(InputFormat::Csv, "header=absent", "1,\"a\nb\",click\n\n2,c,impression"),
         wanted
@@ -251,7 +251,7 @@ fn without_a_header_the_first_record_counts_the_columns() {
 #[test]
 fn tabs_without_a_dialect_take_no_quote_and_no_backslash() {
     let row = |user: &str| format!("timestamp\tuser\tevent\n1\t{user}\tclick\n");
-    let wanted = |user| Ok(events(&[(1_000, user, EventKind::Click)]));
+    let wanted = |user| Ok(events(&[(1_000, user, EventKind::CLICK)]));
     assert_eq!(told(InputFormat::Tsv, "", &row("a \"b\"")), wanted("a \"b\""));
     assert_eq!(told(InputFormat::Tsv, "escape=backslash", &row("\"a\\tb\"")), wanted("\"a\tb\""));
     for user in ["\"a\"", "DOMAIN\\nina", "\\N"] {
@@ -270,8 +270,8 @@ proptest::proptest! {
     fn whatever_quotes_can_carry_is_read_as_it_was_written(users in proptest::collection::vec("[\r\n\",;\t \\\\\u{feff}\0aé]{1,6}", 1..5)) {
         use crate::rows::{RowFormat, RowWriter};
         let mut batch = EventBatch::new();
-        users.iter().for_each(|user| batch.push(1_000, user, EventKind::Click));
-        let written = crate::encode::record_batch(&batch);
+        users.iter().for_each(|user| batch.push(1_000, user, EventKind::CLICK));
+        let written = crate::encode::record_batch(&EventSchema::default(), &batch);
         // The user is the last column, where a line end follows.
         let written = written.project(&[0, 2, 1]).unwrap();
         for (format, content_type) in [(RowFormat::Csv, ""), (RowFormat::Tsv, "delimiter=tab")] {
@@ -340,7 +340,7 @@ fn members_of_a_compressed_input_are_all_read_and_nothing_else_may_follow() {
         std::fs::write(&path, &whole).unwrap();
         let read: Vec<_> =
             read_file(&path, None, &Options::default()).unwrap().map(Result::unwrap).collect();
-        assert_eq!(read, [events(&[(1_000, "a", EventKind::Click); 2])], "{encoding:?}");
+        assert_eq!(read, [events(&[(1_000, "a", EventKind::CLICK); 2])], "{encoding:?}");
         let plain = encoding.decompress(&whole, 1_000).unwrap();
         assert_eq!(decode(InputFormat::Csv, &plain).unwrap(), read[0], "{encoding:?}");
         for behind in [&b"garbage that follows"[..], b"x", &packed(encoding, row)[..5]] {
@@ -358,9 +358,9 @@ fn members_of_a_compressed_input_are_all_read_and_nothing_else_may_follow() {
 #[test]
 fn nothing_may_follow_an_arrow_stream_or_file_or_parquet() {
     let mut batch = EventBatch::new();
-    (0..3).for_each(|i| batch.push(i, "a", EventKind::Click));
-    let rows = crate::encode::record_batch(&batch);
-    let stream = crate::encode::arrow_stream(&batch).unwrap();
+    (0..3).for_each(|i| batch.push(i, "a", EventKind::CLICK));
+    let rows = crate::encode::record_batch(&EventSchema::default(), &batch);
+    let stream = crate::encode::arrow_stream(&EventSchema::default(), &batch).unwrap();
     let mut file = ::arrow::ipc::writer::FileWriter::try_new(Vec::new(), &rows.schema()).unwrap();
     file.write(&rows).unwrap();
     let file = file.into_inner().unwrap();
@@ -430,8 +430,12 @@ fn a_file_is_read_in_batches_and_tells_how_far_it_has_come() {
             [BATCH_EVENTS, 5],
             "{name}"
         );
-        let last =
-            Event { timestamp_us: (rows as i64 - 1) * 1000, user: "user1", kind: EventKind::Click };
+        let last = Event {
+            timestamp_us: (rows as i64 - 1) * 1000,
+            user: "user1",
+            kind: EventKind::CLICK,
+            values: Values::NONE,
+        };
         assert_eq!(batches[1].get(4).timestamp_us, last.timestamp_us);
         assert_eq!(
             (progress.done(), progress.total()),

@@ -1,8 +1,8 @@
 //! Columnar batch of events.
 
 use super::{
-    Content, EVENT_BYTES, Event, EventKind, IdempotencyRange, Key, Rejection, check_timestamp_us,
-    check_user,
+    Content, EVENT_BYTES, Event, EventKind, EventSchema, IdempotencyRange, Key, Rejection,
+    ValueColumn, Values, check_timestamp_us, check_user,
 };
 
 /// Columnar batch of events in arrival order. Every decoder produces it, a log frame carries one,
@@ -16,6 +16,8 @@ pub struct EventBatch {
     /// 1`.
     user_ends: Vec<u32>,
     users: String,
+    /// Values of the dimensions that some event has, sorted by dimension.
+    values: Vec<ValueColumn>,
     /// Sorted and disjoint.
     keyed: Vec<IdempotencyRange>,
 }
@@ -31,6 +33,7 @@ impl EventBatch {
             kinds: Vec::with_capacity(events),
             user_ends: Vec::with_capacity(events),
             users: String::with_capacity(user_bytes),
+            values: Vec::new(),
             keyed: Vec::new(),
         }
     }
@@ -41,16 +44,33 @@ impl EventBatch {
     /// # Panics
     /// If the users' bytes together exceed 4 GiB; all input limits are far below.
     pub fn push(&mut self, timestamp_us: i64, user: &str, kind: EventKind) {
-        self.push_event(Event { timestamp_us, user, kind });
-    }
-
-    /// Like [`EventBatch::push`], for an [`Event`].
-    pub fn push_event(&mut self, event: Event<'_>) {
-        self.users.push_str(event.user);
+        self.users.push_str(user);
         self.user_ends
             .push(u32::try_from(self.users.len()).expect("a batch holds under 4 GiB of users"));
-        self.timestamps_us.push(event.timestamp_us);
-        self.kinds.push(event.kind as u8);
+        self.timestamps_us.push(timestamp_us);
+        self.kinds.push(kind.code());
+    }
+
+    /// Sets the last event's value of a dimension, which must not be set yet. The value must have
+    /// passed [`check_value`](super::check_value).
+    pub fn set_value(&mut self, dimension: usize, value: &str) {
+        let last = self.len() - 1;
+        self.column(dimension as u8).set(last, value);
+    }
+
+    fn column(&mut self, dimension: u8) -> &mut ValueColumn {
+        let at = self.values.binary_search_by_key(&dimension, |column| column.dimension);
+        let at = at.unwrap_or_else(|at| {
+            self.values.insert(at, ValueColumn::new(dimension));
+            at
+        });
+        &mut self.values[at]
+    }
+
+    /// Like [`EventBatch::push`], for an [`Event`] with its values.
+    pub fn push_event(&mut self, event: Event<'_>) {
+        self.push(event.timestamp_us, event.user, event.kind);
+        event.values.iter().for_each(|(dimension, value)| self.set_value(dimension.into(), value));
     }
 
     /// Appends all events of `other`.
@@ -108,13 +128,15 @@ impl EventBatch {
     /// Builds a batch from columns read from a log frame, with the same checks as other input.
     /// Checksums of keyed ranges are computed again.
     pub fn from_columns(
+        schema: &EventSchema,
         timestamps_us: Vec<i64>,
         kinds: Vec<u8>,
         user_ends: Vec<u32>,
         users: String,
+        values: Vec<ValueColumn>,
         keyed: Vec<IdempotencyRange>,
     ) -> Result<EventBatch, Rejection> {
-        let mut batch = EventBatch { timestamps_us, kinds, user_ends, users, keyed };
+        let mut batch = EventBatch { timestamps_us, kinds, user_ends, users, values, keyed };
         let mut start = 0;
         for (i, &end) in batch.user_ends.iter().enumerate() {
             let user = batch
@@ -123,12 +145,19 @@ impl EventBatch {
                 .ok_or_else(|| Rejection::new("user", "is cut"))?;
             check_user(user)?;
             check_timestamp_us(batch.timestamps_us[i])?;
-            EventKind::from_code(batch.kinds[i])
+            schema
+                .kind_of_code(batch.kinds[i])
                 .ok_or_else(|| Rejection::new("event", "is unknown"))?;
             start = end as usize;
         }
         if start != batch.users.len() {
             return Err(Rejection::new("user", "has bytes left over"));
+        }
+        let is_sorted = batch.values.is_sorted_by(|a, b| a.dimension < b.dimension);
+        let is_declared =
+            |column: &ValueColumn| usize::from(column.dimension) < schema.dimensions().len();
+        if !is_sorted || !batch.values.iter().all(is_declared) {
+            return Err(Rejection::new("a dimension", "is unknown"));
         }
         let mut row = 0;
         for IdempotencyRange { first, rows, .. } in &batch.keyed {
@@ -154,7 +183,11 @@ impl EventBatch {
 
     /// Returns the size of the columns, in bytes.
     pub fn byte_len(&self) -> usize {
-        self.len() * EVENT_BYTES + self.users.len() + self.keyed.len() * (4 + 4 + 16)
+        let values = self.values.iter().map(|column| column.ends().len() * 4 + column.text().len());
+        self.len() * EVENT_BYTES
+            + self.users.len()
+            + values.sum::<usize>()
+            + self.keyed.len() * (4 + 4 + 16)
     }
 
     pub fn get(&self, i: usize) -> Event<'_> {
@@ -162,7 +195,8 @@ impl EventBatch {
         Event {
             timestamp_us: self.timestamps_us[i],
             user: &self.users[start..self.user_ends[i] as usize],
-            kind: EventKind::from_code(self.kinds[i]).expect("kinds are checked on the way in"),
+            kind: EventKind(self.kinds[i]),
+            values: Values::of(&self.values, i),
         }
     }
 
@@ -175,6 +209,7 @@ impl EventBatch {
         self.kinds.clear();
         self.user_ends.clear();
         self.users.clear();
+        self.values.clear();
         self.keyed.clear();
     }
 
@@ -194,6 +229,11 @@ impl EventBatch {
         &self.users
     }
 
+    /// Returns the values of the dimensions that some event has, sorted by dimension.
+    pub fn values(&self) -> &[ValueColumn] {
+        &self.values
+    }
+
     pub fn keyed(&self) -> &[IdempotencyRange] {
         &self.keyed
     }
@@ -207,26 +247,55 @@ mod tests {
     #[test]
     fn a_batch_gives_back_what_was_pushed() {
         let mut batch = EventBatch::new();
-        batch.push(5, "ana", EventKind::Click);
-        batch.push(MAX_TIMESTAMP_US, "Zoë", EventKind::Impression);
+        batch.push(5, "ana", EventKind::CLICK);
+        batch.push(MAX_TIMESTAMP_US, "Zoë", EventKind::IMPRESSION);
         let again = EventBatch::from_columns(
+            &EventSchema::default(),
             batch.timestamps_us.clone(),
             batch.kinds.clone(),
             batch.user_ends.clone(),
             batch.users.clone(),
             Vec::new(),
+            Vec::new(),
         );
         assert_eq!(again.as_ref(), Ok(&batch));
         assert_eq!(
             batch.get(1),
-            Event { timestamp_us: MAX_TIMESTAMP_US, user: "Zoë", kind: EventKind::Impression }
+            Event {
+                timestamp_us: MAX_TIMESTAMP_US,
+                user: "Zoë",
+                kind: EventKind::IMPRESSION,
+                values: Values::NONE,
+            }
         );
+    }
+
+    #[test]
+    fn values_go_with_their_events_and_count_in_their_checksum() {
+        let mut batch = EventBatch::new();
+        for (user, values) in [("a", &[(2, "/x")][..]), ("b", &[]), ("c", &[(0, "/y"), (2, "/x")])]
+        {
+            batch.push(1, user, EventKind::CLICK);
+            values.iter().for_each(|(dimension, value)| batch.set_value(*dimension, value));
+        }
+        let of = |batch: &EventBatch, i: usize| {
+            batch.get(i).values.iter().map(|(d, v)| (d, v.to_owned())).collect::<Vec<_>>()
+        };
+        assert_eq!(of(&batch, 0), [(2, "/x".to_owned())]);
+        assert_eq!(of(&batch, 1), []);
+        assert_eq!(of(&batch, 2), [(0, "/y".to_owned()), (2, "/x".to_owned())]);
+        let mut twice = batch.clone();
+        twice.extend(&batch);
+        assert_eq!(twice.iter().skip(3).collect::<Vec<_>>(), batch.iter().collect::<Vec<_>>());
+        let without = Event { values: Values::NONE, ..batch.get(0) };
+        assert!(!Content::of([batch.get(0)]).matches(Content::of([without])));
     }
 
     #[test]
     fn columns_that_do_not_fit_are_rejected() {
         let columns = |ends: Vec<u32>, users: &str| {
-            EventBatch::from_columns(vec![1], vec![0], ends, users.into(), vec![])
+            let schema = EventSchema::default();
+            EventBatch::from_columns(&schema, vec![1], vec![0], ends, users.into(), vec![], vec![])
         };
         assert!(columns(vec![2], "é").is_ok());
         assert!(columns(vec![1], "é").is_err(), "cuts a character");
@@ -245,7 +314,7 @@ mod tests {
             [("a", None), ("bc", Some("1")), ("d", None), ("ef", Some("2")), ("g", Some("3"))]
         {
             let first = batch.len();
-            users.split_inclusive(|_| true).for_each(|user| batch.push(1, user, EventKind::Click));
+            users.split_inclusive(|_| true).for_each(|user| batch.push(1, user, EventKind::CLICK));
             id.into_iter().for_each(|id| batch.key_from(first, key(id)));
         }
         assert_eq!(batch.retain_keyed(|_| true), batch);
@@ -255,7 +324,8 @@ mod tests {
             Content::of(users.iter().map(|user| Event {
                 timestamp_us: 1,
                 user,
-                kind: EventKind::Click,
+                kind: EventKind::CLICK,
+                values: Values::NONE,
             }))
         };
         let keyed = |first, rows, id, users: &[&str]| IdempotencyRange {

@@ -45,8 +45,13 @@ impl Content {
             let mut head = [0; EVENT_BYTES];
             head[..8].copy_from_slice(&event.timestamp_us.to_le_bytes());
             head[8..12].copy_from_slice(&(event.user.len() as u32).to_le_bytes());
-            head[12] = event.kind as u8;
+            head[12] = event.kind.code();
             sum = crc32c::crc32c_append(crc32c::crc32c_append(sum, &head), event.user.as_bytes());
+            for (dimension, value) in event.values.iter() {
+                let [a, b, c, d] = (value.len() as u32).to_le_bytes();
+                sum = crc32c::crc32c_append(sum, &[dimension, a, b, c, d]);
+                sum = crc32c::crc32c_append(sum, value.as_bytes());
+            }
         }
         Content(sum.max(1))
     }

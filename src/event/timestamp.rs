@@ -356,7 +356,7 @@ mod tests {
         ] {
             assert_eq!(
                 parse_timestamp(text).map_err(|rejection| rejection.parameter),
-                Err("timestamp"),
+                Err("timestamp".into()),
                 "{text}"
             );
         }

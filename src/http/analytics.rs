@@ -3,6 +3,8 @@
 //! This is the hot path: constant values are static headers, and the query string is parsed in
 //! place.
 
+use std::fmt::Write;
+
 use axum::body::{Body, HttpBody};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
@@ -14,7 +16,7 @@ use super::app::App;
 use super::problem::Problem;
 use super::responses::{empty, preflight};
 use super::{body, params};
-use crate::event::EventKind::{Click, Impression};
+use crate::event::{EventKind, EventSchema};
 use crate::hour::Hour;
 use crate::rollup::HourNumbers;
 
@@ -36,7 +38,7 @@ pub fn get_now(app: &App, request: &Request<Body>) -> Option<Response> {
     let query = hot_query(app, request, &Method::GET)?;
     let hour = Hour::of_us(params::timestamp(query).ok()?);
     let numbers = app.query.hour_numbers_now(&app.engine.snapshot(), hour)?;
-    Some(numbers_response(request.headers(), hour, numbers))
+    Some(numbers_response(&app.schema, request.headers(), hour, &numbers))
 }
 
 /// Fast path of POST: queues the event of a valid request without a body, and returns a future of
@@ -47,10 +49,11 @@ pub fn post_now(
 ) -> Option<impl Future<Output = Result<Response, Problem>> + Send + use<>> {
     let query =
         hot_query(app, request, &Method::POST).filter(|_| request.body().is_end_stream())?;
-    let params = params::event(query).ok()?;
+    let params = params::event(&app.schema, query).ok()?;
     let key = params::key(request.headers(), params.key).ok()?;
     app.times.bounds().check(params.timestamp_us).ok()?;
     app.times.observe(&[params.timestamp_us]);
+    app.metrics.ignored(params.ignored);
     let appended = app.engine.append_event(params.event(), key);
     Some(async move { Ok(appended.await.map(|_| empty(StatusCode::NO_CONTENT))?) })
 }
@@ -66,11 +69,12 @@ fn hot_query<'r>(app: &App, request: &'r Request<Body>, method: &Method) -> Opti
 /// under the same key.
 async fn post(app: &App, request: Request<Body>) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
-    let params = params::event(head.uri.query().unwrap_or_default())?;
+    let params = params::event(&app.schema, head.uri.query().unwrap_or_default())?;
     let key = params::key(&head.headers, params.key)?;
     app.times.bounds().check(params.timestamp_us)?;
     body::discard(body, &app.options).await?;
     app.times.observe(&[params.timestamp_us]);
+    app.metrics.ignored(params.ignored);
     app.engine.append_event(params.event(), key).await?;
     Ok(empty(StatusCode::NO_CONTENT))
 }
@@ -78,12 +82,17 @@ async fn post(app: &App, request: Request<Body>) -> Result<Response, Problem> {
 async fn get(app: &App, head: &Parts) -> Result<Response, Problem> {
     let hour = Hour::of_us(params::timestamp(head.uri.query().unwrap_or_default())?);
     let numbers = app.query.hour_numbers(&app.engine.snapshot(), hour).await?;
-    Ok(numbers_response(&head.headers, hour, numbers))
+    Ok(numbers_response(&app.schema, &head.headers, hour, &numbers))
 }
 
-fn numbers_response(headers: &HeaderMap, hour: Hour, numbers: HourNumbers) -> Response {
+fn numbers_response(
+    schema: &EventSchema,
+    headers: &HeaderMap,
+    hour: Hour,
+    numbers: &HourNumbers,
+) -> Response {
     let (content_type, text) = if wants_json(headers) {
-        ("application/json", json(hour, numbers))
+        ("application/json", json(schema, hour, numbers))
     } else {
         ("text/plain; charset=utf-8", lines(numbers))
     };
@@ -100,18 +109,23 @@ fn wants_json(headers: &HeaderMap) -> bool {
     json.is_some() && json > preference(headers, &["text/plain"])
 }
 
-fn lines(numbers: HourNumbers) -> String {
-    let (unique_users, clicks, impressions) =
-        (numbers.unique_users, numbers.count(Click), numbers.count(Impression));
+/// Returns the three lines of the contract.
+fn lines(numbers: &HourNumbers) -> String {
+    let (unique_users, clicks, impressions) = (
+        numbers.unique_users,
+        numbers.count(EventKind::CLICK),
+        numbers.count(EventKind::IMPRESSION),
+    );
     format!("unique_users,{unique_users}\nclicks,{clicks}\nimpressions,{impressions}\n")
 }
 
-fn json(hour: Hour, numbers: HourNumbers) -> String {
-    let (unique_users, clicks, impressions) =
-        (numbers.unique_users, numbers.count(Click), numbers.count(Impression));
-    format!(
-        r#"{{"hour":"{hour}","unique_users":{unique_users},"clicks":{clicks},"impressions":{impressions}}}"#
-    )
+fn json(schema: &EventSchema, hour: Hour, numbers: &HourNumbers) -> String {
+    let mut text = format!(r#"{{"hour":"{hour}","unique_users":{}"#, numbers.unique_users);
+    for kind in schema.kinds() {
+        // The names of kinds have no characters that JSON escapes.
+        let _ = write!(text, r#","{}":{}"#, schema.counter(kind), numbers.count(kind));
+    }
+    text + "}"
 }
 
 #[cfg(test)]
@@ -122,23 +136,28 @@ mod tests {
 
     fn numbers() -> HourNumbers {
         let mut numbers = HourNumbers { unique_users: 2, ..HourNumbers::default() };
-        numbers.counts[Click as usize] = 30;
+        numbers.counts.add(EventKind::CLICK, 30);
         numbers
     }
 
     #[test]
     fn the_answer_is_three_lines_and_nothing_else() {
-        assert_eq!(lines(numbers()), "unique_users,2\nclicks,30\nimpressions,0\n");
+        assert_eq!(lines(&numbers()), "unique_users,2\nclicks,30\nimpressions,0\n");
     }
 
     #[test]
     fn json_names_the_hour() {
-        let text = json(Hour::of_us(1_577_836_800_000_000), numbers());
+        let hour = Hour::of_us(1_577_836_800_000_000);
+        let text = json(&EventSchema::default(), hour, &numbers());
         assert_eq!(
             text,
             r#"{"hour":"2020-01-01T00:00:00Z","unique_users":2,"clicks":30,"impressions":0}"#
         );
         serde_json::from_str::<serde_json::Value>(&text).unwrap();
+        let schema = EventSchema::new(&["sign-up".into()], &[]).unwrap();
+        let mut numbers = numbers();
+        numbers.counts.add(schema.kind("sign-up").unwrap(), 4);
+        assert!(json(&schema, hour, &numbers).ends_with(r#","impressions":0,"sign-up":4}"#));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 
 use super::metrics::Metrics;
 use super::times::EventTimes;
+use crate::event::EventSchema;
 use crate::query::QueryEngine;
 use crate::storage::Engine;
 
@@ -38,6 +39,8 @@ pub struct HttpOptions {
 /// State shared by all requests.
 pub struct App {
     pub(super) engine: Engine,
+    /// Kinds and dimensions of the engine's events.
+    pub(super) schema: EventSchema,
     pub(super) query: Arc<QueryEngine>,
     pub(super) options: HttpOptions,
     /// One permit per batch body in memory. Requests never wait for a permit: without one they get
@@ -58,7 +61,16 @@ impl App {
             engine.clock().clone(),
             metrics.suspicious_timestamps.clone(),
         );
-        App { engine, query, batch_slots: Arc::new(Semaphore::new(slots)), options, metrics, times }
+        let schema = engine.snapshot().schema.clone();
+        App {
+            engine,
+            schema,
+            query,
+            batch_slots: Arc::new(Semaphore::new(slots)),
+            options,
+            metrics,
+            times,
+        }
     }
 
     pub(super) fn allow_origin(&self, mut response: Response) -> Response {

@@ -10,7 +10,7 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 
 use super::params;
-use crate::event::{EventKind, Rejection};
+use crate::event::{EventKind, EventSchema, Rejection};
 
 /// Serves until the process ends.
 ///
@@ -44,7 +44,8 @@ impl<S: Sync> FromRequestParts<S> for Event {
     type Rejection = (StatusCode, String);
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Event, Self::Rejection> {
-        let params = params::event(parts.uri.query().unwrap_or_default()).map_err(refuse)?;
+        let params = params::event(&EventSchema::default(), parts.uri.query().unwrap_or_default())
+            .map_err(refuse)?;
         Ok(Event {
             timestamp_us: params.timestamp_us,
             user: params.user.into_owned(),

@@ -38,6 +38,8 @@ async fn post(app: &App, request: Request<Body>) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
     let (format, mut options) = format(&head.headers)?;
     options.timestamps.bounds = app.times.bounds();
+    options.schema = app.schema.clone();
+    let ignored = options.ignored.clone();
     let encoding = encoding(&head.headers)?;
     let key = params::key(&head.headers, None)?;
     // IMPORTANT: the permit moves into the decoding thread. A client that disconnects drops this
@@ -59,6 +61,7 @@ async fn post(app: &App, request: Request<Body>) -> Result<Response, Problem> {
         decoding.await.map_err(|panic| Problem::internal(&panic))?;
     let batch = batch?;
     let accepted = batch.len();
+    app.metrics.ignored(ignored.count() as usize);
     if accepted > 0 {
         app.times.observe(batch.timestamps_us());
         app.engine.append(batch).await?;
@@ -110,6 +113,9 @@ fn decoded(
 fn problem(error: DecodeError) -> Problem {
     match error {
         DecodeError::BadRow { line, .. } => Problem::bad_row(line, error.to_string()),
+        DecodeError::TooLarge { limit } if limit >= decode::MAX_DECODED_BYTES => {
+            Problem::events_too_large(limit)
+        }
         DecodeError::TooLarge { limit } => Problem::body_too_large(limit),
         other => Problem::invalid(format!("the body {other}")),
     }

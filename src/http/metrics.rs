@@ -34,12 +34,13 @@ const OPENMETRICS: HeaderValue =
 
 /// Label values. They are fixed so that clients cannot create new ones; the last of each stands for
 /// all others.
-const ROUTES: [&str; 10] = [
+const ROUTES: [&str; 11] = [
     "/analytics",
     "/events",
     "/sql",
     "/queries",
     "/queries/NAME",
+    "/schema",
     "/admin/flush",
     "/metrics",
     "/healthz",
@@ -58,6 +59,7 @@ pub struct Metrics {
     requests: Arc<Requests>,
     rejections: Family<[(&'static str, &'static str); 1], Counter>,
     pub suspicious_timestamps: Counter,
+    ignored_fields: Counter,
     registry: Arc<Registry>,
 }
 
@@ -84,12 +86,19 @@ impl Metrics {
             "Events stored in January 1970 whose timestamps would be current if read as seconds",
             suspicious_timestamps.clone(),
         );
+        let ignored_fields = Counter::default();
+        registry.register(
+            "hourglass_ignored_fields",
+            "Parameters and fields of events that are no declared dimension; columns count once a request",
+            ignored_fields.clone(),
+        );
         engine.register(&mut registry);
         query.register(&mut registry);
         let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("hourglass_build", "The version of the server", version);
         registry.register_collector(Box::new(Process));
-        Metrics { requests, rejections, suspicious_timestamps, registry: Arc::new(registry) }
+        let registry = Arc::new(registry);
+        Metrics { requests, rejections, suspicious_timestamps, ignored_fields, registry }
     }
 
     pub fn begin(&self, request: &Request<Body>) -> InFlight {
@@ -104,6 +113,13 @@ impl Metrics {
 
     pub fn rejected(&self, reason: &'static str) {
         self.rejections.get_or_create(&[("reason", reason)]).inc();
+    }
+
+    /// Counts parameters and fields of events that were ignored.
+    pub fn ignored(&self, fields: usize) {
+        if fields > 0 {
+            self.ignored_fields.inc_by(fields as u64);
+        }
     }
 
     /// Responds to a scrape. Runs on a blocking thread because it reads files in `/proc`.

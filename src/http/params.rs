@@ -11,7 +11,10 @@ use std::num::IntErrorKind;
 
 use axum::http::HeaderMap;
 
-use crate::event::{Event, EventKind, Key, Rejection, check_event, check_timestamp_ms, check_user};
+use crate::event::{
+    Event, EventKind, EventSchema, Key, Rejection, ValueColumn, Values, check_timestamp_ms,
+    check_user, check_value,
+};
 
 /// Validated parameters of a POST.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,30 +24,66 @@ pub struct EventParams<'q> {
     pub kind: EventKind,
     /// The idempotency key, if given.
     pub key: Option<Key>,
+    /// The values of dimensions, each in the first row of a column.
+    pub values: Vec<ValueColumn>,
+    /// Number of parameters that mean nothing here.
+    pub ignored: usize,
 }
 
 impl EventParams<'_> {
     pub fn event(&self) -> Event<'_> {
-        Event { timestamp_us: self.timestamp_us, user: &self.user, kind: self.kind }
+        let values = Values::of(&self.values, 0);
+        Event { timestamp_us: self.timestamp_us, user: &self.user, kind: self.kind, values }
     }
 }
 
 /// Parses the event in a POST's query string.
-pub fn event(query: &str) -> Result<EventParams<'_>, Rejection> {
-    let [timestamp, user, event, id] = find(query, ["timestamp", "user", "event", "id"])?;
+pub fn event<'q>(schema: &EventSchema, query: &'q str) -> Result<EventParams<'q>, Rejection> {
+    let ([timestamp, user, event, id], mut ignored) =
+        find(query, ["timestamp", "user", "event", "id"])?;
     let (timestamp, user, event) =
         (required(timestamp, "timestamp")?, required(user, "user")?, required(event, "event")?);
     let user = decode(user, "user")?;
     check_user(&user)?;
-    let kind = check_event(&decode(event, "event")?)?;
+    let kind = schema.check_event(&decode(event, "event")?)?;
     let timestamp_us = timestamp_us(timestamp)?;
     let key = id.map(|id| Key::new(&decode(id, "id")?)).transpose()?;
-    Ok(EventParams { timestamp_us, user, kind, key })
+    // Without dimensions, or where every parameter is known, nothing more is looked for.
+    let values = if schema.dimensions().is_empty() || ignored == 0 {
+        Vec::new()
+    } else {
+        values(schema, query, &mut ignored)?
+    };
+    Ok(EventParams { timestamp_us, user, kind, key, values, ignored })
+}
+
+/// Parses the values of dimensions, and takes their number off `ignored`. An empty value is an
+/// absent one.
+fn values(
+    schema: &EventSchema,
+    query: &str,
+    ignored: &mut usize,
+) -> Result<Vec<ValueColumn>, Rejection> {
+    let mut columns: Vec<ValueColumn> = Vec::new();
+    for (name, value) in parameters(query) {
+        let name = decode(name, "the query string").unwrap_or_default();
+        let Some(dimension) = schema.dimension(&name) else { continue };
+        *ignored -= 1;
+        let refused = |reason| Rejection::of_dimension(&name, reason);
+        let value = decode(value, "the query string").map_err(|fault| refused(fault.reason))?;
+        check_value(&value).map_err(refused)?;
+        let at = columns.binary_search_by_key(&(dimension as u8), |column| column.dimension);
+        let Err(at) = at else { return Err(refused("is given more than once".into())) };
+        let mut column = ValueColumn::new(dimension as u8);
+        column.set(0, &value);
+        columns.insert(at, column);
+    }
+    Ok(columns)
 }
 
 /// Parses the timestamp in a GET's query string, and returns microseconds.
 pub fn timestamp(query: &str) -> Result<i64, Rejection> {
-    let [timestamp] = find(query, ["timestamp"])?;
+    let ([timestamp], _) = find(query, ["timestamp"])?;
     timestamp_us(required(timestamp, "timestamp")?)
 }
 
@@ -68,7 +107,7 @@ pub fn key(headers: &HeaderMap, id: Option<Key>) -> Result<Option<Key>, Rejectio
 
 /// Returns the format that a URL names.
 pub fn format(query: &str) -> Result<Option<Cow<'_, str>>, Rejection> {
-    let [format] = find(query, [FORMAT])?;
+    let ([format], _) = find(query, [FORMAT])?;
     format.map(|format| decode(format, FORMAT)).transpose()
 }
 
@@ -89,20 +128,31 @@ pub fn pairs(query: &str) -> Result<BTreeMap<String, String>, Rejection> {
     Ok(pairs)
 }
 
-/// Finds the raw values of `names`; each may be given at most once.
+/// Returns the names and values of a query string, not decoded.
+fn parameters(query: &str) -> impl Iterator<Item = (&str, &str)> {
+    query
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+}
+
+/// Finds the raw values of `names`; each may be given at most once. Returns them with the number of
+/// other parameters.
 fn find<'q, const N: usize>(
     query: &'q str,
     names: [&'static str; N],
-) -> Result<[Option<&'q str>; N], Rejection> {
-    let mut values = [None; N];
-    for pair in query.split('&') {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let Some(i) = names.iter().position(|wanted| is_named(name, wanted)) else { continue };
+) -> Result<([Option<&'q str>; N], usize), Rejection> {
+    let (mut values, mut others) = ([None; N], 0);
+    for (name, value) in parameters(query) {
+        let Some(i) = names.iter().position(|wanted| is_named(name, wanted)) else {
+            others += 1;
+            continue;
+        };
         if values[i].replace(value).is_some() {
             return Err(Rejection::new(names[i], "is given more than once"));
         }
     }
-    Ok(values)
+    Ok((values, others))
 }
 
 fn required<'q>(value: Option<&'q str>, name: &'static str) -> Result<&'q str, Rejection> {
@@ -177,22 +227,33 @@ mod tests {
 
     fn user(value: &str) -> Result<String, String> {
         let query = format!("timestamp=1&user={value}&event=click");
-        event(&query)
+        event(&EventSchema::default(), &query)
             .map(|params| params.user.into_owned())
             .map_err(|rejection| rejection.to_string())
     }
 
     /// Returns the parameter at fault and the reason.
-    fn refused(query: &str) -> (&'static str, String) {
-        let Rejection { parameter, reason } = event(query).unwrap_err();
-        (parameter, reason)
+    fn refused(query: &str) -> (String, String) {
+        let Rejection { parameter, reason } = event(&EventSchema::default(), query).unwrap_err();
+        (parameter.into_owned(), reason)
     }
 
     #[test]
     fn parameters_come_in_any_order_with_others_between_them() {
-        let params = event("_=17&event=impression&&user=ana&x&timestamp=10032342000&x").unwrap();
-        let (timestamp_us, kind) = (10_032_342_000_000, EventKind::Impression);
-        let expected = EventParams { timestamp_us, user: "ana".into(), kind, key: None };
+        let params = event(
+            &EventSchema::default(),
+            "_=17&event=impression&&user=ana&x&timestamp=10032342000&x",
+        )
+        .unwrap();
+        let (timestamp_us, kind) = (10_032_342_000_000, EventKind::IMPRESSION);
+        let expected = EventParams {
+            timestamp_us,
+            user: "ana".into(),
+            kind,
+            key: None,
+            values: Vec::new(),
+            ignored: 3,
+        };
         assert_eq!(params, expected);
         assert!(matches!(params.user, Cow::Borrowed(_)));
     }
@@ -202,7 +263,7 @@ mod tests {
         assert_eq!(user("Zo%C3%AB+B%2b%20c").as_deref(), Ok("Zoë B+ c"));
         assert_eq!(user("Zoë").as_deref(), Ok("Zoë"));
         assert_eq!(user("a=b").as_deref(), Ok("a=b"));
-        assert!(event("t%69mestamp=%31&user=u&event=clic%6B").is_ok());
+        assert!(event(&EventSchema::default(), "t%69mestamp=%31&user=u&event=clic%6B").is_ok());
     }
 
     #[test]
@@ -215,30 +276,53 @@ mod tests {
 
     #[test]
     fn a_parameter_missing_or_repeated_or_empty_is_named() {
-        assert_eq!(refused(""), ("timestamp", "is missing".into()));
-        assert_eq!(refused("timestamp=1&event=click"), ("user", "is missing".into()));
-        assert_eq!(refused("timestamp=1&user=u"), ("event", "is missing".into()));
+        assert_eq!(refused(""), ("timestamp".into(), "is missing".into()));
+        assert_eq!(refused("timestamp=1&event=click"), ("user".into(), "is missing".into()));
+        assert_eq!(refused("timestamp=1&user=u"), ("event".into(), "is missing".into()));
         assert_eq!(
             refused("timestamp=1&user=a&user=a&event=click"),
-            ("user", "is given more than once".into())
+            ("user".into(), "is given more than once".into())
         );
         assert_eq!(
             refused("timestamp=1&user=a&%75ser=a&event=click"),
-            ("user", "is given more than once".into())
+            ("user".into(), "is given more than once".into())
         );
         assert_eq!(
             refused("timestamp&user=u&event=click"),
-            ("timestamp", "must not be empty".into())
+            ("timestamp".into(), "must not be empty".into())
         );
-        assert_eq!(refused("timestamp=1&user=&event=click"), ("user", "must not be empty".into()));
+        assert_eq!(
+            refused("timestamp=1&user=&event=click"),
+            ("user".into(), "must not be empty".into())
+        );
         let reason = "must be click or impression; found \"Click\"";
-        assert_eq!(refused("timestamp=1&user=u&event=Click"), ("event", reason.into()));
+        assert_eq!(refused("timestamp=1&user=u&event=Click"), ("event".into(), reason.into()));
+    }
+
+    #[test]
+    fn declared_kinds_and_dimensions_are_read_and_others_counted() {
+        let schema =
+            EventSchema::new(&["sign-up".into()], &["page".into(), "source".into()]).unwrap();
+        let query = "timestamp=1&user=u&event=sign-up&source=a%20b&_=1&page=";
+        let params = event(&schema, query).unwrap();
+        assert_eq!(params.kind, schema.kind("sign-up").unwrap());
+        assert_eq!(params.event().values.iter().collect::<Vec<_>>(), [(1, "a b")]);
+        assert_eq!(params.ignored, 1);
+        let refused = |tail: &str| {
+            let query = format!("timestamp=1&user=u&event=click&{tail}");
+            event(&schema, &query).unwrap_err().to_string()
+        };
+        assert_eq!(refused("page=a&page=b"), "page: is given more than once");
+        assert!(refused("source=%ff").starts_with("source: is not UTF-8"));
+        let long = format!("page={}", "x".repeat(1025));
+        assert_eq!(refused(&long), "page: is 1025 bytes long; at most 1024 are stored");
     }
 
     #[test]
     fn an_id_is_an_idempotency_key_of_1_to_255_bytes() {
         let key = |id: &str| {
-            event(&format!("timestamp=1&user=u&event=click&id={id}")).map(|params| params.key)
+            let query = format!("timestamp=1&user=u&event=click&id={id}");
+            event(&EventSchema::default(), &query).map(|params| params.key)
         };
         assert_eq!(key("a%20b"), Ok(Some(Key::new("a b").unwrap())));
         assert_ne!(key("a"), key("b"));

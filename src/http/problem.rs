@@ -38,7 +38,7 @@ pub struct Problem {
     detail: Cow<'static, str>,
     /// The query parameter at fault.
     #[serde(skip_serializing_if = "Option::is_none")]
-    parameter: Option<&'static str>,
+    parameter: Option<Cow<'static, str>>,
     /// Line or row of the body, or line of the statement, at fault, counted from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<NonZeroU64>,
@@ -100,6 +100,12 @@ impl Problem {
         let detail = format!(
             "a body may have at most {limit} bytes, before and after decompression; split it"
         );
+        Problem::new(Failure::BodyTooLarge, detail)
+    }
+
+    pub fn events_too_large(limit: usize) -> Problem {
+        let detail =
+            format!("the events of a body may take at most {limit} bytes decoded; split it");
         Problem::new(Failure::BodyTooLarge, detail)
     }
 

@@ -84,11 +84,27 @@ impl App {
                 let name = path["/queries/".len()..].to_string();
                 sql::respond_queries(self, Some(&name), request, connection).await
             }
+            "/schema" => self.schema(request.method()),
             "/admin/flush" => self.flush(request.method()).await,
             "/metrics" => self.metrics.respond(request.method()).await,
             "/healthz" => probe(request.method(), None),
             "/readyz" => probe(request.method(), self.engine.refusal().map(Error::from)),
             _ => Err(Problem::not_found()),
+        }
+    }
+
+    /// Responds with the kinds and dimensions of the store.
+    fn schema(&self, method: &Method) -> Result<Response, Problem> {
+        const METHODS: &str = "GET, HEAD, OPTIONS";
+        match *method {
+            Method::GET | Method::HEAD => {
+                let (kinds, dimensions) = (self.schema.kind_names(), self.schema.dimensions());
+                let json = serde_json::json!({ "kinds": kinds, "dimensions": dimensions });
+                let json_type = HeaderValue::from_static("application/json");
+                Ok(([(CONTENT_TYPE, json_type)], json.to_string()).into_response())
+            }
+            Method::OPTIONS => Ok(preflight(METHODS)),
+            _ => Err(Problem::method_not_allowed(METHODS)),
         }
     }
 

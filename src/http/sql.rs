@@ -177,7 +177,8 @@ pub async fn respond_queries(
     let format = format(request.headers(), url_query, None)?;
     let mut given = params::pairs(url_query)?;
     given.remove(params::FORMAT);
-    run(app, app.query.new_session(), &named.sql, named.params(&given)?, format, connection).await
+    let (sql, params) = named.bind(&app.schema, &given)?;
+    run(app, app.query.new_session(), &sql, params, format, connection).await
 }
 
 /// Selects the format: the URL takes precedence over the body, and both over `Accept`, which many

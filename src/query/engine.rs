@@ -37,9 +37,9 @@ use super::stats::history::History;
 use super::stats::recorder::StatsRecorder;
 use super::{functions, optimizer, syntax};
 use crate::error::{Error, Result};
-use crate::event::EventKind;
+use crate::event::{EventKind, EventSchema};
 use crate::hour::Hour;
-use crate::rollup::HourNumbers;
+use crate::rollup::{Counts, HourNumbers};
 use crate::storage::{Counted, Snapshot};
 
 /// The statement behind `GET /analytics`.
@@ -230,7 +230,7 @@ impl QueryEngine {
             let mut batches =
                 plan.rebind(snapshot.clone(), hour).execute(0, self.context.clone())?;
             let batch = batches.next().await.ok_or(Error::Closed)??;
-            return numbers(&batch);
+            return numbers(&snapshot.schema, &batch);
         }
         self.plan_and_run_hour_stats(snapshot, hour).await
     }
@@ -250,7 +250,8 @@ impl QueryEngine {
             }
             let context = self.session(snapshot)?.task_ctx();
             let batches = collect(plan, context).await?;
-            numbers(&arrow::compute::concat_batches(&batches[0].schema(), &batches)?)
+            let row = arrow::compute::concat_batches(&batches[0].schema(), &batches)?;
+            numbers(&snapshot.schema, &row)
         })
     }
 
@@ -258,7 +259,7 @@ impl QueryEngine {
     /// read a file.
     pub fn hour_numbers_now(&self, snapshot: &Arc<Snapshot>, hour: Hour) -> Option<HourNumbers> {
         let batch = self.hour_stats.get()?.rebind(snapshot.clone(), hour).answer_now()?;
-        numbers(&batch.ok()?).ok()
+        numbers(&snapshot.schema, &batch.ok()?).ok()
     }
 
     /// Makes the plan of [`HOUR_STATS`] in advance of the first request.
@@ -283,18 +284,32 @@ impl QueryEngine {
     ) -> Result<DataFrame> {
         let instant = |us| ScalarValue::TimestampMicrosecond(Some(us), Some("UTC".into()));
         let params = vec![("start", instant(hour.start_us())), ("end", instant(hour.end_us()))];
-        let frame = self.session(snapshot)?.sql(HOUR_STATS).await?;
+        let frame = self.session(snapshot)?.sql(&hour_stats(&snapshot.schema)).await?;
         Ok(frame.with_param_values(ParamValues::from(params))?)
     }
 }
 
+/// Returns [`HOUR_STATS`] with the counts of the declared kinds after those of the contract.
+fn hour_stats(schema: &EventSchema) -> String {
+    let declared = schema.kinds().filter(|kind| *kind > EventKind::IMPRESSION);
+    let counts: String = declared
+        .map(|kind| {
+            let name = schema.name(kind);
+            format!(",\n    count(*) FILTER (WHERE event = '{name}') AS \"{name}\"")
+        })
+        .collect();
+    HOUR_STATS.replacen("\nFROM events", &format!("{counts}\nFROM events"), 1)
+}
+
 /// Reads the one row of [`HOUR_STATS`]: distinct users, then the events of each kind.
-fn numbers(row: &RecordBatch) -> Result<HourNumbers> {
-    if row.num_rows() != 1 || row.num_columns() != 1 + EventKind::COUNT {
+fn numbers(schema: &EventSchema, row: &RecordBatch) -> Result<HourNumbers> {
+    if row.num_rows() != 1 || row.num_columns() != 1 + schema.kind_names().len() {
         return Err(Error::Invalid(
             "hour_stats.sql must return one row: users, and events of each kind".into(),
         ));
     }
     let value = |column: usize| row.column(column).as_primitive::<Int64Type>().value(0) as u64;
-    Ok(HourNumbers { unique_users: value(0), counts: std::array::from_fn(|kind| value(1 + kind)) })
+    let mut counts = Counts::NONE;
+    schema.kinds().for_each(|kind| counts.add(kind, value(1 + kind.index())));
+    Ok(HourNumbers { unique_users: value(0), counts })
 }

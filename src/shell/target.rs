@@ -169,14 +169,14 @@ impl Store {
     async fn ask(&mut self, question: Question<'_>) -> Result<ResultStream> {
         let (_, snapshot) = self.seen.as_ref().ok_or(Error::Closed)?;
         let (sql, params) = match question {
-            Question::Sql(sql) => (sql, Params::None),
+            Question::Sql(sql) => (sql.to_owned(), Params::None),
             Question::Named(name, given) => {
                 let library = self.engine.library();
                 let named = library.find(name).ok_or_else(|| unknown(name, library))?;
-                (named.sql.as_str(), named.params(given)?)
+                named.bind(&snapshot.schema, given)?
             }
         };
-        self.engine.run_text(&mut self.session, snapshot, sql, params).await
+        self.engine.run_text(&mut self.session, snapshot, &sql, params).await
     }
 }
 

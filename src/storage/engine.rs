@@ -20,7 +20,7 @@ use std::time::Duration;
 use tokio::sync::oneshot::error::RecvError;
 
 use super::commit_queue::{CommitQueue, Refusal};
-use super::directory;
+use super::directory::{self, DirectoryMeta};
 use super::file_names::FileNames;
 use super::flusher::{Flusher, Progress};
 use super::idempotency::files::KeyFiles;
@@ -116,10 +116,10 @@ impl Engine {
         let data_dir = std::path::absolute(data_dir).map_err(Error::io(data_dir, "find"))?;
         create_directory(&*vfs, &data_dir)?;
         let lock = directory::lock(&*vfs, &data_dir)?;
-        let meta = directory::meta(&*vfs, &data_dir, true)?;
+        let meta = directory::meta_or_create(&*vfs, &data_dir, &options.declared)?;
         let runtime = LakeRuntime::new()?;
         let (lake, mut snapshot, flushed) =
-            open_table(&runtime, &vfs, &data_dir, &meta.node, true, &options)?;
+            open_table(&runtime, &vfs, &data_dir, &meta, true, &options)?;
         let mut memtable = MemtableWriter::new(flushed + 1, FileNames::new(&meta.node));
         let wal_dir = data_dir.join(WAL_DIR);
         let now_us = clock.now_us();
@@ -140,7 +140,8 @@ impl Engine {
             tracing::info!(events = replayed.events, "recovered from the write-ahead log");
         }
         wal::prepare_first(&*vfs, &wal_dir, options.wal_segment_bytes);
-        let wal = Wal::open(vfs.clone(), &wal_dir, options.wal_segment_bytes, replayed)?;
+        let wal =
+            Wal::open(vfs.clone(), &wal_dir, &meta.schema, options.wal_segment_bytes, replayed)?;
         memtable.begin(since_us);
         snapshot.active = memtable.view().clone();
         // Also sync the folders themselves: a synced log would be lost along with an unsynced name
@@ -384,9 +385,9 @@ impl ReadOnly {
 
     fn try_open(data_dir: &Path, options: &EngineOptions, vfs: &Arc<dyn Vfs>) -> Result<ReadOnly> {
         let data_dir = std::path::absolute(data_dir).map_err(Error::io(data_dir, "find"))?;
-        let meta = directory::meta(&**vfs, &data_dir, false)?;
+        let meta = directory::meta(&**vfs, &data_dir)?;
         let (lake, mut snapshot, flushed) =
-            open_table(&LakeRuntime::new()?, vfs, &data_dir, &meta.node, false, options)?;
+            open_table(&LakeRuntime::new()?, vfs, &data_dir, &meta, false, options)?;
         let mut memtable = MemtableWriter::new(flushed + 1, FileNames::new(&meta.node));
         let replayed = replay_into(
             &**vfs,
@@ -436,17 +437,18 @@ fn open_table(
     runtime: &LakeRuntime,
     vfs: &Arc<dyn Vfs>,
     data_dir: &Path,
-    node: &str,
+    meta: &DirectoryMeta,
     create: bool,
     options: &EngineOptions,
 ) -> Result<(Lake, Snapshot, Lsn)> {
     let store = Arc::new(VfsStore::new(vfs.clone(), data_dir));
-    let (lake, files, flushed) = runtime.block_on(Lake::open(store.clone(), node, create))?;
+    let (lake, files, flushed) = runtime.block_on(Lake::open(store.clone(), meta, create))?;
     let distinct = Arc::new(DistinctUsers::new(options.users_cache_bytes));
     let all = files.values().flat_map(|hour| &hour.files);
     let (file_count, file_bytes) =
         all.fold((0, 0), |(count, bytes), file| (count + 1, bytes + file.bytes));
     let snapshot = Snapshot {
+        schema: meta.schema.clone(),
         active: Memtable::default(),
         sealed: Vec::new(),
         files,
@@ -467,7 +469,7 @@ fn replay_into(
     snapshot: &Snapshot,
     mut keys: impl FnMut(&mut dyn Iterator<Item = StoredKey>),
 ) -> Result<wal::Replay> {
-    wal::replay(vfs, wal_dir, flushed, |first_lsn, batch| {
+    wal::replay(vfs, wal_dir, &snapshot.schema, flushed, |first_lsn, batch| {
         let last_lsn = first_lsn + batch.len() as u64 - 1;
         keys(&mut batch.keyed().iter().map(StoredKey::from));
         memtable.apply(&batch, last_lsn, |hour| snapshot.files.contains_key(&hour));

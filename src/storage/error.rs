@@ -35,7 +35,7 @@ pub enum Error {
 
     /// Another process owns the data directory.
     #[error(
-        "{path}: another hourglass process owns this data directory; stop it, or use its address with --url",
+        "{path}: another hourglass process owns this data directory: stop it; import, generate and sql can use its address instead, with --url",
         path = path.display()
     )]
     Locked { path: PathBuf },

@@ -290,7 +290,8 @@ fn write_file(
     hour: Hour,
     table: &HourTable,
 ) -> Result<lake::CommitFile> {
-    let Encoded { parquet, rollup, hour: claim, min_user, max_user } = data_file::encode(table)?;
+    let Encoded { parquet, rollup, hour: claim, min_user, max_user } =
+        data_file::encode(lake.schema(), table)?;
     let (bytes, checksum) = (parquet.len() as u64, Some(crc32c::crc32c(&parquet)));
     let location = runtime.block_on(lake.put(sealed.first_lsn, hour, parquet))?;
     let file = DataFile { location, bytes, rollup, hour: claim, checksum };

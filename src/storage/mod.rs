@@ -36,13 +36,13 @@ pub mod vfs;
 mod wal;
 mod writer;
 
-pub use self::directory::META_FILE;
+pub use self::directory::{META_FILE, declare, declared};
 pub use self::engine::{Engine, ReadOnly, Steps};
 pub use self::error::Error;
 pub use self::lake::actions::DataFile;
 pub use self::lake::table::{FileIndex, HourFiles};
-pub use self::memory::memtable::{Chunk, HourTable, Memtable};
-pub use self::memory::users::{UserDict, UserIndex};
+pub use self::memory::dictionary::{Dictionary, Interner};
+pub use self::memory::memtable::{ABSENT, Chunk, HourTable, Memtable};
 pub use self::options::EngineOptions;
 pub use self::recurring::Recurring;
 pub use self::snapshot::Snapshot;

@@ -1,8 +1,12 @@
 //! Options of the engine.
 
+use crate::event::Declaration;
+
 /// Limits and intervals of the engine.
 #[derive(Clone, Debug)]
 pub struct EngineOptions {
+    /// Kinds and dimensions that a new store gets, and that an old one must have.
+    pub declared: Declaration,
     /// Size of a log segment, in bytes; a larger frame gets a segment of its own.
     pub wal_segment_bytes: u64,
     /// Number of rows at which a memtable generation is sealed and flushed.
@@ -28,6 +32,7 @@ pub struct EngineOptions {
 impl Default for EngineOptions {
     fn default() -> EngineOptions {
         EngineOptions {
+            declared: Declaration::default(),
             wal_segment_bytes: 32 << 20,
             memtable_max_rows: 16_000_000,
             memtable_max_bytes: 512 << 20,

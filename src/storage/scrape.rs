@@ -12,6 +12,7 @@ use super::memory::memtable::Memtable;
 use super::metrics::since;
 use super::recurring::Recurring;
 use super::snapshot::Snapshot;
+use crate::hour::Hour;
 use crate::metrics::{family, gauge};
 
 impl Engine {
@@ -34,6 +35,17 @@ impl Collector for State {
         self.wal(encoder, &snapshot)?;
         self.room(encoder)?;
         self.memtables(encoder, &snapshot)?;
+        let mut kinds = family(
+            encoder,
+            "hourglass_stored_events",
+            "Events in the store, by kind",
+            MetricType::Gauge,
+        )?;
+        let totals = snapshot.totals(Hour::FIRST, Hour::LAST);
+        for kind in snapshot.schema.kinds() {
+            let labels = [("kind", snapshot.schema.name(kind))];
+            kinds.encode_family(&labels)?.encode_gauge(&totals.count(kind))?;
+        }
         gauge(
             encoder,
             "hourglass_idempotency_keys",

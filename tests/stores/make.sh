@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Makes a store with a binary, and the JSON that says what is in it: tests/stores/make.sh BINARY NAME [PORT]
+# With HOURGLASS_KINDS=signup HOURGLASS_DIMENSIONS=page in the environment, some events have a page, and some are signups.
 set -euo pipefail
 binary=$(realpath "$1") name=$2 port=${3:-18999}
 cd "$(dirname "$0")"
@@ -13,6 +14,9 @@ until curl -sf "$url/readyz" > /dev/null; do sleep 0.1; done
 hours=(10032342000 1577836800000 1577840400000 253402297200000)
 keys=()
 rows=0 unflushed=0
+page() { # number
+    if [ -n "${HOURGLASS_DIMENSIONS:-}" ] && [ $(($1 % 3)) -gt 0 ]; then echo "&page=/page$(($1 % 5))"; fi
+}
 post() { # target, key
     curl -sf -X POST "$url$1&id=$2" && keys+=("$2 $1") && rows=$((rows + 1))
 }
@@ -22,7 +26,7 @@ batch() { # format, key
 # Past the fiftieth commit there is a checkpoint, and commits after it.
 for n in $(seq 52); do
     hour=${hours[$((n % 4))]}
-    post "/analytics?timestamp=$((hour + n * 1000))&user=user%20$((n % 7))&event=click" "flushed-$n"
+    post "/analytics?timestamp=$((hour + n * 1000))&user=user%20$((n % 7))&event=click$(page "$n")" "flushed-$n"
     curl -sf -X POST "$url/admin/flush"
 done
 printf 'timestamp,user,event\n%s,Zoë,impression\n%s,"a,b",click\n' "${hours[1]}" "${hours[2]}" | batch text/csv body-1
@@ -31,10 +35,16 @@ curl -sf -X POST "$url/admin/flush"
 # What follows is in the log alone, in several frames.
 for n in $(seq 5); do
     hour=${hours[$((n % 4))]}
-    post "/analytics?timestamp=$((hour + n))&user=late%20$n&event=impression" "logged-$n"
+    post "/analytics?timestamp=$((hour + n))&user=late%20$n&event=impression$(page "$n")" "logged-$n"
     curl -sf -X POST "$url/analytics?timestamp=$hour&user=none&event=click"
     rows=$((rows + 1)) unflushed=$((unflushed + 2))
 done
+if [ -n "${HOURGLASS_KINDS:-}" ]; then
+    curl -sf -X POST "$url/analytics?timestamp=${hours[0]}&user=ana&event=signup&page=/welcome"
+    rows=$((rows + 1)) unflushed=$((unflushed + 1))
+    sql="SELECT event, page, count(*) AS n FROM events GROUP BY 1, 2 ORDER BY 1, 2"
+    answer=$(curl -sf "$url/sql" -H 'accept: text/csv' --data "$sql" | sed ':a;N;$!ba;s/\n/\\n/g')
+fi
 {
     printf '{\n "made_by": "%s",\n "rows": %d,\n "unflushed": %d,\n "flushed_keys": 53,\n "hours": [\n' "$("$binary" --version)" "$rows" "$unflushed"
     for hour in "${hours[@]}"; do
@@ -45,7 +55,9 @@ done
     for i in "${!keys[@]}"; do
         printf '  ["%s", "%s"]%s\n' "${keys[$i]%% *}" "${keys[$i]#* }" "$([ "$i" = $((${#keys[@]} - 1)) ] || echo ,)"
     done
-    printf ' ]\n}\n'
+    printf ' ]'
+    if [ -n "${answer:-}" ]; then printf ',\n "answers": [\n  ["%s", "%s\\n"]\n ]' "$sql" "$answer"; fi
+    printf '\n}\n'
 } > "$name.json"
 kill -9 "$server"
 wait "$server" 2>/dev/null || true

@@ -33,7 +33,7 @@ impl Observer for Readers {
 fn late(n: i64) -> EventBatch {
     let mut batch = EventBatch::new();
     for user in 0..10 {
-        batch.push(n, &format!("u{}", user + n), EventKind::Click);
+        batch.push(n, &format!("u{}", user + n), EventKind::CLICK);
     }
     batch
 }

@@ -20,7 +20,7 @@ const HOUR: Hour = Hour(500_000);
 
 fn batch(hour: Hour, users: &[&str]) -> EventBatch {
     let mut batch = EventBatch::new();
-    users.iter().for_each(|user| batch.push(hour.start_us() + 1, user, EventKind::Click));
+    users.iter().for_each(|user| batch.push(hour.start_us() + 1, user, EventKind::CLICK));
     batch
 }
 

@@ -14,7 +14,7 @@ fn random_batch(seed: &mut u64, now_us: i64, max: u64) -> EventBatch {
         let us = start + random(seed, HOUR_US as u64) as i64;
         let users = if random(seed, 2) == 0 { 20 } else { 2_000 };
         let user = format!("visitor-{}", random(seed, users));
-        let kind = EventKind::ALL[random(seed, 2) as usize];
+        let kind = EventKind::CONTRACT[random(seed, 2) as usize];
         batch.push(us, &user, kind);
     }
     batch

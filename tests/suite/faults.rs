@@ -52,7 +52,7 @@ impl Observer for Faults {
 
 fn batch(n: i64) -> EventBatch {
     let mut batch = EventBatch::new();
-    (0..100).for_each(|i| batch.push(n, &format!("u{n}-{i}"), EventKind::Click));
+    (0..100).for_each(|i| batch.push(n, &format!("u{n}-{i}"), EventKind::CLICK));
     batch
 }
 

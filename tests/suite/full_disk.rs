@@ -89,13 +89,13 @@ fn open(dir: &Path, options: EngineOptions) -> (Engine, Arc<Trouble>) {
 
 fn batch(n: i64) -> EventBatch {
     let mut batch = EventBatch::new();
-    batch.push(n, &format!("u{n}"), EventKind::Click);
+    batch.push(n, &format!("u{n}"), EventKind::CLICK);
     batch.key_from(0, Key::new(&n.to_string()).unwrap());
     batch
 }
 
 fn clicks(engine: &Engine) -> u64 {
-    engine.snapshot().rollup(Hour(0)).count(EventKind::Click)
+    engine.snapshot().rollup(Hour(0)).count(EventKind::CLICK)
 }
 
 /// The files that are left lying about.

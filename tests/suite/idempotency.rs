@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 
-use hourglass::event::{Event, EventBatch, EventKind, Key};
+use hourglass::event::{Event, EventBatch, EventKind, Key, Values};
 use hourglass::hour::{HOUR_US, Hour, SystemClock};
 use hourglass::storage::verify;
 use hourglass::storage::vfs::{Disk, Vfs};
@@ -102,9 +102,9 @@ fn a_key_is_remembered_for_the_window_and_its_file_goes_after() {
         let open = || {
             Engine::open_with(dir.path(), options.clone(), Arc::new(Disk), clock.clone()).unwrap()
         };
-        let clicks = |engine: &Engine| engine.snapshot().rollup(Hour(0)).count(EventKind::Click);
+        let clicks = |engine: &Engine| engine.snapshot().rollup(Hour(0)).count(EventKind::CLICK);
         let mut batch = EventBatch::new();
-        batch.push(1, "ana", EventKind::Click);
+        batch.push(1, "ana", EventKind::CLICK);
         batch.key_from(0, Key::new("k").unwrap());
         let keys = || std::fs::read_dir(dir.path().join("keys")).unwrap().count();
 
@@ -200,7 +200,8 @@ fn requests_under_one_key_in_one_group_commit_are_told_apart() {
         let engine = Engine::open(dir.path(), small_options()).unwrap();
         let append = |user: &str, key: Option<&str>| {
             let key = key.map(|key| Key::new(key).unwrap());
-            engine.append_event(Event { timestamp_us: 1, user, kind: EventKind::Click }, key)
+            let (kind, values) = (EventKind::CLICK, Values::NONE);
+            engine.append_event(Event { timestamp_us: 1, user, kind, values }, key)
         };
         for round in 0..200 {
             let key = round.to_string();
@@ -227,7 +228,7 @@ fn requests_under_one_key_in_one_group_commit_are_told_apart() {
                 ["stored", "stored", "reused", "stored", "stored", "stored", "reused"]
             );
         }
-        assert_eq!(engine.snapshot().rollup(Hour(0)).count(EventKind::Click), 200 * 4);
+        assert_eq!(engine.snapshot().rollup(Hour(0)).count(EventKind::CLICK), 200 * 4);
     });
 }
 

@@ -46,7 +46,7 @@ async fn store(dir: &std::path::Path) -> Arc<Snapshot> {
     let store = open(dir, ManualClock::at(2 * HOUR_US));
     let batch = |users: &[&str], hour: i64| {
         let mut batch = EventBatch::new();
-        users.iter().for_each(|user| batch.push(hour * HOUR_US, user, EventKind::Click));
+        users.iter().for_each(|user| batch.push(hour * HOUR_US, user, EventKind::CLICK));
         batch
     };
     store.append(batch(&["ana", "ben"], 0)).await.unwrap();

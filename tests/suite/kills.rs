@@ -57,6 +57,9 @@ fn post(address: &str, journal: &Journal) {
         let hour = if n.is_multiple_of(10) { n / 10 % 40 } else { 100 };
         let mut target =
             format!("/analytics?timestamp={}&user=u{n}&event=click", hour * 3_600_000 + n % 1_000);
+        if n.is_multiple_of(3) {
+            target.push_str(&format!("&page=p{n}"));
+        }
         let has_key = n.is_multiple_of(2);
         if has_key {
             target.push_str(&format!("&id={n}"));
@@ -98,6 +101,12 @@ fn stored(dir: &Path) -> Vec<(String, i64)> {
     let store = ReadOnly::open(dir, &EngineOptions::default(), &vfs).unwrap();
     block_on(async {
         let session = query_engine(true).session(&store.snapshot).unwrap();
+        let wrong = "SELECT count(*) FROM events WHERE coalesce(page, '') <> \
+            CASE WHEN CAST(substr(user_id, 2) AS BIGINT) % 3 = 0 THEN 'p' || substr(user_id, 2) \
+            ELSE '' END";
+        let wrong = session.sql(wrong).await.unwrap().collect().await.unwrap();
+        let wrong = wrong[0].column(0).as_primitive::<arrow::datatypes::Int64Type>().value(0);
+        assert_eq!(wrong, 0, "events with another page than was sent");
         let sql = "SELECT user_id, count(*) FROM events GROUP BY user_id";
         let batches = session.sql(sql).await.unwrap().collect().await.unwrap();
         let rows = batches.iter().flat_map(|batch| {
@@ -130,7 +139,11 @@ fn kill_again_and_again(rounds: Range<u64>, seed: &mut u64) -> Arc<Journal> {
     let dir = tempfile::tempdir().unwrap();
     let journal = Arc::new(Journal::default());
     // Tiny generations and segments: nearly always a flush is under way.
-    let env = [("HOURGLASS_MEMTABLE_MAX_ROWS", "400"), ("HOURGLASS_WAL_SEGMENT_BYTES", "32KiB")];
+    let env = [
+        ("HOURGLASS_DIMENSIONS", "page"),
+        ("HOURGLASS_MEMTABLE_MAX_ROWS", "400"),
+        ("HOURGLASS_WAL_SEGMENT_BYTES", "32KiB"),
+    ];
     for round in rounds {
         let server = Server::start(dir.path(), &env);
         // What came under a key is known after the restart, too, from the log or from a file.
@@ -173,7 +186,7 @@ fn kill_again_and_again(rounds: Range<u64>, seed: &mut u64) -> Arc<Journal> {
 fn a_server_told_to_stop_under_load_keeps_what_it_acknowledged() {
     let dir = tempfile::tempdir().unwrap();
     let journal = Arc::new(Journal::default());
-    let server = Server::start(dir.path(), &[]);
+    let server = Server::start(dir.path(), &[("HOURGLASS_DIMENSIONS", "page")]);
     let (address, poster) = (server.address.clone(), journal.clone());
     let poster = thread::spawn(move || post(&address, &poster));
     thread::sleep(Duration::from_millis(200));

@@ -32,6 +32,7 @@ mod limits;
 mod metrics;
 mod plans;
 mod poisoning;
+mod schema;
 mod server;
 mod shell;
 mod simulation;

@@ -14,7 +14,7 @@ fn explain(rollups: bool, hour: Hour) -> String {
         for flush in [true, false] {
             let mut batch = EventBatch::new();
             let first = if flush { 0 } else { 2 };
-            (first..3).for_each(|hour| batch.push(hour * HOUR_US, "ana", EventKind::Click));
+            (first..3).for_each(|hour| batch.push(hour * HOUR_US, "ana", EventKind::CLICK));
             engine.append(batch).await.unwrap();
             if flush {
                 engine.flush().await.unwrap();

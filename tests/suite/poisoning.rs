@@ -288,7 +288,7 @@ fn a_clock_that_steps_back_and_forth_across_hours_loses_and_doubles_nothing() {
                     batch.push(
                         us,
                         &format!("u{}", random(&mut seed, 40)),
-                        EventKind::ALL[random(&mut seed, 2) as usize],
+                        EventKind::CONTRACT[random(&mut seed, 2) as usize],
                     );
                 }
                 model.add(&batch);

@@ -22,11 +22,11 @@ use std::thread;
 
 use futures::future::{MaybeDone, maybe_done};
 
-use hourglass::event::{EventBatch, EventKind, Key};
+use hourglass::event::{Declaration, EventBatch, EventKind, Key};
 use hourglass::hour::{Clock, HOUR_US};
 use hourglass::storage::vfs::Vfs;
 use hourglass::storage::vfs::observed::Observed;
-use hourglass::storage::{Engine, EngineOptions, Error, ReadOnly, Steps, verify};
+use hourglass::storage::{self, Engine, EngineOptions, Error, ReadOnly, Steps, verify};
 
 use self::disk::{SimDisk, Survives};
 use self::faults::Faults;
@@ -81,6 +81,10 @@ impl<'t> Simulation<'t> {
         let options = EngineOptions {
             wal_segment_bytes: [1 << 10, 4 << 10][random(&mut seed, 2) as usize],
             memtable_max_rows: 50 + random(&mut seed, 300),
+            declared: Declaration {
+                kinds: (random(&mut seed, 3) == 0).then(|| vec!["signup".into()]),
+                dimensions: (random(&mut seed, 2) == 0).then(|| vec!["page".into()]),
+            },
             ..EngineOptions::default()
         };
         Simulation {
@@ -287,13 +291,20 @@ impl<'t> Simulation<'t> {
         self.batches += 1;
         let mut batch = EventBatch::new();
         let start = self.clock.hour().start_us();
-        batch.push(start, &format!("batch {}", self.batches), EventKind::Click);
+        batch.push(start, &format!("batch {}", self.batches), EventKind::CLICK);
         let most = [3, 40][self.random(2) as usize];
         for _ in 0..self.random(most) {
             let late = if self.random(5) == 0 { self.random(4) as i64 } else { 0 };
             let us = start - late * HOUR_US + self.random(50) as i64;
-            let kind = EventKind::ALL[self.random(2) as usize];
+            let schema = self.engine().snapshot().schema.clone();
+            let kinds: Vec<EventKind> = schema.kinds().collect();
+            let kind = kinds[self.random(kinds.len() as u64) as usize];
             batch.push(us, &format!("user {}", self.random(20)), kind);
+            for dimension in 0..schema.dimensions().len() {
+                if self.random(3) > 0 {
+                    batch.set_value(dimension, &format!("value {}", self.random(9)));
+                }
+            }
         }
         batch
     }
@@ -333,7 +344,26 @@ impl<'t> Simulation<'t> {
         self.disk.restore_power(survives, seed);
         self.tell(format!("a cut; of what was not synced survives: {survives:?}"));
         self.verify();
+        if self.random(6) == 0 {
+            self.declare();
+        }
         self.start();
+    }
+
+    /// Declares another kind and another dimension, as a person does while nothing runs.
+    fn declare(&mut self) {
+        let disk = self.disk.clone();
+        let declared = storage::declare(&disk, Path::new(DIR), |schema| {
+            let (kinds, dimensions) = (schema.kind_names().len(), schema.dimensions().len());
+            schema.with_kind(&format!("kind{kinds}"))?.with_dimension(&format!("dim{dimensions}"))
+        });
+        match declared {
+            // From now on, the directory says what there is.
+            Ok(_) => self.options.declared = Declaration::default(),
+            // Cut before the directory had its name.
+            Err(error) => assert!(matches!(error, Error::Missing(_)), "{error}"),
+        }
+        self.tell("another kind and dimension");
     }
 
     /// Whatever a cut leaves is no damage.

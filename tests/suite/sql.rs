@@ -29,7 +29,7 @@ async fn fixture(dir: &Path) -> (Engine, String) {
         let mut batch = EventBatch::new();
         for &hour in hours {
             for i in from..from + count {
-                let kind = EventKind::ALL[usize::from((i + hour as usize).is_multiple_of(3))];
+                let kind = EventKind::CONTRACT[usize::from((i + hour as usize).is_multiple_of(3))];
                 let us = (START + hour) * HOUR_US + i as i64 * 240_000_000;
                 batch.push(us, users[(i * (hour as usize + 1)) % users.len()], kind);
             }
@@ -154,11 +154,11 @@ fn a_statement_sees_one_state_whatever_happens_meanwhile() {
         let engine = open(dir.path(), ManualClock::at(HOUR_US));
         let query = Arc::new(query_engine(true));
         let mut batch = EventBatch::new();
-        (0..200_000).for_each(|i| batch.push(i, "ana", EventKind::Click));
+        (0..200_000).for_each(|i| batch.push(i, "ana", EventKind::CLICK));
         engine.append(batch.clone()).await.unwrap();
         for flushed_before in [false, true] {
             let snapshot = engine.snapshot();
-            let expected = snapshot.rollup(hourglass::hour::Hour(0)).count(EventKind::Click);
+            let expected = snapshot.rollup(hourglass::hour::Hour(0)).count(EventKind::CLICK);
             let sql = "SELECT a.timestamp FROM events a";
             let mut session = query.new_session();
             let mut answer =
@@ -189,7 +189,7 @@ fn windows_over_many_users_fit_in_the_memory_that_their_rows_take() {
         let dir = tempfile::tempdir().unwrap();
         let engine = open(dir.path(), ManualClock::at(HOUR_US / 2));
         let mut batch = EventBatch::new();
-        (0..100_000).for_each(|i| batch.push(i, &format!("{i:036}"), EventKind::Click));
+        (0..100_000).for_each(|i| batch.push(i, &format!("{i:036}"), EventKind::CLICK));
         engine.append(batch).await.unwrap();
         let options = QueryOptions { memory_bytes: 48 << 20, ..QueryOptions::default() };
         let query = Arc::new(QueryEngine::new(&options).unwrap());

@@ -306,7 +306,14 @@ fn the_library_lists_and_runs() {
             "late_events" | "partition_sizes" => String::new(),
             _ => range.to_string(),
         };
-        let answer = client.get(&format!("/queries/{}?{given}", named["name"].as_str().unwrap()));
+        let path = format!("/queries/{}?{given}", named["name"].as_str().unwrap());
+        if named["parameters"].to_string().contains(r#""dimension""#) {
+            let answer = client.get(&format!("{path}&dimension=page"));
+            let is_told = answer.body.contains("dimension: the store has no dimensions");
+            assert!(answer.status == 400 && is_told, "{named} {}", answer.body);
+            continue;
+        }
+        let answer = client.get(&path);
         assert_eq!(answer.status, 200, "{named} {}", answer.body);
     }
     let users = client

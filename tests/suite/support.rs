@@ -51,14 +51,14 @@ impl Model {
         for event in batch.iter() {
             let hour = self.0.entry(Hour::of_us(event.timestamp_us)).or_default();
             hour.0.insert(event.user.to_string());
-            hour.1[event.kind as usize] += 1;
+            hour.1.add(event.kind, 1);
         }
     }
 
     pub fn numbers(&self, hour: Hour) -> HourNumbers {
         let numbers = |(users, counts): &(BTreeSet<_>, _)| HourNumbers {
             unique_users: users.len() as u64,
-            counts: *counts,
+            counts: Counts::clone(counts),
         };
         self.0.get(&hour).map_or(HourNumbers::default(), numbers)
     }

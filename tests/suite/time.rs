@@ -20,7 +20,7 @@ async fn wide(dir: &std::path::Path, flushed: bool) -> Engine {
     let engine = open(dir, ManualClock::at(INSTANTS[1] * 1_000));
     let mut batch = EventBatch::new();
     for (i, ms) in INSTANTS.iter().enumerate() {
-        batch.push(ms * 1_000, &format!("u{i}"), EventKind::ALL[i % 2]);
+        batch.push(ms * 1_000, &format!("u{i}"), EventKind::CONTRACT[i % 2]);
     }
     engine.append(batch).await.unwrap();
     if flushed {
@@ -451,7 +451,7 @@ fn pruning_and_rollups_change_no_answer() {
             // Ten hours around the end of February 2024, and at their very ends.
             let hour = 1_709_150_400_000_000 + random(&mut seed, 10) as i64 * 3_600_000_000;
             let within = [0, 1, 3_599_999_999, random(&mut seed, 3_600_000_000) as i64][i % 4];
-            batch.push(hour + within, &format!("u{}", i % 9), EventKind::ALL[i % 2]);
+            batch.push(hour + within, &format!("u{}", i % 9), EventKind::CONTRACT[i % 2]);
         }
         engine.append(batch.clone()).await.unwrap();
         engine.flush().await.unwrap();

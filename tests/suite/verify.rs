@@ -33,7 +33,7 @@ fn batch(seed: &mut u64, hour: i64) -> EventBatch {
         batch.push(
             us,
             &format!("visitor-{}", random(seed, 12)),
-            EventKind::ALL[random(seed, 2) as usize],
+            EventKind::CONTRACT[random(seed, 2) as usize],
         );
     }
     batch.key_from(0, Key::new(&hour.to_string()).unwrap());

@@ -8,7 +8,7 @@ use ::arrow::datatypes::{DataType, Field, Int32Type, Schema, TimeUnit};
 
 use super::events;
 use crate::decode::{BATCH_EVENTS, DecodeError, InputFormat, decode};
-use crate::event::{EventBatch, EventKind};
+use crate::event::{EventBatch, EventKind, EventSchema};
 
 /// Encodes a record batch with the columns as a stream.
 fn stream(columns: &[(&str, ArrayRef)]) -> Vec<u8> {
@@ -43,7 +43,7 @@ fn every_arrow_integer_is_milliseconds() {
     for data_type in [Int8, Int16, Int32, Int64, UInt8, UInt16, UInt32, UInt64] {
         let batch =
             three(whole(&[0, 100], &data_type), text(&["a", "b"]), text(&["click", "impression"]));
-        let wanted = events(&[(0, "a", EventKind::Click), (100_000, "b", EventKind::Impression)]);
+        let wanted = events(&[(0, "a", EventKind::CLICK), (100_000, "b", EventKind::IMPRESSION)]);
         assert_eq!(batch, Ok(wanted), "{data_type}");
     }
 }
@@ -60,7 +60,7 @@ fn an_arrow_timestamp_counts_in_its_unit_whatever_its_zone() {
             let array =
                 array.to_data().into_builder().data_type(data_type.clone()).build().unwrap();
             let batch = three(make_array(array), text(&["a"]), text(&["click"]));
-            assert_eq!(batch, Ok(events(&[(5_000_000, "a", EventKind::Click)])), "{data_type}");
+            assert_eq!(batch, Ok(events(&[(5_000_000, "a", EventKind::CLICK)])), "{data_type}");
         }
     }
 }
@@ -70,8 +70,8 @@ fn every_arrow_text_is_read_as_user_event_and_timestamp() {
     let dictionary = |values| DataType::Dictionary(Box::new(DataType::Int32), Box::new(values));
     let plain = [DataType::Utf8, DataType::LargeUtf8, DataType::Utf8View];
     let wanted = events(&[
-        (1_000, "a", EventKind::Click),
-        (2_000, "a name that is long", EventKind::Impression),
+        (1_000, "a", EventKind::CLICK),
+        (2_000, "a name that is long", EventKind::IMPRESSION),
     ]);
     for data_type in plain
         .clone()
@@ -99,9 +99,9 @@ fn every_way_that_arrow_keeps_text_and_numbers_is_read() {
         )
     };
     let wanted = events(&[
-        (1_000, "17", EventKind::Click),
-        (1_000, "17", EventKind::Click),
-        (2_000, "18", EventKind::Click),
+        (1_000, "17", EventKind::CLICK),
+        (1_000, "17", EventKind::CLICK),
+        (2_000, "18", EventKind::CLICK),
     ]);
     let times =
         [Int64, Float64, Decimal32(6, 1), Decimal64(9, 2), Decimal128(20, 3), Decimal256(40, 0)];
@@ -292,13 +292,13 @@ fn a_column_of_another_type_or_none_is_refused() {
 fn rows_are_counted_through_all_batches_of_a_stream() {
     let mut all = EventBatch::new();
     let rows = BATCH_EVENTS as i64 + 10;
-    (0..rows).for_each(|i| all.push(i, "a", EventKind::Click));
+    (0..rows).for_each(|i| all.push(i, "a", EventKind::CLICK));
     let kinds: StringArray =
         (0..rows).map(|i| Some(if i == rows - 1 { "buy" } else { "click" })).collect();
     let users: StringArray = (0..rows).map(|_| Some("a")).collect();
     let bad = three(whole(all.timestamps_us(), &DataType::Int64), Arc::new(users), Arc::new(kinds));
     assert_eq!(bad, Err(format!("row {rows}: event: must be click or impression; found \"buy\"")));
-    let bytes = crate::encode::arrow_stream(&all).unwrap();
+    let bytes = crate::encode::arrow_stream(&EventSchema::default(), &all).unwrap();
     assert_eq!(decode(InputFormat::ArrowStream, &bytes).unwrap(), all);
 }
 
@@ -322,8 +322,8 @@ fn what_is_not_the_format_is_malformed_and_never_a_panic() {
 #[test]
 fn damaged_parquet_is_refused_and_never_a_panic() {
     let mut batch = EventBatch::new();
-    (0..1000).for_each(|i| batch.push(i, &format!("user{}", i % 50), EventKind::Click));
-    let batch = crate::encode::record_batch(&batch);
+    (0..1000).for_each(|i| batch.push(i, &format!("user{}", i % 50), EventKind::CLICK));
+    let batch = crate::encode::record_batch(&EventSchema::default(), &batch);
     let zstd = ::parquet::basic::Compression::ZSTD(Default::default());
     for compression in [::parquet::basic::Compression::UNCOMPRESSED, zstd] {
         let properties = ::parquet::file::properties::WriterProperties::builder()

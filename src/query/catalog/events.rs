@@ -6,7 +6,7 @@
 //! Within the files, DataFusion prunes further by row group statistics, page index and bloom
 //! filters.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
@@ -31,7 +31,7 @@ use crate::event;
 use crate::hour::Hour;
 use crate::query::exec::memory::MemtableExec;
 use crate::query::exec::scan::EventsSource;
-use crate::query::schema::{partition_columns, partition_values, schema};
+use crate::query::schema::partition_values;
 use crate::query::stats::recorder::StatsRecorder;
 use crate::query::time_ranges::TimeRanges;
 use crate::storage::{DataFile, HourTable, Snapshot};
@@ -39,26 +39,6 @@ use crate::storage::{DataFile, HourTable, Snapshot};
 /// Returns the URL under which DataFusion finds the snapshot's object store.
 pub fn store_url() -> ObjectStoreUrl {
     ObjectStoreUrl::parse("hourglass://store").expect("a valid URL")
-}
-
-impl Part {
-    fn schema(self) -> SchemaRef {
-        static CODES: LazyLock<SchemaRef> = LazyLock::new(|| {
-            let coded = |field: &FieldRef| match field.name().as_str() {
-                "user_id" => {
-                    let codes =
-                        DataType::Dictionary(DataType::UInt32.into(), DataType::Utf8View.into());
-                    Arc::new(Field::new("user_id", codes, false))
-                }
-                _ => field.clone(),
-            };
-            Arc::new(Schema::new(schema().fields().iter().map(coded).collect::<Vec<_>>()))
-        });
-        match self {
-            Part::MemoryCodes => CODES.clone(),
-            _ => schema(),
-        }
-    }
 }
 
 /// The rows that a scan returns, and the representation of their users.
@@ -83,6 +63,23 @@ pub struct EventsTable {
 }
 
 impl EventsTable {
+    /// Returns the columns of the rows that the scan returns.
+    fn columns(&self) -> SchemaRef {
+        let table = self.snapshot.schema.table();
+        if self.part != Part::MemoryCodes {
+            return table.clone();
+        }
+        let coded = |field: &FieldRef| match field.name().as_str() {
+            "user_id" => {
+                let codes =
+                    DataType::Dictionary(DataType::UInt32.into(), DataType::Utf8View.into());
+                Arc::new(Field::new("user_id", codes, false))
+            }
+            _ => field.clone(),
+        };
+        Arc::new(Schema::new(table.fields().iter().map(coded).collect::<Vec<_>>()))
+    }
+
     /// Returns the time ranges that the predicates allow.
     fn spans(&self, predicates: &[Expr]) -> TimeRanges {
         TimeRanges::of_all(predicates.iter().filter(|_| self.pruning))
@@ -131,8 +128,8 @@ impl EventsTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<FileScanConfig> {
-        let table_schema = TableSchema::builder(event::file_schema())
-            .with_table_partition_cols(partition_columns())
+        let table_schema = TableSchema::builder(self.snapshot.schema.file().clone())
+            .with_table_partition_cols(event::partition_columns())
             .build();
         let options = state.config_options().execution.parquet.clone();
         let runtime = state.runtime_env();
@@ -171,7 +168,7 @@ impl EventsTable {
         state: &dyn Session,
         filters: &[Expr],
     ) -> Result<Option<Arc<dyn PhysicalExpr>>> {
-        let schema = DFSchema::try_from(schema())?;
+        let schema = DFSchema::try_from(self.snapshot.schema.table().clone())?;
         let within_hours = filters.iter().filter(|filter| !self.is_answered_by_hours(filter));
         let physical = within_hours
             .filter_map(|filter| state.create_physical_expr(filter.clone(), &schema).ok());
@@ -223,7 +220,13 @@ impl EventsTable {
             None
         } else {
             let partitions = state.config_options().execution.target_partitions;
-            Some(Arc::new(MemtableExec::new(&tables, self.part.schema(), projection, partitions)?))
+            Some(Arc::new(MemtableExec::new(
+                &self.snapshot.schema,
+                &tables,
+                self.columns(),
+                projection,
+                partitions,
+            )?))
         };
         let files = if files.is_empty() {
             None
@@ -237,9 +240,9 @@ impl EventsTable {
             (Some(memory), None) => memory,
             (None, Some(files)) => DataSourceExec::from_data_source(files),
             (None, None) => {
-                let columns =
-                    projection.map_or_else(|| (0..schema().fields().len()).collect(), Vec::clone);
-                Arc::new(EmptyExec::new(Arc::new(self.part.schema().project(&columns)?)))
+                let columns = projection
+                    .map_or_else(|| (0..self.columns().fields().len()).collect(), Vec::clone);
+                Arc::new(EmptyExec::new(Arc::new(self.columns().project(&columns)?)))
             }
         })
     }
@@ -247,7 +250,7 @@ impl EventsTable {
 
 impl TableProvider for EventsTable {
     fn schema(&self) -> SchemaRef {
-        self.part.schema()
+        self.columns()
     }
 
     fn table_type(&self) -> TableType {

@@ -31,7 +31,7 @@ use super::catalog::events::{EventsTable, Part};
 use super::functions::date_trunc;
 use super::stats::history::History;
 use super::stats::recorder::StatsRecorder;
-use crate::event::{EventKind, timestamp_type};
+use crate::event::{EventSchema, timestamp_type};
 use crate::hour::Hour;
 use crate::query::schema::{EVENTS, HOURS, SHOW_CHUNKS};
 use crate::query::stats::metrics::State;
@@ -68,26 +68,34 @@ impl Sources {
     /// The `hours` view: the hours that have rows, with their numbers. It is served from rollups; a
     /// scan would return the same rows.
     fn hours(&self) -> Result<Arc<dyn TableProvider>> {
-        let of =
-            |kind: EventKind| count(lit(1_i64)).filter(col("event").eq(lit(kind.as_str()))).build();
+        let schema = &self.snapshot.schema;
+        let of = |name: &str| count(lit(1_i64)).filter(col("event").eq(lit(name))).build();
         let hour = date_trunc().call(vec![lit("hour"), col("timestamp")]).alias("hour");
         let mut measures = vec![count_distinct(col("user_id")).alias("unique_users")];
         let mut text =
             "SELECT date_trunc('hour', timestamp) AS hour, count(DISTINCT user_id) AS unique_users"
                 .to_string();
-        for kind in EventKind::ALL {
-            measures.push(of(kind)?.alias(kind.plural()));
-            text += &format!(
-                ", count(*) FILTER (WHERE event = '{}') AS {}",
-                kind.as_str(),
-                kind.plural()
-            );
+        for kind in schema.kinds() {
+            let (name, counter) = (schema.name(kind), schema.counter(kind));
+            measures.push(of(name)?.alias(counter));
+            let counter = quoted_if_needed(counter);
+            text += &format!(", count(*) FILTER (WHERE event = '{name}') AS {counter}");
         }
         text += " FROM events GROUP BY 1";
         let plan = LogicalPlanBuilder::scan(EVENTS, provider_as_source(self.events()), None)?
             .aggregate([hour], measures)?
             .build()?;
         Ok(Arc::new(ViewTable::new(plan, Some(text))))
+    }
+}
+
+/// Returns a name in double quotes where SQL would otherwise read another one.
+fn quoted_if_needed(name: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    if name.bytes().all(is_plain) && !name.as_bytes()[0].is_ascii_digit() {
+        name.into()
+    } else {
+        format!("\"{name}\"")
     }
 }
 
@@ -147,7 +155,7 @@ enum SystemTable {
 }
 
 /// A column's name, type and nullability.
-type ColumnOf = (&'static str, DataType, bool);
+type ColumnOf<'s> = (&'s str, DataType, bool);
 
 impl SystemTable {
     const ALL: [(&'static str, SystemTable); 5] = [
@@ -158,13 +166,14 @@ impl SystemTable {
         ("queries", SystemTable::Queries),
     ];
 
-    fn schema(self) -> SchemaRef {
+    fn schema(self, events: &EventSchema) -> SchemaRef {
         let (time, text, number) = (timestamp_type, || DataType::Utf8, || DataType::UInt64);
-        let counted = |columns: Vec<ColumnOf>| {
-            let kinds = EventKind::ALL.map(|kind| (kind.plural(), number(), false));
-            columns.into_iter().chain([("unique_users", number(), false)]).chain(kinds).collect()
+        let counted = |mut columns: Vec<ColumnOf<'static>>| -> Vec<ColumnOf<'_>> {
+            columns.push(("unique_users", number(), false));
+            let kinds = events.kinds().map(|kind| (events.counter(kind), number(), false));
+            columns.into_iter().chain(kinds).collect()
         };
-        let columns: Vec<ColumnOf> = match self {
+        let columns: Vec<ColumnOf<'_>> = match self {
             SystemTable::Partitions => counted(vec![
                 ("hour", time(), false),
                 ("state", text(), false),
@@ -214,7 +223,7 @@ impl SystemTable {
             ],
             SystemTable::Chunks => vec![(SHOW_CHUNKS, text(), false)],
         };
-        let field = |(name, of, nullable): ColumnOf| Field::new(name, of, nullable);
+        let field = |(name, of, nullable): ColumnOf<'_>| Field::new(name, of, nullable);
         Arc::new(Schema::new(columns.into_iter().map(field).collect::<Vec<_>>()))
     }
 
@@ -251,10 +260,13 @@ fn number(values: impl Iterator<Item = u64>) -> ArrayRef {
 }
 
 /// Returns the `unique_users` column and one column for each kind of event.
-fn counts(rollups: impl Iterator<Item = Rollup> + Clone) -> impl Iterator<Item = ArrayRef> {
+fn counts<'r>(
+    schema: &EventSchema,
+    rollups: impl Iterator<Item = &'r Rollup> + Clone,
+) -> impl Iterator<Item = ArrayRef> {
     let users = number(rollups.clone().map(|rollup| rollup.users.n));
     let of = move |kind| number(rollups.clone().map(|rollup| rollup.count(kind)));
-    [users].into_iter().chain(EventKind::ALL.into_iter().map(of))
+    [users].into_iter().chain(schema.kinds().map(of))
 }
 
 fn time(values: impl Iterator<Item = i64>) -> ArrayRef {
@@ -298,7 +310,10 @@ async fn partitions(snapshot: &Arc<Snapshot>) -> crate::error::Result<Vec<ArrayR
         time(rows.iter().map(|row| row.rollup.first_us)),
         time(rows.iter().map(|row| row.rollup.last_us)),
     ];
-    Ok(columns.into_iter().chain(counts(rows.iter().map(|row| row.rollup))).collect())
+    Ok(columns
+        .into_iter()
+        .chain(counts(&snapshot.schema, rows.iter().map(|row| &row.rollup)))
+        .collect())
 }
 
 fn files(snapshot: &Snapshot) -> Vec<ArrayRef> {
@@ -316,7 +331,10 @@ fn files(snapshot: &Snapshot) -> Vec<ArrayRef> {
         time(files().map(|(_, file)| file.rollup.first_us)),
         time(files().map(|(_, file)| file.rollup.last_us)),
     ];
-    columns.into_iter().chain(counts(files().map(|(_, file)| file.rollup))).collect()
+    columns
+        .into_iter()
+        .chain(counts(&snapshot.schema, files().map(|(_, file)| &file.rollup)))
+        .collect()
 }
 
 fn wal(snapshot: &Snapshot) -> crate::error::Result<Vec<ArrayRef>> {
@@ -366,7 +384,7 @@ struct SystemProvider {
 #[async_trait]
 impl TableProvider for SystemProvider {
     fn schema(&self) -> SchemaRef {
-        self.kind.schema()
+        self.kind.schema(&self.sources.snapshot.schema)
     }
 
     fn table_type(&self) -> TableType {

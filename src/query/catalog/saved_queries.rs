@@ -24,7 +24,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::event::parse_time;
+use crate::event::{EventSchema, parse_time, shown};
 use crate::query::params::Params;
 use crate::query::parse::parse;
 
@@ -43,6 +43,11 @@ library![
     "hour_of_day",
     "late_events",
     "partition_sizes",
+    "top_values",
+    "top_values_by_users",
+    "values_by_hour",
+    "entries",
+    "conversion",
 ];
 
 /// The saved queries: the bundled ones in the order of the README, then the user's by name.
@@ -78,6 +83,8 @@ pub enum ParameterType {
     Timestamp,
     Integer,
     Text,
+    /// A dimension of the store; its column stands where the parameter does.
+    Dimension,
 }
 
 impl Default for SavedQueries {
@@ -185,11 +192,16 @@ impl SavedQuery {
         Ok(SavedQuery { name: name.to_string(), answers, parameters, sql: sql.to_string() })
     }
 
-    /// Converts the caller's text values to parameters and fills in defaults.
+    /// Returns the statement, with the columns of dimensions where their parameters stand, and its
+    /// parameters: the caller's texts converted, and defaults filled in.
     ///
     /// # Errors
     /// [`Error::Invalid`] names the parameter that is missing, unknown or not of its type.
-    pub fn params(&self, given: &BTreeMap<String, String>) -> Result<Params> {
+    pub fn bind(
+        &self,
+        schema: &EventSchema,
+        given: &BTreeMap<String, String>,
+    ) -> Result<(String, Params)> {
         let known = |name: &String| self.parameters.iter().any(|parameter| parameter.name == *name);
         if let Some(unknown) = given.keys().find(|name| !known(name)) {
             let names: Vec<&str> =
@@ -208,13 +220,49 @@ impl SavedQuery {
                     parameter.name, parameter.meaning
                 ))
             })?;
-            let value = parameter.kind.value(text);
-            let value =
-                value.map_err(|reason| Error::Invalid(format!("{}: {reason}", parameter.name)))?;
+            let invalid = |reason| Error::Invalid(format!("{}: {reason}", parameter.name));
+            if parameter.kind == ParameterType::Dimension {
+                check_dimension(schema, text).map_err(invalid)?;
+            }
+            let value = parameter.kind.value(text).map_err(invalid)?;
             Ok((parameter.name.clone(), value))
         };
-        Ok(Params::Named(self.parameters.iter().map(value).collect::<Result<_>>()?))
+        let mut values: BTreeMap<String, ScalarValue> =
+            self.parameters.iter().map(value).collect::<Result<_>>()?;
+        let is_dimension = |parameter: &&Parameter| parameter.kind == ParameterType::Dimension;
+        let mut sql = self.sql.clone();
+        for parameter in self.parameters.iter().filter(is_dimension) {
+            if let Some(ScalarValue::Utf8(Some(column))) = values.remove(&parameter.name) {
+                sql = with_column(&sql, &parameter.name, &format!("\"{column}\""));
+            }
+        }
+        Ok((sql, Params::Named(values)))
     }
+}
+
+/// Checks that the store has a dimension.
+fn check_dimension(schema: &EventSchema, name: &str) -> Result<(), String> {
+    match schema.dimensions() {
+        names if names.iter().any(|known| known == name) => Ok(()),
+        [] => Err("the store has no dimensions; `hourglass schema add dimension` adds one".into()),
+        names => {
+            Err(format!("{} is no dimension; the store has {}", shown(name), names.join(", ")))
+        }
+    }
+}
+
+/// Replaces the placeholder `$name` by a column.
+fn with_column(sql: &str, name: &str, column: &str) -> String {
+    let placeholder = format!("${name}");
+    let mut pieces = sql.split(&placeholder);
+    let mut text = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        // A longer name that begins like this one stays.
+        let goes_on = piece.starts_with(|next: char| next.is_alphanumeric() || next == '_');
+        text += if goes_on { &placeholder } else { column };
+        text += piece;
+    }
+    text
 }
 
 impl Parameter {
@@ -222,7 +270,7 @@ impl Parameter {
     fn parse(text: &str) -> Result<Parameter, String> {
         let form = || {
             format!(
-                "-- ${text} is not of the form -- $name timestamp|integer|text [= default]: meaning"
+                "-- ${text} is not of the form -- $name timestamp|integer|text|dimension [= default]: meaning"
             )
         };
         let (head, meaning) = text.split_once(": ").ok_or_else(form)?;
@@ -235,6 +283,7 @@ impl Parameter {
             "timestamp" => ParameterType::Timestamp,
             "integer" => ParameterType::Integer,
             "text" => ParameterType::Text,
+            "dimension" => ParameterType::Dimension,
             _ => return Err(form()),
         };
         if name == "format" {
@@ -250,7 +299,9 @@ impl Parameter {
 impl ParameterType {
     fn value(self, text: &str) -> Result<ScalarValue, String> {
         match self {
-            ParameterType::Text => Ok(ScalarValue::Utf8(Some(text.to_string()))),
+            ParameterType::Text | ParameterType::Dimension => {
+                Ok(ScalarValue::Utf8(Some(text.to_string())))
+            }
             ParameterType::Integer => {
                 let value = text.parse().map_err(|_| format!("{text} is no whole number"))?;
                 Ok(ScalarValue::Int64(Some(value)))
@@ -299,8 +350,29 @@ mod tests {
         assert!(ParameterType::Integer.value("ten").is_err());
         let library = SavedQueries::default();
         let named = library.find("hour_stats").unwrap();
-        let error = named.params(&BTreeMap::from([("begin".into(), "0".into())])).unwrap_err();
+        let given = BTreeMap::from([("begin".into(), "0".into())]);
+        let error = named.bind(&EventSchema::default(), &given).unwrap_err();
         assert_eq!(error.to_string(), "begin: the parameters of hour_stats are start, end");
+    }
+
+    #[test]
+    fn a_dimension_stands_where_its_parameter_does() {
+        let text =
+            "-- Of $d.\n-- $d dimension: which\n-- $dd text = x: other\nSELECT $d, $dd FROM t";
+        let named = SavedQuery::parse("q", text).unwrap();
+        let schema = EventSchema::new(&[], &["page".into(), "source".into()]).unwrap();
+        let bind = |schema: &EventSchema, name: &str| {
+            let given = BTreeMap::from([("d".into(), name.into())]);
+            named.bind(schema, &given).map_err(|error| error.to_string())
+        };
+        let (sql, params) = bind(&schema, "page").unwrap();
+        assert!(sql.ends_with("SELECT \"page\", $dd FROM t"), "{sql}");
+        assert!(matches!(params, Params::Named(values) if values.len() == 1));
+        assert_eq!(
+            bind(&schema, "1; x").unwrap_err(),
+            "d: \"1; x\" is no dimension; the store has page, source"
+        );
+        assert!(bind(&EventSchema::default(), "page").unwrap_err().contains("has no dimensions"));
     }
 
     #[test]

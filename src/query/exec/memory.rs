@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use arrow::array::{
     ArrayRef, DictionaryArray, RecordBatch, RecordBatchOptions, StringViewArray,
-    TimestampMicrosecondArray, UInt8Array, UInt32Array,
+    TimestampMicrosecondArray, UInt8Array, UInt32Array, new_null_array,
 };
 use arrow::compute::take;
 use arrow::datatypes::{DataType, FieldRef, SchemaRef};
@@ -18,10 +18,10 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Pla
 use futures::stream;
 
 use super::leaf::leaf;
-use crate::event::EventKind;
+use crate::event::{EventSchema, OWN_COLUMNS};
 use crate::hour::Hour;
 use crate::query::schema::partition_values;
-use crate::storage::{Chunk, HourTable};
+use crate::storage::{ABSENT, Chunk, HourTable};
 
 /// Maximum number of rows in a batch.
 const BATCH_ROWS: usize = 8_192;
@@ -31,7 +31,10 @@ const BATCH_ROWS: usize = 8_192;
 struct Scan {
     hour: Hour,
     table: Arc<HourTable>,
+    schema: EventSchema,
     names: OnceLock<ArrayRef>,
+    /// The values of each dimension, as arrays.
+    values: Box<[OnceLock<ArrayRef>]>,
 }
 
 /// A range of rows of one chunk.
@@ -55,6 +58,7 @@ pub struct MemtableExec {
 
 impl MemtableExec {
     pub fn new(
+        events: &EventSchema,
         tables: &[(Hour, Arc<HourTable>)],
         schema: SchemaRef,
         projection: Option<&Vec<usize>>,
@@ -64,7 +68,13 @@ impl MemtableExec {
         let (hours, rows) = (tables.len(), tables.iter().map(|(_, table)| table.rows()).sum());
         let mut pieces = Vec::new();
         for (hour, table) in tables {
-            let scan = Arc::new(Scan { hour: *hour, table: table.clone(), names: OnceLock::new() });
+            let scan = Arc::new(Scan {
+                hour: *hour,
+                table: table.clone(),
+                schema: events.clone(),
+                names: OnceLock::new(),
+                values: events.dimensions().iter().map(|_| OnceLock::new()).collect(),
+            });
             for chunk in table.chunks() {
                 for start in (0..chunk.rows()).step_by(BATCH_ROWS) {
                     let len = BATCH_ROWS.min(chunk.rows() - start);
@@ -121,12 +131,33 @@ impl Piece {
                 }
             }
             2 => {
-                let kinds =
-                    StringViewArray::from_iter_values(EventKind::ALL.map(EventKind::as_str));
+                let kinds = StringViewArray::from_iter_values(self.scan.schema.kind_names());
                 Ok(take(&kinds, &UInt8Array::new(self.chunk.kinds.slice(start, len), None), None)?)
             }
-            partition => partition_values(self.scan.hour)[partition - 3].to_array_of_size(len),
+            column => {
+                let declared = column - OWN_COLUMNS;
+                match declared.checked_sub(self.scan.values.len()) {
+                    None => self.values(declared),
+                    Some(partition) => {
+                        partition_values(self.scan.hour)[partition].to_array_of_size(len)
+                    }
+                }
+            }
         }
+    }
+
+    /// Returns the values of a dimension.
+    fn values(&self, dimension: usize) -> Result<ArrayRef> {
+        let Some(codes) = self.chunk.values(dimension) else {
+            return Ok(new_null_array(&DataType::Utf8View, self.len));
+        };
+        let values = self.scan.values[dimension]
+            .get_or_init(|| Arc::new(self.scan.table.values[dimension].to_array()));
+        let codes = codes.slice(self.start, self.len);
+        let is_there = codes.iter().map(|code| *code != ABSENT).collect::<Vec<bool>>();
+        // An absent value has a code out of range, which is not looked at.
+        let codes = UInt32Array::new(codes, Some(is_there.into()));
+        Ok(take(values, &codes, None)?)
     }
 }
 

@@ -48,7 +48,7 @@ use super::rollup::{AggregateInput, HourglassOptions};
 use crate::query::catalog::events::{EventsTable, Part};
 use crate::query::opaque::Opaque;
 use crate::query::time_ranges::TimeRanges;
-use crate::storage::UserIndex;
+use crate::storage::Interner;
 
 /// Optimizer rule for distinct users. It must run after the rollup rule, which is faster where it
 /// applies.
@@ -99,11 +99,12 @@ fn measures(aggregate: &Aggregate, below: &AggregateInput) -> Result<Option<Vec<
         return Ok(None);
     }
     let aggregates = below.inline_all(&aggregate.aggr_expr)?;
-    let measures: Option<Vec<Measure>> = aggregates.iter().map(measure).collect();
+    let measures: Option<Vec<Measure>> =
+        aggregates.iter().map(|expr| measure(expr, below)).collect();
     Ok(measures.filter(|measures| measures.iter().any(|measure| measure.distinct)))
 }
 
-fn measure(expr: &Expr) -> Option<Measure> {
+fn measure(expr: &Expr, below: &AggregateInput<'_>) -> Option<Measure> {
     let Expr::AggregateFunction(function) = expr else { return None };
     let params = &function.params;
     if function.func.name() != "count"
@@ -117,8 +118,9 @@ fn measure(expr: &Expr) -> Option<Measure> {
         ([Expr::Column(column)], true) if column.name == "user_id" => {
             Some(Measure { distinct: true, filter })
         }
-        // No column of the table is ever null.
-        ([Expr::Column(_)], false) => Some(Measure { distinct: false, filter }),
+        ([Expr::Column(column)], false) if below.is_never_null(column) => {
+            Some(Measure { distinct: false, filter })
+        }
         ([Expr::Literal(value, _)], false) if !value.is_null() => {
             Some(Measure { distinct: false, filter })
         }
@@ -433,7 +435,7 @@ const UNKNOWN: u32 = u32::MAX;
 #[derive(Debug)]
 struct Counting {
     counts: Arc<[Count]>,
-    users: UserIndex,
+    users: Interner,
     /// The users or the rows of each count.
     sets: Vec<Bitmap>,
     rows: Vec<u64>,
@@ -447,7 +449,7 @@ impl Counting {
         let rows = vec![0; counts.len()];
         Counting {
             counts,
-            users: UserIndex::default(),
+            users: Interner::default(),
             sets,
             rows,
             dictionaries: Vec::new(),

@@ -154,7 +154,7 @@ mod tests {
     fn batch(events: &[(u64, &str)]) -> EventBatch {
         let mut batch = EventBatch::new();
         for &(n, user) in events {
-            batch.push(0, user, EventKind::Click);
+            batch.push(0, user, EventKind::CLICK);
             batch.key_from(batch.len() - 1, stored(n).key);
         }
         batch

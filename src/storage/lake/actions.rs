@@ -6,7 +6,7 @@ use object_store::path::Path as Location;
 use serde_json::json;
 
 use super::tag::{self, ROLLUP_TAG};
-use crate::event;
+use crate::event::EventSchema;
 use crate::hour::Hour;
 use crate::rollup::{Rollup, SourceSet, Users};
 use crate::storage::directory::TABLE_DIR;
@@ -41,8 +41,8 @@ pub struct DataFile {
 impl DataFile {
     /// Builds a data file from the tags of its `add` action; `None` for a file of another engine,
     /// which has no such tags.
-    pub fn of_tags(add: &Add, location: &Location) -> Option<DataFile> {
-        let (rollup, hour) = tag::read(tag(add, ROLLUP_TAG)?, source(location))?;
+    pub fn of_tags(schema: &EventSchema, add: &Add, location: &Location) -> Option<DataFile> {
+        let (rollup, hour) = tag::read(schema, tag(add, ROLLUP_TAG)?, source(location))?;
         Some(DataFile {
             location: location.clone(),
             bytes: add.size as u64,
@@ -127,7 +127,13 @@ pub async fn read_actions(store: &dyn ObjectStore, commit: &Location) -> Result<
     Ok(actions)
 }
 
-pub fn add_action(hour: Hour, file: &DataFile, users: &(String, String), now_us: i64) -> Add {
+pub fn add_action(
+    schema: &EventSchema,
+    hour: Hour,
+    file: &DataFile,
+    users: &(String, String),
+    now_us: i64,
+) -> Add {
     let rollup = &file.rollup;
     let mut min = json!({ "timestamp": milliseconds(rollup.first_us) });
     // Statistics hold milliseconds: the maximum is rounded up so that it bounds the microseconds
@@ -138,14 +144,14 @@ pub fn add_action(hour: Hour, file: &DataFile, users: &(String, String), now_us:
         min["user_id"] = json!(first.chars().take(32).collect::<String>());
         max["user_id"] = json!(last);
     }
-    let columns = event::file_schema();
-    let nulls: serde_json::Value =
-        columns.fields().iter().map(|field| (field.name().as_str(), 0)).collect();
+    // Statistics may leave out columns: the nulls of dimensions are not counted.
+    let columns = schema.file().fields().iter().filter(|field| !field.is_nullable());
+    let nulls: serde_json::Value = columns.map(|field| (field.name().as_str(), 0)).collect();
     let stats = json!({ "numRecords": rollup.rows(), "minValues": min, "maxValues": max, "nullCount": nulls });
     let partition = [("date", hour.date().to_string()), ("hour", hour.of_day().to_string())];
     let checksum =
         file.checksum.map(|checksum| (CHECKSUM_TAG.to_string(), Some(format!("{checksum:08x}"))));
-    let rollup = (ROLLUP_TAG.to_string(), Some(tag::write(rollup, file.hour)));
+    let rollup = (ROLLUP_TAG.to_string(), Some(tag::write(schema, rollup, file.hour)));
     let tags = [rollup].into_iter().chain(checksum);
     Add {
         path: path_in_table(&file.location).to_string(),

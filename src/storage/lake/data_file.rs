@@ -1,6 +1,6 @@
 //! Parquet data file: the rows of one hour from one generation.
 //!
-//! Rows are sorted by user, then timestamp, then kind. Equal users are adjacent, so the dictionary
+//! Rows are sorted by user, then timestamp, then kind, by its code. Equal users are adjacent, so the dictionary
 //! and the deltas are small, the bloom filter and the page index find a user, and distinct users
 //! are counted by comparing neighbours. Timestamps are delta-packed, names are dictionary-coded
 //! (front-coded beyond the dictionary's limit), and all pages are compressed with zstd.
@@ -10,7 +10,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray, RecordBatch, StringArray, StringViewArray, TimestampMicrosecondArray,
+};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondType};
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
@@ -21,11 +23,11 @@ use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
-use crate::event::{EventKind, file_schema, timestamp_type};
+use crate::event::{EventSchema, OWN_COLUMNS, timestamp_type};
 use crate::rollup::{Rollup, SourceSet, Users};
 use crate::storage::error::Result;
-use crate::storage::memory::memtable::HourTable;
-use crate::storage::memory::users::UserIndex;
+use crate::storage::memory::dictionary::Interner;
+use crate::storage::memory::memtable::{ABSENT, HourTable};
 
 /// Rows per row group, the unit that a reader skips by statistics and bloom filter.
 const ROW_GROUP_ROWS: usize = 1 << 20;
@@ -48,27 +50,29 @@ pub struct Encoded {
 }
 
 /// Returns the file's schema as other engines see it: strings are plain `Utf8`.
-fn parquet_schema() -> SchemaRef {
+fn parquet_schema(schema: &EventSchema) -> SchemaRef {
     let plain = |field: &Arc<Field>| match field.data_type() {
         DataType::Utf8View => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8)),
         _ => field.clone(),
     };
-    Arc::new(Schema::new(file_schema().fields().iter().map(plain).collect::<Vec<_>>()))
+    Arc::new(Schema::new(schema.file().fields().iter().map(plain).collect::<Vec<_>>()))
 }
 
 /// Encodes one hour, which must have rows.
-pub fn encode(table: &HourTable) -> Result<Encoded> {
+pub fn encode(schema: &EventSchema, table: &HourTable) -> Result<Encoded> {
     let names = table.users.to_array();
     let sorted = Sorted::new(table, &names);
+    let columns = ValueColumns::new(schema, table);
     let users = sorted.users.len() as u64;
-    let rollup = table.rollup.with_users(users);
+    let rollup = table.rollup.clone().with_users(users);
     let hour = if table.rollup.users.of == table.source { Users::NONE } else { table.rollup.users };
     let options = ArrowWriterOptions::new()
-        .with_properties(properties(rollup.rows(), users))
+        .with_properties(properties(schema, table, rollup.rows(), users))
         .with_skip_arrow_metadata(true);
-    let mut writer = ArrowWriter::try_new_with_options(Vec::new(), parquet_schema(), options)?;
+    let mut writer =
+        ArrowWriter::try_new_with_options(Vec::new(), parquet_schema(schema), options)?;
     for start in (0..sorted.packed.len()).step_by(BATCH_ROWS) {
-        writer.write(&sorted.batch(start, BATCH_ROWS, &names)?)?;
+        writer.write(&sorted.batch(schema, start, BATCH_ROWS, &names, &columns)?)?;
     }
     let name = |code: Option<&u32>| {
         code.map_or(String::new(), |&code| names.value(code as usize).to_string())
@@ -77,11 +81,11 @@ pub fn encode(table: &HourTable) -> Result<Encoded> {
     Ok(Encoded { parquet: writer.into_inner()?, rollup, hour, min_user, max_user })
 }
 
-fn properties(rows: u64, users: u64) -> WriterProperties {
+fn properties(schema: &EventSchema, table: &HourTable, rows: u64, users: u64) -> WriterProperties {
     let (timestamp, user) = (ColumnPath::from("timestamp"), ColumnPath::from("user_id"));
     // Rows are sorted by user, so a row group holds only its share of the users.
     let groups = rows.div_ceil(ROW_GROUP_ROWS as u64).max(1);
-    WriterProperties::builder()
+    let mut properties = WriterProperties::builder()
         .set_created_by(concat!("hourglass ", env!("CARGO_PKG_VERSION")).into())
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
@@ -90,8 +94,54 @@ fn properties(rows: u64, users: u64) -> WriterProperties {
         .set_column_encoding(timestamp, Encoding::DELTA_BINARY_PACKED)
         .set_column_encoding(user.clone(), Encoding::DELTA_BYTE_ARRAY)
         .set_column_bloom_filter_enabled(user.clone(), true)
-        .set_column_bloom_filter_max_ndv(user, users.div_ceil(groups).max(1))
-        .build()
+        .set_column_bloom_filter_max_ndv(user, users.div_ceil(groups).max(1));
+    for (name, values) in schema.dimensions().iter().zip(&table.values) {
+        let column = ColumnPath::from(name.as_str());
+        properties = properties
+            .set_column_bloom_filter_enabled(column.clone(), !values.is_empty())
+            .set_column_bloom_filter_max_ndv(column, values.len().max(1) as u64);
+    }
+    properties.build()
+}
+
+/// Values of the dimensions of a table, by the order of its chunks.
+struct ValueColumns(Vec<Option<ValueColumn>>);
+
+struct ValueColumn {
+    names: StringViewArray,
+    /// Code of each row, in arrival order, or [`ABSENT`].
+    codes: Vec<u32>,
+}
+
+impl ValueColumns {
+    fn new(schema: &EventSchema, table: &HourTable) -> ValueColumns {
+        let column = |dimension: usize| {
+            let names = table.values.get(dimension).filter(|names| !names.is_empty())?;
+            let mut codes = Vec::with_capacity(table.rows() as usize);
+            for chunk in table.chunks() {
+                match chunk.values(dimension) {
+                    Some(values) => codes.extend_from_slice(values),
+                    None => codes.resize(codes.len() + chunk.rows(), ABSENT),
+                }
+            }
+            Some(ValueColumn { names: names.to_array(), codes })
+        };
+        ValueColumns((0..schema.dimensions().len()).map(column).collect())
+    }
+
+    /// Returns the columns of these rows, counted in arrival order.
+    fn arrays(&self, rows: &[u32]) -> impl Iterator<Item = ArrayRef> {
+        self.0.iter().map(move |column| -> ArrayRef {
+            let Some(column) = column else {
+                return Arc::new(StringArray::new_null(rows.len()));
+            };
+            let value = |row: &u32| match column.codes[*row as usize] {
+                ABSENT => None,
+                code => Some(column.names.value(code as usize)),
+            };
+            Arc::new(rows.iter().map(value).collect::<StringArray>())
+        })
+    }
 }
 
 /// Rows in file order.
@@ -103,6 +153,8 @@ struct Sorted {
     /// `(timestamp - first) << 8 | kind`, sorted within each user; the microseconds of an hour fit
     /// in 32 bits.
     packed: Vec<u64>,
+    /// Where each row was in arrival order; empty if the rows have no values of dimensions.
+    arrived: Vec<u32>,
     first_us: i64,
 }
 
@@ -126,24 +178,42 @@ impl Sorted {
         }
         let first_us = table.rollup.first_us;
         let mut packed = vec![0_u64; end];
+        let mut arrived = vec![0_u32; if table.values.is_empty() { 0 } else { end }];
+        let mut row = 0;
         for chunk in table.chunks() {
             for i in 0..chunk.rows() {
                 let place = &mut next[chunk.users[i] as usize];
                 packed[*place] =
                     ((chunk.timestamps_us[i] - first_us) as u64) << 8 | u64::from(chunk.kinds[i]);
+                if let Some(arrived) = arrived.get_mut(*place) {
+                    *arrived = row;
+                }
+                row += 1;
                 *place += 1;
             }
         }
         let mut start = 0;
         for &end in &ends {
-            packed[start..end].sort_unstable();
+            if arrived.is_empty() {
+                packed[start..end].sort_unstable();
+            } else {
+                sort_together(&mut packed[start..end], &mut arrived[start..end]);
+            }
             start = end;
         }
-        Sorted { users, ends, packed, first_us }
+        Sorted { users, ends, packed, arrived, first_us }
     }
 
-    fn batch(&self, start: usize, len: usize, names: &dyn NameOf) -> Result<RecordBatch> {
-        let rows = &self.packed[start..self.packed.len().min(start + len)];
+    fn batch(
+        &self,
+        schema: &EventSchema,
+        start: usize,
+        len: usize,
+        names: &dyn NameOf,
+        values: &ValueColumns,
+    ) -> Result<RecordBatch> {
+        let end = self.packed.len().min(start + len);
+        let rows = &self.packed[start..end];
         let timestamps = TimestampMicrosecondArray::from_iter_values(
             rows.iter().map(|p| self.first_us + (p >> 8) as i64),
         );
@@ -155,13 +225,28 @@ impl Sorted {
             names.name(self.users[user])
         });
         let users = StringArray::from_iter_values(users);
-        let kind = |p: &u64| {
-            EventKind::from_code(*p as u8).expect("kinds are checked on the way in").as_str()
-        };
-        let events = StringArray::from_iter_values(rows.iter().map(kind));
-        let columns: Vec<ArrayRef> =
+        let kinds = schema.kind_names();
+        let events =
+            StringArray::from_iter_values(rows.iter().map(|p| &kinds[usize::from(*p as u8)]));
+        let mut columns: Vec<ArrayRef> =
             vec![Arc::new(timestamps.with_timezone("UTC")), Arc::new(users), Arc::new(events)];
-        Ok(RecordBatch::try_new(parquet_schema(), columns)?)
+        match self.arrived.get(start..end) {
+            Some(arrived) => columns.extend(values.arrays(arrived)),
+            None => {
+                let nulls: ArrayRef = Arc::new(StringArray::new_null(rows.len()));
+                columns.resize(OWN_COLUMNS + schema.dimensions().len(), nulls);
+            }
+        }
+        Ok(RecordBatch::try_new(parquet_schema(schema), columns)?)
+    }
+}
+
+/// Sorts the keys, and the others along with them.
+fn sort_together(keys: &mut [u64], others: &mut [u32]) {
+    let mut pairs: Vec<(u64, u32)> = keys.iter().copied().zip(others.iter().copied()).collect();
+    pairs.sort_unstable();
+    for (i, (key, other)) in pairs.into_iter().enumerate() {
+        (keys[i], others[i]) = (key, other);
     }
 }
 
@@ -182,7 +267,7 @@ impl NameOf for arrow::array::StringViewArray {
 }
 
 /// Adds a file's users to `users`.
-pub fn read_users(parquet: Bytes, users: &mut UserIndex) -> Result<()> {
+pub fn read_users(parquet: Bytes, users: &mut Interner) -> Result<()> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(parquet)?;
     let mask = ProjectionMask::columns(builder.parquet_schema(), ["user_id"]);
     for batch in builder.with_projection(mask).with_batch_size(8_192).build()? {
@@ -201,7 +286,7 @@ pub fn read_users(parquet: Bytes, users: &mut UserIndex) -> Result<()> {
 pub struct Contents {
     /// Rollup of the rows, with the users counted.
     pub rollup: Rollup,
-    pub users: UserIndex,
+    pub users: Interner,
     /// Number of rows, including those of an unknown kind.
     pub rows: u64,
     /// Whether the rows are in the order of [`encode`].
@@ -209,8 +294,8 @@ pub struct Contents {
 }
 
 /// Reads every row of the file identified by `source`.
-pub fn read_contents(parquet: Bytes, source: SourceSet) -> Result<Contents> {
-    let mut users = UserIndex::default();
+pub fn read_contents(schema: &EventSchema, parquet: Bytes, source: SourceSet) -> Result<Contents> {
+    let mut users = Interner::default();
     let mut rollup = Rollup { sources: source, ..Rollup::EMPTY };
     let (mut rows, mut sorted) = (0, true);
     let mut last = (String::new(), i64::MIN, None);
@@ -233,9 +318,9 @@ pub fn read_contents(parquet: Bytes, source: SourceSet) -> Result<Contents> {
         for ((us, name), event) in
             timestamps.iter().zip(names.as_string_view()).zip(events.as_string_view())
         {
-            let kind = event.and_then(EventKind::parse);
+            let kind = event.and_then(|event| schema.kind(event));
             if let Some(kind) = kind {
-                rollup.counts[kind as usize] += 1;
+                rollup.counts.add(kind, 1);
             }
             if let Some(us) = us {
                 rollup.first_us = rollup.first_us.min(us);
@@ -258,7 +343,7 @@ pub fn read_contents(parquet: Bytes, source: SourceSet) -> Result<Contents> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::EventBatch;
+    use crate::event::{EventBatch, EventKind};
     use crate::hour::Hour;
     use crate::storage::file_names::FileNames;
     use crate::storage::memory::memtable::MemtableWriter;
@@ -267,22 +352,23 @@ mod tests {
     fn a_file_holds_the_hours_rows_sorted_and_its_rollup() {
         let mut batch = EventBatch::new();
         for i in 0..1_000_i64 {
-            let kind = if i % 3 == 0 { EventKind::Click } else { EventKind::Impression };
+            let kind = if i % 3 == 0 { EventKind::CLICK } else { EventKind::IMPRESSION };
             batch.push(i * 7_919 % 1_000_000, &format!("user-with-a-long-name-{}", i % 17), kind);
         }
         let mut writer = MemtableWriter::new(1, FileNames::new("a node"));
         writer.apply(&batch, 1_000, |_| false);
         let table = &writer.view().hours[&Hour(0)];
-        let encoded = encode(table).unwrap();
+        let schema = EventSchema::default();
+        let encoded = encode(&schema, table).unwrap();
         let rollup = &encoded.rollup;
         assert_eq!(
-            (rollup.count(EventKind::Click), rollup.unique_users(), rollup.rows()),
+            (rollup.count(EventKind::CLICK), rollup.unique_users(), rollup.rows()),
             (334, Some(17), 1_000)
         );
         assert_eq!(encoded.hour, Users::NONE, "the file is all that the table knows of");
         assert_eq!(encoded.max_user, "user-with-a-long-name-9");
         let bytes = Bytes::from(encoded.parquet);
-        let contents = read_contents(bytes.clone(), table.source).unwrap();
+        let contents = read_contents(&schema, bytes.clone(), table.source).unwrap();
         assert_eq!(
             (contents.rollup, contents.rows, contents.sorted),
             (encoded.rollup, 1_000, true)
@@ -304,7 +390,7 @@ mod tests {
         }
         let mut expected: Vec<_> = batch
             .iter()
-            .map(|e| (e.user.to_string(), e.timestamp_us, e.kind.as_str().to_string()))
+            .map(|e| (e.user.to_string(), e.timestamp_us, schema.name(e.kind).to_string()))
             .collect();
         expected.sort();
         assert_eq!(rows, expected);

@@ -31,10 +31,10 @@ use super::actions::{
 };
 use super::data_file;
 use super::tag::ROLLUP_TAG;
-use crate::event;
+use crate::event::{self, EventSchema};
 use crate::hour::Hour;
 use crate::rollup::{Rollup, Users};
-use crate::storage::directory::{LOG_DIR, TABLE_DIR};
+use crate::storage::directory::{DirectoryMeta, LOG_DIR, TABLE_DIR};
 use crate::storage::error::{Error, Result};
 use crate::storage::file_names::FileNames;
 use crate::storage::idempotency::files::KeyFileRecord;
@@ -81,6 +81,7 @@ pub struct Lake {
     table: DeltaTable,
     /// Application id of this data directory's transactions.
     node: String,
+    schema: EventSchema,
     names: FileNames,
     /// Files committed by this process since its last checkpoint.
     files_since_checkpoint: usize,
@@ -99,10 +100,10 @@ impl Lake {
     /// [`Error::Damaged`] names the damaged commit, which the library's own error does not.
     pub async fn open(
         store: Arc<dyn TableStore>,
-        node: &str,
+        meta: &DirectoryMeta,
         create: bool,
     ) -> Result<(Lake, FileIndex, Lsn)> {
-        match Lake::load(store.clone(), node, create).await {
+        match Lake::load(store.clone(), meta, create).await {
             Err(error @ Error::Delta(_)) => Err(damaged_commit(&*store).await.unwrap_or(error)),
             other => other,
         }
@@ -110,7 +111,7 @@ impl Lake {
 
     async fn load(
         store: Arc<dyn TableStore>,
-        node: &str,
+        meta: &DirectoryMeta,
         create: bool,
     ) -> Result<(Lake, FileIndex, Lsn)> {
         // The scheme is only a name: every byte goes through `store`. With `file` the library would
@@ -122,16 +123,28 @@ impl Lake {
         let mut table = builder.build()?;
         check_log(&*store).await?;
         if create && !table.verify_deltatable_existence().await? {
-            table = create_table(&table).await?;
+            table = create_table(&table, &meta.schema).await?;
         }
-        let snapshot = LogSnapshot::try_new(&*table.log_store(), None).await?;
+        let mut snapshot = LogSnapshot::try_new(&*table.log_store(), None).await?;
+        if create {
+            table.state = Some(state_without_files(&snapshot)?);
+            if let Some(wider) = add_columns(&table, &meta.schema).await? {
+                table = wider;
+                store
+                    .sync_names(&Location::from(LOG_DIR))
+                    .await
+                    .map_err(store::failed(LOG_DIR, "sync"))?;
+                snapshot = LogSnapshot::try_new(&*table.log_store(), None).await?;
+            }
+        }
         table.state = Some(state_without_files(&snapshot)?);
         let (key_files, flushed_ms, checkpoint_trouble) = Default::default();
-        let (node, names) = (node.into(), FileNames::new(node));
+        let (node, names) = (meta.node.clone(), FileNames::new(&meta.node));
         let mut lake = Lake {
             store,
             table,
             node,
+            schema: meta.schema.clone(),
             names,
             files_since_checkpoint: 0,
             key_files,
@@ -175,6 +188,11 @@ impl Lake {
         self.flushed_ms
     }
 
+    /// Returns the kinds and dimensions of the table's events.
+    pub fn schema(&self) -> &EventSchema {
+        &self.schema
+    }
+
     /// Returns the table's records of key files, as of loading.
     pub fn key_files(&self) -> &[KeyFileRecord] {
         &self.key_files
@@ -199,16 +217,18 @@ impl Lake {
 
     async fn data_file(&self, add: &Add) -> Result<(Hour, DataFile)> {
         let (location, hour) = placed(add)?;
-        if let Some(file) = DataFile::of_tags(add, &location) {
+        if let Some(file) = DataFile::of_tags(&self.schema, add, &location) {
             return Ok((hour, file));
         }
         let bytes = store::read(&*self.store, &location).await?;
         let contents =
-            data_file::read_contents(bytes, source(&location)).map_err(|error| Error::Damaged {
-                path: location.to_string().into(),
-                offset: 0,
-                reason: error.to_string(),
-                advice: "Restore the file from a backup",
+            data_file::read_contents(&self.schema, bytes, source(&location)).map_err(|error| {
+                Error::Damaged {
+                    path: location.to_string().into(),
+                    offset: 0,
+                    reason: error.to_string(),
+                    advice: "Restore the file from a backup",
+                }
             })?;
         let (rollup, checksum) = (contents.rollup, checksum_of(add));
         Ok((
@@ -238,7 +258,7 @@ impl Lake {
         self.store.sync().await.map_err(store::failed(TABLE_DIR, "sync the data files"))?;
         let mut adds: Vec<Add> = files
             .iter()
-            .map(|(hour, file, users)| add_action(*hour, file, users, now_us))
+            .map(|(hour, file, users)| add_action(&self.schema, *hour, file, users, now_us))
             .collect();
         if let (Some(keys), Some(tags)) = (keys, adds.first_mut().and_then(|add| add.tags.as_mut()))
         {
@@ -355,11 +375,24 @@ fn state_without_files(snapshot: &LogSnapshot) -> Result<DeltaTableState> {
     Ok(DeltaTableState::new(state))
 }
 
-async fn create_table(table: &DeltaTable) -> Result<DeltaTable> {
-    let column =
-        |name: &str, of: PrimitiveType| StructField::new(name, DataType::Primitive(of), true);
-    let fields = event::file_schema();
-    let in_files = fields.fields().iter().map(|field| {
+fn column(name: &str, of: PrimitiveType) -> StructField {
+    StructField::new(name, DataType::Primitive(of), true)
+}
+
+/// Adds the columns of the dimensions that the table lacks, in one commit; `None` if it has all.
+async fn add_columns(table: &DeltaTable, schema: &EventSchema) -> Result<Option<DeltaTable>> {
+    let known = table.snapshot()?.schema();
+    let lacking = schema.dimensions().iter().filter(|name| known.field(name.as_str()).is_none());
+    let lacking: Vec<StructField> =
+        lacking.map(|name| column(name, PrimitiveType::String)).collect();
+    if lacking.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(table.clone().add_columns().with_fields(lacking).await?))
+}
+
+async fn create_table(table: &DeltaTable, schema: &EventSchema) -> Result<DeltaTable> {
+    let in_files = schema.file().fields().iter().map(|field| {
         let is_time = *field.data_type() == event::timestamp_type();
         column(field.name(), if is_time { PrimitiveType::Timestamp } else { PrimitiveType::String })
     });

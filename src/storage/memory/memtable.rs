@@ -16,8 +16,8 @@ use std::sync::Arc;
 use arrow::buffer::ScalarBuffer;
 use hashbrown::HashMap;
 
-use super::users::{USER_OVERHEAD, UserDict, UserIndex};
-use crate::event::EventBatch;
+use super::dictionary::{Dictionary, Interner, NAME_OVERHEAD};
+use crate::event::{EventBatch, Values};
 use crate::hour::Hour;
 use crate::rollup::{Rollup, SourceSet};
 use crate::storage::file_names::FileNames;
@@ -30,6 +30,9 @@ const FROZEN_ROWS: usize = 65_536;
 /// Bytes per row in the columns: timestamp, user code, kind.
 const ROW_BYTES: u64 = 8 + 4 + 1;
 
+/// Bytes of a value's code in the column of its dimension.
+const CODE_BYTES: u64 = 4;
+
 /// Estimated bytes per hour in addition to its rows and users.
 const HOUR_BYTES: u64 = 512;
 
@@ -37,11 +40,17 @@ const HOUR_BYTES: u64 = 512;
 #[derive(Clone, Debug)]
 pub struct Chunk {
     pub timestamps_us: ScalarBuffer<i64>,
-    /// Codes of the hour's [`UserDict`].
+    /// Codes of the hour's [`Dictionary`].
     pub users: ScalarBuffer<u32>,
-    /// `EventKind as u8`.
+    /// Codes of the kinds.
     pub kinds: ScalarBuffer<u8>,
+    /// For each dimension, codes of the hour's dictionary of its values, or [`ABSENT`]; none if no
+    /// row has a value. Dimensions past the end have none either.
+    pub values: Vec<Option<ScalarBuffer<u32>>>,
 }
+
+/// Code of a value that is absent.
+pub const ABSENT: u32 = u32::MAX;
 
 impl Chunk {
     pub fn rows(&self) -> usize {
@@ -52,11 +61,26 @@ impl Chunk {
         fn join<T: arrow::datatypes::ArrowNativeType>(a: &[T], b: &[T]) -> ScalarBuffer<T> {
             [a, b].concat().into()
         }
+        let codes = |dimension| match (self.values(dimension), next.values(dimension)) {
+            (None, None) => None,
+            (a, b) => {
+                let codes = |chunk: &Chunk, codes: Option<&ScalarBuffer<u32>>| {
+                    codes.map_or_else(|| vec![ABSENT; chunk.rows()], |codes| codes.to_vec())
+                };
+                Some([codes(self, a), codes(next, b)].concat().into())
+            }
+        };
         Chunk {
             timestamps_us: join(&self.timestamps_us, &next.timestamps_us),
             users: join(&self.users, &next.users),
             kinds: join(&self.kinds, &next.kinds),
+            values: (0..self.values.len().max(next.values.len())).map(codes).collect(),
         }
+    }
+
+    /// Returns the codes of a dimension's values; `None` if no row has one.
+    pub fn values(&self, dimension: usize) -> Option<&ScalarBuffer<u32>> {
+        self.values.get(dimension)?.as_ref()
     }
 }
 
@@ -68,15 +92,17 @@ pub struct HourTable {
     /// The file that the rows will be flushed to, by which claims identify them.
     pub source: SourceSet,
     /// Every user of the rows. Users carried over from an earlier generation have the first codes.
-    pub users: UserDict,
+    pub users: Dictionary,
+    /// The values of each dimension; dimensions past the end have none.
+    pub values: Vec<Dictionary>,
     frozen: imbl::Vector<Arc<Chunk>>,
     recent: Vec<Arc<Chunk>>,
 }
 
 impl HourTable {
     fn new(source: SourceSet) -> HourTable {
-        let (rollup, users, frozen, recent) = Default::default();
-        HourTable { rollup, source, users, frozen, recent }
+        let (rollup, users, values, frozen, recent) = Default::default();
+        HourTable { rollup, source, users, values, frozen, recent }
     }
 
     pub fn rows(&self) -> u64 {
@@ -126,11 +152,38 @@ impl Memtable {
     }
 }
 
+/// Mutable state of the values of one dimension in one hour.
+#[derive(Debug, Default)]
+struct ValueWriter {
+    names: Interner,
+    /// Column of the batch being applied; rows past the end have no value.
+    codes: Vec<u32>,
+}
+
+impl ValueWriter {
+    /// Sets the value of a row past the end; returns the bytes that it adds to the dictionary.
+    fn set(&mut self, row: usize, value: &str) -> u64 {
+        let (code, is_new) = self.names.intern(value);
+        self.codes.resize(row, ABSENT);
+        self.codes.push(code);
+        if is_new { value.len() as u64 + NAME_OVERHEAD } else { 0 }
+    }
+
+    /// Ends the batch and returns the column of its `rows` rows; `None` if none has a value.
+    fn take(&mut self, rows: usize) -> Option<ScalarBuffer<u32>> {
+        if self.codes.is_empty() {
+            return None;
+        }
+        self.codes.resize(rows, ABSENT);
+        Some(std::mem::take(&mut self.codes).into())
+    }
+}
+
 /// Mutable state of one hour.
 #[derive(Debug)]
 struct HourWriter {
     table: HourTable,
-    users: UserIndex,
+    users: Interner,
     /// Whether `users` holds every user of the hour, including those in data files and older
     /// generations.
     complete: bool,
@@ -138,12 +191,29 @@ struct HourWriter {
     timestamps_us: Vec<i64>,
     codes: Vec<u32>,
     kinds: Vec<u8>,
+    /// Values of each dimension, up to the last one that has any.
+    values: Vec<ValueWriter>,
 }
 
 impl HourWriter {
     fn new(source: SourceSet, complete: bool) -> HourWriter {
-        let (users, timestamps_us, codes, kinds) = Default::default();
-        HourWriter { table: HourTable::new(source), users, complete, timestamps_us, codes, kinds }
+        let (users, timestamps_us, codes, kinds, values) = Default::default();
+        let table = HourTable::new(source);
+        HourWriter { table, users, complete, timestamps_us, codes, kinds, values }
+    }
+
+    /// Sets the values of the row that was pushed last; returns the bytes that they add.
+    fn set_values(&mut self, values: Values<'_>) -> u64 {
+        let row = self.kinds.len() - 1;
+        let mut bytes = 0;
+        for (dimension, value) in values.iter() {
+            let dimension = usize::from(dimension);
+            if self.values.len() <= dimension {
+                self.values.resize_with(dimension + 1, ValueWriter::default);
+            }
+            bytes += CODE_BYTES + self.values[dimension].set(row, value);
+        }
+        bytes
     }
 
     /// Turns the batch's rows into a chunk and returns the hour's new state.
@@ -156,10 +226,13 @@ impl HourWriter {
         }
         rollup.users.n = self.users.len() as u64;
         self.table.users = self.users.dict();
+        self.table.values = self.values.iter_mut().map(|values| values.names.dict()).collect();
+        let rows = self.kinds.len();
         self.table.push(Chunk {
             timestamps_us: std::mem::take(&mut self.timestamps_us).into(),
             users: std::mem::take(&mut self.codes).into(),
             kinds: std::mem::take(&mut self.kinds).into(),
+            values: self.values.iter_mut().map(|values| values.take(rows)).collect(),
         });
         Arc::new(self.table.clone())
     }
@@ -210,7 +283,7 @@ impl MemtableWriter {
         is_elsewhere: impl Fn(Hour) -> bool,
     ) {
         let mut touched: Vec<Hour> = Vec::new();
-        let mut new_users = 0;
+        let mut new_names = 0;
         let mut events = batch.iter().peekable();
         while let Some(first) = events.peek().copied() {
             let hour = Hour::of_us(first.timestamp_us);
@@ -225,12 +298,13 @@ impl MemtableWriter {
             while let Some(event) = events.next_if(|event| range.contains(&event.timestamp_us)) {
                 let (code, is_new) = writer.users.intern(event.user);
                 if is_new {
-                    new_users += event.user.len() as u64 + USER_OVERHEAD;
+                    new_names += event.user.len() as u64 + NAME_OVERHEAD;
                 }
                 writer.table.rollup.add(event.kind, event.timestamp_us);
                 writer.timestamps_us.push(event.timestamp_us);
                 writer.codes.push(code);
-                writer.kinds.push(event.kind as u8);
+                writer.kinds.push(event.kind.code());
+                new_names += writer.set_values(event.values);
             }
         }
         for hour in touched {
@@ -238,7 +312,7 @@ impl MemtableWriter {
             self.view.hours.insert(hour, table);
         }
         self.view.rows += batch.len() as u64;
-        self.view.bytes += batch.len() as u64 * ROW_BYTES + new_users;
+        self.view.bytes += batch.len() as u64 * ROW_BYTES + new_names;
         self.keys.extend(batch.keyed().iter().map(StoredKey::from));
         self.view.last_lsn = last_lsn;
     }
@@ -260,6 +334,7 @@ impl MemtableWriter {
             if hour == current && writer.complete && writer.users.bytes() <= carry_bytes {
                 let source = self.names.source(self.view.first_lsn, hour);
                 let rollup = Rollup { users: writer.table.rollup.users, ..Rollup::EMPTY };
+                writer.values.clear();
                 writer.table =
                     HourTable { rollup, users: writer.users.dict(), ..HourTable::new(source) };
                 self.view.bytes += HOUR_BYTES + writer.users.bytes();
@@ -293,7 +368,7 @@ mod tests {
         let mut views = Vec::new();
         for i in 0..500 {
             writer.apply(
-                &batch(&[(i, &format!("u{}", i % 100), EventKind::Click)]),
+                &batch(&[(i, &format!("u{}", i % 100), EventKind::CLICK)]),
                 i as u64 + 1,
                 |_| false,
             );
@@ -315,7 +390,7 @@ mod tests {
     fn a_sealed_generation_leaves_the_current_hours_users_behind() {
         let mut writer = writer();
         writer.apply(
-            &batch(&[(0, "a", EventKind::Click), (HOUR_US, "b", EventKind::Click)]),
+            &batch(&[(0, "a", EventKind::CLICK), (HOUR_US, "b", EventKind::CLICK)]),
             2,
             |_| false,
         );
@@ -323,7 +398,7 @@ mod tests {
         assert_eq!((sealed.rows, sealed.first_lsn, sealed.last_lsn), (2, 1, 2));
         assert!(writer.view().is_empty());
         writer.apply(
-            &batch(&[(HOUR_US, "c", EventKind::Click), (0, "d", EventKind::Click)]),
+            &batch(&[(HOUR_US, "c", EventKind::CLICK), (0, "d", EventKind::CLICK)]),
             4,
             |_| true,
         );
@@ -334,7 +409,7 @@ mod tests {
         );
         assert_eq!((late.rows(), late.users.len(), late.rollup.unique_users()), (1, 1, Some(1)));
         let whole = |hour| {
-            let mut rollup = sealed.hours[&hour].rollup;
+            let mut rollup = sealed.hours[&hour].rollup.clone();
             rollup.merge(&writer.view().hours[&hour].rollup);
             rollup.unique_users()
         };
@@ -348,12 +423,12 @@ mod tests {
     #[test]
     fn users_go_on_through_a_generation_without_rows() {
         let mut writer = writer();
-        writer.apply(&batch(&[(0, "a", EventKind::Click)]), 1, |_| false);
+        writer.apply(&batch(&[(0, "a", EventKind::CLICK)]), 1, |_| false);
         let first = writer.seal(Hour(0), 1 << 20);
         assert_eq!(writer.view().hours[&Hour(0)].rollup.sources, SourceSet::EMPTY);
         writer.seal(Hour(0), 1 << 20);
-        writer.apply(&batch(&[(0, "b", EventKind::Impression)]), 2, |_| true);
-        let mut rollup = first.hours[&Hour(0)].rollup;
+        writer.apply(&batch(&[(0, "b", EventKind::IMPRESSION)]), 2, |_| true);
+        let mut rollup = first.hours[&Hour(0)].rollup.clone();
         rollup.merge(&writer.view().hours[&Hour(0)].rollup);
         assert_eq!((rollup.rows(), rollup.unique_users()), (2, Some(2)));
     }

@@ -1,4 +1,5 @@
-//! Hours in memory: [`memtable`] holds their rows and counters, [`users`] their distinct users.
+//! Hours in memory: [`memtable`] holds their rows and counters, [`dictionary`] the distinct names and
+//! values in them.
 
+pub mod dictionary;
 pub mod memtable;
-pub mod users;

@@ -22,7 +22,7 @@ use crate::hour::Hour;
 use crate::rollup::SourceSet;
 use crate::storage::error::{Error, Result};
 use crate::storage::lake::data_file;
-use crate::storage::memory::users::UserIndex;
+use crate::storage::memory::dictionary::Interner;
 use crate::storage::store::{self, blocking};
 
 /// Cache of unions.
@@ -75,7 +75,7 @@ impl Part {
 /// Union of one hour's users.
 #[derive(Debug, Default)]
 struct Union {
-    users: UserIndex,
+    users: Interner,
     parts: Vec<Part>,
 }
 

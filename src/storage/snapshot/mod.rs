@@ -14,6 +14,7 @@ use self::sources::HourSources;
 use super::lake::table::FileIndex;
 use super::memory::memtable::{HourTable, Memtable};
 use super::wal;
+use crate::event::EventSchema;
 use crate::hour::Hour;
 use crate::rollup::Rollup;
 use crate::storage::error::Result;
@@ -22,6 +23,8 @@ use crate::storage::error::Result;
 /// files. Clones in constant time.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
+    /// Kinds and dimensions of the events.
+    pub schema: EventSchema,
     /// The generation that events arrive in.
     pub active: Memtable,
     /// Generations being flushed, oldest first.
@@ -64,7 +67,7 @@ impl Snapshot {
     /// Returns the rollup of the hour; its users are known if some claim covers exactly its
     /// sources.
     pub fn rollup(&self, hour: Hour) -> Rollup {
-        let mut rollup = self.files.get(&hour).map_or(Rollup::EMPTY, |files| files.rollup);
+        let mut rollup = self.files.get(&hour).map_or(Rollup::EMPTY, |files| files.rollup.clone());
         self.tables(hour).for_each(|table| rollup.merge(&table.rollup));
         rollup
     }

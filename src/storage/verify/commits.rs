@@ -8,6 +8,7 @@ use object_store::path::Path as Location;
 
 use super::finding::{Finding, RESTORE};
 use super::place::Place;
+use crate::event::EventSchema;
 use crate::hour::Hour;
 use crate::storage::directory::{LOG_DIR, TABLE_DIR};
 use crate::storage::error::{Error, Result};
@@ -92,10 +93,10 @@ impl Commits {
 
     /// Returns the files in the table, by hour. Files of other engines have no counters to check,
     /// and are left out.
-    pub fn files(&self) -> Vec<Listed> {
+    pub fn files(&self, schema: &EventSchema) -> Vec<Listed> {
         let mut files: Vec<Listed> = Vec::new();
         for (location, (version, hour, add)) in &self.adds {
-            let Some(file) = DataFile::of_tags(add, location) else { continue };
+            let Some(file) = DataFile::of_tags(schema, add, location) else { continue };
             let source = commit_name(*version);
             let stats = add.stats.clone().map(|stats| (source.clone(), stats));
             files.push(Listed { hour: *hour, file: Arc::new(file), source, stats });
@@ -106,10 +107,10 @@ impl Commits {
 
     /// Reports whether a file is in the table according to the commits but has no counters to
     /// check, as another engine wrote it.
-    pub fn is_uncounted(&self, listed: &Listed) -> bool {
-        self.adds
-            .get(&listed.file.location)
-            .is_some_and(|(_, _, add)| DataFile::of_tags(add, &listed.file.location).is_none())
+    pub fn is_uncounted(&self, schema: &EventSchema, listed: &Listed) -> bool {
+        self.adds.get(&listed.file.location).is_some_and(|(_, _, add)| {
+            DataFile::of_tags(schema, add, &listed.file.location).is_none()
+        })
     }
 
     /// Returns the records of key files in the commits.
@@ -119,16 +120,24 @@ impl Commits {
 
     /// Describes the first difference between these commits and a checkpoint's state; `None` if
     /// they agree.
-    pub fn disagreement(&self, files: &[Listed], flushed: Lsn) -> Option<String> {
+    pub fn disagreement(
+        &self,
+        schema: &EventSchema,
+        files: &[Listed],
+        flushed: Lsn,
+    ) -> Option<String> {
         let by_commits = self.flushed.unwrap_or(0);
         if by_commits != flushed {
             return Some(format!(
                 "says that LSN {flushed} is the last in the table, but the commits say {by_commits}"
             ));
         }
-        let mut ours: BTreeMap<Location, Listed> =
-            self.files().into_iter().map(|listed| (listed.file.location.clone(), listed)).collect();
-        for listed in files.iter().filter(|listed| !self.is_uncounted(listed)) {
+        let mut ours: BTreeMap<Location, Listed> = self
+            .files(schema)
+            .into_iter()
+            .map(|listed| (listed.file.location.clone(), listed))
+            .collect();
+        for listed in files.iter().filter(|listed| !self.is_uncounted(schema, listed)) {
             let location = &listed.file.location;
             match ours.remove(location) {
                 None => return Some(format!("lists {location}, which no commit adds")),

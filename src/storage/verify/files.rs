@@ -10,11 +10,11 @@ use std::thread;
 use super::commits::Listed;
 use super::finding::{Finding, Progress, RESTORE};
 use super::place::Place;
-use crate::event::EventKind;
+use crate::event::EventSchema;
 use crate::rollup::Rollup;
 use crate::storage::error::Error;
 use crate::storage::lake::data_file::{self, Contents};
-use crate::storage::memory::users::UserIndex;
+use crate::storage::memory::dictionary::Interner;
 use crate::storage::store;
 use crate::text::thousands;
 
@@ -53,7 +53,7 @@ pub fn check(place: &Place<'_>, files: &[Listed], progress: Progress<'_>) -> Che
 /// Checks the files of one hour, and the number of their distinct users together.
 fn check_hour(place: &Place<'_>, files: &[Listed]) -> Checked {
     let (mut checked, mut counted) = (Checked::default(), Rollup::EMPTY);
-    let mut users = UserIndex::default();
+    let mut users = Interner::default();
     for listed in files {
         match check_file(place, listed) {
             Ok(mut contents) => {
@@ -85,7 +85,7 @@ fn check_hour(place: &Place<'_>, files: &[Listed]) -> Checked {
 
 /// Reads one file and compares it with the table's record of it.
 fn check_file(place: &Place<'_>, listed: &Listed) -> Result<Contents, Finding> {
-    let file = &listed.file;
+    let (file, schema) = (&listed.file, &place.meta.schema);
     let damaged = |what: String| {
         let (rows, hour) = (thousands(file.rollup.rows()), listed.hour);
         let means = format!(
@@ -121,7 +121,7 @@ fn check_file(place: &Place<'_>, listed: &Listed) -> Result<Contents, Finding> {
             "its bytes have the CRC-32C {checksum:08x}; {written:08x} was written"
         )));
     }
-    let contents = data_file::read_contents(bytes, file.rollup.sources)
+    let contents = data_file::read_contents(schema, bytes, file.rollup.sources)
         .map_err(|error| damaged(format!("cannot be decoded: {error}")))?;
     if file.checksum.is_some() && !contents.sorted {
         return Err(damaged("its rows are not in order".into()));
@@ -136,7 +136,7 @@ fn check_file(place: &Place<'_>, listed: &Listed) -> Result<Contents, Finding> {
             ),
         ));
     }
-    if let Some(what) = difference(&file.rollup, counted) {
+    if let Some(what) = difference(schema, &file.rollup, counted) {
         return Err(wrong_counters(
             listed,
             format!("has wrong counters for {}: {what}", file.location),
@@ -159,9 +159,10 @@ fn wrong_counters(listed: &Listed, what: String) -> Finding {
 }
 
 /// Describes where the counters differ from the rows; `None` if they agree.
-fn difference(says: &Rollup, counted: &Rollup) -> Option<String> {
+fn difference(schema: &EventSchema, says: &Rollup, counted: &Rollup) -> Option<String> {
     let figures = |rollup: &Rollup| {
-        let counts = EventKind::ALL.map(|kind| (rollup.count(kind) as i64, kind.plural()));
+        let count = |kind| (rollup.count(kind) as i64, schema.counter(kind));
+        let counts: Vec<_> = schema.kinds().map(count).collect();
         let others = [
             (rollup.users.n as i64, "users"),
             (rollup.first_us, "as first microsecond"),

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::finding::{Finding, LogTotals, MOVE};
+use crate::event::EventSchema;
 use crate::storage::error::{Error, Result};
 use crate::storage::vfs::Vfs;
 use crate::storage::wal::Lsn;
@@ -19,8 +20,14 @@ pub struct Log {
 }
 
 /// Reads every frame of the log in `dir`; `flushed` is the last LSN in the table.
-pub fn check(vfs: &dyn Vfs, data_dir: &Path, dir: &Path, flushed: Lsn) -> Result<Log> {
-    match wal::replay(vfs, dir, flushed, |_, _| Ok(())) {
+pub fn check(
+    vfs: &dyn Vfs,
+    data_dir: &Path,
+    schema: &EventSchema,
+    dir: &Path,
+    flushed: Lsn,
+) -> Result<Log> {
+    match wal::replay(vfs, dir, schema, flushed, |_, _| Ok(())) {
         Ok(replay) => Ok(intact(replay, data_dir, flushed)),
         Err(error @ Error::Damaged { .. }) => {
             damaged(error, &wal::survey(vfs, dir, flushed)?, data_dir, flushed)

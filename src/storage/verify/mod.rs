@@ -35,6 +35,7 @@ use super::directory;
 use super::idempotency::files as key_files;
 use super::vfs::{Lock, Vfs};
 use super::wal::WAL_DIR;
+use crate::event::EventSchema;
 use crate::hour::Clock;
 use crate::storage::error::{Error, Result};
 
@@ -74,7 +75,7 @@ pub fn verify(
 /// Checks only the log in `dir`, as if nothing had been flushed. For tests that feed it arbitrary
 /// input. Returns the same errors as [`verify`].
 pub fn verify_log(vfs: &dyn Vfs, dir: &Path) -> Result<Report> {
-    let log = log::check(vfs, dir, dir, 0)?;
+    let log = log::check(vfs, dir, &EventSchema::default(), dir, 0)?;
     Ok(Report { log: log.totals, damage: log.findings, notes: log.notes, ..Report::default() })
 }
 
@@ -86,8 +87,8 @@ fn check(
 ) -> Result<Report> {
     let data_dir = std::path::absolute(data_dir).map_err(Error::io(data_dir, "find"))?;
     let mut report = Report::default();
-    let node = match directory::meta(&**vfs, &data_dir, false) {
-        Ok(meta) => meta.node,
+    let meta = match directory::meta(&**vfs, &data_dir) {
+        Ok(meta) => meta,
         Err(error @ Error::Damaged { .. }) => {
             let unknown = "it is unknown which events of the log are in the table, so nothing \
                 else was checked";
@@ -96,7 +97,8 @@ fn check(
         }
         Err(error) => return Err(error),
     };
-    let place = Place::new(vfs, &data_dir)?;
+    let node = meta.node.clone();
+    let place = Place::new(vfs, &data_dir, meta)?;
     let (mut table, log) = stable_look(&place, &node)?;
     let checked = files::check(&place, &table.files, progress);
     report.damage.append(&mut table.findings);
@@ -130,12 +132,15 @@ fn check(
 /// Reads a consistent state of table and log. Retries if a finding may come from a server that
 /// flushed meanwhile and released the log that was about to be read.
 fn stable_look(place: &Place<'_>, node: &str) -> Result<(Table, Log)> {
-    let Place { vfs, data_dir, .. } = place;
+    let data_dir = place.data_dir;
     let mut looks = 0;
     loop {
         let table = Table::load(place, node)?;
         let log = match table.flushed {
-            Some(flushed) => log::check(&***vfs, data_dir, &data_dir.join(WAL_DIR), flushed),
+            Some(flushed) => {
+                let dir = data_dir.join(WAL_DIR);
+                log::check(&**place.vfs, data_dir, &place.meta.schema, &dir, flushed)
+            }
             None => Ok(Log::default()),
         };
         looks += 1;
@@ -169,7 +174,7 @@ pub fn repair(
     progress: Progress<'_>,
 ) -> Result<(Vec<Moved>, Report)> {
     // Check for a store first, so that no lock file is left behind if there is none.
-    match directory::meta(&**vfs, data_dir, false) {
+    match directory::meta(&**vfs, data_dir) {
         Ok(_) | Err(Error::Damaged { .. }) => {}
         Err(error) => return Err(error),
     }

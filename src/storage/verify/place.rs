@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::storage::directory::DirectoryMeta;
 use crate::storage::error::Result;
 use crate::storage::lake::runtime::LakeRuntime;
 use crate::storage::store::{TableStore, VfsStore};
@@ -13,14 +14,19 @@ use crate::storage::vfs::Vfs;
 pub struct Place<'a> {
     pub vfs: &'a Arc<dyn Vfs>,
     pub data_dir: &'a Path,
+    pub meta: DirectoryMeta,
     pub store: Arc<dyn TableStore>,
     /// Runtime for calls to the store.
     pub runtime: LakeRuntime,
 }
 
 impl Place<'_> {
-    pub fn new<'a>(vfs: &'a Arc<dyn Vfs>, data_dir: &'a Path) -> Result<Place<'a>> {
+    pub fn new<'a>(
+        vfs: &'a Arc<dyn Vfs>,
+        data_dir: &'a Path,
+        meta: DirectoryMeta,
+    ) -> Result<Place<'a>> {
         let store = Arc::new(VfsStore::new(vfs.clone(), data_dir));
-        Ok(Place { vfs, data_dir, store, runtime: LakeRuntime::new()? })
+        Ok(Place { vfs, data_dir, meta, store, runtime: LakeRuntime::new()? })
     }
 }

@@ -13,7 +13,7 @@ use object_store::path::Path as Location;
 use super::commits::{Commits, Listed, commit_name, version_of};
 use super::finding::{Finding, MOVE, RESTORE, Report, TableTotals, first_line};
 use super::place::Place;
-use crate::event;
+use crate::event::EventSchema;
 use crate::hour::Hour;
 use crate::storage::directory::{LOG_DIR, TABLE_DIR};
 use crate::storage::error::{Error, Result};
@@ -45,10 +45,10 @@ pub struct Table {
 
 impl Table {
     pub fn load(place: &Place<'_>, node: &str) -> Result<Table> {
-        let Place { vfs, data_dir, store, runtime } = place;
+        let Place { vfs, data_dir, store, runtime, .. } = place;
         // The library reads first, so that the commits read after it are at least as new.
         let opened = runtime.block_on(async {
-            let (lake, files, flushed) = Lake::open(store.clone(), node, false).await?;
+            let (lake, files, flushed) = Lake::open(store.clone(), &place.meta, false).await?;
             let (version, columns) = lake.version_and_columns()?;
             Ok((version, columns, files, flushed, lake.key_files().to_vec()))
         });
@@ -67,9 +67,10 @@ impl Table {
         table.look_at_checkpoints(place, &entries);
         match opened {
             Ok((_, columns, files, flushed, key_files)) => {
-                let schema = event::file_schema();
-                let in_files = schema.fields().iter().map(|field| field.name().as_str());
-                let mut expected = in_files.chain(["date", "hour"]);
+                let schema = &place.meta.schema;
+                // A dimension's column is added by the first start after its declaration.
+                let own = schema.table().fields().iter().filter(|field| !field.is_nullable());
+                let mut expected = own.map(|field| field.name().as_str());
                 if let Some(missing) =
                     expected.find(|name| !columns.iter().any(|column| column == name))
                 {
@@ -85,10 +86,12 @@ impl Table {
                 let files: Vec<Listed> =
                     files.map(|(hour, file)| table.listed(hour, file)).collect();
                 if table.commits.complete {
-                    table.disagreement = table.commits.disagreement(&files, flushed);
-                    table.take_commits();
+                    table.disagreement = table.commits.disagreement(schema, &files, flushed);
+                    table.take_commits(schema);
                     table.files.extend(
-                        files.into_iter().filter(|listed| table.commits.is_uncounted(listed)),
+                        files
+                            .into_iter()
+                            .filter(|listed| table.commits.is_uncounted(schema, listed)),
                     );
                     table.files.sort_by_key(|listed| listed.hour);
                 } else {
@@ -98,16 +101,16 @@ impl Table {
             }
             Err(error) => {
                 table.unreadable(error, data_dir);
-                table.take_commits();
+                table.take_commits(&place.meta.schema);
             }
         }
         Ok(table)
     }
 
     /// Takes the table's state from the commits, as far as they exist.
-    fn take_commits(&mut self) {
+    fn take_commits(&mut self, schema: &EventSchema) {
         self.flushed = self.commits.complete.then(|| self.commits.flushed.unwrap_or(0));
-        self.files = self.commits.files();
+        self.files = self.commits.files(schema);
         self.key_files = self.commits.key_files();
     }
 

@@ -1,11 +1,11 @@
-//! Byte format of the log, version 3. Integers are little-endian.
+//! Byte format of the log, version 4. Integers are little-endian.
 //!
 //! ```text
 //! segment header, 64 bytes          frame
 //!   0  magic  "HGLASWAL"              0  salt       the segment's
-//!   8  format version   u32 = 3       4  length     u32, bytes of payload
+//!   8  format version   u32 = 3, 4    4  length     u32, bytes of payload
 //!  12  salt             4 bytes       8  crc32c     u32
-//!  16  sequence         u64          12  count      u32, events
+//!  16  sequence         u64          12  count      u32, events; the highest bit: there are values
 //!  24  base lsn         u64          16  first lsn  u64
 //!  32  crc32c of 0..32  u32          24  payload
 //!  36  zeros                         payload
@@ -13,6 +13,13 @@
 //!                                      count x u32  where each user ends
 //!                                      count x u8   kinds
 //!                                      the users' bytes, UTF-8
+//!                                      where there are values:
+//!                                        u8        number of columns
+//!                                      and for each column:
+//!                                        u8        index of the dimension
+//!                                        u32       number of rows, the last with a value
+//!                                        rows x u32  where each value ends; an empty one is absent
+//!                                        the values' bytes, UTF-8
 //!                                      for each idempotency key:
 //!                                        u32       index of its first event
 //!                                        u32       number of its events
@@ -23,8 +30,9 @@
 //! user name could be made to look like a frame, and a torn write that ends after it would look
 //! like damage.
 //!
-//! Version 2 has no salt: its frames begin with "HGFR". Version 1 has no keys either. Both are read
-//! the same way; the version only keeps out readers that do not know these features.
+//! Version 3 has no values and no kinds but the contract's two; a store that declares neither goes on
+//! writing it. Version 2 has no salt: its frames begin with "HGFR". Version 1 has no keys either. All
+//! are read the same way; the version only keeps out readers that do not know these features.
 //!
 //! A frame's checksum covers the segment's sequence number, then everything after the checksum, so
 //! that a frame left over from an earlier use of a recycled segment is never taken for one of this
@@ -34,15 +42,22 @@
 //! hour) and no footer (the next segment's base LSN says where this one had to end).
 
 use super::Lsn;
-use crate::event::{Content, EVENT_BYTES, EventBatch, IdempotencyRange, Key};
+use crate::event::{
+    Content, EVENT_BYTES, EventBatch, EventSchema, IdempotencyRange, Key, ValueColumn,
+};
 
 pub const SEGMENT_HEADER_LEN: usize = 64;
 pub const FRAME_HEADER_LEN: usize = 24;
-pub const FORMAT_VERSION: u32 = 3;
+pub const FORMAT_VERSION: u32 = 4;
+/// Version of the segments of a store without declared kinds and dimensions.
+const CONTRACT_VERSION: u32 = 3;
 /// First version whose segments have salts of their own.
 const SALTS: u32 = 3;
 
 const KEYED_LEN: usize = 4 + 4 + 16;
+
+/// Bit of a frame's count that says that it has values.
+const HAS_VALUES: u32 = 1 << 31;
 
 const SEGMENT_MAGIC: &[u8; 8] = b"HGLASWAL";
 /// Upper limit of events in the log that are not in the table: memory would not hold more.
@@ -66,12 +81,13 @@ pub struct SegmentHeader {
 
 impl SegmentHeader {
     /// Creates the header of a new segment, with a random salt.
-    pub fn new(sequence: u64, base_lsn: Lsn) -> SegmentHeader {
+    pub fn new(schema: &EventSchema, sequence: u64, base_lsn: Lsn) -> SegmentHeader {
         let random = *uuid::Uuid::new_v4().as_bytes();
         // The first byte is odd, so that zeros are never a salt: the unused part of a segment is
         // millions of them.
         let salt = [random[0] | 1, random[1], random[2], random[3]];
-        SegmentHeader { version: FORMAT_VERSION, salt, sequence, base_lsn }
+        let version = if schema.is_contract() { CONTRACT_VERSION } else { FORMAT_VERSION };
+        SegmentHeader { version, salt, sequence, base_lsn }
     }
 
     pub fn encode(&self) -> [u8; SEGMENT_HEADER_LEN] {
@@ -116,23 +132,33 @@ fn checksum(sequence: u64, after_checksum: &[u8]) -> u32 {
 
 /// Encodes `batch` as one frame of `segment` into `buffer`, replacing its contents.
 pub fn encode(buffer: &mut Vec<u8>, segment: &SegmentHeader, first_lsn: Lsn, batch: &EventBatch) {
-    let length = batch.byte_len();
     buffer.clear();
-    buffer.reserve(FRAME_HEADER_LEN + length);
+    buffer.reserve(FRAME_HEADER_LEN + batch.byte_len());
     buffer.extend_from_slice(&segment.salt);
-    buffer.extend_from_slice(&u32::try_from(length).expect("a batch is under 4 GiB").to_le_bytes());
-    buffer.extend_from_slice(&[0; 4]);
-    buffer.extend_from_slice(&(batch.len() as u32).to_le_bytes());
+    buffer.extend_from_slice(&[0; 8]);
+    let has_values = if batch.values().is_empty() { 0 } else { HAS_VALUES };
+    buffer.extend_from_slice(&(batch.len() as u32 | has_values).to_le_bytes());
     buffer.extend_from_slice(&first_lsn.to_le_bytes());
     batch.timestamps_us().iter().for_each(|us| buffer.extend_from_slice(&us.to_le_bytes()));
     batch.user_ends().iter().for_each(|end| buffer.extend_from_slice(&end.to_le_bytes()));
     buffer.extend_from_slice(batch.kinds());
     buffer.extend_from_slice(batch.users().as_bytes());
+    if !batch.values().is_empty() {
+        buffer.push(batch.values().len() as u8);
+    }
+    for column in batch.values() {
+        buffer.push(column.dimension);
+        buffer.extend_from_slice(&(column.ends().len() as u32).to_le_bytes());
+        column.ends().iter().for_each(|end| buffer.extend_from_slice(&end.to_le_bytes()));
+        buffer.extend_from_slice(column.text().as_bytes());
+    }
     for IdempotencyRange { first, rows, key, .. } in batch.keyed() {
         buffer.extend_from_slice(&first.to_le_bytes());
         buffer.extend_from_slice(&rows.to_le_bytes());
         buffer.extend_from_slice(&key.0);
     }
+    let length = u32::try_from(buffer.len() - FRAME_HEADER_LEN).expect("a batch is under 4 GiB");
+    buffer[4..8].copy_from_slice(&length.to_le_bytes());
     let crc = checksum(segment.sequence, &buffer[12..]);
     buffer[8..12].copy_from_slice(&crc.to_le_bytes());
 }
@@ -142,6 +168,7 @@ pub fn encode(buffer: &mut Vec<u8>, segment: &SegmentHeader, first_lsn: Lsn, bat
 pub struct Frame<'a> {
     pub first_lsn: Lsn,
     pub count: u32,
+    has_values: bool,
     payload: &'a [u8],
 }
 
@@ -157,9 +184,11 @@ impl<'a> Frame<'a> {
         if u32_at(header, 8) != checksum(segment.sequence, &frame[12..]) {
             return None;
         }
+        let count = u32_at(header, 12);
         Some(Frame {
             first_lsn: u64_at(header, 16),
-            count: u32_at(header, 12),
+            count: count & !HAS_VALUES,
+            has_values: count & HAS_VALUES != 0,
             payload: &frame[FRAME_HEADER_LEN..],
         })
     }
@@ -175,7 +204,7 @@ impl<'a> Frame<'a> {
 
     /// Decodes the events. An error describes an invalid payload with a valid checksum: a fault of
     /// the writer, not of the disk.
-    pub fn events(&self) -> Result<EventBatch, String> {
+    pub fn events(&self, schema: &EventSchema) -> Result<EventBatch, String> {
         let n = self.count as usize;
         let (timestamps, rest) =
             self.payload.split_at_checked(n * 8).ok_or("the timestamps are truncated")?;
@@ -184,12 +213,34 @@ impl<'a> Frame<'a> {
         let timestamps = timestamps.chunks_exact(8).map(|us| u64_at(us, 0) as i64).collect();
         let ends: Vec<u32> = ends.chunks_exact(4).map(|end| u32_at(end, 0)).collect();
         let users_len = ends.last().map_or(0, |end| *end as usize);
-        let (users, keyed) = rest.split_at_checked(users_len).ok_or("the users are truncated")?;
+        let (users, rest) = rest.split_at_checked(users_len).ok_or("the users are truncated")?;
         let users = String::from_utf8(users.to_vec()).map_err(|_| "the users are not UTF-8")?;
+        let (values, keyed) = if self.has_values { columns(rest)? } else { (Vec::new(), rest) };
         let keyed = keyed_events(keyed).ok_or("a key is truncated")?;
-        EventBatch::from_columns(timestamps, kinds.to_vec(), ends, users, keyed)
+        let kinds = kinds.to_vec();
+        EventBatch::from_columns(schema, timestamps, kinds, ends, users, values, keyed)
             .map_err(|rejection| rejection.to_string())
     }
+}
+
+/// Decodes the columns of values at the start of `bytes`; returns them and what follows.
+fn columns(bytes: &[u8]) -> Result<(Vec<ValueColumn>, &[u8]), String> {
+    const TRUNCATED: &str = "the values are truncated";
+    let (count, mut rest) = bytes.split_first().ok_or(TRUNCATED)?;
+    let mut columns = Vec::with_capacity(usize::from(*count));
+    for _ in 0..*count {
+        let (head, tail) = rest.split_at_checked(5).ok_or(TRUNCATED)?;
+        let ends_len = (u32_at(head, 1) as usize).checked_mul(4).ok_or(TRUNCATED)?;
+        let (ends, tail) = tail.split_at_checked(ends_len).ok_or(TRUNCATED)?;
+        let ends: Vec<u32> = ends.chunks_exact(4).map(|end| u32_at(end, 0)).collect();
+        let text_len = ends.last().map_or(0, |end| *end as usize);
+        let (text, tail) = tail.split_at_checked(text_len).ok_or(TRUNCATED)?;
+        let text = String::from_utf8(text.to_vec()).map_err(|_| "the values are not UTF-8")?;
+        let column = ValueColumn::from_parts(head[0], ends, text);
+        columns.push(column.map_err(|rejection| rejection.to_string())?);
+        rest = tail;
+    }
+    Ok((columns, rest))
 }
 
 fn keyed_events(bytes: &[u8]) -> Option<Vec<IdempotencyRange>> {
@@ -245,7 +296,8 @@ pub fn recover_header(
     let mut left = RECOVERY_BYTES;
     for at in SEGMENT_HEADER_LEN..bytes.len().saturating_sub(FRAME_HEADER_LEN) {
         let frame = &bytes[at..];
-        let (length, count, base_lsn) = (u32_at(frame, 4), u32_at(frame, 12), u64_at(frame, 16));
+        let (length, base_lsn) = (u32_at(frame, 4), u64_at(frame, 16));
+        let count = u32_at(frame, 12) & !HAS_VALUES;
         let fits = length as usize <= frame.len() - FRAME_HEADER_LEN
             && count > 0
             && length / EVENT_BYTES as u32 >= count;
@@ -274,8 +326,8 @@ mod tests {
 
     fn encoded() -> (EventBatch, Vec<u8>) {
         let mut batch = EventBatch::new();
-        batch.push(1_000, "ana", EventKind::Click);
-        batch.push(2_000, "Zoë", EventKind::Impression);
+        batch.push(1_000, "ana", EventKind::CLICK);
+        batch.push(2_000, "Zoë", EventKind::IMPRESSION);
         batch.key_from(1, Key([9; 16]));
         let mut bytes = Vec::new();
         encode(&mut bytes, &SEGMENT, 7, &batch);
@@ -287,7 +339,28 @@ mod tests {
         let (batch, bytes) = encoded();
         let frame = Frame::decode(&bytes, &SEGMENT).unwrap();
         assert_eq!((frame.first_lsn, frame.end_lsn(), frame.encoded_len()), (7, 9, bytes.len()));
-        assert_eq!(frame.events(), Ok(batch));
+        assert_eq!(frame.events(&EventSchema::default()), Ok(batch));
+    }
+
+    #[test]
+    fn values_are_given_back_and_cost_nothing_where_there_are_none() {
+        let schema =
+            EventSchema::new(&["signup".into()], &["page".into(), "source".into()]).unwrap();
+        let (mut batch, mut bytes) = (EventBatch::new(), Vec::new());
+        for i in 0..4 {
+            batch.push(1_000, "ana", schema.kind("signup").unwrap());
+            if i % 2 == 1 {
+                batch.set_value(1, "newsletter");
+            }
+        }
+        batch.key_from(2, Key([9; 16]));
+        encode(&mut bytes, &SEGMENT, 7, &batch);
+        let frame = Frame::decode(&bytes, &SEGMENT).unwrap();
+        assert_eq!(frame.events(&schema), Ok(batch));
+        let undeclared = frame.events(&EventSchema::default()).unwrap_err();
+        assert_eq!(undeclared, "event: is unknown");
+        let (plain, bytes) = encoded();
+        assert_eq!(bytes.len(), FRAME_HEADER_LEN + plain.byte_len());
     }
 
     #[test]

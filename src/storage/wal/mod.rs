@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use self::frame::{SEGMENT_HEADER_LEN, SegmentHeader};
 pub use self::replay::{Replay, replay};
 pub use self::survey::{Run, lost, survey};
-use crate::event::EventBatch;
+use crate::event::{EventBatch, EventSchema};
 use crate::storage::error::{Error, Result};
 use crate::storage::vfs::{Entry, Vfs, VfsFile};
 
@@ -43,6 +43,7 @@ const PROBE_BYTES: usize = 1 << 20;
 pub struct Wal {
     vfs: Arc<dyn Vfs>,
     dir: PathBuf,
+    schema: EventSchema,
     segment_bytes: u64,
     segment: SegmentHeader,
     path: PathBuf,
@@ -96,6 +97,7 @@ impl Wal {
     pub fn open(
         vfs: Arc<dyn Vfs>,
         dir: &Path,
+        schema: &EventSchema,
         segment_bytes: u64,
         replayed: Replay,
     ) -> Result<Wal> {
@@ -121,12 +123,13 @@ impl Wal {
             lists: Mutex::new(lists),
         });
         let next_lsn = replayed.next_lsn;
-        let segment = SegmentHeader::new(sequence, next_lsn);
+        let segment = SegmentHeader::new(schema, sequence, next_lsn);
         let (path, file) = start_segment(&*vfs, dir, &closed, &segment)?;
         let offset = SEGMENT_HEADER_LEN as u64;
         Ok(Wal {
             vfs,
             dir: dir.into(),
+            schema: schema.clone(),
             segment_bytes,
             segment,
             path,
@@ -189,7 +192,7 @@ impl Wal {
     }
 
     fn rotate(&mut self) -> Result<()> {
-        let segment = SegmentHeader::new(self.segment.sequence + 1, self.next_lsn);
+        let segment = SegmentHeader::new(&self.schema, self.segment.sequence + 1, self.next_lsn);
         let (path, file) = start_segment(&*self.vfs, &self.dir, &self.closed, &segment)?;
         let last_lsn = self.next_lsn - 1;
         self.closed

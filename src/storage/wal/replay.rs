@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::Lsn;
 use super::frame::{self, FORMAT_VERSION, Frame, SEGMENT_HEADER_LEN, SegmentHeader};
-use crate::event::EventBatch;
+use crate::event::{EventBatch, EventSchema};
 use crate::storage::error::{Error, Result};
 use crate::storage::vfs::{self, Vfs};
 
@@ -87,6 +87,7 @@ fn damaged(path: &Path, offset: u64, reason: impl Into<String>) -> Error {
 pub fn replay(
     vfs: &dyn Vfs,
     dir: &Path,
+    schema: &EventSchema,
     flushed: Lsn,
     mut apply: impl FnMut(Lsn, EventBatch) -> Result<()>,
 ) -> Result<Replay> {
@@ -108,7 +109,7 @@ pub fn replay(
         };
         let segment =
             Segment { sequence, path, modified_us, ..new_segment(header.base_lsn, &bytes) };
-        scan(&bytes, &header, segment, flushed, &mut found, &mut apply)?;
+        scan(&bytes, &header, segment, (schema, flushed), &mut found, &mut apply)?;
     }
     found.next_lsn = found.next_lsn.max(flushed + 1);
     Ok(found)
@@ -194,7 +195,7 @@ fn scan(
     bytes: &[u8],
     header: &SegmentHeader,
     mut segment: Segment,
-    flushed: Lsn,
+    (schema, flushed): (&EventSchema, Lsn),
     found: &mut Replay,
     apply: &mut impl FnMut(Lsn, EventBatch) -> Result<()>,
 ) -> Result<()> {
@@ -212,8 +213,9 @@ fn scan(
             return Err(damaged(&segment.path, offset as u64, "the frame was only partly flushed"));
         }
         if frame.first_lsn > flushed {
-            let events =
-                frame.events().map_err(|reason| damaged(&segment.path, offset as u64, reason))?;
+            let events = frame
+                .events(schema)
+                .map_err(|reason| damaged(&segment.path, offset as u64, reason))?;
             found.events += events.len() as u64;
             apply(frame.first_lsn, events)?;
         }

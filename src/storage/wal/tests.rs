@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::Lsn;
 use super::frame::{self, SegmentHeader};
 use super::{Wal, replay};
-use crate::event::{EventBatch, EventKind};
+use crate::event::{EventBatch, EventKind, EventSchema};
 use crate::storage::error::{Error, Result};
 use crate::storage::vfs::Disk;
 
@@ -17,18 +17,22 @@ const FRAMES: u64 = 6;
 fn batch(n: u64) -> EventBatch {
     let mut batch = EventBatch::new();
     for i in 0..n % 3 + 1 {
-        batch.push((n * 10 + i) as i64, &format!("user-{n}-{i}"), EventKind::ALL[(n % 2) as usize]);
+        batch.push(
+            (n * 10 + i) as i64,
+            &format!("user-{n}-{i}"),
+            EventKind::CONTRACT[(n % 2) as usize],
+        );
     }
     batch
 }
 
 fn open(dir: &Path, segment_bytes: u64, flushed: Lsn) -> Result<(Wal, Vec<EventBatch>)> {
     let mut batches = Vec::new();
-    let replayed = replay(&Disk, dir, flushed, |_, batch| {
+    let replayed = replay(&Disk, dir, &EventSchema::default(), flushed, |_, batch| {
         batches.push(batch);
         Ok(())
     })?;
-    Ok((Wal::open(Arc::new(Disk), dir, segment_bytes, replayed)?, batches))
+    Ok((Wal::open(Arc::new(Disk), dir, &EventSchema::default(), segment_bytes, replayed)?, batches))
 }
 
 fn batches(from: u64, to: u64) -> Vec<EventBatch> {
@@ -120,15 +124,16 @@ fn a_log_damaged_at_any_byte_gives_back_a_prefix_or_refuses() {
 fn a_user_named_like_a_frame_does_not_make_a_torn_write_look_like_damage() {
     let dir = tempfile::tempdir().unwrap();
     let (mut wal, _) = open(dir.path(), 1 << 20, 0).unwrap();
-    let guessed = SegmentHeader { salt: *b"HGFR", ..SegmentHeader::new(1, 1) };
+    let guessed =
+        SegmentHeader { salt: *b"HGFR", ..SegmentHeader::new(&EventSchema::default(), 1, 1) };
     let name = (0..100).find_map(|timestamp| {
         let (mut event, mut bytes) = (EventBatch::new(), Vec::new());
-        event.push(timestamp, "u", EventKind::Click);
+        event.push(timestamp, "u", EventKind::CLICK);
         frame::encode(&mut bytes, &guessed, 100, &event);
         String::from_utf8(bytes).ok()
     });
     let mut torn = EventBatch::new();
-    torn.push(0, &name.expect("one checksum in sixteen is UTF-8"), EventKind::Click);
+    torn.push(0, &name.expect("one checksum in sixteen is UTF-8"), EventKind::CLICK);
     wal.append(&batch(0)).unwrap();
     wal.append(&torn).unwrap();
     drop(wal);

@@ -2,21 +2,22 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use arrow::array::AsArray;
+use arrow::array::{Array, AsArray};
 use arrow::datatypes::TimestampMicrosecondType;
 use hourglass::event::{Event, EventBatch, EventKind, Key};
-use hourglass::storage::Snapshot;
+use hourglass::storage::{ABSENT, Snapshot};
 use object_store::ObjectStoreExt;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-/// Timestamp, user, kind.
-type Row = (i64, String, EventKind);
+/// Timestamp, user, kind, values of dimensions.
+type Row = (i64, String, EventKind, Vec<(u8, String)>);
 
 /// How often each row is there.
 type Rows = BTreeMap<Row, u64>;
 
 fn row(event: Event<'_>) -> Row {
-    (event.timestamp_us, event.user.into(), event.kind)
+    let values = event.values.iter().map(|(dimension, value)| (dimension, value.into())).collect();
+    (event.timestamp_us, event.user.into(), event.kind, values)
 }
 
 fn add(rows: &mut Rows, batch: &EventBatch) {
@@ -99,11 +100,11 @@ impl Ledger {
             let clicks: u64 = self
                 .settled
                 .iter()
-                .filter(|(row, _)| of_hour(row) && row.2 == EventKind::Click)
+                .filter(|(row, _)| of_hour(row) && row.2 == EventKind::CLICK)
                 .map(|(_, n)| n)
                 .sum();
             assert_eq!(
-                snapshot.rollup(hour).count(EventKind::Click),
+                snapshot.rollup(hour).count(EventKind::CLICK),
                 clicks,
                 "clicks of {hour} {when}"
             );
@@ -122,14 +123,23 @@ impl Ledger {
 
 /// Every row, read where it lies.
 fn rows(snapshot: &Snapshot) -> Rows {
-    let mut rows = Rows::new();
+    let (mut rows, schema) = (Rows::new(), &snapshot.schema);
     for table in snapshot.memtables().flat_map(|memtable| memtable.hours.values()) {
         let names = table.users.to_array();
+        let values: Vec<_> = (0..schema.dimensions().len())
+            .map(|dimension| table.values.get(dimension).map(|values| values.to_array()))
+            .collect();
         for chunk in table.chunks() {
             for i in 0..chunk.rows() {
                 let user = names.value(chunk.users[i] as usize).to_string();
-                let kind = EventKind::from_code(chunk.kinds[i]).unwrap();
-                *rows.entry((chunk.timestamps_us[i], user, kind)).or_default() += 1;
+                let kind = schema.kind_of_code(chunk.kinds[i]).unwrap();
+                let value = |dimension: usize| {
+                    let code = chunk.values(dimension)?[i];
+                    let name = values[dimension].as_ref().filter(|_| code != ABSENT)?;
+                    Some((dimension as u8, name.value(code as usize).to_string()))
+                };
+                let values = (0..schema.dimensions().len()).filter_map(value).collect();
+                *rows.entry((chunk.timestamps_us[i], user, kind, values)).or_default() += 1;
             }
         }
     }
@@ -143,10 +153,14 @@ fn rows(snapshot: &Snapshot) -> Rows {
             let (users, kinds) =
                 (batch.column(1).as_string::<i32>(), batch.column(2).as_string::<i32>());
             for i in 0..batch.num_rows() {
-                let kind = EventKind::parse(kinds.value(i)).unwrap();
-                *rows
-                    .entry((timestamps.value(i), users.value(i).to_string(), kind))
-                    .or_default() += 1;
+                let kind = schema.kind(kinds.value(i)).unwrap();
+                let value = |(dimension, name): (usize, &String)| {
+                    let column = batch.column_by_name(name)?.as_string::<i32>();
+                    column.is_valid(i).then(|| (dimension as u8, column.value(i).to_string()))
+                };
+                let values = schema.dimensions().iter().enumerate().filter_map(value).collect();
+                let row = (timestamps.value(i), users.value(i).to_string(), kind, values);
+                *rows.entry(row).or_default() += 1;
             }
         }
     }

@@ -74,6 +74,12 @@ impl<'a> AggregateInput<'a> {
         Ok(inlined.data.unalias_nested().data)
     }
 
+    /// Reports whether a column of the scan has no nulls.
+    pub fn is_never_null(&self, column: &Column) -> bool {
+        let field = self.scan.projected_schema.field_with_unqualified_name(&column.name);
+        field.is_ok_and(|field| !field.is_nullable())
+    }
+
     pub fn inline_all(&self, exprs: &[Expr]) -> Result<Vec<Expr>> {
         exprs.iter().map(|expr| self.inline(expr)).collect()
     }

@@ -42,7 +42,7 @@ use crate::event::{EventKind, timestamp_type};
 use crate::hour::Hour;
 use crate::query::exec::leaf::leaf;
 use crate::query::functions::{self, time_bucket::TimeBucket};
-use crate::query::schema::{self, partition_values};
+use crate::query::schema::partition_values;
 use crate::query::stats::recorder::StatsRecorder;
 use crate::query::time_ranges::{Split, TimeRanges, is_hour_of_day};
 use crate::rollup::Rollup;
@@ -205,9 +205,10 @@ fn weigh(
     }
     let mut hourly_argument = own;
     let is_hourly = hourly_argument.at(argument);
-    let column = match argument {
-        Expr::Column(column) => column.name.as_str(),
-        _ => "",
+    let (column, is_never_null) = match argument {
+        Expr::Column(column) => (column.name.as_str(), below.is_never_null(column)),
+        Expr::Literal(value, _) => ("", !value.is_null()),
+        _ => ("", false),
     };
     let plain = |expr| Ok(Some(Weighed { expr, distinct_users: false }));
     match (func.name(), params.distinct) {
@@ -216,10 +217,7 @@ fn weigh(
             Ok(Some(Weighed { expr: coalesce(vec![expr, lit(0_i64)]), distinct_users: true }))
         }
         ("count", false) => {
-            // No column of the table is ever null.
-            let never_null = !column.is_empty()
-                || matches!(argument, Expr::Literal(value, _) if !value.is_null());
-            let counted = match never_null {
+            let counted = match is_never_null {
                 true => filter,
                 false if is_hourly => {
                     conjunction(filter.into_iter().chain([argument.clone().is_not_null()]))
@@ -347,7 +345,11 @@ fn edges(below: &AggregateInput, spans: &TimeRanges, split: &Split) -> Result<Op
         filters.clone(),
     )?;
     let predicate = conjunction(filters).expect("the edges at least");
-    let columns: Vec<Expr> = schema::schema()
+    let columns: Vec<Expr> = below
+        .events
+        .snapshot
+        .schema
+        .table()
         .fields()
         .iter()
         .map(|field| {
@@ -446,8 +448,7 @@ impl RollupHoursExec {
     async fn batch(&self) -> Result<RecordBatch> {
         let distinct = self.schema.column_with_name(UNIQUE_USERS).is_some();
         // Date and hour of each row come from its hour, all other columns from the hour's counters.
-        let mut rows: Vec<(Hour, EventKind, Rollup)> =
-            Vec::with_capacity(self.hours.len() * EventKind::COUNT);
+        let mut rows: Vec<(Hour, EventKind, Rollup)> = Vec::with_capacity(self.hours.len() * 2);
         for &hour in self.hours.iter() {
             let rollup = if distinct {
                 self.snapshot.exact(hour).await
@@ -455,8 +456,8 @@ impl RollupHoursExec {
                 Ok(self.snapshot.rollup(hour))
             };
             let rollup = rollup.map_err(|error| DataFusionError::External(error.into()))?;
-            let kinds = EventKind::ALL.into_iter().filter(|kind| rollup.count(*kind) > 0);
-            rows.extend(kinds.map(|kind| (hour, kind, rollup)));
+            let kinds = self.snapshot.schema.kinds().filter(|kind| rollup.count(*kind) > 0);
+            rows.extend(kinds.map(|kind| (hour, kind, rollup.clone())));
         }
         let column = |field: &Arc<Field>| -> Result<ArrayRef> {
             let timestamps = |of: fn(Hour, &Rollup) -> i64| {
@@ -478,7 +479,7 @@ impl RollupHoursExec {
                 FIRST => timestamps(|_, rollup| rollup.first_us),
                 LAST => timestamps(|_, rollup| rollup.last_us),
                 "event" => Arc::new(StringViewArray::from_iter_values(
-                    rows.iter().map(|(_, kind, _)| kind.as_str()),
+                    rows.iter().map(|(_, kind, _)| self.snapshot.schema.name(*kind)),
                 )),
                 "date" if !rows.is_empty() => partition(0)?,
                 "hour" if !rows.is_empty() => partition(1)?,

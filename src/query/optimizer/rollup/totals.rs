@@ -25,7 +25,7 @@ use datafusion::prelude::ident;
 use futures::stream;
 
 use super::input::AggregateInput;
-use crate::event::EventKind;
+use crate::event::{EventKind, EventSchema};
 use crate::hour::Hour;
 use crate::query::exec::leaf::leaf;
 use crate::query::stats::recorder::StatsRecorder;
@@ -42,10 +42,10 @@ pub enum Measure {
 }
 
 impl Measure {
-    fn name(self) -> &'static str {
+    fn name(self, schema: &EventSchema) -> &str {
         match self {
             Measure::Events => "events",
-            Measure::Of(kind) => kind.plural(),
+            Measure::Of(kind) => schema.counter(kind),
             Measure::UniqueUsers => "unique_users",
         }
     }
@@ -61,7 +61,7 @@ impl Measure {
     }
 
     /// Returns the measure that an aggregate over unfiltered rows computes, if any.
-    fn of_aggregate(expr: &Expr) -> Option<Measure> {
+    fn of_aggregate(expr: &Expr, below: &AggregateInput<'_>) -> Option<Measure> {
         let expr = expr.clone().unalias_nested().data;
         let Expr::AggregateFunction(function) = &expr else { return None };
         let params = &function.params;
@@ -77,16 +77,17 @@ impl Measure {
                 Some(Measure::UniqueUsers)
             }
             (_, true, _) => None,
-            // No column of the table is ever null.
-            (Expr::Column(_), false, filter) => Measure::of_filter(filter.as_deref()),
+            (Expr::Column(column), false, filter) if below.is_never_null(column) => {
+                Measure::of_filter(filter.as_deref(), below)
+            }
             (Expr::Literal(value, _), false, filter) if !value.is_null() => {
-                Measure::of_filter(filter.as_deref())
+                Measure::of_filter(filter.as_deref(), below)
             }
             _ => None,
         }
     }
 
-    fn of_filter(filter: Option<&Expr>) -> Option<Measure> {
+    fn of_filter(filter: Option<&Expr>, below: &AggregateInput<'_>) -> Option<Measure> {
         let Some(filter) = filter else { return Some(Measure::Events) };
         let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) = filter else {
             return None;
@@ -96,7 +97,8 @@ impl Measure {
         else {
             return None;
         };
-        let kind = value.try_as_str().flatten().and_then(EventKind::parse);
+        let schema = &below.events.snapshot.schema;
+        let kind = value.try_as_str().flatten().and_then(|name| schema.kind(name));
         kind.filter(|_| column.name == "event").map(Measure::Of)
     }
 }
@@ -110,7 +112,8 @@ pub fn answer(aggregate: &Aggregate, below: &AggregateInput) -> Result<Option<Lo
         return Ok(None);
     };
     let aggregates = below.inline_all(&aggregate.aggr_expr)?;
-    let measures: Option<Vec<Measure>> = aggregates.iter().map(Measure::of_aggregate).collect();
+    let measures: Option<Vec<Measure>> =
+        aggregates.iter().map(|expr| Measure::of_aggregate(expr, below)).collect();
     let Some(measures) = measures else { return Ok(None) };
     if first != last && measures.contains(&Measure::UniqueUsers) {
         return Ok(None);
@@ -141,11 +144,8 @@ impl TableProvider for RollupTable {
         // A repeated measure has its position in its name.
         let field = |(i, measure): (usize, &Measure)| {
             let repeated = self.measures[..i].contains(measure);
-            let name = if repeated {
-                format!("{}_{i}", measure.name())
-            } else {
-                measure.name().to_string()
-            };
+            let name = measure.name(&self.snapshot.schema);
+            let name = if repeated { format!("{name}_{i}") } else { name.to_string() };
             Field::new(name, DataType::Int64, false)
         };
         Arc::new(Schema::new(self.measures.iter().enumerate().map(field).collect::<Vec<_>>()))
@@ -232,7 +232,8 @@ impl RollupExec {
 
 impl DisplayAs for RollupExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
-        let measures: Vec<&str> = self.measures.iter().map(|measure| measure.name()).collect();
+        let measures: Vec<&str> =
+            self.measures.iter().map(|measure| measure.name(&self.snapshot.schema)).collect();
         if self.first == self.last {
             write!(f, "RollupExec: hour={}", self.first)?
         } else {

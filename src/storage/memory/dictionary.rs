@@ -1,9 +1,10 @@
-//! Dictionary of distinct users: append-only, while readers hold any earlier state of it.
+//! Dictionary of distinct names, users or the values of a dimension: append-only, while readers hold
+//! any earlier state of it.
 //!
-//! Each user gets a code, 0, 1, 2 …, in order of arrival. [`UserIndex`] is the mutable side, with
-//! the hash table. A [`UserDict`] is its state at one moment, cloned in constant time: immutable
+//! Each name gets a code, 0, 1, 2 …, in order of arrival. [`Interner`] is the mutable side, with
+//! the hash table. A [`Dictionary`] is its state at one moment, cloned in constant time: immutable
 //! blocks of 256 names, and a copy of the block being filled. As codes are dense and in order of
-//! arrival, the users at any earlier moment are those with a lower code.
+//! arrival, the names at any earlier moment are those with a lower code.
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -13,8 +14,8 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 
 const BLOCK: usize = 256;
 
-/// Bytes per user in addition to its name: the slot in the table, the hash, the end of the name.
-pub const USER_OVERHEAD: u64 = 24;
+/// Bytes per name in addition to the name itself: the slot in the table, the hash, the end of the name.
+pub const NAME_OVERHEAD: u64 = 24;
 
 /// Up to 256 names, concatenated.
 #[derive(Clone, Debug, Default)]
@@ -35,14 +36,14 @@ impl Block {
     }
 }
 
-/// Immutable state of an hour's users.
+/// Immutable state of a dictionary.
 #[derive(Clone, Debug, Default)]
-pub struct UserDict {
+pub struct Dictionary {
     full: imbl::Vector<Arc<Block>>,
     tail: Arc<Block>,
 }
 
-impl UserDict {
+impl Dictionary {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -70,15 +71,15 @@ impl UserDict {
 
 /// Mutable dictionary with a hash table from names to codes.
 #[derive(Debug, Default)]
-pub struct UserIndex {
+pub struct Interner {
     /// Upper half of each name's hash, and its code. The stored hash avoids most name comparisons
     /// and all rehashing.
     table: HashTable<(u32, u32)>,
     hasher: DefaultHashBuilder,
     full: Vec<Arc<Block>>,
     tail: Block,
-    /// Dictionary given to readers; its tail is updated by [`UserIndex::dict`].
-    published: UserDict,
+    /// Dictionary given to readers; its tail is updated by [`Interner::dict`].
+    published: Dictionary,
     name_bytes: u64,
 }
 
@@ -87,7 +88,7 @@ fn spread(hash: u32) -> u64 {
     u64::from(hash).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
-impl UserIndex {
+impl Interner {
     pub fn len(&self) -> usize {
         self.full.len() * BLOCK + self.tail.ends.len()
     }
@@ -98,10 +99,10 @@ impl UserIndex {
 
     /// Returns the approximate number of bytes held.
     pub fn bytes(&self) -> u64 {
-        self.name_bytes + self.len() as u64 * USER_OVERHEAD
+        self.name_bytes + self.len() as u64 * NAME_OVERHEAD
     }
 
-    /// Returns the user's code, and whether the user is new.
+    /// Returns the name's code, and whether the name is new.
     pub fn intern(&mut self, name: &str) -> (u32, bool) {
         let hash = (self.hasher.hash_one(name) >> 32) as u32;
         let (full, tail) = (&self.full, &self.tail);
@@ -112,7 +113,7 @@ impl UserIndex {
         if let Some(&(_, code)) = self.table.find(spread(hash), is_it) {
             return (code, false);
         }
-        let code = u32::try_from(self.len()).expect("an hour has under 4 billion users");
+        let code = u32::try_from(self.len()).expect("an hour has under 4 billion names");
         self.table.insert_unique(spread(hash), (hash, code), |&(hash, _)| spread(hash));
         self.tail.push(name);
         self.name_bytes += name.len() as u64;
@@ -126,7 +127,7 @@ impl UserIndex {
     }
 
     /// Returns the current state of the dictionary.
-    pub fn dict(&mut self) -> UserDict {
+    pub fn dict(&mut self) -> Dictionary {
         if self.published.tail.ends.len() != self.tail.ends.len() {
             self.published.tail = Arc::new(self.tail.clone());
         }
@@ -140,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_dictionary_does_not_change_while_its_index_grows() {
-        let mut index = UserIndex::default();
+        let mut index = Interner::default();
         let mut dicts = Vec::new();
         for i in 0..1_000 {
             assert_eq!(index.intern(&format!("user{i}")), (i, true));
