@@ -20,14 +20,15 @@ use tokio::runtime::Runtime;
 /// A query string is an event, or names the parameter at fault. Answers whether it is one.
 pub fn params(bytes: &[u8]) -> bool {
     let text = String::from_utf8_lossy(bytes);
-    let event = params::event(&EventSchema::default(), &text);
+    let schema = EventSchema::new(&["sign-up".into()], &["page".into()]).unwrap();
+    let event = params::event(&schema, &text);
     match &event {
         Ok(event) => {
             assert!((1..=1024).contains(&event.user.len()) && event.timestamp_us >= 0, "{text}")
         }
         Err(rejection) => {
             assert!(
-                ["timestamp", "user", "event", "id"].contains(&&*rejection.parameter),
+                ["timestamp", "user", "event", "id", "page"].contains(&&*rejection.parameter),
                 "{text}"
             );
         }

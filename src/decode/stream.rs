@@ -128,7 +128,7 @@ fn batches_in_footer(rest: &[u8]) -> Option<usize> {
         .map(|footer| footer.recordBatches().map_or(0, |batches| batches.len()))
 }
 
-/// Iterator over the events of a stream or a file, at most [`BATCH_EVENTS`] at a time.
+/// Iterator over the events of a stream or a file, some thousands at a time.
 pub struct Reader<R: BufRead> {
     batches: Batches<R>,
     /// Current record batch, and the offset of its next piece.

@@ -11,13 +11,14 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use datafusion::catalog::MemTable;
 use datafusion::prelude::{SessionConfig, SessionContext};
-use hourglass::event::{EventBatch, EventKind};
+use hourglass::event::{Declaration, EventBatch, EventKind, EventSchema};
 use hourglass::hour::{HOUR_US, Hour};
 use hourglass::query::{Params, QueryEngine};
 use hourglass::rows::{RowFormat, RowWriter};
-use hourglass::storage::Snapshot;
+use hourglass::storage::vfs::Disk;
+use hourglass::storage::{Engine, EngineOptions, Snapshot};
 
-use crate::support::{ManualClock, block_on, number_from, open, query_engine, random};
+use crate::support::{ManualClock, block_on, number_from, query_engine, random, small_options};
 
 /// Questions asked of each store.
 const QUESTIONS_EACH: u64 = 50;
@@ -31,7 +32,10 @@ const HOURS: u64 = 52;
 /// batches.
 async fn store(dir: &std::path::Path, seed: &mut u64) -> (Arc<Snapshot>, SessionContext) {
     let clock = ManualClock::at((FIRST_HOUR + HOURS as i64) * HOUR_US);
-    let engine = open(dir, clock);
+    let schema = EventSchema::new(&["signup".into()], &["page".into()]).unwrap();
+    let options = EngineOptions { declared: Declaration::of(&schema), ..small_options() };
+    let engine = Engine::open_with(dir, options, Arc::new(Disk), clock).unwrap();
+    let kinds: Vec<EventKind> = schema.kinds().collect();
     let mut all = EventBatch::new();
     let batches = 1 + random(seed, 6);
     for i in 0..batches {
@@ -44,8 +48,11 @@ async fn store(dir: &std::path::Path, seed: &mut u64) -> (Arc<Snapshot>, Session
                 1 => HOUR_US - 1,
                 _ => random(seed, 5) as i64 * 600_000_000 + random(seed, 3) as i64,
             };
-            let kind = EventKind::CONTRACT[random(seed, 2) as usize];
+            let kind = kinds[random(seed, 3) as usize];
             batch.push(hour * HOUR_US + offset, &format!("user{}", random(seed, 12)), kind);
+            if i > 0 && random(seed, 3) > 0 {
+                batch.set_value(0, &format!("p{}", random(seed, 4)));
+            }
         }
         all.extend(&batch);
         engine.append(batch).await.unwrap();
@@ -53,11 +60,11 @@ async fn store(dir: &std::path::Path, seed: &mut u64) -> (Arc<Snapshot>, Session
             engine.flush().await.unwrap();
         }
     }
-    (engine.snapshot(), plain(&all))
+    (engine.snapshot(), plain(&schema, &all))
 }
 
 /// A DataFusion session of its own, with the rows as one table in memory.
-fn plain(events: &EventBatch) -> SessionContext {
+fn plain(schema: &EventSchema, events: &EventBatch) -> SessionContext {
     let us = || events.timestamps_us().iter().copied();
     let hours = || us().map(Hour::of_us);
     let columns: Vec<(&str, DataType, ArrayRef)> = vec![
@@ -77,8 +84,13 @@ fn plain(events: &EventBatch) -> SessionContext {
             "event",
             DataType::Utf8View,
             Arc::new(StringViewArray::from_iter_values(
-                events.iter().map(|event| ["click", "impression"][event.kind.index()]),
+                events.iter().map(|event| schema.name(event.kind)),
             )),
+        ),
+        (
+            "page",
+            DataType::Utf8View,
+            Arc::new(StringViewArray::from_iter(events.iter().map(|event| event.values.get(0)))),
         ),
         (
             "date",
@@ -93,8 +105,10 @@ fn plain(events: &EventBatch) -> SessionContext {
             Arc::new(Int32Array::from_iter_values(hours().map(Hour::of_day))),
         ),
     ];
-    let fields: Vec<Field> =
-        columns.iter().map(|(name, of, _)| Field::new(*name, of.clone(), false)).collect();
+    let fields: Vec<Field> = columns
+        .iter()
+        .map(|(name, of, _)| Field::new(*name, of.clone(), *name == "page"))
+        .collect();
     let schema = Arc::new(Schema::new(fields));
     let batch = RecordBatch::try_new(
         schema.clone(),
@@ -131,7 +145,7 @@ fn instant(seed: &mut u64) -> String {
 }
 
 fn predicate(seed: &mut u64, depth: u64) -> String {
-    match random(seed, if depth == 0 { 11 } else { 13 }) {
+    match random(seed, if depth == 0 { 12 } else { 14 }) {
         0 | 1 => format!(
             "timestamp {} {}",
             pick(seed, &[">=", ">", "<", "<=", "=", "<>"]),
@@ -159,19 +173,24 @@ fn predicate(seed: &mut u64, depth: u64) -> String {
         }
         6 => format!("hour {} {}", pick(seed, &["=", "<", ">=", "<>"]), random(seed, 25)),
         7 => format!("hour IN ({}, {}, 23)", random(seed, 24), random(seed, 24)),
-        8 => format!("event = '{}'", pick(seed, &["click", "impression", "other"])),
+        8 => format!("event = '{}'", pick(seed, &["click", "impression", "signup", "other"])),
         9 => format!(
             "date_part('hour', timestamp) {} {}",
             pick(seed, &["=", "<", ">="]),
             random(seed, 24)
         ),
         10 => format!("user_id {} 'user{}'", pick(seed, &["=", "<>", "<"]), random(seed, 12)),
-        11 => format!("(({}) OR ({}))", predicate(seed, depth - 1), predicate(seed, depth - 1)),
+        11 => match random(seed, 3) {
+            0 => format!("page IS {}", pick(seed, &["NULL", "NOT NULL"])),
+            _ => format!("page {} 'p{}'", pick(seed, &["=", "<>", "<"]), random(seed, 5)),
+        },
+        12 => format!("(({}) OR ({}))", predicate(seed, depth - 1), predicate(seed, depth - 1)),
         _ => format!("NOT ({})", predicate(seed, depth - 1)),
     }
 }
 
-const GROUPS: [&str; 15] = [
+const GROUPS: [&str; 16] = [
+    "page",
     "date_trunc('day', to_local_time(timestamp AT TIME ZONE 'Asia/Kolkata'))",
     "date_trunc('hour', timestamp)",
     "date_trunc('hour', timestamp)",
@@ -189,7 +208,14 @@ const GROUPS: [&str; 15] = [
     "user_id",
 ];
 
-const AGGREGATES: [&str; 19] = [
+const AGGREGATES: [&str; 26] = [
+    "count(page)",
+    "count(DISTINCT page)",
+    "max(page)",
+    "count(*) FILTER (WHERE event = 'signup')",
+    "count(*) FILTER (WHERE page IS NOT NULL)",
+    "count(page) FILTER (WHERE event = 'signup')",
+    "count(user_id) FILTER (WHERE page = 'p1')",
     "count(*)",
     "count(user_id)",
     "count(DISTINCT user_id)",
@@ -235,7 +261,7 @@ fn question(seed: &mut u64) -> String {
     let sql = match random(seed, 6) {
         0 => format!("SELECT {select} FROM (SELECT * FROM events{filter}) AS e{group}{having}"),
         1 => format!(
-            "WITH e AS (SELECT timestamp, user_id, event, date, hour FROM events{filter}) SELECT {select} FROM e{group}{having}"
+            "WITH e AS (SELECT timestamp, user_id, event, page, date, hour FROM events{filter}) SELECT {select} FROM e{group}{having}"
         ),
         2 => format!("SELECT {select} FROM {}{filter}{group}{having}", joined(seed)),
         3 => {
