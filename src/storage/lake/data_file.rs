@@ -1,9 +1,11 @@
 //! Parquet data file: the rows of one hour from one generation.
 //!
-//! Rows are sorted by user, then timestamp, then kind, by its code. Equal users are adjacent, so the dictionary
-//! and the deltas are small, the bloom filter and the page index find a user, and distinct users
-//! are counted by comparing neighbours. Timestamps are delta-packed, names are dictionary-coded
-//! (front-coded beyond the dictionary's limit), and all pages are compressed with zstd.
+//! Rows are sorted by user, then timestamp, then the code of their kind. Equal users are adjacent, so
+//! the dictionary and the deltas are small, the bloom filter and the page index find a user, and
+//! distinct users are counted by comparing neighbours. Timestamps are delta-packed, names are
+//! dictionary-coded (front-coded beyond the dictionary's limit), and all pages are compressed with
+//! zstd. Each declared dimension is a column of texts, dictionary-coded, with a bloom filter; it is
+//! null where an event has no value.
 //!
 //! The aggregates that queries most often need of whole hours, the [`Rollup`], are in the Delta
 //! log, so that no file is opened for them.
@@ -71,8 +73,10 @@ pub fn encode(schema: &EventSchema, table: &HourTable) -> Result<Encoded> {
         .with_skip_arrow_metadata(true);
     let mut writer =
         ArrowWriter::try_new_with_options(Vec::new(), parquet_schema(schema), options)?;
-    for start in (0..sorted.packed.len()).step_by(BATCH_ROWS) {
-        writer.write(&sorted.batch(schema, start, BATCH_ROWS, &names, &columns)?)?;
+    // Values are written out for a batch, and each may take a kilobyte.
+    let rows = BATCH_ROWS / (1 + schema.dimensions().len());
+    for start in (0..sorted.packed.len()).step_by(rows) {
+        writer.write(&sorted.batch(schema, start, rows, &names, &columns)?)?;
     }
     let name = |code: Option<&u32>| {
         code.map_or(String::new(), |&code| names.value(code as usize).to_string())
