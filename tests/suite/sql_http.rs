@@ -69,6 +69,9 @@ fn parameters_and_options_come_with_the_statement() {
     };
     let named = r#"{"query": "SELECT count(*) AS n FROM events WHERE user_id = $user", "params": {"user": "u0"}}"#;
     assert_eq!(ask(named).1, r#"[{"n":3}]"#);
+    // Regression: beside an interval, a parameter was taken for another interval.
+    let scaled = r#"{"query": "SELECT $1 * INTERVAL '1 minute' AS a, INTERVAL '1 hour' / $1 AS b", "params": [5]}"#;
+    assert_eq!(ask(scaled).1, r#"[{"a":"5 mins","b":"12 mins"}]"#);
     let positional = r#"{"query": "SELECT count(*) AS n FROM events WHERE timestamp >= $1", "params": ["1970-01-01T02:00:00Z"]}"#;
     assert_eq!(ask(positional), (200, r#"[{"n":3}]"#.into(), Some("?1".into())));
     let off = r#"{"query": "SELECT count(*) AS n FROM events", "settings": {"hourglass.rollups": "false"}}"#;

@@ -29,10 +29,10 @@ pub fn plan(expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawB
     if !is_times && expr.op != BinaryOperator::Divide {
         return Ok(PlannerResult::Original(expr));
     }
-    // The types of parameters are still unknown.
+    // The types of parameters are still unknown; beside an interval there can only be a number.
     let of = |side: &Expr| side.get_type(schema).unwrap_or(DataType::Null);
     let is_interval = |side: &Expr| matches!(of(side), DataType::Interval(_));
-    let is_number = |side: &Expr| of(side).is_numeric();
+    let is_number = |side: &Expr| matches!(side, Expr::Placeholder(_)) || of(side).is_numeric();
     let RawBinaryExpr { left, right, .. } = &expr;
     Ok(match (is_interval(left) && is_number(right), is_number(left) && is_interval(right)) {
         (true, _) if is_times => PlannerResult::Planned(TIMES.call(vec![expr.left, expr.right])),
