@@ -8,7 +8,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::function::by_rows;
+use super::function::{by_rows, identity};
 use crate::query::memory;
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::kernels::concat_elements::concat_elements_dyn;
@@ -311,17 +311,7 @@ struct Bounded {
 }
 
 impl ScalarUDFImpl for Bounded {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-
-    fn aliases(&self) -> &[String] {
-        self.inner.aliases()
-    }
-
-    fn signature(&self) -> &Signature {
-        self.inner.signature()
-    }
+    identity!(inner);
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
         self.inner.return_type(types)

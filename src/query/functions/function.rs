@@ -36,6 +36,39 @@ macro_rules! equal_by_name {
 
 pub(super) use equal_by_name;
 
+/// Implements the methods that say what a function is called and takes: by the fields `name`,
+/// `aliases` and `signature`, or as the function in the field `inner`, which it stands for.
+macro_rules! identity {
+    () => {
+        fn name(&self) -> &str {
+            self.name
+        }
+
+        fn aliases(&self) -> &[String] {
+            &self.aliases
+        }
+
+        fn signature(&self) -> &datafusion::logical_expr::Signature {
+            &self.signature
+        }
+    };
+    (inner) => {
+        fn name(&self) -> &str {
+            self.inner.name()
+        }
+
+        fn aliases(&self) -> &[String] {
+            self.inner.aliases()
+        }
+
+        fn signature(&self) -> &datafusion::logical_expr::Signature {
+            self.inner.signature()
+        }
+    };
+}
+
+pub(super) use identity;
+
 /// Calls a function for all rows, or for one if its arguments are constants: its result is one,
 /// too.
 pub fn by_rows(
@@ -113,17 +146,7 @@ impl Function {
 equal_by_name!(Function);
 
 impl ScalarUDFImpl for Function {
-    fn name(&self) -> &str {
-        self.name
-    }
-
-    fn aliases(&self) -> &[String] {
-        &self.aliases
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
+    identity!();
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         Ok((self.types)(types)?.0)

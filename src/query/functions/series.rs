@@ -19,11 +19,11 @@ use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::functions_table::generate_series::{GenSeriesArgs, GenerateSeriesTable};
 use datafusion::logical_expr::{
     ColumnarValue, Documentation, Expr, LogicalPlanBuilder, ScalarFunctionArgs, ScalarUDF,
-    ScalarUDFImpl, Signature,
+    ScalarUDFImpl,
 };
 use datafusion::prelude::{col, lit};
 
-use super::function::{Function, by_rows};
+use super::function::{Function, by_rows, identity};
 use super::time_bucket::{DAY_US, instant_in, offset_at};
 
 const INTERVAL: DataType = DataType::Interval(IntervalUnit::MonthDayNano);
@@ -152,17 +152,7 @@ fn microseconds(zone: Option<Arc<str>>) -> DataType {
 }
 
 impl ScalarUDFImpl for Array {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-
-    fn aliases(&self) -> &[String] {
-        self.inner.aliases()
-    }
-
-    fn signature(&self) -> &Signature {
-        self.inner.signature()
-    }
+    identity!(inner);
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
         match types {

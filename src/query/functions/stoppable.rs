@@ -23,10 +23,11 @@ use datafusion::logical_expr::utils::AggregateOrderSensitivity;
 use datafusion::logical_expr::window_state::WindowAggState;
 use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, Documentation, GroupsAccumulator, LimitEffect,
-    PartitionEvaluator, ReversedUDAF, ReversedUDWF, Signature, WindowUDF, WindowUDFImpl,
+    PartitionEvaluator, ReversedUDAF, ReversedUDWF, WindowUDF, WindowUDFImpl,
 };
 use datafusion::physical_expr::PhysicalExpr;
 
+use super::function::identity;
 use crate::query::memory;
 
 const AGGREGATES: [&str; 5] = ["array_agg", "string_agg", "median", "percentile_cont", "nth_value"];
@@ -52,17 +53,7 @@ struct Aggregate {
 }
 
 impl AggregateUDFImpl for Aggregate {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-
-    fn aliases(&self) -> &[String] {
-        self.inner.aliases()
-    }
-
-    fn signature(&self) -> &Signature {
-        self.inner.signature()
-    }
+    identity!(inner);
 
     fn schema_name(&self, params: &AggregateFunctionParams) -> Result<String> {
         self.inner.schema_name(params)
@@ -214,17 +205,7 @@ struct WindowFunction {
 }
 
 impl WindowUDFImpl for WindowFunction {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-
-    fn aliases(&self) -> &[String] {
-        self.inner.aliases()
-    }
-
-    fn signature(&self) -> &Signature {
-        self.inner.signature()
-    }
+    identity!(inner);
 
     fn expressions(&self, args: ExpressionArgs) -> Vec<Arc<dyn PhysicalExpr>> {
         self.inner.expressions(args)

@@ -14,7 +14,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::prelude::lit;
 
-use super::super::function::{documentation, equal_by_name};
+use super::super::function::{documentation, equal_by_name, identity};
 use super::super::sum;
 
 /// An aggregate that is rewritten to another, with the conversion of its parameters.
@@ -58,17 +58,7 @@ impl AggregateSpelling {
 equal_by_name!(AggregateSpelling);
 
 impl AggregateUDFImpl for AggregateSpelling {
-    fn name(&self) -> &str {
-        self.name
-    }
-
-    fn aliases(&self) -> &[String] {
-        &self.aliases
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
+    identity!();
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         if types.len() == self.arguments {

@@ -12,7 +12,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::prelude::lit;
 
-use super::super::function::{documentation, equal_by_name, is_text, time};
+use super::super::function::{documentation, equal_by_name, identity, is_text, time};
 use super::super::{calendar, instant, part, trunc};
 
 pub const NAIVE: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
@@ -34,17 +34,7 @@ pub struct Spelling {
 equal_by_name!(Spelling);
 
 impl ScalarUDFImpl for Spelling {
-    fn name(&self) -> &str {
-        self.name
-    }
-
-    fn aliases(&self) -> &[String] {
-        &self.aliases
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
+    identity!();
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         self.return_type(types)?;
