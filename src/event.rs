@@ -50,6 +50,11 @@ impl EventKind {
         self.0
     }
 
+    /// Reports whether every store has the kind, without a declaration.
+    pub fn is_of_contract(self) -> bool {
+        self.index() < EventKind::CONTRACT.len()
+    }
+
     /// Returns the code as an index.
     pub fn index(self) -> usize {
         usize::from(self.0)
@@ -75,13 +80,8 @@ pub struct Rejection {
 }
 
 impl Rejection {
-    pub fn new(parameter: &'static str, reason: impl Into<String>) -> Rejection {
+    pub fn new(parameter: impl Into<Cow<'static, str>>, reason: impl Into<String>) -> Rejection {
         Rejection { parameter: parameter.into(), reason: reason.into() }
-    }
-
-    /// Builds the rejection of a dimension's value.
-    pub fn of_dimension(name: &str, reason: String) -> Rejection {
-        Rejection { parameter: name.to_owned().into(), reason }
     }
 }
 

@@ -180,7 +180,7 @@ impl Series {
     /// Draws the next event, and pushes it if its lateness is `wanted_late`.
     fn step(&mut self, wanted_late: bool, batch: &mut EventBatch) {
         let timestamp_us = self.start_us + self.index as i64 * self.interval_us;
-        let user = self.draw_user();
+        let user = draw(&mut self.events, self.users, self.zipf.as_ref());
         let kind = EventKind::CONTRACT[(self.events.next_u32() >> 31) as usize];
         self.index += 1;
         if self.draw_late() == wanted_late {
@@ -197,16 +197,6 @@ impl Series {
             }
         } else {
             self.dimensions.iter_mut().for_each(|dimension| _ = dimension.draw());
-        }
-    }
-
-    fn draw_user(&mut self) -> u64 {
-        match &self.zipf {
-            // Lemire's multiply-shift without its rejection step: for any number of users that fits
-            // in memory the bias is too small to observe, and every event takes the same number of
-            // draws.
-            None => ((u128::from(self.events.next_u64()) * u128::from(self.users)) >> 64) as u64,
-            Some(zipf) => zipf.sample(&mut self.events) as u64 - 1,
         }
     }
 
@@ -244,10 +234,17 @@ impl DimensionSeries {
     }
 
     fn draw(&mut self) -> u64 {
-        match &self.zipf {
-            None => ((u128::from(self.random.next_u64()) * u128::from(self.values)) >> 64) as u64,
-            Some(zipf) => zipf.sample(&mut self.random) as u64 - 1,
-        }
+        draw(&mut self.random, self.values, self.zipf.as_ref())
+    }
+}
+
+/// Draws one of `count` numbers, from 0 on: uniformly, or by a Zipf distribution.
+fn draw(random: &mut ChaCha8Rng, count: u64, zipf: Option<&Zipf<f64>>) -> u64 {
+    match zipf {
+        // Lemire's multiply-shift without its rejection step: for any count that fits in memory the
+        // bias is too small to observe, and every event takes the same number of draws.
+        None => ((u128::from(random.next_u64()) * u128::from(count)) >> 64) as u64,
+        Some(zipf) => zipf.sample(random) as u64 - 1,
     }
 }
 

@@ -25,7 +25,7 @@ pub struct Counts {
     others: Vec<u64>,
 }
 
-const FIRST: usize = 2;
+const FIRST: usize = EventKind::CONTRACT.len();
 
 impl Counts {
     pub const NONE: Counts = Counts { first: [0; FIRST], others: Vec::new() };

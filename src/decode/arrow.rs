@@ -65,28 +65,24 @@ impl Columns {
         let mut columns = Vec::new();
         for &(dimension, place) in &self.places.values {
             let name = &self.schema.dimensions()[dimension];
-            let column = batch.column(place);
-            if !is_text_like(column.data_type()) {
-                return Err(DecodeError::Malformed(format!(
-                    "keeps the column {name} as {}; it must be text, a whole or decimal number, or \
-                    a boolean",
-                    column.data_type()
-                )));
-            }
+            let spread = spread_out(batch.column(place)).transpose()?;
+            let column = spread.as_ref().unwrap_or(batch.column(place));
             let texts = match column.data_type() {
-                // Bytes that are not UTF-8 would be an error of the whole column.
+                // The cast turns bytes that are not UTF-8 into nulls.
                 DataType::Binary | DataType::LargeBinary => {
                     converted(&converted(column, &DataType::BinaryView)?, &DataType::Utf8View)?
                 }
-                DataType::RunEndEncoded(..) => {
-                    let values = spread_out(column).expect("it is encoded")?;
-                    converted(&values, &DataType::Utf8View)?
+                of if is_text_like(of) => converted(column, &DataType::Utf8View)?,
+                of => {
+                    return Err(DecodeError::Malformed(format!(
+                        "keeps the column {name} as {of}; it must be text, a whole or decimal \
+                        number, or a boolean"
+                    )));
                 }
-                _ => converted(column, &DataType::Utf8View)?,
             };
             let texts = texts.as_string_view().clone();
             let nulls = column.logical_nulls();
-            let rejected = |row, reason| Ok(Err((row, Rejection::of_dimension(name, reason))));
+            let rejected = |row, reason| Ok(Err((row, Rejection::new(name.clone(), reason))));
             for row in 0..texts.len() {
                 if texts.is_null(row) && nulls.as_ref().is_none_or(|nulls| nulls.is_valid(row)) {
                     return rejected(row, "must be UTF-8".into());
@@ -166,14 +162,8 @@ fn append(
 
 /// Reports whether the values of a type have one text, whatever the format: floats and times do not.
 fn is_text_like(of: &DataType) -> bool {
-    match of {
-        DataType::Dictionary(_, values) => is_text_like(values),
-        DataType::RunEndEncoded(_, values) => is_text_like(values.data_type()),
-        DataType::Null | DataType::Boolean => true,
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => true,
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => true,
-        of => of.is_integer() || of.is_decimal(),
-    }
+    let is_other = matches!(of, DataType::Boolean | DataType::BinaryView | DataType::Null);
+    is_other || of.is_string() || of.is_integer() || of.is_decimal()
 }
 
 fn no_nulls(parameter: &'static str, column: &dyn Array) -> Cells<()> {
@@ -337,7 +327,7 @@ impl OverStrings for Push<'_> {
         for (row, (&timestamp_us, &kind)) in self.timestamps_us.iter().zip(self.kinds).enumerate() {
             self.out.push(timestamp_us, users.value(row), kind);
             for (dimension, values) in self.values {
-                if values.is_valid(row) && !values.value(row).is_empty() {
+                if values.is_valid(row) {
                     self.out.set_value(*dimension, values.value(row));
                 }
             }

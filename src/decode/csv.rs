@@ -74,9 +74,7 @@ impl<R: BufRead> Reader<R> {
                 let name = &self.schema.dimensions()[dimension];
                 let value = value(&self.records, place);
                 let value = value.map_err(|reason| bad(format!("{name}: {reason}")))?;
-                if !value.is_empty() {
-                    batch.set_value(dimension, value);
-                }
+                batch.set_value(dimension, value);
             }
         }
         Ok(())

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{BufRead, Read};
 
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Unexpected, Visitor};
 use serde_json::error::Category;
 
 use super::columns::COLUMNS;
@@ -58,9 +58,7 @@ impl<R: BufRead> Reader<R> {
                 let (timestamp_us, user, kind, values) =
                     row.map_err(|reason| DecodeError::bad_line(self.line, reason))?;
                 batch.push(timestamp_us, &user, kind);
-                for (dimension, value) in values.iter().filter(|(_, value)| !value.is_empty()) {
-                    batch.set_value(*dimension, value);
-                }
+                values.iter().for_each(|(dimension, value)| batch.set_value(*dimension, value));
             }
         }
         Ok(())
@@ -129,6 +127,29 @@ impl<'de> DeserializeSeed<'de> for RowSeed<'_> {
     }
 }
 
+impl RowSeed<'_> {
+    /// Reads a field that is not one of every event: the value of a dimension, or one to ignore.
+    fn other_field<'de, A: MapAccess<'de>>(
+        &self,
+        name: &str,
+        map: &mut A,
+        values: &mut Values<'de>,
+    ) -> Result<(), A::Error> {
+        let Some(dimension) = self.0.columns.dimension(&self.0.schema, name) else {
+            self.0.ignored.add(1);
+            return map.next_value::<IgnoredAny>().map(drop);
+        };
+        let name = &self.0.schema.dimensions()[dimension];
+        let value = map.next_value_seed(ScalarSeed::of_dimension(name))?;
+        check_value(&value).map_err(|reason| A::Error::custom(format!("{name}: {reason}")))?;
+        if values.iter().any(|(other, _)| *other == dimension) {
+            return Err(A::Error::custom(format!("has the field {name} twice")));
+        }
+        values.push((dimension, value));
+        Ok(())
+    }
+}
+
 impl<'de> Visitor<'de> for RowSeed<'_> {
     type Value = Row<'de>;
 
@@ -144,31 +165,18 @@ impl<'de> Visitor<'de> for RowSeed<'_> {
                 Some(0) => {
                     row.0.replace(map.next_value_seed(TimestampSeed(self.0.timestamps))?).is_some()
                 }
-                Some(1) => row.1.replace(map.next_value_seed(UserSeed)?).is_some(),
+                Some(1) => {
+                    let user = map.next_value_seed(ScalarSeed::USER)?;
+                    check_user(&user).map_err(A::Error::custom)?;
+                    row.1.replace(user).is_some()
+                }
                 Some(_) => {
                     let text = map.next_value_seed(TextSeed("event"))?;
                     let kind = self.0.schema.check_event(&text).map_err(A::Error::custom)?;
                     row.2.replace(kind).is_some()
                 }
                 None => {
-                    match self.0.columns.dimension(&self.0.schema, &name) {
-                        Some(dimension) => {
-                            let name = &self.0.schema.dimensions()[dimension];
-                            let value = map.next_value_seed(ValueSeed(name))?;
-                            let refused = |reason| A::Error::custom(format!("{name}: {reason}"));
-                            check_value(&value).map_err(refused)?;
-                            if row.3.iter().any(|(other, _)| *other == dimension) {
-                                return Err(A::Error::custom(format!(
-                                    "has the field {name} twice"
-                                )));
-                            }
-                            row.3.push((dimension, value));
-                        }
-                        None => {
-                            self.0.ignored.add(1);
-                            map.next_value::<IgnoredAny>()?;
-                        }
-                    }
+                    self.other_field(&name, &mut map, &mut row.3)?;
                     false
                 }
             };
@@ -217,48 +225,32 @@ impl Visitor<'_> for TimestampSeed {
     }
 }
 
-/// Deserializes a user: a text, or a whole number, which becomes its decimal digits as in CSV.
-struct UserSeed;
+/// Deserializes a text, or a whole number, which becomes its decimal digits as in CSV. Other numbers
+/// are refused, as they would be read as floats.
+struct ScalarSeed<'n> {
+    column: &'n str,
+    /// Whether it is the value of a dimension, which may also be a boolean, or null where absent.
+    is_dimension: bool,
+}
 
-impl<'de> DeserializeSeed<'de> for UserSeed {
-    type Value = Cow<'de, str>;
+impl<'n> ScalarSeed<'n> {
+    const USER: ScalarSeed<'static> = ScalarSeed { column: COLUMNS[1], is_dimension: false };
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Cow<'de, str>, D::Error> {
-        let user = deserializer.deserialize_any(self)?;
-        check_user(&user).map_err(D::Error::custom)?;
-        Ok(user)
+    fn of_dimension(column: &'n str) -> ScalarSeed<'n> {
+        ScalarSeed { column, is_dimension: true }
+    }
+
+    /// Returns a text that only dimensions take.
+    fn of_dimensions<'de, E: Error>(
+        &self,
+        text: &'static str,
+        found: Unexpected<'_>,
+    ) -> Result<Cow<'de, str>, E> {
+        if self.is_dimension { Ok(Cow::Borrowed(text)) } else { Err(E::invalid_type(found, self)) }
     }
 }
 
-impl<'de> Visitor<'de> for UserSeed {
-    type Value = Cow<'de, str>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a string or a whole number for {}", COLUMNS[1])
-    }
-
-    fn visit_i64<E>(self, number: i64) -> Result<Cow<'de, str>, E> {
-        Ok(Cow::Owned(number.to_string()))
-    }
-
-    fn visit_u64<E>(self, number: u64) -> Result<Cow<'de, str>, E> {
-        Ok(Cow::Owned(number.to_string()))
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Cow<'de, str>, E> {
-        Ok(Cow::Borrowed(text))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Cow<'de, str>, E> {
-        Ok(Cow::Owned(text.to_owned()))
-    }
-}
-
-/// Deserializes the value of a dimension: a text, or a whole number or boolean as its text; null is
-/// an absent value. Other numbers are refused, as they would be read as floats.
-struct ValueSeed<'n>(&'n str);
-
-impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
+impl<'de> DeserializeSeed<'de> for ScalarSeed<'_> {
     type Value = Cow<'de, str>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Cow<'de, str>, D::Error> {
@@ -266,19 +258,23 @@ impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for ValueSeed<'_> {
+impl<'de> Visitor<'de> for ScalarSeed<'_> {
     type Value = Cow<'de, str>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a string, a whole number, a boolean or null for {}", self.0)
+        if self.is_dimension {
+            write!(f, "a string, a whole number, a boolean or null for {}", self.column)
+        } else {
+            write!(f, "a string or a whole number for {}", self.column)
+        }
     }
 
-    fn visit_unit<E>(self) -> Result<Cow<'de, str>, E> {
-        Ok(Cow::Borrowed(""))
+    fn visit_unit<E: Error>(self) -> Result<Cow<'de, str>, E> {
+        self.of_dimensions("", Unexpected::Unit)
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Cow<'de, str>, E> {
-        Ok(Cow::Borrowed(if value { "true" } else { "false" }))
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Cow<'de, str>, E> {
+        self.of_dimensions(if value { "true" } else { "false" }, Unexpected::Bool(value))
     }
 
     fn visit_i64<E>(self, number: i64) -> Result<Cow<'de, str>, E> {

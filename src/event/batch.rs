@@ -51,9 +51,12 @@ impl EventBatch {
         self.kinds.push(kind.code());
     }
 
-    /// Sets the last event's value of a dimension, which must not be set yet. The value must have
-    /// passed [`check_value`](super::check_value).
+    /// Sets the last event's value of a dimension, which must not be set yet. An empty value is an
+    /// absent one. The value must have passed [`check_value`](super::check_value).
     pub fn set_value(&mut self, dimension: usize, value: &str) {
+        if value.is_empty() {
+            return;
+        }
         let last = self.len() - 1;
         self.column(dimension as u8).set(last, value);
     }

@@ -69,7 +69,7 @@ fn values(
         let name = decode(name, "the query string").unwrap_or_default();
         let Some(dimension) = schema.dimension(&name) else { continue };
         *ignored -= 1;
-        let refused = |reason| Rejection::of_dimension(&name, reason);
+        let refused = |reason| Rejection::new(name.clone().into_owned(), reason);
         let value = decode(value, "the query string").map_err(|fault| refused(fault.reason))?;
         check_value(&value).map_err(refused)?;
         let at = columns.binary_search_by_key(&(dimension as u8), |column| column.dimension);

@@ -37,7 +37,7 @@ use super::stats::history::History;
 use super::stats::recorder::StatsRecorder;
 use super::{functions, optimizer, syntax};
 use crate::error::{Error, Result};
-use crate::event::{EventKind, EventSchema};
+use crate::event::EventSchema;
 use crate::hour::Hour;
 use crate::rollup::{Counts, HourNumbers};
 use crate::storage::{Counted, Snapshot};
@@ -291,7 +291,7 @@ impl QueryEngine {
 
 /// Returns [`HOUR_STATS`] with the counts of the declared kinds after those of the contract.
 fn hour_stats(schema: &EventSchema) -> String {
-    let declared = schema.kinds().filter(|kind| *kind > EventKind::IMPRESSION);
+    let declared = schema.kinds().filter(|kind| !kind.is_of_contract());
     let counts: String = declared
         .map(|kind| {
             let name = schema.name(kind);

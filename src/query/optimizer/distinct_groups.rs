@@ -49,9 +49,12 @@ impl OptimizerRule for DistinctGroupsRule {
 /// An aggregate that two levels compute.
 enum Measure {
     Distinct(Expr),
-    Count(Expr),
-    Least(Expr),
-    Greatest(Expr),
+    /// Computed for each group and value, then combined.
+    Parts {
+        of: Expr,
+        combine: fn(Expr) -> Expr,
+        is_count: bool,
+    },
 }
 
 impl Measure {
@@ -60,13 +63,19 @@ impl Measure {
         if !params.order_by.is_empty() || params.null_treatment.is_some() {
             return None;
         }
-        match (func.name(), params.distinct, &params.args[..], &params.filter) {
-            ("count", true, [value], None) => Some(Measure::Distinct(value.clone())),
-            ("count", false, [_], _) => Some(Measure::Count(expr.clone())),
-            ("min", false, [_], _) => Some(Measure::Least(expr.clone())),
-            ("max", false, [_], _) => Some(Measure::Greatest(expr.clone())),
+        let [argument] = &params.args[..] else { return None };
+        let parts = |combine, is_count| Measure::Parts { of: expr.clone(), combine, is_count };
+        match (func.name(), params.distinct, &params.filter) {
+            ("count", true, None) => Some(Measure::Distinct(argument.clone())),
+            ("count", false, _) => Some(parts(sum, true)),
+            ("min", false, _) => Some(parts(min, false)),
+            ("max", false, _) => Some(parts(max, false)),
             _ => None,
         }
+    }
+
+    fn is_count(&self) -> bool {
+        matches!(self, Measure::Parts { is_count: true, .. })
     }
 }
 
@@ -81,52 +90,42 @@ fn two_level(aggregate: &Aggregate) -> Result<Option<LogicalPlan>> {
     let Some(measures) = measures else { return Ok(None) };
     let mut values = measures.iter().filter_map(|measure| match measure {
         Measure::Distinct(value) => Some(value),
-        _ => None,
+        Measure::Parts { .. } => None,
     });
     let Some(value) = values.next().cloned() else { return Ok(None) };
-    let has_counts = measures.iter().any(|measure| matches!(measure, Measure::Count(_)));
     // Equal floats may differ in their bits.
     if values.any(|other| *other != value)
-        || !has_counts
+        || !measures.iter().any(Measure::is_count)
         || value.get_type(aggregate.input.schema())?.is_floating()
     {
         return Ok(None);
     }
-    let group = |i: usize| format!("group_{i}");
-    let total = |i: usize| format!("total_{i}");
-    let part = |i: usize| Expr::Column(Column::from_name(format!("part_{i}")));
-    let column = |name: String| Expr::Column(Column::from_name(name));
-    let by_both = groups.iter().enumerate().map(|(i, expr)| expr.clone().alias(group(i)));
+    let named = |what: &str, i: usize| format!("{what}_{i}");
+    let column = |name: &str| Expr::Column(Column::from_name(name));
+    let by_both = groups.iter().enumerate().map(|(i, expr)| expr.clone().alias(named("group", i)));
     let by_both = by_both.chain([value.alias(VALUE)]);
     let (mut inner, mut outer) = (Vec::new(), Vec::new());
     for (i, measure) in measures.iter().enumerate() {
         let over_parts = match measure {
-            Measure::Distinct(_) => count(Expr::Column(Column::from_name(VALUE))),
-            Measure::Count(expr) => {
-                inner.push(expr.clone().alias(format!("part_{i}")));
-                sum(part(i))
-            }
-            Measure::Least(expr) => {
-                inner.push(expr.clone().alias(format!("part_{i}")));
-                min(part(i))
-            }
-            Measure::Greatest(expr) => {
-                inner.push(expr.clone().alias(format!("part_{i}")));
-                max(part(i))
+            Measure::Distinct(_) => count(column(VALUE)),
+            Measure::Parts { of, combine, .. } => {
+                inner.push(of.clone().alias(named("part", i)));
+                combine(column(&named("part", i)))
             }
         };
-        outer.push(over_parts.alias(total(i)));
+        outer.push(over_parts.alias(named("total", i)));
     }
+    let group = |i| column(&named("group", i));
     let plan = LogicalPlanBuilder::from(aggregate.input.as_ref().clone())
         .aggregate(by_both, inner)?
-        .aggregate((0..groups.len()).map(|i| column(group(i))), outer)?;
-    let totals = measures.iter().enumerate().map(|(i, measure)| match measure {
-        Measure::Count(_) => coalesce(vec![column(total(i)), lit(0_i64)]),
-        _ => column(total(i)),
+        .aggregate((0..groups.len()).map(group), outer)?;
+    let totals = measures.iter().enumerate().map(|(i, measure)| {
+        let total = column(&named("total", i));
+        if measure.is_count() { coalesce(vec![total, lit(0_i64)]) } else { total }
     });
-    let results = (0..groups.len()).map(|i| column(group(i))).chain(totals);
-    let named = aggregate.schema.iter().zip(results).map(|((qualifier, field), result)| {
+    let results = (0..groups.len()).map(group).chain(totals);
+    let columns = aggregate.schema.iter().zip(results).map(|((qualifier, field), result)| {
         result.alias_qualified(qualifier.cloned(), field.name())
     });
-    Ok(Some(plan.project(named.collect::<Vec<_>>())?.build()?))
+    Ok(Some(plan.project(columns.collect::<Vec<_>>())?.build()?))
 }

@@ -109,9 +109,10 @@ fn properties(schema: &EventSchema, table: &HourTable, rows: u64, users: u64) ->
 }
 
 /// Values of the dimensions of a table, by the order of its chunks.
-struct ValueColumns(Vec<Option<ValueColumn>>);
+struct ValueColumns(Vec<Option<Coded>>);
 
-struct ValueColumn {
+/// Values of one dimension as codes of a dictionary.
+struct Coded {
     names: StringViewArray,
     /// Code of each row, in arrival order, or [`ABSENT`].
     codes: Vec<u32>,
@@ -128,7 +129,7 @@ impl ValueColumns {
                     None => codes.resize(codes.len() + chunk.rows(), ABSENT),
                 }
             }
-            Some(ValueColumn { names: names.to_array(), codes })
+            Some(Coded { names: names.to_array(), codes })
         };
         ValueColumns((0..schema.dimensions().len()).map(column).collect())
     }

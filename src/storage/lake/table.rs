@@ -126,18 +126,13 @@ impl Lake {
             table = create_table(&table, &meta.schema).await?;
         }
         let mut snapshot = LogSnapshot::try_new(&*table.log_store(), None).await?;
-        if create {
-            table.state = Some(state_without_files(&snapshot)?);
-            if let Some(wider) = add_columns(&table, &meta.schema).await? {
-                table = wider;
-                store
-                    .sync_names(&Location::from(LOG_DIR))
-                    .await
-                    .map_err(store::failed(LOG_DIR, "sync"))?;
-                snapshot = LogSnapshot::try_new(&*table.log_store(), None).await?;
-            }
-        }
         table.state = Some(state_without_files(&snapshot)?);
+        if create && let Some(wider) = add_columns(&table, &meta.schema).await? {
+            table = wider;
+            sync_log(&*store).await?;
+            snapshot = LogSnapshot::try_new(&*table.log_store(), None).await?;
+            table.state = Some(state_without_files(&snapshot)?);
+        }
         let (key_files, flushed_ms, checkpoint_trouble) = Default::default();
         let (node, names) = (meta.node.clone(), FileNames::new(&meta.node));
         let mut lake = Lake {
@@ -169,8 +164,7 @@ impl Lake {
     pub async fn refresh(&mut self) -> Result<Lsn> {
         self.table.update_state().await?;
         let flushed = self.flushed().await?;
-        let log = Location::from(LOG_DIR);
-        self.store.sync_names(&log).await.map_err(store::failed(LOG_DIR, "sync"))?;
+        sync_log(&*self.store).await?;
         Ok(flushed)
     }
 
@@ -318,6 +312,12 @@ impl Lake {
             Err(error) => tracing::debug!(%error, "the table keeps its list of files"),
         }
     }
+}
+
+/// Makes the names of the log's commits durable.
+async fn sync_log(store: &dyn TableStore) -> Result<()> {
+    let synced = store.sync_names(&Location::from(LOG_DIR)).await;
+    synced.map_err(store::failed(LOG_DIR, "sync"))
 }
 
 /// Checks what the library does not: that no commit is empty, and that the log is there where data

@@ -21,7 +21,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::event::{EventKind, EventSchema};
+use crate::event::EventSchema;
 use crate::rollup::{Counts, Rollup, SourceSet, Users};
 
 /// Key of the tag in an `add` action.
@@ -33,7 +33,7 @@ pub fn write(schema: &EventSchema, rollup: &Rollup, hour: Users) -> String {
     let mut declared = Map::new();
     for kind in schema.kinds() {
         let count = rollup.count(kind);
-        if is_of_contract(kind) {
+        if kind.is_of_contract() {
             tag.insert(schema.counter(kind).into(), count.into());
         } else if count > 0 {
             declared.insert(schema.name(kind).into(), count.into());
@@ -59,7 +59,7 @@ pub fn write(schema: &EventSchema, rollup: &Rollup, hour: Users) -> String {
 pub fn read(schema: &EventSchema, text: &str, source: SourceSet) -> Option<(Rollup, Users)> {
     let tag: Map<String, Value> = serde_json::from_str(text).ok()?;
     let mut counts = Counts::NONE;
-    for kind in schema.kinds().filter(|kind| is_of_contract(*kind)) {
+    for kind in schema.kinds().filter(|kind| kind.is_of_contract()) {
         if let Some(count) = tag.get(schema.counter(kind)) {
             counts.add(kind, count.as_u64()?);
         }
@@ -75,11 +75,6 @@ pub fn read(schema: &EventSchema, text: &str, source: SourceSet) -> Option<(Roll
     Some((rollup.with_users(tag.get("unique_users")?.as_u64()?), hour))
 }
 
-/// Reports whether a kind's count has a key of its own, as since the first version.
-fn is_of_contract(kind: EventKind) -> bool {
-    kind <= EventKind::IMPRESSION
-}
-
 fn claim(value: &Value) -> Option<Users> {
     let number = |key: &str| value.get(key)?.as_u64();
     let digest = u64::from_str_radix(value.get("digest")?.as_str()?, 16).ok()?;
@@ -89,6 +84,7 @@ fn claim(value: &Value) -> Option<Users> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::EventKind;
 
     fn schema() -> EventSchema {
         EventSchema::new(&["signup".into(), "order".into()], &[]).unwrap()

@@ -56,12 +56,7 @@ pub fn version_of(name: &str, kind: &str) -> Option<u64> {
 impl Commits {
     /// Reads the commits among the log's `entries` up to the version `through`. Returns them with
     /// what is wrong with them.
-    pub fn read(
-        place: &Place<'_>,
-        node: &str,
-        entries: &[Entry],
-        through: u64,
-    ) -> (Commits, Vec<Finding>) {
+    pub fn read(place: &Place<'_>, entries: &[Entry], through: u64) -> (Commits, Vec<Finding>) {
         let (mut commits, mut findings) = (Commits::default(), Vec::new());
         let versions = entries.iter().filter_map(|entry| version_of(&entry.name, ".json"));
         commits.versions = versions.filter(|version| *version <= through).collect();
@@ -78,7 +73,8 @@ impl Commits {
             let actions = place
                 .runtime
                 .block_on(lake::read_actions(&*place.store, &Location::from(commit_name(version))));
-            let applied = actions.and_then(|actions| commits.apply(version, node, actions));
+            let applied =
+                actions.and_then(|actions| commits.apply(version, &place.meta.node, actions));
             if let Err(error) = applied {
                 whole = false;
                 let means = "the server does not start, unless a later checkpoint covers this \

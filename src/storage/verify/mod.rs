@@ -97,13 +97,12 @@ fn check(
         }
         Err(error) => return Err(error),
     };
-    let node = meta.node.clone();
     let place = Place::new(vfs, &data_dir, meta)?;
-    let (mut table, log) = stable_look(&place, &node)?;
+    let (mut table, log) = stable_look(&place)?;
     let checked = files::check(&place, &table.files, progress);
     report.damage.append(&mut table.findings);
     report.damage.extend(checked.findings);
-    table.cross_check(&node, &mut report);
+    table.cross_check(&place.meta.node, &mut report);
     report.damage.extend(log.findings);
     let flushed = table.flushed.unwrap_or(Lsn::MAX);
     let keys = key_files::check(&**vfs, &data_dir, flushed, &table.key_files, || clock.now_us())?;
@@ -115,7 +114,7 @@ fn check(
     report.notes.extend(log.notes);
     if report.is_sound() {
         let logged = flushed.saturating_add(log.totals.events);
-        report.notes.extend(table.leftovers(&place, &node, logged)?);
+        report.notes.extend(table.leftovers(&place, logged)?);
     }
     if table.flushed.is_none() {
         let unread = Finding::new(
@@ -131,11 +130,11 @@ fn check(
 
 /// Reads a consistent state of table and log. Retries if a finding may come from a server that
 /// flushed meanwhile and released the log that was about to be read.
-fn stable_look(place: &Place<'_>, node: &str) -> Result<(Table, Log)> {
+fn stable_look(place: &Place<'_>) -> Result<(Table, Log)> {
     let data_dir = place.data_dir;
     let mut looks = 0;
     loop {
-        let table = Table::load(place, node)?;
+        let table = Table::load(place)?;
         let log = match table.flushed {
             Some(flushed) => {
                 let dir = data_dir.join(WAL_DIR);

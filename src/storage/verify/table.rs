@@ -44,7 +44,7 @@ pub struct Table {
 }
 
 impl Table {
-    pub fn load(place: &Place<'_>, node: &str) -> Result<Table> {
+    pub fn load(place: &Place<'_>) -> Result<Table> {
         let Place { vfs, data_dir, store, runtime, .. } = place;
         // The library reads first, so that the commits read after it are at least as new.
         let opened = runtime.block_on(async {
@@ -63,7 +63,7 @@ impl Table {
             return Ok(table);
         }
         let through = opened.as_ref().map_or(u64::MAX, |(version, ..)| *version);
-        (table.commits, table.findings) = Commits::read(place, node, &entries, through);
+        (table.commits, table.findings) = Commits::read(place, &entries, through);
         table.look_at_checkpoints(place, &entries);
         match opened {
             Ok((_, columns, files, flushed, key_files)) => {
@@ -270,11 +270,11 @@ impl Table {
     /// Finds the files of unfinished flushes and writes, in a store where nothing is missing.
     /// Whether the cause was a crash or a full disk cannot be told. `logged` is the last LSN that
     /// the table or the log has.
-    pub fn leftovers(&self, place: &Place<'_>, node: &str, logged: Lsn) -> Result<Vec<Finding>> {
+    pub fn leftovers(&self, place: &Place<'_>, logged: Lsn) -> Result<Vec<Finding>> {
         let Place { vfs, data_dir, .. } = place;
         let named: BTreeSet<&Location> =
             self.files.iter().map(|listed| &listed.file.location).collect();
-        let names = FileNames::new(node);
+        let names = FileNames::new(&place.meta.node);
         let mut folders =
             vec![Location::default(), Location::from(KEYS_DIR), Location::from(TABLE_DIR)];
         let mut leftovers = Vec::new();
