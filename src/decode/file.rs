@@ -64,14 +64,17 @@ impl Iterator for FileReader {
     }
 }
 
+/// Extensions of the files that can be read, for messages.
+pub const KNOWN_EXTENSIONS: &str = ".csv, .tsv, .ndjson, .jsonl, .json, .arrow, .arrows, .feather (each also with .gz or \
+     .zst), .parquet or .parq";
+
 /// Opens a file. The format is given, or taken from the file's extensions: `.csv`, `.tsv`,
 /// `.ndjson`, `.jsonl`, `.json`, `.arrow`, `.arrows` and `.feather`, each plain or followed by
-/// `.gz` or `.zst`, and `.parquet`. Reads and checks the header, but no rows.
+/// `.gz` or `.zst`, and `.parquet` or `.parq`. Reads and checks the header, but no rows.
 pub fn read_file(path: &Path, given: Option<InputFormat>, options: &Options) -> Result<FileReader> {
     let unknown = || {
-        let known = ".csv, .tsv, .ndjson, .jsonl, .json, .arrow, .arrows, .feather (each also with .gz or .zst) or .parquet";
         Error::Invalid(format!(
-            "{}: the name must end in {known}, or --format must say what it is",
+            "{}: the name must end in {KNOWN_EXTENSIONS}, or --format must say what it is",
             path.display()
         ))
     };

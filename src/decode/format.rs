@@ -86,9 +86,10 @@ impl InputFormat {
     }
 
     /// Returns the format that a file's extension names, ignoring a compression suffix:
-    /// `events.csv.gz` is CSV.
+    /// `events.csv.gz` is CSV. Parquet is compressed inside, so `events.parquet.gz` is no format.
     pub fn from_path(path: &Path) -> Option<InputFormat> {
-        let inner = match Encoding::from_path(path) {
+        let encoding = Encoding::from_path(path);
+        let inner = match encoding {
             Encoding::Identity => path.to_path_buf(),
             Encoding::Gzip | Encoding::Zstd => path.with_extension(""),
         };
@@ -97,7 +98,7 @@ impl InputFormat {
             "csv" => Some(InputFormat::Csv),
             "tsv" => Some(InputFormat::Tsv),
             "arrows" | "arrow" | "feather" => Some(InputFormat::ArrowStream),
-            "parquet" => Some(InputFormat::Parquet),
+            "parquet" | "parq" if encoding == Encoding::Identity => Some(InputFormat::Parquet),
             _ => None,
         }
     }

@@ -22,6 +22,7 @@ use crate::event::{EventBatch, EventSchema};
 
 mod arrow;
 mod columns;
+mod constants;
 mod csv;
 mod file;
 mod format;
@@ -33,8 +34,8 @@ mod records;
 mod stream;
 
 pub use columns::ColumnNames;
-pub use file::{FileReader, Progress, read_file};
-pub use options::{Options, parse_delimiter};
+pub use file::{FileReader, KNOWN_EXTENSIONS, Progress, read_file};
+pub use options::{Constant, Options, parse_delimiter};
 
 /// Converts a record batch with the three columns to events.
 pub fn from_record_batch(

@@ -45,6 +45,17 @@ pub struct Options {
     pub delimiter: Option<u8>,
     /// Whether TSV is escaped by backslashes.
     pub backslashes: bool,
+    /// Columns that a Parquet file may lack.
+    pub constants: Vec<Constant>,
+}
+
+/// Column that a Parquet file may lack, with the text of its value in every row; `None` is null. A
+/// partitioned table keeps such columns in its log or in the names of its folders. A column in the
+/// file itself is read from there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Constant {
+    pub name: String,
+    pub value: Option<String>,
 }
 
 impl Default for Options {
@@ -57,6 +68,7 @@ impl Default for Options {
             header: true,
             delimiter: None,
             backslashes: false,
+            constants: Vec::new(),
         }
     }
 }

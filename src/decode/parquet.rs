@@ -1,8 +1,9 @@
-//! Parquet decoding. Only the columns of events are read.
+//! Parquet decoding. Only the columns of events are read; those that a file lacks may be given as
+//! constants.
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatchReader;
+use arrow::array::{RecordBatch, RecordBatchReader};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
@@ -16,6 +17,7 @@ use parquet::file::reader::ChunkReader;
 use parquet::schema::types::Type;
 
 use super::arrow::{Columns, append_limited, to_events};
+use super::constants::Constants;
 use super::format::{DecodeError, rows_at_once};
 use super::options::Options;
 use crate::event::{EventBatch, OWN_COLUMNS};
@@ -23,6 +25,7 @@ use crate::event::{EventBatch, OWN_COLUMNS};
 /// Iterator over the rows of a Parquet file, a record batch at a time.
 pub struct Reader {
     batches: ParquetRecordBatchReader,
+    constants: Constants,
     columns: Columns,
     /// Number of rows in the file.
     pub rows: u64,
@@ -40,26 +43,43 @@ impl Reader {
         let found =
             ArrowReaderMetadata::load(&input, ArrowReaderOptions::new()).map_err(malformed)?;
         check_single(&input, found.metadata())?;
-        let all = Columns::find(found.schema(), options)?.places;
+        let constants = Constants::lacking(found.schema(), options);
+        let all = Columns::find(&constants.widen(found.schema()), options)?.places;
         options.ignored.add(all.ignored);
         let places = all.own;
-        let types =
-            places.map(|place| found.parquet_schema().root_schema().get_fields()[place].clone());
-        if is_int96(&types[0]) {
+        if is_int96(&found, places[0]) {
             let seconds = open(twin, &found, places[0], places[..1].to_vec(), TimeUnit::Second)?;
             check_range(seconds, options)?;
         }
-        let read = places.into_iter().chain(all.values.iter().map(|value| value.1)).collect();
+        // Constants have the places behind the file's own columns.
+        let own = found.schema().fields().len();
+        let values = all.values.iter().map(|value| value.1);
+        let read = places.into_iter().chain(values).filter(|&place| place < own).collect();
         let batches = open(input, &found, places[0], read, TimeUnit::Microsecond)?;
-        let mut columns = Columns::find(&batches.schema(), options)?;
-        columns.uuids |= types[1].get_basic_info().logical_type_ref() == Some(&LogicalType::Uuid);
+        let mut columns = Columns::find(&constants.widen(&batches.schema()), options)?;
+        columns.uuids |= column_type(&found, places[1]).is_some_and(|user| {
+            user.get_basic_info().logical_type_ref() == Some(&LogicalType::Uuid)
+        });
         let rows = u64::try_from(found.metadata().file_metadata().num_rows()).unwrap_or(0);
-        Ok(Reader { batches, columns, rows, done: 0 })
+        Ok(Reader { batches, constants, columns, rows, done: 0 })
+    }
+
+    /// Returns the next record batch, constants included.
+    fn read(&mut self) -> Option<Result<RecordBatch, DecodeError>> {
+        let batch = self.batches.next()?.map_err(malformed);
+        Some(batch.and_then(|batch| self.constants.append_to(batch).map_err(malformed)))
     }
 }
 
-fn is_int96(column: &Type) -> bool {
-    column.is_primitive() && column.get_physical_type() == PhysicalType::INT96
+/// Returns the type of a column in the file; `None` for the place of a constant.
+fn column_type(found: &ArrowReaderMetadata, place: usize) -> Option<&Type> {
+    found.parquet_schema().root_schema().get_fields().get(place).map(|field| &**field)
+}
+
+fn is_int96(found: &ArrowReaderMetadata, place: usize) -> bool {
+    column_type(found, place).is_some_and(|column| {
+        column.is_primitive() && column.get_physical_type() == PhysicalType::INT96
+    })
 }
 
 /// Opens a reader of some columns. Texts are read as views, so that dictionary values are not
@@ -72,7 +92,7 @@ fn open<I: ChunkReader + 'static>(
     columns: Vec<usize>,
     unit: TimeUnit,
 ) -> Result<ParquetRecordBatchReader, DecodeError> {
-    let is_int96 = is_int96(&found.parquet_schema().root_schema().get_fields()[timestamp]);
+    let is_int96 = is_int96(found, timestamp);
     let options =
         ArrowReaderOptions::new().with_schema(wanted(found.schema(), &columns, |place| {
             (place == timestamp && is_int96).then_some(DataType::Timestamp(unit, None))
@@ -160,10 +180,10 @@ impl Iterator for Reader {
     type Item = Result<EventBatch, DecodeError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let batch = self.batches.next()?;
+        let batch = self.read()?;
         let first_row = self.done;
         self.done += batch.as_ref().map_or(0, |batch| batch.num_rows() as u64);
-        Some(batch.map_err(malformed).and_then(|batch| to_events(&self.columns, &batch, first_row)))
+        Some(batch.and_then(|batch| to_events(&self.columns, &batch, first_row)))
     }
 }
 
@@ -177,10 +197,10 @@ pub fn decode(bytes: &[u8], limit: usize, options: &Options) -> Result<EventBatc
     let mut all = EventBatch::new();
     let mut rows = 0;
     let bytes = Bytes::copy_from_slice(bytes);
-    let Reader { batches, columns, .. } = Reader::new(bytes.clone(), bytes, options)?;
-    for batch in batches {
-        let batch = batch.map_err(malformed)?;
-        append_limited(&columns, &batch, rows, &mut all, limit)?;
+    let mut reader = Reader::new(bytes.clone(), bytes, options)?;
+    while let Some(batch) = reader.read() {
+        let batch = batch?;
+        append_limited(&reader.columns, &batch, rows, &mut all, limit)?;
         rows += batch.num_rows() as u64;
     }
     Ok(all)

@@ -409,6 +409,8 @@ fn formats_and_encodings_are_told_by_headers_and_names() {
     assert_eq!(named("a/b.csv.gz"), (Some(InputFormat::Csv), Encoding::Gzip));
     assert_eq!(named("b.JSONL.zst"), (Some(InputFormat::Ndjson), Encoding::Zstd));
     assert_eq!(named("b.parquet"), (Some(InputFormat::Parquet), Encoding::Identity));
+    assert_eq!(named("b.PARQ"), (Some(InputFormat::Parquet), Encoding::Identity));
+    assert_eq!(named("b.parquet.gz"), (None, Encoding::Gzip));
     assert_eq!(named("csv"), (None, Encoding::Identity));
 }
 
