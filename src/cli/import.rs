@@ -1,4 +1,12 @@
 //! `hourglass import`: loads files of events, each of them completely or not at all.
+//!
+//! [`inputs`] finds the files that the arguments stand for, [`pattern`] those that match a pattern,
+//! and [`delta`] those of a Delta table; [`hive`] reads columns from the names of folders.
+
+mod delta;
+mod hive;
+mod inputs;
+mod pattern;
 
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -8,11 +16,13 @@ use clap::{Args, ValueEnum};
 use futures::stream::{self, Stream, StreamExt};
 use indicatif::ProgressBar;
 
+use self::inputs::{Input, Inputs};
 use super::load::{Sink, SinkArgs, ahead, print_summary, progress_bar, runtime};
+use crate::console;
 use crate::decode::{ColumnNames, DecodeError, InputFormat, Options, parse_delimiter, read_file};
 use crate::error::{Error, Result};
 use crate::event::{EventBatch, EventSchema, TimestampUnit};
-use crate::text::visible;
+use crate::text::{thousands, visible};
 
 /// Maximum size in bytes of the decoded events held while a file is checked; larger files are
 /// decoded a second time.
@@ -22,6 +32,9 @@ const EXAMPLES: &str = "\
 Examples:
   hourglass import data/sample.csv
   hourglass import june/*.csv.gz july.parquet --data-dir /var/lib/hourglass
+  hourglass import 'logs/**/*.ndjson.zst'
+  hourglass import lake/events
+      a folder: every file in it and below, or a Delta table
   hourglass import today.ndjson --url http://localhost:8080
   hourglass import --columns timestamp=time,user=id,event=type july.parquet
   hourglass import --format text --no-header events.copy
@@ -36,20 +49,34 @@ it is UTC), user or user_id (text or a whole number), and event (click,
 impression or a declared kind). A column named like a declared dimension gives
 its values. Capitals in names do not matter.
 
+A folder stands for the files in it and below, in sorted order, whose names end
+in a known extension, or with --format for all of them. Names that begin with
+. or _ are left out. Folders named like event=click or page=%2Fhome give
+columns that Parquet files in them lack. A pattern in quotes has * (any
+characters), ? (one), [ab] (one of these) and ** (folders at any depth). A file
+is loaded once, even if several arguments lead to it.
+
+Of a Delta table, the files that its newest version consists of are loaded, with
+its partition columns. Tables with deletion vectors or column mapping are
+refused. The folder of a hourglass store is refused, as its newest events are in
+its log: export it, or flush it and import its events/.
+
 A file with a bad row is refused as a whole, and the row is named:
   june.csv: line 17: event: must be click or impression; nothing of this
   file was loaded
-Files before it stay loaded. An import that is killed, or whose disk or server
+Files before it stay loaded. A path that leads to no file is refused before
+anything is loaded. An import that is killed, or whose disk or server
 fails, may leave the beginning of the file it was loading; importing that file
 again counts those events twice.";
 
 #[derive(Args, Clone, Debug)]
 #[command(about = "Load files of events", after_help = EXAMPLES)]
 pub struct ImportArgs {
-    /// Files to load, in order: .csv, .tsv, .ndjson, .jsonl, .json, .arrow, .arrows or .feather,
-    /// each optionally followed by .gz or .zst, or .parquet
-    #[arg(required = true, value_name = "FILE")]
-    pub files: Vec<PathBuf>,
+    /// Files, folders, patterns in quotes and Delta tables to load, in order. Files are .csv, .tsv,
+    /// .ndjson, .jsonl, .json, .arrow, .arrows or .feather, each optionally followed by .gz or .zst,
+    /// .parquet or .parq
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
 
     #[command(flatten)]
     pub reading: ReadArgs,
@@ -61,7 +88,7 @@ pub struct ImportArgs {
 /// Options for reading the files.
 #[derive(Args, Clone, Debug, Default)]
 pub struct ReadArgs {
-    /// Format of the files; by default each file's extension decides
+    /// Format of all files, those in folders included; by default each file's extension decides
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<FileFormat>,
 
@@ -116,13 +143,15 @@ impl ReadArgs {
         })
     }
 
-    fn options(&self, schema: &EventSchema) -> Options {
+    /// Returns the options for reading a file into a store with this schema.
+    fn options(&self, schema: &EventSchema, input: &Input) -> Options {
         let mut options = Options {
             schema: schema.clone(),
             columns: self.columns.clone().unwrap_or_default(),
             header: !self.no_header,
             delimiter: self.delimiter,
             backslashes: self.format == Some(FileFormat::Text),
+            constants: input.columns.clone(),
             ..Options::default()
         };
         options.timestamps.unit = self.timestamp_unit;
@@ -130,22 +159,37 @@ impl ReadArgs {
     }
 }
 
-/// Loads every file, and prints the number of events and the time.
+/// Loads every file, and prints the number of events, the time, and which files were skipped.
 pub fn run(args: ImportArgs) -> Result<()> {
     let started = Instant::now();
-    let events = runtime()?.block_on(async {
+    let (events, skipped) = runtime()?.block_on(async {
+        let destination = args.sink.data_dir();
+        let Inputs { files, skipped } =
+            inputs::find(&args.paths, args.reading.format(), destination.as_deref()).await?;
         let sink = Sink::open(&args.sink, &[])?;
-        let loaded = import_files(&args, &sink).await;
-        sink.close_after(loaded).await
+        let loaded = import_files(&files, &args.reading, &sink).await;
+        Ok::<_, Error>((sink.close_after(loaded).await?, skipped))
     })?;
     print_summary(events, started);
+    if !skipped.is_empty() {
+        console::announce(&skipped_summary(&skipped));
+    }
     Ok(())
 }
 
-async fn import_files(args: &ImportArgs, sink: &Sink) -> Result<u64> {
+/// Returns the line about skipped files: `2 files skipped, as their names end in no known
+/// extension: june/README.md, june/notes.txt`.
+fn skipped_summary(skipped: &[PathBuf]) -> String {
+    let (files, their) =
+        if skipped.len() == 1 { ("file", "its name ends") } else { ("files", "their names end") };
+    let (count, listed) = (thousands(skipped.len() as u64), inputs::listed(skipped));
+    format!("{count} {files} skipped, as {their} in no known extension: {}", visible(&listed))
+}
+
+async fn import_files(files: &[Input], reading: &ReadArgs, sink: &Sink) -> Result<u64> {
     let mut events = 0;
-    for path in &args.files {
-        events += import_file(path, &args.reading, sink).await?;
+    for input in files {
+        events += import_file(input, reading, sink).await?;
     }
     Ok(events)
 }
@@ -153,11 +197,11 @@ async fn import_files(args: &ImportArgs, sink: &Sink) -> Result<u64> {
 /// Checks the whole file, then stores it. Its events are kept in between if they fit in
 /// [`MAX_HELD_BYTES`]; otherwise the file is decoded again, so that memory is bounded for files of
 /// any size.
-async fn import_file(path: &Path, reading: &ReadArgs, sink: &Sink) -> Result<u64> {
-    let options = reading.options(&sink.schema());
-    let (checked, held) = check_file(path, reading, &options, MAX_HELD_BYTES).await?;
+async fn import_file(input: &Input, reading: &ReadArgs, sink: &Sink) -> Result<u64> {
+    let (path, options) = (&input.path, reading.options(&sink.schema(), input));
+    let (checked, held) = check_file(input, &options, MAX_HELD_BYTES).await?;
     let Some(held) = held else {
-        let again = reread(path, reading, &options).await?;
+        let again = reread(input, &options).await?;
         let stored = sink.append_all(again).await?;
         return if stored == checked {
             Ok(stored)
@@ -176,15 +220,14 @@ async fn import_file(path: &Path, reading: &ReadArgs, sink: &Sink) -> Result<u64
 /// Decodes the whole file; returns the number of its events, and the events if they fit in
 /// `max_held_bytes`.
 async fn check_file(
-    path: &Path,
-    reading: &ReadArgs,
+    input: &Input,
     options: &Options,
     max_held_bytes: usize,
 ) -> Result<(u64, Option<Vec<EventBatch>>)> {
-    let mut batches = pin!(batches_of(path, reading, options, "checking").map_err(nothing_loaded)?);
+    let mut batches = pin!(batches_of(input, options, "checking").map_err(nothing_loaded)?);
     let (mut events, mut bytes, mut held) = (0, 0, Vec::new());
     while let Some(batch) = batches.next().await {
-        let batch = batch.map_err(|error| nothing_loaded(error.in_file(path)))?;
+        let batch = batch.map_err(|error| nothing_loaded(error.in_file(&input.path)))?;
         events += batch.len() as u64;
         bytes += batch.byte_len();
         if bytes <= max_held_bytes { held.push(batch) } else { held = Vec::new() }
@@ -193,26 +236,24 @@ async fn check_file(
 }
 
 async fn reread(
-    path: &Path,
-    reading: &ReadArgs,
+    input: &Input,
     options: &Options,
 ) -> Result<impl Stream<Item = Result<EventBatch>> + use<>> {
-    let path = path.to_path_buf();
-    let batches = batches_of(&path, reading, options, "loading")?;
+    let path = input.path.clone();
+    let batches = batches_of(input, options, "loading")?;
     Ok(batches.map(move |batch| batch.map_err(|error| changed(&path, error))))
 }
 
 /// Decodes the file's batches ahead of the consumer, updating a progress bar.
 fn batches_of(
-    path: &Path,
-    reading: &ReadArgs,
+    input: &Input,
     options: &Options,
     doing: &str,
 ) -> Result<impl Stream<Item = Result<EventBatch, DecodeError>> + use<>> {
-    let reader = read_file(path, reading.format(), options)?;
+    let reader = read_file(&input.path, input.format, options)?;
     let progress = reader.progress();
     let bar = ClearedBar(progress_bar(progress.total()));
-    bar.0.set_message(format!("{doing} {}", visible(&path.display().to_string())));
+    bar.0.set_message(format!("{doing} {}", visible(&input.path.display().to_string())));
     Ok(ahead(reader).inspect(move |_| bar.0.set_position(progress.done())))
 }
 
@@ -247,12 +288,8 @@ mod tests {
     use crate::generate::Workload;
 
     fn check(path: &Path, max_held_bytes: usize) -> Result<(u64, Option<Vec<EventBatch>>)> {
-        runtime().unwrap().block_on(check_file(
-            path,
-            &ReadArgs::default(),
-            &Options::default(),
-            max_held_bytes,
-        ))
+        let input = Input { path: path.to_path_buf(), format: None, columns: Vec::new() };
+        runtime().unwrap().block_on(check_file(&input, &Options::default(), max_held_bytes))
     }
 
     #[test]

@@ -48,6 +48,14 @@ pub struct SinkArgs {
     pub url: Option<String>,
 }
 
+impl SinkArgs {
+    /// Returns the data directory to load into; `None` if it is a server.
+    pub fn data_dir(&self) -> Option<PathBuf> {
+        let given = || self.data_dir.clone().unwrap_or_else(|| PathBuf::from("data/store"));
+        self.url.is_none().then(given)
+    }
+}
+
 /// Open destination of events.
 pub enum Sink {
     Store(Engine),
@@ -61,7 +69,7 @@ impl Sink {
         let (sink, place, fix) = if let Some(url) = &args.url {
             (Sink::Server(Client::new(url)?.connect()?), url.clone(), "on its data directory")
         } else {
-            let data_dir = args.data_dir.clone().unwrap_or_else(|| PathBuf::from("data/store"));
+            let data_dir = args.data_dir().expect("no server is given");
             let is_new = !data_dir.join(META_FILE).exists();
             let mut options = bulk_options();
             options.declared.dimensions = is_new.then(|| dimensions.to_vec());

@@ -62,7 +62,7 @@ enum Command {
     Serve(serve::Args),
     /// Generate reproducible random events.
     Generate(generate::GenerateArgs),
-    /// Load events from files: CSV, TSV, NDJSON, Arrow or Parquet.
+    /// Load events from files, folders and Delta tables: CSV, TSV, NDJSON, Arrow or Parquet.
     Import(import::ImportArgs),
     /// Write hours, or the result of a SQL statement, as files for a data lake.
     Export(export::Args),

@@ -5,6 +5,10 @@ use std::path::{Path, PathBuf};
 
 use crate::server::{Client, Server, hourglass};
 
+mod delta;
+mod paths;
+mod stores;
+
 /// The events of `tests/exports`, in order.
 const EVENTS: [(&str, &str, &str); 10] = [
     ("2020-01-01T00:00:16.384Z", "ana", "click"),
