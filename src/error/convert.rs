@@ -2,6 +2,7 @@
 
 use super::kinds::Error;
 use super::{blame, fault};
+use crate::event::Rejection;
 use crate::storage;
 
 /// Errors that both the storage engine and its callers can raise map to one variant.
@@ -10,6 +11,7 @@ impl From<storage::Error> for Error {
         match error {
             storage::Error::Busy(limit) => Error::Busy(limit),
             storage::Error::Config(text) => Error::Config(text),
+            storage::Error::AsOf(reason) => Rejection::new("as_of", reason).into(),
             storage::Error::Closed => Error::Closed,
             other => Error::Storage(other),
         }

@@ -33,6 +33,7 @@ use super::metrics::Metrics;
 use super::options::EngineOptions;
 use super::recurring::Recurring;
 use super::snapshot::distinct::DistinctUsers;
+use super::snapshot::past::Past;
 use super::snapshot::{Snapshot, SnapshotCell};
 use super::store::VfsStore;
 use super::vfs::{Disk, Lock, Room, Vfs};
@@ -444,6 +445,7 @@ fn open_table(
     let store = Arc::new(VfsStore::new(vfs.clone(), data_dir));
     let (lake, files, flushed) = runtime.block_on(Lake::open(store.clone(), meta, create))?;
     let distinct = Arc::new(DistinctUsers::new(options.users_cache_bytes));
+    let past = Past::new(store.clone(), meta.schema.clone(), options.users_cache_bytes);
     let all = files.values().flat_map(|hour| &hour.files);
     let (file_count, file_bytes) =
         all.fold((0, 0), |(count, bytes), file| (count + 1, bytes + file.bytes));
@@ -457,6 +459,7 @@ fn open_table(
         store,
         log: wal::Folder::below(data_dir, vfs.clone()),
         distinct,
+        past: Arc::new(past),
     };
     Ok((lake, snapshot, flushed))
 }

@@ -44,6 +44,10 @@ pub enum Error {
     #[error("{path}: {action}: {source}", path = path.display())]
     Io { path: PathBuf, action: &'static str, source: std::io::Error },
 
+    /// Caller: the version of the table that was asked for cannot be read.
+    #[error("as_of: {0}")]
+    AsOf(String),
+
     /// There is no store at the given place.
     #[error("{0}")]
     Missing(String),

@@ -40,6 +40,8 @@ pub use self::directory::{META_FILE, declare, declared};
 pub use self::engine::{Engine, ReadOnly, Steps};
 pub use self::error::Error;
 pub use self::lake::actions::DataFile;
+pub use self::lake::commits::Commit;
+pub use self::lake::history::AsOf;
 pub use self::lake::table::{FileIndex, HourFiles};
 pub use self::memory::dictionary::{Dictionary, Interner};
 pub use self::memory::memtable::{ABSENT, Chunk, HourTable, Memtable};

@@ -16,6 +16,7 @@ use deltalake_core::kernel::{
     Action, Add, DataType, EagerSnapshot, PrimitiveType, Snapshot as LogSnapshot, StructField,
     Transaction,
 };
+use deltalake_core::logstore::LogStore;
 use deltalake_core::operations::create::CreateBuilder;
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use deltalake_core::table::state::DeltaTableState;
@@ -114,13 +115,7 @@ impl Lake {
         meta: &DirectoryMeta,
         create: bool,
     ) -> Result<(Lake, FileIndex, Lsn)> {
-        // The scheme is only a name: every byte goes through `store`. With `file` the library would
-        // access the folder on the machine's disk itself, and distrust the order of our listings.
-        let url = Url::parse(&format!("memory:///{TABLE_DIR}/")).expect("a valid URL");
-        let objects: Arc<dyn ObjectStore> = store.clone();
-        let builder = DeltaTableBuilder::from_url(url)?
-            .with_storage_backend(objects, Url::parse("memory:///").expect("a valid URL"));
-        let mut table = builder.build()?;
+        let mut table = table_in(store.clone())?;
         check_log(&*store).await?;
         if create && !table.verify_deltatable_existence().await? {
             table = create_table(&table, &meta.schema).await?;
@@ -193,42 +188,14 @@ impl Lake {
     }
 
     async fn index(&mut self, snapshot: &LogSnapshot) -> Result<FileIndex> {
-        let mut index = FileIndex::new();
         let log_store = self.table.log_store();
-        let mut views = snapshot.file_views(&*log_store, None);
-        while let Some(view) = views.try_next().await? {
-            #[expect(deprecated, reason = "the arrays it points to leave out the tags")]
-            let add = view.add_action();
-            let (hour, file) = self.data_file(&add).await?;
-            self.key_files.extend(key_file_of(&add));
-            if tag(&add, ROLLUP_TAG).is_some() {
+        read_index(snapshot, &*log_store, &*self.store, &self.schema, |add| {
+            self.key_files.extend(key_file_of(add));
+            if tag(add, ROLLUP_TAG).is_some() {
                 self.flushed_ms = self.flushed_ms.max(Some(add.modification_time));
             }
-            add_to_index(&mut index, hour, Arc::new(file));
-        }
-        Ok(index)
-    }
-
-    async fn data_file(&self, add: &Add) -> Result<(Hour, DataFile)> {
-        let (location, hour) = placed(add)?;
-        if let Some(file) = DataFile::of_tags(&self.schema, add, &location) {
-            return Ok((hour, file));
-        }
-        let bytes = store::read(&*self.store, &location).await?;
-        let contents =
-            data_file::read_contents(&self.schema, bytes, source(&location)).map_err(|error| {
-                Error::Damaged {
-                    path: location.to_string().into(),
-                    offset: 0,
-                    reason: error.to_string(),
-                    advice: "Restore the file from a backup",
-                }
-            })?;
-        let (rollup, checksum) = (contents.rollup, checksum_of(add));
-        Ok((
-            hour,
-            DataFile { location, bytes: add.size as u64, rollup, hour: Users::NONE, checksum },
-        ))
+        })
+        .await
     }
 
     /// Writes a file, not yet durably, and returns its location. The same generation and hour
@@ -312,6 +279,58 @@ impl Lake {
             Err(error) => tracing::debug!(%error, "the table keeps its list of files"),
         }
     }
+}
+
+/// Returns the handle of the table in `objects`, not yet loaded.
+pub fn table_in(objects: Arc<dyn ObjectStore>) -> Result<DeltaTable> {
+    // The scheme is only a name: every byte goes through `objects`. With `file` the library would
+    // access the folder on the machine's disk itself, and distrust the order of our listings.
+    let url = Url::parse(&format!("memory:///{TABLE_DIR}/")).expect("a valid URL");
+    let builder = DeltaTableBuilder::from_url(url)?
+        .with_storage_backend(objects, Url::parse("memory:///").expect("a valid URL"));
+    Ok(builder.build()?)
+}
+
+/// Reads the files of one version of the table, by hour, and passes their entries to `each`.
+pub async fn read_index(
+    snapshot: &LogSnapshot,
+    log_store: &dyn LogStore,
+    store: &dyn ObjectStore,
+    schema: &EventSchema,
+    mut each: impl FnMut(&Add),
+) -> Result<FileIndex> {
+    let mut index = FileIndex::new();
+    let mut views = snapshot.file_views(log_store, None);
+    while let Some(view) = views.try_next().await? {
+        #[expect(deprecated, reason = "the arrays it points to leave out the tags")]
+        let add = view.add_action();
+        let (hour, file) = data_file(store, schema, &add).await?;
+        each(&add);
+        add_to_index(&mut index, hour, Arc::new(file));
+    }
+    Ok(index)
+}
+
+async fn data_file(
+    store: &dyn ObjectStore,
+    schema: &EventSchema,
+    add: &Add,
+) -> Result<(Hour, DataFile)> {
+    let (location, hour) = placed(add)?;
+    if let Some(file) = DataFile::of_tags(schema, add, &location) {
+        return Ok((hour, file));
+    }
+    let bytes = store::read(store, &location).await?;
+    let contents = data_file::read_contents(schema, bytes, source(&location)).map_err(|error| {
+        Error::Damaged {
+            path: location.to_string().into(),
+            offset: 0,
+            reason: error.to_string(),
+            advice: "Restore the file from a backup",
+        }
+    })?;
+    let (rollup, checksum) = (contents.rollup, checksum_of(add));
+    Ok((hour, DataFile { location, bytes: add.size as u64, rollup, hour: Users::NONE, checksum }))
 }
 
 /// Makes the names of the log's commits durable.

@@ -1,6 +1,8 @@
 //! Snapshots: consistent states of memory and files, and the cell through which they are published.
+//! [`past`] makes those of earlier versions of the table.
 
 pub mod distinct;
+pub mod past;
 pub mod sources;
 
 use std::collections::BTreeSet;
@@ -10,7 +12,10 @@ use arc_swap::ArcSwap;
 use object_store::ObjectStore;
 
 use self::distinct::DistinctUsers;
+use self::past::Past;
 use self::sources::HourSources;
+use super::lake::commits::Commit;
+use super::lake::history::AsOf;
 use super::lake::table::FileIndex;
 use super::memory::memtable::{HourTable, Memtable};
 use super::wal;
@@ -39,9 +44,34 @@ pub struct Snapshot {
     /// Folder of the log that the generations came from.
     pub log: wal::Folder,
     pub(super) distinct: Arc<DistinctUsers>,
+    pub(super) past: Arc<Past>,
 }
 
 impl Snapshot {
+    /// Returns the snapshot of an earlier version of the table: the sealed hours as they were then,
+    /// and nothing in memory.
+    ///
+    /// # Errors
+    /// [`Error::AsOf`](crate::storage::Error::AsOf) if there is no such version, or it can no
+    /// longer be read.
+    pub async fn as_of(&self, as_of: AsOf) -> Result<Arc<Snapshot>> {
+        let version = self.past.version(as_of, &self.files).await?;
+        Ok(Arc::new(Snapshot {
+            active: Memtable::default(),
+            sealed: Vec::new(),
+            files: version.files.clone(),
+            file_count: version.file_count,
+            file_bytes: version.file_bytes,
+            distinct: version.distinct.clone(),
+            ..self.clone()
+        }))
+    }
+
+    /// Reads what each commit in the table's log changed, oldest first.
+    pub async fn commits(&self) -> Result<Vec<Commit>> {
+        self.past.commits().await
+    }
+
     /// Returns the generations, oldest first.
     pub fn memtables(&self) -> impl DoubleEndedIterator<Item = &Memtable> {
         self.sealed.iter().chain([&self.active])

@@ -10,10 +10,11 @@ use super::finding::{Finding, RESTORE};
 use super::place::Place;
 use crate::event::EventSchema;
 use crate::hour::Hour;
-use crate::storage::directory::{LOG_DIR, TABLE_DIR};
+use crate::storage::directory::TABLE_DIR;
 use crate::storage::error::{Error, Result};
 use crate::storage::idempotency::files::KeyFileRecord;
 use crate::storage::lake::actions::{self as lake, DataFile};
+use crate::storage::lake::history::{commit_name, version_of};
 use crate::storage::vfs::Entry;
 use crate::storage::wal::Lsn;
 
@@ -40,17 +41,6 @@ pub struct Commits {
     pub flushed: Option<Lsn>,
     /// Whether the commits go back to the first, so that no checkpoint is needed.
     pub complete: bool,
-}
-
-pub fn commit_name(version: u64) -> String {
-    format!("{LOG_DIR}/{version:020}.json")
-}
-
-/// Returns the version in the name of a commit (`.json`) or checkpoint (`.checkpoint.parquet`, or
-/// one of several parts).
-pub fn version_of(name: &str, kind: &str) -> Option<u64> {
-    let (version, rest) = name.split_at_checked(20)?;
-    version.parse().ok().filter(|_| rest.starts_with(kind))
 }
 
 impl Commits {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use object_store::path::Path as Location;
 
-use super::commits::{Commits, Listed, commit_name, version_of};
+use super::commits::{Commits, Listed};
 use super::finding::{Finding, MOVE, RESTORE, Report, TableTotals, first_line};
 use super::place::Place;
 use crate::event::EventSchema;
@@ -20,6 +20,7 @@ use crate::storage::error::{Error, Result};
 use crate::storage::file_names::FileNames;
 use crate::storage::idempotency::files::{KEYS_DIR, KeyFileRecord};
 use crate::storage::lake::actions::DataFile;
+use crate::storage::lake::history::{commit_name, version_of};
 use crate::storage::lake::table::Lake;
 use crate::storage::store;
 use crate::storage::vfs::Entry;
