@@ -32,6 +32,7 @@
 //!
 //! 1. [`http`] or the shell passes the text to [`query::QueryEngine::run_text`] with one
 //!    [`storage::Snapshot`]: the statement sees one state, regardless of later flushes and appends.
+//!    If its session asks for an earlier version of the table, it sees that one instead.
 //! 2. It is parsed, rejected unless it only reads, and planned by DataFusion on separate threads.
 //!    Hours are selected by the file index in memory. Aggregates over whole hours become rollups;
 //!    exact distinct users are counted from the sorted runs of each file, hashing a name once a
@@ -87,7 +88,7 @@
 //! | `storage/memory` | memtable and interned users |
 //! | `storage/idempotency` | which requests are repeats |
 //! | `storage/lake` | Delta table and its data files |
-//! | `storage/snapshot` | what readers see; exact unions of users |
+//! | `storage/snapshot` | what readers see, also of earlier versions; exact unions of users |
 //! | `storage/verify` | checks of a whole data directory |
 //! | `query/catalog` | tables, system tables, saved queries |
 //! | `query/functions` | SQL functions of our own |

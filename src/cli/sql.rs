@@ -15,6 +15,7 @@ Examples:
   hourglass sql --url http://localhost:8080      through a server
   hourglass sql -c 'SELECT count(DISTINCT user_id) FROM events'
   hourglass sql -c 'SELECT * FROM hours' --format csv > hours.csv
+  hourglass sql --as-of '2026-11-25 10:00' -c 'SELECT * FROM hours'      the sealed hours as they were then
   hourglass sql -c \"\\copy hours to 'hours.parquet'\"       a command of the shell
   hourglass sql -c '\\run day_by_hour day=2020-01-01'     a saved query
   hourglass sql --queries reports -c '\\run weekly'       a query from your own folder: reports/weekly.sql
@@ -22,7 +23,7 @@ Examples:
   echo 'SELECT 1;' | hourglass sql                       from standard input
 
 The tables are events (timestamp, user_id, event, date, hour), hours (hour, unique_users, clicks, impressions) \
-and those of the schema system: partitions, files, wal, settings, queries.
+and those of the schema system: partitions, files, commits, wal, settings, queries.
 
 A script ends at its first failure. Exit codes, for a directory and for a server: 0; 65 an \
 invalid statement; 66 no store there, or a file missing or damaged; 70 the query engine failed; \
@@ -42,6 +43,11 @@ pub struct Args {
     #[arg(long, value_name = "DIR", conflicts_with = "url")]
     queries: Option<PathBuf>,
 
+    /// Read the sealed hours as they were: a version of the table (system.commits lists them), or a
+    /// time, in UTC unless it has an offset. SET and RESET hourglass.as_of change it
+    #[arg(long, value_name = "VERSION|TIME")]
+    as_of: Option<String>,
+
     /// Run these SQL statements or shell commands, and exit; may be given several times
     #[arg(short, long, value_name = "SQL", allow_hyphen_values = true)]
     command: Vec<String>,
@@ -57,8 +63,12 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<ExitCode> {
-    let target =
-        Target::new(args.url.as_deref(), args.data_dir.as_deref(), args.queries.as_deref())?;
+    let target = Target::new(
+        args.url.as_deref(),
+        args.data_dir.as_deref(),
+        args.queries.as_deref(),
+        args.as_of.as_deref(),
+    )?;
     let mut shell = Shell::new(target, args.format)?;
     let done = if !args.command.is_empty() || !args.file.is_empty() {
         script(&mut shell, &args.command, &args.file)

@@ -97,9 +97,14 @@ impl SqlClient {
         .await
     }
 
-    /// Runs a saved query of the server. Errors are those of [`SqlClient::query`], without a
-    /// position.
-    pub async fn run(&self, name: &str, given: &BTreeMap<String, String>) -> Result<Reply, Fault> {
+    /// Runs a saved query of the server, on the version of the table or at the time `as_of` if
+    /// given. Errors are those of [`SqlClient::query`], without a position.
+    pub async fn run(
+        &self,
+        name: &str,
+        given: &BTreeMap<String, String>,
+        as_of: Option<&str>,
+    ) -> Result<Reply, Fault> {
         let mut address = url::Url::parse(&self.base_url).map_err(|error| {
             Error::Config(format!("{}: is not an address: {error}", self.base_url))
         })?;
@@ -108,6 +113,9 @@ impl SqlClient {
         }
         if !given.is_empty() {
             address.query_pairs_mut().extend_pairs(given);
+        }
+        if let Some(as_of) = as_of {
+            address.query_pairs_mut().append_pair("as_of", as_of);
         }
         let url = String::from(address);
         self.ask(url.clone(), move |agent| agent.get(url).header("accept", ACCEPT).call()).await

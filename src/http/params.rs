@@ -111,8 +111,20 @@ pub fn format(query: &str) -> Result<Option<Cow<'_, str>>, Rejection> {
     format.map(|format| decode(format, FORMAT)).transpose()
 }
 
-/// URL parameter that names the result's format; it is not a parameter of the statement.
+/// Returns the version of the table, or the time, that a URL names.
+pub fn as_of(query: &str) -> Result<Option<Cow<'_, str>>, Rejection> {
+    let ([as_of], _) = find(query, [AS_OF])?;
+    as_of.map(|as_of| decode(as_of, AS_OF)).transpose()
+}
+
+/// URL parameter that names the result's format.
 pub const FORMAT: &str = "format";
+
+/// URL parameter that names the version of the table to read.
+const AS_OF: &str = "as_of";
+
+/// URL parameters that are not parameters of the statement.
+pub const RESERVED: [&str; 2] = [FORMAT, AS_OF];
 
 /// Returns all parameters by name, decoded.
 pub fn pairs(query: &str) -> Result<BTreeMap<String, String>, Rejection> {

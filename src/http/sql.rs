@@ -1,9 +1,10 @@
 //! `/sql` and `/queries`: run statements and return their rows.
 //!
 //! Rows stream in the format given by the URL's parameter `format`, by the member of a JSON body,
-//! or by `Accept`. The statement's cost is in headers if the result is short; otherwise it is in
-//! trailers (RFC 9110, section 6.5), because it is not known before the last row. A statement is
-//! stopped when its client closes the connection, or its sending side.
+//! or by `Accept`. The parameter or member `as_of` names an earlier version of the table. The
+//! statement's cost is in headers if the result is short; otherwise it is in trailers (RFC 9110,
+//! section 6.5), because it is not known before the last row. A statement is stopped when its
+//! client closes the connection, or its sending side.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -28,7 +29,7 @@ use super::responses::preflight;
 use super::{accept, body, params};
 use crate::error::Error;
 use crate::event::Rejection;
-use crate::query::{Params, QueryStats, ResultStream, Session};
+use crate::query::{AS_OF, Params, QueryStats, ResultStream, Session};
 use crate::rows::{RowFormat, RowWriter, SharedBuffer};
 
 const SQL_METHODS: &str = "GET, POST, OPTIONS";
@@ -58,11 +59,15 @@ struct Question {
     settings: BTreeMap<String, String>,
     /// Format of the result, unless the URL names one.
     format: Option<String>,
+    /// Version of the table or time to read, unless the URL names one: a text or a number.
+    #[serde(default)]
+    as_of: serde_json::Value,
 }
 
 impl From<String> for Question {
     fn from(query: String) -> Question {
-        Question { query, params: serde_json::Value::Null, settings: BTreeMap::new(), format: None }
+        let (params, as_of) = Default::default();
+        Question { query, params, settings: BTreeMap::new(), format: None, as_of }
     }
 }
 
@@ -76,7 +81,7 @@ pub async fn respond(
     let question = match head.method {
         Method::GET => {
             let mut pairs = params::pairs(url_query)?;
-            pairs.remove(params::FORMAT);
+            params::RESERVED.iter().for_each(|name| _ = pairs.remove(*name));
             let query = pairs.remove("q").ok_or_else(|| {
                 Problem::invalid("q: is missing; it must be the statement to run")
             })?;
@@ -99,6 +104,7 @@ pub async fn respond(
     for (name, value) in &question.settings {
         session.set(name, value)?;
     }
+    read_as_of(&mut session, url_query, &question.as_of)?;
     let params = Params::from_json(&question.params)?;
     run(app, session, &question.query, params, format, connection).await
 }
@@ -121,6 +127,21 @@ async fn run(
         response = answering => response,
         () = connection.gone() => Err(Problem::caller_gone()),
     }
+}
+
+/// Sets the version of the table to read, if the URL names one, or else the body.
+fn read_as_of(
+    session: &mut Session,
+    url_query: &str,
+    in_body: &serde_json::Value,
+) -> Result<(), Problem> {
+    let text = match (params::as_of(url_query)?, in_body) {
+        (Some(in_url), _) => in_url.into_owned(),
+        (None, serde_json::Value::Null) => return Ok(()),
+        (None, serde_json::Value::String(text)) => text.clone(),
+        (None, other) => other.to_string(),
+    };
+    Ok(session.set(AS_OF, &text)?)
 }
 
 fn question(headers: &HeaderMap, body: Bytes) -> Result<Question, Problem> {
@@ -176,9 +197,11 @@ pub async fn respond_queries(
     let url_query = request.uri().query().unwrap_or_default();
     let format = format(request.headers(), url_query, None)?;
     let mut given = params::pairs(url_query)?;
-    given.remove(params::FORMAT);
+    params::RESERVED.iter().for_each(|name| _ = given.remove(*name));
     let (sql, params) = named.bind(&app.schema, &given)?;
-    run(app, app.query.new_session(), &sql, params, format, connection).await
+    let mut session = app.query.new_session();
+    read_as_of(&mut session, url_query, &serde_json::Value::Null)?;
+    run(app, session, &sql, params, format, connection).await
 }
 
 /// Selects the format: the URL takes precedence over the body, and both over `Accept`, which many

@@ -4,8 +4,8 @@
 //!   plan of `queries/hour_stats.sql`, which every `GET /analytics` runs.
 //! - [`mod@parse`] parses a text into statements: [`syntax`] rejects clauses that the planner would
 //!   drop, [`limits`] rejects statements that are too large to plan. [`params`] are the values of a
-//!   statement's parameters, a [`session`] holds the options that `SET` changed. [`walk`] visits
-//!   the syntax tree of a statement.
+//!   statement's parameters, a [`session`] holds the options that `SET` changed, [`options`] are
+//!   those of this engine. [`walk`] visits the syntax tree of a statement.
 //! - [`catalog`] holds the tables that a statement can name, [`schema`] their columns,
 //!   [`functions`] the functions of this engine.
 //! - [`optimizer`] holds optimizer rules, [`time_ranges`] derives time ranges from predicates,
@@ -28,6 +28,7 @@ mod limits;
 mod memory;
 mod opaque;
 mod optimizer;
+mod options;
 mod params;
 mod parse;
 mod result_stream;
@@ -45,9 +46,10 @@ pub use self::catalog::Setting;
 pub use self::catalog::events::EventsTable;
 pub use self::catalog::saved_queries::{Parameter, ParameterType, SavedQueries, SavedQuery};
 pub use self::engine::{HOUR_STATS, QueryEngine, QueryOptions};
-pub use self::optimizer::rollup::{HourglassOptions, Measure, RollupExec};
+pub use self::optimizer::rollup::{Measure, RollupExec};
+pub use self::options::HourglassOptions;
 pub use self::params::Params;
 pub use self::parse::{Parsed, parse};
 pub use self::result_stream::ResultStream;
-pub use self::session::Session;
+pub use self::session::{AS_OF, Session};
 pub use self::stats::recorder::{QueryStats, StatsRecorder};

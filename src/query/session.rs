@@ -6,6 +6,7 @@ use datafusion::config::ConfigOptions;
 use datafusion::prelude::SessionConfig;
 
 use crate::error::{Error, Result};
+use crate::storage::AsOf;
 
 /// Options that `SET` may change; the others would change the process or weaken its security.
 const SETTABLE: [&str; 5] = [
@@ -26,21 +27,31 @@ const FIXED: [&str; 2] = ["datafusion.sql_parser.recursion_limit", "datafusion.s
 /// Option for the zone of times without one, which is always UTC, the zone of the results.
 const TIME_ZONE: &str = "datafusion.execution.time_zone";
 
+/// Option for the version of the table that statements read.
+pub const AS_OF: &str = "hourglass.as_of";
+
 /// State that outlives a statement: the options that `SET` changed.
 #[derive(Clone, Debug)]
 pub struct Session {
     config: SessionConfig,
     /// The changed options, by name.
     changed: BTreeMap<String, String>,
+    /// Version of the table that statements read; `None` for the present.
+    as_of: Option<AsOf>,
 }
 
 impl Session {
     pub(super) fn new(config: SessionConfig) -> Session {
-        Session { config, changed: BTreeMap::new() }
+        Session { config, changed: BTreeMap::new(), as_of: None }
     }
 
     pub(super) fn config(&self) -> &SessionConfig {
         &self.config
+    }
+
+    /// Returns the version of the table that statements read; `None` for the present.
+    pub fn as_of(&self) -> Option<AsOf> {
+        self.as_of
     }
 
     /// Returns the options changed so far, by name.
@@ -69,6 +80,10 @@ impl Session {
         {
             return Err(Error::Invalid(format!("{name} must be between 1 and {limit}")));
         }
+        if name == AS_OF {
+            let text = value.trim();
+            self.as_of = if text.is_empty() { None } else { Some(AsOf::parse(text)?) };
+        }
         if let Err(error) = self.config.options_mut().set(name, value) {
             let reason = Error::from(error).to_string();
             return Err(Error::Invalid(if reason.contains("not found on") {
@@ -82,9 +97,7 @@ impl Session {
     }
 
     pub(super) fn reset(&mut self, name: &str, defaults: &ConfigOptions) -> Result<()> {
-        // Entries of extension options lack the name of the extension.
-        let is_named = |key: &str| key == name || name.strip_prefix("hourglass.") == Some(key);
-        let entry = defaults.entries().into_iter().find(|entry| is_named(&entry.key));
+        let entry = defaults.entries().into_iter().find(|entry| entry.key == name);
         let entry = entry.ok_or_else(|| Error::Invalid(format!("there is no option {name}")))?;
         self.set(name, &entry.value.unwrap_or_default())?;
         self.changed.remove(name);

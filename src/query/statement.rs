@@ -24,7 +24,7 @@ use super::memory::Account;
 use super::params::{Params, bind};
 use super::parse::{Parsed, parse};
 use super::result_stream::{Message, ResultStream};
-use super::session::Session;
+use super::session::{AS_OF, Session};
 use super::slots::TakenSlot;
 use super::stats::history::Running;
 use super::stats::recorder::StatsRecorder;
@@ -205,7 +205,20 @@ impl Job {
         Box::pin(self.plan_here(statement, params))
     }
 
+    /// Replaces the snapshot by that of the version of the table that the session asks for, if it
+    /// asks for one.
+    async fn travel(&mut self) -> Result<()> {
+        if let Some(as_of) = self.session.as_of() {
+            self.snapshot = self.snapshot.as_of(as_of).await?;
+        }
+        Ok(())
+    }
+
     async fn plan_here(&mut self, statement: Parsed, params: Params) -> Result<Planning> {
+        // An option can also be changed while the version that is set cannot be read.
+        if !statement.is_set() {
+            self.travel().await?;
+        }
         let state = self.engine.state(&self.session, &self.snapshot, self.running.recorder())?;
         syntax::check_calls(&statement.statement, &state)?;
         let mut plan = state
@@ -214,7 +227,11 @@ impl Job {
             .map_err(|error| syntax::suggest_table(error, &state))?;
         match &plan {
             LogicalPlan::Statement(StatementPlan::SetVariable(set)) => {
-                self.session.set(&set.variable.to_lowercase(), &set.value)?;
+                let name = set.variable.to_lowercase();
+                self.session.set(&name, &set.value)?;
+                if name == AS_OF {
+                    self.travel().await?;
+                }
                 return Ok(Planning::Set(self.session.clone()));
             }
             LogicalPlan::Statement(StatementPlan::ResetVariable(reset)) => {

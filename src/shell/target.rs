@@ -15,10 +15,10 @@ use crate::client::{Fault, Reply, SqlClient};
 use crate::config::Flags;
 use crate::error::{Error, Result};
 use crate::query::{
-    Params, QueryEngine, QueryOptions, QueryStats, ResultStream, SavedQueries, Session,
+    AS_OF, Params, QueryEngine, QueryOptions, QueryStats, ResultStream, SavedQueries, Session,
 };
 use crate::storage::vfs::{Disk, Vfs};
-use crate::storage::{EngineOptions, ReadOnly, Snapshot};
+use crate::storage::{AsOf, EngineOptions, ReadOnly, Snapshot};
 use crate::text::nearest;
 
 /// Time limit of a statement: practically none, because the user can cancel it.
@@ -77,18 +77,30 @@ impl Rows {
 
 impl Target {
     /// Creates a target for the server at `url`, or else for the store in `data_dir` or in the
-    /// configured directory, with the saved queries of the folder `queries`.
+    /// configured directory, with the saved queries of the folder `queries`. Statements read the
+    /// version of the table or the time `as_of`, if it is given.
     pub fn new(
         url: Option<&str>,
         data_dir: Option<&Path>,
         queries: Option<&Path>,
+        as_of: Option<&str>,
     ) -> Result<Target> {
+        if let Some(as_of) = as_of {
+            AsOf::parse(as_of.trim())?;
+        }
         match url {
             Some(url) => {
-                let (client, settings) = (SqlClient::new(url)?, BTreeMap::new());
+                let (client, mut settings) = (SqlClient::new(url)?, BTreeMap::new());
+                if let Some(as_of) = as_of {
+                    settings.insert(AS_OF.to_string(), as_of.to_string());
+                }
                 Ok(Target::Server(Server { url: url.to_string(), client, settings }))
             }
-            None => Ok(Target::Store(Box::new(Store::new(data_dir, queries)?))),
+            None => {
+                let mut store = Store::new(data_dir, queries)?;
+                as_of.map_or(Ok(()), |as_of| store.session.set(AS_OF, as_of))?;
+                Ok(Target::Store(Box::new(store)))
+            }
         }
     }
 
@@ -210,7 +222,10 @@ impl Server {
     async fn ask(&mut self, question: Question<'_>) -> Result<Reply, Fault> {
         let sql = match question {
             Question::Sql(sql) => sql,
-            Question::Named(name, given) => return self.client.run(name, given).await,
+            Question::Named(name, given) => {
+                let as_of = self.settings.get(AS_OF).filter(|as_of| !as_of.is_empty());
+                return self.client.run(name, given, as_of.map(String::as_str)).await;
+            }
         };
         let reply = self.client.query(sql, &self.settings).await?;
         // The server has accepted the statement, so an assignment is valid.

@@ -42,7 +42,7 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
     (
         "query",
         &[
-            &["memory", "opaque", "schema", "session", "walk"],
+            &["memory", "opaque", "options", "schema", "session", "walk"],
             &["functions", "slots", "stats"],
             &["time_ranges"],
             &["exec", "limits"],

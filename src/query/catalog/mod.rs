@@ -4,6 +4,7 @@
 //! All tables read one snapshot and are built when a statement names them, so a statement pays only
 //! for what it uses.
 
+mod commits;
 pub mod events;
 pub mod saved_queries;
 
@@ -148,6 +149,7 @@ impl SchemaProvider for SystemSchema {
 enum SystemTable {
     Partitions,
     Files,
+    Commits,
     Wal,
     Settings,
     Queries,
@@ -158,9 +160,10 @@ enum SystemTable {
 type ColumnOf<'s> = (&'s str, DataType, bool);
 
 impl SystemTable {
-    const ALL: [(&'static str, SystemTable); 5] = [
+    const ALL: [(&'static str, SystemTable); 6] = [
         ("partitions", SystemTable::Partitions),
         ("files", SystemTable::Files),
+        ("commits", SystemTable::Commits),
         ("wal", SystemTable::Wal),
         ("settings", SystemTable::Settings),
         ("queries", SystemTable::Queries),
@@ -191,6 +194,7 @@ impl SystemTable {
                 ("min_timestamp", time(), false),
                 ("max_timestamp", time(), false),
             ]),
+            SystemTable::Commits => commits::columns(),
             SystemTable::Wal => vec![
                 ("segment", text(), false),
                 ("state", text(), false),
@@ -231,6 +235,7 @@ impl SystemTable {
         match self {
             SystemTable::Partitions => partitions(&sources.snapshot).await,
             SystemTable::Files => Ok(files(&sources.snapshot)),
+            SystemTable::Commits => commits::rows(&sources.snapshot).await,
             SystemTable::Wal => wal(&sources.snapshot),
             SystemTable::Settings => {
                 let column = |of: fn(&Setting) -> &String| text(sources.settings.iter().map(of));

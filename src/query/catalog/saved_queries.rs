@@ -28,6 +28,10 @@ use crate::event::{EventSchema, parse_time, shown};
 use crate::query::params::Params;
 use crate::query::parse::parse;
 
+/// Names that a parameter cannot have, with what they mean in a URL.
+const RESERVED: [(&str, &str); 2] =
+    [("format", "the answer's format"), ("as_of", "the version of the table to read")];
+
 macro_rules! library {
     ($($name:literal),* $(,)?) => {
         const FILES: &[(&str, &str)] = &[$(($name, include_str!(concat!("../../../queries/", $name, ".sql")))),*];
@@ -286,8 +290,10 @@ impl Parameter {
             "dimension" => ParameterType::Dimension,
             _ => return Err(form()),
         };
-        if name == "format" {
-            return Err("$format: in a URL the parameter format names the answer's format; call it otherwise".into());
+        if let Some((_, what)) = RESERVED.iter().find(|(reserved, _)| *reserved == name) {
+            return Err(format!(
+                "${name}: in a URL the parameter {name} names {what}; call it otherwise"
+            ));
         }
         if let Some(default) = &default {
             kind.value(default).map_err(|reason| format!("${name}: {reason}"))?;
@@ -421,6 +427,9 @@ mod tests {
         assert!(
             refused("a.sql", b"-- $format text: what\nSELECT $format")
                 .contains("call it otherwise")
+        );
+        assert!(
+            refused("a.sql", b"-- $as_of text: what\nSELECT $as_of").contains("call it otherwise")
         );
         assert!(refused("a b.sql", b"SELECT 1").contains("letters, digits"));
         assert!(refused("a.sql", b"SELECT '\xff'").contains("cannot be read"));

@@ -44,9 +44,10 @@ use datafusion::physical_plan::{
 use datafusion::prelude::{ident, lit};
 use futures::{StreamExt, stream};
 
-use super::rollup::{AggregateInput, HourglassOptions};
+use super::rollup::AggregateInput;
 use crate::query::catalog::events::{EventsTable, Part};
 use crate::query::opaque::Opaque;
+use crate::query::options::HourglassOptions;
 use crate::query::time_ranges::TimeRanges;
 use crate::storage::Interner;
 

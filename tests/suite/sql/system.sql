@@ -67,6 +67,29 @@ SELECT count(*) AS others FROM system.wal WHERE state NOT IN ('log', 'spare')
 -- a spare segment has no first event
 SELECT count(*) AS odd FROM system.wal WHERE (state = 'spare') <> (first_lsn IS NULL)
 
+-- commits, each by what it changed
+SELECT version, operation, files_added, rows_added, files_removed, rows_removed, bytes_removed FROM system.commits ORDER BY version
+
+-- the store as it was after the first flush
+SET hourglass.as_of = 1;
+SELECT hour, state, files, rows FROM system.partitions ORDER BY hour
+
+-- users and events as they were
+SET hourglass.as_of = 1;
+SELECT count(*) AS n, count(DISTINCT user_id) AS users FROM events WHERE timestamp < '2024-02-29'
+
+-- before the first flush there was nothing
+SET hourglass.as_of = 0;
+SELECT count(*) AS n FROM events
+
+-- and back
+SET hourglass.as_of = 1;
+RESET hourglass.as_of;
+SELECT count(*) AS n FROM events
+
+-- neither a version nor a time
+SET hourglass.as_of = 'the day before yesterday'
+
 -- queries are remembered
 SELECT count(*) > 0 AS any FROM system.queries
 
@@ -116,7 +139,10 @@ SELECT catalog_name, schema_name FROM information_schema.schemata ORDER BY schem
 SELECT column_name, ordinal_position, data_type, is_nullable FROM information_schema.columns WHERE table_schema = 'public' AND table_name = 'events' ORDER BY ordinal_position
 
 -- columns of the schema system
-SELECT table_name, column_name, data_type, is_nullable FROM information_schema.columns WHERE table_schema = 'system' ORDER BY table_name, ordinal_position
+SELECT table_name, column_name, data_type, is_nullable FROM information_schema.columns WHERE table_schema = 'system' AND table_name <> 'commits' ORDER BY table_name, ordinal_position
+
+-- columns of the table of commits
+SELECT column_name, data_type, is_nullable FROM information_schema.columns WHERE table_schema = 'system' AND table_name = 'commits' ORDER BY ordinal_position
 
 -- views and their text
 SELECT table_schema, table_name, definition FROM information_schema.views WHERE table_schema = 'public' ORDER BY table_name

@@ -13,32 +13,14 @@ mod totals;
 
 pub use self::input::AggregateInput;
 
-use datafusion::common::config::ConfigExtension;
+use datafusion::common::Result;
 use datafusion::common::tree_node::Transformed;
-use datafusion::common::{Result, extensions_options};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
 pub use self::totals::{Measure, RollupExec};
-
-extensions_options! {
-    /// Session options, `SET hourglass.…`.
-    pub struct HourglassOptions {
-        /// Whether to compute aggregates over whole hours from exact per-hour counters (rollups).
-        pub rollups: bool, default = true
-        /// Whether to select hours by a predicate on time, from the index; if false, every file is
-        /// a candidate and is inspected.
-        pub pruning: bool, default = true
-        /// Maximum number of users that a statement's distinct count keeps in memory; above it,
-        /// users are counted with temporary files.
-        pub distinct_users_in_memory: usize, default = 4_000_000
-    }
-}
-
-impl ConfigExtension for HourglassOptions {
-    const PREFIX: &'static str = "hourglass";
-}
+use crate::query::options::HourglassOptions;
 
 /// Optimizer rule for rollups. It must run after predicates are pushed down and before distinct
 /// aggregates are rewritten.
