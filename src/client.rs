@@ -9,6 +9,7 @@ mod sql;
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use ureq::Agent;
 use ureq::http::{Response, StatusCode, header};
 
@@ -101,6 +102,29 @@ impl Client {
             }
         }
         Err(Error::Busy(Limit::Server))
+    }
+
+    /// Asks the server to do something and returns its answer; `work` is the path below `/admin/`.
+    /// Waits as long as it takes, and is not retried.
+    pub fn admin<T: DeserializeOwned>(&self, work: &str) -> Result<T> {
+        self.admin_with(work, String::new())
+    }
+
+    /// Like [`Client::admin`], with a body.
+    pub fn admin_with<T: DeserializeOwned>(&self, work: &str, body: String) -> Result<T> {
+        let url = format!("{}/admin/{work}", self.base);
+        let failed = |error: ureq::Error| Error::io(&url, "post")(error.into_io());
+        let post = self.agent.post(&url).config().timeout_global(None).build();
+        let mut response =
+            post.content_type("text/plain; charset=utf-8").send(body).map_err(failed)?;
+        let (status, text) =
+            (response.status(), response.body_mut().read_to_string().map_err(failed)?);
+        if !status.is_success() {
+            let reason = format!("{status}: {}", Problem::parse(&text).text);
+            return Err(failed(ureq::Error::Io(std::io::Error::other(reason))));
+        }
+        serde_json::from_str(&text)
+            .map_err(|error| Error::Invalid(format!("{url}: not an answer of hourglass: {error}")))
     }
 
     fn refused(&self, status: StatusCode, body: &str) -> Error {

@@ -22,3 +22,9 @@ pub use self::value::{
     ByteSize, CorsOrigin, Count, FileSize, Folder, LogFilter, LogFormat, Names, Reach, Threads,
     Value,
 };
+
+/// Parses a duration of the command line, such as `400d`.
+pub fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
+    let accepts = <std::time::Duration as Value>::ACCEPTS;
+    Value::parse(text).ok_or_else(|| format!("expected {accepts}"))
+}

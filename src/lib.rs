@@ -13,9 +13,16 @@
 //!    every later query.
 //!
 //! When the hour turns, when memory is full or on request, the writer seals the memtable. The
-//! flusher, another thread, writes a sorted Parquet file for each of its hours, syncs them, commits
+//! committer, another thread, writes a sorted Parquet file for each of its hours, syncs them, commits
 //! them to the Delta table with the last LSN as the `txn`, publishes the files in place of the
 //! memory, and releases the log's segments.
+//!
+//! # Life of a file
+//!
+//! When it has nothing to flush, the committer looks after the files, in small steps: it merges
+//! those of an hour, removes hours that are too old and users who ask for it, and removes from the
+//! disk, a day later, what these commits have replaced. All commits of a process are its own, and
+//! carry the epoch of the process: one that has been replaced commits nothing more.
 //!
 //! # Life of a GET
 //!
@@ -54,7 +61,10 @@
 //! 8. Memory is bounded; past the limits the response is 503.
 //! 9. Late events are rows of an older hour, with no special handling.
 //! 10. A rollup is used only where it is exact; with rollups off, every answer is the same.
-//! 11. A claim about the distinct users of an hour names the files it was made from, and holds for
+//! 11. A data file never changes, and its name is never used for other rows once it is committed. It
+//!     is removed only after it has left the table, its grace period has passed and no snapshot has
+//!     it.
+//! 12. A claim about the distinct users of an hour names the files it was made from, and holds for
 //!     no others.
 //!
 //! # Modules, bottom up
@@ -88,6 +98,7 @@
 //! | `storage/memory` | memtable and interned users |
 //! | `storage/idempotency` | which requests are repeats |
 //! | `storage/lake` | Delta table and its data files |
+//! | `storage/maintenance` | compaction, retention, erasure, removal of replaced files |
 //! | `storage/snapshot` | what readers see, also of earlier versions; exact unions of users |
 //! | `storage/verify` | checks of a whole data directory |
 //! | `query/catalog` | tables, system tables, saved queries |

@@ -67,7 +67,7 @@ impl Counts {
 /// nothing is sorted, and disjoint sets are united by adding. Two sets of an hour are mistaken for
 /// each other with a probability of one in 2^64. A sum of CRCs would not do: names that differ in a
 /// digit have related checksums, and their differences cancel out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SourceSet {
     pub files: u64,
     pub digest: u64,

@@ -163,7 +163,7 @@ impl ReadArgs {
 pub fn run(args: ImportArgs) -> Result<()> {
     let started = Instant::now();
     let (events, skipped) = runtime()?.block_on(async {
-        let destination = args.sink.data_dir();
+        let destination = args.sink.url.is_none().then(|| args.sink.data_dir());
         let Inputs { files, skipped } =
             inputs::find(&args.paths, args.reading.format(), destination.as_deref()).await?;
         let sink = Sink::open(&args.sink, &[])?;

@@ -37,22 +37,21 @@ const RETRY: Duration = Duration::from_millis(50);
 /// Arguments that select the destination of events.
 #[derive(clap::Args, Clone, Debug)]
 pub struct SinkArgs {
-    /// Data directory to load into [default: data/store]. No other process may have it open; use
-    /// --url to load into a running server
+    /// Data directory of the store [default: data/store]. No other process may have it open; use
+    /// --url with a running server
     #[arg(long, value_name = "DIR", env = "HOURGLASS_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
 
-    /// Address of a running server to load into instead of a directory, such as
+    /// Address of a running server to use instead of a directory, such as
     /// http://localhost:8080
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
 }
 
 impl SinkArgs {
-    /// Returns the data directory to load into; `None` if it is a server.
-    pub fn data_dir(&self) -> Option<PathBuf> {
-        let given = || self.data_dir.clone().unwrap_or_else(|| PathBuf::from("data/store"));
-        self.url.is_none().then(given)
+    /// Returns the data directory, for when there is no URL.
+    pub fn data_dir(&self) -> PathBuf {
+        self.data_dir.clone().unwrap_or_else(|| PathBuf::from("data/store"))
     }
 }
 
@@ -69,7 +68,7 @@ impl Sink {
         let (sink, place, fix) = if let Some(url) = &args.url {
             (Sink::Server(Client::new(url)?.connect()?), url.clone(), "on its data directory")
         } else {
-            let data_dir = args.data_dir().expect("no server is given");
+            let data_dir = args.data_dir();
             let is_new = !data_dir.join(META_FILE).exists();
             let mut options = bulk_options();
             options.declared.dimensions = is_new.then(|| dimensions.to_vec());

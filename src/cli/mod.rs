@@ -11,13 +11,16 @@ use crate::error::{Error, Result};
 
 mod baseline;
 mod bench;
+mod compact;
 mod config;
 mod export;
+mod forget;
 mod generate;
 mod healthcheck;
 mod import;
 mod load;
 mod log;
+mod retain;
 mod schema;
 mod serve;
 mod sql;
@@ -74,6 +77,12 @@ enum Command {
     Status(status::Args),
     /// Check that everything in a data directory is as it was written; exit code 0 or 1.
     Verify(verify::Args),
+    /// Merge the data files of each hour now, instead of in the background.
+    Compact(compact::Args),
+    /// Remove the hours that are older than a retention now, instead of in the background.
+    Retain(retain::Args),
+    /// Remove all rows of users, for good.
+    Forget(forget::Args),
     /// Run the benchmarks on this machine.
     Bench(bench::Args),
     /// Show every setting, its value and where it comes from.
@@ -125,6 +134,9 @@ impl Cli {
             Command::Sql(args) => return sql::run(args),
             Command::Status(args) => status::run(args)?,
             Command::Verify(args) => return verify::run(args),
+            Command::Compact(args) => compact::run(args)?,
+            Command::Retain(args) => retain::run(args)?,
+            Command::Forget(args) => forget::run(args)?,
             Command::Bench(args) => bench::run(args)?,
             Command::Config(args) => config::run(args)?,
             Command::Healthcheck(args) => return healthcheck::run(args),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::event::Declaration;
 use crate::http::HttpOptions;
 use crate::query::QueryOptions;
-use crate::storage::EngineOptions;
+use crate::storage::{CompactionOptions, EngineOptions};
 
 use super::source::{Source, parse};
 use super::value::{
@@ -182,6 +182,15 @@ settings! {
     /// Maximum number of idempotency keys in memory, 24 to 48 bytes each; further requests with a
     /// key get a 503.
     idempotency_max_keys: Count = Count(EngineOptions::default().idempotency_max_keys as u64);
+    /// Merge the data files of each hour in the background, so that an hour has a large file and at
+    /// most one of late events.
+    compaction: bool = true;
+    /// Age at which whole hours are removed, such as 400d; none keeps them for ever. Events that are
+    /// older are rejected, as with event_max_age.
+    retention: Reach = Reach(None);
+    /// How long data files that were merged or removed stay, for queries, time travel and other
+    /// engines that still read them.
+    keep_replaced: Duration = Duration::from_millis(EngineOptions::default().keep_replaced_ms);
     /// Delay before a failed flush to data files is retried.
     flush_retry: Duration = Duration::from_millis(EngineOptions::default().flush_retry_ms);
 }
@@ -209,7 +218,18 @@ impl Config {
                 .unwrap_or(u64::MAX),
             idempotency_max_keys: saturate(self.idempotency_max_keys.0),
             flush_retry_ms: u64::try_from(self.flush_retry.as_millis()).unwrap_or(u64::MAX),
+            compaction: CompactionOptions {
+                background: self.compaction,
+                ..CompactionOptions::default()
+            },
+            retention_ms: self.retention_ms(),
+            keep_replaced_ms: u64::try_from(self.keep_replaced.as_millis()).unwrap_or(u64::MAX),
         }
+    }
+
+    fn retention_ms(&self) -> Option<u64> {
+        let ms = |retention: Duration| u64::try_from(retention.as_millis()).unwrap_or(u64::MAX);
+        self.retention.0.map(ms)
     }
 
     pub fn query_options(&self) -> QueryOptions {
@@ -235,7 +255,8 @@ impl Config {
             shutdown_timeout: self.shutdown_timeout,
             max_connections: saturate(self.max_connections.0),
             batch_slots: saturate(self.batch_slots.0),
-            event_max_age: self.event_max_age.0,
+            // An event that is too old to be kept must not come in.
+            event_max_age: [self.event_max_age.0, self.retention.0].into_iter().flatten().min(),
             event_max_ahead: self.event_max_ahead.0,
         }
     }

@@ -128,7 +128,7 @@ impl Failure {
             StorageError::KeyReused => Failure::KeyReused,
             StorageError::AsOf(_) => Failure::InvalidParameter,
             StorageError::Damaged { .. } => Failure::Damaged,
-            StorageError::Locked { .. } => Failure::Locked,
+            StorageError::Locked { .. } | StorageError::Fenced => Failure::Locked,
             StorageError::Io { source, .. } => Failure::of_io(source),
             StorageError::Missing(_) => Failure::NoSuchFile,
             StorageError::Config(_) => Failure::Config,

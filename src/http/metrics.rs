@@ -34,7 +34,7 @@ const OPENMETRICS: HeaderValue =
 
 /// Label values. They are fixed so that clients cannot create new ones; the last of each stands for
 /// all others.
-const ROUTES: [&str; 11] = [
+const ROUTES: [&str; 14] = [
     "/analytics",
     "/events",
     "/sql",
@@ -42,6 +42,9 @@ const ROUTES: [&str; 11] = [
     "/queries/NAME",
     "/schema",
     "/admin/flush",
+    "/admin/compact",
+    "/admin/retain",
+    "/admin/forget",
     "/metrics",
     "/healthz",
     "/readyz",

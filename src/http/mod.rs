@@ -9,6 +9,9 @@
 //! | `/sql` | POST, GET | 200, the rows of a statement, in the format of `format` or `Accept` |
 //! | `/queries`, `/queries/NAME` | GET | 200, the saved queries; the rows of one of them |
 //! | `/admin/flush` | POST | 204 once everything acknowledged before is in data files |
+//! | `/admin/compact` | POST | 200 with counts once the files of each hour are merged |
+//! | `/admin/retain` | POST | 200 with counts once hours older than the retention are removed |
+//! | `/admin/forget` | POST | 200 with the receipt once the users are in no answer |
 //! | `/metrics` | GET, HEAD | 200, metrics of this process, as OpenMetrics |
 //! | `/healthz` | GET, HEAD | 200 while the process answers |
 //! | `/readyz` | GET, HEAD | 200 while events are accepted, otherwise 503 with the reason |
@@ -29,6 +32,7 @@
 //! path is measured against bare axum.
 
 mod accept;
+mod admin;
 mod analytics;
 mod app;
 mod baseline;

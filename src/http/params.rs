@@ -167,6 +167,22 @@ fn find<'q, const N: usize>(
     Ok((values, others))
 }
 
+/// Returns the value of an optional parameter.
+pub fn text(query: &str, name: &'static str) -> Result<Option<String>, Rejection> {
+    let ([value], _) = find(query, [name])?;
+    value.map(|value| decode(value, name).map(Cow::into_owned)).transpose()
+}
+
+/// Returns whether the switch `name` is on: it is given without a value, or with `true` or `1`.
+pub fn switch(query: &str, name: &'static str) -> Result<bool, Rejection> {
+    let ([value], _) = find(query, [name])?;
+    match value {
+        None | Some("false" | "0") => Ok(false),
+        Some("" | "true" | "1") => Ok(true),
+        Some(_) => Err(Rejection::new(name, "must be true or false")),
+    }
+}
+
 fn required<'q>(value: Option<&'q str>, name: &'static str) -> Result<&'q str, Rejection> {
     match value {
         None => Err(Rejection::new(name, "is missing")),

@@ -75,7 +75,7 @@ impl Problem {
     pub fn not_found() -> Problem {
         Problem::new(
             Failure::NotFound,
-            "the paths are /analytics, /events, /sql, /queries, /admin/flush, /metrics, /healthz and /readyz",
+            "the paths are /analytics, /events, /sql, /queries, /schema, /admin/flush, /admin/compact, /admin/retain, /admin/forget, /metrics, /healthz and /readyz",
         )
     }
 

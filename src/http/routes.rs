@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderValue, Method, Request, StatusCode};
+use axum::http::{HeaderValue, Method, Request};
 use axum::response::{IntoResponse, Response};
 use futures::future::{BoxFuture, Either, Ready, ready};
 use tracing::Instrument;
@@ -14,7 +14,7 @@ use super::connection::Connection;
 use super::metrics::InFlight;
 use super::problem::Problem;
 use super::request_id::RequestId;
-use super::responses::{empty, preflight};
+use super::responses::preflight;
 use super::{analytics, events, sql};
 use crate::error::Error;
 
@@ -85,7 +85,7 @@ impl App {
                 sql::respond_queries(self, Some(&name), request, connection).await
             }
             "/schema" => self.schema(request.method()),
-            "/admin/flush" => self.flush(request.method()).await,
+            path if path.starts_with("/admin/") => self.admin(request).await,
             "/metrics" => self.metrics.respond(request.method()).await,
             "/healthz" => probe(request.method(), None),
             "/readyz" => probe(request.method(), self.engine.refusal().map(Error::from)),
@@ -102,18 +102,6 @@ impl App {
                 let json = serde_json::json!({ "kinds": kinds, "dimensions": dimensions });
                 let json_type = HeaderValue::from_static("application/json");
                 Ok(([(CONTENT_TYPE, json_type)], json.to_string()).into_response())
-            }
-            Method::OPTIONS => Ok(preflight(METHODS)),
-            _ => Err(Problem::method_not_allowed(METHODS)),
-        }
-    }
-
-    async fn flush(&self, method: &Method) -> Result<Response, Problem> {
-        const METHODS: &str = "POST, OPTIONS";
-        match *method {
-            Method::POST => {
-                self.engine.flush().await?;
-                Ok(empty(StatusCode::NO_CONTENT))
             }
             Method::OPTIONS => Ok(preflight(METHODS)),
             _ => Err(Problem::method_not_allowed(METHODS)),

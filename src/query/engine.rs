@@ -1,6 +1,7 @@
 //! Query engine: DataFusion, set up once, with a session of it for each statement.
 
 use std::any::Any;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -166,6 +167,11 @@ impl QueryEngine {
             slots: Slots::new(concurrency, options.threads.max(1), options.memory_bytes as usize)?,
             options: QueryOptions { concurrency, ..options.clone() },
         })
+    }
+
+    /// Forgets the statements that name one of the users.
+    pub fn forget(&self, users: &BTreeSet<String>) {
+        self.history.forget(users);
     }
 
     /// Returns the saved queries.

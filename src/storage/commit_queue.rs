@@ -11,49 +11,11 @@ use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 
 use super::options::EngineOptions;
+use super::requests::{Refusal, Request, Waiter};
 use super::wal::Lsn;
 use crate::event::{Content, Event, EventBatch, Key};
 use crate::limit::Limit;
 use crate::storage::error::{Error, Result};
-
-/// Sends an outcome to the caller that waits for it; `Err` says why nothing was stored.
-pub type Waiter<T> = oneshot::Sender<Result<T, Refusal>>;
-
-/// Reason why an append was not stored; cheap to clone for every waiter.
-#[derive(Clone, Debug)]
-pub enum Refusal {
-    Busy(Limit),
-    Poisoned(Arc<str>),
-    Failed(Arc<str>),
-    KeyReused,
-    /// An engine thread has ended.
-    Died(Arc<str>),
-    Closed,
-}
-
-impl Refusal {
-    /// Reports whether the refusal is permanent.
-    fn is_final(&self) -> bool {
-        matches!(self, Refusal::Poisoned(_) | Refusal::Died(_) | Refusal::Closed)
-    }
-}
-
-impl From<Refusal> for Error {
-    fn from(refusal: Refusal) -> Error {
-        match refusal {
-            Refusal::Busy(bound) => Error::Busy(bound),
-            Refusal::Poisoned(why) => Error::Poisoned(why.to_string()),
-            Refusal::Failed(why) => Error::Io {
-                path: super::directory::TABLE_DIR.into(),
-                action: "flush",
-                source: std::io::Error::other(why.to_string()),
-            },
-            Refusal::KeyReused => Error::KeyReused,
-            Refusal::Died(why) => Error::Died(why.to_string()),
-            Refusal::Closed => Error::Closed,
-        }
-    }
-}
 
 /// Everything the writer takes from the queue at once.
 #[derive(Debug, Default)]
@@ -65,7 +27,7 @@ pub struct Taken {
     /// Tokio runtime of the waiters; `None` if they were queued outside a runtime.
     pub runtime: Option<Handle>,
     /// Callers waiting until everything appended before them is flushed.
-    pub flushes: Vec<Waiter<()>>,
+    pub requests: Vec<Request>,
     /// Whether the queue is closed: nothing more will come.
     pub closed: bool,
 }
@@ -228,14 +190,17 @@ impl CommitQueue {
         Ok(receiver)
     }
 
-    /// Requests a flush of everything appended so far.
-    pub fn push_flush(&self) -> Result<oneshot::Receiver<Result<(), Refusal>>> {
+    /// Hands the committer the request that `make` makes for its caller.
+    pub fn push_request<T>(
+        &self,
+        make: impl FnOnce(Waiter<T>) -> Request,
+    ) -> Result<oneshot::Receiver<Result<T, Refusal>>> {
         let mut pending = self.lock();
         if let Some(refusal) = pending.refusal.as_ref().filter(|refusal| refusal.is_final()) {
             return Err(refusal.clone().into());
         }
         let (sender, receiver) = oneshot::channel();
-        pending.taken.flushes.push(sender);
+        pending.taken.requests.push(make(sender));
         self.wake_if_idle(pending);
         Ok(receiver)
     }
@@ -265,7 +230,7 @@ impl CommitQueue {
     pub fn take(&self, emptied: EventBatch, timeout: Duration) -> Taken {
         let mut pending = self.lock();
         let quiet = |p: &Pending| {
-            p.taken.batch.is_empty() && p.taken.flushes.is_empty() && !p.taken.closed && !p.nudged
+            p.taken.batch.is_empty() && p.taken.requests.is_empty() && !p.taken.closed && !p.nudged
         };
         if quiet(&pending) {
             pending.idle = true;

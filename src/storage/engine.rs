@@ -9,6 +9,7 @@
 //! ```
 
 use std::any::Any;
+use std::collections::BTreeSet;
 use std::io;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,25 +18,31 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use tokio::sync::oneshot::error::RecvError;
-
-use super::commit_queue::{CommitQueue, Refusal};
+use super::commit_queue::CommitQueue;
+use super::committer::Committer;
 use super::directory::{self, DirectoryMeta};
 use super::file_names::FileNames;
 use super::flusher::{Flusher, Progress};
 use super::idempotency::files::KeyFiles;
 use super::idempotency::window::{KeyWindow, StoredKey};
+use super::lake::index::FileIndex;
 use super::lake::leftovers;
-use super::lake::runtime::LakeRuntime;
-use super::lake::table::Lake;
+use super::lake::pending::Pending;
+use super::lake::table::{Access, Lake};
+use super::maintenance::{self, HistoryRecord, Maintenance};
 use super::memory::memtable::{Memtable, MemtableWriter};
 use super::metrics::Metrics;
 use super::options::EngineOptions;
+use super::owned_table::OwnedTable;
 use super::recurring::Recurring;
+use super::requests::{
+    Compact, CompactionReport, ErasureReceipt, Forget, Progress as RequestProgress, Refusal,
+    Request, Retain, RetentionReport,
+};
 use super::snapshot::distinct::DistinctUsers;
 use super::snapshot::past::Past;
 use super::snapshot::{Snapshot, SnapshotCell};
-use super::store::VfsStore;
+use super::store::{StoreRuntime, VfsStore};
 use super::vfs::{Disk, Lock, Room, Vfs};
 use super::wal::{self, Lsn, WAL_DIR, Wal};
 use super::writer::Writer;
@@ -118,21 +125,24 @@ impl Engine {
         create_directory(&*vfs, &data_dir)?;
         let lock = directory::lock(&*vfs, &data_dir)?;
         let meta = directory::meta_or_create(&*vfs, &data_dir, &options.declared)?;
-        let runtime = LakeRuntime::new()?;
-        let (lake, mut snapshot, flushed) =
-            open_table(&runtime, &vfs, &data_dir, &meta, true, &options)?;
+        let runtime = StoreRuntime::new()?;
+        let now_us = clock.now_us();
+        let (lake, mut snapshot) =
+            open_table(&runtime, &vfs, &data_dir, &meta, Access::Write { now_us }, &options)?;
+        let flushed = lake.flushed();
+        let tombstones = runtime.block_on(lake.tombstones())?;
         let mut memtable = MemtableWriter::new(flushed + 1, FileNames::new(&meta.node));
         let wal_dir = data_dir.join(WAL_DIR);
-        let now_us = clock.now_us();
         let window_us =
             i64::try_from(options.idempotency_window_ms).unwrap_or(i64::MAX).saturating_mul(1_000);
         let mut keys = KeyWindow::new(window_us.min(MAX_TIMESTAMP_US));
         let key_files =
-            KeyFiles::open(vfs.clone(), &data_dir, flushed, lake.key_files(), &mut keys, now_us)?;
+            KeyFiles::open(vfs.clone(), &data_dir, flushed, &lake.key_files(), &mut keys, now_us)?;
         let replayed = replay_into(&*vfs, &wal_dir, flushed, &mut memtable, &snapshot, |logged| {
             keys.insert(logged, now_us)
         })?;
-        leftovers::remove(&*vfs, &data_dir, memtable.view().hours.keys());
+        let pending = Pending::open(vfs.clone(), &data_dir)?;
+        leftovers::remove(&*vfs, &data_dir, memtable.view().hours.keys(), pending.files());
         // The age of the logged events does not restart with the process: otherwise the log of a
         // process that keeps crashing would always look young.
         let since_us =
@@ -156,19 +166,22 @@ impl Engine {
         let (sender, jobs) = mpsc::channel();
         let (segments, hour) = (wal.closed_segments(), clock.hour());
         let metrics = Metrics::default();
-        let flusher = Flusher {
-            jobs,
+        let table = OwnedTable {
             runtime,
             lake,
             cell: cell.clone(),
-            segments,
-            keys: key_files,
-            queue: queue.clone(),
             clock: clock.clone(),
-            encoders: 1,
             metrics: metrics.clone(),
-            progress: Progress::default(),
+            hidden_before: None,
         };
+        let history = HistoryRecord::open(vfs.clone(), &data_dir)?;
+        let maintenance =
+            Maintenance::new(&options, &table, pending, history, segments.clone(), tombstones)?;
+        let (queue_too, progress) = (queue.clone(), Progress::default());
+        let flusher =
+            Flusher { segments, keys: key_files, queue: queue_too, encoders: 1, progress };
+        let (busy, failed, requests) = Default::default();
+        let committer = Committer { jobs, table, flusher, maintenance, busy, requests, failed };
         let writer = Writer {
             options: options.clone(),
             clock: clock.clone(),
@@ -177,7 +190,7 @@ impl Engine {
             memtable,
             keys,
             cell: cell.clone(),
-            flusher: sender,
+            committer: sender,
             metrics: metrics.clone(),
             hour,
             poison: None,
@@ -189,24 +202,25 @@ impl Engine {
         let threads = Mutex::default();
         let shared =
             Shared { queue, cell, clock, options, metrics, vfs, data_dir, threads, _lock: lock };
-        Ok((Engine { shared: Arc::new(shared) }, Steps { writer: Some(writer), flusher }))
+        Ok((Engine { shared: Arc::new(shared) }, Steps { writer: Some(writer), committer }))
     }
 
-    /// Starts the writer and the flusher, each on its own thread.
+    /// Starts the writer and the committer, each on its own thread.
     fn start(self, steps: Steps) -> Result<Engine> {
-        let Steps { writer, mut flusher } = steps;
+        let Steps { writer, mut committer } = steps;
         let retry = Duration::from_millis(self.shared.options.flush_retry_ms);
-        flusher.encoders = thread::available_parallelism().map_or(1, usize::from).min(MAX_ENCODERS);
+        committer.flusher.encoders =
+            thread::available_parallelism().map_or(1, usize::from).min(MAX_ENCODERS);
         let mut writer = writer.expect("the writer has not ended before it began");
         // If the second thread cannot be started, the engine is dropped, which ends the first.
         self.run("writer", move || {
             threads::go_first();
             writer.run()
         })?;
-        self.run("flusher", move || {
-            // The flusher may keep whole cores busy for a while, and nobody waits for it.
+        self.run("committer", move || {
+            // It may keep whole cores busy for a while, and nobody waits for it.
             threads::stand_back();
-            flusher.run(retry)
+            committer.run(retry)
         })?;
         Ok(self)
     }
@@ -263,7 +277,48 @@ impl Engine {
     /// The cause of the failed flush. The flush is retried automatically; memory and log keep the
     /// events.
     pub async fn flush(&self) -> Result<()> {
-        Ok(self.shared.queue.push_flush()?.await.map_err(no_answer)??)
+        let asked = self.shared.queue.push_request(Request::Flush)?;
+        Ok(asked.await.map_err(|_| self.no_answer())??)
+    }
+
+    /// Merges the files of each hour as far as they can be merged, and returns what was merged;
+    /// with `dry_run`, what would be.
+    ///
+    /// # Errors
+    /// The cause of the failed compaction. Nothing is lost, and what was committed before stays.
+    pub async fn compact(
+        &self,
+        dry_run: bool,
+        progress: RequestProgress,
+    ) -> Result<CompactionReport> {
+        let compact = |waiter| Request::Compact(Compact { dry_run, progress, waiter });
+        let asked = self.shared.queue.push_request(compact)?;
+        Ok(asked.await.map_err(|_| self.no_answer())??)
+    }
+
+    /// Removes the hours that are older than the retention, and returns what was removed; with
+    /// `dry_run`, what would be.
+    pub async fn retain(&self, dry_run: bool) -> Result<RetentionReport> {
+        let retain = |waiter| Request::Retain(Retain { dry_run, waiter });
+        let asked = self.shared.queue.push_request(retain)?;
+        Ok(asked.await.map_err(|_| self.no_answer())??)
+    }
+
+    /// Flushes, then removes all rows of the users; with `now` also every byte of them below the
+    /// data directory. From the receipt on they are in no answer, unless they come again.
+    ///
+    /// # Errors
+    /// The cause of the failure; some of the rows may be removed by then. Ask again.
+    pub async fn forget(&self, users: BTreeSet<String>, now: bool) -> Result<ErasureReceipt> {
+        let users = Arc::new(users);
+        let forget = |waiter| Request::Forget(Forget { users, now, waiter });
+        let asked = self.shared.queue.push_request(forget)?;
+        Ok(asked.await.map_err(|_| self.no_answer())??)
+    }
+
+    /// Returns the error for a request that will get no answer.
+    fn no_answer(&self) -> Error {
+        self.shared.queue.death().map_or_else(|| no_answer(()), |why| Refusal::Died(why).into())
     }
 
     /// Returns the current snapshot.
@@ -304,6 +359,13 @@ impl Engine {
         self.shared.vfs.room(&self.shared.data_dir)
     }
 
+    /// Returns the bytes of data files that this process has written: by flushes, and by
+    /// compactions.
+    pub fn written_bytes(&self) -> (u64, u64) {
+        let metrics = &self.shared.metrics;
+        (metrics.flushed_bytes.get(), metrics.compacted_bytes.get())
+    }
+
     pub(super) fn options(&self) -> &EngineOptions {
         &self.shared.options
     }
@@ -328,12 +390,12 @@ impl Engine {
     }
 }
 
-/// Writer and flusher of an engine without threads. The caller advances them one step at a time.
+/// Writer and committer of an engine without threads. The caller advances them one step at a time.
 #[derive(Debug)]
 pub struct Steps {
     /// `None` once it has ended.
     writer: Option<Writer>,
-    flusher: Flusher,
+    committer: Committer,
 }
 
 impl Steps {
@@ -348,10 +410,15 @@ impl Steps {
         flow
     }
 
-    /// Runs the flusher's next step, if there is one. Returns `Break` once the writer has ended and
-    /// no job is left.
-    pub fn flusher(&mut self) -> ControlFlow<()> {
-        self.flusher.step(Duration::ZERO)
+    /// Runs the committer's next step, if there is one. Returns `Break` once the writer has ended
+    /// and no job is left.
+    pub fn committer(&mut self) -> ControlFlow<()> {
+        self.committer.step(Duration::ZERO)
+    }
+
+    /// Returns the time until the committer has something to do that nobody asked for.
+    pub fn committer_wait(&self) -> Duration {
+        self.committer.maintenance.wait(&self.committer.table)
     }
 }
 
@@ -367,6 +434,7 @@ pub struct ReadOnly {
     /// Number of log segments; `wal_bytes` is their total size.
     pub wal_segments: u64,
     pub wal_bytes: u64,
+    names: FileNames,
 }
 
 impl ReadOnly {
@@ -387,8 +455,9 @@ impl ReadOnly {
     fn try_open(data_dir: &Path, options: &EngineOptions, vfs: &Arc<dyn Vfs>) -> Result<ReadOnly> {
         let data_dir = std::path::absolute(data_dir).map_err(Error::io(data_dir, "find"))?;
         let meta = directory::meta(&**vfs, &data_dir)?;
-        let (lake, mut snapshot, flushed) =
-            open_table(&LakeRuntime::new()?, vfs, &data_dir, &meta, false, options)?;
+        let (lake, mut snapshot) =
+            open_table(&StoreRuntime::new()?, vfs, &data_dir, &meta, Access::Read, options)?;
+        let flushed = lake.flushed();
         let mut memtable = MemtableWriter::new(flushed + 1, FileNames::new(&meta.node));
         let replayed = replay_into(
             &**vfs,
@@ -406,7 +475,19 @@ impl ReadOnly {
             flushed_ms: lake.flushed_ms().filter(|_| flushed > 0),
             wal_segments: replayed.segments.len() as u64,
             wal_bytes,
+            names: FileNames::new(&meta.node),
         })
+    }
+
+    /// Returns what a compaction would merge now.
+    pub fn planned_compaction(&self, options: &EngineOptions, now_us: i64) -> CompactionReport {
+        let files = &self.snapshot.files;
+        maintenance::planned_compaction(files, &self.names, &options.compaction, now_us)
+    }
+
+    /// Returns what a retention of this many milliseconds would remove now.
+    pub fn planned_retention(&self, retention_ms: u64, now_us: i64) -> RetentionReport {
+        maintenance::planned_retention(&self.snapshot.files, retention_ms, now_us)
     }
 }
 
@@ -421,7 +502,7 @@ fn create_directory(vfs: &dyn Vfs, data_dir: &Path) -> Result<()> {
 }
 
 /// Returns the error for a request that will get no answer.
-fn no_answer(_: RecvError) -> Error {
+fn no_answer<T>(_: T) -> Error {
     Error::Died("a thread of the engine ended before it replied".into())
 }
 
@@ -432,36 +513,36 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
         .unwrap_or("without a message")
 }
 
-/// Opens the table below `data_dir`, creating it if `create` is set and there is none. Returns it
-/// with a snapshot of its files alone, and the last LSN flushed.
+/// Opens the table below `data_dir`. Returns it with a snapshot of its files alone.
 fn open_table(
-    runtime: &LakeRuntime,
+    runtime: &StoreRuntime,
     vfs: &Arc<dyn Vfs>,
     data_dir: &Path,
     meta: &DirectoryMeta,
-    create: bool,
+    access: Access,
     options: &EngineOptions,
-) -> Result<(Lake, Snapshot, Lsn)> {
+) -> Result<(Lake, Snapshot)> {
     let store = Arc::new(VfsStore::new(vfs.clone(), data_dir));
-    let (lake, files, flushed) = runtime.block_on(Lake::open(store.clone(), meta, create))?;
+    let (lake, files) = runtime.block_on(Lake::open(store.clone(), meta, access))?;
     let distinct = Arc::new(DistinctUsers::new(options.users_cache_bytes));
+    let history = HistoryRecord::open(vfs.clone(), data_dir)?.get();
     let past = Past::new(store.clone(), meta.schema.clone(), options.users_cache_bytes);
-    let all = files.values().flat_map(|hour| &hour.files);
-    let (file_count, file_bytes) =
-        all.fold((0, 0), |(count, bytes), file| (count + 1, bytes + file.bytes));
-    let snapshot = Snapshot {
+    let mut snapshot = Snapshot {
         schema: meta.schema.clone(),
         active: Memtable::default(),
         sealed: Vec::new(),
-        files,
-        file_count,
-        file_bytes,
+        files: FileIndex::new(),
+        file_count: 0,
+        file_bytes: 0,
         store,
         log: wal::Folder::below(data_dir, vfs.clone()),
+        retention_ms: options.retention_ms,
+        erased_before: history.map_or(0, |history| history.version),
         distinct,
         past: Arc::new(past),
     };
-    Ok((lake, snapshot, flushed))
+    snapshot.set_files(files);
+    Ok((lake, snapshot))
 }
 
 fn replay_into(

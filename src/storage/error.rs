@@ -25,6 +25,10 @@ pub enum Error {
     #[error("{0}; no more events are stored, and the process is ending: restart it")]
     Died(String),
 
+    /// Another process has taken over the table; this one may commit nothing more.
+    #[error("another process has taken over this store; this one commits nothing more and ends")]
+    Fenced,
+
     /// An idempotency key was reused for a different request.
     #[error("the idempotency key was used before with different content; nothing was stored")]
     KeyReused,

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::hour::Clock;
@@ -21,12 +22,21 @@ pub struct Metrics {
     pub flushed_rows: Counter,
     pub flushed_files: Counter,
     pub flushed_bytes: Counter,
+    pub merged_files: Counter,
+    pub compacted_files: Counter,
+    pub compacted_bytes: Counter,
+    pub compaction_failures: Counter,
+    pub removed_files: Counter,
+    pub replaced_files: Gauge,
+    pub expired_rows: Counter,
 }
 
 impl Default for Metrics {
     fn default() -> Metrics {
         let (repeated_events, reused_keys, flush_failures) = Default::default();
         let (flushed_rows, flushed_files, flushed_bytes) = Default::default();
+        let (merged_files, compacted_files, compacted_bytes) = Default::default();
+        let (compaction_failures, removed_files, replaced_files, expired_rows) = Default::default();
         Metrics {
             commit_events: Histogram::of_sizes(),
             commit_duration: Histogram::of_times(),
@@ -37,6 +47,13 @@ impl Default for Metrics {
             flushed_rows,
             flushed_files,
             flushed_bytes,
+            merged_files,
+            compacted_files,
+            compacted_bytes,
+            compaction_failures,
+            removed_files,
+            replaced_files,
+            expired_rows,
         }
     }
 }
@@ -76,18 +93,57 @@ impl Metrics {
         );
         registry.register(
             "hourglass_flushed_rows",
-            "Rows of data files written",
+            "Rows of data files written by flushes",
             self.flushed_rows.clone(),
         );
         registry.register(
             "hourglass_flushed_files",
-            "Data files written",
+            "Data files written by flushes",
             self.flushed_files.clone(),
         );
         registry.register(
             "hourglass_flushed_bytes",
-            "Bytes of data files written",
+            "Bytes of data files written by flushes",
             self.flushed_bytes.clone(),
+        );
+        self.register_compaction(registry);
+    }
+
+    fn register_compaction(&self, registry: &mut Registry) {
+        registry.register(
+            "hourglass_merged_files",
+            "Data files that compaction has replaced",
+            self.merged_files.clone(),
+        );
+        registry.register(
+            "hourglass_compacted_files",
+            "Data files written by compaction",
+            self.compacted_files.clone(),
+        );
+        registry.register(
+            "hourglass_compacted_bytes",
+            "Bytes of data files written by compaction",
+            self.compacted_bytes.clone(),
+        );
+        registry.register(
+            "hourglass_compaction_failures",
+            "Failed compactions; each is retried",
+            self.compaction_failures.clone(),
+        );
+        registry.register(
+            "hourglass_removed_files",
+            "Replaced data files removed after their grace period",
+            self.removed_files.clone(),
+        );
+        registry.register(
+            "hourglass_replaced_files",
+            "Replaced data files that are kept until their grace period ends",
+            self.replaced_files.clone(),
+        );
+        registry.register(
+            "hourglass_expired_rows",
+            "Rows removed because their hour was older than the retention",
+            self.expired_rows.clone(),
         );
     }
 }

@@ -9,14 +9,17 @@
 //! - [`file_names`] names the data file of rows still in memory, [`lake`] is the Delta table of
 //!   flushed events.
 //! - [`snapshot`] is what readers see.
-//! - [`commit_queue`], [`writer`] and [`flusher`] move events from one to the next; [`engine`]
-//!   opens, recovers and owns them, [`directory`] locks the data directory and holds its metadata.
+//! - [`commit_queue`], [`writer`] and [`flusher`] move events from one to the next, [`maintenance`]
+//!   merges files and removes old ones; the [`committer`] is the thread of both, and the [`owned_table`] what they
+//!   commit to. [`requests`] are what callers ask of it.
+//! - [`engine`] opens, recovers and owns them, [`directory`] locks the data directory and holds its metadata.
 //! - [`metrics`], [`scrape`] and [`recurring`] report on all this; [`verify`] checks it.
 //!
 //! Nothing here depends on HTTP or SQL, and only [`vfs::Disk`] and [`crate::hour::SystemClock`]
 //! access the operating system's files and its time of day.
 
 mod commit_queue;
+mod committer;
 mod directory;
 mod engine;
 mod error;
@@ -24,10 +27,13 @@ mod file_names;
 mod flusher;
 mod idempotency;
 mod lake;
+mod maintenance;
 mod memory;
 mod metrics;
 mod options;
+mod owned_table;
 mod recurring;
+mod requests;
 mod scrape;
 mod snapshot;
 mod store;
@@ -42,11 +48,12 @@ pub use self::error::Error;
 pub use self::lake::actions::DataFile;
 pub use self::lake::commits::Commit;
 pub use self::lake::history::AsOf;
-pub use self::lake::table::{FileIndex, HourFiles};
+pub use self::lake::index::{FileIndex, HourFiles};
 pub use self::memory::dictionary::{Dictionary, Interner};
 pub use self::memory::memtable::{ABSENT, Chunk, HourTable, Memtable};
-pub use self::options::EngineOptions;
+pub use self::options::{CompactionOptions, EngineOptions};
 pub use self::recurring::Recurring;
+pub use self::requests::{CompactionReport, ErasureReceipt, Progress, RetentionReport};
 pub use self::snapshot::Snapshot;
 pub use self::snapshot::sources::HourSources;
 pub use self::store::{Counted, Reads, TableStore, VfsStore};

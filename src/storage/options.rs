@@ -27,6 +27,11 @@ pub struct EngineOptions {
     pub idempotency_max_keys: usize,
     /// Time after which a failed flush is retried, in milliseconds.
     pub flush_retry_ms: u64,
+    pub compaction: CompactionOptions,
+    /// Time for which files that are no longer in the table stay, in milliseconds.
+    pub keep_replaced_ms: u64,
+    /// Age at which whole hours are removed, in milliseconds; `None` keeps all.
+    pub retention_ms: Option<u64>,
 }
 
 impl Default for EngineOptions {
@@ -42,6 +47,39 @@ impl Default for EngineOptions {
             idempotency_window_ms: 24 * 60 * 60 * 1_000,
             idempotency_max_keys: 16_000_000,
             flush_retry_ms: 1_000,
+            compaction: CompactionOptions::default(),
+            keep_replaced_ms: 24 * 60 * 60 * 1_000,
+            retention_ms: None,
+        }
+    }
+}
+
+/// Limits and intervals of compaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CompactionOptions {
+    /// Whether files are merged without being asked.
+    pub background: bool,
+    /// Age of the oldest unmerged late file at which an hour's late files are merged, in
+    /// milliseconds.
+    pub late_after_ms: u64,
+    /// Number of late files at which they are merged regardless of their age.
+    pub late_files: usize,
+    /// Age of the newest late file at which the hour is cold, in milliseconds.
+    pub cold_after_ms: u64,
+    /// Interval at which the hours are looked through, in milliseconds.
+    pub interval_ms: u64,
+}
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+
+impl Default for CompactionOptions {
+    fn default() -> CompactionOptions {
+        CompactionOptions {
+            background: true,
+            late_after_ms: DAY_MS,
+            late_files: 8,
+            cold_after_ms: 7 * DAY_MS,
+            interval_ms: 60_000,
         }
     }
 }

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use super::commit_queue::{CommitQueue, Refusal, Taken};
-use super::flusher::Job;
+use super::commit_queue::{CommitQueue, Taken};
+use super::committer::Job;
 use super::idempotency::window::{KeyWindow, StoredKey};
 use super::memory::memtable::{Memtable, MemtableWriter};
 use super::metrics::{Metrics, since};
 use super::options::EngineOptions;
 use super::recurring::Recurring;
+use super::requests::{Refusal, Request};
 use super::snapshot::SnapshotCell;
 use super::vfs;
 use super::wal::{Lsn, Wal};
@@ -37,7 +38,7 @@ pub struct Writer {
     pub memtable: MemtableWriter,
     pub keys: KeyWindow,
     pub cell: Arc<SnapshotCell>,
-    pub flusher: Sender<Job>,
+    pub committer: Sender<Job>,
     pub metrics: Metrics,
     /// Wall-clock hour that the active generation belongs to.
     pub hour: Hour,
@@ -80,7 +81,7 @@ impl Writer {
     /// closed and nothing more will come.
     pub fn step(&mut self, timeout: Duration) -> ControlFlow<()> {
         let emptied = std::mem::take(&mut self.emptied);
-        let Taken { mut batch, waiters, askers, runtime, flushes, closed } =
+        let Taken { mut batch, waiters, askers, runtime, requests, closed } =
             self.queue.take(emptied, timeout);
         if !batch.is_empty() {
             let Outcome { stored, reused } = self.commit(&batch);
@@ -92,18 +93,22 @@ impl Writer {
             // cause has passed.
             self.probe();
         }
-        let asked = !flushes.is_empty();
-        let sealed = self.seal_if_due(asked);
+        let asked = requests.iter().any(Request::needs_flush);
+        let renewed = match requests.iter().any(Request::needs_new_log) && self.poison.is_none() {
+            true => self.wal.renew().map_err(|error| self.refuse_seal(error)),
+            false => Ok(()),
+        };
+        let sealed = renewed.and_then(|()| self.seal_if_due(asked));
         self.remember_keys(&[]);
         match sealed {
-            Ok(()) if asked => {
-                // The flusher handles jobs in order, so it answers this one after flushing the
+            Ok(()) if requests.is_empty() => {}
+            Ok(()) => {
+                // The committer handles jobs in order, so it carries these out after flushing the
                 // generation just sealed.
-                let _ = self.flusher.send(Job::Report(flushes));
+                let _ = self.committer.send(Job::Requests(requests));
             }
-            Ok(()) => {}
             Err(refusal) => {
-                flushes.into_iter().for_each(|waiter| _ = waiter.send(Err(refusal.clone())))
+                requests.into_iter().for_each(|request| request.refuse(refusal.clone()));
             }
         }
         if closed {
@@ -158,8 +163,8 @@ impl Writer {
         };
         self.passed();
         if self.wal.sequence() != segment {
-            // The new segment took the spare: the flusher makes another before the next is needed.
-            let _ = self.flusher.send(Job::Flush);
+            // The new segment took the spare: the committer makes another before the next is needed.
+            let _ = self.committer.send(Job::Flush);
         }
         self.metrics.commit_events.observe(batch.len() as u64);
         self.metrics.commit_duration.observe_duration(since(&*self.clock, began_us));
@@ -282,7 +287,7 @@ impl Writer {
             snapshot.sealed.push(sealed);
             snapshot.active = active;
         });
-        let _ = self.flusher.send(Job::Flush);
+        let _ = self.committer.send(Job::Flush);
         Ok(())
     }
 

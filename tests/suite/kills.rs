@@ -95,6 +95,28 @@ fn refuses_other(client: &mut Client, n: u64) -> bool {
     }
 }
 
+/// Prefix of the users that are erased.
+const ERASED: &str = "u1000000";
+
+/// Merges files all the time, and erases users of its own. Those whose receipt came are `erased`.
+fn maintain(address: &str, round: u64, erased: &Mutex<Vec<String>>) {
+    let Ok(mut client) = Client::connect(address) else { return };
+    for n in 0.. {
+        // Users whose number leaves 1 when divided by 3 have no page.
+        let user = format!("{ERASED}{}", 3 * (round * 1_000 + n));
+        let event = format!("/analytics?timestamp={}&user={user}&event=click", n % 7 * 3_600_000);
+        let now = ["", "&now=true"][n as usize % 2];
+        for work in [event, "/admin/compact".into(), format!("/admin/forget?user={user}{now}")] {
+            match client.post(&work) {
+                Ok(answer) if [200, 204].contains(&answer.status) => {}
+                Ok(answer) => return assert_eq!(answer.status, 503, "{}", answer.body),
+                Err(_) => return,
+            }
+        }
+        erased.lock().unwrap().push(user);
+    }
+}
+
 /// Every user and how often it is stored.
 fn stored(dir: &Path) -> Vec<(String, i64)> {
     let vfs: Arc<dyn Vfs> = Arc::new(Disk);
@@ -143,7 +165,9 @@ fn kill_again_and_again(rounds: Range<u64>, seed: &mut u64) -> Arc<Journal> {
         ("HOURGLASS_DIMENSIONS", "page"),
         ("HOURGLASS_MEMTABLE_MAX_ROWS", "400"),
         ("HOURGLASS_WAL_SEGMENT_BYTES", "32KiB"),
+        ("HOURGLASS_KEEP_REPLACED", "0s"),
     ];
+    let erased = Arc::new(Mutex::new(Vec::new()));
     for round in rounds {
         let server = Server::start(dir.path(), &env);
         // What came under a key is known after the restart, too, from the log or from a file.
@@ -160,11 +184,20 @@ fn kill_again_and_again(rounds: Range<u64>, seed: &mut u64) -> Arc<Journal> {
                 thread::spawn(move || post(&address, &journal))
             })
             .collect();
+        let maintainer = {
+            let (address, erased) = (server.address.clone(), erased.clone());
+            thread::spawn(move || maintain(&address, round, &erased))
+        };
         thread::sleep(Duration::from_millis(20 + random(seed, 280)));
         server.kill();
+        maintainer.join().unwrap();
         posters.into_iter().for_each(|poster| poster.join().unwrap());
 
-        let stored = stored(dir.path());
+        let mut stored = stored(dir.path());
+        for user in erased.lock().unwrap().iter() {
+            assert!(stored.iter().all(|(name, _)| name != user), "round {round}: {user} is back");
+        }
+        stored.retain(|(user, _)| !user.starts_with(ERASED));
         let sent = journal.sent.load(Ordering::SeqCst);
         let doubled: Vec<_> = stored.iter().filter(|(_, count)| *count != 1).collect();
         assert!(doubled.is_empty(), "round {round}: counted twice: {doubled:?}");

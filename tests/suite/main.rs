@@ -30,6 +30,7 @@ mod joins;
 mod kills;
 mod layers;
 mod limits;
+mod maintenance;
 mod metrics;
 mod plans;
 mod poisoning;

@@ -1,7 +1,7 @@
 //! The engine on a simulated disk whose power fails: seeded operations, seeded faults, and a plain
 //! ledger as the judge.
 //!
-//! The engine has no threads here: the seed decides whether the writer or the flusher does its next
+//! The engine has no threads here: the seed decides whether the writer or the committer does its next
 //! step, and so fixes the operations, their order down to each call of the disk, the faults and
 //! what a cut leaves.
 //!
@@ -12,6 +12,7 @@ pub mod disk;
 mod faults;
 mod ledger;
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::pin::Pin;
@@ -23,10 +24,12 @@ use std::thread;
 use futures::future::{MaybeDone, maybe_done};
 
 use hourglass::event::{Declaration, EventBatch, EventKind, Key};
-use hourglass::hour::{Clock, HOUR_US};
+use hourglass::hour::{Clock, HOUR_US, Hour};
 use hourglass::storage::vfs::Vfs;
 use hourglass::storage::vfs::observed::Observed;
-use hourglass::storage::{self, Engine, EngineOptions, Error, ReadOnly, Steps, verify};
+use hourglass::storage::{
+    self, CompactionOptions, Engine, EngineOptions, Error, Progress, ReadOnly, Steps, verify,
+};
 
 use self::disk::{SimDisk, Survives};
 use self::faults::Faults;
@@ -35,6 +38,7 @@ use crate::support::{ManualClock, number_from, random};
 
 const DIR: &str = "/store";
 const FIRST_HOUR: i64 = 500_000;
+const HOUR_MS: u64 = 3_600_000;
 
 /// An operation that takes more steps of the engine hangs.
 const MOST_STEPS: usize = 1_000;
@@ -49,6 +53,11 @@ struct Totals {
     starts: AtomicU64,
     cuts: AtomicU64,
     faults: AtomicU64,
+    /// Files that requested compactions merged.
+    merged: AtomicU64,
+    /// Rows that were erased, and rows that were too old.
+    erased: AtomicU64,
+    expired: AtomicU64,
 }
 
 /// A question to the engine, on its way.
@@ -79,6 +88,15 @@ impl<'t> Simulation<'t> {
         let clock = ManualClock::at(FIRST_HOUR * HOUR_US + 1);
         let faults = Arc::new(Faults::new(disk.clone(), clock.clone()));
         let options = EngineOptions {
+            compaction: CompactionOptions {
+                background: random(&mut seed, 3) > 0,
+                late_after_ms: HOUR_MS,
+                late_files: 2 + random(&mut seed, 3) as usize,
+                cold_after_ms: 2 * HOUR_MS,
+                interval_ms: 1,
+            },
+            retention_ms: (random(&mut seed, 4) == 0).then_some(3 * HOUR_MS),
+            keep_replaced_ms: [0, HOUR_MS][random(&mut seed, 2) as usize],
             wal_segment_bytes: [1 << 10, 4 << 10][random(&mut seed, 2) as usize],
             memtable_max_rows: 50 + random(&mut seed, 300),
             declared: Declaration {
@@ -116,7 +134,9 @@ impl<'t> Simulation<'t> {
                 let fault = self.faults.arm(&mut seed);
                 self.tell(format!("armed: {fault}"));
             }
+            self.age();
             self.operate();
+            self.age();
             for _ in 0..self.random(4) {
                 self.step();
             }
@@ -132,6 +152,10 @@ impl<'t> Simulation<'t> {
         let store =
             ReadOnly::open(Path::new(DIR), &self.options, &self.vfs).expect("a look at the store");
         self.ledger.judge(&store.snapshot, "from outside");
+        let disk: Arc<dyn Vfs> = Arc::new(self.disk.clone());
+        let report = verify::verify(Path::new(DIR), &disk, &*self.clock, &|_, _| ());
+        let report = report.expect("a verification");
+        assert!(report.is_sound() && report.notes.is_empty(), "orphans: {report:#?}");
     }
 
     fn tell(&self, what: impl std::fmt::Display) {
@@ -142,11 +166,11 @@ impl<'t> Simulation<'t> {
         &self.engine.as_ref().expect("runs").0
     }
 
-    /// Lets the writer or the flusher do its next step.
+    /// Lets the writer or the committer do its next step.
     fn step(&mut self) {
         let is_writers = self.random(2) == 0;
         let (_, steps) = self.engine.as_mut().expect("runs");
-        _ = if is_writers { steps.writer() } else { steps.flusher() };
+        _ = if is_writers { steps.writer() } else { steps.committer() };
     }
 
     /// Asks the engine something. What it is asked for is queued then.
@@ -173,7 +197,7 @@ impl<'t> Simulation<'t> {
 
     /// One operation of the clients, the clock or the power.
     fn operate(&mut self) {
-        match self.random(12) {
+        match self.random(16) {
             0..4 => self.append(1),
             4 => self.append(4),
             5 if !self.keyed.is_empty() => {
@@ -209,10 +233,64 @@ impl<'t> Simulation<'t> {
                 self.tell(format!("the clock is at {now_us}"));
             }
             10 => self.judge(),
+            11 => self.compact(),
+            13 => self.forget(),
+            14 => self.retain(),
+            12 => {
+                // Whatever is due by now.
+                for _ in 0..self.random(60) {
+                    self.step();
+                }
+            }
             _ => {
                 self.disk.cut_power();
                 self.restart();
             }
+        }
+    }
+
+    /// Merges all that can be merged. It may fail with the disk; nothing is lost by that.
+    fn compact(&mut self) {
+        let engine = self.engine().clone();
+        let asked = Self::ask(async move { engine.compact(false, Progress::default()).await });
+        let outcome = self.wait(asked);
+        self.tell(format!("compact: {outcome:?}"));
+        if let Ok(report) = outcome {
+            self.totals.merged.fetch_add(report.files_before, Ordering::Relaxed);
+            let snapshot = self.engine().snapshot();
+            for (hour, files) in &snapshot.files {
+                assert!(files.files.len() <= 2, "{hour} has {} files", files.files.len());
+            }
+        }
+    }
+
+    /// Erases a user. If that fails with the disk, some of the rows may be gone.
+    fn forget(&mut self) {
+        let (user, now) = (format!("user {}", self.random(20)), self.random(2) == 0);
+        let (engine, users) = (self.engine().clone(), BTreeSet::from([user.clone()]));
+        let outcome = self.wait(Self::ask(async move { engine.forget(users, now).await }));
+        self.tell(format!("forget {user:?}: {outcome:?}"));
+        self.ledger.forget(&user, outcome.is_ok());
+        if let Ok(receipt) = outcome {
+            self.totals.erased.fetch_add(receipt.rows_removed, Ordering::Relaxed);
+        }
+    }
+
+    /// Removes what is too old. It may fail with the disk; then it is hidden, or still there.
+    fn retain(&mut self) {
+        let engine = self.engine().clone();
+        let outcome = self.wait(Self::ask(async move { engine.retain(false).await }));
+        self.tell(format!("retain: {outcome:?}"));
+        if let Ok(report) = outcome {
+            self.totals.expired.fetch_add(report.rows, Ordering::Relaxed);
+        }
+    }
+
+    /// What is too old by now may go from now on.
+    fn age(&mut self) {
+        if let Some(retention_ms) = self.options.retention_ms {
+            let oldest_us = self.clock.now_us() - retention_ms as i64 * 1_000;
+            self.ledger.keep_from(Hour::of_us(oldest_us).start_us());
         }
     }
 
@@ -324,7 +402,7 @@ impl<'t> Simulation<'t> {
         let (engine, mut steps) = self.engine.take().expect("runs");
         engine.close().expect("an engine stops");
         while steps.writer().is_continue() {}
-        while steps.flusher().is_continue() {}
+        while steps.committer().is_continue() {}
         for flush in &mut self.flushes {
             let ends = flush.as_mut().poll(&mut Context::from_waker(Waker::noop()));
             assert!(ends.is_ready(), "a flush ends with the engine");
@@ -440,17 +518,21 @@ fn no_power_cut_and_no_fault_of_the_disk_loses_or_doubles_an_event() {
         };
         (0..2).for_each(|_| drop(scope.spawn(work)));
     });
-    let Totals { acknowledged, refused, reused, starts, cuts, faults } = &totals;
+    let Totals { acknowledged, refused, reused, starts, cuts, faults, merged, erased, expired } =
+        &totals;
     let all = |n: &AtomicU64| n.load(Ordering::Relaxed);
     println!(
-        "{count} seeds: {} events acknowledged, {} refused, {} batches under keys of others, {} starts, {} ends without notice, {} faults armed; none lost, \
-         none doubled",
+        "{count} seeds: {} events acknowledged, {} refused, {} batches under keys of others, {} starts, {} ends without notice, {} faults armed, {} files merged, {} rows erased, {} too old; \
+         none lost, none doubled",
         all(acknowledged),
         all(refused),
         all(reused),
         all(starts),
         all(cuts),
         all(faults),
+        all(merged),
+        all(erased),
+        all(expired),
     );
     let asked = all(acknowledged) >= count && all(refused) > 0 && all(reused) > 0;
     assert!(asked || count < 100, "the seeds ask too little");

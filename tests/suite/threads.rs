@@ -84,7 +84,7 @@ impl Clock for TrappedClock {
     fn now_us(&self) -> i64 {
         let name = match self.0.place {
             Place::WriterClock => "hourglass-writer",
-            Place::FlusherClock => "hourglass-flusher",
+            Place::FlusherClock => "hourglass-committer",
             _ => "",
         };
         self.0.spring_if(thread::current().name() == Some(name));

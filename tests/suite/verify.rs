@@ -14,7 +14,7 @@ use hourglass::storage::{EngineOptions, Error, ReadOnly};
 use crate::server::{Server, hourglass};
 use crate::support::{ManualClock, Model, assert_answers, block_on, number_from, open, random};
 
-const FIRST_HOUR: i64 = 500_000;
+const FIRST_HOUR: i64 = 400_000;
 
 /// A closed store whose Delta log has a checkpoint at version 50 and commits after it, whose hours
 /// have one file or several, and whose write-ahead log has four frames that are not flushed.

@@ -185,6 +185,7 @@ impl SystemTable {
                 ("bytes", number(), false),
                 ("min_timestamp", time(), false),
                 ("max_timestamp", time(), false),
+                ("removed_after", time(), true),
             ]),
             SystemTable::Files => counted(vec![
                 ("path", text(), false),
@@ -278,6 +279,10 @@ fn time(values: impl Iterator<Item = i64>) -> ArrayRef {
     Arc::new(TimestampMicrosecondArray::from(values.collect::<Vec<_>>()).with_timezone("UTC"))
 }
 
+fn optional_time(values: impl Iterator<Item = Option<i64>>) -> ArrayRef {
+    Arc::new(TimestampMicrosecondArray::from(values.collect::<Vec<_>>()).with_timezone("UTC"))
+}
+
 /// One row of `system.partitions`.
 struct Partition {
     hour: Hour,
@@ -314,6 +319,7 @@ async fn partitions(snapshot: &Arc<Snapshot>) -> crate::error::Result<Vec<ArrayR
         number(rows.iter().map(|row| row.bytes)),
         time(rows.iter().map(|row| row.rollup.first_us)),
         time(rows.iter().map(|row| row.rollup.last_us)),
+        optional_time(rows.iter().map(|row| snapshot.removed_after_us(row.hour))),
     ];
     Ok(columns
         .into_iter()

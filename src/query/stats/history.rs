@@ -1,7 +1,7 @@
 //! Query history: the running statements and the last ones that ended, as shown by
 //! `system.queries`.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, Utc};
@@ -49,6 +49,18 @@ pub struct Running {
 }
 
 impl History {
+    /// Forgets the statements that name one of the users; of one that runs, the text.
+    pub fn forget(&self, users: &BTreeSet<String>) {
+        let names = |text: &str| users.iter().any(|user| text.contains(user.as_str()));
+        let mut entries = self.entries.lock().expect("no panic under this lock");
+        let is_named =
+            |entry: &Entry| names(&entry.text) || entry.error.as_deref().is_some_and(names);
+        entries.retain(|entry| entry.state == State::Running || !is_named(entry));
+        for entry in entries.iter_mut().filter(|entry| names(&entry.text)) {
+            entry.text.clear();
+        }
+    }
+
     pub fn begin(
         self: &Arc<Self>,
         text: &str,

@@ -1,6 +1,8 @@
 //! Actions of the Delta log: what an `add` records about a data file, written and read.
 
-use deltalake_core::kernel::{Action, Add};
+use std::collections::HashMap;
+
+use deltalake_core::kernel::{Action, Add, Remove};
 use object_store::ObjectStore;
 use object_store::path::Path as Location;
 use serde_json::json;
@@ -17,7 +19,8 @@ use crate::storage::store;
 /// Tag key of the CRC-32C of a file's bytes, in eight hexadecimal digits.
 const CHECKSUM_TAG: &str = "hourglass.crc32c";
 
-/// Tag key of a commit's [`KeyFileRecord`], among the tags of its first file.
+/// Tag key of the [`KeyFileRecord`] of a flush, among the tags of its first file. A merged file has
+/// a JSON array of those of the files that it replaces.
 pub const KEYS_TAG: &str = "hourglass.keys";
 
 /// User names longer than this many bytes are left out of the log's statistics.
@@ -36,6 +39,8 @@ pub struct DataFile {
     /// CRC-32C of the file's bytes, if the table records it. The Parquet writer used here does not
     /// write Parquet's own page checksums.
     pub checksum: Option<u32>,
+    /// Time of the flush of its newest rows, in milliseconds since the epoch.
+    pub written_ms: i64,
 }
 
 impl DataFile {
@@ -49,6 +54,7 @@ impl DataFile {
             rollup,
             hour,
             checksum: checksum_of(add),
+            written_ms: add.modification_time,
         })
     }
 }
@@ -63,9 +69,11 @@ pub fn placed(add: &Add) -> Result<(Location, Hour)> {
         .zip(partition("hour").and_then(|hour| hour.parse().ok()))
         .and_then(|(date, hour)| Hour::from_partition(date, hour))
         .ok_or_else(|| {
+            let value = |column: &str| partition(column).unwrap_or_else(|| "none".into());
+            let (date, hour) = (value("date"), value("hour"));
             Error::Config(format!(
-                "{location}: not a partition of hours: {:?}",
-                add.partition_values
+                "{location}: another engine has written a file of no hour: its partition is date {date} and hour {hour}; \
+                 remove it with that engine, or restore an earlier version of the table"
             ))
         })?;
     Ok((location, hour))
@@ -85,9 +93,22 @@ pub fn source(location: &Location) -> SourceSet {
     SourceSet::of(path_in_table(location))
 }
 
-/// Returns the key file record of the commit that added `add`, if this is the file that carries it.
-pub fn key_file_of(add: &Add) -> Option<KeyFileRecord> {
-    serde_json::from_str(tag(add, KEYS_TAG)?).ok()
+/// Returns the key file records that a file carries; most carry none.
+pub fn key_files_of(add: &Add) -> Vec<KeyFileRecord> {
+    let Some(text) = tag(add, KEYS_TAG) else { return Vec::new() };
+    let one = || serde_json::from_str(text).map(|record| vec![record]);
+    serde_json::from_str(text).or_else(|_| one()).unwrap_or_default()
+}
+
+/// Adds the tag with the key file records that a file carries.
+pub fn carry(add: &mut Add, records: &[KeyFileRecord]) {
+    let text = match records {
+        [] => return,
+        [record] => serde_json::to_string(record),
+        _ => serde_json::to_string(records),
+    };
+    let text = text.expect("a record is plain data");
+    add.tags.get_or_insert_default().insert(KEYS_TAG.into(), Some(text));
 }
 
 /// Returns the checksum in a file's tags.
@@ -132,7 +153,7 @@ pub fn add_action(
     hour: Hour,
     file: &DataFile,
     users: &(String, String),
-    now_us: i64,
+    data_change: bool,
 ) -> Add {
     let rollup = &file.rollup;
     let mut min = json!({ "timestamp": milliseconds(rollup.first_us) });
@@ -148,21 +169,38 @@ pub fn add_action(
     let columns = schema.file().fields().iter().filter(|field| !field.is_nullable());
     let nulls: serde_json::Value = columns.map(|field| (field.name().as_str(), 0)).collect();
     let stats = json!({ "numRecords": rollup.rows(), "minValues": min, "maxValues": max, "nullCount": nulls });
-    let partition = [("date", hour.date().to_string()), ("hour", hour.of_day().to_string())];
     let checksum =
         file.checksum.map(|checksum| (CHECKSUM_TAG.to_string(), Some(format!("{checksum:08x}"))));
     let rollup = (ROLLUP_TAG.to_string(), Some(tag::write(schema, rollup, file.hour)));
     let tags = [rollup].into_iter().chain(checksum);
     Add {
         path: path_in_table(&file.location).to_string(),
-        partition_values: partition.map(|(column, value)| (column.to_string(), Some(value))).into(),
+        partition_values: partition_values(hour),
         size: file.bytes as i64,
-        modification_time: now_us / 1_000,
-        data_change: true,
+        modification_time: file.written_ms,
+        data_change,
         stats: Some(stats.to_string()),
         tags: Some(tags.collect()),
         ..Add::default()
     }
+}
+
+/// Returns the tombstone of a file.
+pub fn remove_action(hour: Hour, file: &DataFile, data_change: bool, now_us: i64) -> Remove {
+    Remove {
+        path: path_in_table(&file.location).to_string(),
+        data_change,
+        deletion_timestamp: Some(now_us / 1_000),
+        extended_file_metadata: Some(true),
+        partition_values: Some(partition_values(hour)),
+        size: Some(file.bytes as i64),
+        ..Remove::default()
+    }
+}
+
+fn partition_values(hour: Hour) -> HashMap<String, Option<String>> {
+    let values = [("date", hour.date().to_string()), ("hour", hour.of_day().to_string())];
+    values.map(|(column, value)| (column.to_string(), Some(value))).into()
 }
 
 fn milliseconds(us: i64) -> String {

@@ -10,6 +10,8 @@
 //! The aggregates that queries most often need of whole hours, the [`Rollup`], are in the Delta
 //! log, so that no file is opened for them.
 
+use std::collections::BTreeSet;
+use std::io;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -23,6 +25,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::reader::ChunkReader;
 use parquet::schema::types::ColumnPath;
 
 use crate::event::{EventSchema, OWN_COLUMNS, timestamp_type};
@@ -33,6 +36,9 @@ use crate::storage::memory::memtable::{ABSENT, HourTable};
 
 /// Rows per row group, the unit that a reader skips by statistics and bloom filter.
 const ROW_GROUP_ROWS: usize = 1 << 20;
+
+/// Rows up to which each column of a file has one page.
+const SMALL_ROWS: u64 = 10_000;
 
 /// Rows encoded at a time.
 const BATCH_ROWS: usize = 65_536;
@@ -52,7 +58,7 @@ pub struct Encoded {
 }
 
 /// Returns the file's schema as other engines see it: strings are plain `Utf8`.
-fn parquet_schema(schema: &EventSchema) -> SchemaRef {
+pub fn parquet_schema(schema: &EventSchema) -> SchemaRef {
     let plain = |field: &Arc<Field>| match field.data_type() {
         DataType::Utf8View => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8)),
         _ => field.clone(),
@@ -68,11 +74,8 @@ pub fn encode(schema: &EventSchema, table: &HourTable) -> Result<Encoded> {
     let users = sorted.users.len() as u64;
     let rollup = table.rollup.clone().with_users(users);
     let hour = if table.rollup.users.of == table.source { Users::NONE } else { table.rollup.users };
-    let options = ArrowWriterOptions::new()
-        .with_properties(properties(schema, table, rollup.rows(), users))
-        .with_skip_arrow_metadata(true);
-    let mut writer =
-        ArrowWriter::try_new_with_options(Vec::new(), parquet_schema(schema), options)?;
+    let values = table.values.iter().map(|values| values.len() as u64).collect();
+    let mut writer = writer(Vec::new(), schema, &Shape { rows: rollup.rows(), users, values })?;
     // Values are written out for a batch, and each may take a kilobyte.
     let rows = BATCH_ROWS / (1 + schema.dimensions().len());
     for start in (0..sorted.packed.len()).step_by(rows) {
@@ -85,25 +88,53 @@ pub fn encode(schema: &EventSchema, table: &HourTable) -> Result<Encoded> {
     Ok(Encoded { parquet: writer.into_inner()?, rollup, hour, min_user, max_user })
 }
 
-fn properties(schema: &EventSchema, table: &HourTable, rows: u64, users: u64) -> WriterProperties {
+/// Figures of a file to be written, each a bound.
+#[derive(Clone, Debug)]
+pub struct Shape {
+    pub rows: u64,
+    /// Distinct users.
+    pub users: u64,
+    /// Distinct values of each dimension; of one that is left out there are none.
+    pub values: Vec<u64>,
+}
+
+/// Returns the writer of a file.
+pub fn writer<W: io::Write + Send>(
+    sink: W,
+    schema: &EventSchema,
+    shape: &Shape,
+) -> Result<ArrowWriter<W>> {
+    let options = ArrowWriterOptions::new()
+        .with_properties(properties(schema, shape))
+        .with_skip_arrow_metadata(true);
+    Ok(ArrowWriter::try_new_with_options(sink, parquet_schema(schema), options)?)
+}
+
+fn properties(schema: &EventSchema, shape: &Shape) -> WriterProperties {
     let (timestamp, user) = (ColumnPath::from("timestamp"), ColumnPath::from("user_id"));
     // Rows are sorted by user, so a row group holds only its share of the users.
-    let groups = rows.div_ceil(ROW_GROUP_ROWS as u64).max(1);
+    let groups = shape.rows.div_ceil(ROW_GROUP_ROWS as u64).max(1);
+    // The index of a column's pages says nothing where there is one page.
+    let is_small = shape.rows <= SMALL_ROWS;
     let mut properties = WriterProperties::builder()
         .set_created_by(concat!("hourglass ", env!("CARGO_PKG_VERSION")).into())
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
-        .set_statistics_enabled(EnabledStatistics::Page)
+        .set_statistics_enabled(match is_small {
+            true => EnabledStatistics::Chunk,
+            false => EnabledStatistics::Page,
+        })
+        .set_offset_index_disabled(is_small)
         .set_column_dictionary_enabled(timestamp.clone(), false)
         .set_column_encoding(timestamp, Encoding::DELTA_BINARY_PACKED)
         .set_column_encoding(user.clone(), Encoding::DELTA_BYTE_ARRAY)
         .set_column_bloom_filter_enabled(user.clone(), true)
-        .set_column_bloom_filter_max_ndv(user, users.div_ceil(groups).max(1));
-    for (name, values) in schema.dimensions().iter().zip(&table.values) {
+        .set_column_bloom_filter_max_ndv(user, shape.users.div_ceil(groups).max(1));
+    for (name, &values) in schema.dimensions().iter().zip(&shape.values) {
         let column = ColumnPath::from(name.as_str());
         properties = properties
-            .set_column_bloom_filter_enabled(column.clone(), !values.is_empty())
-            .set_column_bloom_filter_max_ndv(column, values.len().max(1) as u64);
+            .set_column_bloom_filter_enabled(column.clone(), values > 0)
+            .set_column_bloom_filter_max_ndv(column, values.min(ROW_GROUP_ROWS as u64).max(1));
     }
     properties.build()
 }
@@ -287,6 +318,35 @@ pub fn read_users(parquet: Bytes, users: &mut Interner) -> Result<()> {
     Ok(())
 }
 
+/// Reports whether a file has rows of some of the users. Row groups whose statistics or bloom
+/// filters exclude all of them are not read.
+pub fn has_users(file: impl ChunkReader + 'static, users: &BTreeSet<String>) -> Result<bool> {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file)?;
+    let mask = ProjectionMask::columns(builder.parquet_schema(), ["user_id"]);
+    let Some(column) = (0..builder.parquet_schema().num_columns())
+        .find(|column| builder.parquet_schema().column(*column).name() == "user_id")
+    else {
+        return Ok(false);
+    };
+    let mut groups = Vec::new();
+    for group in 0..builder.metadata().num_row_groups() {
+        let filter = builder.get_row_group_column_bloom_filter(group, column)?;
+        let may_have = |user: &String| filter.as_ref().is_none_or(|f| f.check(&user.as_str()));
+        if users.iter().any(may_have) {
+            groups.push(group);
+        }
+    }
+    for batch in
+        builder.with_projection(mask).with_row_groups(groups).with_batch_size(8_192).build()?
+    {
+        let column = arrow::compute::cast(batch?.column(0), &DataType::Utf8View)?;
+        if column.as_string_view().iter().flatten().any(|user| users.contains(user)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Summary of a file's rows, obtained by reading all of them.
 pub struct Contents {
     /// Rollup of the rows, with the users counted.
@@ -294,6 +354,8 @@ pub struct Contents {
     pub users: Interner,
     /// Number of rows, including those of an unknown kind.
     pub rows: u64,
+    /// What some row has that no event has: an unknown kind, or no value.
+    pub unusable: Option<String>,
     /// Whether the rows are in the order of [`encode`].
     pub sorted: bool,
 }
@@ -302,7 +364,7 @@ pub struct Contents {
 pub fn read_contents(schema: &EventSchema, parquet: Bytes, source: SourceSet) -> Result<Contents> {
     let mut users = Interner::default();
     let mut rollup = Rollup { sources: source, ..Rollup::EMPTY };
-    let (mut rows, mut sorted) = (0, true);
+    let (mut rows, mut sorted, mut unusable) = (0, true, None);
     let mut last = (String::new(), i64::MIN, None);
     let builder = ParquetRecordBatchReaderBuilder::try_new(parquet)?;
     let mask = ProjectionMask::columns(builder.parquet_schema(), ["timestamp", "user_id", "event"]);
@@ -324,6 +386,9 @@ pub fn read_contents(schema: &EventSchema, parquet: Bytes, source: SourceSet) ->
             timestamps.iter().zip(names.as_string_view()).zip(events.as_string_view())
         {
             let kind = event.and_then(|event| schema.kind(event));
+            if unusable.is_none() && (kind.is_none() || us.is_none() || name.is_none()) {
+                unusable = Some(unusable_row(us, name, event));
+            }
             if let Some(kind) = kind {
                 rollup.counts.add(kind, 1);
             }
@@ -342,7 +407,20 @@ pub fn read_contents(schema: &EventSchema, parquet: Bytes, source: SourceSet) ->
         }
     }
     let rollup = rollup.with_users(users.len() as u64);
-    Ok(Contents { rollup, users, rows, sorted })
+    Ok(Contents { rollup, users, rows, unusable, sorted })
+}
+
+fn unusable_row(us: Option<i64>, user: Option<&str>, event: Option<&str>) -> String {
+    match (us, user, event) {
+        (None, ..) => "rows without a timestamp".into(),
+        (_, None, _) => "rows without a user_id".into(),
+        (.., None) => "rows without an event".into(),
+        (.., Some(event)) => {
+            format!(
+                "events of the kind {event:?}, which is not declared (`hourglass schema add kind`)"
+            )
+        }
+    }
 }
 
 #[cfg(test)]

@@ -21,7 +21,8 @@ use object_store::path::Path as Location;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 
 use super::actions::read_actions;
-use super::table::{FileIndex, read_index, table_in};
+use super::index::FileIndex;
+use super::table::{read_index, table_in};
 use crate::event::{EventSchema, parse_time, shown};
 use crate::storage::directory::LOG_DIR;
 use crate::storage::error::{Error, Result};
@@ -186,7 +187,7 @@ impl TableHistory {
         // A handle is bound to the runtime that it first runs on, so that each reading has its own.
         let log_store = table_in(self.store.clone())?.log_store();
         let snapshot = LogSnapshot::try_new(&*log_store, Some(version)).await?;
-        read_index(&snapshot, &*log_store, &*self.store, &self.schema, |_| {}).await
+        read_index(&snapshot, &*log_store, &*self.store, &self.schema, |_, _| {}).await
     }
 
     /// Returns the last version committed at or before an instant.

@@ -1,11 +1,13 @@
 //! Removal at startup of temporary files left by unfinished writes, after a crash or on a full
 //! disk.
 //!
-//! Of the table's folders it searches only those of the hours in the log, as an unfinished flush
-//! can only have written there. Listing the folders of years of hours would make the start slow.
+//! Of the table's folders it searches only those of the hours in the log and those of files that a
+//! compaction was writing, as nothing else can have been interrupted. Listing the folders of years of hours would make the start slow.
 
 use std::io;
 use std::path::Path;
+
+use object_store::path::Path as Location;
 
 use crate::hour::Hour;
 use crate::storage::directory::{LOG_DIR, TABLE_DIR};
@@ -14,9 +16,17 @@ use crate::storage::vfs::Vfs;
 
 /// Removes the temporary files. One that cannot be removed is left in place and does not prevent
 /// the start.
-pub fn remove<'h>(vfs: &dyn Vfs, data_dir: &Path, hours: impl Iterator<Item = &'h Hour>) {
+pub fn remove<'h>(
+    vfs: &dyn Vfs,
+    data_dir: &Path,
+    hours: impl Iterator<Item = &'h Hour>,
+    pending: &[Location],
+) {
     let hours = hours.map(|hour| format!("{TABLE_DIR}/{}", hour.partition_path()));
-    let folders = ["", KEYS_DIR, LOG_DIR].map(String::from).into_iter().chain(hours);
+    let merged = pending.iter().filter_map(|file| file.as_ref().rsplit_once('/'));
+    let mut merged: Vec<String> = merged.map(|(folder, _)| folder.to_string()).collect();
+    merged.dedup();
+    let folders = ["", KEYS_DIR, LOG_DIR].map(String::from).into_iter().chain(hours).chain(merged);
     for folder in folders.map(|folder| data_dir.join(folder)) {
         if let Err(error) = remove_in(vfs, &folder) {
             tracing::warn!(%error, folder = %folder.display(), "temporary files of an earlier run cannot be removed");
@@ -45,7 +55,9 @@ fn is_temporary(name: &str) -> bool {
         let (process, number) = stem.strip_prefix('.')?.rsplit_once('.')?.1.split_once('-')?;
         Some(is_number(process) && is_number(number))
     };
-    stem == "hourglass" || is_number(stem) || of_an_object() == Some(true)
+    ["hourglass", "pending", "erasure"].contains(&stem)
+        || is_number(stem)
+        || of_an_object() == Some(true)
 }
 
 #[cfg(test)]

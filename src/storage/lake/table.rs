@@ -1,24 +1,30 @@
 //! Delta Lake table of the flushed hours in `events/`, partitioned by `date` and `hour`.
 //!
 //! The Delta log is the source of truth for which data files are valid; [`FileIndex`] is the same
-//! information in memory, by hour, so that a query lists nothing. Each flush is one commit that
-//! carries the application transaction `txn(node, last LSN flushed)`. Recovery replays only the log
-//! above that LSN, which makes a flush happen exactly once.
+//! information in memory, by hour, so that a query lists nothing. Three application transactions
+//! keep the table and the write-ahead log together; NODE is the name of the data directory:
 //!
-//! A data file is named after the first LSN of its generation. A flush that ended before its commit
-//! leaves files that nothing refers to, and the next one, which begins at the same LSN, overwrites
-//! them.
+//! | transaction | its version |
+//! | --- | --- |
+//! | `NODE` | last LSN flushed; recovery replays only the log above it, so each flush happens once |
+//! | `NODE/fence` | epoch of the process that committed last, see [`super::commit`] |
+//! | `NODE/removed` | number of rows that retention and erasure have removed |
+//!
+//! A flushed file is named after the first LSN of its generation. A flush that ended before its
+//! commit leaves files that nothing refers to, and the next one, which begins at the same LSN,
+//! overwrites them.
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties};
+use deltalake_core::kernel::transaction::PROTOCOL;
 use deltalake_core::kernel::{
     Action, Add, DataType, EagerSnapshot, PrimitiveType, Snapshot as LogSnapshot, StructField,
-    Transaction,
+    TombstoneView, Transaction,
 };
 use deltalake_core::logstore::LogStore;
 use deltalake_core::operations::create::CreateBuilder;
-use deltalake_core::protocol::{DeltaOperation, SaveMode};
+use deltalake_core::table::config::TablePropertiesExt;
 use deltalake_core::table::state::DeltaTableState;
 use deltalake_core::{DeltaTable, DeltaTableBuilder};
 use futures::TryStreamExt;
@@ -27,10 +33,10 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use url::Url;
 
 use super::actions::{
-    DataFile, EMPTY, KEYS_TAG, add_action, checksum_of, damaged, key_file_of, placed, read_actions,
-    source, tag,
+    DataFile, EMPTY, checksum_of, damaged, key_files_of, placed, read_actions, source, tag,
 };
 use super::data_file;
+use super::index::{self, FileIndex};
 use super::tag::ROLLUP_TAG;
 use crate::event::{self, EventSchema};
 use crate::hour::Hour;
@@ -43,68 +49,65 @@ use crate::storage::recurring::Recurring;
 use crate::storage::store::{self, TableStore};
 use crate::storage::wal::Lsn;
 
-/// Number of commits between two checkpoints of the Delta log.
-const CHECKPOINT_INTERVAL: u64 = 50;
-
-/// Number of files committed since the last checkpoint that makes the next one due: Parquet is read
-/// faster than the files' JSON.
-const CHECKPOINT_FILES: usize = 10_000;
-
-/// Files of one hour and their merged rollup.
-#[derive(Clone, Debug, Default)]
-pub struct HourFiles {
-    pub files: Vec<Arc<DataFile>>,
-    pub rollup: Rollup,
+/// How the table is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    Read,
+    /// Takes the table over, creating it if there is none, at this time in microseconds.
+    Write {
+        now_us: i64,
+    },
 }
 
-impl HourFiles {
-    fn push(&mut self, file: Arc<DataFile>) {
-        self.rollup.merge(&file.rollup);
-        self.rollup.learn(file.hour);
-        self.files.push(file);
-    }
+/// File that a commit has removed from the table, and that other readers may still need.
+#[derive(Clone, Debug)]
+pub struct Tombstone {
+    pub location: Location,
+    /// Time of the removal, in milliseconds since the epoch.
+    pub removed_ms: i64,
 }
 
-/// All data files by hour. Clones in constant time.
-pub type FileIndex = imbl::OrdMap<Hour, Arc<HourFiles>>;
-
-pub fn add_to_index(index: &mut FileIndex, hour: Hour, file: Arc<DataFile>) {
-    Arc::make_mut(index.entry(hour).or_default()).push(file);
-}
-
-/// A file to commit: its hour, and the first and last user in it.
-pub type CommitFile = (Hour, DataFile, (String, String));
-
-/// Handle for reading and committing to the table. Owned by the flusher.
+/// Handle for reading and committing to the table. Owned by the committer.
 #[derive(Debug)]
 pub struct Lake {
-    store: Arc<dyn TableStore>,
-    table: DeltaTable,
+    pub(super) store: Arc<dyn TableStore>,
+    pub(super) table: DeltaTable,
     /// Application id of this data directory's transactions.
-    node: String,
-    schema: EventSchema,
+    pub(super) node: String,
+    pub(super) schema: EventSchema,
     names: FileNames,
-    /// Files committed by this process since its last checkpoint.
-    files_since_checkpoint: usize,
-    /// Records of key files in the table, as of loading.
-    key_files: Vec<KeyFileRecord>,
+    /// Epoch of this process; it is 0 where the table is only read.
+    pub(super) epoch: u64,
+    /// Last LSN whose events are in the table, 0 before the first flush.
+    pub(super) flushed: Lsn,
+    /// Rows that retention and erasure have removed.
+    pub(super) removed_rows: u64,
+    /// Version of which this process has last written, or tried to write, a checkpoint.
+    pub(super) checkpoint_version: Option<u64>,
+    /// Times of the commits of this process by its clock, in milliseconds since the epoch.
+    pub(super) commit_times: BTreeMap<u64, i64>,
+    /// Files added and removed by this process since its last checkpoint.
+    pub(super) files_since_checkpoint: usize,
+    /// Records of key files, by the data file that carries them.
+    pub(super) key_files: HashMap<Location, Vec<KeyFileRecord>>,
     /// Time of the last flush as of loading, in milliseconds since the epoch.
     flushed_ms: Option<i64>,
-    checkpoint_trouble: Recurring,
+    /// Time of the last commit as of loading, in milliseconds since the epoch.
+    committed_ms: Option<i64>,
+    pub(super) checkpoint_trouble: Recurring,
 }
 
 impl Lake {
-    /// Loads the table, creating it if `create` is set and there is none. Returns it with its files
-    /// and the last LSN flushed.
+    /// Loads the table. Returns it with its files.
     ///
     /// # Errors
     /// [`Error::Damaged`] names the damaged commit, which the library's own error does not.
     pub async fn open(
         store: Arc<dyn TableStore>,
         meta: &DirectoryMeta,
-        create: bool,
-    ) -> Result<(Lake, FileIndex, Lsn)> {
-        match Lake::load(store.clone(), meta, create).await {
+        access: Access,
+    ) -> Result<(Lake, FileIndex)> {
+        match Lake::load(store.clone(), meta, access).await {
             Err(error @ Error::Delta(_)) => Err(damaged_commit(&*store).await.unwrap_or(error)),
             other => other,
         }
@@ -113,54 +116,134 @@ impl Lake {
     async fn load(
         store: Arc<dyn TableStore>,
         meta: &DirectoryMeta,
-        create: bool,
-    ) -> Result<(Lake, FileIndex, Lsn)> {
+        access: Access,
+    ) -> Result<(Lake, FileIndex)> {
         let mut table = table_in(store.clone())?;
-        check_log(&*store).await?;
-        if create && !table.verify_deltatable_existence().await? {
-            table = create_table(&table, &meta.schema).await?;
+        let committed_ms = check_log(&*store).await?;
+        // A table that is created here is taken over by that.
+        let mut is_ours = false;
+        if access != Access::Read && !table.verify_deltatable_existence().await? {
+            table = create_table(&table, meta).await?;
+            is_ours = true;
         }
         let mut snapshot = LogSnapshot::try_new(&*table.log_store(), None).await?;
         table.state = Some(state_without_files(&snapshot)?);
-        if create && let Some(wider) = add_columns(&table, &meta.schema).await? {
+        check_table(&table, &meta.schema, access)?;
+        if access != Access::Read
+            && let Some(wider) = add_columns(&table, &meta.schema).await?
+        {
             table = wider;
             sync_log(&*store).await?;
             snapshot = LogSnapshot::try_new(&*table.log_store(), None).await?;
             table.state = Some(state_without_files(&snapshot)?);
         }
+        let (epoch, flushed, removed_rows, files_since_checkpoint) = Default::default();
         let (key_files, flushed_ms, checkpoint_trouble) = Default::default();
-        let (node, names) = (meta.node.clone(), FileNames::new(&meta.node));
+        let checkpoint_version = None;
         let mut lake = Lake {
             store,
             table,
-            node,
+            node: meta.node.clone(),
             schema: meta.schema.clone(),
-            names,
-            files_since_checkpoint: 0,
+            names: FileNames::new(&meta.node),
+            epoch,
+            flushed,
+            removed_rows,
+            checkpoint_version,
+            commit_times: BTreeMap::new(),
+            files_since_checkpoint,
             key_files,
             flushed_ms,
+            committed_ms,
             checkpoint_trouble,
         };
-        let flushed = lake.flushed().await?;
+        let epoch = lake.read_transactions().await?;
         let index = lake.index(&snapshot).await?;
-        Ok((lake, index, flushed))
+        match access {
+            Access::Write { now_us } if !is_ours => lake.take_over(epoch + 1, now_us).await?,
+            Access::Write { .. } => lake.epoch = epoch,
+            Access::Read => {}
+        }
+        Ok((lake, index))
+    }
+
+    pub(super) fn fence(&self) -> String {
+        fence_of(&self.node)
+    }
+
+    pub(super) fn removed(&self) -> String {
+        format!("{}/removed", self.node)
+    }
+
+    /// Reads the table's transactions and returns its epoch.
+    pub(super) async fn read_transactions(&mut self) -> Result<u64> {
+        let (state, log_store) = (self.table.snapshot()?, self.table.log_store());
+        let version = async |name: &str| {
+            let version = state.transaction_version(&*log_store, name).await?;
+            Ok::<u64, Error>(version.unwrap_or(0) as u64)
+        };
+        let flushed = version(&self.node).await?;
+        let removed_rows = version(&self.removed()).await?;
+        let epoch = version(&self.fence()).await?;
+        (self.flushed, self.removed_rows) = (flushed, removed_rows);
+        Ok(epoch)
     }
 
     /// Returns the last LSN whose events are in the table, 0 before the first flush.
-    async fn flushed(&mut self) -> Result<Lsn> {
-        let state = self.table.snapshot()?;
-        let version = state.transaction_version(&*self.table.log_store(), &self.node).await?;
-        Ok(version.unwrap_or(0) as Lsn)
+    pub fn flushed(&self) -> Lsn {
+        self.flushed
     }
 
-    /// Re-reads the log and returns the last LSN flushed. This tells whether a commit whose reply
-    /// was lost took place. Syncs the log's folder before returning, as the name of such a commit
-    /// may not have been durable.
-    pub async fn refresh(&mut self) -> Result<Lsn> {
-        self.table.update_state().await?;
-        let flushed = self.flushed().await?;
-        sync_log(&*self.store).await?;
-        Ok(flushed)
+    /// Returns the number of rows that retention and erasure have removed.
+    pub fn removed_rows(&self) -> u64 {
+        self.removed_rows
+    }
+
+    /// Returns the time of the last commit as of loading, in milliseconds since the epoch.
+    pub fn committed_ms(&self) -> Option<i64> {
+        self.committed_ms
+    }
+
+    /// Returns the table's version.
+    pub fn version(&self) -> u64 {
+        self.table.version().unwrap_or(0)
+    }
+
+    /// Returns the epoch of this process.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    pub fn store(&self) -> &Arc<dyn TableStore> {
+        &self.store
+    }
+
+    pub fn names(&self) -> &FileNames {
+        &self.names
+    }
+
+    /// Returns the location of a merged file.
+    pub fn merged(&self, epoch: u64, number: u64, hour: Hour) -> Location {
+        Location::from(format!("{TABLE_DIR}/{}", self.names.merged(epoch, number, hour)))
+    }
+
+    /// Reads the tombstones that the log still has.
+    pub async fn tombstones(&self) -> Result<Vec<Tombstone>> {
+        let (state, log_store) = (self.table.snapshot()?, self.table.log_store());
+        let views: Vec<_> = state.all_tombstones(&*log_store).try_collect().await?;
+        let tombstone = |view: TombstoneView| {
+            // Another engine may remove files that lie elsewhere: those are not ours to delete.
+            let location = Location::parse(format!("{TABLE_DIR}/{}", view.path())).ok()?;
+            Some(Tombstone { location, removed_ms: view.deletion_timestamp().unwrap_or(0) })
+        };
+        Ok(views.into_iter().filter_map(tombstone).collect())
+    }
+
+    /// Returns the time for which the table's properties ask to keep removed files, in
+    /// milliseconds: checkpoints forget older tombstones.
+    pub fn tombstone_retention_ms(&self) -> Result<i64> {
+        let kept = self.table.snapshot()?.table_config().deleted_file_retention_duration();
+        Ok(i64::try_from(kept.as_millis()).unwrap_or(i64::MAX))
     }
 
     /// Returns the version of the table and the names of its columns.
@@ -182,15 +265,19 @@ impl Lake {
         &self.schema
     }
 
-    /// Returns the table's records of key files, as of loading.
-    pub fn key_files(&self) -> &[KeyFileRecord] {
-        &self.key_files
+    /// Returns the table's records of key files, in no order.
+    pub fn key_files(&self) -> Vec<KeyFileRecord> {
+        self.key_files.values().flatten().copied().collect()
     }
 
-    async fn index(&mut self, snapshot: &LogSnapshot) -> Result<FileIndex> {
+    pub(super) async fn index(&mut self, snapshot: &LogSnapshot) -> Result<FileIndex> {
+        self.key_files.clear();
         let log_store = self.table.log_store();
-        read_index(snapshot, &*log_store, &*self.store, &self.schema, |add| {
-            self.key_files.extend(key_file_of(add));
+        read_index(snapshot, &*log_store, &*self.store, &self.schema, |add, file| {
+            let records = key_files_of(add);
+            if !records.is_empty() {
+                self.key_files.insert(file.location.clone(), records);
+            }
             if tag(add, ROLLUP_TAG).is_some() {
                 self.flushed_ms = self.flushed_ms.max(Some(add.modification_time));
             }
@@ -206,79 +293,11 @@ impl Lake {
         put.map_err(store::failed(location.as_ref(), "write"))?;
         Ok(location)
     }
+}
 
-    /// Makes the files durable, then commits them with the transaction `last_lsn`. The commit is
-    /// durable when this returns.
-    pub async fn commit(
-        &mut self,
-        files: &[CommitFile],
-        keys: Option<&KeyFileRecord>,
-        last_lsn: Lsn,
-        now_us: i64,
-    ) -> Result<()> {
-        self.store.sync().await.map_err(store::failed(TABLE_DIR, "sync the data files"))?;
-        let mut adds: Vec<Add> = files
-            .iter()
-            .map(|(hour, file, users)| add_action(&self.schema, *hour, file, users, now_us))
-            .collect();
-        if let (Some(keys), Some(tags)) = (keys, adds.first_mut().and_then(|add| add.tags.as_mut()))
-        {
-            let text = serde_json::to_string(keys).expect("a record is plain data");
-            tags.insert(KEYS_TAG.into(), Some(text));
-        }
-        let transaction =
-            Transaction::new_with_last_update(&self.node, last_lsn as i64, Some(now_us / 1_000));
-        let properties = CommitProperties::default()
-            .with_application_transaction(transaction)
-            .with_create_checkpoint(false);
-        let operation = DeltaOperation::Write {
-            mode: SaveMode::Append,
-            partition_by: Some(vec!["date".into(), "hour".into()]),
-            predicate: None,
-        };
-        let committed = CommitBuilder::from(properties)
-            .with_actions(adds.into_iter().map(Action::Add).collect())
-            .build(Some(self.table.snapshot()?), self.table.log_store(), operation)
-            .await?;
-        self.table.state = Some(committed.snapshot);
-        self.files_since_checkpoint += files.len();
-        Ok(())
-    }
-
-    /// Writes a checkpoint if one is due, to keep opening fast. A failure has no other effect.
-    pub async fn checkpoint_if_due(&mut self, now_us: i64) {
-        let version = self.table.version().unwrap_or(0);
-        let is_due = version.is_multiple_of(CHECKPOINT_INTERVAL)
-            || self.files_since_checkpoint >= CHECKPOINT_FILES;
-        if version == 0 || !is_due {
-            return;
-        }
-        match deltalake_core::checkpoints::create_checkpoint(&self.table, None).await {
-            Ok(()) => {
-                self.files_since_checkpoint = 0;
-                self.checkpoint_trouble.has_passed();
-                self.forget_files().await;
-            }
-            Err(error) if self.checkpoint_trouble.is_due(now_us) => {
-                tracing::warn!(%error, version, "the Delta checkpoint failed; it is tried again after a later commit");
-            }
-            Err(_) => {}
-        }
-    }
-
-    /// Drops the library's list of the files committed since the last call. A failure costs only
-    /// memory.
-    async fn forget_files(&mut self) {
-        let version = self.table.version();
-        match LogSnapshot::try_new(&*self.table.log_store(), version)
-            .await
-            .map(|snapshot| state_without_files(&snapshot))
-        {
-            Ok(Ok(state)) => self.table.state = Some(state),
-            Ok(Err(error)) => tracing::debug!(%error, "the table keeps its list of files"),
-            Err(error) => tracing::debug!(%error, "the table keeps its list of files"),
-        }
-    }
+/// Returns the application id of the transaction that has the epoch.
+fn fence_of(node: &str) -> String {
+    format!("{node}/fence")
 }
 
 /// Returns the handle of the table in `objects`, not yet loaded.
@@ -297,7 +316,7 @@ pub async fn read_index(
     log_store: &dyn LogStore,
     store: &dyn ObjectStore,
     schema: &EventSchema,
-    mut each: impl FnMut(&Add),
+    mut each: impl FnMut(&Add, &DataFile),
 ) -> Result<FileIndex> {
     let mut index = FileIndex::new();
     let mut views = snapshot.file_views(log_store, None);
@@ -305,8 +324,8 @@ pub async fn read_index(
         #[expect(deprecated, reason = "the arrays it points to leave out the tags")]
         let add = view.add_action();
         let (hour, file) = data_file(store, schema, &add).await?;
-        each(&add);
-        add_to_index(&mut index, hour, Arc::new(file));
+        each(&add, &file);
+        index::add(&mut index, hour, Arc::new(file));
     }
     Ok(index)
 }
@@ -317,6 +336,11 @@ async fn data_file(
     add: &Add,
 ) -> Result<(Hour, DataFile)> {
     let (location, hour) = placed(add)?;
+    if add.deletion_vector.is_some() {
+        let what = "rows that are deleted by a deletion vector (in Spark: REORG TABLE ... APPLY (PURGE) \
+            rewrites the file)";
+        return Err(foreign(&location, what));
+    }
     if let Some(file) = DataFile::of_tags(schema, add, &location) {
         return Ok((hour, file));
     }
@@ -329,19 +353,60 @@ async fn data_file(
             advice: "Restore the file from a backup",
         }
     })?;
+    if let Some(what) = contents.unusable.or_else(|| outside(hour, &contents.rollup)) {
+        return Err(foreign(&location, &what));
+    }
     let (rollup, checksum) = (contents.rollup, checksum_of(add));
-    Ok((hour, DataFile { location, bytes: add.size as u64, rollup, hour: Users::NONE, checksum }))
+    let (bytes, written_ms) = (add.size as u64, add.modification_time);
+    Ok((hour, DataFile { location, bytes, rollup, hour: Users::NONE, checksum, written_ms }))
+}
+
+/// Describes rows outside of the hour of their partition; `None` if there are none.
+fn outside(hour: Hour, rollup: &Rollup) -> Option<String> {
+    let (first_us, last_us) = rollup.bounds()?;
+    let is_inside = first_us >= hour.start_us() && last_us < hour.end_us();
+    (!is_inside).then(|| format!("rows of other hours than that of its partition, {hour}"))
+}
+
+/// Returns the error for a file of another engine that has something hourglass cannot answer for.
+fn foreign(location: &Location, what: &str) -> Error {
+    Error::Config(format!(
+        "{location}: another engine has written {what}; remove or rewrite them with it, or restore an earlier version of the table"
+    ))
+}
+
+/// Checks that the table has the columns of events, and no features that commits here would break.
+fn check_table(table: &DeltaTable, schema: &EventSchema, access: Access) -> Result<()> {
+    let state = table.snapshot()?;
+    let known = state.schema();
+    let own = schema.file();
+    let mut own = own.fields().iter().filter(|field| !field.is_nullable());
+    if let Some(lacking) = own.find(|field| known.field(field.name()).is_none()) {
+        let name = lacking.name();
+        return Err(Error::Config(format!(
+            "{TABLE_DIR}: another engine has replaced the table's columns: {name} is missing; restore an earlier version of the table with it"
+        )));
+    }
+    if access == Access::Read {
+        return Ok(());
+    }
+    PROTOCOL.can_write_to(state).map_err(|error| {
+        Error::Config(format!(
+            "{TABLE_DIR}: another engine has turned on a feature of the table that hourglass does not write ({error}); \
+             turn it off with that engine, or export the rows and import them into a new store"
+        ))
+    })
 }
 
 /// Makes the names of the log's commits durable.
-async fn sync_log(store: &dyn TableStore) -> Result<()> {
+pub(super) async fn sync_log(store: &dyn TableStore) -> Result<()> {
     let synced = store.sync_names(&Location::from(LOG_DIR)).await;
     synced.map_err(store::failed(LOG_DIR, "sync"))
 }
 
 /// Checks what the library does not: that no commit is empty, and that the log is there where data
-/// files are, instead of beginning a new table beside them.
-async fn check_log(store: &dyn ObjectStore) -> Result<()> {
+/// files are, instead of beginning a new table beside them. Returns the time of the last commit.
+async fn check_log(store: &dyn ObjectStore) -> Result<Option<i64>> {
     let listed = store.list_with_delimiter(Some(&Location::from(LOG_DIR))).await?;
     let mut commits =
         listed.objects.iter().filter(|object| object.location.as_ref().ends_with(".json"));
@@ -349,7 +414,8 @@ async fn check_log(store: &dyn ObjectStore) -> Result<()> {
         return Err(damaged(&commit.location, 0, EMPTY.into()));
     }
     if !listed.objects.is_empty() {
-        return Ok(());
+        let modified = listed.objects.iter().map(|object| object.last_modified.timestamp_millis());
+        return Ok(modified.max());
     }
     let table = store.list_with_delimiter(Some(&Location::from(TABLE_DIR))).await?;
     let is_partition =
@@ -362,7 +428,7 @@ async fn check_log(store: &dyn ObjectStore) -> Result<()> {
             advice: "Restore events/_delta_log and wal from one backup",
         });
     }
-    Ok(())
+    Ok(None)
 }
 
 /// Returns the error of the first commit that cannot be read; `None` if all can.
@@ -383,7 +449,7 @@ async fn damaged_commit(store: &dyn ObjectStore) -> Option<Error> {
 ///
 /// IMPORTANT: code that reads the state's own files (`log_data`, `file_views`) sees only those
 /// committed after the state was made.
-fn state_without_files(snapshot: &LogSnapshot) -> Result<DeltaTableState> {
+pub(super) fn state_without_files(snapshot: &LogSnapshot) -> Result<DeltaTableState> {
     // The library can build such a state only by deserializing it: a snapshot, then the bytes of
     // its files.
     let files: [u8; 0] = [];
@@ -410,8 +476,8 @@ async fn add_columns(table: &DeltaTable, schema: &EventSchema) -> Result<Option<
     Ok(Some(table.clone().add_columns().with_fields(lacking).await?))
 }
 
-async fn create_table(table: &DeltaTable, schema: &EventSchema) -> Result<DeltaTable> {
-    let in_files = schema.file().fields().iter().map(|field| {
+async fn create_table(table: &DeltaTable, meta: &DirectoryMeta) -> Result<DeltaTable> {
+    let in_files = meta.schema.file().fields().iter().map(|field| {
         let is_time = *field.data_type() == event::timestamp_type();
         column(field.name(), if is_time { PrimitiveType::Timestamp } else { PrimitiveType::String })
     });
@@ -423,6 +489,7 @@ async fn create_table(table: &DeltaTable, schema: &EventSchema) -> Result<DeltaT
         .with_comment("Visitor events by hour, written by hourglass")
         .with_columns(in_files.chain(of_partition))
         .with_partition_columns(["date", "hour"])
+        .with_actions([Action::Txn(Transaction::new(fence_of(&meta.node), 1))])
         .await?;
     Ok(created)
 }

@@ -198,6 +198,11 @@ impl DistinctUsers {
         Ok(total)
     }
 
+    /// Forgets all unions.
+    pub fn clear(&self) {
+        *self.unions.lock().expect("no panic under this lock") = Unions::default();
+    }
+
     fn find(&self, hour: Hour) -> Option<Arc<Mutex<Union>>> {
         let mut unions = self.unions.lock().expect("no panic under this lock");
         unions.clock += 1;

@@ -16,13 +16,13 @@ use self::past::Past;
 use self::sources::HourSources;
 use super::lake::commits::Commit;
 use super::lake::history::AsOf;
-use super::lake::table::FileIndex;
+use super::lake::index::FileIndex;
 use super::memory::memtable::{HourTable, Memtable};
 use super::wal;
-use crate::event::EventSchema;
+use crate::event::{EventSchema, MAX_TIMESTAMP_US};
 use crate::hour::Hour;
 use crate::rollup::Rollup;
-use crate::storage::error::Result;
+use crate::storage::error::{Error, Result};
 
 /// Immutable state of the store: each acknowledged event is in exactly one of its memtables and
 /// files. Clones in constant time.
@@ -43,19 +43,37 @@ pub struct Snapshot {
     pub store: Arc<dyn ObjectStore>,
     /// Folder of the log that the generations came from.
     pub log: wal::Folder,
+    /// Age at which whole hours are removed, in milliseconds.
+    pub retention_ms: Option<u64>,
+    /// Version of the table before which users were erased: time travel does not go there.
+    pub erased_before: u64,
     pub(super) distinct: Arc<DistinctUsers>,
     pub(super) past: Arc<Past>,
 }
 
 impl Snapshot {
+    /// Replaces the files.
+    pub(super) fn set_files(&mut self, files: FileIndex) {
+        (self.file_count, self.file_bytes) = files.values().fold((0, 0), |(count, bytes), hour| {
+            (count + hour.files.len() as u64, bytes + hour.bytes())
+        });
+        self.files = files;
+    }
+
     /// Returns the snapshot of an earlier version of the table: the sealed hours as they were then,
     /// and nothing in memory.
     ///
     /// # Errors
-    /// [`Error::AsOf`](crate::storage::Error::AsOf) if there is no such version, or it can no
+    /// [`Error::AsOf`] if there is no such version, or it can no
     /// longer be read.
     pub async fn as_of(&self, as_of: AsOf) -> Result<Arc<Snapshot>> {
         let version = self.past.version(as_of, &self.files).await?;
+        if version.number < self.erased_before {
+            let (number, oldest) = (version.number, self.erased_before);
+            return Err(Error::AsOf(format!(
+                "version {number} has rows of users who were erased since; the oldest version that can be read is {oldest}"
+            )));
+        }
         Ok(Arc::new(Snapshot {
             active: Memtable::default(),
             sealed: Vec::new(),
@@ -133,6 +151,12 @@ impl Snapshot {
         totals
     }
 
+    /// Returns the time from which on the hour is removed; `None` if no retention is configured.
+    pub fn removed_after_us(&self, hour: Hour) -> Option<i64> {
+        let retention_us = i64::try_from(self.retention_ms?).ok()?.checked_mul(1_000)?;
+        hour.end_us().checked_add(retention_us).filter(|us| *us <= MAX_TIMESTAMP_US)
+    }
+
     /// Returns the number of hours that have rows.
     pub fn partitions(&self) -> usize {
         let mut in_memory = BTreeSet::new();
@@ -166,7 +190,7 @@ impl Snapshot {
     }
 }
 
-/// Cell that holds the current snapshot. Readers load it without a lock; the writer and the flusher
+/// Cell that holds the current snapshot. Readers load it without a lock; the writer and the committer
 /// update it, one at a time.
 #[derive(Debug)]
 pub struct SnapshotCell {

@@ -17,7 +17,7 @@ use crate::storage::error::Result;
 use crate::storage::lake::actions::DataFile;
 use crate::storage::lake::commits::Commit;
 use crate::storage::lake::history::{AsOf, TableHistory, file_is_gone};
-use crate::storage::lake::table::{FileIndex, HourFiles};
+use crate::storage::lake::index::{FileIndex, HourFiles};
 use crate::storage::store;
 
 /// Divisor of the size of the present's cache of users that gives the size of an earlier version's.
@@ -35,7 +35,7 @@ pub struct Past {
 /// One version of the table.
 #[derive(Debug)]
 pub struct Version {
-    number: u64,
+    pub number: u64,
     pub files: FileIndex,
     pub file_count: u64,
     pub file_bytes: u64,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::storage::lake::table::HourFiles;
+use crate::storage::lake::index::HourFiles;
 use crate::storage::memory::memtable::HourTable;
 
 /// Sources of one hour's rows in a snapshot, oldest first: files, then memory.

@@ -2,10 +2,13 @@
 //!
 //! Code that reads the table takes an [`ObjectStore`], and code that writes to it a [`TableStore`],
 //! so that a table may be stored elsewhere than on this machine's disk. [`local`] is the store over
-//! the file system, [`counted`] counts what is read through another store.
+//! the file system, [`object`] reads and writes objects as files, [`counted`] counts what is read through another store. Its
+//! futures run on a [`runtime`].
 
 mod counted;
 mod local;
+mod object;
+mod runtime;
 
 use std::error::Error as StdError;
 use std::io;
@@ -19,6 +22,8 @@ use tokio::task::JoinError;
 
 pub use self::counted::{Counted, Reads};
 pub use self::local::VfsStore;
+pub use self::object::{ObjectFile, ObjectWriter};
+pub use self::runtime::StoreRuntime;
 use crate::storage::error::{Error, Result};
 
 /// Object store with explicit durability. Objects of the Delta log are durable when `put` returns.

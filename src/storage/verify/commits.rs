@@ -39,6 +39,8 @@ pub struct Commits {
     /// Files that were removed from the table: time travel may still need them.
     pub removed: BTreeSet<Location>,
     pub flushed: Option<Lsn>,
+    /// Whether another engine has added or removed files.
+    pub foreign: bool,
     /// Whether the commits go back to the first, so that no checkpoint is needed.
     pub complete: bool,
 }
@@ -50,6 +52,7 @@ impl Commits {
         let (mut commits, mut findings) = (Commits::default(), Vec::new());
         let versions = entries.iter().filter_map(|entry| version_of(&entry.name, ".json"));
         commits.versions = versions.filter(|version| *version <= through).collect();
+        commits.drop_superfluous(entries);
         let first = commits.versions.first().copied().unwrap_or(0);
         let missing = (first..).zip(&commits.versions).find(|(due, version)| due != *version);
         if let Some((due, _)) = missing {
@@ -77,6 +80,17 @@ impl Commits {
         (commits, findings)
     }
 
+    /// Drops the commits that an interrupted clean-up of the log has left: those before a gap that
+    /// a checkpoint covers.
+    fn drop_superfluous(&mut self, entries: &[Entry]) {
+        let checkpoints = entries.iter().filter_map(|entry| version_of(&entry.name, ".checkpoint"));
+        let Some(newest) = checkpoints.max() else { return };
+        let gap = |two: &[u64]| two[1] > two[0] + 1 && two[1] <= newest + 1;
+        if let Some(last) = self.versions.windows(2).rposition(gap) {
+            self.versions.drain(..=last);
+        }
+    }
+
     /// Returns the files in the table, by hour. Files of other engines have no counters to check,
     /// and are left out.
     pub fn files(&self, schema: &EventSchema) -> Vec<Listed> {
@@ -101,7 +115,7 @@ impl Commits {
 
     /// Returns the records of key files in the commits.
     pub fn key_files(&self) -> Vec<KeyFileRecord> {
-        self.adds.values().filter_map(|(_, _, add)| lake::key_file_of(add)).collect()
+        self.adds.values().flat_map(|(_, _, add)| lake::key_files_of(add)).collect()
     }
 
     /// Describes the first difference between these commits and a checkpoint's state; `None` if
@@ -137,6 +151,10 @@ impl Commits {
     }
 
     fn apply(&mut self, version: u64, node: &str, actions: Vec<Action>) -> Result<()> {
+        let fence = format!("{node}/fence");
+        let is_ours = |action: &Action| matches!(action, Action::Txn(txn) if [node, &fence].contains(&txn.app_id.as_str()));
+        let has_files = |action: &Action| matches!(action, Action::Add(_) | Action::Remove(_));
+        self.foreign |= actions.iter().any(has_files) && !actions.iter().any(is_ours);
         for action in actions {
             match action {
                 Action::Add(add) => {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::storage::directory::DirectoryMeta;
 use crate::storage::error::Result;
-use crate::storage::lake::runtime::LakeRuntime;
+use crate::storage::store::StoreRuntime;
 use crate::storage::store::{TableStore, VfsStore};
 use crate::storage::vfs::Vfs;
 
@@ -17,7 +17,7 @@ pub struct Place<'a> {
     pub meta: DirectoryMeta,
     pub store: Arc<dyn TableStore>,
     /// Runtime for calls to the store.
-    pub runtime: LakeRuntime,
+    pub runtime: StoreRuntime,
 }
 
 impl Place<'_> {
@@ -27,6 +27,6 @@ impl Place<'_> {
         meta: DirectoryMeta,
     ) -> Result<Place<'a>> {
         let store = Arc::new(VfsStore::new(vfs.clone(), data_dir));
-        Ok(Place { vfs, data_dir, meta, store, runtime: LakeRuntime::new()? })
+        Ok(Place { vfs, data_dir, meta, store, runtime: StoreRuntime::new()? })
     }
 }

@@ -3,7 +3,7 @@
 //! and the data files are compared with them; a checkpoint that disagrees is only a wrong shortcut,
 //! and is moved to quarantine. Otherwise the checkpoint counts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::storage::file_names::FileNames;
 use crate::storage::idempotency::files::{KEYS_DIR, KeyFileRecord};
 use crate::storage::lake::actions::DataFile;
 use crate::storage::lake::history::{commit_name, version_of};
-use crate::storage::lake::table::Lake;
+use crate::storage::lake::table::{Access, Lake};
 use crate::storage::store;
 use crate::storage::vfs::Entry;
 use crate::storage::wal::Lsn;
@@ -37,6 +37,10 @@ pub struct Table {
     /// Records of key files in the table.
     pub key_files: Vec<KeyFileRecord>,
     pub findings: Vec<Finding>,
+    /// Rows that retention and erasure have removed.
+    removed_rows: u64,
+    /// Files that are no longer in the table and may still be there.
+    tombstones: BTreeSet<Location>,
     commits: Commits,
     /// Name of the newest checkpoint.
     checkpoint: Option<String>,
@@ -49,9 +53,10 @@ impl Table {
         let Place { vfs, data_dir, store, runtime, .. } = place;
         // The library reads first, so that the commits read after it are at least as new.
         let opened = runtime.block_on(async {
-            let (lake, files, flushed) = Lake::open(store.clone(), &place.meta, false).await?;
+            let (lake, files) = Lake::open(store.clone(), &place.meta, Access::Read).await?;
             let (version, columns) = lake.version_and_columns()?;
-            Ok((version, columns, files, flushed, lake.key_files().to_vec()))
+            let tombstones = lake.tombstones().await?;
+            Ok((version, columns, files, lake, tombstones))
         });
         let entries = match vfs.list(&data_dir.join(LOG_DIR)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
@@ -67,7 +72,11 @@ impl Table {
         (table.commits, table.findings) = Commits::read(place, &entries, through);
         table.look_at_checkpoints(place, &entries);
         match opened {
-            Ok((_, columns, files, flushed, key_files)) => {
+            Ok((_, columns, files, lake, tombstones)) => {
+                let (flushed, key_files) = (lake.flushed(), lake.key_files());
+                table.removed_rows = lake.removed_rows();
+                table.tombstones =
+                    tombstones.into_iter().map(|tombstone| tombstone.location).collect();
                 let schema = &place.meta.schema;
                 // A dimension's column is added by the first start after its declaration.
                 let own = schema.table().fields().iter().filter(|field| !field.is_nullable());
@@ -213,9 +222,9 @@ impl Table {
                 )
             }
         }
-        let Some(flushed) =
-            self.flushed.filter(|_| report.is_sound() && self.commits.removed.is_empty())
-        else {
+        let is_known =
+            |flushed: &Lsn| report.is_sound() && (*flushed == 0 || !self.commits.foreign);
+        let Some(flushed) = self.flushed.filter(is_known) else {
             return;
         };
         let Some(finding) = self.unaccounted(node, flushed) else { return };
@@ -232,8 +241,8 @@ impl Table {
         }
     }
 
-    /// Checks that every LSN up to the last flushed is one row: each generation has as many rows as
-    /// there are LSNs up to the next one. Skipped if other engines write to the table, too.
+    /// Checks that every LSN up to the last flushed is one row, in the table or removed from it.
+    /// Skipped if other engines write to the table, too.
     fn unaccounted(&self, node: &str, flushed: Lsn) -> Option<Finding> {
         let finding = |path: &str, what| {
             Finding::new(path, what)
@@ -245,27 +254,23 @@ impl Table {
             );
             return Some(finding("hourglass.json", what));
         }
-        let (names, mut rows_from) = (FileNames::new(node), BTreeMap::<Lsn, u64>::new());
-        for listed in &self.files {
-            *rows_from.entry(names.first_lsn(&listed.file.location)?).or_default() +=
-                listed.file.rollup.rows();
+        if self.files.iter().any(|listed| listed.file.checksum.is_none()) {
+            return None;
         }
-        let mut due = 1;
-        for (first, rows) in rows_from {
-            if first != due {
-                let what = format!(
-                    "the table has the LSNs up to {}, and the next files begin at {first}",
-                    due - 1
-                );
-                return Some(finding(LOG_DIR, what));
-            }
-            due = first + rows;
+        let rows: u64 = self.files.iter().map(|listed| listed.file.rollup.rows()).sum();
+        if rows + self.removed_rows == flushed {
+            return None;
         }
-        let (has, says) = (thousands(due - 1), thousands(flushed));
+        let (has, says) = (thousands(rows), thousands(flushed));
+        let removed = match self.removed_rows {
+            0 => String::new(),
+            removed => format!(" and {} were removed", thousands(removed)),
+        };
         let what = format!(
-            "the table's files have the LSNs up to {has}, but the table records {says} as the last"
+            "the table's files have {has} rows{removed}, but the table records the LSN {says} as \
+             the last, and each is one row"
         );
-        (due != flushed + 1).then(|| finding(LOG_DIR, what))
+        Some(finding(LOG_DIR, what))
     }
 
     /// Finds the files of unfinished flushes and writes, in a store where nothing is missing.
@@ -287,9 +292,10 @@ impl Table {
             };
             for Entry { name, meta } in entries {
                 let location = folder.clone().join(name.as_str());
-                let orphan = names.first_lsn(&location).filter(|_| {
-                    !named.contains(&location) && !self.commits.removed.contains(&location)
-                });
+                let is_known = named.contains(&location)
+                    || self.tombstones.contains(&location)
+                    || self.commits.removed.contains(&location);
+                let orphan = names.first_lsn(&location).filter(|_| !is_known);
                 if meta.is_dir && folder.as_ref().starts_with(TABLE_DIR) {
                     folders.push(location);
                 } else if name.ends_with(".tmp") {
@@ -298,6 +304,13 @@ impl Table {
                         "a temporary file of a write that a crash or a full disk interrupted",
                     );
                     leftovers.push(left.means("nothing").advice(MOVE).movable_if(true));
+                } else if names.is_merged(&location) && !is_known {
+                    let left = Finding::new(
+                        location,
+                        "a file of an interrupted compaction: the table does not list it",
+                    );
+                    let means = "nothing: the files that were merged are in the table";
+                    leftovers.push(left.means(means).advice(MOVE).movable_if(true));
                 } else if let Some(first) = orphan.filter(|first| *first > logged) {
                     let left = Finding::new(
                         location,

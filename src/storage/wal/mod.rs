@@ -66,7 +66,7 @@ enum Step {
 }
 
 /// Segments that are no longer written to. Shared between the writer, which closes segments and
-/// takes spares, and the flusher, which releases segments and prepares spares. The mutex is held
+/// takes spares, and the committer, which releases segments and prepares spares. The mutex is held
 /// for a push or pop of a list and, when segments are released, for their renames.
 #[derive(Debug)]
 pub struct ClosedSegments {
@@ -83,6 +83,8 @@ struct Lists {
     /// Spares whose names are not durable yet.
     recycled: Vec<PathBuf>,
     spares_made: u64,
+    /// Whether released segments are removed, not kept as spares with what they hold.
+    no_recycling: bool,
 }
 
 #[derive(Debug)]
@@ -208,6 +210,14 @@ impl Wal {
         if self.offset > SEGMENT_HEADER_LEN as u64 { self.rotate() } else { Ok(()) }
     }
 
+    /// Continues in a new segment that has nothing of earlier ones, not even after its end. Released
+    /// segments are removed from then on, until [`ClosedSegments::recycle_again`].
+    pub fn renew(&mut self) -> Result<()> {
+        self.closed.lock().no_recycling = true;
+        self.closed.remove_spares()?;
+        self.rotate()
+    }
+
     /// Returns the sequence number of the segment being written.
     pub fn sequence(&self) -> u64 {
         self.segment.sequence
@@ -235,7 +245,7 @@ impl ClosedSegments {
         while let Some(segment) = lists.closed.front().filter(|segment| segment.last_lsn <= flushed)
         {
             let path = segment.path.clone();
-            if lists.spares.len() + lists.recycled.len() < SPARES {
+            if !lists.no_recycling && lists.spares.len() + lists.recycled.len() < SPARES {
                 lists.spares_made += 1;
                 let spare = self.spare_path(lists.spares_made);
                 if is_there(self.vfs.rename(&path, &spare)).map_err(Error::io(&path, "recycle"))? {
@@ -255,6 +265,24 @@ impl ClosedSegments {
         // the segment it was.
         let mut recycled = std::mem::take(&mut lists.recycled);
         lists.spares.append(&mut recycled);
+        Ok(())
+    }
+
+    /// Removes the spares, which may hold what earlier segments held.
+    fn remove_spares(&self) -> Result<()> {
+        let mut lists = self.lock();
+        while let Some(path) = lists.spares.last().or(lists.recycled.last()).cloned() {
+            is_there(self.vfs.remove_file(&path)).map_err(Error::io(&path, "remove"))?;
+            lists.spares.retain(|spare| *spare != path);
+            lists.recycled.retain(|spare| *spare != path);
+        }
+        self.vfs.sync_dir(&self.dir).map_err(Error::io(&self.dir, "sync"))
+    }
+
+    /// Releases the segments whose events are all flushed, and recycles segments again.
+    pub fn recycle_again(&self, flushed: Lsn) -> Result<()> {
+        self.release_through(flushed)?;
+        self.lock().no_recycling = false;
         Ok(())
     }
 
