@@ -2,8 +2,8 @@
 //!
 //! [`pruning`] queries the same hour in stores of very different sizes, [`http`] compares serving
 //! with a bare handler, [`ingest`] measures loading and recovery, [`distinct`] compares exact
-//! distinct users with plain DataFusion, and [`overload`] sends more requests than a server can
-//! accept. All follow the same rules: every answer is compared with an independent computation
+//! distinct users with plain DataFusion, [`overload`] sends more requests than a server can accept,
+//! and [`lake`] compacts stores that late events reach. All follow the same rules: every answer is compared with an independent computation
 //! before it is timed; things that are compared are measured in alternation within one run and
 //! reported as a ratio; a result is a median with its quartiles; latency counts from when a request
 //! was due, not from when it could be sent ([`load`]).
@@ -19,6 +19,7 @@ mod harness;
 mod html;
 mod http;
 mod ingest;
+mod lake;
 mod load;
 mod machine;
 mod overload;
@@ -44,11 +45,12 @@ pub enum Bench {
     Ingest,
     Distinct,
     Overload,
+    Lake,
 }
 
 impl Bench {
-    pub const ALL: [Bench; 5] =
-        [Bench::Pruning, Bench::Http, Bench::Ingest, Bench::Distinct, Bench::Overload];
+    pub const ALL: [Bench; 6] =
+        [Bench::Pruning, Bench::Http, Bench::Ingest, Bench::Distinct, Bench::Overload, Bench::Lake];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -57,6 +59,7 @@ impl Bench {
             Bench::Ingest => "ingest",
             Bench::Distinct => "distinct",
             Bench::Overload => "overload",
+            Bench::Lake => "lake",
         }
     }
 }
@@ -77,6 +80,7 @@ pub fn run(bench: Bench, options: &Options) -> Result<Report> {
         Bench::Ingest => ingest::run(options, &scratch.0, &mut report)?,
         Bench::Distinct => distinct::run(options, &scratch.0, &mut report)?,
         Bench::Overload => overload::run(options, &scratch.0, &mut report)?,
+        Bench::Lake => lake::run(options, &scratch.0, &mut report)?,
     }
     report.peers = peers;
     report.ended();

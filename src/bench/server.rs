@@ -67,7 +67,10 @@ impl Drop for Server {
 impl Hourglass {
     /// Starts hourglass with the defaults of `hourglass serve --data-dir DIR`.
     pub fn start(dir: &Path) -> Result<Hourglass> {
-        let config = Config::default();
+        Hourglass::start_with(dir, &Config::default())
+    }
+
+    pub fn start_with(dir: &Path, config: &Config) -> Result<Hourglass> {
         let disk = Arc::<Counters>::default();
         let engine =
             Engine::open_with(dir, config.engine_options(), disk.disk(), Arc::new(SystemClock))?;

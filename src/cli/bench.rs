@@ -9,7 +9,7 @@ use crate::error::Result;
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  hourglass bench --quick                    all five, small: a few minutes
+  hourglass bench --quick                    all six, small: a few minutes
   hourglass bench pruning                    one hour of up to 87,600, with and without pruning
   hourglass bench http --out report          the serving path, with report/http.html and .json
   hourglass bench distinct --out report --peers clickhouse.json
@@ -56,6 +56,8 @@ enum Name {
     Distinct,
     /// Twice the load that the server can accept, for minutes
     Overload,
+    /// Files and bytes of stores with late events, and requests beside their compaction
+    Lake,
 }
 
 pub fn run(args: Args) -> Result<()> {
@@ -66,6 +68,7 @@ pub fn run(args: Args) -> Result<()> {
         Some(Name::Ingest) => vec![Bench::Ingest],
         Some(Name::Distinct) => vec![Bench::Distinct],
         Some(Name::Overload) => vec![Bench::Overload],
+        Some(Name::Lake) => vec![Bench::Lake],
     };
     if cfg!(debug_assertions) {
         console::tell(
