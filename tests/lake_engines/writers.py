@@ -73,7 +73,9 @@ class Changed:
             server = hourglass.Server(self.binary, self.store)
         except hourglass.Refused as error:
             self.judge_refusal("serve", error)
-            self.tell([] if refusal else [f"serve refuses what sql reads: {error}"])
+            # What may not be written may be read all the same.
+            may_read = refusal or "does not write" in str(error)
+            self.tell([] if may_read else [f"serve refuses what sql reads: {error}"])
             return f"refused: {error}"
         self.tell([f"serve opens what sql refuses: {refusal}"] if refusal else [])
         try:

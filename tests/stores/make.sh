@@ -28,6 +28,11 @@ for n in $(seq 52); do
     hour=${hours[$((n % 4))]}
     post "/analytics?timestamp=$((hour + n * 1000))&user=user%20$((n % 7))&event=click$(page "$n")" "flushed-$n"
     curl -sf -X POST "$url/admin/flush"
+    # A binary that merges files and erases users does both.
+    if [ "$n" = 40 ] && curl -sf -X POST "$url/admin/compact" > /dev/null; then
+        curl -sf -X POST "$url/analytics?timestamp=$hour&user=gone&event=click"
+        curl -sf -X POST "$url/admin/forget?user=gone" > /dev/null
+    fi
 done
 printf 'timestamp,user,event\n%s,Zoë,impression\n%s,"a,b",click\n' "${hours[1]}" "${hours[2]}" | batch text/csv body-1
 rows=$((rows + 2))
