@@ -115,12 +115,14 @@ impl Client {
         let url = format!("{}/admin/{work}", self.base);
         let failed = |error: ureq::Error| Error::io(&url, "post")(error.into_io());
         let post = self.agent.post(&url).config().timeout_global(None).build();
-        let mut response =
-            post.content_type("text/plain; charset=utf-8").send(body).map_err(failed)?;
+        let mut response = post.content_type("application/json").send(body).map_err(failed)?;
         let (status, text) =
             (response.status(), response.body_mut().read_to_string().map_err(failed)?);
         if !status.is_success() {
             let reason = format!("{status}: {}", Problem::parse(&text).text);
+            if status.is_client_error() {
+                return Err(Error::Invalid(format!("{url}: {reason}")));
+            }
             return Err(failed(ureq::Error::Io(std::io::Error::other(reason))));
         }
         serde_json::from_str(&text)

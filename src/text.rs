@@ -113,6 +113,12 @@ pub fn nearest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<
         .collect()
 }
 
+/// Returns the users that a text names, one a line. It may begin with a byte order mark.
+pub fn user_lines(text: &str) -> Vec<String> {
+    let lines = text.trim_start_matches('\u{feff}').lines();
+    lines.filter(|line| !line.is_empty()).map(String::from).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

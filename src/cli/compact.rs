@@ -8,8 +8,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::load::{SinkArgs, runtime};
 use crate::client::Client;
 use crate::console;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::hour::{Clock, SystemClock};
+use crate::storage;
 use crate::storage::vfs::{Disk, Vfs};
 use crate::storage::{CompactionReport, Engine, EngineOptions, Progress, ReadOnly};
 use crate::text::{bytes, thousands};
@@ -55,12 +56,24 @@ pub fn run(args: Args) -> Result<()> {
         Some(url) => of_server(&Client::new(url)?, args.dry_run)?,
         None => of_directory(&args)?,
     };
-    console::print(&match args.format {
+    let shown = console::print(&match args.format {
         CompactFormat::Text => text(&report, args.dry_run, started.elapsed()),
         CompactFormat::Json => {
             format!("{:#}\n", serde_json::to_value(report).expect("a report is plain data"))
         }
-    })
+    });
+    shown?;
+    match report.skipped {
+        0 => Ok(()),
+        n => Err(Error::Storage(storage::Error::Damaged {
+            path: args.place.data_dir(),
+            offset: 0,
+            reason: format!(
+                "{n} hours have files that are missing or damaged, and were left as they are"
+            ),
+            advice: "`hourglass verify` names the files",
+        })),
+    }
 }
 
 fn of_server(client: &Client, dry_run: bool) -> Result<CompactionReport> {
@@ -103,8 +116,9 @@ fn of_directory(args: &Args) -> Result<CompactionReport> {
 }
 
 fn text(report: &CompactionReport, dry_run: bool, took: Duration) -> String {
-    let CompactionReport { hours, files_before, files_after, rows, bytes_before, bytes_after } =
-        *report;
+    let CompactionReport {
+        hours, files_before, files_after, rows, bytes_before, bytes_after, ..
+    } = *report;
     if hours == 0 {
         return "Nothing to merge.\n".into();
     }

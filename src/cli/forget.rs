@@ -12,7 +12,7 @@ use crate::console;
 use crate::error::{Error, Result};
 use crate::storage::vfs::{Disk, Vfs};
 use crate::storage::{Engine, EngineOptions, ErasureReceipt, ReadOnly};
-use crate::text::thousands;
+use crate::text::{thousands, user_lines};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -79,7 +79,7 @@ impl Args {
         let mut users: BTreeSet<String> = self.user.iter().cloned().collect();
         if let Some(path) = &self.users {
             let text = std::fs::read_to_string(path).map_err(Error::io(path, "read"))?;
-            users.extend(text.lines().filter(|line| !line.is_empty()).map(String::from));
+            users.extend(user_lines(&text));
         }
         users.remove("");
         if users.is_empty() {
@@ -91,8 +91,8 @@ impl Args {
 
 fn of_server(client: &Client, users: &BTreeSet<String>, now: bool) -> Result<ErasureReceipt> {
     let now = if now { "?now=true" } else { "" };
-    client
-        .admin_with(&format!("forget{now}"), users.iter().map(|user| format!("{user}\n")).collect())
+    let names = serde_json::to_string(users).expect("texts");
+    client.admin_with(&format!("forget{now}"), names)
 }
 
 fn of_directory(args: &Args, users: BTreeSet<String>) -> Result<ErasureReceipt> {

@@ -5,7 +5,7 @@
 //! | `/admin/flush` | 204 once everything acknowledged before is in data files |
 //! | `/admin/compact[?dry_run=true]` | 200 and the counts as JSON once nothing is left to merge |
 //! | `/admin/retain[?dry_run=true]` | 200 and the counts as JSON once hours that are too old are removed |
-//! | `/admin/forget[?user=ID][&now=true]` | 200 and the receipt as JSON once the user is in no answer; the body may name more users, one a line |
+//! | `/admin/forget[?user=ID][&now=true]` | 200 and the receipt as JSON once the user is in no answer; the body may name more users, one a line, or as a JSON array |
 
 use std::collections::BTreeSet;
 
@@ -19,8 +19,9 @@ use super::app::App;
 use super::params;
 use super::problem::Problem;
 use super::responses::{empty, preflight};
-use crate::event::Rejection;
+use crate::event::{Rejection, check_user};
 use crate::storage::Progress;
+use crate::text::user_lines;
 
 const METHODS: &str = "POST, OPTIONS";
 
@@ -43,14 +44,21 @@ impl App {
         let query = uri.query().unwrap_or_default();
         match work {
             Work::Flush => {
+                params::only(query, &[])?;
                 self.engine.flush().await?;
                 Ok(empty(StatusCode::NO_CONTENT))
             }
             Work::Compact => {
+                params::only(query, &["dry_run"])?;
                 let dry_run = params::switch(query, "dry_run")?;
                 Ok(json(&self.engine.compact(dry_run, Progress::default()).await?))
             }
             Work::Retain => {
+                params::only(query, &["dry_run"])?;
+                if self.engine.snapshot().retention_ms.is_none() {
+                    let why = "is not configured: start the server with --retention";
+                    return Err(Rejection::new("retention", why).into());
+                }
                 let dry_run = params::switch(query, "dry_run")?;
                 Ok(json(&self.engine.retain(dry_run).await?))
             }
@@ -59,21 +67,38 @@ impl App {
     }
 
     async fn forget(&self, query: &str, request: Request<Body>) -> Result<Response, Problem> {
+        params::only(query, &["user", "now"])?;
         let now = params::switch(query, "now")?;
+        let is_json = request
+            .headers()
+            .get(CONTENT_TYPE)
+            .is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
         let mut users: BTreeSet<String> = params::text(query, "user")?.into_iter().collect();
         let body = to_bytes(request.into_body(), MAX_USERS_BYTES).await.map_err(|_| {
             Rejection::new("the body", "must be at most 16 MiB, and must not break off")
         })?;
-        let body = std::str::from_utf8(&body)
-            .map_err(|_| Rejection::new("the body", "must be UTF-8, with one user a line"))?;
-        users.extend(body.lines().filter(|line| !line.is_empty()).map(String::from));
+        users.extend(named_in(&body, is_json)?);
         if users.is_empty() {
             return Err(Rejection::new("user", "is missing").into());
+        }
+        for user in &users {
+            check_user(user)?;
         }
         let receipt = self.engine.forget(users.clone(), now).await?;
         self.query.forget(&users);
         Ok(json(&receipt))
     }
+}
+
+/// Returns the users that a body names: as a JSON array of texts, or one a line.
+fn named_in(body: &[u8], is_json: bool) -> Result<Vec<String>, Rejection> {
+    if is_json && !body.is_empty() {
+        return serde_json::from_slice(body)
+            .map_err(|_| Rejection::new("the body", "must be a JSON array of texts"));
+    }
+    let text = std::str::from_utf8(body)
+        .map_err(|_| Rejection::new("the body", "must be UTF-8, with one user a line"))?;
+    Ok(user_lines(text))
 }
 
 /// Maximum size of a list of users.

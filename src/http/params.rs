@@ -167,6 +167,22 @@ fn find<'q, const N: usize>(
     Ok((values, others))
 }
 
+/// Rejects a query string with other parameters than `names`: what changes the store must not pass
+/// over one that was meant to prevent it.
+pub fn only(query: &str, names: &[&'static str]) -> Result<(), Rejection> {
+    let is_known = |name: &str| names.iter().any(|known| is_named(name, known));
+    match parameters(query).find(|(name, _)| !name.is_empty() && !is_known(name)) {
+        None => Ok(()),
+        Some(_) if names.is_empty() => {
+            Err(Rejection::new("the query string", "must be empty: nothing can be set here"))
+        }
+        Some(_) => {
+            let known = names.join(" and ");
+            Err(Rejection::new("the query string", format!("may have {known}, and nothing else")))
+        }
+    }
+}
+
 /// Returns the value of an optional parameter.
 pub fn text(query: &str, name: &'static str) -> Result<Option<String>, Rejection> {
     let ([value], _) = find(query, [name])?;

@@ -253,7 +253,8 @@ impl QueryEngine {
             let plan = self.plan_hour_stats(snapshot, hour).await?;
             if let Some(rollup) = (plan.as_ref() as &dyn Any).downcast_ref::<RollupExec>() {
                 // A concurrent caller that set it first made the same plan.
-                let _ = self.hour_stats.set(rollup.clone());
+                // It is kept for ever, and must not keep the files of this snapshot.
+                let _ = self.hour_stats.set(rollup.rebind(Arc::new(snapshot.emptied()), hour));
             }
             let context = self.session(snapshot)?.task_ctx();
             let batches = collect(plan, context).await?;

@@ -138,6 +138,9 @@ pub struct CompactionReport {
     /// Bytes of these files; a plan does not know those after.
     pub bytes_before: u64,
     pub bytes_after: u64,
+    /// Hours that were left as they are, because a file is missing or damaged.
+    #[serde(default)]
+    pub skipped: u64,
 }
 
 /// Progress of a request; clones share it.

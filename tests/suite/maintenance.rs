@@ -387,3 +387,96 @@ fn what_another_engine_has_removed_meanwhile_is_neither_merged_nor_answered() {
         assert_eq!(store.snapshot.rollup(*hour).rows(), after);
     });
 }
+
+#[test]
+fn what_is_asked_of_maintenance_is_taken_exactly_or_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), &[]);
+    let mut client = server.connect();
+    for user in ["a", "b", "a%0Ab", "c", "d"] {
+        let event = format!("/analytics?timestamp=5&user={user}&event=click");
+        assert_eq!(client.post(&event).unwrap().status, 204);
+    }
+    for target in [
+        "/admin/forget?user=a&dry_run=true",
+        "/admin/forget?user=",
+        "/admin/forget",
+        "/admin/compact?dryrun=true",
+        "/admin/compact?dry_run=maybe",
+        "/admin/retain",
+        "/admin/flush?now=true",
+    ] {
+        let answer = client.post(target).unwrap();
+        assert_eq!(answer.status, 400, "{target}: {}", answer.body);
+    }
+    let forget = |client: &mut crate::server::Client, kind: &str, body: &[u8]| {
+        let head = format!("content-type: {kind}\r\n");
+        let answer = client.request("POST", "/admin/forget", &head, body).unwrap();
+        let receipt = serde_json::from_str::<serde_json::Value>(&answer.body);
+        receipt.map_or(0, |receipt| receipt["rows_removed"].as_u64().unwrap_or(0))
+    };
+    assert_eq!(forget(&mut client, "application/json", br#"["a\nb","nobody"]"#), 1);
+    assert_eq!(forget(&mut client, "application/json", br#"{"user":"a"}"#), 0);
+    assert_eq!(forget(&mut client, "text/plain", b"\xef\xbb\xbfc\r\nd\r\n"), 2);
+    let numbers = client.get("/analytics?timestamp=5").body;
+    assert_eq!(numbers, "unique_users,2\nclicks,2\nimpressions,0\n");
+    assert_eq!(server.stop(), Some(0));
+}
+
+#[test]
+fn a_damaged_or_missing_file_leaves_its_hour_alone_and_no_other() {
+    block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = open(dir.path(), ManualClock::at((FIRST + 20) * HOUR_US));
+        let (mut seed, mut model) = (8, Model::default());
+        fill(&engine, &mut model, 4, &mut seed).await;
+        let file = |hour: i64| {
+            dir.path().join(engine.snapshot().files[&Hour(hour)].files[0].location.to_string())
+        };
+        let mut bytes = fs::read(file(FIRST)).unwrap();
+        bytes[60] ^= 1;
+        fs::write(file(FIRST), bytes).unwrap();
+        fs::remove_file(file(FIRST + 1)).unwrap();
+        let report = engine.compact(false, Progress::default()).await.unwrap();
+        assert_eq!((report.hours, report.skipped), (8, 2));
+        for (hour, files) in &engine.snapshot().files {
+            assert_eq!(files.files.len() > 1, hour.0 < FIRST + 2, "{hour}");
+        }
+        let again = engine.compact(false, Progress::default()).await.unwrap();
+        assert_eq!((again.hours, again.skipped), (0, 2), "who asks again is told again");
+        close(engine);
+    });
+}
+
+/// The bug: the plan of every GET kept the snapshot of the server's start, and its files with it.
+#[test]
+fn a_server_keeps_replaced_files_no_longer_than_it_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let fill = |client: &mut crate::server::Client| {
+        for n in 0..3 {
+            let event = format!("/analytics?timestamp=5&user=u{n}&event=click");
+            assert_eq!(client.post(&event).unwrap().status, 204);
+            assert_eq!(client.post("/admin/flush").unwrap().status, 204);
+        }
+    };
+    let server = Server::start(dir.path(), &[]);
+    fill(&mut server.connect());
+    assert_eq!(server.stop(), Some(0));
+    let server = Server::start(dir.path(), &[("HOURGLASS_KEEP_REPLACED", "0s")]);
+    let mut client = server.connect();
+    fill(&mut client);
+    assert_eq!(client.get("/analytics?timestamp=5").status, 200);
+    assert_eq!(client.get("/sql?q=SELECT+count(DISTINCT+user_id)+FROM+events").status, 200);
+    assert_eq!(client.post("/admin/compact").unwrap().status, 200);
+    for round in 0.. {
+        assert!(round < 400, "{} files are left", data_files(dir.path()));
+        if data_files(dir.path()) == 1 {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert_eq!(
+        client.get("/analytics?timestamp=5").body,
+        "unique_users,3\nclicks,6\nimpressions,0\n"
+    );
+}

@@ -11,6 +11,10 @@ use crate::storage::owned_table::OwnedTable;
 /// Files searched for users in one step.
 const EXAMINED_FILES: usize = 16;
 
+/// Time for which a purge waits for statements that read what it removes, and between two looks.
+const PATIENCE_US: i64 = 60_000_000;
+const PAUSE_US: i64 = 50_000;
+
 impl Maintenance {
     pub(super) fn begin_erasure(&mut self, table: &OwnedTable) -> Result<()> {
         self.drop_plans(table)?;
@@ -50,6 +54,9 @@ impl Maintenance {
         table.cell.load().distinct.clear();
         self.segments.recycle_again(table.lake.flushed())?;
         if now {
+            if self.waits_for_statements(table.now_us()) {
+                return Ok(());
+            }
             self.purge(table)?;
         } else {
             let after_ms = history.at_ms.saturating_add(self.replaced.grace_ms());
@@ -62,6 +69,18 @@ impl Maintenance {
         let Some(erasure) = self.erasure.take() else { return Ok(()) };
         let _ = erasure.asked.waiter.send(Ok(receipt));
         Ok(())
+    }
+
+    /// Reports whether to let statements end that still read a replaced file, for a while.
+    fn waits_for_statements(&mut self, now_us: i64) -> bool {
+        let until_us = *self.purge_us.get_or_insert(now_us.saturating_add(PATIENCE_US));
+        let waits = self.replaced.is_read() && now_us < until_us;
+        if waits {
+            self.not_before_us = now_us.saturating_add(PAUSE_US);
+        } else {
+            self.purge_us = None;
+        }
+        waits
     }
 
     /// Removes all replaced files, and the history of the table.

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::hour::Hour;
 use crate::storage::error::{Error, Result};
 use crate::storage::lake::actions::DataFile;
-use crate::storage::lake::compaction::Plan;
+use crate::storage::lake::compaction::{MAX_INPUTS, Plan};
 use crate::storage::lake::data_file;
 use crate::storage::lake::index::FileIndex;
 use crate::storage::lake::merge::Files;
@@ -59,7 +59,8 @@ impl Erasure {
         for _ in 0..most {
             let Some((hour, file)) = self.rest.pop() else { return Ok(false) };
             self.receipt.files_examined += 1;
-            if !has_users(files, &file, &self.asked.users)? {
+            let found = has_users(files, &file, &self.asked.users);
+            if !found.map_err(|error| named(error, &file))? {
                 continue;
             }
             if file.checksum.is_none() {
@@ -73,10 +74,12 @@ impl Erasure {
         Ok(true)
     }
 
-    /// Returns what to rewrite: the files found of each hour become one.
+    /// Returns what to rewrite: the files found of each hour become one, or a few if there are many.
     pub fn plans(&mut self, index: &FileIndex) -> Vec<Plan> {
         self.planned = true;
-        let hours = self.found.chunk_by(|a, b| a.0 == b.0);
+        let found = std::mem::take(&mut self.found);
+        let hours = found.chunk_by(|a, b| a.0 == b.0);
+        let groups = hours.flat_map(|found| found.chunks(MAX_INPUTS));
         let plan = |found: &[(Hour, Arc<DataFile>)]| {
             let hour = found[0].0;
             let is_found = |file: &&Arc<DataFile>| {
@@ -87,7 +90,20 @@ impl Erasure {
             let others = all.filter(|file| !is_found(file)).cloned().collect();
             Plan { hour, inputs, others, users: None }
         };
-        hours.map(plan).collect()
+        groups.map(plan).collect()
+    }
+}
+
+/// Names the file in an error of its decoder, which does not.
+fn named(error: Error, file: &DataFile) -> Error {
+    match error {
+        Error::Parquet(_) | Error::Arrow(_) => Error::Damaged {
+            path: file.location.to_string().into(),
+            offset: 0,
+            reason: error.to_string(),
+            advice: "Restore the file from a backup",
+        },
+        other => other,
     }
 }
 

@@ -59,6 +59,12 @@ impl ReplacedFiles {
         self.files.front().map(|replaced| &replaced.tombstone.location)
     }
 
+    /// Reports whether a snapshot still has some of the files.
+    pub fn is_read(&self) -> bool {
+        let mut files = self.files.iter().filter_map(|replaced| replaced.file.as_ref());
+        files.any(|file| Arc::strong_count(file) > 1)
+    }
+
     pub fn contains(&self, location: &Location) -> bool {
         self.files.iter().any(|replaced| replaced.tombstone.location == *location)
     }

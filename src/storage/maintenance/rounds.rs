@@ -1,16 +1,19 @@
 //! Rounds of compaction: plans all hours, and merges their files batch by batch.
 
+use std::collections::HashSet;
+use std::io;
 use std::mem;
 use std::sync::Arc;
 
 use super::state::Maintenance;
+use crate::hour::Hour;
 use crate::rollup::SourceSet;
 use crate::storage::directory::TABLE_DIR;
 use crate::storage::error::{Error, Result};
 use crate::storage::file_names::FileNames;
 use crate::storage::lake::actions::DataFile;
 use crate::storage::lake::commit::{Change, Purpose};
-use crate::storage::lake::compaction::{Plan, Policy};
+use crate::storage::lake::compaction::{MAX_INPUTS, Plan, Policy};
 use crate::storage::lake::index::FileIndex;
 use crate::storage::lake::merge::Merge;
 use crate::storage::options::CompactionOptions;
@@ -31,6 +34,10 @@ impl Maintenance {
         let now_us = table.now_us();
         self.asked = mem::take(&mut self.waiting);
         let all = !self.asked.is_empty();
+        if all {
+            // Who asks is told again what is damaged; it may have been restored.
+            self.refused.clear();
+        }
         // A clock that was set back makes it due, too.
         let is_due = self.looked_us.is_none_or(|us| us > now_us) || self.next_look_us() <= now_us;
         if !all && !is_due {
@@ -59,6 +66,7 @@ impl Maintenance {
             return Ok(());
         }
         self.planned = plans.len() as u64;
+        self.cut = cut(&plans);
         self.queue = plans.into();
         self.report = CompactionReport::default();
         Ok(())
@@ -144,13 +152,17 @@ impl Maintenance {
         inputs: SourceSet,
         error: Error,
     ) -> Result<Option<T>> {
-        let is_damage =
-            matches!(error, Error::Damaged { .. } | Error::Parquet(_) | Error::Arrow(_));
+        let is_damage = match &error {
+            Error::Damaged { .. } | Error::Parquet(_) | Error::Arrow(_) => true,
+            Error::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
+            _ => false,
+        };
         if !is_damage || self.erasure.is_some() {
             return Err(error);
         }
         table.metrics.compaction_failures.inc();
         tracing::error!(%error, "the files of an hour are left unmerged");
+        self.report.skipped += 1;
         self.refused.insert(inputs);
         Ok(None)
     }
@@ -175,7 +187,10 @@ impl Maintenance {
 
     /// Ends a round. Those who asked are answered when nothing is left to merge.
     pub(super) fn end(&mut self, table: &OwnedTable) {
-        let more = if self.asked.is_empty() { Vec::new() } else { self.plans(table, true) };
+        // Not of files that came meanwhile: there may be more of them without end.
+        let mut more = if self.cut.is_empty() { Vec::new() } else { self.plans(table, true) };
+        more.retain(|plan| self.cut.contains(&plan.hour));
+        self.cut = cut(&more);
         if !more.is_empty() {
             self.planned += more.len() as u64;
             self.queue = more.into();
@@ -219,7 +234,14 @@ fn planned(plans: &[Plan]) -> CompactionReport {
         rows: inputs().map(|file| file.rollup.rows()).sum(),
         bytes_before: plans.iter().map(Plan::bytes).sum(),
         bytes_after: 0,
+        skipped: 0,
     }
+}
+
+/// Returns the hours that have more files than are merged at a time.
+fn cut(plans: &[Plan]) -> HashSet<Hour> {
+    let cut = plans.iter().filter(|plan| plan.inputs.len() == MAX_INPUTS);
+    cut.map(|plan| plan.hour).collect()
 }
 
 /// Returns the set of these files.

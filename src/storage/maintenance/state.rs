@@ -13,6 +13,7 @@ use super::erasure::{Erasure, HistoryRecord};
 use super::orphans::OrphanPass;
 use super::replaced::ReplacedFiles;
 use super::retention::microseconds;
+use crate::hour::Hour;
 use crate::rollup::SourceSet;
 use crate::storage::error::{Error, Result};
 use crate::storage::lake::commit::{Change, Outcome, Purpose};
@@ -53,6 +54,10 @@ pub struct Maintenance {
     pub(super) waiting: Vec<Compact>,
     pub(super) report: CompactionReport,
     pub(super) planned: u64,
+    /// Hours of the round that have more files than were merged at a time.
+    pub(super) cut: HashSet<Hour>,
+    /// Time from which on a purge does not wait for statements any more.
+    pub(super) purge_us: Option<i64>,
     pub(super) replaced: ReplacedFiles,
     /// Age at which whole hours are removed, in microseconds.
     pub(super) retention_us: Option<i64>,
@@ -107,6 +112,8 @@ impl Maintenance {
             waiting: Vec::new(),
             report: CompactionReport::default(),
             planned: 0,
+            cut: HashSet::new(),
+            purge_us: None,
             replaced: ReplacedFiles::new(grace_ms, tombstones),
             retention_us,
             retains: Vec::new(),

@@ -52,6 +52,12 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// Returns a snapshot of the same store without rows.
+    pub fn emptied(&self) -> Snapshot {
+        let (active, sealed, files) = Default::default();
+        Snapshot { active, sealed, files, file_count: 0, file_bytes: 0, ..self.clone() }
+    }
+
     /// Replaces the files.
     pub(super) fn set_files(&mut self, files: FileIndex) {
         (self.file_count, self.file_bytes) = files.values().fold((0, 0), |(count, bytes), hour| {
