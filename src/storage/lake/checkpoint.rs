@@ -134,15 +134,17 @@ fn superfluous(log: &[ObjectMeta], cutoff_ms: i64) -> Vec<Location> {
             Some((version_of(object.location.filename()?, kind)?, object))
         })
     };
-    let since = versions(".json")
-        .filter(|(_, object)| object.last_modified.timestamp_millis() >= cutoff_ms)
+    // A commit after the last old one is new, whatever its file's time says.
+    let old = versions(".json")
+        .filter(|(_, object)| object.last_modified.timestamp_millis() < cutoff_ms)
         .map(|(version, _)| version)
-        .min();
+        .max();
+    let Some(since) = old.map(|old| old + 1) else { return Vec::new() };
     let mut checkpoints: Vec<u64> = versions(".checkpoint").map(|(version, _)| version).collect();
     checkpoints.sort_unstable();
     checkpoints.dedup();
     // The state before the oldest version that is kept is where reading it begins.
-    let first = |version: &&u64| since.is_none_or(|since| **version <= since);
+    let first = |version: &&u64| **version <= since;
     let Some(&base) = checkpoints.iter().rev().find(first) else { return Vec::new() };
     let newest = checkpoints[checkpoints.len().saturating_sub(NEWEST)..].to_vec();
     let commits = versions(".json").filter(|(version, _)| *version < base);
