@@ -1,10 +1,10 @@
 //! Events: one event, and columnar batches of them.
 //!
-//! An event is `(timestamp, user, kind)` and the values of the dimensions that were declared for its
-//! store: microseconds since the Unix epoch (UTC), a visitor's name of 1 to [`MAX_USER_BYTES`] bytes
-//! of UTF-8, a click, an impression or a declared kind, and texts of up to [`MAX_VALUE_BYTES`]. The
-//! HTTP API uses milliseconds; the store keeps microseconds, as the Delta protocol's `timestamp`
-//! type does.
+//! An event is `(timestamp, user, kind)` and the values of the dimensions that were declared for
+//! its store: microseconds since the Unix epoch (UTC), a visitor's name of 1 to [`MAX_USER_BYTES`]
+//! bytes of UTF-8, a click, an impression or a declared kind, and texts of up to
+//! [`MAX_VALUE_BYTES`]. The HTTP API uses milliseconds; the store keeps microseconds, as the Delta
+//! protocol's `timestamp` type does.
 
 use std::borrow::Cow;
 

@@ -13,9 +13,9 @@
 //!    every later query.
 //!
 //! When the hour turns, when memory is full or on request, the writer seals the memtable. The
-//! committer, another thread, writes a sorted Parquet file for each of its hours, syncs them, commits
-//! them to the Delta table with the last LSN as the `txn`, publishes the files in place of the
-//! memory, and releases the log's segments.
+//! committer, another thread, writes a sorted Parquet file for each of its hours, syncs them,
+//! commits them to the Delta table with the last LSN as the `txn`, publishes the files in place of
+//! the memory, and releases the log's segments.
 //!
 //! # Life of a file
 //!

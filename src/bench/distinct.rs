@@ -10,7 +10,7 @@ use arrow::array::RecordBatch;
 use datafusion::prelude::SessionContext;
 
 use super::data::{self, Tallies, roomy};
-use super::harness::{Options, Steps, check, wait};
+use super::harness::{Options, Steps, ask_by_scan, check, wait};
 use super::plain;
 use super::report::{Cell, Plot, Report, Section};
 use super::stats::Samples;
@@ -18,7 +18,7 @@ use crate::encode::record_batch;
 use crate::error::{Error, Result};
 use crate::event::{EventKind, EventSchema};
 use crate::hour::Hour;
-use crate::query::{Params, QueryEngine, QueryOptions};
+use crate::query::{QueryEngine, QueryOptions};
 use crate::storage::{Engine, Reads, Snapshot};
 use crate::text::thousands;
 
@@ -177,14 +177,8 @@ impl Store {
 }
 
 fn ours(engine: &Arc<QueryEngine>, snapshot: &Arc<Snapshot>) -> Result<(f64, [i64; 4])> {
-    let mut session = engine.new_session();
-    session.set("hourglass.rollups", "false")?;
-    let started = Instant::now();
-    let batches = wait(async {
-        let answer = engine.run_text(&mut session, snapshot, QUESTION, Params::None).await?;
-        answer.collect().await
-    })??;
-    Ok((started.elapsed().as_secs_f64() * 1e3, plain::numbers(&batches)?))
+    let (ms, batches) = ask_by_scan(engine, snapshot, QUESTION)?;
+    Ok((ms, plain::numbers(&batches)?))
 }
 
 fn theirs(runtime: &tokio::runtime::Runtime, context: &SessionContext) -> Result<(f64, [i64; 4])> {

@@ -1,11 +1,15 @@
 //! Harness of the benchmarks: options, a scratch folder, progress, and checks of answers.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use arrow::array::RecordBatch;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::error::{Error, Result};
+use crate::query::{Params, QueryEngine};
+use crate::storage::Snapshot;
 
 /// Options of a benchmark.
 #[derive(Clone, Debug)]
@@ -76,6 +80,22 @@ impl Drop for Steps {
 pub fn wait<T>(future: impl Future<Output = T>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     Ok(runtime.map_err(Error::io("", "start a runtime"))?.block_on(future))
+}
+
+/// Asks hourglass with rollups off; returns the time in milliseconds and the rows.
+pub fn ask_by_scan(
+    engine: &Arc<QueryEngine>,
+    snapshot: &Arc<Snapshot>,
+    question: &str,
+) -> Result<(f64, Vec<RecordBatch>)> {
+    let mut session = engine.new_session();
+    session.set("hourglass.rollups", "false")?;
+    let started = Instant::now();
+    let batches = wait(async {
+        let answer = engine.run_text(&mut session, snapshot, question, Params::None).await?;
+        answer.collect().await
+    })??;
+    Ok((started.elapsed().as_secs_f64() * 1e3, batches))
 }
 
 /// Compares an answer with the expected one; an error if they differ.

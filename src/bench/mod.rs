@@ -3,10 +3,11 @@
 //! [`pruning`] queries the same hour in stores of very different sizes, [`http`] compares serving
 //! with a bare handler, [`ingest`] measures loading and recovery, [`distinct`] compares exact
 //! distinct users with plain DataFusion, [`overload`] sends more requests than a server can accept,
-//! and [`lake`] compacts stores that late events reach. All follow the same rules: every answer is compared with an independent computation
-//! before it is timed; things that are compared are measured in alternation within one run and
-//! reported as a ratio; a result is a median with its quartiles; latency counts from when a request
-//! was due, not from when it could be sent ([`load`]).
+//! and [`lake`] compacts stores that late events reach. All follow the same rules: every answer is
+//! compared with an independent computation before it is timed; things that are compared are
+//! measured in alternation within one run and reported as a ratio; a result is a median with its
+//! quartiles; latency counts from when a request was due, not from when it could be sent
+//! ([`load`]).
 //!
 //! [`report`] holds the results: tables on the terminal, and JSON and an HTML page with plots
 //! ([`html`]) if `--out` is given. Stores are created in a scratch folder, which is removed at the

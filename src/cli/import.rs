@@ -73,8 +73,8 @@ again counts those events twice.";
 #[command(about = "Load files of events", after_help = EXAMPLES)]
 pub struct ImportArgs {
     /// Files, folders, patterns in quotes and Delta tables to load, in order. Files are .csv, .tsv,
-    /// .ndjson, .jsonl, .json, .arrow, .arrows or .feather, each optionally followed by .gz or .zst,
-    /// .parquet or .parq
+    /// .ndjson, .jsonl, .json, .arrow, .arrows or .feather, each optionally followed by .gz or
+    /// .zst, .parquet or .parq
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
 

@@ -185,8 +185,8 @@ settings! {
     /// Merge the data files of each hour in the background, so that an hour has a large file and at
     /// most one of late events.
     compaction: bool = true;
-    /// Age at which whole hours are removed, such as 400d; none keeps them for ever. Events that are
-    /// older are rejected, as with event_max_age.
+    /// Age at which whole hours are removed, such as 400d; none keeps them for ever. Events that
+    /// are older are rejected, as with event_max_age.
     retention: Reach = Reach(None);
     /// How long data files that were merged or removed stay, for queries, time travel and other
     /// engines that still read them.

@@ -160,7 +160,8 @@ fn append(
     }
 }
 
-/// Reports whether the values of a type have one text, whatever the format: floats and times do not.
+/// Reports whether the values of a type have one text, whatever the format: floats and times do
+/// not.
 fn is_text_like(of: &DataType) -> bool {
     let is_other = matches!(of, DataType::Boolean | DataType::BinaryView | DataType::Null);
     is_other || of.is_string() || of.is_integer() || of.is_decimal()

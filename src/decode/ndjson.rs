@@ -225,8 +225,8 @@ impl Visitor<'_> for TimestampSeed {
     }
 }
 
-/// Deserializes a text, or a whole number, which becomes its decimal digits as in CSV. Other numbers
-/// are refused, as they would be read as floats.
+/// Deserializes a text, or a whole number, which becomes its decimal digits as in CSV. Other
+/// numbers are refused, as they would be read as floats.
 struct ScalarSeed<'n> {
     column: &'n str,
     /// Whether it is the value of a dimension, which may also be a boolean, or null where absent.

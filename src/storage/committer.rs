@@ -47,8 +47,8 @@ impl Committer {
     }
 
     /// Advances the current generation by one stage, or the maintenance if there is none. If there
-    /// is nothing to do, waits up to `timeout` for a job; a failed flush is retried after that time.
-    /// Returns `Break` when the writer is gone, or when another process owns the table.
+    /// is nothing to do, waits up to `timeout` for a job; a failed flush is retried after that
+    /// time. Returns `Break` when the writer is gone, or when another process owns the table.
     pub fn step(&mut self, timeout: Duration) -> ControlFlow<()> {
         if !self.busy {
             if let Err(error) = self.flusher.segments.prepare_spare() {

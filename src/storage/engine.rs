@@ -18,6 +18,8 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use tokio::sync::oneshot::error::RecvError;
+
 use super::commit_queue::CommitQueue;
 use super::committer::Committer;
 use super::directory::{self, DirectoryMeta};
@@ -37,7 +39,7 @@ use super::owned_table::OwnedTable;
 use super::recurring::Recurring;
 use super::requests::{
     Compact, CompactionReport, ErasureReceipt, Forget, Progress as RequestProgress, Refusal,
-    Request, Retain, RetentionReport,
+    Request, Retain, RetentionReport, Waiter,
 };
 use super::snapshot::distinct::DistinctUsers;
 use super::snapshot::past::Past;
@@ -277,8 +279,7 @@ impl Engine {
     /// The cause of the failed flush. The flush is retried automatically; memory and log keep the
     /// events.
     pub async fn flush(&self) -> Result<()> {
-        let asked = self.shared.queue.push_request(Request::Flush)?;
-        Ok(asked.await.map_err(|_| self.no_answer())??)
+        self.ask(Request::Flush).await
     }
 
     /// Merges the files of each hour as far as they can be merged, and returns what was merged;
@@ -292,16 +293,14 @@ impl Engine {
         progress: RequestProgress,
     ) -> Result<CompactionReport> {
         let compact = |waiter| Request::Compact(Compact { dry_run, progress, waiter });
-        let asked = self.shared.queue.push_request(compact)?;
-        Ok(asked.await.map_err(|_| self.no_answer())??)
+        self.ask(compact).await
     }
 
     /// Removes the hours that are older than the retention, and returns what was removed; with
     /// `dry_run`, what would be.
     pub async fn retain(&self, dry_run: bool) -> Result<RetentionReport> {
         let retain = |waiter| Request::Retain(Retain { dry_run, waiter });
-        let asked = self.shared.queue.push_request(retain)?;
-        Ok(asked.await.map_err(|_| self.no_answer())??)
+        self.ask(retain).await
     }
 
     /// Flushes, then removes all rows of the users; with `now` also every byte of them below the
@@ -312,13 +311,14 @@ impl Engine {
     pub async fn forget(&self, users: BTreeSet<String>, now: bool) -> Result<ErasureReceipt> {
         let users = Arc::new(users);
         let forget = |waiter| Request::Forget(Forget { users, now, waiter });
-        let asked = self.shared.queue.push_request(forget)?;
-        Ok(asked.await.map_err(|_| self.no_answer())??)
+        self.ask(forget).await
     }
 
-    /// Returns the error for a request that will get no answer.
-    fn no_answer(&self) -> Error {
-        self.shared.queue.death().map_or_else(|| no_answer(()), |why| Refusal::Died(why).into())
+    /// Hands the committer a request and waits for its answer.
+    async fn ask<T>(&self, make: impl FnOnce(Waiter<T>) -> Request) -> Result<T> {
+        let asked = self.shared.queue.push_request(make)?;
+        let death = || self.shared.queue.death().map(|why| Refusal::Died(why).into());
+        Ok(asked.await.map_err(|error| death().unwrap_or_else(|| no_answer(error)))??)
     }
 
     /// Returns the current snapshot.
@@ -502,7 +502,7 @@ fn create_directory(vfs: &dyn Vfs, data_dir: &Path) -> Result<()> {
 }
 
 /// Returns the error for a request that will get no answer.
-fn no_answer<T>(_: T) -> Error {
+fn no_answer(_: RecvError) -> Error {
     Error::Died("a thread of the engine ended before it replied".into())
 }
 

@@ -1,9 +1,9 @@
 //! Names of data files: maps a generation and an hour to the file that stores their rows.
 //!
-//! The name of a flushed file is `date=YYYY-MM-DD/hour=HH/part-LSN-NODE.zstd.parquet`, relative to the table's
-//! folder: LSN is the first LSN of the generation in 20 digits, NODE the first eight characters of
-//! the node's name. A retried flush therefore writes the same files, and a source of rows keeps one
-//! name from its first event on, in memory and in the table.
+//! The name of a flushed file is `date=YYYY-MM-DD/hour=HH/part-LSN-NODE.zstd.parquet`, relative to
+//! the table's folder: LSN is the first LSN of the generation in 20 digits, NODE the first eight
+//! characters of the node's name. A retried flush therefore writes the same files, and a source of
+//! rows keeps one name from its first event on, in memory and in the table.
 //!
 //! A file that other files were merged into is `merged-EPOCH-NUMBER-NODE.zstd.parquet` in the same
 //! folder: EPOCH is that of the process (see [`super::lake::table`]) and NUMBER counts its merged

@@ -12,7 +12,8 @@
 //! - [`commit_queue`], [`writer`] and [`flusher`] move events from one to the next, [`maintenance`]
 //!   merges files and removes old ones; the [`committer`] is the thread of both, and the [`owned_table`] what they
 //!   commit to. [`requests`] are what callers ask of it.
-//! - [`engine`] opens, recovers and owns them, [`directory`] locks the data directory and holds its metadata.
+//! - [`engine`] opens, recovers and owns them, [`directory`] locks the data directory and holds its
+//!   metadata.
 //! - [`metrics`], [`scrape`] and [`recurring`] report on all this; [`verify`] checks it.
 //!
 //! Nothing here depends on HTTP or SQL, and only [`vfs::Disk`] and [`crate::hour::SystemClock`]

@@ -1,5 +1,5 @@
-//! Requests that a caller makes of the committer, through the writer, and the reasons for which they
-//! are refused. Requests are handled after everything that was sealed before.
+//! Requests that a caller makes of the committer, through the writer, and the reasons for which
+//! they are refused. Requests are handled after everything that was sealed before.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

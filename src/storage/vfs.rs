@@ -132,6 +132,14 @@ pub fn read_all(vfs: &dyn Vfs, path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Like [`read_all`]; `None` if there is no such file.
+pub fn read_if_there(vfs: &dyn Vfs, path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match read_all(vfs, path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        other => other.map(Some),
+    }
+}
+
 /// The machine's file system.
 #[derive(Debug, Clone, Copy)]
 pub struct Disk;

@@ -163,7 +163,8 @@ impl Writer {
         };
         self.passed();
         if self.wal.sequence() != segment {
-            // The new segment took the spare: the committer makes another before the next is needed.
+            // The new segment took the spare: the committer makes another before the next is
+            // needed.
             let _ = self.committer.send(Job::Flush);
         }
         self.metrics.commit_events.observe(batch.len() as u64);

@@ -1,9 +1,9 @@
 //! The engine on a simulated disk whose power fails: seeded operations, seeded faults, and a plain
 //! ledger as the judge.
 //!
-//! The engine has no threads here: the seed decides whether the writer or the committer does its next
-//! step, and so fixes the operations, their order down to each call of the disk, the faults and
-//! what a cut leaves.
+//! The engine has no threads here: the seed decides whether the writer or the committer does its
+//! next step, and so fixes the operations, their order down to each call of the disk, the faults
+//! and what a cut leaves.
 //!
 //! `HOURGLASS_SIM_SEEDS=20000` asks for more seeds, `HOURGLASS_SIM_SEED=17` replays one and prints
 //! all it does.

@@ -193,8 +193,8 @@ fn is_left_out(path: &Path) -> bool {
     name.starts_with(b".") || name.starts_with(b"_")
 }
 
-/// Rejects a path inside a Delta table: beside its live files there may be others, whose events were
-/// deleted or are in newer files too.
+/// Rejects a path inside a Delta table: beside its live files there may be others, whose events
+/// were deleted or are in newer files too.
 fn check_outside_tables(path: &Path) -> Result<()> {
     let real = identity(path);
     match real.ancestors().skip(1).find(|folder| delta::is_table(folder)) {

@@ -1,11 +1,11 @@
 //! Exact distinct values by group, beside counts.
 //!
-//! For `count(DISTINCT user_id)` beside `count(*)`, grouped by page, DataFusion keeps a set of users
-//! for each page: tens of kilobytes for each group, however few users it has, which cannot be
+//! For `count(DISTINCT user_id)` beside `count(*)`, grouped by page, DataFusion keeps a set of
+//! users for each page: tens of kilobytes for each group, however few users it has, which cannot be
 //! spilled. [`DistinctGroupsRule`] rewrites such an aggregate to two: one by page and user, which
-//! counts rows, and one over that by page, which counts its rows and adds up their counts. DataFusion
-//! has the same rewrite (`single_distinct_aggregation_to_group_by`), but not where there are counts,
-//! or filters on them.
+//! counts rows, and one over that by page, which counts its rows and adds up their counts.
+//! DataFusion has the same rewrite (`single_distinct_aggregation_to_group_by`), but not where there
+//! are counts, or filters on them.
 
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{Column, Result};

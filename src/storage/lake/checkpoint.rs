@@ -9,12 +9,13 @@ use std::collections::BTreeMap;
 use chrono::DateTime;
 use deltalake_core::kernel::Snapshot as LogSnapshot;
 use object_store::path::Path as Location;
-use object_store::{ObjectMeta, ObjectStoreExt};
+use object_store::{ObjectMeta, ObjectStore};
 
 use super::history::version_of;
 use super::table::{Lake, state_without_files, sync_log};
 use crate::storage::directory::LOG_DIR;
 use crate::storage::error::Result;
+use crate::storage::store;
 
 /// Number of commits between two checkpoints of the Delta log.
 const CHECKPOINT_INTERVAL: u64 = 50;
@@ -77,10 +78,7 @@ impl Lake {
                 .is_some_and(|of| of < version)
         };
         for location in listed.objects.iter().map(|object| &object.location).filter(is_before) {
-            match self.store.delete(location).await {
-                Err(object_store::Error::NotFound { .. }) | Ok(()) => {}
-                Err(error) => return Err(error.into()),
-            }
+            store::remove(&*self.store, location).await?;
         }
         sync_log(&*self.store).await?;
         self.forget_files().await;
@@ -103,10 +101,7 @@ impl Lake {
         // What is not in the log any more is forgotten.
         self.commit_times = times;
         for location in superfluous(&log, cutoff_ms) {
-            match self.store.delete(&location).await {
-                Err(object_store::Error::NotFound { .. }) | Ok(()) => {}
-                Err(error) => return Err(error.into()),
-            }
+            store::remove(&*self.store, &location).await?;
         }
         Ok(())
     }

@@ -1,8 +1,8 @@
 //! Commits to the table, one at a time.
 //!
 //! Every commit carries the transaction `txn(NODE/fence, EPOCH)`. Each process that opens the table
-//! to write raises the epoch by a commit, so a commit that was prepared before meets a newer one and
-//! is refused: an owner that has been replaced commits nothing more, however late it wakes up.
+//! to write raises the epoch by a commit, so a commit that was prepared before meets a newer one
+//! and is refused: an owner that has been replaced commits nothing more, however late it wakes up.
 //!
 //! A commit is tried for one version only. If another one has taken it, the table is loaded again
 //! and the change is weighed anew, because the library cannot tell whether two changes agree: it is

@@ -10,11 +10,12 @@ use object_store::ObjectMeta;
 use serde_json::Value;
 
 use super::actions::read_actions;
-use super::history::{TableHistory, committed_ms, is_missing};
+use super::history::{TableHistory, committed_ms};
 use super::tag::{self, ROLLUP_TAG};
 use crate::event::EventSchema;
 use crate::rollup::SourceSet;
 use crate::storage::error::Result;
+use crate::storage::store::is_missing;
 
 /// One commit. Numbers that the log does not tell are `None`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Parquet data file: the rows of one hour from one generation.
 //!
-//! Rows are sorted by user, then timestamp, then the code of their kind. Equal users are adjacent, so
-//! the dictionary and the deltas are small, the bloom filter and the page index find a user, and
+//! Rows are sorted by user, then timestamp, then the code of their kind. Equal users are adjacent,
+//! so the dictionary and the deltas are small, the bloom filter and the page index find a user, and
 //! distinct users are counted by comparing neighbours. Timestamps are delta-packed, names are
 //! dictionary-coded (front-coded beyond the dictionary's limit), and all pages are compressed with
 //! zstd. Each declared dimension is a column of texts, dictionary-coded, with a bloom filter; it is

@@ -26,6 +26,7 @@ use super::table::{read_index, table_in};
 use crate::event::{EventSchema, parse_time, shown};
 use crate::storage::directory::LOG_DIR;
 use crate::storage::error::{Error, Result};
+use crate::storage::store::is_missing;
 
 /// Bytes at the start of a commit that are searched for its time, before all of it is read: most
 /// engines write that line first.
@@ -260,15 +261,6 @@ fn time_of(action: &Action) -> Option<i64> {
             timestamp.or(*in_commit_timestamp)
         }
         _ => None,
-    }
-}
-
-/// Reports whether a read failed because there is no such object.
-pub(super) fn is_missing(error: &Error) -> bool {
-    match error {
-        Error::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
-        Error::Object(error) => matches!(error, object_store::Error::NotFound { .. }),
-        _ => false,
     }
 }
 

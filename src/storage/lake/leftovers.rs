@@ -2,7 +2,8 @@
 //! disk.
 //!
 //! Of the table's folders it searches only those of the hours in the log and those of files that a
-//! compaction was writing, as nothing else can have been interrupted. Listing the folders of years of hours would make the start slow.
+//! compaction was writing, as nothing else can have been interrupted. Listing the folders of years
+//! of hours would make the start slow.
 
 use std::io;
 use std::path::Path;

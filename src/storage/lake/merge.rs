@@ -6,6 +6,7 @@
 //! way. The merged rows are compared with the counters of the files that they came from, and the
 //! bytes of these with their checksums: damage is not copied into a file that looks sound.
 
+use std::collections::BTreeSet;
 use std::mem;
 use std::sync::Arc;
 
@@ -17,15 +18,14 @@ use parquet::arrow::ArrowWriter;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 
-use super::actions::DataFile;
+use super::actions::{DataFile, damaged, path_in_table};
 use super::commit::CommitFile;
-use super::compaction::Plan;
+use super::compaction::{MAX_INPUTS, Plan};
 use super::data_file::{self, Shape};
 use crate::event::{EventKind, EventSchema, OWN_COLUMNS, timestamp_type};
 use crate::rollup::{Rollup, SourceSet, Users};
 use crate::storage::error::{Error, Result};
-use crate::storage::store::StoreRuntime;
-use crate::storage::store::{ObjectFile, ObjectWriter, TableStore};
+use crate::storage::store::{ObjectFile, ObjectWriter, StoreRuntime, TableStore};
 
 /// Rows that all sources together hold decoded, and that are written at a time.
 const ROWS: usize = 65_536;
@@ -34,7 +34,7 @@ const ROWS: usize = 65_536;
 const SOURCE_ROWS: usize = 8_192;
 
 /// Users that are left out of a merge.
-pub type Forgotten = Arc<std::collections::BTreeSet<String>>;
+pub type Forgotten = Arc<BTreeSet<String>>;
 
 /// A merge in progress.
 #[derive(Debug)]
@@ -65,16 +65,14 @@ struct Distinct {
 }
 
 impl Distinct {
-    /// Counts a value; reports whether it is new.
-    fn see(&mut self, value: &str) -> bool {
+    fn see(&mut self, value: &str) {
         if self.last.as_deref() == Some(value) {
-            return false;
+            return;
         }
         let last = self.last.get_or_insert_default();
         last.clear();
         last.push_str(value);
         self.n += 1;
-        true
     }
 }
 
@@ -244,9 +242,9 @@ impl Merge {
     /// Reads the next rows of a source; it has none if its file has ended.
     fn refill(&mut self, source: usize) -> Result<()> {
         // Rows already taken keep their batch until they are written.
-        let schema = self.schema.clone();
-        self.sources[source].read(&schema, &self.file_schema)?;
-        if self.batches.len() > 4 * super::compaction::MAX_INPUTS { self.write() } else { Ok(()) }
+        let Merge { sources, schema, file_schema, .. } = self;
+        sources[source].read(schema, file_schema)?;
+        if self.batches.len() > 4 * MAX_INPUTS { self.write() } else { Ok(()) }
     }
 
     fn write(&mut self) -> Result<()> {
@@ -278,7 +276,7 @@ impl Merge {
             return Ok(Merged { plan: self.plan, file: None });
         }
         let (bytes, crc32c) = writer.close()?;
-        let sources = SourceSet::of(super::actions::path_in_table(&self.location));
+        let sources = SourceSet::of(path_in_table(&self.location));
         let rollup = Rollup { sources, ..mem::take(&mut self.rollup) }.with_users(self.users.n);
         let file = DataFile {
             location: self.location.clone(),
@@ -333,6 +331,7 @@ impl Source {
             if read != written {
                 return Err(damaged(
                     &file.location,
+                    0,
                     format!("its bytes have the CRC-32C {read:08x}; {written:08x} was written"),
                 ));
             }
@@ -376,11 +375,11 @@ impl Source {
         if !self.merged {
             return Ok(());
         }
-        let timestamps = self.column(&batch, "timestamp", timestamp_type_ref())?;
+        let timestamps = self.column(&batch, "timestamp", &timestamp_type())?;
         let kinds = self.column(&batch, "event", &DataType::Utf8)?;
         let kind = |name: Option<&str>| {
             let name = name.unwrap_or_default();
-            let unknown = || damaged(&self.location, format!("an event of the kind {name:?}"));
+            let unknown = || damaged(&self.location, 0, format!("an event of the kind {name:?}"));
             schema.kind(name).ok_or_else(unknown)
         };
         self.kinds = kinds.as_string::<i32>().iter().map(kind).collect::<Result<_>>()?;
@@ -402,21 +401,7 @@ impl Source {
         let column = batch
             .column_by_name(name)
             .filter(|column| column.null_count() == 0)
-            .ok_or_else(|| damaged(&self.location, format!("it lacks values of {name}")))?;
+            .ok_or_else(|| damaged(&self.location, 0, format!("it lacks values of {name}")))?;
         Ok(cast(column, as_type)?)
-    }
-}
-
-fn timestamp_type_ref() -> &'static DataType {
-    static TYPE: std::sync::LazyLock<DataType> = std::sync::LazyLock::new(timestamp_type);
-    &TYPE
-}
-
-fn damaged(location: &Location, reason: String) -> Error {
-    Error::Damaged {
-        path: location.to_string().into(),
-        offset: 0,
-        reason,
-        advice: "Restore the file from a backup; `hourglass verify` reports what else is damaged",
     }
 }

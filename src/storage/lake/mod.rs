@@ -2,8 +2,8 @@
 //!
 //! [`table`] is the table as it is loaded, with its files by hour as an [`index`]; [`commit`]
 //! changes it, and [`checkpoint`] keeps its log short. [`actions`] is what a commit records about a
-//! file, with the summary of its rows as a [`tag`]. [`history`] reads earlier versions of the table,
-//! [`commits`] says what each commit changed. [`data_file`] encodes and reads one file.
+//! file, with the summary of its rows as a [`tag`]. [`history`] reads earlier versions of the
+//! table, [`commits`] says what each commit changed. [`data_file`] encodes and reads one file.
 //!
 //! [`compaction`] decides which files of an hour to merge, and [`merge`] merges them. [`pending`]
 //! records what is being written, so that [`leftovers`] can remove what was not finished.

@@ -4,7 +4,6 @@
 //! It is durable before the first of the files is begun, so that a file whose commit did not happen
 //! is found again after a crash. Files of a flush need no such record: the log tells them.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -28,12 +27,10 @@ impl Pending {
     /// that cannot be understood is taken for one of no files: it was torn, or is not ours.
     pub fn open(vfs: Arc<dyn Vfs>, data_dir: &Path) -> Result<Pending> {
         let path = data_dir.join(PENDING_FILE);
-        let files = match vfs::read_all(&*vfs, &path) {
-            Ok(bytes) => serde_json::from_slice::<Vec<String>>(&bytes).unwrap_or_default(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(Error::io(&path, "read")(error)),
-        };
-        let files = files.into_iter().filter_map(|file| Location::parse(file).ok()).collect();
+        let bytes = vfs::read_if_there(&*vfs, &path).map_err(Error::io(&path, "read"))?;
+        let files = bytes.and_then(|bytes| serde_json::from_slice::<Vec<String>>(&bytes).ok());
+        let files =
+            files.into_iter().flatten().filter_map(|file| Location::parse(file).ok()).collect();
         Ok(Pending { vfs, path, files })
     }
 

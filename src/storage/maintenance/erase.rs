@@ -46,16 +46,32 @@ impl Maintenance {
 
     /// Ends an erasure: the users are in no answer any more.
     pub(super) fn end_erasure(&mut self, table: &mut OwnedTable) -> Result<()> {
-        let Some(erasure) = &self.erasure else { return Ok(()) };
-        let (mut receipt, now) = (erasure.receipt.clone(), erasure.asked.now);
-        let history = History { version: table.lake.version(), at_ms: table.now_us() / 1_000 };
-        self.history.set(history)?;
-        table.cell.update(|snapshot| snapshot.erased_before = history.version);
-        table.cell.load().distinct.clear();
-        self.segments.recycle_again(table.lake.flushed())?;
-        if now {
-            if self.waits_for_statements(table.now_us()) {
-                return Ok(());
+        let Some(mut erasure) = self.erasure.take() else { return Ok(()) };
+        let ended = self.try_end(table, &mut erasure);
+        if !matches!(ended, Ok(true)) {
+            self.erasure = Some(erasure);
+            return ended.map(drop);
+        }
+        let receipt = erasure.receipt;
+        let (files, rows, purged) = (receipt.files_rewritten, receipt.rows_removed, receipt.purged);
+        tracing::info!(files, rows, purged, "removed the rows of users");
+        let _ = erasure.asked.waiter.send(Ok(receipt));
+        Ok(())
+    }
+
+    /// Records the history that is to go, and removes it if asked to; returns whether that is done.
+    fn try_end(&mut self, table: &mut OwnedTable, erasure: &mut Erasure) -> Result<bool> {
+        let history = match erasure.history {
+            Some(history) => history,
+            None => *erasure.history.insert(self.record(table)?),
+        };
+        let receipt = &mut erasure.receipt;
+        (receipt.version, receipt.purged) = (history.version, erasure.asked.now);
+        if erasure.asked.now {
+            let until_us = history.at_ms.saturating_mul(1_000).saturating_add(PATIENCE_US);
+            if self.replaced.is_read() && table.now_us() < until_us {
+                self.not_before_us = table.now_us().saturating_add(PAUSE_US);
+                return Ok(false);
             }
             self.purge(table)?;
         } else {
@@ -63,24 +79,17 @@ impl Maintenance {
             let after = chrono::DateTime::from_timestamp_millis(after_ms);
             receipt.purged_after = after.map(|after| after.to_rfc3339());
         }
-        (receipt.version, receipt.purged) = (history.version, now);
-        let (files, rows) = (receipt.files_rewritten, receipt.rows_removed);
-        tracing::info!(files, rows, purged = now, "removed the rows of users");
-        let Some(erasure) = self.erasure.take() else { return Ok(()) };
-        let _ = erasure.asked.waiter.send(Ok(receipt));
-        Ok(())
+        Ok(true)
     }
 
-    /// Reports whether to let statements end that still read a replaced file, for a while.
-    fn waits_for_statements(&mut self, now_us: i64) -> bool {
-        let until_us = *self.purge_us.get_or_insert(now_us.saturating_add(PATIENCE_US));
-        let waits = self.replaced.is_read() && now_us < until_us;
-        if waits {
-            self.not_before_us = now_us.saturating_add(PAUSE_US);
-        } else {
-            self.purge_us = None;
-        }
-        waits
+    /// Records the history of an erasure, and forgets the users wherever they are cached.
+    fn record(&mut self, table: &OwnedTable) -> Result<History> {
+        let history = History { version: table.lake.version(), at_ms: table.now_us() / 1_000 };
+        self.history.set(history)?;
+        table.cell.update(|snapshot| snapshot.erased_before = history.version);
+        table.cell.load().distinct.clear();
+        self.segments.recycle_again(table.lake.flushed())?;
+        Ok(history)
     }
 
     /// Removes all replaced files, and the history of the table.
@@ -90,9 +99,7 @@ impl Maintenance {
             self.replaced.pop();
         }
         self.gauge(table);
-        let OwnedTable { runtime, lake, .. } = table;
-        runtime.block_on(lake.purge_history())?;
-        self.history.clear()
+        self.purge_history(table)
     }
 
     /// Removes the history of an erasure whose grace period has passed with its files.
@@ -103,6 +110,10 @@ impl Maintenance {
         if age_ms < self.replaced.grace_ms() || has_files {
             return Ok(());
         }
+        self.purge_history(table)
+    }
+
+    fn purge_history(&mut self, table: &mut OwnedTable) -> Result<()> {
         let OwnedTable { runtime, lake, .. } = table;
         runtime.block_on(lake.purge_history())?;
         self.history.clear()

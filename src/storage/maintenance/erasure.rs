@@ -2,9 +2,9 @@
 //!
 //! The files are rewritten without those rows by the same steps as in a compaction. What remains of
 //! the users then are the old files, until their grace period ends, and the Delta log: its commits
-//! have the first and last user of a file. That history goes with the files, by a new checkpoint and
-//! the removal of everything before it. Until then `erasure.json` in the data directory records it:
-//! `{"version": V, "at_ms": T}`, the version of the table and the time at which it was erased.
+//! have the first and last user of a file. That history goes with the files, by a new checkpoint
+//! and the removal of everything before it. Until then `erasure.json` in the data directory records
+//! it: `{"version": V, "at_ms": T}`, the version of the table and the time at which it was erased.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::hour::Hour;
 use crate::storage::error::{Error, Result};
-use crate::storage::lake::actions::DataFile;
+use crate::storage::lake::actions::{DataFile, damaged};
 use crate::storage::lake::compaction::{MAX_INPUTS, Plan};
 use crate::storage::lake::data_file;
 use crate::storage::lake::index::FileIndex;
@@ -38,6 +38,8 @@ pub struct Erasure {
     found: Vec<(Hour, Arc<DataFile>)>,
     /// Whether what was found has been planned.
     pub planned: bool,
+    /// The history that is to go, once it is recorded.
+    pub history: Option<History>,
 }
 
 impl Erasure {
@@ -48,7 +50,8 @@ impl Erasure {
             .flat_map(|(hour, files)| files.files.iter().map(|file| (*hour, file.clone())));
         let receipt =
             ErasureReceipt { users: asked.users.len() as u64, ..ErasureReceipt::default() };
-        Erasure { asked, receipt, rest: all.collect(), found: Vec::new(), planned: false }
+        let (rest, found) = (all.collect(), Vec::new());
+        Erasure { asked, receipt, rest, found, planned: false, history: None }
     }
 
     /// Examines up to `most` more files; returns whether there are more.
@@ -74,7 +77,8 @@ impl Erasure {
         Ok(true)
     }
 
-    /// Returns what to rewrite: the files found of each hour become one, or a few if there are many.
+    /// Returns what to rewrite: the files found of each hour become one, or a few if there are
+    /// many.
     pub fn plans(&mut self, index: &FileIndex) -> Vec<Plan> {
         self.planned = true;
         let found = std::mem::take(&mut self.found);
@@ -97,12 +101,7 @@ impl Erasure {
 /// Names the file in an error of its decoder, which does not.
 fn named(error: Error, file: &DataFile) -> Error {
     match error {
-        Error::Parquet(_) | Error::Arrow(_) => Error::Damaged {
-            path: file.location.to_string().into(),
-            offset: 0,
-            reason: error.to_string(),
-            advice: "Restore the file from a backup",
-        },
+        Error::Parquet(_) | Error::Arrow(_) => damaged(&file.location, 0, error.to_string()),
         other => other,
     }
 }
@@ -131,11 +130,8 @@ pub struct HistoryRecord {
 impl HistoryRecord {
     pub fn open(vfs: Arc<dyn Vfs>, data_dir: &Path) -> Result<HistoryRecord> {
         let path = data_dir.join(ERASURE_FILE);
-        let history = match vfs::read_all(&*vfs, &path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).ok(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(Error::io(&path, "read")(error)),
-        };
+        let bytes = vfs::read_if_there(&*vfs, &path).map_err(Error::io(&path, "read"))?;
+        let history = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
         Ok(HistoryRecord { vfs, path, history })
     }
 

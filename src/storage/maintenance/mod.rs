@@ -1,15 +1,15 @@
-//! Maintenance of the table: merges the files of each hour, removes hours that are too old and files
-//! that were replaced. It works in small steps, so that a flush never waits for long.
+//! Maintenance of the table: merges the files of each hour, removes hours that are too old and
+//! files that were replaced. It works in small steps, so that a flush never waits for long.
 //!
-//! A round plans all hours, then takes them in batches: the names of a batch's files are recorded as
-//! pending, the files are written, and one commit replaces the old ones. Old files stay for a
-//! grace period, for statements, time travel and other engines. After an error nothing of a batch is
-//! kept, unless it may have been committed: then the commit is tried until its outcome is known.
+//! A round plans all hours, then takes them in batches: the names of a batch's files are recorded
+//! as pending, the files are written, and one commit replaces the old ones. Old files stay for a
+//! grace period, for statements, time travel and other engines. After an error nothing of a batch
+//! is kept, unless it may have been committed: then the commit is tried until its outcome is known.
 
 //!
-//! [`state`] decides what comes next. [`rounds`] merges files by [`batch`]; [`retain`] removes hours
-//! by the rules of [`retention`]; [`erase`] removes users by the steps of an [`erasure`]; [`remove`]
-//! removes files that were [`replaced`], or are [`orphans`].
+//! [`state`] decides what comes next. [`rounds`] merges files by [`batch`]; [`retain`] removes
+//! hours by the rules of [`retention`]; [`erase`] removes users by the steps of an [`erasure`];
+//! [`remove`] removes files that were [`replaced`], or are [`orphans`].
 
 mod batch;
 mod erase;

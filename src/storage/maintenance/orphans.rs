@@ -1,8 +1,8 @@
 //! Orphans: data files of this node that neither the table nor a tombstone names.
 //!
-//! A checkpoint forgets tombstones after a week. If nothing was committed here for that long, another
-//! engine may have written one meanwhile, and nobody knows any more which files were to be removed. The
-//! folders of all hours are then looked through once, a few in each step.
+//! A checkpoint forgets tombstones after a week. If nothing was committed here for that long,
+//! another engine may have written one meanwhile, and nobody knows any more which files were to be
+//! removed. The folders of all hours are then looked through once, a few in each step.
 
 use std::collections::HashSet;
 
@@ -68,8 +68,8 @@ impl Known<'_> {
         Ok(orphans.map(|object| object.location).collect())
     }
 
-    /// Reports whether a file is one that this node has finished with. One of a generation that is not
-    /// flushed yet will be written again.
+    /// Reports whether a file is one that this node has finished with. One of a generation that is
+    /// not flushed yet will be written again.
     fn is_ours(&self, location: &Location) -> bool {
         self.names.is_merged(location)
             || self.names.first_lsn(location).is_some_and(|lsn| lsn <= self.flushed)

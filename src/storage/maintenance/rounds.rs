@@ -1,7 +1,6 @@
 //! Rounds of compaction: plans all hours, and merges their files batch by batch.
 
 use std::collections::HashSet;
-use std::io;
 use std::mem;
 use std::sync::Arc;
 
@@ -19,7 +18,7 @@ use crate::storage::lake::merge::Merge;
 use crate::storage::options::CompactionOptions;
 use crate::storage::owned_table::OwnedTable;
 use crate::storage::requests::CompactionReport;
-use crate::storage::store::failed;
+use crate::storage::store::{failed, is_missing};
 
 /// Rows merged in one step, some ten milliseconds of work.
 const STEP_ROWS: usize = 65_536;
@@ -123,8 +122,8 @@ impl Maintenance {
         if self.batch.merged.is_empty() {
             return Ok(());
         }
-        // If this fails, the files are written again: a commit that is tried until its outcome is known
-        // must be of durable ones.
+        // If this fails, the files are written again: a commit that is tried until its outcome is
+        // known must be of durable ones.
         let synced = self.files.runtime.block_on(self.files.store.sync());
         synced.map_err(failed(TABLE_DIR, "sync the merged files"))?;
         let merged = mem::take(&mut self.batch.merged);
@@ -152,11 +151,9 @@ impl Maintenance {
         inputs: SourceSet,
         error: Error,
     ) -> Result<Option<T>> {
-        let is_damage = match &error {
-            Error::Damaged { .. } | Error::Parquet(_) | Error::Arrow(_) => true,
-            Error::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
-            _ => false,
-        };
+        let is_damage =
+            matches!(error, Error::Damaged { .. } | Error::Parquet(_) | Error::Arrow(_))
+                || is_missing(&error);
         if !is_damage || self.erasure.is_some() {
             return Err(error);
         }

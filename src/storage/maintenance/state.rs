@@ -5,8 +5,8 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
+use object_store::Error as StoreError;
 use object_store::path::Path as Location;
-use object_store::{Error as StoreError, ObjectStoreExt};
 
 use super::batch::Batch;
 use super::erasure::{Erasure, HistoryRecord};
@@ -25,7 +25,7 @@ use crate::storage::options::{CompactionOptions, EngineOptions};
 use crate::storage::owned_table::OwnedTable;
 use crate::storage::recurring::Recurring;
 use crate::storage::requests::{Compact, CompactionReport, Forget, Refusal, Retain};
-use crate::storage::store::failed;
+use crate::storage::store::{self, failed};
 use crate::storage::wal::ClosedSegments;
 
 /// Expired files removed in one step.
@@ -56,8 +56,6 @@ pub struct Maintenance {
     pub(super) planned: u64,
     /// Hours of the round that have more files than were merged at a time.
     pub(super) cut: HashSet<Hour>,
-    /// Time from which on a purge does not wait for statements any more.
-    pub(super) purge_us: Option<i64>,
     pub(super) replaced: ReplacedFiles,
     /// Age at which whole hours are removed, in microseconds.
     pub(super) retention_us: Option<i64>,
@@ -113,7 +111,6 @@ impl Maintenance {
             report: CompactionReport::default(),
             planned: 0,
             cut: HashSet::new(),
-            purge_us: None,
             replaced: ReplacedFiles::new(grace_ms, tombstones),
             retention_us,
             retains: Vec::new(),
@@ -266,16 +263,14 @@ impl Maintenance {
             Purpose::Erasure => self.erased(&change),
             _ => self.count(table, &change),
         }
-        let added: HashSet<&Location> =
-            change.adds.iter().map(|(_, file, _)| &file.location).collect();
-        let left = self.pending.files().iter().filter(|file| !added.contains(file));
-        let left: Vec<Location> = left.cloned().collect();
+        let added: HashSet<Location> =
+            change.adds.iter().map(|(_, file, _)| file.location.clone()).collect();
         let removed_ms = table.now_us() / 1_000;
         for (_, file) in change.removes {
             self.replaced.push(file, removed_ms);
         }
         self.gauge(table);
-        self.settle(&left)
+        self.settle(|file| added.contains(file))
     }
 
     /// Answers those who asked for a compaction; after an error also those who ask for anything.
@@ -303,16 +298,14 @@ impl Maintenance {
         let snapshot = table.cell.load();
         let files = snapshot.files.values().flat_map(|hour| &hour.files);
         let kept: HashSet<&Location> = files.map(|file| &file.location).collect();
-        let left = self.pending.files().iter().filter(|file| !kept.contains(file));
-        let left: Vec<Location> = left.cloned().collect();
-        self.settle(&left)
+        self.settle(|file| kept.contains(file))
     }
 
-    /// Removes these files, and forgets all that are recorded. A removal that is not durable could
-    /// bring a file back that nothing names any more, or a temporary file beside it.
-    pub(super) fn settle(&mut self, left: &[Location]) -> Result<()> {
+    /// Forgets the recorded files, and removes those that are not kept. A removal that is not
+    /// durable could bring a file back that nothing names any more, or a temporary file beside it.
+    fn settle(&mut self, is_kept: impl Fn(&Location) -> bool) -> Result<()> {
         let mut folders = BTreeSet::new();
-        for location in left {
+        for location in self.pending.files().iter().filter(|file| !is_kept(file)) {
             self.delete(location)?;
             let folder = location.as_ref().rsplit_once('/').map_or("", |(folder, _)| folder);
             folders.insert(Location::from(folder));
@@ -327,10 +320,7 @@ impl Maintenance {
     }
 
     pub(super) fn delete(&self, location: &Location) -> Result<()> {
-        match self.files.runtime.block_on(self.files.store.delete(location)) {
-            Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
-            Err(error) => Err(failed(location.as_ref(), "remove")(error)),
-        }
+        self.files.runtime.block_on(store::remove(&*self.files.store, location))
     }
 
     /// Abandons what is planned or begun.

@@ -80,15 +80,9 @@ impl Snapshot {
                 "version {number} has rows of users who were erased since; the oldest version that can be read is {oldest}"
             )));
         }
-        Ok(Arc::new(Snapshot {
-            active: Memtable::default(),
-            sealed: Vec::new(),
-            files: version.files.clone(),
-            file_count: version.file_count,
-            file_bytes: version.file_bytes,
-            distinct: version.distinct.clone(),
-            ..self.clone()
-        }))
+        let mut then = Snapshot { distinct: version.distinct.clone(), ..self.emptied() };
+        then.set_files(version.files.clone());
+        Ok(Arc::new(then))
     }
 
     /// Reads what each commit in the table's log changed, oldest first.
@@ -196,8 +190,8 @@ impl Snapshot {
     }
 }
 
-/// Cell that holds the current snapshot. Readers load it without a lock; the writer and the committer
-/// update it, one at a time.
+/// Cell that holds the current snapshot. Readers load it without a lock; the writer and the
+/// committer update it, one at a time.
 #[derive(Debug)]
 pub struct SnapshotCell {
     current: ArcSwap<Snapshot>,

@@ -37,8 +37,6 @@ pub struct Past {
 pub struct Version {
     pub number: u64,
     pub files: FileIndex,
-    pub file_count: u64,
-    pub file_bytes: u64,
     pub distinct: Arc<DistinctUsers>,
 }
 
@@ -83,11 +81,8 @@ impl Past {
             return Ok(last);
         }
         let files = self.history.files(number).await?;
-        let all = files.values().flat_map(|hour| &hour.files);
-        let (file_count, file_bytes) =
-            all.fold((0, 0), |(count, bytes), file| (count + 1, bytes + file.bytes));
         let distinct = Arc::new(DistinctUsers::new(self.users_cache_bytes));
-        let version = Arc::new(Version { number, files, file_count, file_bytes, distinct });
+        let version = Arc::new(Version { number, files, distinct });
         *self.last.lock().expect("no panic under this lock") = Some(version.clone());
         Ok(version)
     }

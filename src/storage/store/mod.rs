@@ -2,8 +2,8 @@
 //!
 //! Code that reads the table takes an [`ObjectStore`], and code that writes to it a [`TableStore`],
 //! so that a table may be stored elsewhere than on this machine's disk. [`local`] is the store over
-//! the file system, [`object`] reads and writes objects as files, [`counted`] counts what is read through another store. Its
-//! futures run on a [`runtime`].
+//! the file system, [`object`] reads and writes objects as files, [`counted`] counts what is read
+//! through another store. Its futures run on a [`runtime`].
 
 mod counted;
 mod local;
@@ -58,6 +58,23 @@ pub async fn blocking<T: Send + 'static>(
 pub async fn read(store: &dyn ObjectStore, location: &Location) -> Result<Bytes> {
     let read = async { store.get(location).await?.bytes().await };
     read.await.map_err(failed(location.as_ref(), "read"))
+}
+
+/// Removes an object; one that is already gone is no error.
+pub async fn remove(store: &dyn ObjectStore, location: &Location) -> Result<()> {
+    match store.delete(location).await {
+        Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
+        Err(error) => Err(failed(location.as_ref(), "remove")(error)),
+    }
+}
+
+/// Reports whether a read failed because there is no such object.
+pub fn is_missing(error: &Error) -> bool {
+    match error {
+        Error::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
+        Error::Object(error) => matches!(error, StoreError::NotFound { .. }),
+        _ => false,
+    }
 }
 
 /// Returns a function that converts an error of a store: to the system's error with path and

@@ -210,8 +210,8 @@ impl Wal {
         if self.offset > SEGMENT_HEADER_LEN as u64 { self.rotate() } else { Ok(()) }
     }
 
-    /// Continues in a new segment that has nothing of earlier ones, not even after its end. Released
-    /// segments are removed from then on, until [`ClosedSegments::recycle_again`].
+    /// Continues in a new segment that has nothing of earlier ones, not even after its end.
+    /// Released segments are removed from then on, until [`ClosedSegments::recycle_again`].
     pub fn renew(&mut self) -> Result<()> {
         self.closed.lock().no_recycling = true;
         self.closed.remove_spares()?;
