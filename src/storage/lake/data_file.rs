@@ -1,11 +1,12 @@
 //! Parquet data file: the rows of one hour from one generation.
 //!
 //! Rows are sorted by user, then timestamp, then the code of their kind. Equal users are adjacent,
-//! so the dictionary and the deltas are small, the bloom filter and the page index find a user, and
-//! distinct users are counted by comparing neighbours. Timestamps are delta-packed, names are
-//! dictionary-coded (front-coded beyond the dictionary's limit), and all pages are compressed with
+//! so their names are short when front-coded (`DELTA_BYTE_ARRAY`), the bloom filter and the page
+//! index find a user, and distinct users are counted by comparing neighbours. Timestamps are
+//! delta-packed, users who return often are dictionary-coded, and all pages are compressed with
 //! zstd. Each declared dimension is a column of texts, dictionary-coded, with a bloom filter; it is
-//! null where an event has no value.
+//! null where an event has no value. A flush leaves a file for every hour that a late event belongs
+//! to, so files of a few rows go without what only helps a reader to skip rows.
 //!
 //! The aggregates that queries most often need of whole hours, the [`Rollup`], are in the Delta
 //! log, so that no file is opened for them.
@@ -39,6 +40,12 @@ const ROW_GROUP_ROWS: usize = 1 << 20;
 
 /// Rows up to which each column of a file has one page.
 const SMALL_ROWS: u64 = 10_000;
+
+/// Rows up to which a file is read as fast as what describes its columns.
+const TINY_ROWS: u64 = 64;
+
+/// Rows of a user from which on a dictionary takes less space than front-coded names.
+const DICTIONARY_ROWS: u64 = 16;
 
 /// Rows encoded at a time.
 const BATCH_ROWS: usize = 65_536;
@@ -116,24 +123,31 @@ fn properties(schema: &EventSchema, shape: &Shape) -> WriterProperties {
     let groups = shape.rows.div_ceil(ROW_GROUP_ROWS as u64).max(1);
     // The index of a column's pages says nothing where there is one page.
     let is_small = shape.rows <= SMALL_ROWS;
+    let is_tiny = shape.rows <= TINY_ROWS;
     let mut properties = WriterProperties::builder()
         .set_created_by(concat!("hourglass ", env!("CARGO_PKG_VERSION")).into())
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
-        .set_statistics_enabled(match is_small {
-            true => EnabledStatistics::Chunk,
-            false => EnabledStatistics::Page,
+        .set_statistics_enabled(match (is_tiny, is_small) {
+            (true, _) => EnabledStatistics::None,
+            (_, true) => EnabledStatistics::Chunk,
+            _ => EnabledStatistics::Page,
         })
         .set_offset_index_disabled(is_small)
+        .set_dictionary_enabled(!is_tiny)
         .set_column_dictionary_enabled(timestamp.clone(), false)
         .set_column_encoding(timestamp, Encoding::DELTA_BINARY_PACKED)
+        .set_column_dictionary_enabled(
+            user.clone(),
+            shape.rows >= shape.users.saturating_mul(DICTIONARY_ROWS).max(TINY_ROWS + 1),
+        )
         .set_column_encoding(user.clone(), Encoding::DELTA_BYTE_ARRAY)
-        .set_column_bloom_filter_enabled(user.clone(), true)
+        .set_column_bloom_filter_enabled(user.clone(), !is_tiny)
         .set_column_bloom_filter_max_ndv(user, shape.users.div_ceil(groups).max(1));
     for (name, &values) in schema.dimensions().iter().zip(&shape.values) {
         let column = ColumnPath::from(name.as_str());
         properties = properties
-            .set_column_bloom_filter_enabled(column.clone(), values > 0)
+            .set_column_bloom_filter_enabled(column.clone(), values > 0 && !is_tiny)
             .set_column_bloom_filter_max_ndv(column, values.min(ROW_GROUP_ROWS as u64).max(1));
     }
     properties.build()
