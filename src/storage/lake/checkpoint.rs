@@ -28,6 +28,10 @@ const CHECKPOINT_FILES: usize = 10_000;
 /// but one.
 const NEWEST: usize = 2;
 
+/// Number of checkpoints that are kept over the time for which commits stay. Only from a checkpoint
+/// on can older commits go, so it is also the part of that time for which they stay too long.
+const CHECKPOINTS_KEPT: i64 = 4;
+
 impl Lake {
     /// Reports whether a checkpoint is due. The caller removes expired files first, because a
     /// checkpoint forgets old tombstones.
@@ -47,7 +51,7 @@ impl Lake {
         let done = async {
             deltalake_core::checkpoints::create_checkpoint(&self.table, None).await?;
             self.files_since_checkpoint = 0;
-            self.clean_log(now_us / 1_000 - keep_ms).await
+            self.clean_log(now_us / 1_000 - keep_ms, keep_ms / CHECKPOINTS_KEPT).await
         };
         match done.await {
             Ok(()) => {
@@ -86,7 +90,7 @@ impl Lake {
     }
 
     /// Removes the commits and checkpoints that no version since `cutoff_ms` needs.
-    async fn clean_log(&mut self, cutoff_ms: i64) -> Result<()> {
+    async fn clean_log(&mut self, cutoff_ms: i64, spacing_ms: i64) -> Result<()> {
         let mut log = self.store.list_with_delimiter(Some(&Location::from(LOG_DIR))).await?.objects;
         let mut times = BTreeMap::new();
         // The times of the files are those of their disk.
@@ -100,7 +104,7 @@ impl Lake {
         }
         // What is not in the log any more is forgotten.
         self.commit_times = times;
-        for location in superfluous(&log, cutoff_ms) {
+        for location in superfluous(&log, cutoff_ms, spacing_ms) {
             store::remove(&*self.store, &location).await?;
         }
         Ok(())
@@ -122,8 +126,9 @@ impl Lake {
 }
 
 /// Returns the objects of the log that are not needed to read any version since `cutoff_ms`, in the
-/// order in which to remove them: if that is interrupted, what is left has no gap.
-fn superfluous(log: &[ObjectMeta], cutoff_ms: i64) -> Vec<Location> {
+/// order in which to remove them: if that is interrupted, what is left has no gap. Of the
+/// checkpoints after that one stays for every `spacing_ms`, from which to read later on.
+fn superfluous(log: &[ObjectMeta], cutoff_ms: i64, spacing_ms: i64) -> Vec<Location> {
     let versions = |kind: &'static str| {
         log.iter().filter_map(move |object| {
             Some((version_of(object.location.filename()?, kind)?, object))
@@ -134,17 +139,27 @@ fn superfluous(log: &[ObjectMeta], cutoff_ms: i64) -> Vec<Location> {
         .filter(|(_, object)| object.last_modified.timestamp_millis() < cutoff_ms)
         .map(|(version, _)| version)
         .max();
-    let Some(since) = old.map(|old| old + 1) else { return Vec::new() };
+    let since = old.map_or(0, |old| old + 1);
     let mut checkpoints: Vec<u64> = versions(".checkpoint").map(|(version, _)| version).collect();
     checkpoints.sort_unstable();
     checkpoints.dedup();
     // The state before the oldest version that is kept is where reading it begins.
     let first = |version: &&u64| **version <= since;
-    let Some(&base) = checkpoints.iter().rev().find(first) else { return Vec::new() };
-    let newest = checkpoints[checkpoints.len().saturating_sub(NEWEST)..].to_vec();
+    let base = checkpoints.iter().rev().find(first).copied().unwrap_or(0);
+    let mut kept = checkpoints[checkpoints.len().saturating_sub(NEWEST)..].to_vec();
+    let times: BTreeMap<u64, i64> = versions(".json")
+        .map(|(version, object)| (version, object.last_modified.timestamp_millis()))
+        .collect();
+    let mut last_ms = None;
+    for version in checkpoints.into_iter().filter(|version| *version >= base) {
+        let time_ms = times.get(&version).copied();
+        if last_ms.zip(time_ms).is_none_or(|(last, time)| time - last >= spacing_ms) {
+            kept.push(version);
+            last_ms = time_ms;
+        }
+    }
     let commits = versions(".json").filter(|(version, _)| *version < base);
-    let checkpoints = versions(".checkpoint")
-        .filter(|(version, _)| *version != base && !newest.contains(version));
+    let checkpoints = versions(".checkpoint").filter(|(version, _)| !kept.contains(version));
     let mut gone: Vec<_> = commits.chain(checkpoints).collect();
     gone.sort_by_key(|(version, object)| (*version, object.location.clone()));
     gone.into_iter().map(|(_, object)| object.location.clone()).collect()
@@ -171,7 +186,7 @@ mod tests {
     }
 
     fn gone(log: &[ObjectMeta], cutoff_s: i64) -> Vec<String> {
-        let gone = superfluous(log, cutoff_s * 1_000);
+        let gone = superfluous(log, cutoff_s * 1_000, i64::MAX);
         let name = |location: &Location| {
             let name = location.filename().unwrap().trim_start_matches('0').to_string();
             name.replace(".checkpoint.parquet", "c").replace(".json", "")
@@ -183,7 +198,7 @@ mod tests {
     fn what_the_kept_versions_are_read_from_stays() {
         let log = log(3..100, &[10, 20, 30, 40]);
         assert_eq!(gone(&log, 12), ["3", "4", "5", "6", "7", "8", "9", "20c"]);
-        assert!(gone(&log, 9).is_empty(), "version 9 is read from the commits since 3");
+        assert_eq!(gone(&log, 9), ["20c"], "version 9 is read from the commits since 3");
         let all: Vec<u64> = (3..40).collect();
         let names = gone(&log, 99);
         assert_eq!(names.iter().filter(|name| !name.ends_with('c')).count(), all.len());
@@ -194,5 +209,25 @@ mod tests {
     #[test]
     fn a_log_without_checkpoints_is_kept_whole() {
         assert!(gone(&log(0..9, &[]), 100).is_empty());
+    }
+
+    /// Bug: of the checkpoints only the newest two stayed, so that none was there when the commits
+    /// before it had become old, and no commit ever went. Cure: some between stay.
+    #[test]
+    fn a_log_that_is_cleaned_again_and_again_keeps_its_length() {
+        let (mut first, mut checkpoints) = (0, Vec::new());
+        for version in (10..2_000).step_by(10) {
+            checkpoints.push(version);
+            let log = log(first..version + 1, &checkpoints);
+            let removed = superfluous(&log, (version as i64 - 100) * 1_000, 25_000);
+            let removed: Vec<&str> = removed.iter().filter_map(Location::filename).collect();
+            let is_gone = |name: String| removed.contains(&name.as_str());
+            checkpoints.retain(|version| !is_gone(format!("{version:020}.checkpoint.parquet")));
+            let of_commits = |version: &u64| is_gone(format!("{version:020}.json"));
+            first = (first..=version).find(|version| !of_commits(version)).unwrap();
+            assert!(checkpoints.len() <= 8, "{checkpoints:?}");
+            assert!(version < 200 || (100..=140).contains(&(version - first)), "{first} {version}");
+            assert!(first == 0 || checkpoints[0] == first, "{first} {checkpoints:?}");
+        }
     }
 }
