@@ -260,6 +260,7 @@ impl Engine {
         event: Event<'_>,
         key: Option<Key>,
     ) -> impl Future<Output = Result<Lsn>> + Send + use<> {
+        self.shared.metrics.calls.inc();
         let queued = self.shared.queue.push(event, key);
         async move { Ok(queued?.await.map_err(no_answer)??) }
     }
@@ -323,6 +324,7 @@ impl Engine {
 
     /// Returns the current snapshot.
     pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.shared.metrics.calls.inc();
         self.shared.cell.load()
     }
 

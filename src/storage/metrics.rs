@@ -13,6 +13,8 @@ use crate::metrics::Histogram;
 /// Metrics of one engine. Clones share their counts.
 #[derive(Clone, Debug)]
 pub struct Metrics {
+    /// Calls for a snapshot and for an append: how busy the callers are.
+    pub calls: Counter,
     pub commit_events: Histogram,
     pub commit_duration: Histogram,
     pub repeated_events: Counter,
@@ -33,11 +35,12 @@ pub struct Metrics {
 
 impl Default for Metrics {
     fn default() -> Metrics {
-        let (repeated_events, reused_keys, flush_failures) = Default::default();
+        let (calls, repeated_events, reused_keys, flush_failures) = Default::default();
         let (flushed_rows, flushed_files, flushed_bytes) = Default::default();
         let (merged_files, compacted_files, compacted_bytes) = Default::default();
         let (compaction_failures, removed_files, replaced_files, expired_rows) = Default::default();
         Metrics {
+            calls,
             commit_events: Histogram::of_sizes(),
             commit_duration: Histogram::of_times(),
             repeated_events,

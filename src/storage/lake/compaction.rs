@@ -45,6 +45,9 @@ pub struct Policy<'a> {
     pub now_us: i64,
     /// Whether to merge all that can be merged, not only what is due.
     pub all: bool,
+    /// Time within which what becomes due counts as due: a round is one commit, so it takes along
+    /// what the next ones would.
+    pub soon_ms: u64,
 }
 
 impl Policy<'_> {
@@ -101,7 +104,9 @@ impl Policy<'_> {
 
     fn is_older(&self, written_ms: Option<i64>, age_ms: u64) -> bool {
         let age = written_ms.map(|written_ms| (self.now_us / 1_000).saturating_sub(written_ms));
-        age.is_some_and(|age| u64::try_from(age).is_ok_and(|age| age >= age_ms))
+        age.is_some_and(|age| {
+            u64::try_from(age).is_ok_and(|age| age.saturating_add(self.soon_ms) >= age_ms)
+        })
     }
 }
 
@@ -124,8 +129,8 @@ mod tests {
     /// Returns the files to merge of an hour that began at 0, at `hours` after that.
     fn plan(files: &[Arc<DataFile>], hours: i64, all: bool) -> Vec<u64> {
         let (options, names) = (CompactionOptions::default(), FileNames::new("a"));
-        let policy =
-            Policy { options: &options, names: &names, now_us: hours * HOUR_MS * 1_000, all };
+        let now_us = hours * HOUR_MS * 1_000;
+        let policy = Policy { options: &options, names: &names, now_us, all, soon_ms: 0 };
         let plan = policy.plan(Hour(0), &files.iter().cloned().collect());
         plan.map_or(Vec::new(), |plan| plan.inputs.iter().map(|file| file.bytes).collect())
     }

@@ -23,6 +23,9 @@ use crate::storage::store::{failed, is_missing};
 /// Rows merged in one step, some ten milliseconds of work.
 const STEP_ROWS: usize = 65_536;
 
+/// Part of the time until late files are merged, as a divisor, by which a round takes files early.
+const SOON: u64 = 4;
+
 /// Limits of a batch: files written, and bytes read for them.
 const BATCH_FILES: usize = 500;
 const BATCH_BYTES: u64 = 256 << 20;
@@ -53,7 +56,10 @@ impl Maintenance {
         if !all && !self.options.background {
             return Ok(());
         }
-        let plans = self.plans(table, all);
+        let mut plans = self.plans(table, all, 0);
+        if !plans.is_empty() {
+            plans = self.plans(table, all, self.options.late_after_ms / SOON);
+        }
         let (dry, real): (Vec<_>, Vec<_>) =
             mem::take(&mut self.asked).into_iter().partition(|asked| asked.dry_run);
         if !dry.is_empty() {
@@ -72,9 +78,9 @@ impl Maintenance {
     }
 
     /// Returns what to merge now.
-    pub(super) fn plans(&self, table: &OwnedTable, all: bool) -> Vec<Plan> {
+    pub(super) fn plans(&self, table: &OwnedTable, all: bool, soon_ms: u64) -> Vec<Plan> {
         let (options, names, now_us) = (&self.options, table.lake.names(), table.now_us());
-        let policy = Policy { options, names, now_us, all };
+        let policy = Policy { options, names, now_us, all, soon_ms };
         let snapshot = table.cell.load();
         let plans = snapshot.files.iter().filter_map(|(hour, files)| policy.plan(*hour, files));
         plans.filter(|plan| !self.refused.contains(&sources(&plan.inputs))).collect()
@@ -185,7 +191,7 @@ impl Maintenance {
     /// Ends a round. Those who asked are answered when nothing is left to merge.
     pub(super) fn end(&mut self, table: &OwnedTable) {
         // Not of files that came meanwhile: there may be more of them without end.
-        let mut more = if self.cut.is_empty() { Vec::new() } else { self.plans(table, true) };
+        let mut more = if self.cut.is_empty() { Vec::new() } else { self.plans(table, true, 0) };
         more.retain(|plan| self.cut.contains(&plan.hour));
         self.cut = cut(&more);
         if !more.is_empty() {
@@ -215,7 +221,7 @@ pub fn planned_compaction(
     options: &CompactionOptions,
     now_us: i64,
 ) -> CompactionReport {
-    let policy = Policy { options, names, now_us, all: true };
+    let policy = Policy { options, names, now_us, all: true, soon_ms: 0 };
     let plans: Vec<Plan> =
         files.iter().filter_map(|(hour, files)| policy.plan(*hour, files)).collect();
     planned(&plans)

@@ -11,6 +11,7 @@ use object_store::path::Path as Location;
 use super::batch::Batch;
 use super::erasure::{Erasure, HistoryRecord};
 use super::orphans::OrphanPass;
+use super::pace::Pace;
 use super::replaced::ReplacedFiles;
 use super::retention::microseconds;
 use crate::hour::Hour;
@@ -70,6 +71,7 @@ pub struct Maintenance {
     pub(super) refused: HashSet<SourceSet>,
     pub(super) looked_us: Option<i64>,
     pub(super) not_before_us: i64,
+    pub(super) pace: Pace,
     pub(super) trouble: Recurring,
 }
 
@@ -122,6 +124,7 @@ impl Maintenance {
             refused: HashSet::new(),
             looked_us: None,
             not_before_us: i64::MIN,
+            pace: Pace::default(),
             trouble: Recurring::default(),
         };
         maintenance.discard(table)?;
@@ -171,6 +174,7 @@ impl Maintenance {
             || !self.orphans.is_empty()
             || self.replaced.expired(now_us).is_some();
         let due_us = if has_work { self.not_before_us } else { self.next_look_us() };
+        let due_us = due_us.max(self.pace.until_us());
         let wait_us = due_us.saturating_sub(now_us);
         // A clock that is set back must not put off the next look for longer.
         let most_us = self.options.interval_ms.saturating_mul(1_000);
@@ -192,7 +196,10 @@ impl Maintenance {
         if table.now_us() < self.not_before_us {
             return Ok(());
         }
-        let Err(error) = self.try_step(table) else { return Ok(()) };
+        let began_us = table.now_us();
+        let done = self.try_step(table);
+        self.pace.record(began_us, table.now_us(), table.metrics.calls.get());
+        let Err(error) = done else { return Ok(()) };
         if matches!(error, Error::Fenced) {
             return Err(error);
         }
