@@ -19,6 +19,11 @@ pub fn thousands(n: u64) -> String {
     text
 }
 
+/// Formats a count of things: 1 hour, 2,000 hours.
+pub fn count(n: u64, thing: &str) -> String {
+    format!("{} {thing}{}", thousands(n), if n == 1 { "" } else { "s" })
+}
+
 /// Formats bytes in decimal units with about three digits: 512 B, 41 KB, 1.2 GB.
 pub fn bytes(n: u64) -> String {
     const UNITS: [&str; 5] = ["KB", "MB", "GB", "TB", "PB"];

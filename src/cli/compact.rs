@@ -13,7 +13,7 @@ use crate::hour::{Clock, SystemClock};
 use crate::storage;
 use crate::storage::vfs::{Disk, Vfs};
 use crate::storage::{CompactionReport, Engine, EngineOptions, Progress, ReadOnly};
-use crate::text::{bytes, thousands};
+use crate::text::{bytes, count, thousands};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -69,7 +69,11 @@ pub fn run(args: Args) -> Result<()> {
             path: args.place.data_dir(),
             offset: 0,
             reason: format!(
-                "{n} hours have files that are missing or damaged, and were left as they are"
+                "files are missing or damaged, and {} left as they are",
+                match n {
+                    1 => "those of one hour were".into(),
+                    n => format!("those of {} were", count(n, "hour")),
+                }
             ),
             advice: "`hourglass verify` names the files",
         })),
@@ -122,18 +126,15 @@ fn text(report: &CompactionReport, dry_run: bool, took: Duration) -> String {
     if hours == 0 {
         return "Nothing to merge.\n".into();
     }
-    let (hours, rows) = (thousands(hours), thousands(rows));
-    let (before, after) = (thousands(files_before), thousands(files_after));
+    let (hours, rows) = (count(hours, "hour"), count(rows, "row"));
+    let (before, after) = (count(files_before, "file"), thousands(files_after));
     let size = bytes(bytes_before);
     if dry_run {
-        return format!(
-            "{before} files of {hours} hours ({rows} rows, {size}) would become {after}.\n"
-        );
+        return format!("{before} of {hours} ({rows}, {size}) would become {after}.\n");
     }
     let (smaller, seconds) = (bytes(bytes_after), took.as_secs_f64());
     format!(
-        "Merged {before} files of {hours} hours ({rows} rows, {size}) into {after} ({smaller}) in \
-         {seconds:.1} s.\n"
+        "Merged {before} of {hours} ({rows}, {size}) into {after} ({smaller}) in {seconds:.1} s.\n"
     )
 }
 

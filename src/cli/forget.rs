@@ -12,7 +12,7 @@ use crate::console;
 use crate::error::{Error, Result};
 use crate::storage::vfs::{Disk, Vfs};
 use crate::storage::{Engine, EngineOptions, ErasureReceipt, ReadOnly};
-use crate::text::{thousands, user_lines};
+use crate::text::{count, thousands, user_lines};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -121,15 +121,15 @@ fn text(receipt: &ErasureReceipt) -> String {
         purged,
         purged_after,
     } = receipt;
-    let (users, rows) = (thousands(*users), thousands(*rows_removed));
-    let (examined, rewritten) = (thousands(*files_examined), thousands(*files_rewritten));
-    let hours = thousands(*hours);
+    let (users, rows) = (count(*users, "user"), count(*rows_removed, "row"));
+    let (examined, rewritten) = (count(*files_examined, "file"), thousands(*files_rewritten));
+    let hours = count(*hours, "hour");
     let bytes = match purged_after {
         Some(after) if !purged => format!("Their bytes go after {after}"),
         _ => "Their bytes are gone".into(),
     };
     format!(
-        "{rows} rows of {users} users removed from {hours} hours: {examined} files examined, {rewritten} rewritten.\n\
+        "{rows} of {users} removed from {hours}: {examined} examined, {rewritten} rewritten.\n\
          {bytes}; the table has nothing of them since version {version}.\n"
     )
 }

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::hour::{Clock, SystemClock};
 use crate::storage::vfs::{Disk, Vfs};
 use crate::storage::{Engine, EngineOptions, ReadOnly, RetentionReport};
-use crate::text::{bytes, thousands};
+use crate::text::{bytes, count};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -93,8 +93,8 @@ fn text(report: &RetentionReport, dry_run: bool) -> String {
     if *hours == 0 {
         return format!("No hour before {before} is there.\n");
     }
-    let (hours, files) = (thousands(*hours), thousands(*files));
-    let (rows, size) = (thousands(*rows), bytes(*size));
-    let verb = if dry_run { "would be removed" } else { "were removed" };
-    format!("{hours} hours before {before} {verb}: {rows} rows in {files} files, {size}.\n")
+    let (hours, files) = (count(*hours, "hour"), count(*files, "file"));
+    let (rows, size) = (count(*rows, "row"), bytes(*size));
+    let verb = if dry_run { "To remove" } else { "Removed" };
+    format!("{verb}: {hours} before {before}, {rows} in {files}, {size}.\n")
 }

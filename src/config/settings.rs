@@ -11,8 +11,8 @@ use crate::storage::{CompactionOptions, EngineOptions};
 
 use super::source::{Source, parse};
 use super::value::{
-    ByteSize, CorsOrigin, Count, FileSize, Folder, LogFilter, LogFormat, Names, Reach, Threads,
-    Value,
+    Age, ByteSize, CorsOrigin, Count, FileSize, Folder, LogFilter, LogFormat, Names, Reach,
+    Threads, Value,
 };
 
 /// Prefix of every environment variable.
@@ -187,7 +187,7 @@ settings! {
     compaction: bool = true;
     /// Age at which whole hours are removed, such as 400d; none keeps them for ever. Events that
     /// are older are rejected, as with event_max_age.
-    retention: Reach = Reach(None);
+    retention: Age = Age(None);
     /// How long data files that were merged or removed stay, for queries, time travel and other
     /// engines that still read them.
     keep_replaced: Duration = Duration::from_millis(EngineOptions::default().keep_replaced_ms);

@@ -94,6 +94,24 @@ impl Value for Reach {
     }
 }
 
+/// Age at which something ends, of an hour at least; `None` is never.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Age(pub Option<Duration>);
+
+impl Value for Age {
+    const ACCEPTS: &'static str = "none or a duration of at least 1h, such as 400d";
+    const PLACEHOLDER: &'static str = "DURATION";
+
+    fn parse(text: &str) -> Option<Age> {
+        let Reach(age) = Reach::parse(text)?;
+        age.is_none_or(|age| age >= Duration::from_secs(3_600)).then_some(Age(age))
+    }
+
+    fn show(&self) -> String {
+        Reach(self.0).show()
+    }
+}
+
 /// Parses a number of digits only; `u64::from_str` would also accept a plus sign.
 fn parse_digits(text: &str) -> Option<u64> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?

@@ -90,7 +90,10 @@ impl TimestampBounds {
     /// Checks an instant that is within the store's own limits.
     pub fn check(self, us: i64) -> Result<i64, Rejection> {
         if us < self.oldest_us {
-            return Err(outside("is further back than the setting event_max_age allows", us));
+            return Err(outside(
+                "is further back than the settings event_max_age and retention allow",
+                us,
+            ));
         }
         if us > self.newest_us {
             return Err(outside("is further ahead than the setting event_max_ahead allows", us));

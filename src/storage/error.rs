@@ -39,7 +39,7 @@ pub enum Error {
 
     /// Another process owns the data directory.
     #[error(
-        "{path}: another hourglass process owns this data directory: stop it; import, generate and sql can use its address instead, with --url",
+        "{path}: another hourglass process owns this data directory: stop it, or use its address: import, generate, sql, compact, retain and forget take --url",
         path = path.display()
     )]
     Locked { path: PathBuf },

@@ -2,6 +2,7 @@
 //! they are refused. Requests are handled after everything that was sealed before.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -21,6 +22,13 @@ pub enum Refusal {
     Busy(Limit),
     Poisoned(Arc<str>),
     Failed(Arc<str>),
+    /// What was asked needs a file that is damaged.
+    Damaged {
+        path: PathBuf,
+        offset: u64,
+        reason: String,
+        advice: &'static str,
+    },
     KeyReused,
     /// An engine thread has ended.
     Died(Arc<str>),
@@ -41,9 +49,12 @@ impl From<Refusal> for Error {
             Refusal::Poisoned(why) => Error::Poisoned(why.to_string()),
             Refusal::Failed(why) => Error::Io {
                 path: super::directory::TABLE_DIR.into(),
-                action: "flush",
+                action: "change the table",
                 source: std::io::Error::other(why.to_string()),
             },
+            Refusal::Damaged { path, offset, reason, advice } => {
+                Error::Damaged { path, offset, reason, advice }
+            }
             Refusal::KeyReused => Error::KeyReused,
             Refusal::Died(why) => Error::Died(why.to_string()),
             Refusal::Closed => Error::Closed,
@@ -54,9 +65,15 @@ impl From<Refusal> for Error {
 impl From<&Error> for Refusal {
     /// Returns what to tell the caller of a request that failed.
     fn from(error: &Error) -> Refusal {
-        match vfs::limit_behind(error) {
-            Some(bound) => Refusal::Busy(bound),
-            None => Refusal::Failed(error.to_string().into()),
+        if let Some(bound) = vfs::limit_behind(error) {
+            return Refusal::Busy(bound);
+        }
+        match error {
+            Error::Damaged { path, offset, reason, advice } => {
+                let (path, reason) = (path.clone(), reason.clone());
+                Refusal::Damaged { path, offset: *offset, reason, advice }
+            }
+            _ => Refusal::Failed(error.to_string().into()),
         }
     }
 }

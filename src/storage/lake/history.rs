@@ -32,6 +32,9 @@ use crate::storage::store::is_missing;
 /// engines write that line first.
 const HEAD_BYTES: u64 = 4 << 10;
 
+/// Number of times that a version is read before an error counts.
+const ATTEMPTS: usize = 3;
+
 /// Version of the table that is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AsOf {
@@ -171,15 +174,20 @@ impl TableHistory {
     /// # Errors
     /// [`Error::AsOf`] if the version can no longer be read.
     pub async fn files(&self, version: u64) -> Result<FileIndex> {
-        match self.read(version).await {
-            Ok(files) => Ok(files),
-            Err(Error::Io { path, source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                Err(file_is_gone(version, &path.display()))
-            }
-            Err(error) => {
-                // Log clean-up may have removed the version meanwhile.
-                self.version(AsOf::Version(version)).await?;
-                Err(error)
+        let mut attempts = 0;
+        loop {
+            let error = match self.read(version).await {
+                Err(Error::Io { path, source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                    return Err(file_is_gone(version, &path.display()));
+                }
+                Err(error) => error,
+                files => return files,
+            };
+            // Log clean-up may have removed the version meanwhile, or only what it was read from.
+            self.version(AsOf::Version(version)).await?;
+            attempts += 1;
+            if attempts == ATTEMPTS {
+                return Err(error);
             }
         }
     }
