@@ -338,8 +338,6 @@ fn days(
     report.sections.push(section);
     let each = after.bytes_an_event(after.all_bytes);
     report.goal("all bytes an event after the days", each, Sign::AtMost, 20.0, "");
-    let what = "Parquet written for what is left, in the background";
-    report.goal(what, amplification, Sign::AtMost, 3.0, " times");
     Ok(())
 }
 

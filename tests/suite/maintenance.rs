@@ -3,11 +3,13 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use hourglass::event::{EventBatch, EventKind};
+use hourglass::event::{EventBatch, EventKind, Key};
 use hourglass::hour::{HOUR_US, Hour, SystemClock};
+use hourglass::storage::vfs::observed::{Call, CallKind, Observed, Observer, Verdict};
 use hourglass::storage::vfs::{Disk, Vfs};
 use hourglass::storage::{Engine, EngineOptions, Error, Progress, ReadOnly, verify};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -479,4 +481,189 @@ fn a_server_keeps_replaced_files_no_longer_than_it_is_told() {
         client.get("/analytics?timestamp=5").body,
         "unique_users,3\nclicks,6\nimpressions,0\n"
     );
+}
+
+/// A disk with one fault, and the data files whose bytes it has been told to sync.
+#[derive(Debug, Default)]
+struct Watched {
+    fault: Mutex<Option<Fault>>,
+    synced: Mutex<BTreeSet<PathBuf>>,
+}
+
+#[derive(Debug)]
+enum Fault {
+    /// Another engine commits this action just before the next commit.
+    LostRace(PathBuf, String),
+    /// The next commit succeeds and reports an error; then the log cannot be listed.
+    LostAnswer,
+    NoList,
+    /// The bytes of the next data file cannot be synced.
+    NoSync,
+}
+
+impl Observer for Watched {
+    fn see(&self, call: Call<'_>) -> Verdict {
+        let path = call.path.to_string_lossy();
+        let is_log = path.contains("_delta_log");
+        let is_commit = call.kind == CallKind::HardLink && is_log && path.ends_with(".json");
+        let is_sync = call.kind == CallKind::SyncData && is_data_file(call.path);
+        let mut fault = self.fault.lock().unwrap();
+        match &*fault {
+            Some(Fault::LostRace(dir, action)) if is_commit => {
+                commit(dir, action);
+                *fault = None;
+            }
+            Some(Fault::LostAnswer) if is_commit => {
+                *fault = Some(Fault::NoList);
+                return Verdict::FailAfter(io::Error::other("the answer is lost"));
+            }
+            Some(Fault::NoList) if call.kind == CallKind::List && is_log => {
+                return Verdict::Fail(io::Error::other("the disk does not answer"));
+            }
+            Some(Fault::NoSync) if is_sync => {
+                *fault = None;
+                return Verdict::Fail(io::Error::other("the device is gone"));
+            }
+            _ => {}
+        }
+        if is_sync {
+            self.synced.lock().unwrap().insert(call.path.into());
+        }
+        Verdict::Proceed
+    }
+}
+
+/// Opens a store on a disk that is watched, with files to merge.
+async fn watched(
+    dir: &Path,
+    clock: &Arc<ManualClock>,
+    model: &mut Model,
+) -> (Engine, Arc<Watched>) {
+    let disk = Arc::new(Watched::default());
+    let vfs = Arc::new(Observed::new(Disk, disk.clone()));
+    let engine = Engine::open_with(dir, small_options(), vfs, clock.clone()).unwrap();
+    fill(&engine, model, 3, &mut 8).await;
+    (engine, disk)
+}
+
+/// The bug that it is there for: a merge that lost a race was committed all the same, and brought
+/// rows back that another engine had removed meanwhile.
+#[test]
+fn a_merge_that_loses_a_race_is_weighed_again() {
+    block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let (clock, mut model) = (ManualClock::at((FIRST + 20) * HOUR_US), Model::default());
+        let (engine, disk) = watched(dir.path(), &clock, &mut model).await;
+        let snapshot = engine.snapshot();
+        let merged = snapshot.files.iter().find(|(_, files)| files.files.len() > 1);
+        let (hour, files) = merged.unwrap();
+        let (rows, path) = (files.files[0].rollup.rows(), files.files[0].location.as_ref());
+        let path = path.strip_prefix("events/").unwrap();
+        let remove =
+            format!(r#"{{"remove":{{"path":"{path}","deletionTimestamp":1,"dataChange":true}}}}"#);
+        *disk.fault.lock().unwrap() = Some(Fault::LostRace(dir.path().into(), remove));
+        let _ = engine.compact(false, Progress::default()).await;
+        assert!(disk.fault.lock().unwrap().is_none(), "the race took place");
+        engine.compact(false, Progress::default()).await.unwrap();
+        let left = snapshot.rollup(*hour).rows() - rows;
+        assert_eq!(engine.snapshot().rollup(*hour).rows(), left);
+        close(engine);
+        let engine = open(dir.path(), clock);
+        assert_eq!(engine.snapshot().rollup(*hour).rows(), left);
+        close(engine);
+    });
+}
+
+#[test]
+fn a_merge_whose_commit_was_not_answered_loses_nothing() {
+    block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let (clock, mut model) = (ManualClock::at((FIRST + 20) * HOUR_US), Model::default());
+        let (engine, disk) = watched(dir.path(), &clock, &mut model).await;
+        *disk.fault.lock().unwrap() = Some(Fault::LostAnswer);
+        let error = engine.compact(false, Progress::default()).await.unwrap_err();
+        assert!(error.to_string().contains("the answer is lost"), "{error}");
+        *disk.fault.lock().unwrap() = None;
+        clock.set((FIRST + 20) * HOUR_US + 60_000_000);
+        engine.compact(false, Progress::default()).await.unwrap();
+        assert!(engine.snapshot().files.values().all(|files| files.files.len() == 1));
+        assert_answers(&engine.snapshot(), &model).await;
+        close(engine);
+        assert_sound(dir.path());
+    });
+}
+
+/// The bug that it is there for: a merged file whose sync had failed was committed by the retry of
+/// its commit, which had nothing left to sync.
+#[test]
+fn no_merged_file_is_committed_before_its_bytes_are_durable() {
+    block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let (clock, mut model) = (ManualClock::at((FIRST + 20) * HOUR_US), Model::default());
+        let (engine, disk) = watched(dir.path(), &clock, &mut model).await;
+        *disk.fault.lock().unwrap() = Some(Fault::NoSync);
+        assert!(engine.compact(false, Progress::default()).await.is_err());
+        clock.set((FIRST + 20) * HOUR_US + 60_000_000);
+        engine.compact(false, Progress::default()).await.unwrap();
+        let synced = disk.synced.lock().unwrap().clone();
+        for file in engine.snapshot().files.values().flat_map(|files| &files.files) {
+            assert!(synced.contains(&dir.path().join(file.location.as_ref())), "{file:?}");
+        }
+        assert_answers(&engine.snapshot(), &model).await;
+        close(engine);
+    });
+}
+
+#[test]
+fn a_snapshot_keeps_the_files_that_were_replaced_beyond_their_time() {
+    block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let (clock, mut model) = (ManualClock::at((FIRST + 20) * HOUR_US), Model::default());
+        let (engine, _) = watched(dir.path(), &clock, &mut model).await;
+        let before = engine.snapshot();
+        engine.compact(false, Progress::default()).await.unwrap();
+        clock.set((FIRST + 20) * HOUR_US + 3 * DAY_US);
+        // Each request lets it do what is due.
+        for _ in 0..50 {
+            engine.compact(true, Progress::default()).await.unwrap();
+        }
+        for file in before.files.values().flat_map(|files| &files.files) {
+            assert!(dir.path().join(file.location.as_ref()).exists(), "{file:?}");
+        }
+        assert_answers(&before, &model).await;
+        drop(before);
+        for _ in 0..50 {
+            engine.compact(true, Progress::default()).await.unwrap();
+        }
+        assert_eq!(data_files(dir.path()) as u64, engine.snapshot().file_count);
+        close(engine);
+    });
+}
+
+#[test]
+fn a_merged_file_keeps_the_keys_of_those_it_was_made_from() {
+    block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = ManualClock::at((FIRST + 2) * HOUR_US);
+        let engine = open(dir.path(), clock.clone());
+        let batch = |key: &str| {
+            let mut batch = EventBatch::new();
+            batch.push(FIRST * HOUR_US, key, EventKind::CLICK);
+            batch.key_from(0, Key::new(key).unwrap());
+            batch
+        };
+        for key in ["a", "b", "c"] {
+            engine.append(batch(key)).await.unwrap();
+            engine.flush().await.unwrap();
+        }
+        assert_eq!(engine.compact(false, Progress::default()).await.unwrap().files_after, 1);
+        close(engine);
+        assert_sound(dir.path());
+        let engine = open(dir.path(), clock);
+        for key in ["a", "b", "c"] {
+            engine.append(batch(key)).await.unwrap();
+        }
+        assert_eq!(engine.snapshot().rollup(Hour(FIRST)).rows(), 3, "they are repeats");
+        close(engine);
+    });
 }
