@@ -665,5 +665,12 @@ fn a_merged_file_keeps_the_keys_of_those_it_was_made_from() {
         }
         assert_eq!(engine.snapshot().rollup(Hour(FIRST)).rows(), 3, "they are repeats");
         close(engine);
+        // The table says which files of keys there must be.
+        let keys = files_in(&dir.path().join("keys"));
+        assert_eq!(keys.len(), 3);
+        fs::remove_file(&keys[0]).unwrap();
+        let vfs: Arc<dyn Vfs> = Arc::new(Disk);
+        let report = verify::verify(dir.path(), &vfs, &SystemClock, &|_, _| ()).unwrap();
+        assert!(!report.is_sound(), "a missing file of keys is found");
     });
 }

@@ -36,7 +36,7 @@ const REMOVED_FILES: usize = 32;
 pub const RETRY_US: i64 = 10_000_000;
 
 /// Time for which commits stay in the log at least.
-const KEEP_LOG_MS: i64 = 3 * 24 * 60 * 60 * 1_000;
+const KEEP_LOG_MS: i64 = 2 * 24 * 60 * 60 * 1_000;
 
 #[derive(Debug)]
 pub struct Maintenance {
