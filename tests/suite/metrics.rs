@@ -279,7 +279,7 @@ fn a_problem_leads_to_its_cause_in_the_log() {
     );
     let cause = line(&log, "edge-7", |line| line["message"] == "a request failed");
     assert!(
-        cause["level"] == "ERROR" && cause["cause"].as_str().unwrap().contains("flush"),
+        cause["level"] == "ERROR" && cause["cause"].as_str().unwrap().contains("change the table"),
         "{cause}"
     );
     assert!(Scrape::of(&mut client).value("hourglass_flush_failures_total") >= 1.0);
