@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use hourglass::event::{EventBatch, EventKind, EventSchema};
 use hourglass::hour::{Clock, HOUR_US, Hour};
-use hourglass::http::params;
 use hourglass::query::{self, QueryEngine, QueryOptions};
+use hourglass::server::http::params;
 use hourglass::storage::verify::verify_log;
 use hourglass::storage::vfs::{Disk, Vfs};
 use hourglass::storage::{self, Engine, EngineOptions};

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use ureq::Agent;
 use ureq::http::{Response, StatusCode, header};
+use ureq::tls::{RootCerts, TlsConfig};
+use ureq::{Agent, RequestBuilder};
 
 use crate::encode::arrow_stream;
 use crate::error::{Error, Failure, Result};
@@ -35,7 +36,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
 #[derive(Clone, Debug)]
 pub struct Client {
     agent: Agent,
-    base: String,
+    server: Address,
     /// URL of the batch endpoint.
     events_url: String,
     /// Kinds and dimensions of the server's events.
@@ -43,17 +44,17 @@ pub struct Client {
 }
 
 impl Client {
-    /// Creates a client for the server at `url`, such as `http://localhost:8080`. Does not connect.
-    pub fn new(url: &str) -> Result<Client> {
-        let base = base_url(url)?;
+    /// Creates a client. Does not connect.
+    pub fn new(server: Address) -> Client {
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             .timeout_connect(Some(CONNECT_TIMEOUT))
             .timeout_global(Some(REQUEST_TIMEOUT))
+            .tls_config(tls())
             .build()
             .new_agent();
-        let (base, events_url) = (base.to_owned(), format!("{base}/events"));
-        Ok(Client { agent, base, events_url, schema: EventSchema::default() })
+        let events_url = format!("{}/events", server.base);
+        Client { agent, server, events_url, schema: EventSchema::default() }
     }
 
     /// Asks the server for the kinds and dimensions of its events.
@@ -63,9 +64,14 @@ impl Client {
             kinds: Vec<String>,
             dimensions: Vec<String>,
         }
-        let url = format!("{}/schema", self.base);
+        let url = format!("{}/schema", self.server.base);
         let failed = |error: ureq::Error| Error::io(&url, "get")(error.into_io());
-        let mut response = self.agent.get(&url).call().map_err(failed)?;
+        let mut response = self.server.sign(self.agent.get(&url)).call().map_err(failed)?;
+        if is_denied(response.status()) {
+            let text = response.body_mut().read_to_string().unwrap_or_default();
+            let reason = format!("{}: {}", response.status(), Problem::parse(&text).text);
+            return Err(denied(&url, reason));
+        }
         // A server that is older than this path has the contract's schema.
         if response.status().is_success() {
             let text = response.body_mut().read_to_string().map_err(failed)?;
@@ -87,8 +93,8 @@ impl Client {
         let body = arrow_stream(&self.schema, events)?;
         for _ in 0..MAX_TRIES {
             let mut response = self
-                .agent
-                .post(&self.events_url)
+                .server
+                .sign(self.agent.post(&self.events_url))
                 .content_type("application/vnd.apache.arrow.stream")
                 .send(&body[..])
                 .map_err(|error| self.failed(error.into_io()))?;
@@ -112,26 +118,24 @@ impl Client {
 
     /// Like [`Client::admin`], with a body.
     pub fn admin_with<T: DeserializeOwned>(&self, work: &str, body: String) -> Result<T> {
-        let url = format!("{}/admin/{work}", self.base);
+        let url = format!("{}/admin/{work}", self.server.base);
         let failed = |error: ureq::Error| Error::io(&url, "post")(error.into_io());
-        let post = self.agent.post(&url).config().timeout_global(None).build();
-        let mut response = post.content_type("application/json").send(body).map_err(failed)?;
-        let (status, text) =
-            (response.status(), response.body_mut().read_to_string().map_err(failed)?);
-        if !status.is_success() {
-            let reason = format!("{status}: {}", Problem::parse(&text).text);
-            if status.is_client_error() {
-                return Err(Error::Invalid(format!("{url}: {reason}")));
-            }
-            return Err(failed(ureq::Error::Io(std::io::Error::other(reason))));
-        }
-        serde_json::from_str(&text)
-            .map_err(|error| Error::Invalid(format!("{url}: not an answer of hourglass: {error}")))
+        let post = self.server.sign(self.agent.post(&url)).config().timeout_global(None).build();
+        answered(&url, post.content_type("application/json").send(body).map_err(failed)?)
+    }
+
+    /// Gets what is at a path below `/admin/`.
+    pub fn list<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        let url = format!("{}/admin/{path}", self.server.base);
+        let failed = |error: ureq::Error| Error::io(&url, "get")(error.into_io());
+        answered(&url, self.server.sign(self.agent.get(&url)).call().map_err(failed)?)
     }
 
     fn refused(&self, status: StatusCode, body: &str) -> Error {
         let reason = format!("{status}: {}", Problem::parse(body).text);
-        if status.is_client_error() {
+        if is_denied(status) {
+            denied(&self.events_url, reason)
+        } else if status.is_client_error() {
             Error::Invalid(format!("{}: {reason}", self.events_url))
         } else {
             self.failed(std::io::Error::other(reason))
@@ -141,6 +145,34 @@ impl Client {
     fn failed(&self, source: std::io::Error) -> Error {
         Error::io(&self.events_url, "post")(source)
     }
+}
+
+/// Reports whether a status says that the token is missing or does not suffice.
+fn is_denied(status: StatusCode) -> bool {
+    matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+}
+
+fn denied(url: &str, reason: String) -> Error {
+    let source = std::io::Error::new(std::io::ErrorKind::PermissionDenied, reason);
+    Error::io(url, "ask")(source)
+}
+
+/// Returns the JSON of an answer.
+fn answered<T: DeserializeOwned>(url: &str, mut response: Response<ureq::Body>) -> Result<T> {
+    let failed = |error: ureq::Error| Error::io(url, "ask")(error.into_io());
+    let (status, text) = (response.status(), response.body_mut().read_to_string().map_err(failed)?);
+    if !status.is_success() {
+        let reason = format!("{status}: {}", Problem::parse(&text).text);
+        if is_denied(status) {
+            return Err(denied(url, reason));
+        }
+        if status.is_client_error() {
+            return Err(Error::Invalid(format!("{url}: {reason}")));
+        }
+        return Err(failed(ureq::Error::Io(std::io::Error::other(reason))));
+    }
+    serde_json::from_str(&text)
+        .map_err(|error| Error::Invalid(format!("{url}: not an answer of hourglass: {error}")))
 }
 
 /// Returns the delay from a 503's `Retry-After` header in whole seconds (RFC 9110, section 10.2.3);
@@ -153,12 +185,48 @@ fn retry_after<B>(response: &Response<B>) -> Duration {
         .min(MAX_RETRY)
 }
 
-/// Validates a server's address and strips trailing slashes.
-fn base_url(url: &str) -> Result<&str> {
-    if url.starts_with("http://") || url.starts_with("https://") {
-        Ok(url.trim_end_matches('/'))
-    } else {
-        Err(Error::Config(format!("{url}: must begin with http:// or https://")))
+/// Returns the client's side of TLS, which trusts the certificates that this machine does;
+/// `SSL_CERT_FILE` names others.
+fn tls() -> TlsConfig {
+    TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build()
+}
+
+/// A server, and the token that it is sent.
+#[derive(Clone, Debug)]
+pub struct Address {
+    /// URL without trailing slashes.
+    base: String,
+    authorization: Option<String>,
+}
+
+impl Address {
+    /// Returns the server at `url`, such as `http://localhost:8080`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if the text is no address, or the token cannot be one.
+    pub fn new(url: &str, token: Option<&str>) -> Result<Address> {
+        if !(url.starts_with("http://") || url.starts_with("https://")) {
+            return Err(Error::Config(format!("{url}: must begin with http:// or https://")));
+        }
+        if token.is_some_and(|token| !token.bytes().all(|byte| byte.is_ascii_graphic())) {
+            return Err(Error::Config(
+                "the token must be of ASCII characters, without spaces".into(),
+            ));
+        }
+        let authorization = token.map(|token| format!("Bearer {token}"));
+        Ok(Address { base: url.trim_end_matches('/').to_owned(), authorization })
+    }
+
+    pub fn url(&self) -> &str {
+        &self.base
+    }
+
+    /// Adds the token to a request.
+    fn sign<B>(&self, request: RequestBuilder<B>) -> RequestBuilder<B> {
+        match &self.authorization {
+            Some(authorization) => request.header(header::AUTHORIZATION, authorization),
+            None => request,
+        }
     }
 }
 
@@ -203,6 +271,10 @@ mod tests {
     use crate::decode::{InputFormat, decode};
     use crate::event::EventKind;
 
+    fn client(url: &str) -> Client {
+        Client::new(Address::new(url, None).unwrap())
+    }
+
     #[test]
     fn a_problem_is_told_by_its_detail_then_its_title_then_its_text() {
         let text = |body| Problem::parse(body).text;
@@ -214,11 +286,9 @@ mod tests {
 
     #[test]
     fn an_address_without_its_scheme_is_refused() {
-        assert!(Client::new("localhost:8080").is_err());
-        assert_eq!(
-            Client::new("http://localhost:8080/").unwrap().events_url,
-            "http://localhost:8080/events"
-        );
+        assert!(Address::new("localhost:8080", None).is_err());
+        assert!(Address::new("http://a", Some("a b")).is_err());
+        assert_eq!(client("http://localhost:8080/").events_url, "http://localhost:8080/events");
     }
 
     /// Starts a server that sends these responses in turn; the thread returns the bodies that it
@@ -251,7 +321,7 @@ mod tests {
         let busy = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 0\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
         let stored = "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n";
         let (url, bodies) = server(vec![busy, busy, stored]);
-        Client::new(&url).unwrap().post_events(&events).unwrap();
+        client(&url).post_events(&events).unwrap();
         for body in bodies.join().unwrap() {
             assert_eq!(decode(InputFormat::ArrowStream, &body).unwrap(), events);
         }
@@ -262,7 +332,7 @@ mod tests {
         let answer = "HTTP/1.1 400 Bad Request\r\nContent-Type: application/problem+json\r\nContent-Length: 21\r\n\
                       Connection: close\r\n\r\n{\"detail\":\"row 1: x\"}";
         let (url, _bodies) = server(vec![answer]);
-        let error = Client::new(&url).unwrap().post_events(&EventBatch::new()).unwrap_err();
+        let error = client(&url).post_events(&EventBatch::new()).unwrap_err();
         assert!(
             matches!(&error, Error::Invalid(text) if text.ends_with("400 Bad Request: row 1: x")),
             "{error}"

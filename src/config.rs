@@ -19,9 +19,11 @@ pub use self::resolve::{Resolved, resolve};
 pub use self::settings::{Config, ENV_PREFIX, SETTINGS, Setting};
 pub use self::source::Source;
 pub use self::value::{
-    ByteSize, CorsOrigin, Count, FileSize, Folder, LogFilter, LogFormat, Names, Reach, Threads,
-    Value,
+    ByteSize, Count, FileSize, Folder, Hosts, LogFilter, LogFormat, Names, OptionalFile, Rate,
+    Reach, Threads, Value, WithoutToken,
 };
+
+pub use self::value::parse_origin;
 
 /// Parses a duration of the command line, such as `400d`.
 pub fn parse_duration(text: &str) -> Result<std::time::Duration, String> {

@@ -3,7 +3,8 @@
 //!
 //! # Life of a POST
 //!
-//! 1. [`http`] parses the query string and validates it (a 400 names the parameter).
+//! 1. [`server`] lets the request in: who may do what is decided once for all doors.
+//!    [`server::http`] parses the query string and validates it (a 400 names the parameter).
 //! 2. [`storage::Engine::append_event`] pushes the event into the commit queue, already in columns;
 //!    a full queue is a 503.
 //! 3. The writer, a single thread, takes everything queued: one frame of the write-ahead log, one
@@ -26,7 +27,7 @@
 //!
 //! # Life of a GET
 //!
-//! 1. [`http`] parses the timestamp; [`hour::Hour`] is its hour.
+//! 1. [`server::http`] parses the timestamp; [`hour::Hour`] is its hour.
 //! 2. [`query::QueryEngine`] takes the plan that DataFusion made of `queries/hour_stats.sql`. It is
 //!    a single `RollupExec` node, because an optimizer rule found that exact counters answer the
 //!    statement. The plan is bound to the hour and the snapshot.
@@ -37,7 +38,7 @@
 //!
 //! # Life of a statement
 //!
-//! 1. [`http`] or the shell passes the text to [`query::QueryEngine::run_text`] with one
+//! 1. [`server::http`] or the shell passes the text to [`query::QueryEngine::run_text`] with one
 //!    [`storage::Snapshot`]: the statement sees one state, regardless of later flushes and appends.
 //!    If its session asks for an earlier version of the table, it sees that one instead.
 //! 2. It is parsed, rejected unless it only reads, and planned by DataFusion on separate threads.
@@ -80,7 +81,7 @@
 //! | [`console`] | standard output and standard error |
 //! | [`decode`], [`query`] | input formats; SQL over snapshots |
 //! | [`encode`], [`generate`], [`rows`] | files of events; workloads; result formats |
-//! | [`export`], [`http`] | exports for a data lake; the server |
+//! | [`export`], [`server`] | exports for a data lake; the server: access, TLS, HTTP |
 //! | [`client`], [`config`] | the server's client; every setting |
 //! | [`mod@bench`], [`shell`] | benchmarks; the SQL shell |
 //! | [`cli`] | the commands |
@@ -129,7 +130,7 @@ pub mod rows;
 pub mod encode;
 pub mod export;
 pub mod generate;
-pub mod http;
+pub mod server;
 
 pub mod client;
 pub mod config;

@@ -12,8 +12,9 @@ use super::disk::Counters;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::hour::SystemClock;
-use crate::http::{self, App};
 use crate::query::QueryEngine;
+use crate::server::access::Access;
+use crate::server::http::{self, App};
 use crate::storage::Engine;
 
 /// HTTP server on a free local port. Stops when dropped.
@@ -75,9 +76,10 @@ impl Hourglass {
         let engine =
             Engine::open_with(dir, config.engine_options(), disk.disk(), Arc::new(SystemClock))?;
         let query = Arc::new(QueryEngine::new(&config.query_options())?);
-        let app = Arc::new(App::new(engine.clone(), query.clone(), config.http_options()));
+        let access = Arc::new(Access::open(dir, disk.disk(), None)?);
+        let app = Arc::new(App::new(engine.clone(), query.clone(), access, config.http_options()));
         let server = Server::start(|listener| async move {
-            http::serve(listener, app, http::Stop::on_signals()?).await;
+            http::serve(listener, None, app, http::Stop::on_signals()?).await;
             Ok(())
         })?;
         let warm = server

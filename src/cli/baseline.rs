@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::serve::{listen, runtime};
 use crate::console;
 use crate::error::{Error, Result};
-use crate::http;
+use crate::server::http;
 
 #[derive(clap::Args)]
 pub struct Args {

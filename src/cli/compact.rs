@@ -52,8 +52,8 @@ const TICK: Duration = Duration::from_millis(100);
 
 pub fn run(args: Args) -> Result<()> {
     let started = Instant::now();
-    let report = match &args.place.url {
-        Some(url) => of_server(&Client::new(url)?, args.dry_run)?,
+    let report = match args.place.client()? {
+        Some(client) => of_server(&client, args.dry_run)?,
         None => of_directory(&args)?,
     };
     let shown = console::print(&match args.format {

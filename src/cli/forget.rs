@@ -60,8 +60,8 @@ pub fn run(args: Args) -> Result<()> {
     let users = args.named()?;
     let spinner = ProgressBar::new_spinner().with_message("searching every file");
     spinner.enable_steady_tick(std::time::Duration::from_millis(100));
-    let receipt = match &args.place.url {
-        Some(url) => of_server(&Client::new(url)?, &users, args.now),
+    let receipt = match args.place.client()? {
+        Some(client) => of_server(&client, &users, args.now),
         None => of_directory(&args, users),
     };
     spinner.finish_and_clear();

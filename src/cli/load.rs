@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 
-use crate::client::Client;
+use crate::client::{Address, Client};
 use crate::console;
 use crate::error::{Error, Result};
 use crate::event::{EventBatch, EventSchema};
@@ -46,9 +46,19 @@ pub struct SinkArgs {
     /// http://localhost:8080
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
+
+    /// Token for the server
+    #[arg(long, value_name = "TOKEN", env = "HOURGLASS_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
 }
 
 impl SinkArgs {
+    /// Returns a client of the server, if one is named.
+    pub fn client(&self) -> Result<Option<Client>> {
+        let client = |url: &String| Address::new(url, self.token.as_deref()).map(Client::new);
+        self.url.as_ref().map(client).transpose()
+    }
+
     /// Returns the data directory, for when there is no URL.
     pub fn data_dir(&self) -> PathBuf {
         self.data_dir.clone().unwrap_or_else(|| PathBuf::from("data/store"))
@@ -65,8 +75,9 @@ impl Sink {
     /// Opens the destination. A new store gets `dimensions`; an older one must have them, as must a
     /// server.
     pub fn open(args: &SinkArgs, dimensions: &[String]) -> Result<Sink> {
-        let (sink, place, fix) = if let Some(url) = &args.url {
-            (Sink::Server(Client::new(url)?.connect()?), url.clone(), "on its data directory")
+        let (sink, place, fix) = if let Some(client) = args.client()? {
+            let url = args.url.clone().unwrap_or_default();
+            (Sink::Server(client.connect()?), url, "on its data directory")
         } else {
             let data_dir = args.data_dir();
             let is_new = !data_dir.join(META_FILE).exists();

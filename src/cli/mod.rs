@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::unknown_variables;
 use crate::console;
@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 mod baseline;
 mod bench;
 mod compact;
+mod completions;
 mod config;
 mod export;
 mod forget;
@@ -25,6 +26,7 @@ mod schema;
 mod serve;
 mod sql;
 mod status;
+mod token;
 mod verify;
 
 #[derive(Parser)]
@@ -83,12 +85,18 @@ enum Command {
     Retain(retain::Args),
     /// Remove all rows of users, for good.
     Forget(forget::Args),
+    /// Create, list and revoke tokens, which say who may do what.
+    Token(token::TokenArgs),
     /// Run the benchmarks on this machine.
     Bench(bench::Args),
     /// Show every setting, its value and where it comes from.
     Config(config::Args),
     /// Ask a running server whether it is ready; exit code 0 or 1.
     Healthcheck(healthcheck::Args),
+    /// Print the completion script of a shell.
+    Completions(completions::CompletionsArgs),
+    /// Write manual pages.
+    Man(completions::ManArgs),
     #[command(hide = true)]
     Baseline(baseline::Args),
 }
@@ -137,9 +145,12 @@ impl Cli {
             Command::Compact(args) => compact::run(args)?,
             Command::Retain(args) => retain::run(args)?,
             Command::Forget(args) => forget::run(args)?,
+            Command::Token(args) => token::run(args)?,
             Command::Bench(args) => bench::run(args)?,
             Command::Config(args) => config::run(args)?,
             Command::Healthcheck(args) => return healthcheck::run(args),
+            Command::Completions(args) => completions::completions(&args, Cli::command())?,
+            Command::Man(args) => completions::man(&args, Cli::command())?,
             Command::Baseline(args) => baseline::run(args)?,
         }
         Ok(ExitCode::SUCCESS)

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::load::{SinkArgs, runtime};
-use crate::client::Client;
 use crate::config::parse_duration;
 use crate::console;
 use crate::error::{Error, Result};
@@ -49,10 +48,10 @@ enum RetainFormat {
 }
 
 pub fn run(args: Args) -> Result<()> {
-    let report: RetentionReport = match &args.place.url {
-        Some(url) => {
+    let report: RetentionReport = match args.place.client()? {
+        Some(client) => {
             let work = if args.dry_run { "retain?dry_run=true" } else { "retain" };
-            Client::new(url)?.admin(work)?
+            client.admin(work)?
         }
         None => of_directory(&args)?,
     };

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use crate::client::Client;
+use crate::client::{Address, Client};
 use crate::console;
 use crate::error::Result;
 use crate::event::EventSchema;
@@ -54,6 +54,10 @@ struct ShowArgs {
     /// Address of a running server to ask instead, such as http://localhost:8080
     #[arg(long, value_name = "URL")]
     url: Option<String>,
+
+    /// Token for the server, of the role read
+    #[arg(long, value_name = "TOKEN", env = "HOURGLASS_TOKEN", hide_env_values = true)]
+    token: Option<String>,
 }
 
 #[derive(Args, Debug)]
@@ -78,8 +82,9 @@ enum What {
 
 pub fn run(args: SchemaArgs) -> Result<()> {
     let schema = match args.action {
-        Action::Show(ShowArgs { url: Some(url), .. }) => {
-            Client::new(&url)?.connect()?.schema().clone()
+        Action::Show(ShowArgs { url: Some(url), token, .. }) => {
+            let server = Address::new(&url, token.as_deref())?;
+            Client::new(server).connect()?.schema().clone()
         }
         Action::Show(ShowArgs { data_dir, .. }) => declared(&Disk, &data_dir)?,
         Action::Add(AddArgs { what, name, data_dir }) => {

@@ -11,8 +11,11 @@ use tokio::runtime::Runtime;
 use super::log;
 use crate::config::{Flags, unknown_variables};
 use crate::error::{Error, Result};
-use crate::http::{self, App};
 use crate::query::QueryEngine;
+use crate::server::access::{Access, Anonymous};
+use crate::server::http::{self, App};
+use crate::server::tls::Tls;
+use crate::storage::vfs::Disk;
 use crate::storage::{self, Engine};
 
 /// Maximum number of connections waiting to be accepted; the system has its own limit as well
@@ -45,17 +48,26 @@ pub fn run(args: Args) -> Result<()> {
     let runtime = runtime(config.worker_threads.0)?;
     // The engine is opened and closed outside the runtime's tasks, because both operations block.
     let _context = runtime.enter();
+    let tls = config.certificate()?.map(Tls::open).transpose()?;
     let engine = Engine::open(&config.data_dir, config.engine_options())?;
+    let access = Access::open(&config.data_dir, Arc::new(Disk), config.anonymous.0)?;
+    let access = Arc::new(access);
     let query = Arc::new(QueryEngine::new(&query_options)?);
     runtime.block_on(query.warm_up(&engine.snapshot()))?;
     let mut options = config.http_options();
     options.max_connections = max_connections(options.max_connections);
-    let app = Arc::new(App::new(engine.clone(), query, options));
+    let app = Arc::new(App::new(engine.clone(), query, access.clone(), options));
     let served = runtime.block_on(async {
         let (listener, address) = listen(config.listen)?;
         let stop = http::Stop::on_signals().map_err(Error::io("signals", "install a handler"))?;
         let data_dir = config.data_dir.display().to_string();
-        let sentence = format!("hourglass is ready on http://{address} (data in {data_dir})");
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let sentence = format!("hourglass is ready on {scheme}://{address} (data in {data_dir})");
+        if !address.ip().is_loopback() && access.anonymous() == Anonymous::All {
+            tracing::warn!(
+                "anyone who reaches {address} may do everything here: create a token (`hourglass token create --role admin`), or listen on loopback"
+            );
+        }
         log::ready(
             config.log_format,
             &sentence,
@@ -63,7 +75,7 @@ pub fn run(args: Args) -> Result<()> {
         );
         // A separate task makes the accept loop run on a worker thread, beside the connections that
         // it accepts.
-        let serving = tokio::spawn(http::serve(listener, app, stop));
+        let serving = tokio::spawn(http::serve(listener, tls, app, stop));
         serving.await.map_err(|panic| {
             storage::Error::Died(format!("the accept loop panicked: {panic}")).into()
         })

@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use crate::client::Address;
 use crate::error::Result;
 use crate::shell::{DisplayFormat, Failed, Flow, Shell, Target, interact};
 
@@ -38,6 +39,10 @@ pub struct Args {
     #[arg(long, value_name = "URL", conflicts_with = "data_dir")]
     url: Option<String>,
 
+    /// Token for the server, of the role read
+    #[arg(long, value_name = "TOKEN", env = "HOURGLASS_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+
     /// Folder of your own saved queries for \run, in addition to the bundled ones; a server has its
     /// own folder [env: HOURGLASS_QUERIES]
     #[arg(long, value_name = "DIR", conflicts_with = "url")]
@@ -64,7 +69,7 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<ExitCode> {
     let target = Target::new(
-        args.url.as_deref(),
+        args.url.as_deref().map(|url| Address::new(url, args.token.as_deref())).transpose()?,
         args.data_dir.as_deref(),
         args.queries.as_deref(),
         args.as_of.as_deref(),

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use ureq::Agent;
 use ureq::http::{HeaderMap, Response, StatusCode};
 
-use super::{CONNECT_TIMEOUT, Problem, base_url};
+use super::{Address, CONNECT_TIMEOUT, Problem, denied, is_denied, tls};
 use crate::error::{Error, Failure, Result};
 use crate::query::{QueryStats, SavedQueries};
 
@@ -39,7 +39,7 @@ impl From<Error> for Fault {
 /// SQL client of one server.
 #[derive(Clone, Debug)]
 pub struct SqlClient {
-    base_url: String,
+    server: Address,
 }
 
 /// Stream of a statement's rows. Dropping it cancels the statement.
@@ -73,9 +73,9 @@ impl Drop for HangUp {
 type Head = Result<(SchemaRef, Option<QueryStats>), Fault>;
 
 impl SqlClient {
-    /// Creates a client for the server at `url`, such as `http://localhost:8080`. Does not connect.
-    pub fn new(url: &str) -> Result<SqlClient> {
-        Ok(SqlClient { base_url: base_url(url)?.to_string() })
+    /// Creates a client. Does not connect.
+    pub fn new(server: Address) -> SqlClient {
+        SqlClient { server }
     }
 
     /// Runs a statement with the session options in `settings`.
@@ -90,9 +90,9 @@ impl SqlClient {
         settings: &BTreeMap<String, String>,
     ) -> Result<Reply, Fault> {
         let body = json!({ "query": sql, "settings": settings }).to_string();
-        let url = format!("{}/sql", self.base_url);
+        let (server, url) = (self.server.clone(), format!("{}/sql", self.server.base));
         self.ask(url.clone(), move |agent| {
-            agent.post(url).header("accept", ACCEPT).content_type(JSON).send(body)
+            server.sign(agent.post(url)).header("accept", ACCEPT).content_type(JSON).send(body)
         })
         .await
     }
@@ -105,8 +105,8 @@ impl SqlClient {
         given: &BTreeMap<String, String>,
         as_of: Option<&str>,
     ) -> Result<Reply, Fault> {
-        let mut address = url::Url::parse(&self.base_url).map_err(|error| {
-            Error::Config(format!("{}: is not an address: {error}", self.base_url))
+        let mut address = url::Url::parse(&self.server.base).map_err(|error| {
+            Error::Config(format!("{}: is not an address: {error}", self.server.base))
         })?;
         if let Ok(mut path) = address.path_segments_mut() {
             path.pop_if_empty().extend(["queries", name]);
@@ -117,17 +117,21 @@ impl SqlClient {
         if let Some(as_of) = as_of {
             address.query_pairs_mut().append_pair("as_of", as_of);
         }
-        let url = String::from(address);
-        self.ask(url.clone(), move |agent| agent.get(url).header("accept", ACCEPT).call()).await
+        let (server, url) = (self.server.clone(), String::from(address));
+        self.ask(url.clone(), move |agent| {
+            server.sign(agent.get(url)).header("accept", ACCEPT).call()
+        })
+        .await
     }
 
     /// Fetches the server's saved queries. Blocks the calling thread.
     pub fn library(&self) -> Result<SavedQueries> {
-        let url = format!("{}/queries", self.base_url);
+        let url = format!("{}/queries", self.server.base);
         let config = Agent::config_builder()
             .http_status_as_error(false)
-            .timeout_global(Some(CONNECT_TIMEOUT));
-        let answered = config.build().new_agent().get(&url).call();
+            .timeout_global(Some(CONNECT_TIMEOUT))
+            .tls_config(tls());
+        let answered = self.server.sign(config.build().new_agent().get(&url)).call();
         let mut response = answered.map_err(|error| failed(&url, error.into_io()))?;
         let text =
             response.body_mut().read_to_string().map_err(|error| failed(&url, error.into_io()))?;
@@ -145,7 +149,8 @@ impl SqlClient {
     ) -> Result<Reply, Fault> {
         let config = Agent::config_builder()
             .http_status_as_error(false)
-            .timeout_connect(Some(CONNECT_TIMEOUT));
+            .timeout_connect(Some(CONNECT_TIMEOUT))
+            .tls_config(tls());
         let line = HangUp(config.build().new_agent());
         let agent = line.0.clone();
         let (answered, head) = oneshot::channel();
@@ -203,6 +208,7 @@ fn refused(url: &str, status: StatusCode, body: &str) -> Fault {
         )),
         _ if problem.failure == Some(Failure::StatementFailed) => Error::Panicked,
         StatusCode::UNPROCESSABLE_ENTITY | StatusCode::SERVICE_UNAVAILABLE => Error::Limit(text),
+        status if is_denied(status) => denied(url, format!("{status}: {text}")),
         status if status.is_client_error() => Error::Invalid(text),
         status => failed(url, std::io::Error::other(format!("{status}: {text}"))),
     };

@@ -81,7 +81,7 @@ pub fn resolve(
 /// skipped.
 pub(super) fn unknown(variables: &BTreeSet<String>) -> Vec<String> {
     let known: Vec<String> =
-        SETTINGS.iter().map(Setting::env).chain([env_name("config")]).collect();
+        SETTINGS.iter().map(Setting::env).chain(["config", "token"].map(env_name)).collect();
     let services: Vec<&str> =
         variables.iter().filter_map(|name| name.strip_suffix("_SERVICE_HOST")).collect();
     let is_platforms = |name: &str| {

@@ -4,15 +4,17 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::error::{Error, Result};
 use crate::event::Declaration;
-use crate::http::HttpOptions;
 use crate::query::QueryOptions;
+use crate::server::http::{HttpOptions, Origins};
+use crate::server::tls::CertificateFiles;
 use crate::storage::{CompactionOptions, EngineOptions};
 
 use super::source::{Source, parse};
 use super::value::{
-    Age, ByteSize, CorsOrigin, Count, FileSize, Folder, LogFilter, LogFormat, Names, Reach,
-    Threads, Value,
+    Age, ByteSize, Count, FileSize, Folder, Hosts, LogFilter, LogFormat, Names, OptionalFile, Rate,
+    Reach, Threads, Value, WithoutToken,
 };
 
 /// Prefix of every environment variable.
@@ -110,7 +112,8 @@ settings! {
     /// Dimensions of events that a new store has, such as page,referrer,country; a store that
     /// exists must have just these. `hourglass schema add dimension` adds others.
     dimensions: Names = Names(None);
-    /// Address and port of the HTTP server; port 0 picks a free port.
+    /// Address and port of the HTTP server, such as localhost:8080, or :8080 for every address; port
+    /// 0 picks a free port.
     listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 8080));
     /// Format of the log on standard error and of the ready message on standard output: human,
     /// json, or auto (human on a terminal, json elsewhere).
@@ -119,9 +122,25 @@ settings! {
     /// info,datafusion=debug. A level applies to hourglass; libraries log at most warnings and
     /// errors unless a directive names them.
     log: LogFilter = LogFilter("info".to_owned());
-    /// Web origin whose pages may read responses (CORS): * for any origin, a scheme and a
-    /// host for one, or none.
-    cors_origin: CorsOrigin = CorsOrigin(Some(axum::http::HeaderValue::from_static("*")));
+    /// What those may do who come without a token: all, write (send events) or none; auto is all
+    /// until the first token is created, and write from then on. `hourglass token` creates tokens.
+    anonymous: WithoutToken = WithoutToken(None);
+    /// Web origins whose pages may read answers (CORS), such as https://example.com; * for any.
+    /// Events may be sent by the pages of every origin.
+    cors_origin: Origins = Origins::None;
+    /// Names under which clients reach this server, such as stats.example.com. Where all is allowed
+    /// without a token, other names are refused, except those without a dot.
+    hosts: Hosts = Hosts(Vec::new());
+    /// Maximum number of requests a second from one address, or one network of IPv6; a second of
+    /// them may come at once, and further ones get a 429.
+    rate_by_address: Rate = Rate(None);
+    /// Maximum number of requests a second with one token.
+    rate_by_token: Rate = Rate(None);
+    /// Certificate chain for TLS, in PEM; with it, HTTP is served as HTTPS only. It is read again
+    /// when it changes.
+    tls_cert: OptionalFile = OptionalFile(None);
+    /// Private key of the certificate, in PEM.
+    tls_key: OptionalFile = OptionalFile(None);
     /// Maximum size of the body of POST /events, compressed and decompressed.
     max_body_bytes: ByteSize = ByteSize(64 << 20);
     /// Maximum length of a request's path, including its query string.
@@ -245,9 +264,26 @@ impl Config {
         }
     }
 
+    /// Returns the files of the certificate, if TLS is wanted.
+    ///
+    /// # Errors
+    /// If only one of them is given.
+    pub fn certificate(&self) -> Result<Option<CertificateFiles>> {
+        match (&self.tls_cert.0, &self.tls_key.0) {
+            (Some(cert), Some(key)) => {
+                Ok(Some(CertificateFiles { cert: cert.clone(), key: key.clone() }))
+            }
+            (None, None) => Ok(None),
+            _ => Err(Error::Config("tls_cert and tls_key go together: give both or none".into())),
+        }
+    }
+
     pub fn http_options(&self) -> HttpOptions {
         HttpOptions {
-            cors_origin: self.cors_origin.0.clone(),
+            cors_origins: self.cors_origin.clone(),
+            hosts: self.hosts.0.clone(),
+            rate_by_address: self.rate_by_address.0,
+            rate_by_token: self.rate_by_token.0,
             max_body_bytes: saturate(self.max_body_bytes.0),
             max_uri_bytes: saturate(self.max_uri_bytes.0),
             header_timeout: self.header_timeout,

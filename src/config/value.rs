@@ -1,11 +1,14 @@
 //! Types of settings: parsing, formatting, and a description for error messages.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::http::HeaderValue;
 use tracing_subscriber::EnvFilter;
+
+use crate::server::access::Anonymous;
+use crate::server::http::Origins;
 
 /// Type of a setting's value. `parse(show(v)) == v` holds for every value.
 pub trait Value: Sized {
@@ -220,6 +223,43 @@ impl Value for Folder {
     }
 }
 
+/// Requests a second; `None` is no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate(pub Option<u64>);
+
+impl Value for Rate {
+    const ACCEPTS: &'static str = "none or a number of requests a second, at least 1";
+    const PLACEHOLDER: &'static str = "N";
+
+    fn parse(text: &str) -> Option<Rate> {
+        match text {
+            "none" => Some(Rate(None)),
+            text => Count::parse(text).map(|count| Rate(Some(count.0))),
+        }
+    }
+
+    fn show(&self) -> String {
+        self.0.map_or_else(|| "none".to_owned(), |requests| requests.to_string())
+    }
+}
+
+/// An optional file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OptionalFile(pub Option<PathBuf>);
+
+impl Value for OptionalFile {
+    const ACCEPTS: &'static str = Folder::ACCEPTS;
+    const PLACEHOLDER: &'static str = "FILE";
+
+    fn parse(text: &str) -> Option<OptionalFile> {
+        Folder::parse(text).map(|file| OptionalFile(file.0))
+    }
+
+    fn show(&self) -> String {
+        Folder(self.0.clone()).show()
+    }
+}
+
 /// An optional list of names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Names(pub Option<Vec<String>>);
@@ -245,11 +285,19 @@ impl Value for Names {
 }
 
 impl Value for SocketAddr {
-    const ACCEPTS: &'static str = "an address and a port such as 127.0.0.1:8080 or [::]:8080";
+    const ACCEPTS: &'static str =
+        "an address and a port such as 127.0.0.1:8080, localhost:8080, [::]:8080 or :8080";
     const PLACEHOLDER: &'static str = "ADDR:PORT";
 
     fn parse(text: &str) -> Option<SocketAddr> {
-        text.parse().ok()
+        if let Some(port) = text.strip_prefix(':') {
+            return port.parse().ok().map(|port| SocketAddr::from(([0, 0, 0, 0], port)));
+        }
+        let resolved = || {
+            let addresses: Vec<SocketAddr> = text.to_socket_addrs().ok()?.collect();
+            addresses.iter().find(|address| address.is_ipv4()).or(addresses.first()).copied()
+        };
+        text.parse().ok().or_else(resolved)
     }
 
     fn show(&self) -> String {
@@ -309,37 +357,92 @@ impl Value for LogFilter {
     }
 }
 
-/// Value of the header `access-control-allow-origin`; with `None` the header is omitted, and pages
-/// of other origins cannot read responses.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CorsOrigin(pub Option<HeaderValue>);
-
-impl Value for CorsOrigin {
+impl Value for Origins {
     const ACCEPTS: &'static str =
-        "* for any origin, one origin such as https://example.com, or none";
-    const PLACEHOLDER: &'static str = "ORIGIN";
+        "origins such as https://example.com with commas between them, * for any, or none";
+    const PLACEHOLDER: &'static str = "ORIGINS";
 
-    fn parse(text: &str) -> Option<CorsOrigin> {
+    fn parse(text: &str) -> Option<Origins> {
         match text {
-            "none" => Some(CorsOrigin(None)),
-            "*" => Some(CorsOrigin(Some(HeaderValue::from_static("*")))),
+            "none" => Some(Origins::None),
+            "*" => Some(Origins::Any),
             _ => {
-                let (scheme, host) = text.split_once("://")?;
-                let plain = !host.is_empty()
-                    && !host.contains(['/', ',', ' '])
-                    && matches!(scheme, "http" | "https");
-                plain
-                    .then(|| HeaderValue::from_str(text).ok())?
-                    .map(|origin| CorsOrigin(Some(origin)))
+                let origins = text.split(',').map(|origin| parse_origin(origin.trim()));
+                origins.collect::<Option<Vec<HeaderValue>>>().map(Origins::Only)
             }
         }
     }
 
     fn show(&self) -> String {
-        match &self.0 {
-            None => "none".to_owned(),
-            Some(origin) => origin.to_str().unwrap_or_default().to_owned(),
+        match self {
+            Origins::None => "none".to_owned(),
+            Origins::Any => "*".to_owned(),
+            Origins::Only(origins) => {
+                let origins = origins.iter().map(|origin| origin.to_str().unwrap_or_default());
+                origins.collect::<Vec<_>>().join(",")
+            }
         }
+    }
+}
+
+/// Parses an origin as browsers send it: a scheme and a host, and no path.
+pub fn parse_origin(text: &str) -> Option<HeaderValue> {
+    let (scheme, host) = text.split_once("://")?;
+    let is_plain = !host.is_empty()
+        && !host.contains(['/', ',', ' '])
+        && matches!(scheme, "http" | "https")
+        && !text.bytes().any(|byte| byte.is_ascii_uppercase());
+    is_plain.then(|| HeaderValue::from_str(text).ok())?
+}
+
+/// Names of this host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hosts(pub Vec<String>);
+
+impl Value for Hosts {
+    const ACCEPTS: &'static str = "names of hosts with commas between them, or none";
+    const PLACEHOLDER: &'static str = "NAMES";
+
+    fn parse(text: &str) -> Option<Hosts> {
+        if text == "none" {
+            return Some(Hosts(Vec::new()));
+        }
+        let names: Vec<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
+        let is_name = |name: &String| !name.is_empty() && !name.contains(['/', ':', ' ']);
+        names.iter().all(is_name).then_some(Hosts(names))
+    }
+
+    fn show(&self) -> String {
+        if self.0.is_empty() { "none".to_owned() } else { self.0.join(",") }
+    }
+}
+
+/// What those without a token may do; `None` depends on whether there are tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WithoutToken(pub Option<Anonymous>);
+
+impl Value for WithoutToken {
+    const ACCEPTS: &'static str = "auto, all, write or none";
+    const PLACEHOLDER: &'static str = "WHAT";
+
+    fn parse(text: &str) -> Option<WithoutToken> {
+        Some(WithoutToken(match text {
+            "auto" => None,
+            "all" => Some(Anonymous::All),
+            "write" => Some(Anonymous::Write),
+            "none" => Some(Anonymous::None),
+            _ => return None,
+        }))
+    }
+
+    fn show(&self) -> String {
+        let text = match self.0 {
+            None => "auto",
+            Some(Anonymous::All) => "all",
+            Some(Anonymous::Write) => "write",
+            Some(Anonymous::None) => "none",
+        };
+        text.to_owned()
     }
 }
 
@@ -395,8 +498,11 @@ mod tests {
         for text in ["none", "1h"] {
             assert_eq!(Reach::parse(text).unwrap().show(), text);
         }
-        for text in ["*", "https://example.com", "none"] {
-            assert_eq!(CorsOrigin::parse(text).unwrap().show(), text);
+        assert_eq!(<SocketAddr as Value>::parse(":80"), "0.0.0.0:80".parse().ok());
+        assert_eq!(<SocketAddr as Value>::parse("localhost:80"), "127.0.0.1:80".parse().ok());
+        assert_eq!(<SocketAddr as Value>::parse("80"), None);
+        for text in ["*", "https://example.com,http://localhost:3000", "none"] {
+            assert_eq!(Origins::parse(text).unwrap().show(), text);
         }
     }
 

@@ -6,8 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::format::{DecodeError, Encoding, InputFormat};
-use super::{Options, csv, ndjson, parquet, stream};
+use super::format::{
+    BYTE_ORDER_MARK, DecodeError, Encoding, InputFormat, MAX_DECODED_BYTES, read_up_to,
+};
+use super::{Options, csv, decode_with, ndjson, parquet, stream};
 use crate::error::{Error, Result};
 use crate::event::EventBatch;
 
@@ -106,6 +108,13 @@ fn open_parquet(file: File, options: &Options) -> Result<FileReader, DecodeError
     Ok(FileReader { batches: Box::new(batches), progress, failed: false })
 }
 
+/// Reports whether a JSON text begins with an array.
+fn is_array(bytes: &mut impl BufRead) -> Result<bool, DecodeError> {
+    let start = bytes.fill_buf().map_err(DecodeError::from_io)?;
+    let text = start.strip_prefix(BYTE_ORDER_MARK).unwrap_or(start);
+    Ok(text.trim_ascii_start().first() == Some(&b'['))
+}
+
 fn open_bytes(
     file: File,
     format: InputFormat,
@@ -115,7 +124,7 @@ fn open_bytes(
     let progress = Progress::new(file.metadata().map_err(DecodeError::Io)?.len());
     let counted =
         BufReader::with_capacity(256 << 10, Counted { input: file, progress: progress.clone() });
-    let bytes: Box<dyn BufRead + Send> = match encoding {
+    let mut bytes: Box<dyn BufRead + Send> = match encoding {
         Encoding::Identity => Box::new(counted),
         Encoding::Gzip => Box::new(BufReader::with_capacity(
             256 << 10,
@@ -128,7 +137,12 @@ fn open_bytes(
         }
     };
     let batches: Box<dyn Iterator<Item = Result<EventBatch, DecodeError>> + Send> = match format {
-        InputFormat::Ndjson => Box::new(ndjson::Reader::new(bytes, options)),
+        InputFormat::Json | InputFormat::Ndjson if is_array(&mut bytes)? => {
+            // An array is one value, which is read as a whole.
+            let text = read_up_to(bytes, MAX_DECODED_BYTES)?;
+            Box::new(std::iter::once(decode_with(InputFormat::Json, &text, options)))
+        }
+        InputFormat::Json | InputFormat::Ndjson => Box::new(ndjson::Reader::new(bytes, options)),
         InputFormat::Csv => Box::new(csv::Reader::csv(bytes, options)?),
         InputFormat::Tsv => Box::new(csv::Reader::tsv(bytes, options)?),
         InputFormat::ArrowStream => Box::new(stream::Reader::new(bytes, options)?),

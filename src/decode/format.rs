@@ -58,6 +58,8 @@ pub fn next_batch(
 pub enum InputFormat {
     /// One JSON object per line.
     Ndjson,
+    /// An array of objects, or objects one after another; over HTTP only.
+    Json,
     /// RFC 4180.
     Csv,
     /// Values between tabs.
@@ -72,9 +74,11 @@ impl InputFormat {
     pub fn from_content_type(value: &str) -> Option<InputFormat> {
         let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         match essence.as_str() {
-            "application/x-ndjson" | "application/ndjson" | "application/jsonl" => {
+            // A beacon of text is plain text: other types would need a preflight, which it has not.
+            "application/x-ndjson" | "application/ndjson" | "application/jsonl" | "text/plain" => {
                 Some(InputFormat::Ndjson)
             }
+            "application/json" => Some(InputFormat::Json),
             "text/csv" => Some(InputFormat::Csv),
             "text/tab-separated-values" => Some(InputFormat::Tsv),
             "application/vnd.apache.arrow.stream" | "application/vnd.apache.arrow.file" => {

@@ -62,6 +62,7 @@ pub fn decode_with(
         InputFormat::Ndjson => {
             whole_text(bytes, |batch| ndjson::Reader::new(bytes, options).fill(batch, all))
         }
+        InputFormat::Json => whole_text(bytes, |batch| ndjson::decode_json(bytes, options, batch)),
         InputFormat::Csv => {
             whole_text(bytes, |batch| csv::Reader::csv(bytes, options)?.fill(batch, all))
         }

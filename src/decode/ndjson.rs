@@ -1,4 +1,4 @@
-//! NDJSON decoding: one JSON object per line. Blank lines are skipped, other fields are ignored,
+//! NDJSON decoding: one JSON object per line; and JSON, an array of such objects. Blank lines are skipped, other fields are ignored,
 //! and a repeated field is an error.
 
 use std::borrow::Cow;
@@ -6,11 +6,15 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{BufRead, Read};
 
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Unexpected, Visitor};
+use serde::de::{
+    DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor,
+};
 use serde_json::error::Category;
 
 use super::columns::COLUMNS;
-use super::format::{BATCH_EVENTS, BYTE_ORDER_MARK, DecodeError, check_text, has_room, next_batch};
+use super::format::{
+    BATCH_EVENTS, BYTE_ORDER_MARK, DecodeError, RowUnit, check_text, has_room, next_batch,
+};
 use super::options::Options;
 use crate::event::{EventBatch, EventKind, TimestampRules, check_user, check_value};
 
@@ -70,6 +74,77 @@ impl<R: BufRead> Iterator for Reader<R> {
 
     fn next(&mut self) -> Option<Self::Item> {
         next_batch(|batch| self.fill(batch, BATCH_EVENTS))
+    }
+}
+
+/// Decodes JSON: an array of objects, or objects one after another.
+pub fn decode_json(
+    bytes: &[u8],
+    options: &Options,
+    batch: &mut EventBatch,
+) -> Result<(), DecodeError> {
+    options.columns.check(&options.schema).map_err(DecodeError::Malformed)?;
+    check_text(bytes)?;
+    let text = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
+    let mut rows = Rows { options, batch, row: 1 };
+    let mut json = serde_json::Deserializer::from_slice(text);
+    let read = if text.trim_ascii_start().first() == Some(&b'[') {
+        json.deserialize_seq(&mut rows).and_then(|()| json.end())
+    } else {
+        loop {
+            if json.end().is_ok() {
+                break Ok(());
+            }
+            let row = RowSeed(options).deserialize(&mut json);
+            if let Err(error) = row.and_then(|row| rows.push(row)) {
+                break Err(error);
+            }
+        }
+    };
+    let line = rows.row;
+    read.map_err(|error| {
+        let reason = match error.classify() {
+            Category::Data => describe(&error),
+            _ => error.to_string(),
+        };
+        DecodeError::BadRow { unit: RowUnit::Row, line, reason }
+    })
+}
+
+/// Rows of a JSON text, on their way into a batch.
+struct Rows<'r> {
+    options: &'r Options,
+    batch: &'r mut EventBatch,
+    /// Number of the next row, from 1.
+    row: u64,
+}
+
+impl Rows<'_> {
+    fn push<E: Error>(&mut self, row: Row<'_>) -> Result<(), E> {
+        let (Some(timestamp_us), Some(user), Some(kind), values) = row else {
+            let column = [row.0.is_none(), row.1.is_none(), row.2.is_none()];
+            let column = column.iter().position(|missing| *missing).unwrap_or_default();
+            return Err(E::custom(self.options.columns.missing(column, std::iter::empty())));
+        };
+        self.batch.push(timestamp_us, &user, kind);
+        values.iter().for_each(|(dimension, value)| self.batch.set_value(*dimension, value));
+        self.row += 1;
+        Ok(())
+    }
+}
+
+impl<'de> Visitor<'de> for &mut Rows<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of objects")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        while let Some(row) = seq.next_element_seed(RowSeed(self.options))? {
+            self.push(row)?;
+        }
+        Ok(())
     }
 }
 

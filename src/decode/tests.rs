@@ -393,13 +393,43 @@ fn nothing_may_follow_an_arrow_stream_or_file_or_parquet() {
 }
 
 #[test]
+fn json_is_an_array_or_objects_and_names_the_row_at_fault() {
+    let read = |text: &str| decode(InputFormat::Json, text.as_bytes());
+    let row = r#"{"timestamp": 1, "user": "a", "event": "click"}"#;
+    for (text, rows) in [
+        (format!("[{row},\n {row}]\n"), 2),
+        (format!("\u{feff} [{row}]"), 1),
+        (row.replace(", ", ",\n"), 1),
+        (format!("{row}\n{row} {row}"), 3),
+        ("[]".into(), 0),
+        (" \n".into(), 0),
+    ] {
+        assert_eq!(read(&text).unwrap().len(), rows, "{text}");
+    }
+    for (text, line, reason) in [
+        (format!("[{row}, {{\"timestamp\": 1, \"user\": \"b\"}}]"), 2, "event"),
+        (format!("[{row}, 7]"), 2, "an object"),
+        (format!("[{row}"), 2, "EOF"),
+        (format!("[{row}] {row}"), 2, "trailing"),
+        (row.replace("click", "clack"), 1, "clack"),
+        (format!("[{}]", row.replace('1', "-1")), 1, "timestamp"),
+    ] {
+        let error = read(&text).unwrap_err();
+        let DecodeError::BadRow { line: at, reason: said, .. } = &error else { panic!("{error}") };
+        assert!(*at == line && said.contains(reason), "{text}: {error}");
+    }
+}
+
+#[test]
 fn formats_and_encodings_are_told_by_headers_and_names() {
     let media = |value| InputFormat::from_content_type(value);
     assert_eq!(media("text/csv; charset=utf-8"), Some(InputFormat::Csv));
     assert_eq!(media("Application/X-NDJSON"), Some(InputFormat::Ndjson));
     assert_eq!(media("application/vnd.apache.arrow.stream"), Some(InputFormat::ArrowStream));
     assert_eq!(media("text/tab-separated-values"), Some(InputFormat::Tsv));
-    assert_eq!(media("application/json"), None);
+    assert_eq!(media("text/plain;charset=UTF-8"), Some(InputFormat::Ndjson), "of a beacon");
+    assert_eq!(media("application/json"), Some(InputFormat::Json));
+    assert_eq!(media("text/html"), None);
     assert_eq!(Encoding::from_header(Some("GZIP")), Some(Encoding::Gzip));
     assert_eq!(Encoding::from_header(None), Some(Encoding::Identity));
     assert_eq!(Encoding::from_header(Some("gzip, zstd")), None);

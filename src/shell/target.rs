@@ -11,7 +11,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
 use super::lexer::{self, TokenKind};
-use crate::client::{Fault, Reply, SqlClient};
+use crate::client::{Address, Fault, Reply, SqlClient};
 use crate::config::Flags;
 use crate::error::{Error, Result};
 use crate::query::{
@@ -76,11 +76,11 @@ impl Rows {
 }
 
 impl Target {
-    /// Creates a target for the server at `url`, or else for the store in `data_dir` or in the
+    /// Creates a target for a server, or else for the store in `data_dir` or in the
     /// configured directory, with the saved queries of the folder `queries`. Statements read the
     /// version of the table or the time `as_of`, if it is given.
     pub fn new(
-        url: Option<&str>,
+        server: Option<Address>,
         data_dir: Option<&Path>,
         queries: Option<&Path>,
         as_of: Option<&str>,
@@ -88,13 +88,14 @@ impl Target {
         if let Some(as_of) = as_of {
             AsOf::parse(as_of.trim())?;
         }
-        match url {
-            Some(url) => {
-                let (client, mut settings) = (SqlClient::new(url)?, BTreeMap::new());
+        match server {
+            Some(server) => {
+                let (url, mut settings) = (server.url().to_string(), BTreeMap::new());
+                let client = SqlClient::new(server);
                 if let Some(as_of) = as_of {
                     settings.insert(AS_OF.to_string(), as_of.to_string());
                 }
-                Ok(Target::Server(Server { url: url.to_string(), client, settings }))
+                Ok(Target::Server(Server { url, client, settings }))
             }
             None => {
                 let mut store = Store::new(data_dir, queries)?;

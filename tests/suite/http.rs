@@ -26,7 +26,7 @@ fn a_get_after_a_204_counts_the_event() {
     let answer = client.get(HOUR);
     assert_eq!(answer.body, "unique_users,2\nclicks,2\nimpressions,1\n");
     assert!(answer.header("content-type").unwrap().starts_with("text/plain"));
-    assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
+    assert_eq!(answer.header("access-control-allow-origin"), None, "for pages of this origin");
 }
 
 #[test]
@@ -208,4 +208,55 @@ fn a_client_that_never_finishes_its_head_is_let_go_and_an_answer_that_takes_long
     let mut answer = [0; 12];
     busy.read_exact(&mut answer).unwrap();
     assert!(answer.starts_with(b"HTTP/1.1 "), "still answered");
+}
+
+#[test]
+fn events_come_as_json_and_as_the_plain_text_of_a_beacon() {
+    let (_dir, _server, mut client) = start();
+    let row =
+        |user: &str| format!(r#"{{"timestamp":10032342000,"user":"{user}","event":"click"}}"#);
+    for (content_type, body, accepted) in [
+        ("application/json", format!("[{},{}]", row("a"), row("b")), 2),
+        ("application/json; charset=utf-8", row("c"), 1),
+        ("text/plain;charset=UTF-8", format!("{}\n{}\n", row("a"), row("d")), 2),
+    ] {
+        let header = format!("content-type: {content_type}\r\n");
+        let answer = client.request("POST", "/events", &header, body.as_bytes()).unwrap();
+        assert_eq!((answer.status, answer.body), (200, format!("{{\"accepted\":{accepted}}}")));
+    }
+    assert_eq!(client.get(HOUR).body, "unique_users,4\nclicks,5\nimpressions,0\n");
+    let bad = format!("[{},{}]", row("a"), row(""));
+    let answer =
+        client.request("POST", "/events", "content-type: application/json\r\n", bad.as_bytes());
+    let answer = answer.unwrap();
+    assert_eq!(answer.status, 400);
+    assert!(answer.body.contains(r#""line":2"#), "{}", answer.body);
+    assert_eq!(client.get(HOUR).body, "unique_users,4\nclicks,5\nimpressions,0\n");
+}
+
+#[test]
+fn a_head_is_answered_like_a_get_without_a_body() {
+    let (_dir, server, mut client) = start();
+    for target in
+        [HOUR, "/sql?q=SELECT+1", "/queries", "/schema", "/metrics", "/admin/tokens", "/healthz"]
+    {
+        let get = client.get(target).status;
+        let mut alone = server.connect();
+        let head = format!("HEAD {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        alone.write(head.as_bytes()).unwrap();
+        let mut answer = String::new();
+        alone.read_to_end(&mut answer).unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {get} ")), "{target}: {answer}");
+        assert!(answer.ends_with("\r\n\r\n"), "{target} has a body: {answer}");
+    }
+}
+
+#[test]
+fn a_plus_that_was_not_escaped_is_named() {
+    let (_dir, _server, mut client) = start();
+    let answer = client.get("/sql?q=SELECT+1&as_of=2026-11-25T10:00:00+01:00");
+    assert_eq!(answer.status, 400);
+    assert!(answer.body.contains("%2B"), "{}", answer.body);
+    let answer = client.get("/sql?q=SELECT+1&as_of=x");
+    assert!(answer.status == 400 && !answer.body.contains("%2B"), "{}", answer.body);
 }

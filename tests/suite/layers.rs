@@ -17,7 +17,7 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
             &["console"],
             &["decode", "query"],
             &["encode", "generate", "rows"],
-            &["http", "export"],
+            &["server", "export"],
             &["client", "config"],
             &["shell", "bench"],
             &["cli"],
@@ -42,6 +42,7 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
             &["scrape", "verify"],
         ],
     ),
+    ("server", &[&["rates", "tls", "tokens"], &["access"], &["http"]]),
     (
         "query",
         &[

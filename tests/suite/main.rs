@@ -6,6 +6,7 @@
     reason = "a test that prints ends with its panic, and nothing else does"
 )]
 
+mod access;
 mod asof;
 mod bench;
 mod blocking;

@@ -48,7 +48,7 @@ impl Server {
         let mut child = command.spawn().expect("the binary starts");
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.split("http://").nth(1).and_then(|rest| rest.split(' ').next());
+        let address = line.split("://").nth(1).and_then(|rest| rest.split(' ').next());
         let address = address.unwrap_or_else(|| panic!("no address in {line:?}")).to_string();
         Server { child, address }
     }
@@ -127,6 +127,11 @@ impl Client {
     pub fn send(&mut self, bytes: &[u8]) -> std::io::Result<Answer> {
         self.write(bytes)?;
         self.read()
+    }
+
+    /// Reads until the server closes the connection.
+    pub fn read_to_end(&mut self, answer: &mut String) -> std::io::Result<usize> {
+        self.0.read_to_string(answer)
     }
 
     pub fn read(&mut self) -> std::io::Result<Answer> {

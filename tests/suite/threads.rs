@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use hourglass::event::{EventBatch, EventKind};
 use hourglass::hour::{Clock, HOUR_US, Hour};
-use hourglass::http::{self, App, HttpOptions};
+use hourglass::server::access::Access;
+use hourglass::server::http::{self, App, HttpOptions, Origins};
 use hourglass::storage::vfs::Disk;
 use hourglass::storage::vfs::observed::{Call, CallKind, Observed, Observer, Verdict};
 use hourglass::storage::{Engine, Error};
@@ -159,7 +160,10 @@ fn a_thread_that_panics_ends_the_engine_in_order_and_loses_nothing() {
 pub fn http_options() -> HttpOptions {
     let second = Duration::from_secs(1);
     HttpOptions {
-        cors_origin: None,
+        cors_origins: Origins::None,
+        hosts: Vec::new(),
+        rate_by_address: None,
+        rate_by_token: None,
         max_body_bytes: 1 << 20,
         max_uri_bytes: 8 << 10,
         header_timeout: 10 * second,
@@ -172,18 +176,27 @@ pub fn http_options() -> HttpOptions {
     }
 }
 
+/// The access of a store without tokens.
+pub fn access(dir: &Path) -> Arc<Access> {
+    Arc::new(Access::open(dir, Arc::new(Disk), None).unwrap())
+}
+
 #[test]
 fn a_server_whose_engine_died_says_so_and_ends_by_itself() {
     for place in [Place::LogWrite, Place::DataFile] {
         let dir = tempfile::tempdir().unwrap();
         block_on(async {
             let (engine, trap) = open_trapped(dir.path(), place);
-            let app =
-                Arc::new(App::new(engine.clone(), Arc::new(query_engine(true)), http_options()));
+            let app = Arc::new(App::new(
+                engine.clone(),
+                Arc::new(query_engine(true)),
+                access(dir.path()),
+                http_options(),
+            ));
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap().to_string();
             let serving =
-                tokio::spawn(http::serve(listener, app, http::Stop::on_signals().unwrap()));
+                tokio::spawn(http::serve(listener, None, app, http::Stop::on_signals().unwrap()));
             let asked = tokio::task::spawn_blocking(move || {
                 let mut client = Client::connect(&address).unwrap();
                 let event = "/analytics?timestamp=1&user=u&event=click";

@@ -39,8 +39,8 @@ impl EventParams<'_> {
 
 /// Parses the event in a POST's query string.
 pub fn event<'q>(schema: &EventSchema, query: &'q str) -> Result<EventParams<'q>, Rejection> {
-    let ([timestamp, user, event, id], mut ignored) =
-        find(query, ["timestamp", "user", "event", "id"])?;
+    let ([timestamp, user, event, id, _], mut ignored) =
+        find(query, ["timestamp", "user", "event", "id", TOKEN])?;
     let (timestamp, user, event) =
         (required(timestamp, "timestamp")?, required(user, "user")?, required(event, "event")?);
     let user = decode(user, "user")?;
@@ -55,6 +55,11 @@ pub fn event<'q>(schema: &EventSchema, query: &'q str) -> Result<EventParams<'q>
         values(schema, query, &mut ignored)?
     };
     Ok(EventParams { timestamp_us, user, kind, key, values, ignored })
+}
+
+/// Returns the token in the query string of who sends events.
+pub fn token(query: &str) -> Option<String> {
+    text(query, TOKEN).ok().flatten()
 }
 
 /// Parses the values of dimensions, and takes their number off `ignored`. An empty value is an
@@ -119,6 +124,9 @@ pub fn as_of(query: &str) -> Result<Option<Cow<'_, str>>, Rejection> {
 
 /// URL parameter that names the result's format.
 pub const FORMAT: &str = "format";
+
+/// URL parameter with the token of who sends events. No dimension can have this name.
+const TOKEN: &str = "token";
 
 /// URL parameter that names the version of the table to read.
 const AS_OF: &str = "as_of";
@@ -234,6 +242,19 @@ fn saturated(kind: &IntErrorKind) -> Option<i64> {
         IntErrorKind::NegOverflow => Some(i64::MIN),
         _ => None,
     }
+}
+
+/// Reports whether a query string has a plus sign where the offset of a time would have one: it was
+/// read as a space.
+pub fn has_plain_offset(query: &str) -> bool {
+    let mut parts = query.split('+');
+    let mut before = parts.next().unwrap_or_default();
+    parts.any(|after| {
+        let is_digit = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_digit());
+        let ends_in_digit = is_digit(before.bytes().last());
+        before = after;
+        ends_in_digit && is_digit(after.bytes().next()) && is_digit(after.bytes().nth(1))
+    })
 }
 
 /// Decodes a value; a value without escapes is borrowed.

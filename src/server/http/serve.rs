@@ -3,6 +3,8 @@
 //! The accept loop is our own because `axum::serve` has no header timeout and no limit on a
 //! connection's buffers.
 
+use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,11 +15,12 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
-use tokio::io::AsyncWriteExt;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::TlsAcceptor;
 
 use super::app::{App, HttpOptions};
 use super::connection::{Connection, Stream};
@@ -25,6 +28,7 @@ use super::problem::Problem;
 use super::request_id::RequestId;
 use crate::error::Error;
 use crate::limit::Limit;
+use crate::server::tls::Tls;
 use crate::storage::Recurring;
 
 /// Pause after a failed accept: without one, the loop would spin while no descriptors are left.
@@ -45,12 +49,16 @@ const HEADER_BYTES: usize = 32 << 10;
 /// Serves connections until the process is told to stop; then accepts no more, lets requests in
 /// flight finish for up to `shutdown_timeout` or until it is told again, and returns. It also
 /// returns shortly after a thread of the engine has died. Does not close the engine.
-pub async fn serve(listener: TcpListener, app: Arc<App>, mut stop: Stop) {
+pub async fn serve(listener: TcpListener, tls: Option<Tls>, app: Arc<App>, mut stop: Stop) {
     let connections = GracefulShutdown::new();
     // Nobody waits for these permits: without one, the connection is refused, or closed.
     let slots = Arc::new(Semaphore::new(app.options.max_connections.min(Semaphore::MAX_PERMITS)));
     let refusals = Arc::new(Semaphore::new(REFUSALS));
-    let builder = builder(&app.options);
+    let door = Arc::new(Door {
+        app: Arc::clone(&app),
+        builder: builder(&app.options),
+        acceptor: tls.map(|tls| tls.acceptor(&[b"h2", b"http/1.1"])),
+    });
     let failures = Recurring::default();
     let mut death = std::pin::pin!(death(&app));
     loop {
@@ -58,9 +66,9 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, mut stop: Stop) {
             () = stop.recv() => break,
             () = &mut death => break,
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => match Arc::clone(&slots).try_acquire_owned() {
-                    Ok(slot) => connect(stream, slot, &builder, &connections, &app),
-                    Err(_) => refuse(stream, &refusals, &app),
+                Ok((stream, peer)) => match Arc::clone(&slots).try_acquire_owned() {
+                    Ok(slot) => connect(Arc::clone(&door), stream, peer, slot, connections.watcher()),
+                    Err(_) => refuse(stream, peer, &refusals, &door),
                 },
                 Err(error) => accept_failed(error, &failures, &app).await,
             },
@@ -127,13 +135,20 @@ fn builder(options: &HttpOptions) -> auto::Builder<TokioExecutor> {
     builder
 }
 
+/// What serves a connection.
+struct Door {
+    app: Arc<App>,
+    builder: auto::Builder<TokioExecutor>,
+    acceptor: Option<TlsAcceptor>,
+}
+
 /// Serves one connection in its own task, which holds the slot until the connection is closed.
 fn connect(
+    door: Arc<Door>,
     stream: TcpStream,
+    peer: SocketAddr,
     slot: OwnedSemaphorePermit,
-    builder: &auto::Builder<TokioExecutor>,
-    connections: &GracefulShutdown,
-    app: &Arc<App>,
+    watcher: Watcher,
 ) {
     // Responses are small and complete; Nagle's algorithm would delay the second of two until the
     // first is acknowledged.
@@ -141,22 +156,15 @@ fn connect(
         tracing::debug!(%cause, "a connection was closed before it was served");
         return;
     }
-    let (app, connection) = (Arc::clone(app), Connection::new(stream));
-    let timeout = app.options.header_timeout;
-    let (stream, watched, lingering) =
-        (Stream(Arc::clone(&connection)), Arc::clone(&connection), Arc::clone(&connection));
-    let service = service_fn(move |request: Request<Incoming>| {
-        connection.request_begins();
-        app.respond(request.map(Body::new), &connection).map(Ok::<_, std::convert::Infallible>)
-    });
-    let serving =
-        connections.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
+    let timeout = door.app.options.header_timeout;
+    let connection = Connection::new(stream, peer, door.acceptor.is_some());
+    let (watched, lingering) = (Arc::clone(&connection), Arc::clone(&connection));
     tokio::spawn(async move {
         let _slot = slot;
         tokio::select! {
-            ended = serving => {
+            ended = door.serve(connection, watcher) => {
                 if let Err(cause) = ended {
-                    tracing::debug!(%cause, "a connection failed");
+                    tracing::debug!(cause, "a connection failed");
                 }
                 let _ = tokio::time::timeout(LINGER, lingering.linger()).await;
             }
@@ -166,14 +174,49 @@ fn connect(
     });
 }
 
+impl Door {
+    async fn serve(
+        &self,
+        connection: Arc<Connection>,
+        watcher: Watcher,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let stream = Stream(Arc::clone(&connection));
+        let Some(acceptor) = &self.acceptor else {
+            return self.serve_on(stream, connection, watcher).await;
+        };
+        let timeout = self.app.options.header_timeout;
+        let stream = tokio::time::timeout(timeout, acceptor.accept(stream)).await??;
+        self.serve_on(stream, connection, watcher).await
+    }
+
+    async fn serve_on(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        connection: Arc<Connection>,
+        watcher: Watcher,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let app = Arc::clone(&self.app);
+        let service = service_fn(move |request: Request<Incoming>| {
+            connection.request_begins();
+            app.respond(request.map(Body::new), &connection).map(Ok::<_, Infallible>)
+        });
+        let serving = self.builder.serve_connection(TokioIo::new(stream), service);
+        watcher.watch(serving.into_owned()).await
+    }
+}
+
 /// Answers 503 on a connection past the limit, and closes it. Left in the backlog, the client would
 /// wait without knowing why, instead of trying elsewhere. When many are being refused already, the
 /// connection is closed without a response.
-fn refuse(stream: TcpStream, refusals: &Arc<Semaphore>, app: &App) {
+fn refuse(stream: TcpStream, peer: SocketAddr, refusals: &Arc<Semaphore>, door: &Door) {
     let problem = Problem::from(Error::Busy(Limit::Connections));
-    app.metrics.rejected(problem.reason());
+    door.app.metrics.rejected(problem.reason());
     let Ok(refusal) = Arc::clone(refusals).try_acquire_owned() else { return };
-    let connection = Connection::new(stream);
+    // Without an answer where it would have to be encrypted.
+    if door.acceptor.is_some() {
+        return;
+    }
+    let connection = Connection::new(stream, peer, false);
     let refused = async move {
         let _refusal = refusal;
         let answer = problem.http1(&RequestId::new());

@@ -11,9 +11,13 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use super::request_id::{RequestId, X_REQUEST_ID};
 use crate::error::{Actor, Error, Failure, Row};
-use crate::event::Rejection;
+use crate::event::{Rejection, shown};
 use crate::limit::Limit;
+use crate::server::access::{Denied, Need};
 use crate::storage;
+
+/// What a client is asked for that comes without a token.
+const CHALLENGE: &str = "Bearer realm=\"hourglass\", Basic realm=\"hourglass\", charset=\"UTF-8\"";
 
 /// Type of a problem: its row in the table of failures. Its members are `type`, which identifies it
 /// for programs, `title` and `status`.
@@ -75,8 +79,69 @@ impl Problem {
     pub fn not_found() -> Problem {
         Problem::new(
             Failure::NotFound,
-            "the paths are /analytics, /events, /sql, /queries, /schema, /admin/flush, /admin/compact, /admin/retain, /admin/forget, /metrics, /healthz and /readyz",
+            "the paths are /analytics, /events, /sql, /queries, /schema, /admin/flush, /admin/compact, /admin/retain, /admin/forget, /admin/tokens, /metrics, /healthz and /readyz",
         )
+    }
+
+    /// Returns the problem for an access that is denied.
+    pub fn denied(need: Need, denied: Denied) -> Problem {
+        let (role, what) = need.named();
+        let unauthorized = |detail: String| {
+            Problem::new(Failure::Unauthorized, detail).with_header("www-authenticate", CHALLENGE)
+        };
+        match denied {
+            Denied::Missing => unauthorized(format!(
+                "{what} needs a token of the role {role} or admin: send it as `Authorization: \
+                 Bearer TOKEN` (`hourglass token create --role {role}` makes one)"
+            )),
+            Denied::Unknown => unauthorized("the token is unknown, revoked or expired".into()),
+            Denied::Role(given) => Problem::new(
+                Failure::Forbidden,
+                format!("{what} needs a token of the role {role}; this one has {}", given.name()),
+            ),
+            Denied::Origin => Problem::new(
+                Failure::Forbidden,
+                "the token is for the pages of another origin".to_string(),
+            ),
+        }
+    }
+
+    /// Returns the problem for a page of another origin that does more than send events.
+    pub fn foreign(need: Need) -> Problem {
+        let (_, what) = need.named();
+        Problem::new(
+            Failure::Forbidden,
+            format!("{what} is not for pages of other origins, unless --cors-origin names them"),
+        )
+    }
+
+    /// Returns the problem for a source that sends more than it may.
+    pub fn too_many(source: &'static str) -> Problem {
+        let detail = format!("too many requests {source}; try again in a second");
+        Problem::new(Failure::TooMany, detail).with_header("retry-after", "1")
+    }
+
+    pub fn unknown_host(host: &str) -> Problem {
+        Problem::new(
+            Failure::UnknownHost,
+            format!(
+                "{} is not known as a name of this server: start it with --hosts NAME, or create \
+                 a token, without which anyone may do everything here",
+                shown(host)
+            ),
+        )
+    }
+
+    /// Adds what may have gone wrong, if the request is invalid.
+    pub fn with_hint(mut self, hint: &str) -> Problem {
+        if self.kind.0.status == 400 {
+            self.detail = format!("{}; {hint}", self.detail).into();
+        }
+        self
+    }
+
+    pub fn is_wrong_token(&self) -> bool {
+        std::ptr::eq(self.kind.0, Failure::Unauthorized.row())
     }
 
     pub fn no_such_query(name: &str) -> Problem {

@@ -1,6 +1,7 @@
 //! Routing: selects the handler of a request.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::header::CONTENT_TYPE;
@@ -9,14 +10,21 @@ use axum::response::{IntoResponse, Response};
 use futures::future::{BoxFuture, Either, Ready, ready};
 use tracing::Instrument;
 
+use super::admit::Caller;
 use super::app::App;
 use super::connection::Connection;
 use super::metrics::InFlight;
 use super::problem::Problem;
 use super::request_id::RequestId;
 use super::responses::preflight;
-use super::{analytics, events, sql};
+use super::{analytics, events, params, sql};
 use crate::error::Error;
+
+/// Time after which a wrong token is answered.
+const WRONG_TOKEN_DELAY: Duration = Duration::from_millis(200);
+
+/// Hint for a time whose offset was sent as it is.
+const PLAIN_PLUS: &str = "a plus sign in a URL is a space: send the one of an offset as %2B";
 
 /// A response that is ready, or a future of one.
 pub type Answer = Either<Ready<Response>, BoxFuture<'static, Response>>;
@@ -31,24 +39,51 @@ impl App {
         connection: &Arc<Connection>,
     ) -> Answer {
         let in_flight = self.metrics.begin(&request);
+        let caller = self.caller(&request);
+        if let Err(problem) = self.admit(&request, connection) {
+            return self.deny(problem, &request, caller, in_flight);
+        }
         if let Some(response) = analytics::get_now(self, &request) {
             self.metrics.end(in_flight, response.status());
-            return Answer::Left(ready(self.allow_origin(response)));
+            return Answer::Left(ready(self.allow_origin(&caller, response)));
         }
         let (app, connection) = (Arc::clone(self), Arc::clone(connection));
         let sent = RequestId::sent(request.headers());
         if let Some(queued) = analytics::post_now(self, &request) {
             return Answer::Right(Box::pin(async move {
                 let _connection = connection;
-                app.finish(queued.await, in_flight, sent)
+                app.finish(queued.await, in_flight, sent, &caller)
             }));
         }
         let id = sent.unwrap_or_else(RequestId::new);
         // At the highest level, so that the span exists regardless of the log's filter.
         let span = tracing::error_span!("request", request_id = id.as_str());
         Answer::Right(Box::pin(async move {
+            let has_offset = params::has_plain_offset(request.uri().query().unwrap_or_default());
             let outcome = app.route(request, &connection).instrument(span).await;
-            app.finish(outcome, in_flight, Some(id))
+            let outcome = match outcome {
+                Err(problem) if has_offset => Err(problem.with_hint(PLAIN_PLUS)),
+                outcome => outcome,
+            };
+            app.finish(outcome, in_flight, Some(id), &caller)
+        }))
+    }
+
+    /// Answers a request that is not let in. A wrong token is answered late, so that guessing is
+    /// slow.
+    fn deny(
+        self: &Arc<App>,
+        problem: Problem,
+        request: &Request<Body>,
+        caller: Caller,
+        in_flight: InFlight,
+    ) -> Answer {
+        let (app, id) = (Arc::clone(self), RequestId::sent(request.headers()));
+        Answer::Right(Box::pin(async move {
+            if problem.is_wrong_token() {
+                tokio::time::sleep(WRONG_TOKEN_DELAY).await;
+            }
+            app.finish(Err(problem), in_flight, id, &caller)
         }))
     }
 
@@ -57,13 +92,14 @@ impl App {
         outcome: Result<Response, Problem>,
         in_flight: InFlight,
         id: Option<RequestId>,
+        caller: &Caller,
     ) -> Response {
         let response = outcome.unwrap_or_else(|problem| {
             self.metrics.rejected(problem.reason());
             problem.answer(id.unwrap_or_else(RequestId::new))
         });
         self.metrics.end(in_flight, response.status());
-        self.allow_origin(response)
+        self.allow_origin(caller, response)
     }
 
     async fn route(

@@ -32,8 +32,8 @@ use crate::event::Rejection;
 use crate::query::{AS_OF, Params, QueryStats, ResultStream, Session};
 use crate::rows::{RowFormat, RowWriter, SharedBuffer};
 
-const SQL_METHODS: &str = "GET, POST, OPTIONS";
-const QUERIES_METHODS: &str = "GET, OPTIONS";
+const SQL_METHODS: &str = "GET, HEAD, POST, OPTIONS";
+const QUERIES_METHODS: &str = "GET, HEAD, OPTIONS";
 const BODIES: &str = "application/sql, text/plain, application/json";
 
 /// Maximum size of a statement with its parameters, in bytes: enough for a list of tens of
@@ -79,7 +79,7 @@ pub async fn respond(
     let (head, body) = request.into_parts();
     let url_query = head.uri.query().unwrap_or_default();
     let question = match head.method {
-        Method::GET => {
+        Method::GET | Method::HEAD => {
             let mut pairs = params::pairs(url_query)?;
             params::RESERVED.iter().for_each(|name| _ = pairs.remove(*name));
             let query = pairs.remove("q").ok_or_else(|| {
@@ -181,7 +181,7 @@ pub async fn respond_queries(
     connection: &Arc<Connection>,
 ) -> Result<Response, Problem> {
     match *request.method() {
-        Method::GET => {}
+        Method::GET | Method::HEAD => {}
         Method::OPTIONS => return Ok(preflight(QUERIES_METHODS)),
         _ => return Err(Problem::method_not_allowed(QUERIES_METHODS)),
     }

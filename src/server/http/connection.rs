@@ -2,7 +2,7 @@
 //! which hold it and can see whether the client is still there.
 
 use std::io::{self, IoSlice};
-use std::net::Shutdown;
+use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,19 +10,34 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 use tokio::net::TcpStream;
+
+/// Time between two looks whether a client is still there, where its end is not announced.
+const GONE_LOOK: Duration = Duration::from_millis(100);
 
 #[derive(Debug)]
 pub struct Connection {
     stream: TcpStream,
+    peer: SocketAddr,
+    /// Whether what is on the stream is TLS.
+    is_tls: bool,
     /// Number of requests begun.
     requests: AtomicU64,
 }
 
 impl Connection {
-    pub fn new(stream: TcpStream) -> Arc<Connection> {
-        Arc::new(Connection { stream, requests: AtomicU64::new(0) })
+    pub fn new(stream: TcpStream, peer: SocketAddr, is_tls: bool) -> Arc<Connection> {
+        Arc::new(Connection { stream, peer, is_tls, requests: AtomicU64::new(0) })
+    }
+
+    pub fn address(&self) -> IpAddr {
+        self.peer.ip()
+    }
+
+    /// Reports whether the client is on this machine.
+    pub fn is_local(&self) -> bool {
+        self.address().to_canonical().is_loopback()
     }
 
     pub fn request_begins(&self) {
@@ -32,6 +47,14 @@ impl Connection {
     /// Returns when the client has closed the connection. If more bytes have arrived, such as the
     /// next request, a close cannot be detected, and it never returns.
     pub async fn gone(&self) {
+        if self.is_tls {
+            // A client that ends TLS in order sends a last message first.
+            let is_open = |now: io::Result<Ready>| now.is_ok_and(|now| !now.is_read_closed());
+            while is_open(self.stream.ready(Interest::READABLE).await) {
+                tokio::time::sleep(GONE_LOOK).await;
+            }
+            return;
+        }
         match self.stream.peek(&mut [0]).await {
             Ok(0) | Err(_) => {}
             Ok(_) => std::future::pending().await,

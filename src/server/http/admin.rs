@@ -5,21 +5,26 @@
 //! | `/admin/flush` | 204 once everything acknowledged before is in data files |
 //! | `/admin/compact[?dry_run=true]` | 200 and the counts as JSON once nothing is left to merge |
 //! | `/admin/retain[?dry_run=true]` | 200 and the counts as JSON once hours that are too old are removed |
+//! | `/admin/tokens` | 200 and a new token as JSON; the body has its `role`, and maybe `name`, `expires_seconds` and `origin`. GET lists the tokens |
+//! | `/admin/tokens/revoke` | 200 and the tokens revoked: those with the id or name `token` of the body |
 //! | `/admin/forget[?user=ID][&now=true]` | 200 and the receipt as JSON once the user is in no answer; the body may name more users, one a line, or as a JSON array |
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, Method, Request, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::app::App;
 use super::params;
 use super::problem::Problem;
 use super::responses::{empty, preflight};
 use crate::event::{Rejection, check_user};
+use crate::server::tokens::NewToken;
 use crate::storage::Progress;
 use crate::text::user_lines;
 
@@ -34,6 +39,8 @@ impl App {
             "/admin/compact" => Work::Compact,
             "/admin/retain" => Work::Retain,
             "/admin/forget" => Work::Forget,
+            "/admin/tokens" => return self.tokens(request).await,
+            "/admin/tokens/revoke" => Work::Revoke,
             _ => return Err(Problem::not_found()),
         };
         match method {
@@ -63,6 +70,37 @@ impl App {
                 Ok(json(&self.engine.retain(dry_run).await?))
             }
             Work::Forget => self.forget(query, request).await,
+            Work::Revoke => {
+                #[derive(Deserialize)]
+                struct Which {
+                    token: String,
+                }
+                params::only(query, &[])?;
+                let Which { token } = body(request).await?;
+                let access = Arc::clone(&self.access);
+                Ok(json(&blocking(move || access.revoke(&token)).await?))
+            }
+        }
+    }
+
+    /// Responds to `/admin/tokens`: GET lists the tokens, POST creates one.
+    async fn tokens(&self, request: Request<Body>) -> Result<Response, Problem> {
+        const METHODS: &str = "GET, HEAD, POST, OPTIONS";
+        params::only(request.uri().query().unwrap_or_default(), &[])?;
+        match *request.method() {
+            Method::GET | Method::HEAD => Ok(json(&self.access.list())),
+            Method::POST => {
+                let new: NewToken = body(request).await?;
+                let is_origin = |origin: &String| HeaderValue::from_str(origin).is_ok();
+                if !new.origin.iter().all(is_origin) {
+                    return Err(Rejection::new("origin", "is no origin").into());
+                }
+                let now_ms = self.engine.clock().now_us() / 1_000;
+                let access = Arc::clone(&self.access);
+                Ok(json(&blocking(move || access.create(new, now_ms)).await?))
+            }
+            Method::OPTIONS => Ok(preflight(METHODS)),
+            _ => Err(Problem::method_not_allowed(METHODS)),
         }
     }
 
@@ -101,6 +139,24 @@ fn named_in(body: &[u8], is_json: bool) -> Result<Vec<String>, Rejection> {
     Ok(user_lines(text))
 }
 
+/// Runs what writes a file.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, crate::storage::Error> + Send + 'static,
+) -> Result<T, Problem> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => Ok(done?),
+        Err(panic) => Err(Problem::internal(&panic)),
+    }
+}
+
+/// Returns the JSON of a small body.
+async fn body<T: DeserializeOwned>(request: Request<Body>) -> Result<T, Problem> {
+    let bytes = to_bytes(request.into_body(), 64 << 10).await;
+    let bytes = bytes.map_err(|_| Problem::invalid("the body must be at most 64 KiB"))?;
+    serde_json::from_slice(&bytes)
+        .map_err(|error| Problem::invalid(format!("the body is not what is needed here: {error}")))
+}
+
 /// Maximum size of a list of users.
 const MAX_USERS_BYTES: usize = 16 << 20;
 
@@ -109,6 +165,7 @@ enum Work {
     Compact,
     Retain,
     Forget,
+    Revoke,
 }
 
 fn json(answer: &impl Serialize) -> Response {

@@ -23,9 +23,8 @@
 //!
 //! Errors are returned as a [`problem::Problem`], which carries the request's id (the
 //! `x-request-id` that was sent, or a generated one) as a header and a member; log lines of the
-//! request carry it, too. Other responses do not repeat it. Every response, including errors,
-//! carries `access-control-allow-origin`, so that a page of any origin may send beacons and read
-//! the result.
+//! request carry it, too. Other responses do not repeat it. Who may do what, and what a page of
+//! another origin may do, is in [`admit`].
 //!
 //! Routing is a `match` over whole paths instead of an axum `Router`: for a few paths with one
 //! parameter, a router's cost per request (boxed futures, extensions) buys nothing, and the hot
@@ -33,6 +32,7 @@
 
 mod accept;
 mod admin;
+mod admit;
 mod analytics;
 mod app;
 mod baseline;
@@ -50,6 +50,6 @@ mod serve;
 mod sql;
 mod times;
 
-pub use app::{App, HttpOptions};
+pub use app::{App, HttpOptions, Origins};
 pub use baseline::baseline;
 pub use serve::{Stop, serve};

@@ -17,7 +17,7 @@ use crate::event::EventBatch;
 use crate::limit::Limit;
 
 const METHODS: &str = "POST, OPTIONS";
-const FORMATS: &str = "application/x-ndjson, text/csv, text/tab-separated-values, application/vnd.apache.arrow.stream, \
+const FORMATS: &str = "application/x-ndjson, application/json, text/plain, text/csv, text/tab-separated-values, application/vnd.apache.arrow.stream, \
                        application/vnd.apache.arrow.file, application/vnd.apache.parquet";
 const ENCODINGS: &str = "gzip, zstd, identity";
 /// Header that lists the media types accepted by POST (W3C Linked Data Platform, section 7.1).

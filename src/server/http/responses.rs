@@ -20,7 +20,9 @@ pub fn preflight(methods: &'static str) -> Response {
     let headers = response.headers_mut();
     headers.insert(axum::http::header::ALLOW, HeaderValue::from_static(methods));
     headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(methods));
-    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("*"));
+    // A star does not stand for `Authorization` (Fetch, section 4.9).
+    let allowed = HeaderValue::from_static("*, authorization");
+    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, allowed);
     headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("86400"));
     response
 }

@@ -34,7 +34,7 @@ const OPENMETRICS: HeaderValue =
 
 /// Label values. They are fixed so that clients cannot create new ones; the last of each stands for
 /// all others.
-const ROUTES: [&str; 14] = [
+const ROUTES: [&str; 16] = [
     "/analytics",
     "/events",
     "/sql",
@@ -45,15 +45,17 @@ const ROUTES: [&str; 14] = [
     "/admin/compact",
     "/admin/retain",
     "/admin/forget",
+    "/admin/tokens",
+    "/admin/tokens/revoke",
     "/metrics",
     "/healthz",
     "/readyz",
     "other",
 ];
 const METHODS: [&str; 5] = ["POST", "GET", "HEAD", "OPTIONS", "other"];
-const STATUSES: [&str; 15] = [
-    "204", "200", "503", "400", "404", "405", "406", "408", "413", "414", "415", "422", "499",
-    "500", "other",
+const STATUSES: [&str; 19] = [
+    "204", "200", "503", "400", "401", "403", "404", "405", "406", "408", "413", "414", "415",
+    "421", "422", "429", "499", "500", "other",
 ];
 
 /// Metrics of the HTTP server, and the registry of all metrics.
