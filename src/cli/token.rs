@@ -81,7 +81,7 @@ struct CreateArgs {
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     expires: Option<Duration>,
 
-    /// Origin of the pages that may use it, such as https://example.com
+    /// Origin of the pages that may use it: a scheme and a host
     #[arg(long, value_name = "ORIGIN", value_parser = origin)]
     origin: Option<String>,
 

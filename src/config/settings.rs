@@ -125,7 +125,7 @@ settings! {
     /// What those may do who come without a token: all, write (send events) or none; auto is all
     /// until the first token is created, and write from then on. `hourglass token` creates tokens.
     anonymous: WithoutToken = WithoutToken(None);
-    /// Web origins whose pages may read answers (CORS), such as https://example.com; * for any.
+    /// Web origins whose pages may read answers (CORS), such as that of a dashboard; * for any.
     /// Events may be sent by the pages of every origin.
     cors_origin: Origins = Origins::None;
     /// Names under which clients reach this server, such as stats.example.com. Where all is allowed

@@ -88,8 +88,8 @@ impl App {
             let own = |origin: &str| origin.split_once("://").is_some_and(|(_, own)| own == host);
             // A browser sends the password that it remembers without asking the page for it.
             let may_be_allowed = need != Need::Admin && !is_basic(headers);
-            return !origin.to_str().is_ok_and(own)
-                && !(may_be_allowed && self.options.cors_origins.allows(origin));
+            let is_allowed = may_be_allowed && self.options.cors_origins.allows(origin);
+            return !is_allowed && !origin.to_str().is_ok_and(own);
         }
         // Without an `Origin`: an image or a script of another page. A link may be followed, except
         // with a password that the browser remembers.

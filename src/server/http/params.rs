@@ -250,10 +250,10 @@ pub fn has_plain_offset(query: &str) -> bool {
     let mut parts = query.split('+');
     let mut before = parts.next().unwrap_or_default();
     parts.any(|after| {
-        let is_digit = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_digit());
-        let ends_in_digit = is_digit(before.bytes().last());
+        let is_digit = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_digit);
+        let ends_in_digit = is_digit(before.as_bytes().last());
         before = after;
-        ends_in_digit && is_digit(after.bytes().next()) && is_digit(after.bytes().nth(1))
+        ends_in_digit && (0..2).all(|at| is_digit(after.as_bytes().get(at)))
     })
 }
 
