@@ -88,9 +88,9 @@
 //!
 //! [`query`] depends on snapshots, never on the engine: a statement cannot change what it reads.
 //!
-//! # Folders of the storage engine and the query layer
+//! # Folders of the storage engine, the query layer and the server
 //!
-//! The two large modules are divided into folders, whose `mod.rs` lists the files:
+//! The large modules are divided into folders, whose `mod.rs` lists the files:
 //!
 //! | folder | content |
 //! | --- | --- |
@@ -107,6 +107,7 @@
 //! | `query/syntax` | rewrites of syntax; rejection of clauses that would be dropped silently |
 //! | `query/optimizer`, `query/exec` | optimizer rules; plan nodes |
 //! | `query/stats` | cost of statements |
+//! | `server/http` | the HTTP door; beside it what all doors share: tokens, access, TLS |
 
 pub mod event;
 pub mod limit;

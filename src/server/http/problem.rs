@@ -86,18 +86,19 @@ impl Problem {
     /// Returns the problem for an access that is denied.
     pub fn denied(need: Need, denied: Denied) -> Problem {
         let (role, what) = need.named();
+        let roles = if need == Need::Admin { "admin".into() } else { format!("{role} or admin") };
         let unauthorized = |detail: String| {
             Problem::new(Failure::Unauthorized, detail).with_header("www-authenticate", CHALLENGE)
         };
         match denied {
             Denied::Missing => unauthorized(format!(
-                "{what} needs a token of the role {role} or admin: send it as `Authorization: \
+                "{what} needs a token of the role {roles}: send it as `Authorization: \
                  Bearer TOKEN` (`hourglass token create --role {role}` makes one)"
             )),
             Denied::Unknown => unauthorized("the token is unknown, revoked or expired".into()),
             Denied::Role(given) => Problem::new(
                 Failure::Forbidden,
-                format!("{what} needs a token of the role {role}; this one has {}", given.name()),
+                format!("{what} needs a token of the role {roles}; this one has {}", given.name()),
             ),
             Denied::Origin => Problem::new(
                 Failure::Forbidden,
