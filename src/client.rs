@@ -57,6 +57,11 @@ impl Client {
         Client { agent, server, events_url, schema: EventSchema::default() }
     }
 
+    /// Creates a client of the server at `url`, if one is named.
+    pub fn of(url: Option<&str>, token: Option<&str>) -> Result<Option<Client>> {
+        url.map(|url| Address::new(url, token).map(Client::new)).transpose()
+    }
+
     /// Asks the server for the kinds and dimensions of its events.
     pub fn connect(mut self) -> Result<Client> {
         #[derive(Deserialize)]

@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 
-use crate::client::{Address, Client};
+use crate::client::Client;
 use crate::console;
 use crate::error::{Error, Result};
 use crate::event::{EventBatch, EventSchema};
@@ -55,8 +55,7 @@ pub struct SinkArgs {
 impl SinkArgs {
     /// Returns a client of the server, if one is named.
     pub fn client(&self) -> Result<Option<Client>> {
-        let client = |url: &String| Address::new(url, self.token.as_deref()).map(Client::new);
-        self.url.as_ref().map(client).transpose()
+        Client::of(self.url.as_deref(), self.token.as_deref())
     }
 
     /// Returns the data directory, for when there is no URL.

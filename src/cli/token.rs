@@ -7,7 +7,7 @@ use chrono::DateTime;
 use clap::{Args, Subcommand};
 use comfy_table::{Table, presets};
 
-use crate::client::{Address, Client};
+use crate::client::Client;
 use crate::config::{parse_duration, parse_origin};
 use crate::console;
 use crate::error::{Error, Result};
@@ -131,8 +131,7 @@ pub fn run(args: TokenArgs) -> Result<()> {
 
 impl PlaceArgs {
     fn client(&self) -> Result<Option<Client>> {
-        let client = |url: &String| Address::new(url, self.token.as_deref()).map(Client::new);
-        self.url.as_ref().map(client).transpose()
+        Client::of(self.url.as_deref(), self.token.as_deref())
     }
 
     /// Returns the file of tokens of the directory, which must be a store.

@@ -58,7 +58,7 @@ pub fn next_batch(
 pub enum InputFormat {
     /// One JSON object per line.
     Ndjson,
-    /// An array of objects, or objects one after another; over HTTP only.
+    /// An array of objects, or objects one after another.
     Json,
     /// RFC 4180.
     Csv,

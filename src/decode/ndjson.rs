@@ -1,5 +1,5 @@
-//! NDJSON decoding: one JSON object per line; and JSON, an array of such objects. Blank lines are skipped, other fields are ignored,
-//! and a repeated field is an error.
+//! NDJSON decoding: one JSON object per line; and JSON, an array of such objects. Blank lines are
+//! skipped, other fields are ignored, and a repeated field is an error.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

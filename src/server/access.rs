@@ -67,6 +67,10 @@ impl Role {
             Role::Admin => true,
         }
     }
+
+    fn check(self, need: Need) -> Result<(), Denied> {
+        if self.allows(need) { Ok(()) } else { Err(Denied::Role(self)) }
+    }
 }
 
 impl Need {
@@ -150,8 +154,8 @@ impl Access {
         self.current.load().tokens.is_some()
     }
 
-    /// Decides about an access, and returns the token that was given, if there are tokens. `secret` is the token that was given, `origin` that of the page
-    /// from which a request comes.
+    /// Decides about an access, and returns which token was given, if there are tokens. `secret` is
+    /// the token, `origin` that of the page from which a request comes.
     pub fn check(
         &self,
         need: Need,
@@ -172,9 +176,7 @@ impl Access {
         if allowed {
             return Ok(Some(id));
         }
-        if !token.role.allows(need) {
-            return Err(Denied::Role(token.role));
-        }
+        token.role.check(need)?;
         match &token.origin {
             Some(named) if origin != Some(named) => Err(Denied::Origin),
             _ => Ok(Some(id)),
@@ -185,11 +187,7 @@ impl Access {
     pub fn check_token(&self, need: Need, secret: Option<&str>, now_ms: i64) -> Result<(), Denied> {
         let current = self.current.load();
         let (tokens, secret) = current.tokens.as_ref().zip(secret).ok_or(Denied::Missing)?;
-        match tokens.find(secret, now_ms) {
-            None => Err(Denied::Unknown),
-            Some(token) if token.role.allows(need) => Ok(()),
-            Some(token) => Err(Denied::Role(token.role)),
-        }
+        tokens.find(secret, now_ms).ok_or(Denied::Unknown)?.role.check(need)
     }
 
     /// Returns the tokens; none if none was ever created.
