@@ -19,8 +19,8 @@ pub use self::resolve::{Resolved, resolve};
 pub use self::settings::{Config, ENV_PREFIX, SETTINGS, Setting};
 pub use self::source::Source;
 pub use self::value::{
-    ByteSize, Count, FileSize, Folder, Hosts, LogFilter, LogFormat, Names, OptionalFile, Rate,
-    Reach, Threads, Value, WithoutToken,
+    ByteSize, Count, FileSize, Folder, Hosts, LogFilter, LogFormat, Names, OptionalAddress,
+    OptionalFile, Rate, Reach, Threads, Value, WithoutToken,
 };
 
 pub use self::value::parse_origin;

@@ -6,6 +6,7 @@ mod convert;
 mod fault;
 mod kinds;
 mod pushed_down;
+mod sqlstate;
 mod table;
 
 pub use self::fault::is_near;

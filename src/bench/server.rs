@@ -14,7 +14,8 @@ use crate::error::{Error, Result};
 use crate::hour::SystemClock;
 use crate::query::QueryEngine;
 use crate::server::access::Access;
-use crate::server::http::{self, App};
+use crate::server::http::{self, App, HttpDoor};
+use crate::server::listener::{self, Entrance, Stop};
 use crate::storage::Engine;
 
 /// HTTP server on a free local port. Stops when dropped.
@@ -77,9 +78,13 @@ impl Hourglass {
             Engine::open_with(dir, config.engine_options(), disk.disk(), Arc::new(SystemClock))?;
         let query = Arc::new(QueryEngine::new(&config.query_options())?);
         let access = Arc::new(Access::open(dir, disk.disk(), None)?);
-        let app = Arc::new(App::new(engine.clone(), query.clone(), access, config.http_options()));
+        let (options, http) = (config.service_options(), config.http_options());
+        let app = Arc::new(App::new(engine.clone(), query.clone(), access, options, http));
         let server = Server::start(|listener| async move {
-            http::serve(listener, None, app, http::Stop::on_signals()?).await;
+            let service = app.service().clone();
+            let door = Arc::new(HttpDoor::new(app, None));
+            let entrances = vec![Entrance { listener, door }];
+            listener::serve(entrances, service, Stop::on_signals()?).await;
             Ok(())
         })?;
         let warm = server

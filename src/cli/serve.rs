@@ -1,4 +1,4 @@
-//! `hourglass serve`: opens the store and serves it over HTTP until a signal stops it.
+//! `hourglass serve`: opens the store and serves it until a signal stops it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,11 +9,13 @@ use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Runtime;
 
 use super::log;
-use crate::config::{Flags, unknown_variables};
+use crate::config::{Config, Flags, unknown_variables};
 use crate::error::{Error, Result};
 use crate::query::QueryEngine;
 use crate::server::access::{Access, Anonymous};
-use crate::server::http::{self, App};
+use crate::server::http::{App, HttpDoor};
+use crate::server::listener::{self, Door, Entrance, Stop};
+use crate::server::postgres::PostgresDoor;
 use crate::server::tls::Tls;
 use crate::storage::vfs::Disk;
 use crate::storage::{self, Engine};
@@ -28,6 +30,7 @@ const BACKLOG: u32 = 4_096;
 Examples:
   hourglass serve                                         on 127.0.0.1:8080, data in data/store
   hourglass serve --listen 0.0.0.0:8080 --data-dir /data  for other machines
+  hourglass serve --postgres-listen localhost:5432        for psql, Grafana, JDBC, too
   HOURGLASS_LOG=debug hourglass serve                     every setting is a variable, too
   hourglass serve --config hourglass.toml                 and a key of a file
 
@@ -54,34 +57,88 @@ pub fn run(args: Args) -> Result<()> {
     let access = Arc::new(access);
     let query = Arc::new(QueryEngine::new(&query_options)?);
     runtime.block_on(query.warm_up(&engine.snapshot()))?;
-    let mut options = config.http_options();
+    let mut options = config.service_options();
     options.max_connections = max_connections(options.max_connections);
-    let app = Arc::new(App::new(engine.clone(), query, access.clone(), options));
+    let app = App::new(engine.clone(), query, access, options, config.http_options());
+    let doors = Doors { http: Arc::new(app), tls };
     let served = runtime.block_on(async {
-        let (listener, address) = listen(config.listen)?;
-        let stop = http::Stop::on_signals().map_err(Error::io("signals", "install a handler"))?;
-        let data_dir = config.data_dir.display().to_string();
-        let scheme = if tls.is_some() { "https" } else { "http" };
-        let sentence = format!("hourglass is ready on {scheme}://{address} (data in {data_dir})");
-        if !address.ip().is_loopback() && access.anonymous() == Anonymous::All {
-            tracing::warn!(
-                "anyone who reaches {address} may do everything here: create a token (`hourglass token create --role admin`), or listen on loopback"
-            );
-        }
-        log::ready(
-            config.log_format,
-            &sentence,
-            json!({ "address": address.to_string(), "data_dir": data_dir }),
-        );
+        let entrances = doors.open(&config)?;
+        let stop = Stop::on_signals().map_err(Error::io("signals", "install a handler"))?;
+        doors.announce(&config, &entrances)?;
         // A separate task makes the accept loop run on a worker thread, beside the connections that
         // it accepts.
-        let serving = tokio::spawn(http::serve(listener, tls, app, stop));
+        let service = doors.http.service().clone();
+        let serving = tokio::spawn(listener::serve(entrances, service, stop));
         serving.await.map_err(|panic| {
             storage::Error::Died(format!("the accept loop panicked: {panic}")).into()
         })
     });
     engine.close()?;
     served
+}
+
+/// The doors of a server.
+struct Doors {
+    http: Arc<App>,
+    tls: Option<Tls>,
+}
+
+impl Doors {
+    /// Listens on every address that is configured; the first is that of HTTP.
+    fn open(&self, config: &Config) -> Result<Vec<Entrance>> {
+        let tls = self.tls.as_ref();
+        let entrance = |address, door: Arc<dyn Door>| {
+            listen(address).map(|(listener, _)| Entrance { listener, door })
+        };
+        let http = Arc::new(HttpDoor::new(self.http.clone(), tls));
+        let mut entrances = vec![entrance(config.listen, http)?];
+        if let Some(address) = config.listen_ingest.0 {
+            let ingest = HttpDoor::for_events(self.http.clone(), tls);
+            entrances.push(entrance(address, Arc::new(ingest))?);
+        }
+        if let Some(address) = config.postgres_listen.0 {
+            let postgres = PostgresDoor::new(self.http.service().clone(), tls);
+            entrances.push(entrance(address, Arc::new(postgres))?);
+        }
+        Ok(entrances)
+    }
+
+    /// Says that the server is ready, and where.
+    fn announce(&self, config: &Config, entrances: &[Entrance]) -> Result<()> {
+        let addresses = entrances.iter().map(|entrance| entrance.listener.local_addr());
+        let addresses: Vec<SocketAddr> =
+            addresses.collect::<std::io::Result<_>>().map_err(Error::io("sockets", "read"))?;
+        let open = addresses.iter().find(|address| !address.ip().is_loopback());
+        if let Some(address) = open
+            && self.http.service().access.anonymous() == Anonymous::All
+        {
+            tracing::warn!(
+                "anyone who reaches {address} may do everything here: create a token (`hourglass token create --role admin`), or listen on loopback"
+            );
+        }
+        let address = addresses[0];
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        let data_dir = config.data_dir.display().to_string();
+        let mut places = format!("{scheme}://{address}");
+        let mut others = addresses[1..].iter();
+        let ingest = config.listen_ingest.0.and_then(|_| others.next());
+        let postgres = config.postgres_listen.0.and_then(|_| others.next());
+        if let Some(ingest) = ingest {
+            places += &format!(", {scheme}://{ingest} for events");
+        }
+        if let Some(postgres) = postgres {
+            places += &format!(", postgres://{postgres}");
+        }
+        let sentence = format!("hourglass is ready on {places} (data in {data_dir})");
+        let mut fields = json!({ "address": address.to_string(), "data_dir": data_dir });
+        for (name, address) in [("ingest_address", ingest), ("postgres_address", postgres)] {
+            if let Some(address) = address {
+                fields[name] = address.to_string().into();
+            }
+        }
+        log::ready(config.log_format, &sentence, fields);
+        Ok(())
+    }
 }
 
 /// Raises the process's limit of open files as far as the system allows, and returns the limit of

@@ -8,13 +8,14 @@ use crate::error::{Error, Result};
 use crate::event::Declaration;
 use crate::query::QueryOptions;
 use crate::server::http::{HttpOptions, Origins};
+use crate::server::service::ServiceOptions;
 use crate::server::tls::CertificateFiles;
 use crate::storage::{CompactionOptions, EngineOptions};
 
 use super::source::{Source, parse};
 use super::value::{
-    Age, ByteSize, Count, FileSize, Folder, Hosts, LogFilter, LogFormat, Names, OptionalFile, Rate,
-    Reach, Threads, Value, WithoutToken,
+    Age, ByteSize, Count, FileSize, Folder, Hosts, LogFilter, LogFormat, Names, OptionalAddress,
+    OptionalFile, Rate, Reach, Threads, Value, WithoutToken,
 };
 
 /// Prefix of every environment variable.
@@ -115,6 +116,11 @@ settings! {
     /// Address and port of the HTTP server, such as localhost:8080, or :8080 for every address; port
     /// 0 picks a free port.
     listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 8080));
+    /// Address and port of a second HTTP server that takes events and nothing else, for a public
+    /// network, while --listen is for those who ask; none is none.
+    listen_ingest: OptionalAddress = OptionalAddress(None);
+    /// Address and port of the PostgreSQL server, such as 127.0.0.1:5432; none is none.
+    postgres_listen: OptionalAddress = OptionalAddress(None);
     /// Format of the log on standard error and of the ready message on standard output: human,
     /// json, or auto (human on a terminal, json elsewhere).
     log_format: LogFormat = LogFormat::Auto;
@@ -136,8 +142,8 @@ settings! {
     rate_by_address: Rate = Rate(None);
     /// Maximum number of requests a second with one token.
     rate_by_token: Rate = Rate(None);
-    /// Certificate chain for TLS, in PEM; with it, HTTP is served as HTTPS only. It is read again
-    /// when it changes.
+    /// Certificate chain for TLS, in PEM; with it, HTTP is served as HTTPS only, and PostgreSQL
+    /// clients must use TLS. It is read again when it changes.
     tls_cert: OptionalFile = OptionalFile(None);
     /// Private key of the certificate, in PEM.
     tls_key: OptionalFile = OptionalFile(None);
@@ -278,14 +284,11 @@ impl Config {
         }
     }
 
-    pub fn http_options(&self) -> HttpOptions {
-        HttpOptions {
-            cors_origins: self.cors_origin.clone(),
-            hosts: self.hosts.0.clone(),
+    pub fn service_options(&self) -> ServiceOptions {
+        ServiceOptions {
             rate_by_address: self.rate_by_address.0,
             rate_by_token: self.rate_by_token.0,
             max_body_bytes: saturate(self.max_body_bytes.0),
-            max_uri_bytes: saturate(self.max_uri_bytes.0),
             header_timeout: self.header_timeout,
             body_timeout: self.body_timeout,
             shutdown_timeout: self.shutdown_timeout,
@@ -294,6 +297,14 @@ impl Config {
             // An event that is too old to be kept must not come in.
             event_max_age: [self.event_max_age.0, self.retention.0].into_iter().flatten().min(),
             event_max_ahead: self.event_max_ahead.0,
+        }
+    }
+
+    pub fn http_options(&self) -> HttpOptions {
+        HttpOptions {
+            cors_origins: self.cors_origin.clone(),
+            hosts: self.hosts.0.clone(),
+            max_uri_bytes: saturate(self.max_uri_bytes.0),
         }
     }
 }

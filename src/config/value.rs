@@ -305,6 +305,27 @@ impl Value for SocketAddr {
     }
 }
 
+/// An optional address to listen on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OptionalAddress(pub Option<SocketAddr>);
+
+impl Value for OptionalAddress {
+    const ACCEPTS: &'static str =
+        "an address and a port such as 127.0.0.1:5432, localhost:5432, [::]:5432 or :5432, or none";
+    const PLACEHOLDER: &'static str = SocketAddr::PLACEHOLDER;
+
+    fn parse(text: &str) -> Option<OptionalAddress> {
+        match text {
+            "none" => Some(OptionalAddress(None)),
+            text => SocketAddr::parse(text).map(|address| OptionalAddress(Some(address))),
+        }
+    }
+
+    fn show(&self) -> String {
+        self.0.map_or_else(|| "none".into(), |address| address.to_string())
+    }
+}
+
 /// Format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {

@@ -17,6 +17,14 @@ pub enum Error {
     #[error("{0}")]
     Invalid(String),
 
+    /// Caller: the statement is not written as SQL is.
+    #[error("{0}")]
+    Syntax(String),
+
+    /// Caller: the statement would change what cannot be changed by statements.
+    #[error("{0}")]
+    ReadOnly(String),
+
     /// Caller: an event failed validation.
     #[error(transparent)]
     Rejected(#[from] Rejection),

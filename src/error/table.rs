@@ -162,7 +162,7 @@ impl Error {
     /// Returns the kind of this failure, which is its row in the table.
     pub fn failure(&self) -> Failure {
         match self {
-            Error::Invalid(_) => Failure::InvalidRequest,
+            Error::Invalid(_) | Error::Syntax(_) | Error::ReadOnly(_) => Failure::InvalidRequest,
             Error::Rejected(_) => Failure::InvalidParameter,
             Error::Busy(_) => Failure::Busy,
             Error::Limit(_) => Failure::TooHeavy,

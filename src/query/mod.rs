@@ -6,6 +6,8 @@
 //!   drop, [`limits`] rejects statements that are too large to plan. [`params`] are the values of a
 //!   statement's parameters, a [`session`] holds the options that `SET` changed, [`options`] are
 //!   those of this engine. [`walk`] visits the syntax tree of a statement.
+//! - [`command`] recognizes the other statements of a door with sessions, [`describe`] says what a
+//!   statement takes and returns, without running it.
 //! - [`catalog`] holds the tables that a statement can name, [`schema`] their columns,
 //!   [`functions`] the functions of this engine.
 //! - [`optimizer`] holds optimizer rules, [`time_ranges`] derives time ranges from predicates,
@@ -21,6 +23,8 @@
 //! change what it reads.
 
 mod catalog;
+pub mod command;
+mod describe;
 mod engine;
 mod exec;
 mod functions;
@@ -45,11 +49,14 @@ mod walk;
 pub use self::catalog::Setting;
 pub use self::catalog::events::EventsTable;
 pub use self::catalog::saved_queries::{Parameter, ParameterType, SavedQueries, SavedQuery};
+pub use self::describe::Description;
 pub use self::engine::{HOUR_STATS, QueryEngine, QueryOptions};
+pub use self::functions::{parse_date, parse_time};
 pub use self::optimizer::rollup::{Measure, RollupExec};
 pub use self::options::HourglassOptions;
 pub use self::params::Params;
 pub use self::parse::{Parsed, parse};
 pub use self::result_stream::ResultStream;
+pub use self::schema::EVENTS;
 pub use self::session::{AS_OF, Session};
 pub use self::stats::recorder::{QueryStats, StatsRecorder};

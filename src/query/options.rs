@@ -19,6 +19,8 @@ pub struct HourglassOptions {
     /// Version of the table, or time, whose sealed hours are read, as it was written; empty for the
     /// present.
     pub as_of: String,
+    /// Whether a COPY FROM may be stored in parts.
+    pub copy_chunks: bool,
 }
 
 impl Default for HourglassOptions {
@@ -28,6 +30,7 @@ impl Default for HourglassOptions {
             pruning: true,
             distinct_users_in_memory: 4_000_000,
             as_of: String::new(),
+            copy_chunks: false,
         }
     }
 }
@@ -55,6 +58,7 @@ impl ExtensionOptions for HourglassOptions {
             "pruning" => self.pruning.set("", value),
             "distinct_users_in_memory" => self.distinct_users_in_memory.set("", value),
             "as_of" => self.as_of.set("", value),
+            "copy_chunks" => self.copy_chunks.set("", value),
             _ => config_err!("Config value \"{key}\" not found on hourglass"),
         }
     }
@@ -91,6 +95,12 @@ impl ExtensionOptions for HourglassOptions {
                 self.as_of.clone(),
                 "Version of the table (system.commits lists them), or time, whose sealed hours are \
                  read; empty for the present",
+            ),
+            entry(
+                "copy_chunks",
+                self.copy_chunks.to_string(),
+                "Whether a COPY FROM that is larger than a body may be is stored in parts, each \
+                 whole or not at all",
             ),
         ]
     }

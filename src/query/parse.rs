@@ -29,7 +29,8 @@ pub struct Parsed {
 }
 
 impl Parsed {
-    pub(super) fn is_set(&self) -> bool {
+    /// Reports whether it changes an option of the session.
+    pub fn is_set(&self) -> bool {
         match &*self.statement {
             Statement::Statement(statement) => matches!(**statement, Ast::Set(_)),
             Statement::Reset(_) => true,
@@ -52,28 +53,47 @@ pub fn parse(sql: &str) -> Result<Vec<Parsed>> {
 }
 
 fn parse_all(sql: &str) -> Result<Vec<Parsed>> {
+    split(sql)?.into_iter().filter_map(|piece| parse_piece(piece).transpose()).collect()
+}
+
+/// A statement of a text, not yet parsed.
+#[derive(Clone, Debug)]
+pub struct Piece {
+    /// Tokens with their places in the whole text.
+    pub tokens: Vec<TokenWithSpan>,
+    /// The statement without leading comments and the final semicolon.
+    pub text: String,
+}
+
+/// Splits a text at its semicolons. Empty statements are skipped.
+pub fn split(sql: &str) -> Result<Vec<Piece>> {
     // Editors on Windows begin a file with a byte order mark.
     let sql = sql.strip_prefix('\u{feff}').unwrap_or(sql);
     let tokens = Tokenizer::new(&GenericDialect {}, sql)
         .tokenize_with_location()
         .map_err(|error| DataFusionError::SQL(Box::new(error.into()), None))?;
     let mut places = Places { text: sql, offset: 0, at: Location { line: 1, column: 1 } };
-    let mut statements = Vec::new();
+    let mut pieces = Vec::new();
     for tokens in tokens.split(|token| token.token == Token::SemiColon) {
         let is_code = |token: &&TokenWithSpan| !matches!(token.token, Token::Whitespace(_));
-        let (Some(first), Some(last)) = (tokens.iter().find(is_code), tokens.iter().rfind(is_code))
-        else {
-            continue;
-        };
-        let text = places.excerpt(first, last);
-        limits::check_tokens(tokens)?;
-        syntax::check_verb(tokens)?;
-        syntax::check_numbers(tokens)?;
-        let statement = limits::with_stack(tokens.len(), || parse_one(tokens.to_vec()))?;
-        statements
-            .extend(statement.map(|statement| Parsed { statement: Opaque::new(statement), text }));
+        if let (Some(first), Some(last)) =
+            (tokens.iter().find(is_code), tokens.iter().rfind(is_code))
+        {
+            let text = places.excerpt(first, last);
+            pieces.push(Piece { tokens: tokens.to_vec(), text });
+        }
     }
-    Ok(statements)
+    Ok(pieces)
+}
+
+/// Parses a statement that reads.
+pub fn parse_piece(piece: Piece) -> Result<Option<Parsed>> {
+    let Piece { tokens, text } = piece;
+    limits::check_tokens(&tokens)?;
+    syntax::check_verb(&tokens)?;
+    syntax::check_numbers(&tokens)?;
+    let statement = limits::with_stack(tokens.len(), || parse_one(tokens))?;
+    Ok(statement.map(|statement| Parsed { statement: Opaque::new(statement), text }))
 }
 
 fn parse_one(mut tokens: Vec<TokenWithSpan>) -> Result<Option<Statement>> {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use datafusion::config::ConfigOptions;
 use datafusion::prelude::SessionConfig;
 
+use super::options::HourglassOptions;
 use crate::error::{Error, Result};
 use crate::storage::AsOf;
 
@@ -58,6 +59,23 @@ impl Session {
     pub fn changed(&self) -> &BTreeMap<String, String> {
         &self.changed
     }
+
+    /// Reports whether a COPY FROM may be stored in parts.
+    pub fn copy_chunks(&self) -> bool {
+        let options = self.config.options().extensions.get::<HourglassOptions>();
+        options.is_some_and(|options| options.copy_chunks)
+    }
+
+    /// Notes who has logged in. (STUB until the catalog lands.)
+    pub fn log_in(&mut self, _user: &str, _database: &str, _number: i32) {}
+
+    pub fn get(&self, _name: &str) -> Option<String> {
+        None
+    }
+
+    pub fn reset_all(&mut self) {}
+
+    pub fn end_local(&mut self) {}
 
     /// Sets an option, as the statement `SET` does.
     pub fn set(&mut self, name: &str, value: &str) -> Result<()> {

@@ -10,6 +10,7 @@
 //! the command that made it has returned, which waits for longer ([`SETTLED`]).
 
 use std::fs;
+use std::num::NonZeroU32;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -18,7 +19,9 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
-use super::tokens::{Created, Described, NewToken, Role, Token, TokenFile, Tokens};
+use super::tokens::{
+    Bytes32, Created, Described, ITERATIONS, NewToken, Role, Token, TokenFile, Tokens,
+};
 use crate::storage::vfs::Vfs;
 use crate::storage::{Error, Recurring};
 
@@ -29,6 +32,9 @@ const LOOK: Duration = Duration::from_millis(10);
 
 /// Time after which every server has seen a change of the file.
 pub const SETTLED: Duration = Duration::from_millis(50);
+
+/// Time after which a wrong token is answered, so that guessing is slow.
+pub const WRONG_TOKEN_DELAY: Duration = Duration::from_millis(200);
 
 /// What those without a token may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +93,22 @@ impl Need {
 /// Start of a token's digest, which tells tokens apart.
 pub type TokenId = u64;
 
+/// Keys by which a login of SCRAM is verified.
+#[derive(Clone, Copy, Debug)]
+pub struct ScramKeys {
+    pub token: TokenId,
+    pub stored_key: [u8; 32],
+    pub server_key: [u8; 32],
+}
+
+/// What a login of SCRAM begins with, and the keys of the tokens.
+#[derive(Clone, Debug)]
+pub struct ScramTokens {
+    pub salt: Bytes32,
+    pub iterations: NonZeroU32,
+    pub keys: Vec<ScramKeys>,
+}
+
 /// Reason why an access is denied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Denied {
@@ -112,6 +134,8 @@ pub struct Access {
     next_look: AtomicU64,
     started: Instant,
     trouble: Recurring,
+    /// Salt of logins while there are no tokens.
+    salt: Bytes32,
 }
 
 #[derive(Debug)]
@@ -140,7 +164,8 @@ impl Access {
         let current = ArcSwap::from_pointee(Current::new(tokens, anonymous, version));
         let (next_look, started) = (AtomicU64::new(0), Instant::now());
         let trouble = Recurring::default();
-        Ok(Access { file, vfs, anonymous, current, next_look, started, trouble })
+        let salt = Bytes32::random()?;
+        Ok(Access { file, vfs, anonymous, current, next_look, started, trouble, salt })
     }
 
     /// Returns what those without a token may do.
@@ -172,7 +197,7 @@ impl Access {
             return if allowed { Ok(None) } else { Err(Denied::Missing) };
         };
         let token = tokens.find(secret, now_ms).ok_or(Denied::Unknown)?;
-        let id = u64::from_be_bytes(*token.sha256.0.first_chunk().expect("it has 32 bytes"));
+        let id = token_id(token);
         if allowed {
             return Ok(Some(id));
         }
@@ -181,6 +206,46 @@ impl Access {
             Some(named) if origin != Some(named) => Err(Denied::Origin),
             _ => Ok(Some(id)),
         }
+    }
+
+    /// Decides like [`Access::check`] about an access by who has logged in with a token, or without.
+    pub fn check_login(
+        &self,
+        need: Need,
+        login: Option<TokenId>,
+        now_ms: i64,
+    ) -> Result<(), Denied> {
+        self.look();
+        let current = self.current.load();
+        let Some(login) = login else {
+            return if current.anonymous.allows(need) { Ok(()) } else { Err(Denied::Missing) };
+        };
+        let mut tokens = current.tokens.iter().flat_map(|tokens| &tokens.tokens);
+        let token = tokens.find(|token| token_id(token) == login && !token.is_expired(now_ms));
+        let token = token.ok_or(Denied::Unknown)?;
+        if current.anonymous.allows(need) {
+            return Ok(());
+        }
+        token.role.check(need)?;
+        // A program names no origin.
+        if token.origin.is_some() { Err(Denied::Origin) } else { Ok(()) }
+    }
+
+    /// Returns what a login of SCRAM is verified by. Without tokens there are no keys, and a salt
+    /// that stays the same.
+    pub fn scram(&self, now_ms: i64) -> ScramTokens {
+        self.look();
+        let current = self.current.load();
+        let Some(tokens) = &current.tokens else {
+            return ScramTokens { salt: self.salt, iterations: ITERATIONS, keys: Vec::new() };
+        };
+        let live = tokens.tokens.iter().filter(|token| !token.is_expired(now_ms));
+        let keys = live.map(|token| ScramKeys {
+            token: token_id(token),
+            stored_key: token.stored_key.0,
+            server_key: token.server_key.0,
+        });
+        ScramTokens { salt: tokens.salt, iterations: tokens.iterations, keys: keys.collect() }
     }
 
     /// Decides like [`Access::check`] about an access that only a token allows.
@@ -264,6 +329,10 @@ impl Current {
         let default = if tokens.is_some() { Anonymous::Write } else { Anonymous::All };
         Current { tokens, anonymous: anonymous.unwrap_or(default), version }
     }
+}
+
+fn token_id(token: &Token) -> TokenId {
+    u64::from_be_bytes(*token.sha256.0.first_chunk().expect("it has 32 bytes"))
 }
 
 fn version(path: &Path) -> Option<FileVersion> {

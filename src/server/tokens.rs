@@ -33,7 +33,7 @@ const FILE: &str = "tokens";
 const PREFIX: &str = "hg_";
 
 /// Iterations of SCRAM's key derivation (RFC 7677, section 4).
-const ITERATIONS: NonZeroU32 = NonZeroU32::new(4_096).unwrap();
+pub const ITERATIONS: NonZeroU32 = NonZeroU32::new(4_096).unwrap();
 
 /// What a token allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -77,7 +77,7 @@ impl Bytes32 {
         Some(Bytes32(bytes))
     }
 
-    fn random() -> Result<Bytes32> {
+    pub fn random() -> Result<Bytes32> {
         let mut bytes = [0; 32];
         SystemRandom::new()
             .fill(&mut bytes)

@@ -6,15 +6,13 @@ use std::thread::{self, ThreadId};
 
 use hourglass::event::{EventBatch, EventKind};
 use hourglass::hour::HOUR_US;
-use hourglass::server::http::{self, App};
 use hourglass::storage::Engine;
 use hourglass::storage::vfs::Disk;
 use hourglass::storage::vfs::observed::{Call, CallKind, Observed, Observer, Verdict};
-use tokio::net::TcpListener;
 
 use crate::server::Client;
-use crate::support::{ManualClock, query_engine, small_options};
-use crate::threads::{access, http_options};
+use crate::support::{ManualClock, small_options};
+use crate::threads::serve_http;
 
 /// The threads that have opened or read a data file.
 #[derive(Debug, Default)]
@@ -57,16 +55,7 @@ fn no_thread_that_serves_requests_reads_a_data_file() {
         engine.append(late(3)).await.unwrap();
         readers.0.lock().unwrap().clear();
         let worker = tokio::spawn(async { thread::current().id() }).await.unwrap();
-        let app = Arc::new(App::new(
-            engine.clone(),
-            Arc::new(query_engine(true)),
-            access(dir.path()),
-            http_options(),
-        ));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let serving =
-            tokio::spawn(http::serve(listener, None, app, http::Stop::on_signals().unwrap()));
+        let (address, serving) = serve_http(&engine, dir.path()).await;
         let asked = tokio::task::spawn_blocking(move || {
             let mut client = Client::connect(&address).unwrap();
             let numbers = client.get("/analytics?timestamp=1");

@@ -15,7 +15,9 @@ use std::time::Duration;
 use hourglass::event::{EventBatch, EventKind};
 use hourglass::hour::{Clock, HOUR_US, Hour};
 use hourglass::server::access::Access;
-use hourglass::server::http::{self, App, HttpOptions, Origins};
+use hourglass::server::http::{App, HttpDoor, HttpOptions, Origins};
+use hourglass::server::listener::{self, Entrance, Stop};
+use hourglass::server::service::ServiceOptions;
 use hourglass::storage::vfs::Disk;
 use hourglass::storage::vfs::observed::{Call, CallKind, Observed, Observer, Verdict};
 use hourglass::storage::{Engine, Error};
@@ -157,15 +159,13 @@ fn a_thread_that_panics_ends_the_engine_in_order_and_loses_nothing() {
     }
 }
 
-pub fn http_options() -> HttpOptions {
+/// Serves an engine over HTTP until the task is aborted; returns the address.
+pub async fn serve_http(engine: &Engine, dir: &Path) -> (String, tokio::task::JoinHandle<()>) {
     let second = Duration::from_secs(1);
-    HttpOptions {
-        cors_origins: Origins::None,
-        hosts: Vec::new(),
+    let options = ServiceOptions {
         rate_by_address: None,
         rate_by_token: None,
         max_body_bytes: 1 << 20,
-        max_uri_bytes: 8 << 10,
         header_timeout: 10 * second,
         body_timeout: 10 * second,
         shutdown_timeout: 10 * second,
@@ -173,11 +173,22 @@ pub fn http_options() -> HttpOptions {
         batch_slots: 4,
         event_max_age: None,
         event_max_ahead: None,
-    }
+    };
+    let http =
+        HttpOptions { cors_origins: Origins::None, hosts: Vec::new(), max_uri_bytes: 8 << 10 };
+    let (query, access) = (Arc::new(query_engine(true)), access(dir));
+    let app = Arc::new(App::new(engine.clone(), query, access, options, http));
+    let service = app.service().clone();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let door = Arc::new(HttpDoor::new(app, None));
+    let serving =
+        listener::serve(vec![Entrance { listener, door }], service, Stop::on_signals().unwrap());
+    (address, tokio::spawn(serving))
 }
 
 /// The access of a store without tokens.
-pub fn access(dir: &Path) -> Arc<Access> {
+fn access(dir: &Path) -> Arc<Access> {
     Arc::new(Access::open(dir, Arc::new(Disk), None).unwrap())
 }
 
@@ -187,16 +198,7 @@ fn a_server_whose_engine_died_says_so_and_ends_by_itself() {
         let dir = tempfile::tempdir().unwrap();
         block_on(async {
             let (engine, trap) = open_trapped(dir.path(), place);
-            let app = Arc::new(App::new(
-                engine.clone(),
-                Arc::new(query_engine(true)),
-                access(dir.path()),
-                http_options(),
-            ));
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let address = listener.local_addr().unwrap().to_string();
-            let serving =
-                tokio::spawn(http::serve(listener, None, app, http::Stop::on_signals().unwrap()));
+            let (address, serving) = serve_http(&engine, dir.path()).await;
             let asked = tokio::task::spawn_blocking(move || {
                 let mut client = Client::connect(&address).unwrap();
                 let event = "/analytics?timestamp=1&user=u&event=click";

@@ -42,6 +42,7 @@ use datafusion::sql::sqlparser::ast::{DataType as SqlType, TimezoneInfo};
 
 pub use self::calendar::to_char_udf as to_char;
 pub use self::sum::udaf as sum;
+pub use self::text::{parse_date, parse_time};
 pub use self::trunc::date_trunc;
 pub use self::zone::CLOCK;
 #[cfg(test)]

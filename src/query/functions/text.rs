@@ -44,9 +44,10 @@ impl Spelled {
             }
             _ => {}
         }
+        let (trimmed, is_before_christ) = era_of(trimmed);
         let date_ends = trimmed.find(|c: char| c == 'T' || c == 't' || c.is_whitespace());
         let (date, rest) = trimmed.split_at(date_ends.unwrap_or(trimmed.len()));
-        let (date, beside) = date_of(date)
+        let (date, beside) = date_of(date, is_before_christ)
             .ok_or_else(|| fault("write it as 2025-01-06 02:00:00, in UTC or with an offset"))?;
         let rest = rest.trim_start_matches(|c: char| c == 'T' || c == 't' || c.is_whitespace());
         let clock_ends = rest
@@ -69,12 +70,26 @@ impl Spelled {
     }
 }
 
+/// Splits off the era at the end of a text; returns whether it is BC.
+fn era_of(text: &str) -> (&str, bool) {
+    let era = text.rfind(char::is_whitespace).map(|at| (text[..at].trim_end(), &text[at + 1..]));
+    match era {
+        Some((rest, era)) if era.eq_ignore_ascii_case("BC") => (rest, true),
+        Some((rest, era)) if era.eq_ignore_ascii_case("AD") => (rest, false),
+        _ => (text, false),
+    }
+}
+
 /// Parses `2025-01-06`, `2025-1-6`, `2025/01/06` or `20250106`; returns the date and the rest of
-/// the text.
-fn date_of(text: &str) -> Option<(NaiveDate, &str)> {
+/// the text. The year before 1 is 1 BC.
+fn date_of(text: &str, is_before_christ: bool) -> Option<(NaiveDate, &str)> {
+    let year = |text: &str| {
+        let year = text.parse::<i32>().ok()?;
+        if is_before_christ { (year > 0).then_some(1 - year) } else { Some(year) }
+    };
     if text.len() == 8 && text.bytes().all(|b| b.is_ascii_digit()) {
         let date = NaiveDate::from_ymd_opt(
-            text[..4].parse().ok()?,
+            year(&text[..4])?,
             text[4..6].parse().ok()?,
             text[6..].parse().ok()?,
         )?;
@@ -82,19 +97,16 @@ fn date_of(text: &str) -> Option<(NaiveDate, &str)> {
     }
     let separator = if text.contains('/') { '/' } else { '-' };
     let mut parts = text.splitn(3, separator);
-    let (year, month, day) = (parts.next()?, parts.next()?, parts.next()?);
+    let (years, month, day) = (parts.next()?, parts.next()?, parts.next()?);
     let day_ends = day.find(|c: char| !c.is_ascii_digit()).unwrap_or(day.len());
     let (day, beside) = day.split_at(day_ends);
     let is_number = |text: &str, digits: std::ops::RangeInclusive<usize>| {
         digits.contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit())
     };
-    if !is_number(year, 4..=6) || !is_number(month, 1..=2) || !is_number(day, 1..=2) {
+    if !is_number(years, 4..=6) || !is_number(month, 1..=2) || !is_number(day, 1..=2) {
         return None;
     }
-    Some((
-        NaiveDate::from_ymd_opt(year.parse().ok()?, month.parse().ok()?, day.parse().ok()?)?,
-        beside,
-    ))
+    Some((NaiveDate::from_ymd_opt(year(years)?, month.parse().ok()?, day.parse().ok()?)?, beside))
 }
 
 /// Parses the time of day; returns the number of days to add, 1 for 24:00. Digits beyond
@@ -200,6 +212,12 @@ mod tests {
         }
         assert_eq!(parse_time("epoch", None), Ok(0));
         assert_eq!(parse_time("9999-12-31 24:00", None), parse_time("10000-01-01", None));
+        let day_us = 86_400_000_000;
+        assert_eq!(
+            parse_time("0001-12-31 BC", None),
+            parse_time("0001-01-01", None).map(|us| us - day_us)
+        );
+        assert_eq!(parse_time("0001-02-29 00:00:00+00 BC", None), Ok(-62_162_208_000_000_000));
         assert_eq!(parse_time("2025-01-06", Some("Europe/Berlin")), Ok(noon - 3 * 3_600_000_000));
         for text in [
             "infinity",

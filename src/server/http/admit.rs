@@ -24,10 +24,11 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
 use super::app::App;
-use super::connection::Connection;
 use super::params;
 use super::problem::Problem;
+use super::serve::Scope;
 use crate::server::access::{Anonymous, Need};
+use crate::server::connection::Connection;
 use crate::server::rates::network;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -41,10 +42,14 @@ impl App {
         &self,
         request: &Request<Body>,
         connection: &Connection,
+        scope: Scope,
     ) -> Result<(), Problem> {
         let Some(need) = need(request.method(), request.uri().path()) else { return Ok(()) };
         if !self.by_address.take(network(connection.address())) {
             return Err(Problem::too_many("from this address"));
+        }
+        if scope == Scope::Events && !matches!(need, Need::Write | Need::Any) {
+            return Err(Problem::events_only());
         }
         let headers = request.headers();
         let anonymous = self.access.anonymous();
@@ -88,7 +93,7 @@ impl App {
             let own = |origin: &str| origin.split_once("://").is_some_and(|(_, own)| own == host);
             // A browser sends the password that it remembers without asking the page for it.
             let may_be_allowed = need != Need::Admin && !is_basic(headers);
-            let is_allowed = may_be_allowed && self.options.cors_origins.allows(origin);
+            let is_allowed = may_be_allowed && self.http.cors_origins.allows(origin);
             return !is_allowed && !origin.to_str().is_ok_and(own);
         }
         // Without an `Origin`: an image or a script of another page. A link may be followed, except
@@ -109,7 +114,7 @@ impl App {
             || !name.contains('.')
             || name.parse::<Ipv4Addr>().is_ok()
             || name.to_ascii_lowercase().ends_with(".localhost")
-            || self.options.hosts.iter().any(|known| known.eq_ignore_ascii_case(name))
+            || self.http.hosts.iter().any(|known| known.eq_ignore_ascii_case(name))
     }
 
     /// Adds what lets the pages of other origins read a response.
@@ -128,7 +133,7 @@ impl App {
     pub(super) fn caller(&self, request: &Request<Body>) -> Caller {
         let headers = request.headers();
         let origin = headers.get(ORIGIN);
-        let allowed = origin.filter(|origin| self.options.cors_origins.allows(origin));
+        let allowed = origin.filter(|origin| self.http.cors_origins.allows(origin));
         let path = request.uri().path();
         let is_event_path = matches!(path, "/analytics" | "/events");
         let method = match *request.method() {

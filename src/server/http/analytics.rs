@@ -53,7 +53,7 @@ pub fn post_now(
     let key = params::key(request.headers(), params.key).ok()?;
     app.times.bounds().check(params.timestamp_us).ok()?;
     app.times.observe(&[params.timestamp_us]);
-    app.metrics.ignored(params.ignored);
+    app.ignored(params.ignored);
     let appended = app.engine.append_event(params.event(), key);
     Some(async move { Ok(appended.await.map(|_| empty(StatusCode::NO_CONTENT))?) })
 }
@@ -61,8 +61,7 @@ pub fn post_now(
 fn hot_query<'r>(app: &App, request: &'r Request<Body>, method: &Method) -> Option<&'r str> {
     let uri = request.uri();
     let hot = request.method() == method && uri.path() == "/analytics";
-    uri.query()
-        .filter(|query| hot && "/analytics?".len() + query.len() <= app.options.max_uri_bytes)
+    uri.query().filter(|query| hot && "/analytics?".len() + query.len() <= app.http.max_uri_bytes)
 }
 
 /// Responds 204 once the event is durable and visible to every later query, or was stored before
@@ -74,7 +73,7 @@ async fn post(app: &App, request: Request<Body>) -> Result<Response, Problem> {
     app.times.bounds().check(params.timestamp_us)?;
     body::discard(body, &app.options).await?;
     app.times.observe(&[params.timestamp_us]);
-    app.metrics.ignored(params.ignored);
+    app.ignored(params.ignored);
     app.engine.append_event(params.event(), key).await?;
     Ok(empty(StatusCode::NO_CONTENT))
 }

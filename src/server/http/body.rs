@@ -7,8 +7,8 @@ use axum::http::HeaderMap;
 use axum::http::header::CONTENT_LENGTH;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
-use super::app::HttpOptions;
 use super::problem::Problem;
+use crate::server::service::ServiceOptions;
 
 /// Reads a whole body of up to `limit` bytes. A larger `Content-Length` is rejected before the body
 /// is read.
@@ -32,7 +32,7 @@ pub async fn read(
 
 /// Reads and discards a body. If it were left unread, closing the connection would reset it, and
 /// the client could lose the response.
-pub async fn discard(body: Body, options: &HttpOptions) -> Result<(), Problem> {
+pub async fn discard(body: Body, options: &ServiceOptions) -> Result<(), Problem> {
     if body.is_end_stream() {
         return Ok(());
     }

@@ -61,7 +61,7 @@ async fn post(app: &App, request: Request<Body>) -> Result<Response, Problem> {
         decoding.await.map_err(|panic| Problem::internal(&panic))?;
     let batch = batch?;
     let accepted = batch.len();
-    app.metrics.ignored(ignored.count() as usize);
+    app.ignored(ignored.count() as usize);
     if accepted > 0 {
         app.times.observe(batch.timestamps_us());
         app.engine.append(batch).await?;

@@ -16,17 +16,11 @@ use axum::response::{IntoResponse, Response};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 use super::problem::Problem;
-use super::process::Process;
 use super::responses::preflight;
 use crate::metrics::{Histogram, family};
-use crate::query::QueryEngine;
-use crate::storage::Engine;
 
 const METHODS_HERE: &str = "GET, HEAD, OPTIONS";
 const OPENMETRICS: HeaderValue =
@@ -58,13 +52,10 @@ const STATUSES: [&str; 19] = [
     "421", "422", "429", "499", "500", "other",
 ];
 
-/// Metrics of the HTTP server, and the registry of all metrics.
+/// Metrics of HTTP, and the registry of all metrics.
 #[derive(Debug)]
 pub struct Metrics {
     requests: Arc<Requests>,
-    rejections: Family<[(&'static str, &'static str); 1], Counter>,
-    pub suspicious_timestamps: Counter,
-    ignored_fields: Counter,
     registry: Arc<Registry>,
 }
 
@@ -76,34 +67,11 @@ pub struct InFlight {
 }
 
 impl Metrics {
-    pub fn new(engine: &Engine, query: &Arc<QueryEngine>) -> Metrics {
-        let (requests, rejections) = (Arc::new(Requests::new()), Family::default());
-        let mut registry = Registry::default();
+    /// Adds the metrics of HTTP to `registry`, which is complete then.
+    pub fn new(mut registry: Registry) -> Metrics {
+        let requests = Arc::new(Requests::new());
         registry.register_collector(Box::new(requests.clone()));
-        registry.register(
-            "hourglass_rejections",
-            "Requests answered with a problem, by reason",
-            rejections.clone(),
-        );
-        let suspicious_timestamps = Counter::default();
-        registry.register(
-            "hourglass_suspicious_timestamps",
-            "Events stored in January 1970 whose timestamps would be current if read as seconds",
-            suspicious_timestamps.clone(),
-        );
-        let ignored_fields = Counter::default();
-        registry.register(
-            "hourglass_ignored_fields",
-            "Parameters and fields of events that are no declared dimension; columns count once a request",
-            ignored_fields.clone(),
-        );
-        engine.register(&mut registry);
-        query.register(&mut registry);
-        let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-        registry.register("hourglass_build", "The version of the server", version);
-        registry.register_collector(Box::new(Process));
-        let registry = Arc::new(registry);
-        Metrics { requests, rejections, suspicious_timestamps, ignored_fields, registry }
+        Metrics { requests, registry: Arc::new(registry) }
     }
 
     pub fn begin(&self, request: &Request<Body>) -> InFlight {
@@ -114,17 +82,6 @@ impl Metrics {
         let series = &self.requests.0[asked.series];
         series.answers[position(&STATUSES, status.as_str())].fetch_add(1, Ordering::Relaxed);
         series.duration.observe_duration(asked.began.elapsed());
-    }
-
-    pub fn rejected(&self, reason: &'static str) {
-        self.rejections.get_or_create(&[("reason", reason)]).inc();
-    }
-
-    /// Counts parameters and fields of events that were ignored.
-    pub fn ignored(&self, fields: usize) {
-        if fields > 0 {
-            self.ignored_fields.inc_by(fields as u64);
-        }
     }
 
     /// Responds to a scrape. Runs on a blocking thread because it reads files in `/proc`.

@@ -116,6 +116,14 @@ impl Problem {
         )
     }
 
+    /// Returns the problem for a question on the address that is for events.
+    pub fn events_only() -> Problem {
+        Problem::new(
+            Failure::Forbidden,
+            "this address takes events and nothing else (--listen-ingest): ask on that of --listen",
+        )
+    }
+
     /// Returns the problem for a source that sends more than it may.
     pub fn too_many(source: &'static str) -> Problem {
         let detail = format!("too many requests {source}; try again in a second");

@@ -1,7 +1,6 @@
 //! Routing: selects the handler of a request.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::header::CONTENT_TYPE;
@@ -12,16 +11,15 @@ use tracing::Instrument;
 
 use super::admit::Caller;
 use super::app::App;
-use super::connection::Connection;
 use super::metrics::InFlight;
 use super::problem::Problem;
 use super::request_id::RequestId;
 use super::responses::preflight;
+use super::serve::Scope;
 use super::{analytics, events, params, sql};
 use crate::error::Error;
-
-/// Time after which a wrong token is answered.
-const WRONG_TOKEN_DELAY: Duration = Duration::from_millis(200);
+use crate::server::access::WRONG_TOKEN_DELAY;
+use crate::server::connection::Connection;
 
 /// Hint for a time whose offset was sent as it is.
 const PLAIN_PLUS: &str = "a plus sign in a URL is a space: send the one of an offset as %2B";
@@ -37,10 +35,11 @@ impl App {
         self: &Arc<App>,
         request: Request<Body>,
         connection: &Arc<Connection>,
+        scope: Scope,
     ) -> Answer {
         let in_flight = self.metrics.begin(&request);
         let caller = self.caller(&request);
-        if let Err(problem) = self.admit(&request, connection) {
+        if let Err(problem) = self.admit(&request, connection, scope) {
             return self.deny(problem, &request, caller, in_flight);
         }
         if let Some(response) = analytics::get_now(self, &request) {
@@ -95,7 +94,7 @@ impl App {
         caller: &Caller,
     ) -> Response {
         let response = outcome.unwrap_or_else(|problem| {
-            self.metrics.rejected(problem.reason());
+            self.rejected(problem.reason());
             problem.answer(id.unwrap_or_else(RequestId::new))
         });
         self.metrics.end(in_flight, response.status());
@@ -108,8 +107,8 @@ impl App {
         connection: &Arc<Connection>,
     ) -> Result<Response, Problem> {
         let target = request.uri().path_and_query().map_or("", |target| target.as_str());
-        if target.len() > self.options.max_uri_bytes {
-            return Err(Problem::uri_too_long(self.options.max_uri_bytes));
+        if target.len() > self.http.max_uri_bytes {
+            return Err(Problem::uri_too_long(self.http.max_uri_bytes));
         }
         match request.uri().path() {
             "/analytics" => analytics::respond(self, request).await,

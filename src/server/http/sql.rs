@@ -23,7 +23,6 @@ use tokio::sync::mpsc;
 use tracing::Instrument;
 
 use super::app::App;
-use super::connection::Connection;
 use super::problem::Problem;
 use super::responses::preflight;
 use super::{accept, body, params};
@@ -31,6 +30,7 @@ use crate::error::Error;
 use crate::event::Rejection;
 use crate::query::{AS_OF, Params, QueryStats, ResultStream, Session};
 use crate::rows::{RowFormat, RowWriter, SharedBuffer};
+use crate::server::connection::Connection;
 
 const SQL_METHODS: &str = "GET, HEAD, POST, OPTIONS";
 const QUERIES_METHODS: &str = "GET, HEAD, OPTIONS";

@@ -1,11 +1,11 @@
-//! A connection, shared by hyper, which reads and writes its stream, and by pending responses,
-//! which hold it and can see whether the client is still there.
+//! A connection, shared by the protocol, which reads and writes its stream, and by pending
+//! responses, which hold it and can see whether the client is still there.
 
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -21,14 +21,20 @@ pub struct Connection {
     stream: TcpStream,
     peer: SocketAddr,
     /// Whether what is on the stream is TLS.
-    is_tls: bool,
+    is_tls: AtomicBool,
     /// Number of requests begun.
     requests: AtomicU64,
 }
 
 impl Connection {
-    pub fn new(stream: TcpStream, peer: SocketAddr, is_tls: bool) -> Arc<Connection> {
-        Arc::new(Connection { stream, peer, is_tls, requests: AtomicU64::new(0) })
+    pub fn new(stream: TcpStream, peer: SocketAddr) -> Arc<Connection> {
+        let (is_tls, requests) = (AtomicBool::new(false), AtomicU64::new(0));
+        Arc::new(Connection { stream, peer, is_tls, requests })
+    }
+
+    /// Notes that what follows on the stream is TLS.
+    pub fn encrypt(&self) {
+        self.is_tls.store(true, Ordering::Relaxed);
     }
 
     pub fn address(&self) -> IpAddr {
@@ -47,7 +53,7 @@ impl Connection {
     /// Returns when the client has closed the connection. If more bytes have arrived, such as the
     /// next request, a close cannot be detected, and it never returns.
     pub async fn gone(&self) {
-        if self.is_tls {
+        if self.is_tls.load(Ordering::Relaxed) {
             // A client that ends TLS in order sends a last message first.
             let is_open = |now: io::Result<Ready>| now.is_ok_and(|now| !now.is_read_closed());
             while is_open(self.stream.ready(Interest::READABLE).await) {
@@ -58,6 +64,15 @@ impl Connection {
         match self.stream.peek(&mut [0]).await {
             Ok(0) | Err(_) => {}
             Ok(_) => std::future::pending().await,
+        }
+    }
+
+    /// Returns the first byte that was sent and not read, which stays to be read.
+    pub async fn first_byte(&self) -> io::Result<u8> {
+        let mut first = [0];
+        match self.stream.peek(&mut first).await? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(first[0]),
         }
     }
 
@@ -92,7 +107,7 @@ impl Connection {
     }
 }
 
-/// The connection's stream, as used by hyper. The connection is closed when its last owner drops
+/// The connection's stream, as a protocol reads and writes it. The connection is closed when its last owner drops
 /// it.
 #[derive(Debug)]
 pub struct Stream(pub Arc<Connection>);

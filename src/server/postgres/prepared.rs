@@ -1,0 +1,51 @@
+//! Prepared statements.
+
+use arrow::datatypes::SchemaRef;
+use tokio::sync::OnceCell;
+
+use super::error::PgError;
+use super::value::types::oid_of_name;
+use crate::query::Parsed;
+use crate::query::command::Command;
+
+/// A prepared statement.
+#[derive(Debug)]
+pub struct Prepared {
+    /// `None` is the empty text.
+    pub command: Option<Command>,
+    pub text: String,
+    /// Types of the parameters that the client has declared, by their OIDs; 0 is none.
+    pub declared: Vec<u32>,
+    /// What it takes and returns, once that was asked for.
+    pub described: OnceCell<Described>,
+}
+
+/// What a statement takes and returns.
+#[derive(Clone, Debug)]
+pub struct Described {
+    /// OIDs of the parameters' types.
+    pub parameters: Vec<u32>,
+    /// `None` if it returns no rows.
+    pub schema: Option<SchemaRef>,
+}
+
+impl Prepared {
+    pub fn new(command: Option<Command>, text: String, declared: Vec<u32>) -> Prepared {
+        Prepared { command, text, declared, described: OnceCell::new() }
+    }
+
+    /// A statement without parameters.
+    pub fn of_query(query: Parsed) -> Prepared {
+        Prepared::new(Some(Command::Query(query)), String::new(), Vec::new())
+    }
+
+    /// A statement of PREPARE, with the names of its parameters' types.
+    pub fn of_command(command: Command, types: &[String]) -> Result<Prepared, PgError> {
+        let of = |name: &String| {
+            oid_of_name(name)
+                .ok_or_else(|| PgError::new("42704", format!("type {name:?} does not exist")))
+        };
+        let declared = types.iter().map(of).collect::<Result<_, _>>()?;
+        Ok(Prepared::new(Some(command), String::new(), declared))
+    }
+}

@@ -1,0 +1,163 @@
+//! State of a session's transaction: its snapshot, and the rows that wait for its end.
+
+use std::sync::Arc;
+
+use pgwire::messages::response::TransactionStatus;
+
+use super::error::PgError;
+use crate::event::EventBatch;
+use crate::query;
+use crate::storage::Snapshot;
+
+/// The transaction of a session.
+#[derive(Debug, Default)]
+pub struct Transaction {
+    /// `None` outside of BEGIN and COMMIT, where each statement is its own transaction.
+    block: Option<Block>,
+    /// Batches to be stored at the end.
+    pending: Vec<EventBatch>,
+    pending_bytes: usize,
+}
+
+/// What lies between BEGIN and COMMIT.
+#[derive(Debug)]
+struct Block {
+    has_failed: bool,
+    is_read_only: bool,
+    /// That of the first statement.
+    snapshot: Option<Arc<Snapshot>>,
+    savepoints: Vec<Savepoint>,
+    /// Options of the session at the beginning.
+    before: query::Session,
+}
+
+#[derive(Debug)]
+struct Savepoint {
+    name: String,
+    /// Number of batches that waited.
+    batches: usize,
+    options: query::Session,
+}
+
+impl Transaction {
+    pub fn status(&self) -> TransactionStatus {
+        match &self.block {
+            None => TransactionStatus::Idle,
+            Some(block) if block.has_failed => TransactionStatus::Error,
+            Some(_) => TransactionStatus::Transaction,
+        }
+    }
+
+    pub fn is_block(&self) -> bool {
+        self.block.is_some()
+    }
+
+    pub fn has_failed(&self) -> bool {
+        self.block.as_ref().is_some_and(|block| block.has_failed)
+    }
+
+    /// Returns the snapshot to read: `latest` is asked for it where there is none yet.
+    pub fn snapshot(&mut self, latest: impl FnOnce() -> Arc<Snapshot>) -> Arc<Snapshot> {
+        match &mut self.block {
+            None => latest(),
+            Some(block) => block.snapshot.get_or_insert_with(latest).clone(),
+        }
+    }
+
+    /// Begins a block; false if there is one already.
+    pub fn begin(&mut self, is_read_only: bool, before: query::Session) -> bool {
+        let is_new = self.block.is_none();
+        if is_new {
+            let (has_failed, snapshot, savepoints) = (false, None, Vec::new());
+            self.block = Some(Block { has_failed, is_read_only, snapshot, savepoints, before });
+        }
+        is_new
+    }
+
+    /// Adds rows that are stored at the end; `limit` is that of all rows together, in bytes.
+    pub fn add(&mut self, batch: EventBatch, limit: usize) -> Result<(), PgError> {
+        if self.block.as_ref().is_some_and(|block| block.is_read_only) {
+            return Err(PgError::new("25006", "cannot store events in a read-only transaction"));
+        }
+        let bytes = self.pending_bytes + batch.byte_len();
+        if bytes > limit {
+            let reason = format!(
+                "the rows of a transaction may have {limit} bytes (max_body_bytes): commit more often"
+            );
+            return Err(PgError::new("54000", reason));
+        }
+        self.pending_bytes = bytes;
+        self.pending.push(batch);
+        Ok(())
+    }
+
+    /// Returns the rows that wait, as one batch. They wait no longer.
+    pub fn take(&mut self) -> EventBatch {
+        self.pending_bytes = 0;
+        let mut batches = std::mem::take(&mut self.pending).into_iter();
+        let mut all = batches.next().unwrap_or_default();
+        batches.for_each(|batch| all.extend(&batch));
+        all
+    }
+
+    /// Notes that a statement has failed: what a single statement has added is dropped, and a block
+    /// can only be rolled back.
+    pub fn fail(&mut self) {
+        match &mut self.block {
+            Some(block) => block.has_failed = true,
+            None => self.drop_pending(0),
+        }
+    }
+
+    /// Ends the block.
+    pub fn end(&mut self) {
+        self.block = None;
+    }
+
+    /// Ends the block, drops what waits, and returns the options of its beginning.
+    pub fn roll_back(&mut self) -> Option<query::Session> {
+        self.drop_pending(0);
+        self.block.take().map(|block| block.before)
+    }
+
+    pub fn save(&mut self, name: String, options: query::Session) -> Result<(), PgError> {
+        let batches = self.pending.len();
+        let block = self.block.as_mut().ok_or_else(no_block)?;
+        block.savepoints.push(Savepoint { name, batches, options });
+        Ok(())
+    }
+
+    pub fn release(&mut self, name: &str) -> Result<(), PgError> {
+        let at = self.savepoint(name)?;
+        let block = self.block.as_mut().ok_or_else(no_block)?;
+        block.savepoints.truncate(at);
+        Ok(())
+    }
+
+    /// Drops what came after a savepoint, and returns the options of that time.
+    pub fn roll_back_to(&mut self, name: &str) -> Result<query::Session, PgError> {
+        let at = self.savepoint(name)?;
+        let block = self.block.as_mut().ok_or_else(no_block)?;
+        block.savepoints.truncate(at + 1);
+        block.has_failed = false;
+        let (batches, options) =
+            (block.savepoints[at].batches, block.savepoints[at].options.clone());
+        self.drop_pending(batches);
+        Ok(options)
+    }
+
+    fn savepoint(&self, name: &str) -> Result<usize, PgError> {
+        let block = self.block.as_ref().ok_or_else(no_block)?;
+        let at = block.savepoints.iter().rposition(|savepoint| savepoint.name == name);
+        at.ok_or_else(|| PgError::new("3B001", format!("savepoint {name:?} does not exist")))
+    }
+
+    fn drop_pending(&mut self, kept: usize) {
+        self.pending.truncate(kept);
+        self.pending_bytes = self.pending.iter().map(EventBatch::byte_len).sum();
+    }
+}
+
+fn no_block() -> PgError {
+    PgError::new("25P01", "savepoints are of a transaction: BEGIN comes first")
+}
