@@ -8,13 +8,13 @@ use pgwire::messages::copy::{CopyDone, CopyInResponse, CopyOutResponse};
 
 use super::error::{End, Fault, PgError};
 use super::ingest::{Field, Rowwise, Target};
+use super::message::Message;
 use super::session::Session;
 use super::value::copy_in::{CopyFields, CopyReader, CopyRow};
 use super::value::copy_out::CopyWriter;
 use super::value::format::Format;
 use super::value::parameter::parameter;
 use super::value::types::TIMESTAMPTZ;
-use super::wire::Reader;
 use crate::event::EventBatch;
 use crate::limit::Limit;
 use crate::query::Params;
@@ -97,24 +97,22 @@ impl Session<'_> {
             let timeout = self.service.options.body_timeout;
             let frame = tokio::time::timeout(timeout, self.wire.read(DATA_BYTES)).await;
             let frame = frame.map_err(|_| too_slow(timeout))?.map_err(End::from)?;
-            match frame.kind {
-                b'd' => {
-                    copying.take(&frame.body)?;
+            match Message::decode(frame.kind, frame.body)? {
+                Message::CopyData(data) => {
+                    copying.take(&data)?;
                     if copying.in_parts && copying.batch.len() >= CHUNK_EVENTS {
                         self.store_part(copying).await?;
                     }
                 }
-                b'c' => break,
-                b'f' => {
-                    let reason = Reader::new(frame.body).text()?;
+                Message::CopyDone => break,
+                Message::CopyFail(reason) => {
                     let reason = format!("COPY from stdin failed: {reason}");
                     return Err(PgError::new("57014", reason).into());
                 }
-                // A client may send Sync after the end of its data, and does not wait for it.
-                b'H' | b'S' => {}
-                kind => {
-                    let reason =
-                        format!("unexpected message {:?} during COPY from stdin", char::from(kind));
+                // A client may send Sync before the end of its data, and does not wait for it.
+                Message::Flush | Message::Sync => {}
+                _ => {
+                    let reason = "unexpected message during COPY from stdin";
                     return Err(PgError::fatal("08P01", reason).into());
                 }
             }

@@ -48,7 +48,7 @@ impl PostgresDoor {
         let timeout = self.service.options.header_timeout;
         let ended = match tokio::time::timeout(timeout, started).await {
             Err(_) => Err(End::Fatal(PgError::fatal("08006", "the login took too long"))),
-            Ok(Ok(None)) => return,
+            Ok(Ok(None)) => Ok(()),
             Ok(Err(end)) => Err(end),
             Ok(Ok(Some(login))) => {
                 let mut session = Session::new(&self.service, &mut wire, login, stopping);

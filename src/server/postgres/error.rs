@@ -10,6 +10,7 @@ use super::value::copy_error::CopyError;
 use super::value::error::ValueError;
 use crate::error::{Actor, Error};
 use crate::event::Rejection;
+use crate::query::EVENTS;
 use crate::server::access::{Denied, Need};
 
 /// An error of a statement, or of the connection.
@@ -20,13 +21,22 @@ pub struct PgError {
     pub sqlstate: &'static str,
     pub message: Cow<'static, str>,
     pub hint: Option<&'static str>,
+    /// Where in the input the error is, such as a row of a COPY.
+    pub context: Option<String>,
     /// Line and column in the text of the statement, both from 1.
     pub place: Option<(u64, u64)>,
 }
 
 impl PgError {
     pub fn new(sqlstate: &'static str, message: impl Into<Cow<'static, str>>) -> PgError {
-        PgError { is_fatal: false, sqlstate, message: message.into(), hint: None, place: None }
+        PgError {
+            is_fatal: false,
+            sqlstate,
+            message: message.into(),
+            hint: None,
+            context: None,
+            place: None,
+        }
     }
 
     pub fn fatal(sqlstate: &'static str, message: impl Into<Cow<'static, str>>) -> PgError {
@@ -66,6 +76,9 @@ impl PgError {
         let mut fields = fields(severity, self.sqlstate, &self.message);
         if let Some(hint) = self.hint {
             fields.push((b'H', hint.into()));
+        }
+        if let Some(context) = &self.context {
+            fields.push((b'W', context.replace('\0', "\u{fffd}")));
         }
         if let Some(position) = self.place.and_then(|place| position(text, place)) {
             fields.push((b'P', position.to_string()));
@@ -113,9 +126,15 @@ impl From<ValueError> for PgError {
     }
 }
 
+/// Returns where in a COPY an error is.
+pub fn copy_context(line: u64) -> String {
+    format!("COPY {EVENTS}, line {line}")
+}
+
 impl From<CopyError> for PgError {
     fn from(error: CopyError) -> PgError {
-        PgError { hint: error.hint, ..PgError::new(error.sqlstate, error.to_string()) }
+        let context = Some(copy_context(error.line));
+        PgError { hint: error.hint, context, ..PgError::new(error.sqlstate, error.message) }
     }
 }
 

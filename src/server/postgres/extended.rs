@@ -16,6 +16,7 @@ use pgwire::messages::extendedquery::{
 use pgwire::messages::response::EmptyQueryResponse;
 
 use super::error::{End, Fault, PgError};
+use super::message::{Bind, Message, Named};
 use super::prepared::{Described, Prepared};
 use super::rows::{
     Portal, Sent, column_formats, no_cursor, no_statement, row_description, stoppable, tag,
@@ -24,26 +25,38 @@ use super::session::Session;
 use super::value::format::Format;
 use super::value::parameter::parameter;
 use super::value::types::{arrow_type, pg_type};
-use super::wire::{Frame, Reader};
 use crate::query::command::{Cell, Command, Copy, Source, parse_commands};
 use crate::query::{Description, Params, Parsed};
 
 impl Session<'_> {
     /// Answers a message of the extended protocol.
-    pub async fn extended(&mut self, frame: Frame) -> Result<(), End> {
-        if frame.kind == b'S' {
+    pub async fn extended(&mut self, message: Message) -> Result<(), End> {
+        if let Message::Sync = message {
             return self.sync().await;
         }
         if self.skips {
             return Ok(());
         }
         let mut text = String::new();
-        let outcome = match frame.kind {
-            b'P' => self.parse(Reader::new(frame.body), &mut text),
-            b'B' => self.bind(Reader::new(frame.body)).await,
-            b'D' => self.describe(Reader::new(frame.body), &mut text).await,
-            b'E' => self.execute(Reader::new(frame.body), &mut text).await,
-            b'C' => self.close(Reader::new(frame.body)),
+        let outcome = match message {
+            Message::Parse { name, text: sql, types } => {
+                text = sql;
+                self.parse(name, &text, types)
+            }
+            Message::Bind(bind) => self.bind(bind).await,
+            Message::Describe(Named::Statement(name)) => {
+                self.describe_statement(&name, &mut text).await
+            }
+            Message::Describe(Named::Portal(name)) => self.describe_portal(&name, &mut text).await,
+            Message::Execute { portal, most } => self.execute(&portal, most, &mut text).await,
+            Message::Close(named) => {
+                match named {
+                    Named::Statement(name) => drop(self.prepared.remove(&name)),
+                    Named::Portal(name) => drop(self.portals.remove(&name)),
+                }
+                self.wire.send(&CloseComplete::new());
+                Ok(())
+            }
             _ => self.wire.flush().await.map_err(|error| Fault::End(error.into())),
         };
         match outcome {
@@ -68,11 +81,7 @@ impl Session<'_> {
         self.ready().await
     }
 
-    fn parse(&mut self, mut reader: Reader, text: &mut String) -> Result<(), Fault> {
-        let name = reader.text()?;
-        *text = reader.text()?;
-        let declared = reader.list(|reader| Ok(reader.int()?.cast_unsigned()))?;
-        reader.end()?;
+    fn parse(&mut self, name: String, text: &str, declared: Vec<u32>) -> Result<(), Fault> {
         if !name.is_empty() && self.prepared.contains_key(&name) {
             let reason = format!("prepared statement {name:?} already exists");
             return Err(PgError::new("42P05", reason).into());
@@ -87,18 +96,14 @@ impl Session<'_> {
         if let Some(command) = &command {
             self.check_block(command)?;
         }
-        let prepared = Prepared::new(command, text.clone(), declared);
+        let prepared = Prepared::new(command, text.to_string(), declared);
         self.prepared.insert(name, Arc::new(prepared));
         self.wire.send(&ParseComplete::new());
         Ok(())
     }
 
-    async fn bind(&mut self, mut reader: Reader) -> Result<(), Fault> {
-        let (portal, name) = (reader.text()?, reader.text()?);
-        let formats = reader.list(|reader| Ok(reader.count()?.cast_signed()))?;
-        let values = reader.list(Reader::value)?;
-        let result_formats = reader.list(|reader| Ok(reader.count()?.cast_signed()))?;
-        reader.end()?;
+    async fn bind(&mut self, bind: Bind) -> Result<(), Fault> {
+        let Bind { portal, statement: name, formats, values, result_formats } = bind;
         let statement = self.prepared.get(&name).ok_or_else(|| no_statement(&name))?.clone();
         if let Some(command) = &statement.command {
             self.check_block(command)?;
@@ -139,34 +144,25 @@ impl Session<'_> {
         described.unwrap_or(statement.declared.len())
     }
 
-    async fn describe(&mut self, mut reader: Reader, text: &mut String) -> Result<(), Fault> {
-        let (kind, name) = (reader.byte()?, reader.text()?);
-        reader.end()?;
-        match kind {
-            b'S' => {
-                let statement =
-                    self.prepared.get(&name).ok_or_else(|| no_statement(&name))?.clone();
-                text.clone_from(&statement.text);
-                let described = self.described(&statement).await?;
-                self.wire.send(&ParameterDescription::new(described.parameters));
-                self.send_description(described.schema.as_deref(), &[])
-            }
-            b'P' => {
-                let portal = self.portals.get(&name).ok_or_else(|| no_cursor(&name))?;
-                let (statement, formats) = (portal.statement.clone(), portal.formats.clone());
-                text.clone_from(&statement.text);
-                self.begin_portal(&name).await?;
-                let begun = self.portals.get(&name).and_then(|portal| portal.rows.as_ref());
-                let schema = match begun {
-                    Some(rows) => Some(rows.schema().clone()),
-                    None => self.described(&statement).await?.schema,
-                };
-                self.send_description(schema.as_deref(), &formats)
-            }
-            _ => {
-                Err(PgError::fatal("08P01", "Describe is of a statement, S, or a portal, P").into())
-            }
-        }
+    async fn describe_statement(&mut self, name: &str, text: &mut String) -> Result<(), Fault> {
+        let statement = self.prepared.get(name).ok_or_else(|| no_statement(name))?.clone();
+        text.clone_from(&statement.text);
+        let described = self.described(&statement).await?;
+        self.wire.send(&ParameterDescription::new(described.parameters));
+        self.send_description(described.schema.as_deref(), &[])
+    }
+
+    async fn describe_portal(&mut self, name: &str, text: &mut String) -> Result<(), Fault> {
+        let portal = self.portals.get(name).ok_or_else(|| no_cursor(name))?;
+        let (statement, formats) = (portal.statement.clone(), portal.formats.clone());
+        text.clone_from(&statement.text);
+        self.begin_portal(name).await?;
+        let begun = self.portals.get(name).and_then(|portal| portal.rows.as_ref());
+        let schema = match begun {
+            Some(rows) => Some(rows.schema().clone()),
+            None => self.described(&statement).await?.schema,
+        };
+        self.send_description(schema.as_deref(), &formats)
     }
 
     fn send_description(&mut self, schema: Option<&Schema>, formats: &[i16]) -> Result<(), Fault> {
@@ -198,11 +194,9 @@ impl Session<'_> {
         Ok(())
     }
 
-    async fn execute(&mut self, mut reader: Reader, text: &mut String) -> Result<(), Fault> {
-        let (name, most) = (reader.text()?, reader.int()?);
-        reader.end()?;
+    async fn execute(&mut self, name: &str, most: i32, text: &mut String) -> Result<(), Fault> {
         let most = if most > 0 { u64::from(most.unsigned_abs()) } else { u64::MAX };
-        let portal = self.portals.get(&name).ok_or_else(|| no_cursor(&name))?;
+        let portal = self.portals.get(name).ok_or_else(|| no_cursor(name))?;
         let (statement, formats) = (portal.statement.clone(), portal.formats.clone());
         text.clone_from(&statement.text);
         let Some(command) = &statement.command else {
@@ -215,8 +209,8 @@ impl Session<'_> {
         if let Command::Query(query) = command
             && !query.is_set()
         {
-            self.begin_portal(&name).await?;
-            let Sent { rows, has_ended } = self.send_portal(&name, &formats, most).await?;
+            self.begin_portal(name).await?;
+            let Sent { rows, has_ended } = self.send_portal(name, &formats, most).await?;
             if has_ended {
                 self.complete(tag(query, rows));
             } else {
@@ -228,7 +222,7 @@ impl Session<'_> {
             let reason = format!("portal {name:?} cannot be run anymore");
             return Err(PgError::new("55000", reason).into());
         }
-        if let Some(portal) = self.portals.get_mut(&name) {
+        if let Some(portal) = self.portals.get_mut(name) {
             portal.is_done = true;
         }
         let tag = match command {
@@ -263,22 +257,6 @@ impl Session<'_> {
             }
             _ => Ok(Sent { rows: 0, has_ended: true }),
         }
-    }
-
-    fn close(&mut self, mut reader: Reader) -> Result<(), Fault> {
-        let (kind, name) = (reader.byte()?, reader.text()?);
-        reader.end()?;
-        match kind {
-            b'S' => drop(self.prepared.remove(&name)),
-            b'P' => drop(self.portals.remove(&name)),
-            _ => {
-                return Err(
-                    PgError::fatal("08P01", "Close is of a statement, S, or a portal, P").into()
-                );
-            }
-        }
-        self.wire.send(&CloseComplete::new());
-        Ok(())
     }
 
     /// Returns the columns of a cursor.

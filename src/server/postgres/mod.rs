@@ -5,7 +5,7 @@
 //!
 //! | module | content |
 //! | --- | --- |
-//! | `wire` | messages in both directions |
+//! | `wire`, `message` | messages in both directions; those of a client, decoded |
 //! | `startup`, `scram` | TLS, login |
 //! | `door` | a connection from its beginning to its end |
 //! | `session`, `serve` | what a session holds; the loop over its messages |
@@ -28,6 +28,7 @@ mod door;
 mod error;
 mod extended;
 mod ingest;
+mod message;
 mod prepared;
 mod rows;
 mod run;

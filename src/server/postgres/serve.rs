@@ -7,6 +7,7 @@ use pgwire::messages::startup::BackendKeyData;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::error::{End, PgError};
+use super::message::Message;
 use super::session::Session;
 use super::wire::Frame;
 use crate::limit::Limit;
@@ -25,17 +26,15 @@ impl Session<'_> {
         self.ready().await?;
         loop {
             let Some((frame, permit)) = self.next().await? else { continue };
-            match frame.kind {
-                b'X' => return Ok(()),
-                b'Q' => self.simple(frame.body).await?,
-                b'P' | b'B' | b'D' | b'E' | b'C' | b'H' | b'S' => self.extended(frame).await?,
+            let kind = frame.kind;
+            match Message::decode(kind, frame.body) {
+                Err(error) if error.is_fatal => return Err(End::Fatal(error)),
+                Err(error) => self.fail_message(kind, error).await?,
+                Ok(Message::Terminate) => return Ok(()),
+                Ok(Message::Query(text)) => self.simple(&text).await?,
                 // Of a COPY that has failed, when its client did not know it yet.
-                b'd' | b'c' | b'f' => {}
-                kind => {
-                    let reason =
-                        format!("a message of the kind {:?} is not known here", char::from(kind));
-                    return Err(End::Fatal(PgError::fatal("08P01", reason)));
-                }
+                Ok(Message::CopyData(_) | Message::CopyDone | Message::CopyFail(_)) => {}
+                Ok(message) => self.extended(message).await?,
             }
             drop(permit);
         }
@@ -101,9 +100,6 @@ impl Session<'_> {
     /// Passes over a message that is too large, or for which there is no room.
     async fn pass_over(&mut self, kind: u8, length: usize, limit: usize) -> Result<(), End> {
         self.wire.skip().await?;
-        if self.skips && kind != b'Q' {
-            return Ok(());
-        }
         let error = if length > limit {
             let reason =
                 format!("a message of {length} bytes; at most {limit} are taken (max_body_bytes)");
@@ -111,13 +107,19 @@ impl Session<'_> {
         } else {
             crate::error::Error::Busy(Limit::Batches).into()
         };
+        self.fail_message(kind, error).await
+    }
+
+    /// Tells the client that one of its messages is at fault.
+    async fn fail_message(&mut self, kind: u8, error: PgError) -> Result<(), End> {
         match kind {
             b'Q' => {
                 self.fail(error, "");
                 self.ready().await
             }
             // The rest of a COPY that has failed.
-            b'd' => Ok(()),
+            b'd' | b'c' | b'f' => Ok(()),
+            _ if self.skips => Ok(()),
             _ => {
                 self.fail(error, "");
                 self.skips = true;

@@ -3,31 +3,24 @@
 //!
 //! Several statements of one text are one transaction, unless they begin and end their own.
 
-use bytes::Bytes;
 use pgwire::messages::response::EmptyQueryResponse;
 
 use super::error::{End, Fault};
 use super::rows::{column_formats, no_statement, row_description, tag};
 use super::session::Session;
-use super::wire::Reader;
 use crate::query::Params;
 use crate::query::command::{Command, Copy, parse_commands};
 
 impl Session<'_> {
     /// Answers a Query message.
-    pub async fn simple(&mut self, body: Bytes) -> Result<(), End> {
+    pub async fn simple(&mut self, text: &str) -> Result<(), End> {
         self.skips = false;
         // The portal without a name ends with the next query.
         self.portals.remove("");
-        let mut reader = Reader::new(body);
-        match reader.text() {
-            Err(error) if error.is_fatal => return Err(End::Fatal(error)),
-            Err(error) => self.fail(error, ""),
-            Ok(text) => match self.run_text(&text).await {
-                Ok(()) => {}
-                Err(Fault::End(end)) => return Err(end),
-                Err(Fault::Statement(error)) => self.fail(error, &text),
-            },
+        match self.run_text(text).await {
+            Ok(()) => {}
+            Err(Fault::End(end)) => return Err(end),
+            Err(Fault::Statement(error)) => self.fail(error, text),
         }
         self.ready().await
     }

@@ -14,8 +14,9 @@ use tokio_rustls::TlsAcceptor;
 
 use super::cancel::{Registered, Sessions};
 use super::error::{End, PgError};
+use super::message::Reader;
 use super::scram::{MECHANISM, Scram};
-use super::wire::{Reader, Wire};
+use super::wire::Wire;
 use crate::server::access::{Denied, Need, TokenId};
 use crate::server::connection::{Connection, Stream};
 use crate::server::rates::network;

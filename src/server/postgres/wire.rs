@@ -5,9 +5,8 @@
 //! first     length: u32, body: no kind
 //! ```
 //!
-//! What is sent is encoded by pgwire. What is received is decoded here: a message may be cut, lie
-//! about its length, or hold bytes that are no text, and then it is an error that names what is
-//! wrong; nothing is replaced. A message is never read into memory beyond the limit of its place.
+//! What is sent is encoded by pgwire. A message is never read into memory beyond the limit of its
+//! place.
 
 use std::io;
 use std::sync::Arc;
@@ -17,7 +16,6 @@ use bytes::{Buf, Bytes, BytesMut};
 use pgwire::messages::Message;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::error::PgError;
 use crate::server::connection::Connection;
 
 /// Size of what is written at a time.
@@ -146,68 +144,4 @@ impl Wire {
 
 fn malformed(reason: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, reason.to_string())
-}
-
-/// Reads the parts of a message's body.
-pub struct Reader(Bytes);
-
-type Result<T, E = PgError> = std::result::Result<T, E>;
-
-impl Reader {
-    pub fn new(body: Bytes) -> Reader {
-        Reader(body)
-    }
-
-    /// Reads a text that ends with a zero byte.
-    pub fn text(&mut self) -> Result<String> {
-        let end = self.0.iter().position(|byte| *byte == 0).ok_or_else(cut)?;
-        let text = self.0.split_to(end);
-        self.0.advance(1);
-        let text = std::str::from_utf8(&text);
-        text.map(str::to_owned).map_err(|_| PgError::new("22021", "a text is not UTF-8"))
-    }
-
-    pub fn byte(&mut self) -> Result<u8> {
-        self.0.try_get_u8().map_err(|_| cut())
-    }
-
-    pub fn count(&mut self) -> Result<u16> {
-        self.0.try_get_u16().map_err(|_| cut())
-    }
-
-    pub fn int(&mut self) -> Result<i32> {
-        self.0.try_get_i32().map_err(|_| cut())
-    }
-
-    /// Reads a value with its length before it; `None` is a null.
-    pub fn value(&mut self) -> Result<Option<Bytes>> {
-        match usize::try_from(self.int()?) {
-            Err(_) => Ok(None),
-            Ok(length) if length <= self.0.len() => Ok(Some(self.0.split_to(length))),
-            Ok(_) => Err(cut()),
-        }
-    }
-
-    /// Reads a list with its length before it.
-    pub fn list<T>(&mut self, mut read: impl FnMut(&mut Reader) -> Result<T>) -> Result<Vec<T>> {
-        (0..self.count()?).map(|_| read(self)).collect()
-    }
-
-    /// Returns what is left.
-    pub fn rest(self) -> Bytes {
-        self.0
-    }
-
-    /// Checks that nothing is left.
-    pub fn end(self) -> Result<()> {
-        if self.0.is_empty() {
-            Ok(())
-        } else {
-            Err(PgError::fatal("08P01", "a message is longer than its content"))
-        }
-    }
-}
-
-fn cut() -> PgError {
-    PgError::fatal("08P01", "a message ends within its content")
 }

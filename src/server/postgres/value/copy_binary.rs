@@ -90,7 +90,10 @@ impl BinaryReader {
         if self.buffer.len() < HEADER {
             return match is_last {
                 true if there < SIGNATURE.len() => wrong("COPY file signature not recognized"),
-                true => wrong("invalid COPY file header"),
+                true if self.buffer.len() < SIGNATURE.len() + 4 => {
+                    wrong("invalid COPY file header (missing flags)")
+                }
+                true => wrong("invalid COPY file header (missing length)"),
                 false => Ok(false),
             };
         }

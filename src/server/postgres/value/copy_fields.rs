@@ -22,7 +22,7 @@ pub fn split<'a>(
 }
 
 /// Checks that bytes are UTF-8 without a zero.
-fn checked(bytes: &[u8], number: u64) -> Result<&str, CopyError> {
+pub fn checked(bytes: &[u8], number: u64) -> Result<&str, CopyError> {
     match std::str::from_utf8(bytes) {
         Ok(text) if text.contains('\0') => Err(copy_error::encoding(number, &[0])),
         Ok(text) => Ok(text),
@@ -49,7 +49,8 @@ fn text<'a>(options: &CopyOptions, line: &'a str, number: u64) -> Result<Fields<
             at += 1;
             continue;
         }
-        let raw = &line[start..at.min(line.len())];
+        // A backslash at the end of a line stands for nothing.
+        let raw = &line[start..if at > line.len() { line.len() - 1 } else { at }];
         fields.push(match (raw == options.null, has_escapes) {
             (true, _) => None,
             (false, false) => Some(Cow::Borrowed(raw)),

@@ -2,7 +2,8 @@
 //!
 //! The first line decides how all lines end: with a newline, a carriage return, or both. `\.` ends
 //! the file; what follows it is ignored. In text a backslash takes the next byte along, in CSV a
-//! line end within quotes is part of a value.
+//! line end within quotes is part of a value. Other than in PostgreSQL, and as in psql, `\.` alone
+//! in the last line needs no line end.
 
 use std::ops::Range;
 
@@ -76,6 +77,11 @@ impl LineReader {
     /// Reports whether the line that was returned last is the first of the file.
     pub fn is_first(&self) -> bool {
         self.count == 1
+    }
+
+    /// Reports whether no line has been returned.
+    pub fn is_new(&self) -> bool {
+        self.count == 0
     }
 
     pub fn bytes(&self, line: Range<usize>) -> &[u8] {
@@ -212,9 +218,12 @@ impl LineReader {
             },
         };
         let there = after.len().min(expected.len());
-        if after[..there] == expected[..there] {
-            let is_whole = there == expected.len() || is_last;
-            return Ok(is_whole.then_some(true));
+        let may_be = after[..there] == expected[..there];
+        if may_be && (there == expected.len() || (is_last && self.at == self.start)) {
+            return Ok(Some(true));
+        }
+        if may_be && !is_last {
+            return Ok(None);
         }
         let is_line_end = matches!(after.first(), Some(b'\r' | b'\n'));
         if self.is_csv && (!is_line_end || self.line_end == Some(LineEnd::Both)) {

@@ -196,3 +196,163 @@ impl CopyWriter {
         out.put_u8(quote);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Int32Array, StringArray};
+
+    use super::super::copy::Columns;
+    use super::*;
+
+    /// Returns the contents of the messages.
+    fn messages(options: CopyOptions, batch: &RecordBatch) -> Vec<Vec<u8>> {
+        let mut writer = CopyWriter::new(options, &batch.schema()).unwrap();
+        let mut out = BytesMut::new();
+        writer.start(&mut out).unwrap();
+        let half = batch.num_rows() / 2;
+        writer.rows(batch, 0..half, &mut out).unwrap();
+        writer.rows(batch, half..batch.num_rows(), &mut out).unwrap();
+        writer.finish(&mut out).unwrap();
+        let (mut messages, mut rest) = (Vec::new(), &out[..]);
+        while let [b'd', a, b, c, d, ..] = rest {
+            let end = 1 + u32::from_be_bytes([*a, *b, *c, *d]) as usize;
+            messages.push(rest[5..end].to_vec());
+            rest = &rest[end..];
+        }
+        assert!(rest.is_empty());
+        messages
+    }
+
+    fn batch() -> RecordBatch {
+        let numbers = [Some(1), None, Some(-2), Some(3), Some(4), Some(5), Some(6), Some(7)];
+        let texts = [
+            Some("a"),
+            Some(""),
+            Some("x\ty\\z\n"),
+            None,
+            Some("\\."),
+            Some("a,b\"c"),
+            Some("\\N"),
+            Some("\x08\x0c\x0b\r|"),
+        ];
+        let columns: [(&str, ArrayRef); 2] = [
+            ("a", Arc::new(Int32Array::from_iter(numbers))),
+            ("b|", Arc::new(StringArray::from_iter(texts))),
+        ];
+        RecordBatch::try_from_iter(columns).unwrap()
+    }
+
+    /// What PostgreSQL 15 sends for the same rows.
+    #[test]
+    fn rows_are_those_of_postgresql() {
+        let text = CopyOptions::new(CopyFormat::Text);
+        let csv = CopyOptions::new(CopyFormat::Csv);
+        let cases: [(CopyOptions, &[&str]); 5] = [
+            (
+                text.clone(),
+                &[
+                    "1\ta\n",
+                    "\\N\t\n",
+                    "-2\tx\\ty\\\\z\\n\n",
+                    "3\t\\N\n",
+                    "4\t\\\\.\n",
+                    "5\ta,b\"c\n",
+                    "6\t\\\\N\n",
+                    "7\t\\b\\f\\v\\r|\n",
+                ],
+            ),
+            (
+                CopyOptions { delimiter: b'|', null: "".into(), header: Header::Line, ..text },
+                &[
+                    "a|b\\|\n",
+                    "1|a\n",
+                    "|\n",
+                    "-2|x\\ty\\\\z\\n\n",
+                    "3|\n",
+                    "4|\\\\.\n",
+                    "5|a,b\"c\n",
+                    "6|\\\\N\n",
+                    "7|\\b\\f\\v\\r\\|\n",
+                ],
+            ),
+            (
+                csv.clone(),
+                &[
+                    "1,a\n",
+                    ",\"\"\n",
+                    "-2,\"x\ty\\z\n\"\n",
+                    "3,\n",
+                    "4,\\.\n",
+                    "5,\"a,b\"\"c\"\n",
+                    "6,\\N\n",
+                    "7,\"\x08\x0c\x0b\r|\"\n",
+                ],
+            ),
+            (
+                CopyOptions {
+                    header: Header::Line,
+                    force_quote: Columns::All,
+                    null: "a".into(),
+                    ..csv.clone()
+                },
+                &[
+                    "\"a\",b|\n",
+                    "\"1\",\"a\"\n",
+                    "a,\"\"\n",
+                    "\"-2\",\"x\ty\\z\n\"\n",
+                    "\"3\",a\n",
+                    "\"4\",\"\\.\"\n",
+                    "\"5\",\"a,b\"\"c\"\n",
+                    "\"6\",\"\\N\"\n",
+                    "\"7\",\"\x08\x0c\x0b\r|\"\n",
+                ],
+            ),
+            (
+                CopyOptions {
+                    delimiter: b';',
+                    quote: b'\'',
+                    escape: b'\\',
+                    force_quote: Columns::Named(vec!["a".into()]),
+                    ..csv
+                },
+                &[
+                    "'1';a\n",
+                    ";''\n",
+                    "'-2';'x\ty\\\\z\n'\n",
+                    "'3';\n",
+                    "'4';\\.\n",
+                    "'5';a,b\"c\n",
+                    "'6';\\N\n",
+                    "'7';'\x08\x0c\x0b\r|'\n",
+                ],
+            ),
+        ];
+        for (options, expected) in cases {
+            let lines = messages(options, &batch());
+            let lines: Vec<_> = lines.iter().map(|line| String::from_utf8_lossy(line)).collect();
+            assert_eq!(lines, expected);
+        }
+    }
+
+    #[test]
+    fn a_binary_header_is_in_the_message_of_the_first_row_or_of_the_end() {
+        let binary = CopyOptions::new(CopyFormat::Binary);
+        let header = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+        let rows = messages(binary.clone(), &batch().slice(0, 2));
+        let first = [&header[..], b"\0\x02\0\0\0\x04\0\0\0\x01\0\0\0\x01a"].concat();
+        let second = b"\0\x02\xff\xff\xff\xff\0\0\0\0".to_vec();
+        assert_eq!(rows, [first, second, b"\xff\xff".to_vec()]);
+        let none = messages(binary, &batch().slice(0, 0));
+        assert_eq!(none, [[&header[..], b"\xff\xff"].concat()]);
+    }
+
+    #[test]
+    fn alone_in_a_line_the_end_of_a_file_is_quoted() {
+        let column: ArrayRef = Arc::new(StringArray::from(vec![Some("\\."), Some(""), None]));
+        let batch = RecordBatch::try_from_iter([("x", column)]).unwrap();
+        let lines = messages(CopyOptions::new(CopyFormat::Csv), &batch);
+        assert_eq!(lines, [&b"\"\\.\"\n"[..], b"\"\"\n", b"\n"]);
+    }
+}

@@ -1,9 +1,10 @@
 //! Floating-point numbers as PostgreSQL prints them: the shortest digits that are read back as the
 //! same number, with an exponent below 1e-4 and from 1e15 (float8) or 1e6 (float4).
 //!
-//! PostgreSQL avoids decimals that lie exactly between two numbers, since some readers round them
-//! the other way: 1e23 is `9.999999999999999e+22`. Rust prints them, so they are found and printed
-//! with more digits.
+//! Rust's shortest digits are others in two cases, which only numbers with few digits after the
+//! binary point are in. PostgreSQL avoids digits that are exactly halfway to another number, since
+//! some readers round them to that: 1e23 is `9.999999999999999e+22`. And of two shortest texts that
+//! are equally near it takes the one with an even last digit: 2^-25 is `2.9802322387695312e-08`.
 
 use std::fmt::{LowerExp, Write};
 use std::str::FromStr;
@@ -11,15 +12,12 @@ use std::str::FromStr;
 use bytes::{BufMut, BytesMut};
 
 pub fn put_float8(out: &mut BytesMut, value: f64) {
-    // Only multiples of ten above 54 bits can have the digits of a midpoint.
-    let may_tie = value.abs() >= 18_014_398_509_481_984.0 && value.abs() < 1e41;
-    put(out, value, shortest(value.abs(), may_tie.then_some((value.abs(), 53))).as_str(), 15);
+    put(out, value, shortest(value.abs(), value.abs(), 53).as_str(), 15);
 }
 
 pub fn put_float4(out: &mut BytesMut, value: f32) {
     let wide = f64::from(value);
-    let may_tie = wide.abs() >= 33_554_432.0 && wide.abs() < 1e19;
-    put(out, wide, shortest(value.abs(), may_tie.then_some((wide.abs(), 24))).as_str(), 6);
+    put(out, wide, shortest(value.abs(), wide.abs(), 24).as_str(), 6);
 }
 
 /// Appends a number whose digits are `text`, such as `1.25e-7`; those of `fixed` or more places
@@ -62,20 +60,42 @@ fn put(out: &mut BytesMut, value: f64, text: &str, fixed: i32) {
     }
 }
 
-/// Returns the shortest digits of a positive number. `tie` has the number and the bits of its
-/// mantissa if its shortest digits may be those of a midpoint.
-fn shortest<F>(value: F, tie: Option<(f64, i32)>) -> Text
+/// Returns the shortest digits of a positive number of `bits` of mantissa; `wide` is the same
+/// number.
+fn shortest<F>(value: F, wide: f64, bits: i32) -> Text
 where
     F: LowerExp + FromStr + PartialEq + Copy,
 {
     let text = Text::of(format_args!("{value:e}"));
-    let is_tie = |text: &Text| tie.is_some_and(|(of, bits)| is_midpoint(text.as_str(), of, bits));
-    if !is_tie(&text) {
+    // Both cases need more digits than a decimal of so many bits has for sure, a number of less
+    // than 41 digits, and not more than 25 binary digits after the point.
+    let (least, length) = if bits == 53 { (1e15, 16) } else { (1e7, 7) };
+    let is_long = wide >= least || text.length > length;
+    if !is_long || wide >= 1e41 || (wide * 33_554_432.0).fract() != 0.0 {
         return text;
     }
-    let longer = (0..=16).map(|digits| Text::of(format_args!("{value:.digits$e}")));
     let is_same = |text: &Text| text.as_str().parse().is_ok_and(|read: F| read == value);
-    longer.into_iter().find(|text| is_same(text) && !is_tie(text)).unwrap_or(text)
+    let is_good = |text: &Text| is_same(text) && !is_midpoint(text.as_str(), wide, bits);
+    let even = half_even(&text, value);
+    if even.as_ref().is_some_and(is_good) {
+        return even.unwrap_or(text);
+    }
+    if is_good(&text) {
+        return text;
+    }
+    let mut longer = (0..=16).map(|digits| Text::of(format_args!("{value:.digits$e}")));
+    longer.find(is_good).unwrap_or(text)
+}
+
+/// Returns the digits before the last one, if the number is halfway to them and they are even.
+fn half_even<F: LowerExp>(text: &Text, value: F) -> Option<Text> {
+    let exact = Text::of(format_args!("{value:.66e}"));
+    let (mantissa, exponent) = text.as_str().split_once('e')?;
+    let (prefix, rest) = exact.as_str().split_at_checked(mantissa.len())?;
+    let rest = rest.split('e').next()?.trim_start_matches('.');
+    let is_half = rest.strip_prefix('5')?.bytes().all(|digit| digit == b'0');
+    let is_even = matches!(prefix.as_bytes().last()?, b'0' | b'2' | b'4' | b'6' | b'8');
+    (is_half && is_even).then(|| Text::of(format_args!("{prefix}e{exponent}")))
 }
 
 /// Reports whether digits such as `1e23` are exactly halfway between `value` and a neighbour, of
@@ -103,14 +123,14 @@ fn is_midpoint(text: &str, value: f64, bits: i32) -> bool {
 
 /// A short text on the stack.
 struct Text {
-    bytes: [u8; 40],
+    bytes: [u8; 80],
     length: usize,
 }
 
 impl Text {
     fn of(arguments: std::fmt::Arguments) -> Text {
-        let mut text = Text { bytes: [0; 40], length: 0 };
-        text.write_fmt(arguments).expect("at most 17 digits and an exponent");
+        let mut text = Text { bytes: [0; 80], length: 0 };
+        text.write_fmt(arguments).expect("at most 67 digits, a point and an exponent");
         text
     }
 

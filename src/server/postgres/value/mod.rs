@@ -36,3 +36,6 @@ pub mod quoting;
 pub mod scalar;
 pub mod types;
 pub mod values;
+
+#[cfg(test)]
+mod tests;
