@@ -1,6 +1,7 @@
 //! Description of a statement: the types of its parameters and of its columns, for a client that
 //! asks before it runs it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use datafusion::logical_expr::{Cast, Expr, LogicalPlan};
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement;
 
+use super::catalog::postgres;
 use super::engine::QueryEngine;
 use super::parse::Parsed;
 use super::session::Session;
@@ -70,15 +72,19 @@ impl QueryEngine {
         statement: Parsed,
         declared: Vec<Option<DataType>>,
     ) -> Result<Description> {
-        let state = self.state(&session, &snapshot, &Arc::default())?;
+        let nothing = Arc::new(arrow::datatypes::Schema::empty());
+        if syntax::session_changes(&statement.statement)?.is_some() {
+            return Ok(Description { parameters: Vec::new(), schema: nothing });
+        }
+        let (mut state, facts) = self.state(&session, &snapshot, &Arc::default())?;
+        postgres::register(&mut state, &statement.statement, &facts)?;
         syntax::check_calls(&statement.statement, &state)?;
         let plan = state
             .statement_to_plan(Statement::clone(&statement.statement))
             .await
             .map_err(|error| syntax::suggest_table(error, &state))?;
         if matches!(plan, LogicalPlan::Statement(_)) {
-            let schema = Arc::new(arrow::datatypes::Schema::empty());
-            return Ok(Description { parameters: Vec::new(), schema });
+            return Ok(Description { parameters: Vec::new(), schema: nothing });
         }
         describe(&state, plan, &declared)
     }
@@ -89,8 +95,9 @@ fn describe(
     plan: LogicalPlan,
     declared: &[Option<DataType>],
 ) -> Result<Description> {
-    let plan = infer_from_casts(plan)?;
-    let inferred = plan.get_parameter_types()?;
+    let (plan, in_limits) = without_limits(infer_from_casts(plan)?)?;
+    let mut inferred = plan.get_parameter_types()?;
+    inferred.extend(in_limits.into_iter().map(|name| (name, Some(DataType::Int64))));
     let number = |name: &String| name.trim_start_matches('$').parse::<usize>().ok();
     let count = inferred.keys().filter_map(number).max().unwrap_or(0).max(declared.len());
     let of = |i: usize| {
@@ -103,12 +110,38 @@ fn describe(
     let nulls = ParamValues::List(nulls.into_iter().map(ScalarAndMetadata::from).collect());
     let plan = match count {
         0 => plan,
-        _ => syntax::bind_limits(plan, &nulls)?.with_param_values(nulls)?,
+        _ => plan.with_param_values(nulls)?,
     };
     limits::check_plan(&plan)?;
     let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
     let schema = Arc::new(plan.schema().as_arrow().clone());
     Ok(Description { parameters, schema })
+}
+
+/// Takes LIMIT and OFFSET away where parameters are in them, and returns the parameters' names.
+/// They change no column.
+fn without_limits(plan: LogicalPlan) -> Result<(LogicalPlan, BTreeSet<String>)> {
+    let mut names = BTreeSet::new();
+    let plan = plan.transform_up_with_subqueries(|plan| {
+        let LogicalPlan::Limit(mut limit) = plan else { return Ok(Transformed::no(plan)) };
+        for bound in [&mut limit.skip, &mut limit.fetch] {
+            let mut of_bound = BTreeSet::new();
+            if let Some(expr) = bound {
+                expr.apply(|expr| {
+                    if let Expr::Placeholder(placeholder) = expr {
+                        of_bound.insert(placeholder.id.clone());
+                    }
+                    Ok(TreeNodeRecursion::Continue)
+                })?;
+            }
+            if !of_bound.is_empty() {
+                *bound = None;
+                names.extend(of_bound);
+            }
+        }
+        Ok(Transformed::yes(LogicalPlan::Limit(limit)))
+    })?;
+    Ok((plan.data, names))
 }
 
 /// Returns the type under which a client sends a value.

@@ -27,8 +27,12 @@ use futures::future::BoxFuture;
 use tokio::sync::Semaphore;
 
 use super::catalog::events;
+use super::catalog::postgres::facts::Facts;
+use super::catalog::postgres::{CatalogSchema, INFORMATION_SCHEMA, PG_CATALOG};
 use super::catalog::saved_queries::SavedQueries;
-use super::catalog::{PublicSchema, Setting, ShowChunks, Sources, SystemSchema};
+use super::catalog::sources::{Setting, Sources};
+use super::catalog::system::{ShowChunks, SystemSchema};
+use super::catalog::{PublicSchema, SCHEMA, SYSTEM_SCHEMA};
 use super::opaque::Opaque;
 use super::optimizer::rollup::RollupExec;
 use super::options::HourglassOptions;
@@ -48,8 +52,6 @@ use crate::storage::{Counted, Snapshot};
 pub const HOUR_STATS: &str = include_str!("../../queries/hour_stats.sql");
 
 const CATALOG: &str = "hourglass";
-const SCHEMA: &str = "public";
-const SYSTEM_SCHEMA: &str = "system";
 
 /// Divisor of the memory budget that gives the size of DataFusion's memory pool. Operators hold
 /// more memory than they account for, and should spill to temporary files before they hold too
@@ -109,6 +111,8 @@ pub struct QueryEngine {
     pub(super) history: Arc<History>,
     pub(super) settings: Arc<[Setting]>,
     pub(super) library: SavedQueries,
+    /// When this was made, in microseconds since 1970.
+    started_us: i64,
     /// The threads that statements run on.
     pub(super) slots: Slots,
 }
@@ -118,8 +122,7 @@ impl QueryEngine {
         let mut config = SessionConfig::new()
             .with_default_catalog_and_schema(CATALOG, SCHEMA)
             .with_create_default_catalog_and_schema(false)
-            .with_target_partitions(options.threads)
-            .with_information_schema(true);
+            .with_target_partitions(options.threads);
         let set = config.options_mut();
         set.execution.parquet.pushdown_filters = true;
         set.execution.parquet.reorder_filters = true;
@@ -140,6 +143,7 @@ impl QueryEngine {
             .with_default_features()
             .with_analyzer_rule(Arc::new(syntax::MultisetRule))
             .with_analyzer_rule(Arc::new(syntax::CountedSubqueries))
+            .with_analyzer_rule(Arc::new(syntax::SingleRows))
             .with_analyzer_rule(Arc::new(syntax::NullAwareRule))
             .with_analyzer_rule(Arc::new(syntax::SortKeysRule))
             .with_optimizer_rules(optimizer::rules())
@@ -160,6 +164,7 @@ impl QueryEngine {
             permits: Arc::new(Semaphore::new(concurrency)),
             history: Arc::default(),
             settings: options.settings.clone().into(),
+            started_us: chrono::Utc::now().timestamp_micros(),
             library: options
                 .queries
                 .as_deref()
@@ -184,14 +189,14 @@ impl QueryEngine {
         Session::new(self.base.config().clone())
     }
 
-    /// Returns DataFusion's state for one statement: it sees `snapshot` and nothing else, and
-    /// `recorder` counts what it reads.
+    /// Returns DataFusion's state for one statement, and what its catalogs tell: it sees `snapshot`
+    /// and nothing else, and `recorder` counts what it reads.
     pub(super) fn state(
         &self,
         session: &Session,
         snapshot: &Arc<Snapshot>,
         recorder: &Arc<StatsRecorder>,
-    ) -> Result<SessionState> {
+    ) -> Result<(SessionState, Arc<Facts>)> {
         let options = session.config().options().extensions.get::<HourglassOptions>();
         let sources = Sources {
             snapshot: snapshot.clone(),
@@ -199,12 +204,19 @@ impl QueryEngine {
             history: self.history.clone(),
             settings: self.settings.clone(),
             pruning: options.is_none_or(|options| options.pruning),
+            session: session.clone(),
+            started_us: self.started_us,
         };
+        let facts = Arc::new(Facts::new(sources.clone()));
         let catalog = MemoryCatalogProvider::new();
-        catalog.register_schema(SCHEMA, Arc::new(PublicSchema(sources.clone())))?;
+        catalog.register_schema(
+            SCHEMA,
+            Arc::new(PublicSchema { sources: sources.clone(), facts: facts.clone() }),
+        )?;
         catalog.register_schema(SYSTEM_SCHEMA, Arc::new(SystemSchema(sources.clone())))?;
         let catalogs = MemoryCatalogProviderList::new();
-        catalogs.register_catalog(CATALOG.into(), Arc::new(catalog));
+        let catalog = Arc::new(catalog);
+        catalogs.register_catalog(CATALOG.into(), catalog.clone());
         let registry = DefaultObjectStoreRegistry::new();
         registry.register_store(
             events::store_url().as_ref(),
@@ -222,12 +234,17 @@ impl QueryEngine {
         // Sets the time of `now()` and resets the names that the optimizer generates.
         state.mark_start_execution();
         state.register_udtf(SHOW_CHUNKS, Arc::new(ShowChunks(sources)));
-        Ok(state)
+        for schema in [PG_CATALOG, INFORMATION_SCHEMA] {
+            let functions = state.table_functions().clone();
+            let provider = CatalogSchema { schema, facts: facts.clone(), functions };
+            catalog.register_schema(schema, Arc::new(provider))?;
+        }
+        Ok((state, facts))
     }
 
     /// Returns a session that sees `snapshot` and nothing else.
     pub fn session(&self, snapshot: &Arc<Snapshot>) -> Result<SessionContext> {
-        let state = self.state(&self.new_session(), snapshot, &Arc::default())?;
+        let (state, _) = self.state(&self.new_session(), snapshot, &Arc::default())?;
         Ok(SessionContext::new_with_state(state))
     }
 

@@ -5,7 +5,8 @@
 //! - [`mod@parse`] parses a text into statements: [`syntax`] rejects clauses that the planner would
 //!   drop, [`limits`] rejects statements that are too large to plan. [`params`] are the values of a
 //!   statement's parameters, a [`session`] holds the options that `SET` changed, [`options`] are
-//!   those of this engine. [`walk`] visits the syntax tree of a statement.
+//!   those of this engine, [`settings`] those of PostgreSQL. [`walk`] visits the syntax tree of a
+//!   statement.
 //! - [`command`] recognizes the other statements of a door with sessions, [`describe`] says what a
 //!   statement takes and returns, without running it.
 //! - [`catalog`] holds the tables that a statement can name, [`schema`] their columns,
@@ -39,6 +40,7 @@ mod result_stream;
 mod schema;
 mod scrape;
 mod session;
+mod settings;
 mod slots;
 mod statement;
 mod stats;
@@ -46,9 +48,10 @@ mod syntax;
 mod time_ranges;
 mod walk;
 
-pub use self::catalog::Setting;
 pub use self::catalog::events::EventsTable;
+pub use self::catalog::postgres::of_arrow as postgres_type;
 pub use self::catalog::saved_queries::{Parameter, ParameterType, SavedQueries, SavedQuery};
+pub use self::catalog::sources::Setting;
 pub use self::describe::Description;
 pub use self::engine::{HOUR_STATS, QueryEngine, QueryOptions};
 pub use self::functions::{parse_date, parse_time};

@@ -13,6 +13,7 @@ use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Toke
 
 use super::opaque::Opaque;
 use super::schema::SHOW_CHUNKS;
+use super::syntax::Naming;
 use super::walk::walk_mut;
 use super::{limits, memory, syntax};
 use crate::error::{Error, Result};
@@ -32,7 +33,9 @@ impl Parsed {
     /// Reports whether it changes an option of the session.
     pub fn is_set(&self) -> bool {
         match &*self.statement {
-            Statement::Statement(statement) => matches!(**statement, Ast::Set(_)),
+            Statement::Statement(statement) => {
+                matches!(**statement, Ast::Set(_) | Ast::Discard { .. })
+            }
             Statement::Reset(_) => true,
             _ => false,
         }
@@ -53,7 +56,10 @@ pub fn parse(sql: &str) -> Result<Vec<Parsed>> {
 }
 
 fn parse_all(sql: &str) -> Result<Vec<Parsed>> {
-    split(sql)?.into_iter().filter_map(|piece| parse_piece(piece).transpose()).collect()
+    split(sql)?
+        .into_iter()
+        .filter_map(|piece| parse_piece(piece, Naming::AsWritten).transpose())
+        .collect()
 }
 
 /// A statement of a text, not yet parsed.
@@ -86,17 +92,17 @@ pub fn split(sql: &str) -> Result<Vec<Piece>> {
     Ok(pieces)
 }
 
-/// Parses a statement that reads.
-pub fn parse_piece(piece: Piece) -> Result<Option<Parsed>> {
+/// Parses a statement that reads, and names its columns.
+pub fn parse_piece(piece: Piece, naming: Naming) -> Result<Option<Parsed>> {
     let Piece { tokens, text } = piece;
     limits::check_tokens(&tokens)?;
     syntax::check_verb(&tokens)?;
     syntax::check_numbers(&tokens)?;
-    let statement = limits::with_stack(tokens.len(), || parse_one(tokens))?;
+    let statement = limits::with_stack(tokens.len(), || parse_one(tokens, naming))?;
     Ok(statement.map(|statement| Parsed { statement: Opaque::new(statement), text }))
 }
 
-fn parse_one(mut tokens: Vec<TokenWithSpan>) -> Result<Option<Statement>> {
+fn parse_one(mut tokens: Vec<TokenWithSpan>, naming: Naming) -> Result<Option<Statement>> {
     syntax::read_table(&mut tokens);
     let mut parser = DFParserBuilder::new(tokens)
         .with_dialect(&GenericDialect {})
@@ -110,7 +116,7 @@ fn parse_one(mut tokens: Vec<TokenWithSpan>) -> Result<Option<Statement>> {
         walk_mut(&mut **statement, &mut FromChunks)?;
     }
     if let Some(statement) = &mut statement {
-        syntax::prepare(statement)?;
+        syntax::prepare(statement, naming)?;
         // Some clauses become longer when rewritten.
         limits::check(statement)?;
     }

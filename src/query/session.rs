@@ -1,11 +1,14 @@
-//! Session options: those that `SET` changed, and those that it may change.
+//! Session: who it belongs to, and the options and settings that `SET` changed.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion::config::ConfigOptions;
 use datafusion::prelude::SessionConfig;
 
 use super::options::HourglassOptions;
+use super::settings::{self, SessionSetting};
 use crate::error::{Error, Result};
 use crate::storage::AsOf;
 
@@ -31,19 +34,70 @@ const TIME_ZONE: &str = "datafusion.execution.time_zone";
 /// Option for the version of the table that statements read.
 pub const AS_OF: &str = "hourglass.as_of";
 
-/// State that outlives a statement: the options that `SET` changed.
+/// Name of the user and of the database of a session that says none.
+const DEFAULT_NAME: &str = "hourglass";
+
+/// Settings of PostgreSQL by name, in the form in which they are kept.
+type Kept = BTreeMap<&'static str, String>;
+
+/// State that outlives a statement: the options and settings that `SET` changed. Clones in constant
+/// time but for the options.
 #[derive(Clone, Debug)]
 pub struct Session {
     config: SessionConfig,
-    /// The changed options, by name.
+    /// The options of this engine as they are without a change.
+    defaults: SessionConfig,
+    /// The changed options of this engine, by name.
     changed: BTreeMap<String, String>,
     /// Version of the table that statements read; `None` for the present.
     as_of: Option<AsOf>,
+    user: Arc<str>,
+    database: Arc<str>,
+    process: i32,
+    /// The changed settings of PostgreSQL.
+    settings: Arc<Kept>,
+    /// The settings as they were before `SET LOCAL`; `None` if nothing is local.
+    outside: Option<Arc<Kept>>,
+}
+
+/// A change of a session's settings that a statement asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    Set {
+        name: String,
+        /// `None` for the default.
+        value: Option<String>,
+        /// Whether the change ends with the transaction.
+        is_local: bool,
+    },
+    ResetAll,
 }
 
 impl Session {
     pub(super) fn new(config: SessionConfig) -> Session {
-        Session { config, changed: BTreeMap::new(), as_of: None }
+        let (user, database) = (DEFAULT_NAME.into(), DEFAULT_NAME.into());
+        let (changed, as_of, settings, outside) = Default::default();
+        let defaults = config.clone();
+        Session { config, defaults, changed, as_of, user, database, process: 1, settings, outside }
+    }
+
+    /// Returns the session of a user that is connected to a database, under the number that
+    /// `pg_backend_pid()` returns.
+    pub fn connected(mut self, user: &str, database: &str, process: i32) -> Session {
+        (self.user, self.database, self.process) = (user.into(), database.into(), process);
+        self
+    }
+
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
+    pub fn database(&self) -> &str {
+        &self.database
+    }
+
+    pub fn process(&self) -> i32 {
+        self.process
     }
 
     pub(super) fn config(&self) -> &SessionConfig {
@@ -55,7 +109,7 @@ impl Session {
         self.as_of
     }
 
-    /// Returns the options changed so far, by name.
+    /// Returns the options of this engine that were changed so far, by name.
     pub fn changed(&self) -> &BTreeMap<String, String> {
         &self.changed
     }
@@ -66,19 +120,91 @@ impl Session {
         options.is_some_and(|options| options.copy_chunks)
     }
 
-    /// Notes who has logged in. (STUB until the catalog lands.)
-    pub fn log_in(&mut self, _user: &str, _database: &str, _number: i32) {}
-
-    pub fn get(&self, _name: &str) -> Option<String> {
-        None
+    /// Returns a setting or an option as `SHOW` shows it; `None` if there is none of this name.
+    pub fn get(&self, name: &str) -> Option<String> {
+        if let Some(setting) = settings::find(name) {
+            return Some(setting.shown(&self.kept(setting)));
+        }
+        let entries = self.config.options().entries();
+        let entry = entries.into_iter().find(|entry| entry.key.eq_ignore_ascii_case(name))?;
+        Some(entry.value.unwrap_or_default())
     }
 
-    pub fn reset_all(&mut self) {}
+    /// Returns a setting of PostgreSQL in the form in which it is kept.
+    pub(super) fn kept(&self, setting: &SessionSetting) -> String {
+        // A transaction is as the session's default says, if it says nothing else.
+        let default = match setting.name {
+            "transaction_isolation" => "default_transaction_isolation",
+            "transaction_read_only" => "default_transaction_read_only",
+            "transaction_deferrable" => "default_transaction_deferrable",
+            "session_authorization" => return self.user.to_string(),
+            name => name,
+        };
+        let kept = self.settings.get(setting.name).or_else(|| self.settings.get(default));
+        kept.map_or(setting.default, String::as_str).to_string()
+    }
 
-    pub fn end_local(&mut self) {}
+    /// Returns the time limit of statements that the session set, if any.
+    pub fn statement_timeout(&self) -> Option<Duration> {
+        self.settings.get("statement_timeout").and_then(|kept| settings::duration(kept))
+    }
+
+    /// Returns the schemas in which a table without one is looked for, in order; with `implicit`,
+    /// also that of the catalogs, which comes first unless the path has it.
+    pub(super) fn schemas(&self, implicit: bool) -> Vec<String> {
+        let path = self.settings.get("search_path").map(String::as_str);
+        let mut schemas = path.and_then(settings::schemas).unwrap_or_else(|| vec!["public".into()]);
+        let known = ["public", "system", "pg_catalog", "information_schema"];
+        schemas.retain(|schema| known.contains(&schema.as_str()));
+        if implicit && !schemas.iter().any(|schema| schema == "pg_catalog") {
+            schemas.insert(0, "pg_catalog".into());
+        }
+        schemas
+    }
+
+    /// Changes settings as a statement asks for.
+    pub(super) fn change(&mut self, change: Change) -> Result<()> {
+        match change {
+            Change::ResetAll => self.reset_all(),
+            Change::Set { name, value, is_local } => {
+                let before = is_local.then(|| self.settings.clone());
+                match value {
+                    Some(value) => self.set(&name, &value)?,
+                    None => {
+                        if let Some(setting) = settings::find(&name) {
+                            Arc::make_mut(&mut self.settings).remove(setting.name);
+                        }
+                    }
+                }
+                if let (Some(before), None) = (before, &self.outside) {
+                    self.outside = Some(before);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends a transaction: what `SET LOCAL` changed is as it was before it.
+    pub fn end_transaction(&mut self) {
+        if let Some(outside) = self.outside.take() {
+            self.settings = outside;
+        }
+    }
+
+    /// Sets all settings and options to their defaults, as `RESET ALL` does.
+    pub fn reset_all(&mut self) {
+        (self.config, self.as_of) = (self.defaults.clone(), None);
+        self.changed.clear();
+        (self.settings, self.outside) = (Arc::default(), None);
+    }
 
     /// Sets an option, as the statement `SET` does.
     pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
+        if let Some(setting) = settings::find(name) {
+            let kept = setting.accept(value)?;
+            Arc::make_mut(&mut self.settings).insert(setting.name, kept);
+            return Ok(());
+        }
         if !SETTABLE.iter().any(|prefix| name.starts_with(prefix)) || FIXED.contains(&name) {
             let families = SETTABLE.map(|prefix| format!("{prefix}*")).join(", ");
             return Err(Error::Invalid(format!(

@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tracing::Instrument;
 
+use super::catalog::postgres;
 use super::engine::QueryEngine;
 use super::exec::{frames, parts, steps};
 use super::memory::Account;
@@ -64,7 +65,7 @@ impl QueryEngine {
             engine: self.clone(),
             session: session.clone(),
             snapshot: snapshot.clone(),
-            deadline: Instant::now() + self.options.timeout,
+            started: Instant::now(),
             running,
             slot,
         };
@@ -131,7 +132,7 @@ struct Job {
     engine: Arc<QueryEngine>,
     session: Session,
     snapshot: Arc<Snapshot>,
-    deadline: Instant,
+    started: Instant,
     running: Running,
     slot: TakenSlot,
 }
@@ -149,7 +150,7 @@ impl Job {
         let limits = self.limits();
         let plan = limits.hold(self.plan(statement, params)).await;
         recorder.planned();
-        let mut stream = match plan.and_then(|plan| plan) {
+        let (mut stream, session) = match plan.and_then(|plan| plan) {
             Err(error) => {
                 self.running.failed(&error);
                 // The caller may be gone.
@@ -163,9 +164,9 @@ impl Job {
                 let _ = sender.send(Ok(None)).await;
                 return;
             }
-            Ok(Planning::Rows(stream)) => stream,
+            Ok(Planning::Rows(stream, session)) => (stream, session),
         };
-        let _ = planned.send(Ok((stream.schema(), None)));
+        let _ = planned.send(Ok((stream.schema(), session)));
         let last = loop {
             let next = limits.hold(stream.next()).await;
             let message = next.and_then(|batch| Ok(batch.transpose()?));
@@ -195,8 +196,12 @@ impl Job {
     }
 
     fn limits(&self) -> Limits {
-        let (timeout, account) = (self.engine.options.timeout, self.slot.account.clone());
-        Limits { deadline: self.deadline, timeout, account }
+        let (most, account) = (self.engine.options.timeout, self.slot.account.clone());
+        let (timeout, setting) = match self.session.statement_timeout() {
+            Some(timeout) if timeout < most => (timeout, "statement_timeout"),
+            _ => (most, "query_timeout"),
+        };
+        Limits { deadline: self.started + timeout, timeout, setting, account }
     }
 
     /// Plans the statement. Boxed so that the compiler proves once that what planning holds is
@@ -215,11 +220,17 @@ impl Job {
     }
 
     async fn plan_here(&mut self, statement: Parsed, params: Params) -> Result<Planning> {
+        if let Some(changes) = syntax::session_changes(&statement.statement)? {
+            changes.into_iter().try_for_each(|change| self.session.change(change))?;
+            return Ok(Planning::Set(self.session.clone()));
+        }
         // An option can also be changed while the version that is set cannot be read.
         if !statement.is_set() {
             self.travel().await?;
         }
-        let state = self.engine.state(&self.session, &self.snapshot, self.running.recorder())?;
+        let (mut state, facts) =
+            self.engine.state(&self.session, &self.snapshot, self.running.recorder())?;
+        postgres::register(&mut state, &statement.statement, &facts)?;
         syntax::check_calls(&statement.statement, &state)?;
         let mut plan = state
             .statement_to_plan(Statement::clone(&statement.statement))
@@ -251,12 +262,17 @@ impl Job {
             return Err(Error::Invalid(reason.into()));
         }
         plan = bind(plan, params)?;
-        Ok(Planning::Rows(execute(state, &plan).await?))
+        let rows = execute(state, &plan).await?;
+        let changes = syntax::called_changes(&statement.statement)?;
+        let is_changed = !changes.is_empty();
+        changes.into_iter().try_for_each(|change| self.session.change(change))?;
+        Ok(Planning::Rows(rows, is_changed.then(|| self.session.clone())))
     }
 }
 
 enum Planning {
-    Rows(SendableRecordBatchStream),
+    /// The rows, and the session if the statement changed it, as `set_config` does.
+    Rows(SendableRecordBatchStream, Option<Session>),
     /// The session with the option changed.
     Set(Session),
 }
@@ -294,6 +310,8 @@ fn in_own_task(mut stream: SendableRecordBatchStream) -> SendableRecordBatchStre
 struct Limits {
     deadline: Instant,
     timeout: Duration,
+    /// Name of the setting of the timeout.
+    setting: &'static str,
     account: Arc<Account>,
 }
 
@@ -302,9 +320,9 @@ impl Limits {
         tokio::select! {
             biased;
             done = tokio::time::timeout_at(self.deadline.into(), work) => done.map_err(|_| {
-                let timeout = self.timeout;
+                let (timeout, setting) = (self.timeout, self.setting);
                 Error::Limit(format!(
-                    "the query was stopped after {timeout:?} (query_timeout): ask for fewer hours, or raise it"
+                    "the query was stopped after {timeout:?} ({setting}): ask for fewer hours, or raise it"
                 ))
             }),
             error = self.account.over() => Err(error),

@@ -11,6 +11,7 @@ use super::words::Words;
 use crate::error::{Error, Result};
 use crate::query::parse::{Parsed, Piece, parse_piece, split};
 use crate::query::schema::EVENTS;
+use crate::query::syntax::Naming;
 
 /// Maximum size of a statement that is no INSERT, in bytes (ClickHouse's `max_query_size`).
 const STATEMENT_BYTES: usize = 256 << 10;
@@ -99,7 +100,7 @@ fn command(piece: Piece) -> Result<Option<Command>> {
                 first.to_uppercase()
             )));
         }
-        _ => return Ok(parse_piece(piece)?.map(Command::Query)),
+        _ => return Ok(parse_piece(piece, Naming::Postgres)?.map(Command::Query)),
     };
     Ok(Some(command))
 }

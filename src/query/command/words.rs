@@ -5,6 +5,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use super::cell::Cell;
 use crate::error::{Error, Result};
 use crate::query::parse::{Parsed, Piece, parse_piece};
+use crate::query::syntax::Naming;
 
 /// The tokens of a command that are left to read.
 #[derive(Clone, Debug)]
@@ -183,5 +184,5 @@ impl<'t> Words<'t> {
 pub fn inner_query(piece: &Piece, from: usize, to: usize) -> Result<Parsed> {
     let inner = Piece { tokens: piece.tokens[from..to].to_vec(), text: piece.text.clone() };
     let missing = || Error::Syntax("a query is missing: SELECT …".into());
-    parse_piece(inner)?.ok_or_else(missing)
+    parse_piece(inner, Naming::Postgres)?.ok_or_else(missing)
 }

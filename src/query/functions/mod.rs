@@ -5,6 +5,7 @@
 //! [`mod@time_bucket`] is the arithmetic of time, [`text`] parses times, and [`spelling`] holds the
 //! functions that are rewritten to other expressions.
 
+mod array_text;
 pub mod bounded;
 mod calendar;
 mod cast;
@@ -137,7 +138,10 @@ impl ExprPlanner for Microseconds {
         expr: RawBinaryExpr,
         schema: &DFSchema,
     ) -> Result<PlannerResult<RawBinaryExpr>> {
-        scale::plan(expr, schema)
+        match scale::plan(expr, schema)? {
+            PlannerResult::Original(expr) => array_text::plan(expr, schema),
+            planned => Ok(planned),
+        }
     }
 
     fn plan_extract(&self, args: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {

@@ -2,14 +2,15 @@
 //!
 //! sqlparser accepts far more than DataFusion's planner, and the planner ignores many of the fields
 //! that it does not know: `PREWHERE user_id = 'u1'` is parsed, and then every row is counted. So
-//! each statement goes through three steps. [`names`] names the columns of the result as they were
+//! each statement goes through these steps. [`settings`] and [`postgres`] translate what clients of
+//! PostgreSQL send, [`names`] names the columns of the result as they were
 //! written, [`rewrite`] translates the syntax of other dialects to DataFusion's, and [`clauses`],
 //! [`relations`], [`expressions`] and [`verbs`] reject by name what remains that the planner would
 //! drop. They destructure the syntax tree field by field, without `..`: a field that a later
 //! sqlparser adds does not compile until somebody has decided about it.
 //!
 //! Checks that need the names of functions are made by [`calls`] once the session is known;
-//! [`plans`], [`sort_keys`] and [`subqueries`] correct the logical plan.
+//! [`plans`], [`single_rows`], [`sort_keys`] and [`subqueries`] correct the logical plan.
 
 mod calls;
 mod casts;
@@ -19,10 +20,13 @@ mod like;
 mod limits;
 mod names;
 mod plans;
+mod postgres;
 mod quantified;
 mod relations;
 mod rewrite;
+mod settings;
 mod similar;
+mod single_rows;
 mod sort_keys;
 mod subqueries;
 mod tables;
@@ -36,7 +40,10 @@ use datafusion::sql::sqlparser::ast::Statement as Ast;
 
 pub use self::calls::check_calls;
 pub use self::limits::bind_limits;
+pub use self::names::Naming;
 pub use self::plans::{MultisetRule, NullAwareRule};
+pub use self::settings::{called_changes, session_changes};
+pub use self::single_rows::SingleRows;
 pub use self::sort_keys::SortKeysRule;
 pub use self::subqueries::CountedSubqueries;
 pub use self::tables::suggest_table;
@@ -49,10 +56,12 @@ use crate::query::walk::walk;
 /// # Errors
 /// [`Error::Invalid`](crate::error::Error::Invalid) names the clause that is not supported and says
 /// what to write instead.
-pub fn prepare(statement: &mut Statement) -> Result<()> {
+pub fn prepare(statement: &mut Statement, naming: Naming) -> Result<()> {
     let inner = verbs::check(statement)?;
     let Some(inner) = inner else { return Ok(()) };
-    names::name_columns(inner);
+    settings::rewrite(inner)?;
+    postgres::rewrite(inner)?;
+    names::name_columns(inner, naming);
     rewrite::rewrite(inner)?;
     check(inner)
 }

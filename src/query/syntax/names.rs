@@ -9,9 +9,11 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, Query, Select, SelectItem, SetExpr, Statement as Ast, VisitorMut,
+    DataType as SqlType, Expr, Ident, ObjectNamePart, Query, Select, SelectItem, SetExpr,
+    Statement as Ast, TrimWhereField, Value, VisitorMut,
 };
 
+use super::postgres;
 use super::tree::{normalized, within_parentheses};
 use crate::error::Error;
 use crate::query::walk::walk_mut;
@@ -19,13 +21,22 @@ use crate::query::walk::walk_mut;
 /// Maximum number of characters of a name; a longer text is cut.
 const LONGEST: usize = 120;
 
-/// Adds an alias to each column without one.
-pub fn name_columns(statement: &mut Ast) {
-    let _ = walk_mut(statement, &mut Names::default());
+/// How an expression without an alias is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Naming {
+    /// By its text.
+    AsWritten,
+    /// As PostgreSQL names it: a function by its name, a cast by what is cast or by the type.
+    Postgres,
 }
 
-#[derive(Default)]
+/// Adds an alias to each column without one.
+pub fn name_columns(statement: &mut Ast, naming: Naming) {
+    let _ = walk_mut(statement, &mut Names { naming, depth: 0, unread: HashSet::new() });
+}
+
 struct Names {
+    naming: Naming,
     /// Number of open queries.
     depth: usize,
     /// Queries within expressions, by address: the names of their columns are never read.
@@ -38,7 +49,7 @@ impl VisitorMut for Names {
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
         self.depth += 1;
         if !self.unread.contains(&std::ptr::from_ref(query).addr()) {
-            name_body(&mut query.body, self.depth == 1);
+            name_body(&mut query.body, self.depth == 1, self.naming);
         }
         ControlFlow::Continue(())
     }
@@ -60,18 +71,18 @@ impl VisitorMut for Names {
     }
 }
 
-fn name_body(body: &mut SetExpr, is_answer: bool) {
+fn name_body(body: &mut SetExpr, is_answer: bool, naming: Naming) {
     match body {
-        SetExpr::Select(select) => name_items(select, is_answer),
+        SetExpr::Select(select) => name_items(select, is_answer, naming),
         SetExpr::SetOperation { left, right, .. } => {
-            name_body(left, is_answer);
-            name_body(right, is_answer);
+            name_body(left, is_answer, naming);
+            name_body(right, is_answer, naming);
         }
         _ => {}
     }
 }
 
-fn name_items(select: &mut Select, is_answer: bool) {
+fn name_items(select: &mut Select, is_answer: bool, naming: Naming) {
     let mut taken = HashSet::new();
     // `*` already includes all columns.
     let is_all = select.projection.iter().any(|item| matches!(item, SelectItem::Wildcard(_)));
@@ -95,7 +106,11 @@ fn name_items(select: &mut Select, is_answer: bool) {
                     }
                 }
                 None if !is_unnest(expr) => {
-                    *item = aliased(expr, free(&text(expr), &mut taken, false))
+                    let name = match naming {
+                        Naming::AsWritten => text(expr),
+                        Naming::Postgres => postgres_name(expr).0,
+                    };
+                    *item = aliased(expr, free(&name, &mut taken, false))
                 }
                 None => {}
             },
@@ -146,8 +161,13 @@ fn is_unnest(expr: &Expr) -> bool {
     matches!(expr, Expr::Function(call) if call.name.to_string().to_lowercase().starts_with("unnest"))
 }
 
-/// Returns an expression as sqlparser prints it, with unquoted names in lower case.
+/// Returns an expression as sqlparser prints it, with unquoted names in lower case. What only clients
+/// of PostgreSQL write is called as there: a function by its name, a cast of its reference types by
+/// the type.
 fn text(expr: &Expr) -> String {
+    if let Some(name) = postgres::column_name(within_parentheses(expr)) {
+        return name;
+    }
     let mut copy = within_parentheses(expr).clone();
     let _ = walk_mut(&mut copy, &mut SmallLetters);
     let text = copy.to_string();
@@ -155,6 +175,84 @@ fn text(expr: &Expr) -> String {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
     }
+}
+
+/// Returns the name that PostgreSQL gives an expression (`FigureColname` in its
+/// `parse_target.c`), and whether it is a good one: that of a column or a function.
+fn postgres_name(expr: &Expr) -> (String, bool) {
+    let of = |name: &str, is_good| (name.to_string(), is_good);
+    match expr {
+        Expr::Identifier(name) => (normalized(name), true),
+        Expr::CompoundIdentifier(parts) => match parts.last() {
+            Some(name) => (normalized(name), true),
+            None => of("?column?", false),
+        },
+        Expr::Nested(inner)
+        | Expr::Collate { expr: inner, .. }
+        | Expr::CompoundFieldAccess { root: inner, .. } => postgres_name(inner),
+        Expr::Function(call) => match call.name.0.last() {
+            Some(ObjectNamePart::Identifier(name)) => (normalized(name), true),
+            _ => of("?column?", false),
+        },
+        Expr::Cast { expr, data_type, .. } => match postgres_name(expr) {
+            (name, true) => (name, true),
+            _ => (type_name(data_type), false),
+        },
+        Expr::TypedString(typed) => (type_name(&typed.data_type), false),
+        Expr::Interval(_) => of("interval", false),
+        Expr::Case { else_result, .. } => {
+            match else_result.as_ref().map(|last| postgres_name(last)) {
+                Some((name, true)) => (name, true),
+                _ => of("case", false),
+            }
+        }
+        Expr::AtTimeZone { .. } => of("timezone", true),
+        Expr::Extract { .. } => of("extract", true),
+        Expr::Position { .. } => of("position", true),
+        Expr::Substring { .. } => of("substring", true),
+        Expr::Overlay { .. } => of("overlay", true),
+        Expr::Trim { trim_where, .. } => match trim_where {
+            Some(TrimWhereField::Leading) => of("ltrim", true),
+            Some(TrimWhereField::Trailing) => of("rtrim", true),
+            _ => of("btrim", true),
+        },
+        Expr::Ceil { .. } => of("ceil", true),
+        Expr::Floor { .. } => of("floor", true),
+        Expr::Exists { .. } => of("exists", true),
+        Expr::Array(_) => of("array", true),
+        Expr::Tuple(_) => of("row", true),
+        Expr::Value(value) if matches!(value.value, Value::Boolean(_)) => of("bool", false),
+        Expr::Subquery(query) => match &*query.body {
+            SetExpr::Select(select) => match &select.projection[..] {
+                [SelectItem::UnnamedExpr(expr)] => postgres_name(expr),
+                [SelectItem::ExprWithAlias { alias, .. }] => (normalized(alias), true),
+                _ => of("?column?", false),
+            },
+            _ => of("?column?", false),
+        },
+        _ => of("?column?", false),
+    }
+}
+
+/// Returns PostgreSQL's own name of a type.
+fn type_name(of: &SqlType) -> String {
+    let text = of.to_string().to_lowercase();
+    let plain = text.split('(').next().unwrap_or_default().trim_end();
+    let name = match plain.trim_end_matches("[]") {
+        "int" | "integer" => "int4",
+        "bigint" => "int8",
+        "smallint" => "int2",
+        "real" => "float4",
+        "float" | "double" | "double precision" => "float8",
+        "boolean" => "bool",
+        "decimal" => "numeric",
+        "character varying" => "varchar",
+        "char" | "character" => "bpchar",
+        "timestamp with time zone" => "timestamptz",
+        "timestamp without time zone" => "timestamp",
+        name => name.rsplit('.').next().unwrap_or_default(),
+    };
+    name.trim_matches('"').to_string()
 }
 
 struct SmallLetters;
@@ -187,12 +285,12 @@ mod tests {
 
     use super::*;
 
-    fn named(sql: &str) -> String {
+    fn named(sql: &str, naming: Naming) -> String {
         let mut statements = datafusion::sql::parser::DFParser::parse_sql(sql).unwrap();
         let Some(Statement::Statement(mut statement)) = statements.pop_front() else {
             panic!("{sql}")
         };
-        name_columns(&mut statement);
+        name_columns(&mut statement, naming);
         statement.to_string()
     }
 
@@ -217,7 +315,29 @@ mod tests {
                 r#"SELECT a IN (SELECT 1 + 1) AS "a IN (SELECT 1 + 1)""#,
             ),
         ] {
-            assert_eq!(named(sql), expected);
+            assert_eq!(named(sql, Naming::AsWritten), expected);
+        }
+    }
+
+    /// As `SELECT` of PostgreSQL 15 says; a name that is taken gets a number, as otherwise a client
+    /// that reads columns by name could not see both.
+    #[test]
+    fn expressions_are_called_as_in_postgresql() {
+        for (sql, names) in [
+            ("SELECT count(*), COUNT(1)", "count count_1"),
+            ("SELECT 1, 'a', 1 + 1, NULL", "?column? ?column?_1 ?column?_2 ?column?_3"),
+            ("SELECT '1'::int, x::text, count(*)::int FROM t", "int4 x count"),
+            ("SELECT TIMESTAMP '2025-01-01', now() AT TIME ZONE 'UTC'", "timestamp timezone"),
+            ("SELECT CASE WHEN a THEN 1 END, CASE WHEN a THEN 1 ELSE b END FROM t", "case b"),
+            ("SELECT (SELECT max(a) FROM t), EXISTS (SELECT 1)", "max exists"),
+            ("SELECT pg_catalog.version(), extract(year FROM a) FROM t", "version extract"),
+            ("SELECT true, ARRAY[1], a.b FROM a", "bool array"),
+        ] {
+            let named = named(sql, Naming::Postgres);
+            let aliases = named.split("AS \"").skip(1).filter_map(|rest| rest.split('"').next());
+            let found: Vec<&str> = aliases.collect();
+            let expected: Vec<&str> = names.split(' ').collect();
+            assert_eq!(found, expected, "{named}");
         }
     }
 }

@@ -39,6 +39,8 @@ fn tables(state: &SessionState) -> Vec<String> {
         return Vec::new();
     };
     let mut schemas = catalog.schema_names();
+    // They would bury the others.
+    schemas.retain(|schema| !["pg_catalog", "information_schema"].contains(&schema.as_str()));
     schemas.sort_by_key(|schema| (schema != default, schema.clone()));
     let names = schemas.iter().flat_map(|schema| {
         let tables = catalog.schema(schema).map(|tables| tables.table_names()).unwrap_or_default();

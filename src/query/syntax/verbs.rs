@@ -5,6 +5,7 @@ use datafusion::sql::sqlparser::ast::{DescribeAlias, Expr, Set, Statement as Ast
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
+use super::settings;
 use super::tree::refused;
 use crate::error::{Error, Result};
 
@@ -102,8 +103,9 @@ fn is_utc(zone: &Expr) -> bool {
 /// Checks that SET changes one option to one value.
 fn check_set(set: &Set) -> Result<()> {
     match set {
+        set if settings::is_change(set) => Ok(()),
         Set::SingleAssignment { scope: None, hivevar: false, variable: _, values: _ } => Ok(()),
-        Set::SetTimeZone { local: false, value } if is_utc(value) => Ok(()),
+        Set::SetTimeZone { local: _, value } if is_utc(value) => Ok(()),
         Set::SetTimeZone { local: _, value } => Err(refused(
             format!("SET TIME ZONE {value}"),
             "times are answered in UTC, write timestamp AT TIME ZONE 'Europe/Berlin'",
@@ -121,7 +123,7 @@ fn check_kind(statement: &Ast) -> Result<()> {
         | Ast::ShowVariable { .. }
         | Ast::ShowTables { .. }
         | Ast::ShowColumns { .. } => Ok(()),
-        Ast::ShowFunctions { .. } | Ast::ShowCreate { .. } => Ok(()),
+        Ast::ShowFunctions { .. } | Ast::ShowCreate { .. } | Ast::Discard { .. } => Ok(()),
         Ast::ExplainTable { describe_alias, hive_format, has_table_keyword: _, table_name } => {
             match describe_alias {
                 _ if hive_format.is_some() => {

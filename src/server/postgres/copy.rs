@@ -6,7 +6,7 @@ use std::time::Duration;
 use datafusion::scalar::ScalarValue;
 use pgwire::messages::copy::{CopyDone, CopyInResponse, CopyOutResponse};
 
-use super::error::{End, Fault, PgError};
+use super::error::{End, Fault, PgError, copy_context};
 use super::ingest::{Field, Rowwise, Target};
 use super::message::Message;
 use super::session::Session;
@@ -184,10 +184,7 @@ fn push(
         }
         CopyFields::Binary(values) => binary_field(values[i], rowwise.targets[i]),
     });
-    pushed.map_err(|error| PgError {
-        message: format!("line {} of the COPY: {}", row.line, error.message).into(),
-        ..error
-    })
+    pushed.map_err(|error| PgError { context: Some(copy_context(row.line)), ..error })
 }
 
 fn binary_field(value: Option<&[u8]>, target: Target) -> Result<Field<'_>, PgError> {

@@ -195,7 +195,7 @@ impl Session<'_> {
     fn end_block(&mut self, chain: bool) {
         self.transaction.end();
         self.portals.retain(|_, portal| portal.is_held);
-        self.options.end_local();
+        self.options.end_transaction();
         self.report();
         if chain {
             self.transaction.begin(false, self.options.clone());

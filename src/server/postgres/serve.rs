@@ -46,7 +46,8 @@ impl Session<'_> {
         let parameters = std::mem::take(&mut self.login.parameters);
         let user = parameters.get("user").map_or("hourglass", String::as_str);
         let database = parameters.get("database").map_or(user, String::as_str);
-        self.options.log_in(user, database, self.login.registered.number);
+        let number = self.login.registered.number;
+        self.options = self.options.clone().connected(user, database, number);
         let of_options =
             parameters.get("options").map(|text| command_line(text)).unwrap_or_default();
         let own = parameters.iter().map(|(name, value)| (name.clone(), value.clone()));

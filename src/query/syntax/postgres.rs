@@ -1,0 +1,674 @@
+//! Rewriting of what clients of PostgreSQL write in statements over its catalogs: names qualified
+//! with `pg_catalog`, casts to `regclass` and the like, `OPERATOR(…)`, `ARRAY(SELECT …)`, functions
+//! without parentheses.
+//!
+//! `x::regclass` is the OID of the relation that `x` names, and is shown as the name where it is a
+//! column of the result or cast to a text; so it becomes a call of `regclass` or of
+//! `regclass_name`.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    Array, ArrayElemTypeDef, BinaryOperator, CastKind, DataType as SqlType, Expr, Function,
+    FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, GroupByExpr, Ident,
+    LambdaFunction, LambdaFunctionParameter, LambdaSyntax, ObjectName, OneOrManyWithParens,
+    OrderBy, OrderByKind, Query, Select, SelectItem, SetExpr, Statement as Ast, TableFactor, Value,
+    VisitorMut,
+};
+
+use super::tree::{
+    as_flow, edit_own_expressions, expression, normalized, query, within_parentheses,
+};
+use crate::error::Result;
+use crate::query::walk::walk_mut;
+
+/// Types of references to objects, by which a name is looked up, and the types that hold the same.
+const REFERENCES: &[(&str, &str)] = &[
+    ("regclass", "regclass"),
+    ("regtype", "regtype"),
+    ("regproc", "regproc"),
+    ("regprocedure", "regproc"),
+    ("regnamespace", "regnamespace"),
+    ("regrole", "regrole"),
+    ("regoper", "regobject"),
+    ("regoperator", "regobject"),
+    ("regcollation", "regobject"),
+    ("regconfig", "regobject"),
+    ("regdictionary", "regobject"),
+];
+
+/// Types of PostgreSQL that are spelt otherwise here.
+const SPELT: &[(&str, &str)] = &[
+    ("oid", "INT UNSIGNED"),
+    ("xid", "INT UNSIGNED"),
+    ("name", "TEXT"),
+    ("char", "TEXT"),
+    ("bpchar", "TEXT"),
+    ("cstring", "TEXT"),
+    ("unknown", "TEXT"),
+    ("aclitem", "TEXT"),
+    ("pg_node_tree", "TEXT"),
+    ("sql_identifier", "TEXT"),
+    ("character_data", "TEXT"),
+    ("yes_or_no", "TEXT"),
+    ("cardinal_number", "INT"),
+    ("time_stamp", "TIMESTAMPTZ"),
+    ("int2vector", "SMALLINT[]"),
+    ("oidvector", "INT UNSIGNED[]"),
+];
+
+/// Rewrites a statement.
+pub fn rewrite(statement: &mut Ast) -> Result<()> {
+    if let Ast::Query(query) = statement {
+        show_names(&mut query.body);
+    }
+    walk_mut(statement, &mut Rewrite)
+}
+
+/// Functions that are named after by columns, beside those whose name begins with `pg_` or `has_`.
+const NAMED: [&str; 18] = [
+    "version",
+    "current_database",
+    "current_catalog",
+    "current_schema",
+    "current_schemas",
+    "current_setting",
+    "current_user",
+    "current_role",
+    "session_user",
+    "user",
+    "set_config",
+    "format_type",
+    "quote_ident",
+    "quote_literal",
+    "obj_description",
+    "col_description",
+    "shobj_description",
+    "txid_current",
+];
+
+/// Returns the name that PostgreSQL gives to a column which is such an expression.
+pub fn column_name(expr: &Expr) -> Option<String> {
+    let Expr::Function(function) = expr else { return None };
+    let name = function.name.to_string().to_lowercase();
+    if let Some(reference) = name.strip_suffix("_name").filter(|name| name.starts_with("reg")) {
+        return Some(reference.into());
+    }
+    let is_named = name.starts_with("pg_")
+        || name.starts_with("has_")
+        || name.starts_with("to_reg")
+        || NAMED.contains(&&*name);
+    is_named.then_some(name)
+}
+
+/// Shows the name of a reference that is a column of the result.
+fn show_names(body: &mut SetExpr) {
+    match body {
+        SetExpr::Select(select) => select.projection.iter_mut().for_each(|item| {
+            if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item
+                && let Expr::Cast { data_type, expr: of, .. } = expr
+                && let Some(kind) = reference(data_type)
+            {
+                *expr = call(&format!("{kind}_name"), vec![(**of).clone()]);
+            }
+        }),
+        SetExpr::SetOperation { left, right, .. } => {
+            show_names(left);
+            show_names(right);
+        }
+        SetExpr::Query(query) => show_names(&mut query.body),
+        _ => {}
+    }
+}
+
+struct Rewrite;
+
+impl VisitorMut for Rewrite {
+    type Break = crate::error::Error;
+
+    fn pre_visit_table_factor(&mut self, table: &mut TableFactor) -> ControlFlow<Self::Break> {
+        if let TableFactor::Table { name, alias, args: Some(args), with_ordinality, .. } = table {
+            unqualify(name);
+            if name.to_string().eq_ignore_ascii_case("unnest") {
+                let array_exprs = args.args.iter().map(|arg| match arg {
+                    FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
+                    _ => None,
+                });
+                if let Some(array_exprs) = array_exprs.collect::<Option<Vec<_>>>() {
+                    *table = TableFactor::UNNEST {
+                        alias: alias.take(),
+                        array_exprs,
+                        with_offset: false,
+                        with_offset_alias: None,
+                        with_ordinality: *with_ordinality,
+                    };
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Self::Break> {
+        as_flow(name_tables(select).and_then(|()| bound_series(select)))
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Self::Break> {
+        as_flow(rewrite_expr(expr))
+    }
+}
+
+fn rewrite_expr(expr: &mut Expr) -> Result<()> {
+    match expr {
+        Expr::Identifier(name) => {
+            let keywords = ["current_schema", "current_role"];
+            if name.quote_style.is_none()
+                && let Some(keyword) =
+                    keywords.iter().find(|word| name.value.eq_ignore_ascii_case(word))
+            {
+                *expr = call(keyword, Vec::new());
+            }
+        }
+        Expr::BinaryOp { op: op @ BinaryOperator::PGCustomBinaryOperator(_), .. } => {
+            if let Some(known) = operator(op) {
+                *op = known;
+            }
+        }
+        Expr::Collate { expr: of, collation } if is_bytewise(collation) => *expr = (**of).clone(),
+        Expr::Cast {
+            kind: CastKind::Cast | CastKind::DoubleColon,
+            expr: of,
+            data_type,
+            array: false,
+            format: None,
+        } => {
+            if let Some(cast) = cast(of, data_type)? {
+                *expr = cast;
+            }
+        }
+        Expr::AnyOp { right, .. } | Expr::AllOp { right, .. } => {
+            if let Expr::Value(value) = within_parentheses(right)
+                && let Value::SingleQuotedString(text) = &value.value
+                && let Some(elements) = elements(text)
+            {
+                **right = Expr::Array(Array { elem: elements, named: true });
+            }
+        }
+        Expr::Function(function) => {
+            rewrite_call(function).map(|new| new.into_iter().for_each(|new| *expr = new))?
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Replaces the column `tableoid` that every table of PostgreSQL has, the OID of the table, by a
+/// reference to it.
+fn name_tables(select: &mut Select) -> Result<()> {
+    let joins = select.from.iter().flat_map(|from| {
+        [&from.relation].into_iter().chain(from.joins.iter().map(|join| &join.relation))
+    });
+    let tables: Vec<(String, String)> = joins
+        .filter_map(|table| match table {
+            TableFactor::Table { name, alias, args: None, .. } => {
+                let last = name.0.last().and_then(|part| part.as_ident());
+                let called = alias.as_ref().map(|alias| &alias.name).or(last)?;
+                Some((normalized(called), name.to_string()))
+            }
+            _ => None,
+        })
+        .collect();
+    if tables.is_empty() {
+        return Ok(());
+    }
+    edit_own_expressions(select, |expr| {
+        let is_oid = |name: &Ident| name.value.eq_ignore_ascii_case("tableoid");
+        let table = match &*expr {
+            Expr::CompoundIdentifier(parts) => match &parts[..] {
+                [table, name] if is_oid(name) => {
+                    tables.iter().find(|(called, _)| *called == normalized(table))
+                }
+                _ => None,
+            },
+            Expr::Identifier(name) if is_oid(name) && tables.len() == 1 => tables.first(),
+            _ => None,
+        };
+        if let Some((_, name)) = table {
+            *expr = call("regclass", vec![Expr::value(Value::SingleQuotedString(name.clone()))]);
+        }
+        Ok(())
+    })
+}
+
+/// Number of columns that a table of PostgreSQL may have, and so of elements that the arrays of
+/// columns in its catalogs may have.
+const MOST_COLUMNS: u32 = 1_664;
+
+/// Rewrites `FROM generate_series(0, array_upper(x, 1)) s, pg_attribute …`, where `x` is an array of
+/// columns in a catalog, to a longer series with a condition: a table function cannot take what
+/// differs from row to row.
+fn bound_series(select: &mut Select) -> Result<()> {
+    let is_catalog = |table: &TableFactor| match table {
+        TableFactor::Table { name, args: None, .. } => name
+            .0
+            .last()
+            .and_then(|part| part.as_ident())
+            .is_some_and(|name| name.value.starts_with("pg_")),
+        _ => false,
+    };
+    if !select.from.iter().any(|from| is_catalog(&from.relation)) {
+        return Ok(());
+    }
+    for from in &mut select.from {
+        let TableFactor::Table { name, alias: Some(alias), args: Some(args), .. } =
+            &mut from.relation
+        else {
+            continue;
+        };
+        unqualify(name);
+        let [
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(first @ Expr::Value(_))),
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(last @ Expr::Function(_))),
+        ] = &args.args[..]
+        else {
+            continue;
+        };
+        let upper = if let Expr::Function(call) = last {
+            call.name.to_string().to_lowercase()
+        } else {
+            String::new()
+        };
+        if !name.to_string().eq_ignore_ascii_case("generate_series")
+            || !upper.ends_with("array_upper")
+        {
+            continue;
+        }
+        let column = alias.columns.first().map_or(&alias.name, |column| &column.name).clone();
+        let condition = expression(&format!("{}.{column} <= ({last})", alias.name))?;
+        let rows = query(&format!(
+            "SELECT 1 FROM (SELECT value FROM generate_series({first}, {MOST_COLUMNS})) AS {}({column})",
+            alias.name
+        ))?;
+        let SetExpr::Select(mut rows) = *rows.body else { continue };
+        if let Some(rows) = rows.from.pop() {
+            from.relation = rows.relation;
+        }
+        select.selection = Some(match select.selection.take() {
+            Some(other) => Expr::BinaryOp {
+                left: Box::new(Expr::Nested(Box::new(other))),
+                op: BinaryOperator::And,
+                right: Box::new(condition),
+            },
+            None => condition,
+        });
+    }
+    Ok(())
+}
+
+/// Removes `pg_catalog` from a name.
+fn unqualify(name: &mut ObjectName) {
+    let first = name.0.first().and_then(|part| part.as_ident());
+    if name.0.len() == 2
+        && first.is_some_and(|first| first.value.eq_ignore_ascii_case("pg_catalog"))
+    {
+        name.0.remove(0);
+    }
+}
+
+fn call(name: &str, args: Vec<Expr>) -> Expr {
+    let arg = |expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(expr));
+    let args = args.into_iter().map(arg).collect();
+    Expr::Function(Function {
+        name: ObjectName::from(vec![Ident::new(name)]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList {
+            duplicate_treatment: None,
+            args,
+            clauses: Vec::new(),
+        }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
+}
+
+/// Rewrites a call; returns the expression that replaces it, if another does.
+fn rewrite_call(function: &mut Function) -> Result<Option<Expr>> {
+    unqualify(&mut function.name);
+    let name = function.name.to_string().to_lowercase();
+    match &mut function.args {
+        args @ FunctionArguments::None
+            if ["current_user", "session_user", "user", "current_catalog"].contains(&&*name) =>
+        {
+            *args = FunctionArguments::List(FunctionArgumentList {
+                duplicate_treatment: None,
+                args: Vec::new(),
+                clauses: Vec::new(),
+            });
+            Ok(None)
+        }
+        FunctionArguments::Subquery(query) if name == "array" => array_of(query).map(Some),
+        FunctionArguments::List(list) => {
+            let args: Vec<String> = list.args.iter().map(ToString::to_string).collect();
+            match (&*name, &args[..]) {
+                ("array_upper", [array, dimension]) => {
+                    expression(&format!("array_length({array}, {dimension})")).map(Some)
+                }
+                ("array_lower", [array, dimension]) => {
+                    let length = format!("array_length({array}, {dimension})");
+                    expression(&format!("CASE WHEN {length} > 0 THEN 1 END")).map(Some)
+                }
+                ("generate_subscripts", [array, dimension]) => {
+                    let length = format!("array_length({array}, {dimension})");
+                    expression(&format!(
+                        "unnest(range(1, CAST(coalesce({length}, 0) AS BIGINT) + 1))"
+                    ))
+                    .map(Some)
+                }
+                _ => Ok(None),
+            }
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Returns the operator of `OPERATOR(pg_catalog.~)`.
+fn operator(op: &BinaryOperator) -> Option<BinaryOperator> {
+    let BinaryOperator::PGCustomBinaryOperator(parts) = op else { return None };
+    let name = match &parts[..] {
+        [name] => name,
+        [schema, name] if schema.eq_ignore_ascii_case("pg_catalog") => name,
+        _ => return None,
+    };
+    Some(match name.as_str() {
+        "=" => BinaryOperator::Eq,
+        "<>" | "!=" => BinaryOperator::NotEq,
+        "<" => BinaryOperator::Lt,
+        "<=" => BinaryOperator::LtEq,
+        ">" => BinaryOperator::Gt,
+        ">=" => BinaryOperator::GtEq,
+        "+" => BinaryOperator::Plus,
+        "-" => BinaryOperator::Minus,
+        "*" => BinaryOperator::Multiply,
+        "/" => BinaryOperator::Divide,
+        "%" => BinaryOperator::Modulo,
+        "||" => BinaryOperator::StringConcat,
+        "~" => BinaryOperator::PGRegexMatch,
+        "~*" => BinaryOperator::PGRegexIMatch,
+        "!~" => BinaryOperator::PGRegexNotMatch,
+        "!~*" => BinaryOperator::PGRegexNotIMatch,
+        "~~" => BinaryOperator::PGLikeMatch,
+        "~~*" => BinaryOperator::PGILikeMatch,
+        "!~~" => BinaryOperator::PGNotLikeMatch,
+        "!~~*" => BinaryOperator::PGNotILikeMatch,
+        "@>" => BinaryOperator::AtArrow,
+        "<@" => BinaryOperator::ArrowAt,
+        _ => return None,
+    })
+}
+
+/// Reports whether a collation compares texts byte by byte, as is done anyway.
+fn is_bytewise(collation: &ObjectName) -> bool {
+    let mut name = collation.clone();
+    unqualify(&mut name);
+    let name = name.0.last().filter(|_| name.0.len() == 1).and_then(|part| part.as_ident());
+    name.is_some_and(|name| ["default", "C", "POSIX", "ucs_basic"].contains(&&*name.value))
+}
+
+/// Returns the last part of the name of a type that is not in standard SQL; `None` if it is in
+/// another schema than those of the catalogs.
+fn bare(of: &SqlType) -> Option<String> {
+    match of {
+        SqlType::Custom(name, modifiers) if modifiers.is_empty() => {
+            let parts: Vec<&Ident> = name.0.iter().filter_map(|part| part.as_ident()).collect();
+            match &parts[..] {
+                [name] => Some(name.value.to_lowercase()),
+                [schema, name]
+                    if ["pg_catalog", "information_schema"]
+                        .contains(&&*schema.value.to_lowercase()) =>
+                {
+                    Some(name.value.to_lowercase())
+                }
+                _ => None,
+            }
+        }
+        SqlType::Regclass => Some("regclass".into()),
+        _ => None,
+    }
+}
+
+fn reference(of: &SqlType) -> Option<&'static str> {
+    let name = bare(of)?;
+    REFERENCES.iter().find(|(reference, _)| *reference == name).map(|(_, kind)| *kind)
+}
+
+/// Rewrites a cast; returns the expression that replaces it, if another does.
+fn cast(of: &mut Expr, data_type: &mut SqlType) -> Result<Option<Expr>> {
+    if let Some(kind) = reference(data_type) {
+        return Ok(Some(call(kind, vec![of.clone()])));
+    }
+    if let SqlType::Array(ArrayElemTypeDef::SquareBracket(element, _)) = data_type
+        && let Some(kind) = reference(element)
+    {
+        // Arrays of references are only ever empty or shown.
+        let _ = kind;
+        **element = SqlType::Custom(ObjectName::from(vec![Ident::new("oid")]), Vec::new());
+    }
+    respell(data_type)?;
+    // A reference is shown as its name.
+    if is_text(data_type)
+        && let Expr::Function(function) = &mut *of
+    {
+        let name = function.name.to_string();
+        if REFERENCES.iter().any(|(_, kind)| *kind == name) {
+            function.name = ObjectName::from(vec![Ident::new(format!("{name}_name"))]);
+        }
+    }
+    if let SqlType::Array(ArrayElemTypeDef::SquareBracket(element, _)) = data_type
+        && let Expr::Value(value) = within_parentheses(of)
+        && let Value::SingleQuotedString(text) = &value.value
+        && let Some(elements) = elements(text)
+        && !elements.is_empty()
+    {
+        let cast = |value| Expr::Cast {
+            kind: CastKind::Cast,
+            expr: Box::new(value),
+            data_type: (**element).clone(),
+            array: false,
+            format: None,
+        };
+        return Ok(Some(Expr::Array(Array {
+            elem: elements.into_iter().map(cast).collect(),
+            named: true,
+        })));
+    }
+    Ok(None)
+}
+
+fn is_text(of: &SqlType) -> bool {
+    matches!(of, SqlType::Text | SqlType::Varchar(_) | SqlType::CharacterVarying(_))
+}
+
+/// Replaces a type that is spelt otherwise here, also as the element of an array.
+fn respell(of: &mut SqlType) -> Result<()> {
+    if let SqlType::Array(ArrayElemTypeDef::SquareBracket(element, _)) = of {
+        return respell(element);
+    }
+    let Some(name) = bare(of) else { return Ok(()) };
+    let is_qualified = matches!(of, SqlType::Custom(name, _) if name.0.len() > 1);
+    let spelt = SPELT.iter().find(|(own, _)| *own == name).map(|(_, spelt)| *spelt);
+    let spelt = match spelt {
+        Some(spelt) => spelt,
+        None if is_qualified => &name,
+        None => return Ok(()),
+    };
+    if let Expr::Cast { data_type, .. } = expression(&format!("CAST(NULL AS {spelt})"))? {
+        *of = data_type;
+    }
+    Ok(())
+}
+
+/// Returns the elements of an array that is written as a text, `{a,"b c",NULL}`; `None` if it is
+/// none, or has arrays in it.
+fn elements(text: &str) -> Option<Vec<Expr>> {
+    let inner = text.trim().strip_prefix('{')?.strip_suffix('}')?;
+    let mut elements = Vec::new();
+    let mut chars = inner.chars().peekable();
+    loop {
+        let (mut element, mut is_quoted, mut is_open) = (String::new(), false, false);
+        loop {
+            match chars.next() {
+                Some('\\') => element.extend(chars.next()),
+                Some('"') => (is_quoted, is_open) = (true, !is_open),
+                Some('{' | '}') if !is_open => return None,
+                Some(',') if !is_open => break,
+                Some(c) if c.is_whitespace() && element.is_empty() && !is_open => {}
+                Some(c) => element.push(c),
+                None if elements.is_empty() && element.is_empty() && !is_quoted => {
+                    return Some(elements);
+                }
+                None => {
+                    elements.push(element_of(&element, is_quoted));
+                    return Some(elements);
+                }
+            }
+        }
+        elements.push(element_of(&element, is_quoted));
+    }
+}
+
+fn element_of(text: &str, is_quoted: bool) -> Expr {
+    match is_quoted {
+        true => Expr::value(Value::SingleQuotedString(text.into())),
+        false if text.trim().eq_ignore_ascii_case("NULL") => Expr::value(Value::Null),
+        false => Expr::value(Value::SingleQuotedString(text.trim().into())),
+    }
+}
+
+/// Returns `ARRAY(SELECT …)` as an aggregate; of the elements of another array, as a function of
+/// each.
+fn array_of(query: &mut Query) -> Result<Expr> {
+    if let Some(transformed) = transformed(query) {
+        return Ok(transformed);
+    }
+    let rows = match sorted(query) {
+        Some(text) => text,
+        None => format!("SELECT array_agg(v) FROM ({query}) AS array_rows(v)"),
+    };
+    expression(&format!("array_or_empty(({rows}))"))
+}
+
+/// Returns the parts of a query that is `SELECT x FROM … [WHERE …] [ORDER BY …]` and nothing else.
+fn plain(query: &Query) -> Option<(&Select, &Expr, Option<&OrderBy>)> {
+    let SetExpr::Select(select) = &*query.body else { return None };
+    let [SelectItem::UnnamedExpr(value) | SelectItem::ExprWithAlias { expr: value, .. }] =
+        &select.projection[..]
+    else {
+        return None;
+    };
+    let is_plain = query.with.is_none()
+        && query.limit_clause.is_none()
+        && query.fetch.is_none()
+        && select.distinct.is_none()
+        && select.having.is_none()
+        && matches!(&select.group_by, GroupByExpr::Expressions(keys, sets) if keys.is_empty() && sets.is_empty());
+    is_plain.then_some((select, value, query.order_by.as_ref()))
+}
+
+/// Returns a plain query with its order within the aggregate.
+fn sorted(query: &Query) -> Option<String> {
+    let (select, value, order_by) = plain(query)?;
+    let order_by = match order_by.map(|order_by| &order_by.kind) {
+        None => String::new(),
+        Some(OrderByKind::Expressions(sorts)) => {
+            let sort = |sort: &datafusion::sql::sqlparser::ast::OrderByExpr| match &sort.expr {
+                Expr::Value(_) => {
+                    sort.to_string().replacen(&sort.expr.to_string(), &value.to_string(), 1)
+                }
+                _ => sort.to_string(),
+            };
+            format!(" ORDER BY {}", sorts.iter().map(sort).collect::<Vec<_>>().join(", "))
+        }
+        Some(OrderByKind::All(_)) => return None,
+    };
+    // An aggregate of an aggregate would be another one.
+    let mut select = select.clone();
+    select.projection =
+        vec![SelectItem::UnnamedExpr(expression(&format!("array_agg({value}{order_by})")).ok()?)];
+    Some(select.to_string())
+}
+
+/// Returns `ARRAY(SELECT f(x) FROM unnest(a) x)` as `array_transform(a, x -> f(x))`: a subquery
+/// cannot take the elements of an array of the row around it.
+fn transformed(query: &Query) -> Option<Expr> {
+    let (select, value, None) = plain(query)? else { return None };
+    let [from] = &select.from[..] else { return None };
+    let TableFactor::UNNEST { alias: Some(alias), array_exprs, .. } = &from.relation else {
+        return None;
+    };
+    let [array] = &array_exprs[..] else { return None };
+    if select.selection.is_some() || !from.joins.is_empty() || alias.columns.len() > 1 {
+        return None;
+    }
+    let element = alias.columns.first().map_or(&alias.name, |column| &column.name);
+    if value.to_string() == element.to_string() {
+        return Some(array.clone());
+    }
+    let lambda = Expr::Lambda(LambdaFunction {
+        params: OneOrManyWithParens::One(LambdaFunctionParameter {
+            name: element.clone(),
+            data_type: None,
+        }),
+        body: Box::new(value.clone()),
+        syntax: LambdaSyntax::Arrow,
+    });
+    Some(call("array_transform", vec![array.clone(), lambda]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rewritten(sql: &str) -> String {
+        let mut query = super::super::tree::query(sql).map(Ast::Query).unwrap();
+        rewrite(&mut query).unwrap();
+        query.to_string()
+    }
+
+    #[test]
+    fn what_clients_write_is_rewritten() {
+        for (sql, expected) in [
+            ("SELECT pg_catalog.version()", "SELECT version()"),
+            ("SELECT current_user", "SELECT current_user()"),
+            (
+                "SELECT 'a' OPERATOR(pg_catalog.~) 'b' COLLATE pg_catalog.default",
+                "SELECT 'a' ~ 'b'",
+            ),
+            ("SELECT 'events'::regclass::oid", "SELECT regclass('events')::INT UNSIGNED"),
+            ("SELECT c.oid::pg_catalog.regclass", "SELECT regclass_name(c.oid)"),
+            ("SELECT 1 WHERE a = 'events'::regclass", "SELECT 1 WHERE a = regclass('events')"),
+            ("SELECT 1 WHERE a::regtype::text = 'x'", "SELECT 1 WHERE regtype_name(a)::TEXT = 'x'"),
+            ("SELECT 1 WHERE a = ANY('{r,v}')", "SELECT 1 WHERE a = ANY(ARRAY['r', 'v'])"),
+            ("SELECT x::information_schema.sql_identifier::\"char\"", "SELECT x::TEXT::TEXT"),
+            (
+                "SELECT ARRAY(SELECT a FROM t WHERE b ORDER BY 1)",
+                "SELECT array_or_empty((SELECT array_agg(a ORDER BY a) FROM t WHERE b))",
+            ),
+        ] {
+            assert_eq!(rewritten(sql), expected);
+        }
+    }
+
+    #[test]
+    fn arrays_are_read_from_texts() {
+        let read = |text| {
+            elements(text)
+                .map(|elements| elements.iter().map(ToString::to_string).collect::<Vec<_>>())
+        };
+        assert_eq!(read("{a, \"b,c\",NULL}").unwrap(), ["'a'", "'b,c'", "NULL"]);
+        assert_eq!(read("{}").unwrap(), Vec::<String>::new());
+        assert_eq!(read("{{1}}"), None);
+        assert_eq!(read("a"), None);
+    }
+}
