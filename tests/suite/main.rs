@@ -35,6 +35,7 @@ mod maintenance;
 mod metrics;
 mod plans;
 mod poisoning;
+mod postgres;
 mod schema;
 mod server;
 mod shell;

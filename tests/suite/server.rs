@@ -16,6 +16,8 @@ pub fn hourglass() -> Command {
 pub struct Server {
     child: Child,
     pub address: String,
+    /// The address of PostgreSQL, if there is one.
+    pub postgres: Option<String>,
 }
 
 impl Server {
@@ -48,9 +50,13 @@ impl Server {
         let mut child = command.spawn().expect("the binary starts");
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.split("://").nth(1).and_then(|rest| rest.split(' ').next());
-        let address = address.unwrap_or_else(|| panic!("no address in {line:?}")).to_string();
-        Server { child, address }
+        let of = |scheme: &str| {
+            let rest = line.split(scheme).nth(1)?.split([' ', ',']).next()?;
+            Some(rest.to_string())
+        };
+        let address = of("http://").or_else(|| of("https://"));
+        let address = address.unwrap_or_else(|| panic!("no address in {line:?}"));
+        Server { child, address, postgres: of("postgres://") }
     }
 
     pub fn connect(&self) -> Client {
