@@ -33,6 +33,7 @@ mod layers;
 mod limits;
 mod maintenance;
 mod metrics;
+mod openapi;
 mod plans;
 mod poisoning;
 mod postgres;

@@ -21,91 +21,76 @@ use serde::{Deserialize, Serialize};
 
 use super::app::App;
 use super::params;
+use super::paths::Route;
 use super::problem::Problem;
-use super::responses::{empty, preflight};
+use super::responses::empty;
 use crate::event::{Rejection, check_user};
 use crate::server::tokens::NewToken;
 use crate::storage::Progress;
 use crate::text::user_lines;
 
-const METHODS: &str = "POST, OPTIONS";
-
 impl App {
-    /// Responds to a request below `/admin/`.
-    pub(super) async fn admin(&self, request: Request<Body>) -> Result<Response, Problem> {
-        let (uri, method) = (request.uri().clone(), request.method().clone());
-        let work = match uri.path() {
-            "/admin/flush" => Work::Flush,
-            "/admin/compact" => Work::Compact,
-            "/admin/retain" => Work::Retain,
-            "/admin/forget" => Work::Forget,
-            "/admin/tokens" => return self.tokens(request).await,
-            "/admin/tokens/revoke" => Work::Revoke,
-            _ => return Err(Problem::not_found()),
-        };
-        match method {
-            Method::POST => {}
-            Method::OPTIONS => return Ok(preflight(METHODS)),
-            _ => return Err(Problem::method_not_allowed(METHODS)),
-        }
+    /// Responds to a request of an administrator.
+    pub(super) async fn admin(
+        &self,
+        route: Route,
+        request: Request<Body>,
+    ) -> Result<Response, Problem> {
+        let uri = request.uri().clone();
         let query = uri.query().unwrap_or_default();
-        match work {
-            Work::Flush => {
-                params::only(query, &[])?;
+        params::only(query, params::of_admin(route))?;
+        match route {
+            Route::Flush => {
                 self.engine.flush().await?;
                 Ok(empty(StatusCode::NO_CONTENT))
             }
-            Work::Compact => {
-                params::only(query, &["dry_run"])?;
+            Route::Compact => {
                 let dry_run = params::switch(query, "dry_run")?;
                 Ok(json(&self.engine.compact(dry_run, Progress::default()).await?))
             }
-            Work::Retain => {
-                params::only(query, &["dry_run"])?;
-                if self.engine.snapshot().retention_ms.is_none() {
-                    let why = "is not configured: start the server with --retention";
-                    return Err(Rejection::new("retention", why).into());
-                }
-                let dry_run = params::switch(query, "dry_run")?;
-                Ok(json(&self.engine.retain(dry_run).await?))
-            }
-            Work::Forget => self.forget(query, request).await,
-            Work::Revoke => {
-                #[derive(Deserialize)]
-                struct Which {
-                    token: String,
-                }
-                params::only(query, &[])?;
-                let Which { token } = body(request).await?;
-                let access = Arc::clone(&self.access);
-                Ok(json(&blocking(move || access.revoke(&token)).await?))
-            }
+            Route::Retain => self.retain(query).await,
+            Route::Forget => self.forget(query, request).await,
+            Route::Tokens => self.tokens(request).await,
+            Route::RevokeTokens => self.revoke(request).await,
+            _ => Err(Problem::not_found()),
         }
+    }
+
+    async fn retain(&self, query: &str) -> Result<Response, Problem> {
+        if self.engine.snapshot().retention_ms.is_none() {
+            let why = "is not configured: start the server with --retention";
+            return Err(Rejection::new("retention", why).into());
+        }
+        let dry_run = params::switch(query, "dry_run")?;
+        Ok(json(&self.engine.retain(dry_run).await?))
+    }
+
+    async fn revoke(&self, request: Request<Body>) -> Result<Response, Problem> {
+        #[derive(Deserialize)]
+        struct Which {
+            token: String,
+        }
+        let Which { token } = body(request).await?;
+        let access = Arc::clone(&self.access);
+        Ok(json(&blocking(move || access.revoke(&token)).await?))
     }
 
     /// Responds to `/admin/tokens`: GET lists the tokens, POST creates one.
     async fn tokens(&self, request: Request<Body>) -> Result<Response, Problem> {
-        const METHODS: &str = "GET, HEAD, POST, OPTIONS";
-        params::only(request.uri().query().unwrap_or_default(), &[])?;
-        match *request.method() {
-            Method::GET | Method::HEAD => Ok(json(&self.access.list())),
-            Method::POST => {
-                let new: NewToken = body(request).await?;
-                let is_origin = |origin: &String| HeaderValue::from_str(origin).is_ok();
-                if !new.origin.iter().all(is_origin) {
-                    return Err(Rejection::new("origin", "is no origin").into());
-                }
-                let now_ms = self.engine.clock().now_us() / 1_000;
-                let access = Arc::clone(&self.access);
-                Ok(json(&blocking(move || access.create(new, now_ms)).await?))
-            }
-            Method::OPTIONS => Ok(preflight(METHODS)),
-            _ => Err(Problem::method_not_allowed(METHODS)),
+        if *request.method() != Method::POST {
+            return Ok(json(&self.access.list()));
         }
+        let new: NewToken = body(request).await?;
+        let is_origin = |origin: &String| HeaderValue::from_str(origin).is_ok();
+        if !new.origin.iter().all(is_origin) {
+            return Err(Rejection::new("origin", "is no origin").into());
+        }
+        let now_ms = self.engine.clock().now_us() / 1_000;
+        let access = Arc::clone(&self.access);
+        Ok(json(&blocking(move || access.create(new, now_ms)).await?))
     }
 
     async fn forget(&self, query: &str, request: Request<Body>) -> Result<Response, Problem> {
-        params::only(query, &["user", "now"])?;
         let now = params::switch(query, "now")?;
         let is_json = request
             .headers()
@@ -159,14 +144,6 @@ async fn body<T: DeserializeOwned>(request: Request<Body>) -> Result<T, Problem>
 
 /// Maximum size of a list of users.
 const MAX_USERS_BYTES: usize = 16 << 20;
-
-enum Work {
-    Flush,
-    Compact,
-    Retain,
-    Forget,
-    Revoke,
-}
 
 fn json(answer: &impl Serialize) -> Response {
     let text = serde_json::to_string(answer).expect("a report is plain data");

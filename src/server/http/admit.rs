@@ -25,6 +25,7 @@ use base64::prelude::BASE64_STANDARD;
 
 use super::app::App;
 use super::params;
+use super::paths::{Route, need};
 use super::problem::Problem;
 use super::serve::Scope;
 use crate::server::access::{Anonymous, Need};
@@ -68,7 +69,12 @@ impl App {
         let secret = secret(need, request);
         let origin = origin.and_then(|origin| origin.to_str().ok());
         let now_ms = self.engine.clock().now_us() / 1_000;
-        let denied = |denied| Problem::denied(need, denied);
+        let is_page =
+            matches!(Route::of(request.uri().path()), Some(Route::Docs | Route::DocsFile));
+        let denied = |denied| {
+            let problem = Problem::denied(need, denied);
+            if is_page { problem.asking_for_a_password() } else { problem }
+        };
         let token = self.access.check(need, secret.as_deref(), origin, now_ms).map_err(denied)?;
         if token.is_some_and(|token| !self.by_token.take(token)) {
             return Err(Problem::too_many("with this token"));
@@ -124,7 +130,7 @@ impl App {
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, ANY);
         } else if let Some(origin) = &to.origin {
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-            headers.insert(VARY, HeaderValue::from_static("origin"));
+            headers.append(VARY, HeaderValue::from_static("origin"));
         }
         response
     }
@@ -154,19 +160,6 @@ pub struct Caller {
     sends_events: bool,
     /// The page's origin, if it may read other responses.
     origin: Option<HeaderValue>,
-}
-
-/// Returns what a request needs; `None` if it is open to all.
-fn need(method: &Method, path: &str) -> Option<Need> {
-    match path {
-        _ if *method == Method::OPTIONS => None,
-        "/healthz" | "/readyz" => None,
-        "/analytics" if *method == Method::POST => Some(Need::Write),
-        "/events" => Some(Need::Write),
-        "/schema" => Some(Need::Any),
-        _ if path.starts_with("/admin/") => Some(Need::Admin),
-        _ => Some(Need::Read),
-    }
 }
 
 /// Reports whether a request has a password, which browsers remember.

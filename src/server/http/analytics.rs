@@ -14,21 +14,18 @@ use axum::response::Response;
 use super::accept::{Closeness, preference};
 use super::app::App;
 use super::problem::Problem;
-use super::responses::{empty, preflight};
+use super::responses::empty;
 use super::{body, params};
 use crate::event::{EventKind, EventSchema};
 use crate::hour::Hour;
 use crate::rollup::HourNumbers;
 
-const METHODS: &str = "GET, HEAD, POST, OPTIONS";
-
-/// Handles every method; hyper omits the body of a response to HEAD.
+/// Handles GET, HEAD and POST; hyper omits the body of a response to HEAD.
 pub async fn respond(app: &App, request: Request<Body>) -> Result<Response, Problem> {
-    match *request.method() {
-        Method::POST => post(app, request).await,
-        Method::GET | Method::HEAD => get(app, &request.into_parts().0).await,
-        Method::OPTIONS => Ok(preflight(METHODS)),
-        _ => Err(Problem::method_not_allowed(METHODS)),
+    if *request.method() == Method::POST {
+        post(app, request).await
+    } else {
+        get(app, &request.into_parts().0).await
     }
 }
 

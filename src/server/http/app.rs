@@ -7,6 +7,7 @@ use axum::http::HeaderValue;
 use prometheus_client::registry::Registry;
 
 use super::metrics::Metrics;
+use super::openapi::Document;
 use crate::query::QueryEngine;
 use crate::server::access::Access;
 use crate::server::service::{Service, ServiceOptions};
@@ -43,11 +44,12 @@ impl Origins {
 }
 
 /// The HTTP door: the service, and what only HTTP has.
-#[derive(Debug)]
 pub struct App {
     service: Arc<Service>,
     pub(super) http: HttpOptions,
     pub(super) metrics: Metrics,
+    /// The OpenAPI document.
+    pub(super) document: Document,
 }
 
 impl App {
@@ -60,7 +62,8 @@ impl App {
     ) -> App {
         let mut registry = Registry::default();
         let service = Service::new(engine, query, access, options, &mut registry);
-        App { service: Arc::new(service), http, metrics: Metrics::new(registry) }
+        let document = Document::new(&service.schema, service.query.library());
+        App { service: Arc::new(service), http, metrics: Metrics::new(registry), document }
     }
 
     /// Returns what other doors share with this one.

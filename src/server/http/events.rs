@@ -4,37 +4,25 @@ use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderValue, Method, Request};
+use axum::http::{HeaderMap, HeaderValue, Request};
 use axum::response::Response;
 
 use super::app::App;
+use super::media_types::{ENCODINGS, EVENTS as FORMATS};
 use super::problem::Problem;
-use super::responses::preflight;
 use super::{body, params};
 use crate::decode::{self, DecodeError, Encoding, InputFormat, Options};
 use crate::error::Error;
 use crate::event::EventBatch;
 use crate::limit::Limit;
 
-const METHODS: &str = "POST, OPTIONS";
-const FORMATS: &str = "application/x-ndjson, application/json, text/plain, text/csv, text/tab-separated-values, application/vnd.apache.arrow.stream, \
-                       application/vnd.apache.arrow.file, application/vnd.apache.parquet";
-const ENCODINGS: &str = "gzip, zstd, identity";
 /// Header that lists the media types accepted by POST (W3C Linked Data Platform, section 7.1).
 const ACCEPT_POST: &str = "accept-post";
 const ACCEPT_ENCODING: &str = "accept-encoding";
 
-pub async fn respond(app: &App, request: Request<Body>) -> Result<Response, Problem> {
-    match *request.method() {
-        Method::POST => post(app, request).await,
-        Method::OPTIONS => Ok(preflight(METHODS)),
-        _ => Err(Problem::method_not_allowed(METHODS)),
-    }
-}
-
 /// Responds 200 with the number of events once all of them are durable and visible, or were stored
 /// before under the same key.
-async fn post(app: &App, request: Request<Body>) -> Result<Response, Problem> {
+pub async fn respond(app: &App, request: Request<Body>) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
     let (format, mut options) = format(&head.headers)?;
     options.timestamps.bounds = app.times.bounds();

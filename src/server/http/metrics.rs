@@ -18,38 +18,19 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet, t
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
+use super::paths::Route;
 use super::problem::Problem;
-use super::responses::preflight;
 use crate::metrics::{Histogram, family};
 
-const METHODS_HERE: &str = "GET, HEAD, OPTIONS";
 const OPENMETRICS: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 
-/// Label values. They are fixed so that clients cannot create new ones; the last of each stands for
-/// all others.
-const ROUTES: [&str; 16] = [
-    "/analytics",
-    "/events",
-    "/sql",
-    "/queries",
-    "/queries/NAME",
-    "/schema",
-    "/admin/flush",
-    "/admin/compact",
-    "/admin/retain",
-    "/admin/forget",
-    "/admin/tokens",
-    "/admin/tokens/revoke",
-    "/metrics",
-    "/healthz",
-    "/readyz",
-    "other",
-];
+/// Label values, beside the paths of the routes. They are fixed so that clients cannot create new
+/// ones; the last of each stands for all others.
 const METHODS: [&str; 5] = ["POST", "GET", "HEAD", "OPTIONS", "other"];
-const STATUSES: [&str; 19] = [
-    "204", "200", "503", "400", "401", "403", "404", "405", "406", "408", "413", "414", "415",
-    "421", "422", "429", "499", "500", "other",
+const STATUSES: [&str; 20] = [
+    "204", "200", "503", "304", "400", "401", "403", "404", "405", "406", "408", "413", "414",
+    "415", "421", "422", "429", "499", "500", "other",
 ];
 
 /// Metrics of HTTP, and the registry of all metrics.
@@ -85,12 +66,7 @@ impl Metrics {
     }
 
     /// Responds to a scrape. Runs on a blocking thread because it reads files in `/proc`.
-    pub async fn respond(&self, method: &Method) -> Result<Response, Problem> {
-        match *method {
-            Method::GET | Method::HEAD => {}
-            Method::OPTIONS => return Ok(preflight(METHODS_HERE)),
-            _ => return Err(Problem::method_not_allowed(METHODS_HERE)),
-        }
+    pub async fn respond(&self) -> Result<Response, Problem> {
         let registry = self.registry.clone();
         let encoding = tokio::task::spawn_blocking(move || {
             let mut text = String::new();
@@ -114,8 +90,13 @@ struct Series {
 }
 
 fn series(path: &str, method: &Method) -> usize {
-    let path = if path.starts_with("/queries/") { "/queries/NAME" } else { path };
-    position(&ROUTES, path) * METHODS.len() + position(&METHODS, method.as_str())
+    let route = Route::of(path).map_or(Route::ALL.len(), |route| route as usize);
+    route * METHODS.len() + position(&METHODS, method.as_str())
+}
+
+/// Returns the label values of the routes, by index; the last one stands for all other paths.
+fn routes() -> impl Iterator<Item = &'static str> {
+    Route::ALL.iter().map(|route| route.path()).chain(["other"])
 }
 
 /// Returns the index of a label's value; the last one if it is unknown.
@@ -126,14 +107,13 @@ fn position(values: &[&str], value: &str) -> usize {
 impl Requests {
     fn new() -> Requests {
         let series = |_| Series { answers: Default::default(), duration: Histogram::of_times() };
-        Requests((0..ROUTES.len() * METHODS.len()).map(series).collect())
+        Requests((0..routes().count() * METHODS.len()).map(series).collect())
     }
 
     /// Returns the series with at least one request, with their labels.
     fn asked(&self) -> impl Iterator<Item = ([(&'static str, &'static str); 2], &Series)> {
-        let labels = ROUTES
-            .iter()
-            .flat_map(|route| METHODS.map(|method| [("route", *route), ("method", method)]));
+        let labels =
+            routes().flat_map(|route| METHODS.map(|method| [("route", route), ("method", method)]));
         labels.zip(&self.0).filter(|(_, series)| !series.duration.is_empty())
     }
 }
@@ -173,7 +153,7 @@ mod tests {
     fn what_callers_make_up_is_counted_together() {
         let labels = |path, method: &str| {
             let series = series(path, &Method::from_bytes(method.as_bytes()).unwrap());
-            (ROUTES[series / METHODS.len()], METHODS[series % METHODS.len()])
+            (routes().nth(series / METHODS.len()).unwrap(), METHODS[series % METHODS.len()])
         };
         assert_eq!(labels("/analytics", "POST"), ("/analytics", "POST"));
         assert_eq!(labels("/queries/hour_stats", "GET"), ("/queries/NAME", "GET"));

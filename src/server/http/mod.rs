@@ -7,12 +7,15 @@
 //! | `/analytics?timestamp` | GET, HEAD | 200, the numbers of the hour |
 //! | `/events` | POST | 200, the number of events: all durable and visible, or none stored |
 //! | `/sql` | POST, GET | 200, the rows of a statement, in the format of `format` or `Accept` |
-//! | `/queries`, `/queries/NAME` | GET | 200, the saved queries; the rows of one of them |
+//! | `/queries`, `/queries/NAME` | GET, HEAD | 200, the saved queries; the rows of one of them |
 //! | `/admin/flush` | POST | 204 once everything acknowledged before is in data files |
 //! | `/admin/compact` | POST | 200 with counts once the files of each hour are merged |
 //! | `/admin/retain` | POST | 200 with counts once hours older than the retention are removed |
 //! | `/admin/forget` | POST | 200 with the receipt once the users are in no answer |
+//! | `/admin/tokens`, `/admin/tokens/revoke` | GET, POST | 200, the tokens as JSON |
+//! | `/schema` | GET, HEAD | 200, the kinds and dimensions |
 //! | `/metrics` | GET, HEAD | 200, metrics of this process, as OpenMetrics |
+//! | `/openapi.json`, `/docs` | GET, HEAD | 200, these paths as an OpenAPI document; a page that shows it |
 //! | `/healthz` | GET, HEAD | 200 while the process answers |
 //! | `/readyz` | GET, HEAD | 200 while events are accepted, otherwise 503 with the reason |
 //!
@@ -28,7 +31,8 @@
 //!
 //! Routing is a `match` over whole paths instead of an axum `Router`: for a few paths with one
 //! parameter, a router's cost per request (boxed futures, extensions) buys nothing, and the hot
-//! path is measured against bare axum.
+//! path is measured against bare axum. The paths and their methods are a table ([`paths::Route`]),
+//! which the OpenAPI document reads, too.
 
 mod accept;
 mod admin;
@@ -37,9 +41,13 @@ mod analytics;
 mod app;
 mod baseline;
 mod body;
+mod docs;
 mod events;
+mod media_types;
 mod metrics;
+mod openapi;
 pub mod params;
+mod paths;
 mod problem;
 mod request_id;
 mod responses;

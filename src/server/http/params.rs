@@ -11,6 +11,7 @@ use std::num::IntErrorKind;
 
 use axum::http::HeaderMap;
 
+use super::paths::Route;
 use crate::event::{
     Event, EventKind, EventSchema, Key, Rejection, ValueColumn, Values, check_timestamp_ms,
     check_user, check_value,
@@ -39,8 +40,7 @@ impl EventParams<'_> {
 
 /// Parses the event in a POST's query string.
 pub fn event<'q>(schema: &EventSchema, query: &'q str) -> Result<EventParams<'q>, Rejection> {
-    let ([timestamp, user, event, id, _], mut ignored) =
-        find(query, ["timestamp", "user", "event", "id", TOKEN])?;
+    let ([timestamp, user, event, id, _], mut ignored) = find(query, EVENT)?;
     let (timestamp, user, event) =
         (required(timestamp, "timestamp")?, required(user, "user")?, required(event, "event")?);
     let user = decode(user, "user")?;
@@ -88,7 +88,7 @@ fn values(
 
 /// Parses the timestamp in a GET's query string, and returns microseconds.
 pub fn timestamp(query: &str) -> Result<i64, Rejection> {
-    let ([timestamp], _) = find(query, ["timestamp"])?;
+    let ([timestamp], _) = find(query, HOUR)?;
     timestamp_us(required(timestamp, "timestamp")?)
 }
 
@@ -122,14 +122,32 @@ pub fn as_of(query: &str) -> Result<Option<Cow<'_, str>>, Rejection> {
     as_of.map(|as_of| decode(as_of, AS_OF)).transpose()
 }
 
+/// Parameters of an event, beside the dimensions of the store.
+pub const EVENT: [&str; 5] = ["timestamp", "user", "event", "id", TOKEN];
+
+/// Parameters of the question about an hour.
+pub const HOUR: [&str; 1] = ["timestamp"];
+
+/// URL parameter with the statement to run.
+pub const STATEMENT: &str = "q";
+
+/// Returns the parameters of a request of an administrator.
+pub fn of_admin(route: Route) -> &'static [&'static str] {
+    match route {
+        Route::Compact | Route::Retain => &["dry_run"],
+        Route::Forget => &["user", "now"],
+        _ => &[],
+    }
+}
+
 /// URL parameter that names the result's format.
 pub const FORMAT: &str = "format";
 
 /// URL parameter with the token of who sends events. No dimension can have this name.
-const TOKEN: &str = "token";
+pub const TOKEN: &str = "token";
 
 /// URL parameter that names the version of the table to read.
-const AS_OF: &str = "as_of";
+pub const AS_OF: &str = "as_of";
 
 /// URL parameters that are not parameters of the statement.
 pub const RESERVED: [&str; 2] = [FORMAT, AS_OF];

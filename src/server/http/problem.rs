@@ -9,6 +9,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
+use super::paths::Route;
 use super::request_id::{RequestId, X_REQUEST_ID};
 use crate::error::{Actor, Error, Failure, Row};
 use crate::event::{Rejection, shown};
@@ -18,6 +19,9 @@ use crate::storage;
 
 /// What a client is asked for that comes without a token.
 const CHALLENGE: &str = "Bearer realm=\"hourglass\", Basic realm=\"hourglass\", charset=\"UTF-8\"";
+
+/// The same for a page that a person opens.
+const PASSWORD: &str = "Basic realm=\"hourglass\", charset=\"UTF-8\"";
 
 /// Type of a problem: its row in the table of failures. Its members are `type`, which identifies it
 /// for programs, `title` and `status`.
@@ -77,10 +81,9 @@ impl Problem {
     }
 
     pub fn not_found() -> Problem {
-        Problem::new(
-            Failure::NotFound,
-            "the paths are /analytics, /events, /sql, /queries, /schema, /admin/flush, /admin/compact, /admin/retain, /admin/forget, /admin/tokens, /metrics, /healthz and /readyz",
-        )
+        let paths = Route::ALL.iter().map(|route| route.path());
+        let paths: Vec<&str> = paths.filter(|path| !path.ends_with("NAME")).collect();
+        Problem::new(Failure::NotFound, format!("the paths are {}", paths.join(", ")))
     }
 
     /// Returns the problem for an access that is denied.
@@ -105,6 +108,12 @@ impl Problem {
                 "the token is for the pages of another origin".to_string(),
             ),
         }
+    }
+
+    /// Asks only for a password where a token is missing: some browsers show the problem instead of
+    /// asking if another scheme comes first.
+    pub fn asking_for_a_password(self) -> Problem {
+        if self.is_wrong_token() { self.with_header("www-authenticate", PASSWORD) } else { self }
     }
 
     /// Returns the problem for a page of another origin that does more than send events.

@@ -12,11 +12,12 @@ use tracing::Instrument;
 use super::admit::Caller;
 use super::app::App;
 use super::metrics::InFlight;
+use super::paths::Route;
 use super::problem::Problem;
 use super::request_id::RequestId;
 use super::responses::preflight;
 use super::serve::Scope;
-use super::{analytics, events, params, sql};
+use super::{analytics, docs, events, params, sql};
 use crate::error::Error;
 use crate::server::access::WRONG_TOKEN_DELAY;
 use crate::server::connection::Connection;
@@ -110,53 +111,53 @@ impl App {
         if target.len() > self.http.max_uri_bytes {
             return Err(Problem::uri_too_long(self.http.max_uri_bytes));
         }
-        match request.uri().path() {
-            "/analytics" => analytics::respond(self, request).await,
-            "/events" => events::respond(self, request).await,
-            "/sql" => sql::respond(self, request, connection).await,
-            "/queries" => sql::respond_queries(self, None, request, connection).await,
-            path if path.starts_with("/queries/") => {
-                let name = path["/queries/".len()..].to_string();
-                sql::respond_queries(self, Some(&name), request, connection).await
+        let path = request.uri().path();
+        let route = Route::of(path).ok_or_else(Problem::not_found)?;
+        if *request.method() == Method::OPTIONS {
+            return Ok(preflight(route.methods()));
+        }
+        if !route.allows(request.method()) {
+            return Err(Problem::method_not_allowed(route.methods()));
+        }
+        match route {
+            Route::Analytics => analytics::respond(self, request).await,
+            Route::Events => events::respond(self, request).await,
+            Route::Sql => sql::respond(self, request, connection).await,
+            Route::Queries => Ok(sql::list_queries(self)),
+            Route::SavedQuery => {
+                let name = route.name(path).to_string();
+                sql::run_query(self, &name, request, connection).await
             }
-            "/schema" => self.schema(request.method()),
-            path if path.starts_with("/admin/") => self.admin(request).await,
-            "/metrics" => self.metrics.respond(request.method()).await,
-            "/healthz" => probe(request.method(), None),
-            "/readyz" => probe(request.method(), self.engine.refusal().map(Error::from)),
-            _ => Err(Problem::not_found()),
+            Route::Schema => Ok(self.schema()),
+            Route::Flush
+            | Route::Compact
+            | Route::Retain
+            | Route::Forget
+            | Route::Tokens
+            | Route::RevokeTokens => self.admin(route, request).await,
+            Route::Metrics => self.metrics.respond().await,
+            Route::OpenApi => Ok(self.document.respond(request.headers())),
+            Route::Docs => Ok(docs::page(request.headers())),
+            Route::DocsFile => docs::file(route.name(path), request.headers()),
+            Route::Healthz => Ok(ok()),
+            Route::Readyz => match self.engine.refusal() {
+                None => Ok(ok()),
+                Some(reason) => Err(Problem::from(Error::from(reason))),
+            },
         }
     }
 
     /// Responds with the kinds and dimensions of the store.
-    fn schema(&self, method: &Method) -> Result<Response, Problem> {
-        const METHODS: &str = "GET, HEAD, OPTIONS";
-        match *method {
-            Method::GET | Method::HEAD => {
-                let (kinds, dimensions) = (self.schema.kind_names(), self.schema.dimensions());
-                let json = serde_json::json!({ "kinds": kinds, "dimensions": dimensions });
-                let json_type = HeaderValue::from_static("application/json");
-                Ok(([(CONTENT_TYPE, json_type)], json.to_string()).into_response())
-            }
-            Method::OPTIONS => Ok(preflight(METHODS)),
-            _ => Err(Problem::method_not_allowed(METHODS)),
-        }
+    fn schema(&self) -> Response {
+        let (kinds, dimensions) = (self.schema.kind_names(), self.schema.dimensions());
+        let json = serde_json::json!({ "kinds": kinds, "dimensions": dimensions });
+        let json_type = HeaderValue::from_static("application/json");
+        ([(CONTENT_TYPE, json_type)], json.to_string()).into_response()
     }
 }
 
-/// Responds to a health probe: `ok`, or 503 with the reason.
-fn probe(method: &Method, fault: Option<Error>) -> Result<Response, Problem> {
-    const METHODS: &str = "GET, HEAD, OPTIONS";
-    match *method {
-        Method::GET | Method::HEAD => match fault {
-            None => Ok((
-                [(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"))],
-                "ok\n",
-            )
-                .into_response()),
-            Some(error) => Err(Problem::from(error)),
-        },
-        Method::OPTIONS => Ok(preflight(METHODS)),
-        _ => Err(Problem::method_not_allowed(METHODS)),
-    }
+/// Responds to a health probe.
+fn ok() -> Response {
+    let text = HeaderValue::from_static("text/plain; charset=utf-8");
+    ([(CONTENT_TYPE, text)], "ok\n").into_response()
 }

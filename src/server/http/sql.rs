@@ -23,18 +23,14 @@ use tokio::sync::mpsc;
 use tracing::Instrument;
 
 use super::app::App;
+use super::media_types::{COST, STATEMENTS};
 use super::problem::Problem;
-use super::responses::preflight;
 use super::{accept, body, params};
 use crate::error::Error;
 use crate::event::Rejection;
 use crate::query::{AS_OF, Params, QueryStats, ResultStream, Session};
 use crate::rows::{RowFormat, RowWriter, SharedBuffer};
 use crate::server::connection::Connection;
-
-const SQL_METHODS: &str = "GET, HEAD, POST, OPTIONS";
-const QUERIES_METHODS: &str = "GET, HEAD, OPTIONS";
-const BODIES: &str = "application/sql, text/plain, application/json";
 
 /// Maximum size of a statement with its parameters, in bytes: enough for a list of tens of
 /// thousands of values. A token takes a hundred times the memory of a byte, and all of them exist
@@ -79,16 +75,6 @@ pub async fn respond(
     let (head, body) = request.into_parts();
     let url_query = head.uri.query().unwrap_or_default();
     let question = match head.method {
-        Method::GET | Method::HEAD => {
-            let mut pairs = params::pairs(url_query)?;
-            params::RESERVED.iter().for_each(|name| _ = pairs.remove(*name));
-            let query = pairs.remove("q").ok_or_else(|| {
-                Problem::invalid("q: is missing; it must be the statement to run")
-            })?;
-            let named = pairs.into_iter().map(|(name, value)| (name, value.into()));
-            let params = serde_json::Value::Object(named.collect());
-            Question { params, ..Question::from(query) }
-        }
         Method::POST => {
             let limit = STATEMENT_BYTES.min(app.options.max_body_bytes);
             question(
@@ -96,8 +82,16 @@ pub async fn respond(
                 body::read(&head.headers, body, limit, app.options.body_timeout).await?,
             )?
         }
-        Method::OPTIONS => return Ok(preflight(SQL_METHODS)),
-        _ => return Err(Problem::method_not_allowed(SQL_METHODS)),
+        _ => {
+            let mut pairs = params::pairs(url_query)?;
+            params::RESERVED.iter().for_each(|name| _ = pairs.remove(*name));
+            let query = pairs.remove(params::STATEMENT).ok_or_else(|| {
+                Problem::invalid("q: is missing; it must be the statement to run")
+            })?;
+            let named = pairs.into_iter().map(|(name, value)| (name, value.into()));
+            let params = serde_json::Value::Object(named.collect());
+            Question { params, ..Question::from(query) }
+        }
     };
     let format = format(&head.headers, url_query, question.format.as_deref())?;
     let mut session = app.query.new_session();
@@ -166,31 +160,28 @@ fn question(headers: &HeaderMap, body: Bytes) -> Result<Question, Problem> {
             Ok(Question::from(query))
         }
         _ => Err(Problem::unsupported(
-            format!("the supported content types are {BODIES}"),
+            format!("the supported content types are {STATEMENTS}"),
             "accept-post",
-            BODIES,
+            STATEMENTS,
         )),
     }
 }
 
-/// `/queries` lists the saved queries; `/queries/NAME?param=…` runs one.
-pub async fn respond_queries(
+/// Lists the saved queries.
+pub fn list_queries(app: &App) -> Response {
+    let list = serde_json::to_vec(app.query.library()).expect("plain data");
+    let mut response = Response::new(Body::from(list));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// Runs a saved query.
+pub async fn run_query(
     app: &App,
-    name: Option<&str>,
+    name: &str,
     request: Request<Body>,
     connection: &Arc<Connection>,
 ) -> Result<Response, Problem> {
-    match *request.method() {
-        Method::GET | Method::HEAD => {}
-        Method::OPTIONS => return Ok(preflight(QUERIES_METHODS)),
-        _ => return Err(Problem::method_not_allowed(QUERIES_METHODS)),
-    }
-    let Some(name) = name else {
-        let list = serde_json::to_vec(app.query.library()).expect("plain data");
-        let mut response = Response::new(Body::from(list));
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        return Ok(response);
-    };
     let Some(named) = app.query.library().find(name) else {
         return Err(Problem::no_such_query(name));
     };
@@ -296,7 +287,7 @@ async fn rows(
             let mut response = Response::new(Body::new(StreamBody::new(parts(
                 writing, first, connection, timeout,
             ))));
-            let names: Vec<&str> = RECEIPT.to_vec();
+            let names: Vec<&str> = COST.to_vec();
             let trailer = HeaderValue::from_str(&names.join(", ")).expect("names of headers");
             response.headers_mut().insert(TRAILER, trailer);
             response
@@ -351,15 +342,6 @@ fn parts(
     })
 }
 
-/// Names of the headers, or trailers, that report a statement's cost.
-const RECEIPT: [&str; 5] = [
-    "hourglass-partitions",
-    "hourglass-files",
-    "hourglass-bytes-read",
-    "hourglass-rollup",
-    "server-timing",
-];
-
 /// Formats the cost: dictionaries as structured fields (RFC 9651), times as Server-Timing (W3C), in
 /// milliseconds.
 fn receipt(stats: &QueryStats) -> impl Iterator<Item = (HeaderName, HeaderValue)> + use<> {
@@ -375,7 +357,7 @@ fn receipt(stats: &QueryStats) -> impl Iterator<Item = (HeaderName, HeaderValue)
     let header = |(name, value): (&'static str, String)| {
         (HeaderName::from_static(name), HeaderValue::from_str(&value).expect("digits and names"))
     };
-    RECEIPT.into_iter().zip(values).map(header)
+    COST.into_iter().zip(values).map(header)
 }
 
 #[cfg(test)]
