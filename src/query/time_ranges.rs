@@ -5,6 +5,8 @@
 //! predicate holds for exactly those instants, regardless of the other columns; otherwise it holds
 //! for no others, and must still be evaluated.
 
+mod seconds;
+
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::logical_expr::expr::InList;
@@ -14,7 +16,9 @@ use datafusion::scalar::ScalarValue;
 use crate::event::MAX_TIMESTAMP_US;
 use crate::hour::{HOUR_US, Hour};
 use crate::query::functions::CLOCK;
-use crate::query::functions::time_bucket::{DAY_US, TimeBucket};
+use crate::query::functions::time_bucket::{DAY_US, SECOND_US, TimeBucket};
+
+pub use self::seconds::{EXACT_SECONDS, unit as unit_of_seconds};
 
 /// One bit for each hour of the day.
 const ALL_HOURS_OF_DAY: u32 = (1 << 24) - 1;
@@ -294,6 +298,14 @@ fn compare(column: &Expr, op: Operator, value: &ScalarValue) -> Option<TimeRange
         let (start, end) = unit.interval(us)?;
         // A value that does not begin an interval lies between two values of the expression.
         return if start == us && beyond == 0 { among(op, start, end) } else { between(op, end) };
+    }
+    if let Some(unit) = unit_of_seconds(column) {
+        if value.is_null() {
+            return Some(TimeRanges::none());
+        }
+        let us = seconds::seconds(value)? * SECOND_US;
+        let (start, end) = unit.interval(us)?;
+        return if start == us { among(op, start, end) } else { between(op, end) };
     }
     if let Some(unit) = unit_of_clock(column) {
         return (!value.is_null()).then(|| compare_clock(unit, op, value)).flatten();

@@ -41,10 +41,13 @@ use super::input::AggregateInput;
 use crate::event::{EventKind, timestamp_type};
 use crate::hour::Hour;
 use crate::query::exec::leaf::leaf;
-use crate::query::functions::{self, time_bucket::TimeBucket};
+use crate::query::functions;
+use crate::query::functions::time_bucket::{SECOND_US, TimeBucket};
 use crate::query::schema::partition_values;
 use crate::query::stats::recorder::StatsRecorder;
-use crate::query::time_ranges::{Split, TimeRanges, is_hour_of_day};
+use crate::query::time_ranges::{
+    EXACT_SECONDS, Split, TimeRanges, is_hour_of_day, unit_of_seconds,
+};
 use crate::rollup::Rollup;
 use crate::storage::Snapshot;
 
@@ -56,7 +59,7 @@ const LAST: &str = "max_timestamp";
 /// Returns the aggregate over the relation; `None` if the result would differ.
 pub fn answer(aggregate: &Aggregate, below: &AggregateInput) -> Result<Option<LogicalPlan>> {
     let groups = below.inline_all(&aggregate.group_expr)?;
-    let mut looks = Looks::default();
+    let mut looks = Looks { event: false, is_far: is_far(below) };
     let hourly_groups = groups.iter().all(|group| looks.at(group));
     let spans = TimeRanges::of_all(&below.predicates);
     // Predicates that the time ranges do not express exactly are evaluated on the relation.
@@ -107,9 +110,11 @@ pub fn answer(aggregate: &Aggregate, below: &AggregateInput) -> Result<Option<Lo
 }
 
 /// The columns that the groups and predicates of an aggregate read.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct Looks {
     event: bool,
+    /// Whether there are hours whose microseconds cannot be told apart as seconds.
+    is_far: bool,
 }
 
 impl Looks {
@@ -118,6 +123,9 @@ impl Looks {
     fn at(&mut self, expr: &Expr) -> bool {
         if TimeBucket::of(expr).is_some_and(TimeBucket::is_hourly) || is_hour_of_day(expr) {
             return true;
+        }
+        if unit_of_seconds(expr).is_some_and(TimeBucket::is_hourly) {
+            return !self.is_far;
         }
         match expr {
             Expr::Literal(..) => true,
@@ -161,6 +169,13 @@ impl Looks {
     }
 }
 
+/// Reports whether the store has hours so late that the seconds of their last microseconds, as
+/// floats, may be rounded into the next hour.
+fn is_far(below: &AggregateInput) -> bool {
+    let first = Hour::of_us(EXACT_SECONDS * SECOND_US);
+    !below.events.snapshot.hours_within(first, Hour::LAST).is_empty()
+}
+
 /// Reports whether `date_part` is called for a part of the timestamp that is constant within an
 /// hour.
 fn is_calendar_part(args: &[Expr]) -> bool {
@@ -173,7 +188,8 @@ fn is_calendar_part(args: &[Expr]) -> bool {
 
 /// Reports whether all events of a group lie in one hour.
 fn determine_an_hour(groups: &[Expr]) -> bool {
-    let units = || groups.iter().filter_map(TimeBucket::of);
+    let unit = |group| TimeBucket::of(group).or_else(|| unit_of_seconds(group));
+    let units = || groups.iter().filter_map(unit);
     units().any(TimeBucket::is_hour)
         || (units().any(TimeBucket::is_day) && groups.iter().any(is_hour_of_day))
 }
