@@ -137,7 +137,9 @@ impl QueryEngine {
             )))
             .with_max_temp_directory_size(options.spill_bytes)
             .build_arc()?;
-        let mut base = functions::plan(SessionStateBuilder::new())
+        let builder =
+            SessionStateBuilder::new().with_analyzer_rules(optimizer::first_analyzer_rules());
+        let mut base = functions::plan(builder)
             .with_config(config)
             .with_runtime_env(runtime)
             .with_default_features()

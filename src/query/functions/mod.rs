@@ -14,6 +14,7 @@ mod counted;
 mod format;
 mod from_text;
 mod function;
+pub mod gapfill;
 mod instant;
 mod interval;
 mod part;
@@ -42,6 +43,7 @@ use datafusion::logical_expr::{Expr, ScalarUDF};
 use datafusion::sql::sqlparser::ast::{DataType as SqlType, TimezoneInfo};
 
 pub use self::calendar::to_char_udf as to_char;
+pub use self::spelling::time_bucket as time_bucket_of;
 pub use self::sum::udaf as sum;
 pub use self::text::{parse_date, parse_time};
 pub use self::trunc::date_trunc;
@@ -91,6 +93,7 @@ pub fn register(state: &mut SessionState) -> Result<()> {
         calendar::functions(),
         instant::functions(),
         spelling::functions(),
+        gapfill::functions(),
     ]
     .concat();
     for function in of_time.into_iter().chain(others) {

@@ -1,21 +1,30 @@
 //! Optimizer rules of this engine, and the order in which all rules run.
 //!
 //! [`rollup`] computes aggregates of whole hours from their counters, [`distinct`] counts distinct
-//! users where those cannot be used, [`distinct_groups`] counts distinct values by group, and
-//! [`pushdown`] passes limits learned at run time on to the files.
+//! users where those cannot be used, [`distinct_groups`] counts distinct values by group,
+//! [`gap_filling`] makes rows for time buckets without any, and [`pushdown`] passes limits learned at
+//! run time on to the files.
 
 pub mod distinct;
 pub mod distinct_groups;
+pub mod gap_filling;
 pub mod pushdown;
 pub mod rollup;
 
 use std::sync::Arc;
 
-use datafusion::optimizer::{Optimizer, OptimizerRule};
+use datafusion::optimizer::{Analyzer, AnalyzerRule, Optimizer, OptimizerRule};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 
 use super::exec::barrier::BarrierRule;
+
+/// Returns DataFusion's analyzer rules after ours that must come before types are coerced.
+pub fn first_analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
+    let mut rules = Analyzer::new().rules;
+    rules.insert(0, Arc::new(gap_filling::GapFillRule));
+    rules
+}
 
 /// Returns DataFusion's rules with ours inserted where predicates have been pushed down and
 /// distinct aggregates are not yet rewritten.

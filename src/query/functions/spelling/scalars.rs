@@ -224,7 +224,7 @@ fn bucket_type(types: &[DataType]) -> Option<DataType> {
 
 /// Rewrites `time_bucket(width, time[, zone][, origin or offset])`, as in TimescaleDB: buckets of
 /// days and shorter begin on Monday, 3 January 2000, those of months on 1 January 2000.
-fn time_bucket(args: Vec<Expr>) -> Result<Expr> {
+pub fn time_bucket(args: Vec<Expr>) -> Result<Expr> {
     let mut args = args.into_iter();
     let (Some(width), Some(of)) = (args.next(), args.next()) else {
         return internal_err!("checked by the type");
