@@ -110,8 +110,8 @@ impl Problem {
         }
     }
 
-    /// Asks only for a password where a token is missing: some browsers show the problem instead of
-    /// asking if another scheme comes first.
+    /// Asks only for a password where a token is missing: not every browser finds the second scheme
+    /// of a header (RFC 9110, section 11.6.1).
     pub fn asking_for_a_password(self) -> Problem {
         if self.is_wrong_token() { self.with_header("www-authenticate", PASSWORD) } else { self }
     }
