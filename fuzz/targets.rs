@@ -37,6 +37,12 @@ pub fn params(bytes: &[u8]) -> bool {
     event.is_ok()
 }
 
+/// A message of PostgreSQL's protocol, and what is in it, is read or refused. Answers whether it is
+/// one.
+pub fn postgres(bytes: &[u8]) -> bool {
+    hourglass::server::postgres::read_untrusted(bytes)
+}
+
 /// A file of the log in the folder `dir` is read up to its end or refused, as it is and with its
 /// checksums put right: those keep nearly all mutations away from what is behind them.
 pub fn log(vfs: &dyn Vfs, dir: &Path, bytes: &[u8]) {

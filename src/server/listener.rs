@@ -30,6 +30,9 @@ pub const LINGER: Duration = Duration::from_secs(1);
 
 /// A door: a protocol on an address of its own.
 pub trait Door: Send + Sync + 'static {
+    /// The protocol, as metrics name it.
+    fn protocol(&self) -> &'static str;
+
     /// Serves one connection until it is closed, or until `stopping` and what is in progress is
     /// done.
     fn serve(
@@ -71,7 +74,7 @@ impl Entrance {
 /// progress finish for up to `shutdown_timeout` or until it is told again, and returns. It also
 /// returns shortly after a thread of the engine has died. Does not close the engine.
 pub async fn serve(entrances: Vec<Entrance>, service: Arc<Service>, mut stop: Stop) {
-    let connections = Connections::new(service.options.max_connections);
+    let connections = Connections::new(&service);
     let failures = Recurring::default();
     let mut death = std::pin::pin!(death(&service));
     loop {
@@ -95,7 +98,8 @@ pub async fn serve(entrances: Vec<Entrance>, service: Arc<Service>, mut stop: St
 }
 
 /// The open connections.
-struct Connections {
+struct Connections<'s> {
+    service: &'s Service,
     /// Nobody waits for these permits: without one, the connection is refused, or closed.
     slots: Arc<Semaphore>,
     most: usize,
@@ -106,11 +110,12 @@ struct Connections {
     closed: mpsc::Receiver<()>,
 }
 
-impl Connections {
-    fn new(most: usize) -> Connections {
-        let most = most.min(Semaphore::MAX_PERMITS);
+impl<'s> Connections<'s> {
+    fn new(service: &'s Service) -> Connections<'s> {
+        let most = service.options.max_connections.min(Semaphore::MAX_PERMITS);
         let (open, closed) = mpsc::channel(1);
         Connections {
+            service,
             slots: Arc::new(Semaphore::new(most)),
             most,
             refusals: Arc::new(Semaphore::new(REFUSALS)),
@@ -141,9 +146,9 @@ impl Connections {
     /// Serves one connection in its own task, which holds the slot until the connection is closed.
     fn serve(&self, door: Arc<dyn Door>, connection: Arc<Connection>, slot: OwnedSemaphorePermit) {
         let stopping = Stopping(self.stopping.subscribe());
-        let open = self.open.clone();
+        let (open, counted) = (self.open.clone(), self.service.connected(door.protocol()));
         tokio::spawn(async move {
-            let _held = (slot, open);
+            let _held = (slot, open, counted);
             door.serve(connection, stopping).await;
         });
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use tokio::sync::Semaphore;
@@ -56,6 +57,7 @@ pub struct Service {
     pub batch_slots: Arc<Semaphore>,
     pub times: EventTimes,
     rejections: Family<[(&'static str, &'static str); 1], Counter>,
+    connections: Family<[(&'static str, &'static str); 1], Gauge>,
     ignored_fields: Counter,
 }
 
@@ -72,6 +74,12 @@ impl Service {
             "hourglass_rejections",
             "Requests answered with a problem, by reason",
             rejections.clone(),
+        );
+        let connections = Family::default();
+        registry.register(
+            "hourglass_connections",
+            "Open connections, by protocol",
+            connections.clone(),
         );
         let suspicious_timestamps = Counter::default();
         registry.register(
@@ -104,8 +112,16 @@ impl Service {
             batch_slots: Arc::new(Semaphore::new(slots)),
             times,
             rejections,
+            connections,
             ignored_fields,
         }
+    }
+
+    /// Counts a connection as open until the result is dropped.
+    pub fn connected(&self, protocol: &'static str) -> OpenConnection {
+        let gauge = self.connections.get_or_create(&[("protocol", protocol)]).clone();
+        gauge.inc();
+        OpenConnection(gauge)
     }
 
     /// Counts a request that was answered with a problem.
@@ -118,5 +134,15 @@ impl Service {
         if fields > 0 {
             self.ignored_fields.inc_by(fields as u64);
         }
+    }
+}
+
+/// A connection that is counted as open.
+#[derive(Debug)]
+pub struct OpenConnection(Gauge);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }

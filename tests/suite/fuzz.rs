@@ -1,4 +1,4 @@
-//! Bytes from strangers: the query string, the log and SQL, fed with a corpus and seeded mutations
+//! Bytes from strangers: the query string, the log, SQL and PostgreSQL's messages, fed with a corpus and seeded mutations
 //! of it. None may panic, hang or open a door. An input that is found to do harm goes into the
 //! corpus.
 //!
@@ -72,6 +72,12 @@ fn inputs(target: &str, usual: u64, seed: u64) -> impl Iterator<Item = Vec<u8>> 
 fn any_query_string_is_an_event_or_names_its_fault() {
     let events = inputs("params", 100_000, 1).filter(|input| targets::params(input)).count();
     assert!(events > 0);
+}
+
+#[test]
+fn any_message_of_postgresql_is_read_or_refused() {
+    let read = inputs("postgres", 20_000, 4).filter(|input| targets::postgres(input)).count();
+    assert!(read > 0);
 }
 
 #[test]

@@ -113,6 +113,10 @@ impl HttpDoor {
 }
 
 impl Door for HttpDoor {
+    fn protocol(&self) -> &'static str {
+        "http"
+    }
+
     fn serve(
         self: Arc<Self>,
         connection: Arc<Connection>,

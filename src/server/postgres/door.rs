@@ -69,6 +69,10 @@ impl PostgresDoor {
 }
 
 impl Door for PostgresDoor {
+    fn protocol(&self) -> &'static str {
+        "postgresql"
+    }
+
     fn serve(
         self: Arc<Self>,
         connection: Arc<Connection>,

@@ -18,6 +18,7 @@
 //! | `cancel` | requests to cancel a statement |
 //! | `error` | errors as clients read them |
 //! | `value` | values in the formats of the protocol, and back |
+//! | `untrusted` | what reads the bytes of strangers, for a fuzzer |
 //!
 //! A transaction reads one snapshot, that of its first statement, and stores what it inserts with
 //! its end, by one frame of the log and one sync. It does not see its own rows before.
@@ -38,7 +39,9 @@ mod session;
 mod simple;
 mod startup;
 mod transaction;
+mod untrusted;
 mod value;
 mod wire;
 
 pub use self::door::PostgresDoor;
+pub use self::untrusted::read_untrusted;
