@@ -413,7 +413,7 @@ fn commands_answer_in_scripts_too() {
     assert!(csv("\\d").contains("public,events,base table\npublic,hours,view\n"), "{}", csv("\\d"));
     assert_eq!(csv(".tables wal"), "schema,name,type\nsystem,wal,view\n");
     assert!(
-        csv("\\d system.wal").starts_with("column,type,nullable\nsegment,Utf8,no\n"),
+        csv("\\d system.wal").starts_with("column,type,nullable\nsegment,text,no\n"),
         "{}",
         csv("\\d system.wal")
     );

@@ -1,7 +1,9 @@
 //! LIKE with ESCAPE: DataFusion knows only the backslash, so a literal pattern is rewritten to use
 //! it.
 
-use datafusion::sql::sqlparser::ast::{Expr, Value};
+use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Value};
+
+use super::tree::within_parentheses;
 
 /// Rewrites the literal pattern of a LIKE with another escape character to use backslashes.
 pub fn rewrite(expr: &mut Expr) {
@@ -9,6 +11,11 @@ pub fn rewrite(expr: &mut Expr) {
     else {
         return;
     };
+    if escape_char.is_some()
+        && let Some(whole) = constant(pattern)
+    {
+        **pattern = Expr::value(Value::SingleQuotedString(whole));
+    }
     let (Some(escape), Expr::Value(value)) = (&*escape_char, &mut **pattern) else { return };
     let (Some(escape), Value::SingleQuotedString(pattern)) =
         (escape.value.clone().into_string(), &mut value.value)
@@ -36,6 +43,20 @@ pub fn rewrite(expr: &mut Expr) {
     *escape_char = None;
 }
 
+/// Returns the text of a constant, also of several that are concatenated.
+fn constant(expr: &Expr) -> Option<String> {
+    match within_parentheses(expr) {
+        Expr::Value(value) => match &value.value {
+            Value::SingleQuotedString(text) => Some(text.clone()),
+            _ => None,
+        },
+        Expr::BinaryOp { left, op: BinaryOperator::StringConcat, right } => {
+            Some(constant(left)? + &constant(right)?)
+        }
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,6 +67,7 @@ mod tests {
             ("a LIKE '10!%%' ESCAPE '!'", r"a LIKE '10\%%'"),
             (r"a LIKE 'x\_!!' ESCAPE '!'", r"a LIKE 'x\\_\!'"),
             (r"a ILIKE 'x\_' ESCAPE ''", r"a ILIKE 'x\\_'"),
+            (r"a LIKE 'x/_' || '%' ESCAPE '/'", r"a LIKE 'x\_%'"),
             (r"a LIKE 'x\_' ESCAPE '\'", r"a LIKE 'x\_' ESCAPE '\'"),
         ] {
             let mut expr = super::super::tree::expression(sql).unwrap();

@@ -9,8 +9,8 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    DataType as SqlType, Expr, Ident, ObjectNamePart, Query, Select, SelectItem, SetExpr,
-    Statement as Ast, TrimWhereField, Value, VisitorMut,
+    DataType as SqlType, Expr, Ident, ObjectNamePart, Query, Select, SelectItem,
+    SelectItemQualifiedWildcardKind, SetExpr, Statement as Ast, TrimWhereField, Value, VisitorMut,
 };
 
 use super::postgres;
@@ -86,6 +86,8 @@ fn name_items(select: &mut Select, is_answer: bool, naming: Naming) {
     let mut taken = HashSet::new();
     // `*` already includes all columns.
     let is_all = select.projection.iter().any(|item| matches!(item, SelectItem::Wildcard(_)));
+    // `t.*` includes those of `t`, and may include one whose table is not named.
+    let whole: Vec<String> = select.projection.iter().filter_map(whole_table).collect();
     // Columns named so far, with their tables.
     let mut columns: Vec<(String, Option<String>)> = Vec::new();
     for item in &mut select.projection {
@@ -96,8 +98,12 @@ fn name_items(select: &mut Select, is_answer: bool, naming: Naming) {
                         other.0 == name
                             && (other.1 == table || other.1.is_none() || table.is_none())
                     };
-                    let is_there =
-                        is_all || columns.iter().any(is_same) || taken.contains(&name) && is_answer;
+                    let is_within = !whole.is_empty()
+                        && table.as_ref().is_none_or(|table| whole.contains(table));
+                    let is_there = is_all
+                        || is_within
+                        || columns.iter().any(is_same)
+                        || taken.contains(&name) && is_answer;
                     columns.push((name.clone(), table));
                     if is_there {
                         *item = aliased(expr, free(&name, &mut taken, true))
@@ -124,6 +130,16 @@ fn name_items(select: &mut Select, is_answer: bool, naming: Naming) {
             }
             _ => {}
         }
+    }
+}
+
+/// Returns the table of `t.*`.
+fn whole_table(item: &SelectItem) -> Option<String> {
+    match item {
+        SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), _) => {
+            name.0.last().and_then(|part| part.as_ident()).map(normalized)
+        }
+        _ => None,
     }
 }
 

@@ -9,11 +9,11 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Array, ArrayElemTypeDef, BinaryOperator, CastKind, DataType as SqlType, Expr, Function,
-    FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, GroupByExpr, Ident,
-    LambdaFunction, LambdaFunctionParameter, LambdaSyntax, ObjectName, OneOrManyWithParens,
-    OrderBy, OrderByKind, Query, Select, SelectItem, SetExpr, Statement as Ast, TableFactor, Value,
-    VisitorMut,
+    AccessExpr, Array, ArrayElemTypeDef, BinaryOperator, CastKind, DataType as SqlType, Distinct,
+    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments,
+    GroupByExpr, Ident, LambdaFunction, LambdaFunctionParameter, LambdaSyntax, ObjectName,
+    OneOrManyWithParens, OrderBy, OrderByKind, Query, Select, SelectItem, SetExpr,
+    Statement as Ast, TableAliasColumnDef, TableFactor, Value, VisitorMut,
 };
 
 use super::tree::{
@@ -129,7 +129,22 @@ impl VisitorMut for Rewrite {
     fn pre_visit_table_factor(&mut self, table: &mut TableFactor) -> ControlFlow<Self::Break> {
         if let TableFactor::Table { name, alias, args: Some(args), with_ordinality, .. } = table {
             unqualify(name);
-            if name.to_string().eq_ignore_ascii_case("unnest") {
+            let function = name.to_string().to_lowercase();
+            if (NAMED.contains(&&*function) || function == "string_to_array") && !*with_ordinality {
+                let alias = alias.take();
+                let called = alias.as_ref().map_or(&*function, |alias| &alias.name.value);
+                let column = match alias.as_ref().and_then(|alias| alias.columns.first()) {
+                    Some(column) => column.name.value.as_str(),
+                    None => called,
+                };
+                let args: Vec<String> = args.args.iter().map(ToString::to_string).collect();
+                let rows = format!(
+                    "SELECT 1 FROM (SELECT {function}({})) AS \"{called}\"(\"{column}\")",
+                    args.join(", ")
+                );
+                return as_flow(first_table(&rows).map(|rows| *table = rows));
+            }
+            if function == "unnest" {
                 let array_exprs = args.args.iter().map(|arg| match arg {
                     FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
                     _ => None,
@@ -149,6 +164,7 @@ impl VisitorMut for Rewrite {
     }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Self::Break> {
+        name_series(select);
         as_flow(name_tables(select).and_then(|()| bound_series(select)))
     }
 
@@ -193,6 +209,11 @@ fn rewrite_expr(expr: &mut Expr) -> Result<()> {
                 **right = Expr::Array(Array { elem: elements, named: true });
             }
         }
+        Expr::CompoundFieldAccess { root, access_chain } => {
+            if let Some(value) = field(root, access_chain)? {
+                *expr = value;
+            }
+        }
         Expr::Function(function) => {
             rewrite_call(function).map(|new| new.into_iter().for_each(|new| *expr = new))?
         }
@@ -201,8 +222,8 @@ fn rewrite_expr(expr: &mut Expr) -> Result<()> {
     Ok(())
 }
 
-/// Replaces the column `tableoid` that every table of PostgreSQL has, the OID of the table, by a
-/// reference to it.
+/// Replaces the column `tableoid` that every catalog of PostgreSQL has, its OID, by a reference to it,
+/// and the columns of row versions by a constant.
 fn name_tables(select: &mut Select) -> Result<()> {
     let joins = select.from.iter().flat_map(|from| {
         [&from.relation].into_iter().chain(from.joins.iter().map(|join| &join.relation))
@@ -217,7 +238,7 @@ fn name_tables(select: &mut Select) -> Result<()> {
             _ => None,
         })
         .collect();
-    if tables.is_empty() {
+    if !tables.iter().any(|(_, name)| name.contains("pg_")) {
         return Ok(());
     }
     edit_own_expressions(select, |expr| {
@@ -232,11 +253,61 @@ fn name_tables(select: &mut Select) -> Result<()> {
             Expr::Identifier(name) if is_oid(name) && tables.len() == 1 => tables.first(),
             _ => None,
         };
+        let is_version = |name: &Ident| {
+            ["xmin", "xmax"].iter().any(|version| name.value.eq_ignore_ascii_case(version))
+        };
+        if let Expr::CompoundIdentifier(parts) = &*expr
+            && let [table, name] = &parts[..]
+            && is_version(name)
+            && tables.iter().any(|(called, of)| *called == normalized(table) && of.contains("pg_"))
+        {
+            // Rows of catalogs have no versions.
+            *expr = expression("CAST(1 AS INT UNSIGNED)")?;
+            return Ok(());
+        }
         if let Some((_, name)) = table {
             *expr = call("regclass", vec![Expr::value(Value::SingleQuotedString(name.clone()))]);
         }
         Ok(())
     })
+}
+
+/// Returns the table of a query of one.
+fn first_table(sql: &str) -> Result<TableFactor> {
+    match *query(sql)?.body {
+        SetExpr::Select(select) if !select.from.is_empty() => Ok(select.from[0].relation.clone()),
+        _ => Err(crate::error::Error::Invalid(format!("{sql} has no table"))),
+    }
+}
+
+/// Gives the column of `generate_series(…) AS i` the name of the alias, as in PostgreSQL, where only
+/// functions and catalogs are beside it: elsewhere the column is called `value`.
+fn name_series(select: &mut Select) {
+    let is_plain = |table: &TableFactor| match table {
+        TableFactor::Table { args: Some(_), .. } | TableFactor::UNNEST { .. } => true,
+        TableFactor::Table { name, .. } => name
+            .0
+            .last()
+            .and_then(|part| part.as_ident())
+            .is_some_and(|name| name.value.starts_with("pg_")),
+        _ => false,
+    };
+    if select.from.len() < 2 || !select.from.iter().all(|from| is_plain(&from.relation)) {
+        return;
+    }
+    for from in &mut select.from {
+        if let TableFactor::Table { name, alias: Some(alias), args: Some(_), .. } =
+            &mut from.relation
+            && alias.columns.is_empty()
+            && name
+                .0
+                .last()
+                .and_then(|part| part.as_ident())
+                .is_some_and(|name| name.value.eq_ignore_ascii_case("generate_series"))
+        {
+            alias.columns.push(TableAliasColumnDef { name: alias.name.clone(), data_type: None });
+        }
+    }
 }
 
 /// Number of columns that a table of PostgreSQL may have, and so of elements that the arrays of
@@ -353,7 +424,8 @@ fn rewrite_call(function: &mut Function) -> Result<Option<Expr>> {
             let args: Vec<String> = list.args.iter().map(ToString::to_string).collect();
             match (&*name, &args[..]) {
                 ("array_upper", [array, dimension]) => {
-                    expression(&format!("array_length({array}, {dimension})")).map(Some)
+                    expression(&format!("CAST(array_length({array}, {dimension}) AS BIGINT)"))
+                        .map(Some)
                 }
                 ("array_lower", [array, dimension]) => {
                     let length = format!("array_length({array}, {dimension})");
@@ -366,8 +438,38 @@ fn rewrite_call(function: &mut Function) -> Result<Option<Expr>> {
                     ))
                     .map(Some)
                 }
+                ("information_schema._pg_expandarray", [array]) => {
+                    expression(&format!("unnest(pg_expandarray({array}))")).map(Some)
+                }
                 _ => Ok(None),
             }
+        }
+        _ => Ok(None),
+    }
+}
+
+/// Returns a field of a row, `(row).name`; of the rows of an array, that of each.
+fn field(root: &Expr, access: &[AccessExpr]) -> Result<Option<Expr>> {
+    let (Expr::Nested(row), [AccessExpr::Dot(Expr::Identifier(name))]) = (root, access) else {
+        return Ok(None);
+    };
+    let name = normalized(name);
+    match &**row {
+        Expr::Function(unnest) if unnest.to_string().starts_with("unnest(pg_expandarray(") => {
+            let array = unnest.to_string();
+            let array = array.trim_start_matches("unnest(pg_expandarray(");
+            let array = array.strip_suffix("))").unwrap_or(array);
+            let each = match name.as_str() {
+                "x" => format!("unnest({array})"),
+                _ => format!(
+                    "unnest(range(1, CAST(coalesce(array_length({array}), 0) AS BIGINT) + 1))"
+                ),
+            };
+            expression(&each).map(Some)
+        }
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_) => {
+            let name = Expr::value(Value::SingleQuotedString(name));
+            Ok(Some(call("get_field", vec![(**row).clone(), name])))
         }
         _ => Ok(None),
     }
@@ -461,6 +563,10 @@ fn cast(of: &mut Expr, data_type: &mut SqlType) -> Result<Option<Expr>> {
         && let Expr::Function(function) = &mut *of
     {
         let name = function.name.to_string();
+        if let Some(kind) = name.strip_prefix("to_").filter(|name| name.starts_with("reg")) {
+            *of = call(&format!("{kind}_name"), vec![of.clone()]);
+            return Ok(None);
+        }
         if REFERENCES.iter().any(|(_, kind)| *kind == name) {
             function.name = ObjectName::from(vec![Ident::new(format!("{name}_name"))]);
         }
@@ -570,7 +676,7 @@ fn plain(query: &Query) -> Option<(&Select, &Expr, Option<&OrderBy>)> {
     let is_plain = query.with.is_none()
         && query.limit_clause.is_none()
         && query.fetch.is_none()
-        && select.distinct.is_none()
+        && matches!(select.distinct, None | Some(Distinct::Distinct))
         && select.having.is_none()
         && matches!(&select.group_by, GroupByExpr::Expressions(keys, sets) if keys.is_empty() && sets.is_empty());
     is_plain.then_some((select, value, query.order_by.as_ref()))
@@ -592,10 +698,11 @@ fn sorted(query: &Query) -> Option<String> {
         }
         Some(OrderByKind::All(_)) => return None,
     };
-    // An aggregate of an aggregate would be another one.
     let mut select = select.clone();
-    select.projection =
-        vec![SelectItem::UnnamedExpr(expression(&format!("array_agg({value}{order_by})")).ok()?)];
+    let distinct = if select.distinct.take().is_some() { "DISTINCT " } else { "" };
+    select.projection = vec![SelectItem::UnnamedExpr(
+        expression(&format!("array_agg({distinct}{value}{order_by})")).ok()?,
+    )];
     Some(select.to_string())
 }
 
@@ -608,7 +715,8 @@ fn transformed(query: &Query) -> Option<Expr> {
         return None;
     };
     let [array] = &array_exprs[..] else { return None };
-    if select.selection.is_some() || !from.joins.is_empty() || alias.columns.len() > 1 {
+    let is_filtered = select.selection.is_some() || select.distinct.is_some();
+    if is_filtered || !from.joins.is_empty() || alias.columns.len() > 1 {
         return None;
     }
     let element = alias.columns.first().map_or(&alias.name, |column| &column.name);

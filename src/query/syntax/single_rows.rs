@@ -18,8 +18,9 @@ use datafusion::functions_window::expr_fn::row_number;
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{
-    Aggregate, ColumnarValue, Expr, Filter, LogicalPlan, LogicalPlanBuilder, Projection,
-    ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Subquery, Volatility, lit,
+    Aggregate, ColumnarValue, Expr, FetchType, Filter, Limit, LogicalPlan, LogicalPlanBuilder,
+    Projection, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, SkipType, Subquery,
+    Volatility, lit,
 };
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::optimizer::decorrelate::PullUpCorrelatedExpr;
@@ -127,6 +128,7 @@ fn is_ours(subquery: &Subquery) -> bool {
     }
     match aggregate(&subquery.subquery) {
         None => subquery.subquery.max_rows().is_none_or(|rows| rows > 1),
+        Some(_) if is_limited(&subquery.subquery) => true,
         Some(_) => {
             let mut is_equal = true;
             let _ = subquery.subquery.apply_with_subqueries(|plan| {
@@ -154,11 +156,27 @@ fn is_equality(expr: &Expr) -> bool {
     }
 }
 
+/// Reports whether a limit keeps the one row of an aggregate.
+fn keeps_first(limit: &Limit) -> bool {
+    let fetch = matches!(limit.get_fetch_type(), Ok(FetchType::Literal(fetch)) if fetch != Some(0));
+    fetch && matches!(limit.get_skip_type(), Ok(SkipType::Literal(0)))
+}
+
+/// Reports whether a limit is above the aggregate of a subquery, where DataFusion does not plan it.
+fn is_limited(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Projection(projection) => is_limited(&projection.input),
+        LogicalPlan::Limit(_) => true,
+        _ => false,
+    }
+}
+
 /// Returns the aggregate without groups that a plan is, below projections.
 fn aggregate(plan: &LogicalPlan) -> Option<&Aggregate> {
     match plan {
         LogicalPlan::Projection(projection) => aggregate(&projection.input),
         LogicalPlan::SubqueryAlias(alias) => aggregate(&alias.input),
+        LogicalPlan::Limit(limit) if keeps_first(limit) => aggregate(&limit.input),
         LogicalPlan::Aggregate(aggregate) if aggregate.group_expr.is_empty() => Some(aggregate),
         _ => None,
     }
@@ -182,27 +200,32 @@ fn join(outer: LogicalPlan, subquery: &Subquery, name: usize) -> Result<(Logical
             "a subquery that names columns around it in this way is not answered here: write a join"
         );
     }
-    let mut marked: Vec<Expr> = below.schema().iter().map(Expr::from).collect();
-    marked.push(lit(true).alias(&found));
-    let below = LogicalPlanBuilder::from(below).project(marked)?.build()?;
+    // Names of their own keep its columns apart from those around it.
+    let own: Vec<Expr> = below.schema().iter().map(Expr::from).collect();
+    let renamed = |at: usize| format!("subquery_{name}_{at}");
+    let mut columns_below: Vec<Expr> =
+        own.iter().enumerate().map(|(at, column)| column.clone().alias(renamed(at))).collect();
+    columns_below.push(lit(true).alias(&found));
+    let below = LogicalPlanBuilder::from(below).project(columns_below)?.build()?;
+    let inward = |expr: Expr| {
+        let inward = expr.transform_up(|expr| match expr {
+            Expr::OuterReferenceColumn(_, column) => Ok(Transformed::yes(Expr::Column(column))),
+            other => match own.iter().position(|column| *column == other) {
+                Some(at) => Ok(Transformed::yes(Expr::Column(Column::from_name(renamed(at))))),
+                None => Ok(Transformed::no(other)),
+            },
+        });
+        inward.map(|inward| inward.data)
+    };
     let on = pulled.join_filters.into_iter().map(inward).collect::<Result<Vec<_>>>()?;
     let joined = LogicalPlanBuilder::from(numbered).join_on(below, JoinType::Left, on)?.build()?;
     let is_found = Expr::Column(Column::from_name(&found)).is_not_null();
     let mut groups = vec![Expr::Column(Column::from_name(&number))];
     groups.extend(columns);
-    let aggregates = aggregates.into_iter().map(|expr| of_found(expr, &is_found));
+    let aggregates = aggregates.into_iter().map(|expr| of_found(inward(expr)?, &is_found));
     let aggregates = aggregates.collect::<Result<Vec<_>>>()?;
     let grouped = LogicalPlanBuilder::from(joined).aggregate(groups, aggregates)?.build()?;
     Ok((grouped, value))
-}
-
-/// Turns the columns of the rows around a subquery into columns of the join.
-fn inward(expr: Expr) -> Result<Expr> {
-    let inward = expr.transform_up(|expr| match expr {
-        Expr::OuterReferenceColumn(_, column) => Ok(Transformed::yes(Expr::Column(column))),
-        other => Ok(Transformed::no(other)),
-    });
-    Ok(inward?.data)
 }
 
 /// Restricts an aggregate to the rows that the join found.
@@ -225,7 +248,7 @@ fn of_found(expr: Expr, is_found: &Expr) -> Result<Expr> {
 fn parts(plan: LogicalPlan, name: usize) -> Result<(LogicalPlan, Vec<Expr>, Expr)> {
     if aggregate(&plan).is_none() {
         let list = format!("value_{name}");
-        let (below, value) = apart(plan, &format!("subquery_{name}"))?;
+        let (below, value) = apart(plan)?;
         let aggregates = vec![array_agg(value).alias(&list)];
         return Ok((
             below,
@@ -251,6 +274,7 @@ fn parts(plan: LogicalPlan, name: usize) -> Result<(LogicalPlan, Vec<Expr>, Expr
             Ok((below, aggregates, value.data))
         }
         LogicalPlan::SubqueryAlias(alias) => parts(Arc::unwrap_or_clone(alias.input), name),
+        LogicalPlan::Limit(limit) => parts(Arc::unwrap_or_clone(limit.input), name),
         LogicalPlan::Aggregate(aggregate) => {
             let below = Arc::unwrap_or_clone(aggregate.input);
             let named = (0..).zip(aggregate.aggr_expr);
@@ -264,22 +288,22 @@ fn parts(plan: LogicalPlan, name: usize) -> Result<(LogicalPlan, Vec<Expr>, Expr
     }
 }
 
-/// Returns a plan whose value has a name of its own, unlike any around it, and the column of it.
-fn apart(plan: LogicalPlan, name: &str) -> Result<(LogicalPlan, Expr)> {
-    let column = Expr::Column(Column::from_name(name));
-    let plan = match plan {
+/// Returns the rows below the value of a subquery, and the value.
+fn apart(plan: LogicalPlan) -> Result<(LogicalPlan, Expr)> {
+    match plan {
+        // It may name columns around the subquery.
         LogicalPlan::Projection(projection) => {
-            let value = projection.expr[0].clone().unalias().alias(name);
-            LogicalPlanBuilder::from(Arc::unwrap_or_clone(projection.input))
-                .project([value])?
-                .build()?
+            let value = projection.expr[0].clone().unalias();
+            Ok((Arc::unwrap_or_clone(projection.input), value))
         }
         other => {
-            let value = other.schema().iter().next().map(|column| Expr::from(column).alias(name));
-            LogicalPlanBuilder::from(other).project(value)?.build()?
+            let value = other.schema().iter().next().map(Expr::from);
+            match value {
+                Some(value) => Ok((other, value)),
+                None => plan_err!("a subquery has no columns"),
+            }
         }
-    };
-    Ok((plan, column))
+    }
 }
 
 /// Returns the function that returns the only element of an array: null if there is none, and an

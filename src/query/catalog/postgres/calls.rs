@@ -1,7 +1,8 @@
 //! Registration of the functions for the statements that name one: others do not pay for them.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{DataType, Field};
 use datafusion::catalog::{TableFunctionArgs, TableFunctionImpl, TableProvider};
@@ -68,10 +69,13 @@ impl Visitor for Calls {
     }
 }
 
+/// The names of all functions.
+static NAMES: LazyLock<HashSet<&'static str>> =
+    LazyLock::new(|| udf::names().chain(OF_ROWS).collect());
+
 fn is_ours(name: &ObjectName) -> bool {
-    let Some(name) = name.0.last().and_then(|part| part.as_ident()) else { return false };
-    let mut names = udf::names().chain(OF_ROWS);
-    names.any(|own| name.value.eq_ignore_ascii_case(own))
+    let name = name.0.last().and_then(|part| part.as_ident());
+    name.is_some_and(|name| NAMES.contains(name.value.to_lowercase().as_str()))
 }
 
 /// A function that returns rows.

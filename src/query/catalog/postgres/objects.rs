@@ -40,6 +40,7 @@ pub fn rows(name: &str, facts: &Facts) -> Vec<Row> {
             row! { oid: 1663, spcname: "pg_default", spcowner: ROLE_OID },
             row! { oid: 1664, spcname: "pg_global", spcowner: ROLE_OID },
         ],
+        "pg_timezone_abbrevs" => vec![row! { abbrev: "UTC", is_dst: false }],
         "pg_timezone_names" => vec![row! { name: "UTC", abbrev: "UTC", is_dst: false }],
         "pg_type" => kinds(facts),
         "pg_views" => of_kind(facts, "v").map(view).collect(),
@@ -65,6 +66,7 @@ fn class(of: &Relation, facts: &Facts) -> Row {
         relpersistence: "p", relkind: of.kind, relnatts: of.attributes.len() as i64,
         reltuples: rows, relispopulated: true, relreplident: "n",
         relhasrules: of.kind == "v",
+        relacl: vec![format!("{user}=r/{user}", user = facts.sources.session.user())],
     }
 }
 
@@ -184,6 +186,8 @@ fn users(facts: &Facts) -> Vec<Row> {
     let user = facts.sources.session.user();
     vec![row! {
         oid: ROLE_OID, rolname: user, rolsuper: false, rolinherit: true, rolcanlogin: true,
+        rolcreaterole: false, rolcreatedb: false, rolreplication: false, rolbypassrls: false,
+        usecreatedb: false, userepl: false, usebypassrls: false,
         rolconnlimit: -1, usename: user, usesysid: ROLE_OID, usesuper: false,
     }]
 }

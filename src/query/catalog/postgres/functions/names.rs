@@ -18,6 +18,7 @@ pub const FUNCTIONS: &[Function] = &[
     function("format", "text text text text text text text text text", 8, "text", |_, args| {
         formatted(&args[0].written().unwrap_or_default(), &args[1..])
     }),
+    function("json_build_object", MANY, 20, "json", |_, args| json_object(args)),
     function("quote_ident", "text", 0, "text", |_, args| {
         Ok(args[0].written().map(|name| quoted(&name)).into())
     }),
@@ -107,6 +108,29 @@ pub fn named(facts: &Facts, kind: &Kind, of: &Value) -> Result<Value> {
         return Ok("-".into());
     }
     Ok((kind.name)(facts, oid as u32).unwrap_or_else(|| oid.to_string()).into())
+}
+
+/// The arguments of a function that takes up to twenty of any type.
+const MANY: &str = "text text text text text text text text text text text text text text text text text text text text";
+
+/// Returns an object of names and values in turn, as a text.
+fn json_object(args: &[Value]) -> Result<Value> {
+    fn json(value: &Value) -> serde_json::Value {
+        match value {
+            Value::Null => serde_json::Value::Null,
+            Value::Bool(truth) => (*truth).into(),
+            Value::Int(number) => (*number).into(),
+            Value::Float(number) => (*number).into(),
+            Value::Text(text) => text.as_str().into(),
+            Value::List(values) => values.iter().map(json).collect(),
+        }
+    }
+    if !args.len().is_multiple_of(2) {
+        return exec_err!("argument list must have even number of elements");
+    }
+    let pairs = args.chunks(2).map(|pair| (pair[0].written().unwrap_or_default(), json(&pair[1])));
+    let object: serde_json::Map<String, serde_json::Value> = pairs.collect();
+    Ok(serde_json::Value::Object(object).to_string().into())
 }
 
 /// Writes values in the places that a template has for them: `%s` as they are, `%I` as names, `%L` as

@@ -41,6 +41,7 @@ pub const FUNCTIONS: &[Function] = &[
     function("pg_client_encoding", "", 0, "name", |_, _| Ok("UTF8".into())),
     function("getdatabaseencoding", "", 0, "name", |_, _| Ok("UTF8".into())),
     function("pg_is_in_recovery", "", 0, "bool", |_, _| Ok(false.into())),
+    function("pg_is_wal_replay_paused", "", 0, "bool", |_, _| Ok(false.into())),
     function("pg_backend_pid", "", 0, "int4", |facts, _| {
         Ok(facts.sources.session.process().into())
     }),

@@ -4,7 +4,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use arrow::array::Array as _;
+use arrow::array::{Array as _, ArrayRef, AsArray, Int32Array, StructArray, new_empty_array};
 use arrow::datatypes::{DataType, Field};
 use datafusion::common::{Result, exec_err, plan_err};
 use datafusion::logical_expr::{
@@ -19,7 +19,9 @@ use super::definition::Function;
 use super::procedures;
 
 /// Names of the functions whose arguments may be of any type.
-const OF_ANY: [&str; 2] = [OR_EMPTY, PG_TYPEOF];
+const OF_ANY: [&str; 3] = [OR_EMPTY, PG_TYPEOF, EXPANDED];
+/// The elements of an array, each with its number: rows of `x` and `n`.
+const EXPANDED: &str = "pg_expandarray";
 /// An array, or an empty one in the place of null.
 const OR_EMPTY: &str = "array_or_empty";
 const PG_TYPEOF: &str = "pg_typeof";
@@ -144,8 +146,10 @@ impl ScalarUDFImpl for OfAny {
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
         match (self.name, types) {
             (PG_TYPEOF, _) => Ok(DataType::Utf8),
-            (_, [list @ DataType::List(_)]) => Ok(list.clone()),
-            (_, [DataType::Null]) => {
+            (EXPANDED, [DataType::List(item)]) => Ok(expanded(item.data_type())),
+            (EXPANDED, [DataType::Null]) => Ok(expanded(&DataType::Int16)),
+            (OR_EMPTY, [list @ DataType::List(_)]) => Ok(list.clone()),
+            (OR_EMPTY, [DataType::Null]) => {
                 Ok(DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true))))
             }
             (_, types) => plan_err!("{} takes an array, not {types:?}", self.name),
@@ -161,10 +165,22 @@ impl ScalarUDFImpl for OfAny {
         let DataType::List(item) = args.return_field.data_type() else {
             return exec_err!("{} takes an array", self.name);
         };
+        if self.name == EXPANDED {
+            let lists = args.args[0].to_array(args.number_rows)?;
+            let value = |row| expand(&lists, row, item.data_type());
+            let values = (0..lists.len()).map(value).collect::<Result<Vec<_>>>()?;
+            return match values.is_empty() {
+                true => Ok(ColumnarValue::Array(new_empty_array(args.return_field.data_type()))),
+                false => Ok(ColumnarValue::Array(ScalarValue::iter_to_array(values)?)),
+            };
+        }
         let empty = || ScalarValue::List(ScalarValue::new_list_nullable(&[], item.data_type()));
         let lists = args.args[0].to_array(args.number_rows)?;
         if lists.null_count() == 0 && lists.data_type() == args.return_field.data_type() {
             return Ok(args.args[0].clone());
+        }
+        if lists.is_empty() {
+            return Ok(ColumnarValue::Array(new_empty_array(args.return_field.data_type())));
         }
         let list = |row| match lists.is_null(row) {
             true => Ok(empty()),
@@ -173,4 +189,27 @@ impl ScalarUDFImpl for OfAny {
         let lists = (0..lists.len()).map(list).collect::<Result<Vec<_>>>()?;
         Ok(ColumnarValue::Array(ScalarValue::iter_to_array(lists)?))
     }
+}
+
+/// Returns the type of an array of elements with their numbers.
+fn expanded(item: &DataType) -> DataType {
+    let fields = [Field::new("x", item.clone(), true), Field::new("n", DataType::Int32, true)];
+    let row = DataType::Struct(fields.to_vec().into());
+    DataType::List(Arc::new(Field::new_list_field(row, true)))
+}
+
+/// Returns the elements of the array in a row, with their numbers.
+fn expand(lists: &ArrayRef, row: usize, of: &DataType) -> Result<ScalarValue> {
+    let DataType::Struct(fields) = of else { return exec_err!("an element has two fields") };
+    let mut rows = Vec::new();
+    if let Some(lists) = lists.as_list_opt::<i32>().filter(|lists| lists.is_valid(row)) {
+        let items = lists.value(row);
+        for at in 0..items.len() {
+            let x = items.slice(at, 1);
+            let n: ArrayRef = Arc::new(Int32Array::from(vec![at as i32 + 1]));
+            let element = StructArray::new(fields.clone(), vec![x, n], None);
+            rows.push(ScalarValue::try_from_array(&element, 0)?);
+        }
+    }
+    Ok(ScalarValue::List(ScalarValue::new_list_nullable(&rows, of)))
 }
