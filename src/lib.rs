@@ -102,7 +102,7 @@
 //! | `storage/maintenance` | compaction, retention, erasure, removal of replaced files |
 //! | `storage/snapshot` | what readers see, also of earlier versions; exact unions of users |
 //! | `storage/verify` | checks of a whole data directory |
-//! | `query/catalog` | tables, system tables, saved queries |
+//! | `query/catalog` | tables, system tables, PostgreSQL's catalogs, saved queries |
 //! | `query/functions` | SQL functions of our own |
 //! | `query/syntax` | rewrites of syntax; rejection of clauses that would be dropped silently |
 //! | `query/optimizer`, `query/exec` | optimizer rules; plan nodes |
