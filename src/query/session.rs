@@ -184,6 +184,17 @@ impl Session {
         Ok(())
     }
 
+    /// Reports whether the settings of PostgreSQL are those of a copy made before.
+    pub fn has_settings_of(&self, copy: &Session) -> bool {
+        Arc::ptr_eq(&self.settings, &copy.settings)
+    }
+
+    /// Sets a setting of PostgreSQL until the transaction ends.
+    pub fn set_local(&mut self, name: &str, value: &str) -> Result<()> {
+        let (name, value) = (name.into(), Some(value.into()));
+        self.change(Change::Set { name, value, is_local: true })
+    }
+
     /// Ends a transaction: what `SET LOCAL` changed is as it was before it.
     pub fn end_transaction(&mut self) {
         if let Some(outside) = self.outside.take() {

@@ -109,6 +109,11 @@ fn command(piece: Piece) -> Result<Option<Command>> {
 fn prepare(piece: &Piece) -> Result<Command> {
     let mut words = Words::of(&piece.tokens);
     words.expect("prepare")?;
+    if words.eat("transaction") {
+        return Err(Error::Invalid(
+            "PREPARE TRANSACTION is not answered here: COMMIT stores the rows at once".into(),
+        ));
+    }
     let name = words.name()?;
     let types = words.list(type_name)?.unwrap_or_default();
     words.expect("as")?;

@@ -14,10 +14,13 @@ fn transactions_are_read_by_all_their_names() {
         Command::Transaction(command) => command,
         other => panic!("{sql}: {other:?}"),
     };
-    let begin = |is_read_only| Transaction::Begin { is_read_only };
-    assert_eq!(of("BEGIN"), begin(false));
-    assert_eq!(of("begin work isolation level repeatable read, read only"), begin(true));
-    assert_eq!(of("START TRANSACTION READ WRITE NOT DEFERRABLE"), begin(false));
+    let begin = |is_read_only, isolation| Transaction::Begin { is_read_only, isolation };
+    assert_eq!(of("BEGIN"), begin(false, None));
+    assert_eq!(
+        of("begin work isolation level repeatable read, read only"),
+        begin(true, Some("repeatable read"))
+    );
+    assert_eq!(of("START TRANSACTION READ WRITE NOT DEFERRABLE"), begin(false, None));
     assert_eq!(of("END"), Transaction::Commit { chain: false });
     assert_eq!(of("COMMIT TRANSACTION AND CHAIN"), Transaction::Commit { chain: true });
     assert_eq!(of("ABORT"), Transaction::Rollback { chain: false });

@@ -10,6 +10,8 @@ use crate::error::Result;
 pub enum Transaction {
     Begin {
         is_read_only: bool,
+        /// Name of the isolation level, if it is given.
+        isolation: Option<&'static str>,
     },
     /// `chain` begins the next transaction at once.
     Commit {
@@ -44,18 +46,11 @@ fn begin(verb: &str, words: &mut Words<'_>) -> Result<Transaction> {
     } else if !words.eat("transaction") {
         words.eat("work");
     }
-    let mut is_read_only = false;
+    let (mut is_read_only, mut isolation) = (false, None);
     while words.peek().is_some() {
         if words.eat("isolation") {
             words.expect("level")?;
-            if words.eat("read") {
-                let is_known = words.eat("committed") || words.eat("uncommitted");
-                is_known.then_some(()).ok_or_else(|| words.unexpected("COMMITTED"))?;
-            } else if words.eat("repeatable") {
-                words.expect("read")?;
-            } else {
-                words.expect("serializable")?;
-            }
+            isolation = Some(level(words)?);
         } else if words.eat("read") {
             is_read_only = words.eat("only");
             if !is_read_only {
@@ -67,7 +62,23 @@ fn begin(verb: &str, words: &mut Words<'_>) -> Result<Transaction> {
         }
         words.eat_token(&Token::Comma);
     }
-    Ok(Transaction::Begin { is_read_only })
+    Ok(Transaction::Begin { is_read_only, isolation })
+}
+
+fn level(words: &mut Words<'_>) -> Result<&'static str> {
+    if words.eat("serializable") {
+        return Ok("serializable");
+    }
+    if words.eat("repeatable") {
+        words.expect("read")?;
+        return Ok("repeatable read");
+    }
+    words.expect("read")?;
+    if words.eat("uncommitted") {
+        return Ok("read uncommitted");
+    }
+    words.expect("committed")?;
+    Ok("read committed")
 }
 
 fn end(verb: &str, words: &mut Words<'_>) -> Result<Transaction> {

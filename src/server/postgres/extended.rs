@@ -35,6 +35,10 @@ impl Session<'_> {
             return self.sync().await;
         }
         if self.skips {
+            // A client that waits for an error asks for it by Flush.
+            if let Message::Flush = message {
+                self.wire.flush().await?;
+            }
             return Ok(());
         }
         let mut text = String::new();
@@ -65,7 +69,7 @@ impl Session<'_> {
             Err(Fault::Statement(error)) => {
                 self.fail(error, &text);
                 self.skips = true;
-                Ok(())
+                Ok(self.wire.flush().await?)
             }
         }
     }
@@ -187,6 +191,8 @@ impl Session<'_> {
             && !query.is_set()
         {
             let rows = self.open(query, params).await?;
+            // `set_config` may have changed an option.
+            self.report();
             if let Some(portal) = self.portals.get_mut(name) {
                 portal.rows = Some(rows);
             }

@@ -129,10 +129,16 @@ impl Session<'_> {
     async fn run_transaction(&mut self, command: &Transaction) -> Result<String, Fault> {
         self.allow(Need::Any)?;
         Ok(match command {
-            Transaction::Begin { is_read_only } => {
+            Transaction::Begin { is_read_only, isolation } => {
                 if !self.transaction.begin(*is_read_only, self.options.clone()) {
                     let reason = "there is already a transaction in progress";
                     self.wire.send(&warning("25001", reason));
+                }
+                if *is_read_only {
+                    self.options.set_local("transaction_read_only", "on")?;
+                }
+                if let Some(level) = isolation {
+                    self.options.set_local("transaction_isolation", level)?;
                 }
                 "BEGIN".into()
             }

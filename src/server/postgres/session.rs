@@ -53,8 +53,9 @@ pub struct Session<'s> {
     pub portals: HashMap<String, Portal>,
     /// Whether messages are passed over until the next Sync, after an error.
     pub skips: bool,
-    /// What was told of each of [`REPORTED`].
+    /// What was told of each of [`REPORTED`], and the options of that time.
     reported: HashMap<&'static str, String>,
+    reported_of: Option<query::Session>,
 }
 
 impl<'s> Session<'s> {
@@ -75,11 +76,16 @@ impl<'s> Session<'s> {
             portals: HashMap::new(),
             skips: false,
             reported: HashMap::new(),
+            reported_of: None,
         }
     }
 
     /// Tells parameters that have changed.
     pub fn report(&mut self) {
+        if self.reported_of.as_ref().is_some_and(|of| self.options.has_settings_of(of)) {
+            return;
+        }
+        self.reported_of = Some(self.options.clone());
         for name in REPORTED {
             let Some(value) = self.options.get(name) else { continue };
             if self.reported.get(name) != Some(&value) {

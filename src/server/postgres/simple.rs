@@ -47,9 +47,8 @@ impl Session<'_> {
         match command {
             Command::Query(query) => {
                 let mut rows = self.open(query, Params::None).await?;
-                if query.is_set() {
-                    self.report();
-                } else {
+                self.report();
+                if !query.is_set() {
                     let formats = column_formats(rows.schema(), &[])?;
                     self.wire.send(&row_description(rows.schema(), &formats));
                 }
