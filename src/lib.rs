@@ -107,7 +107,7 @@
 //! | `query/syntax` | rewrites of syntax; rejection of clauses that would be dropped silently |
 //! | `query/optimizer`, `query/exec` | optimizer rules; plan nodes |
 //! | `query/stats` | cost of statements |
-//! | `server/http` | the HTTP door; beside it what all doors share: tokens, access, TLS |
+//! | `server/http`, `server/postgres` | the doors; beside them what they share: connections, tokens, TLS |
 
 pub mod event;
 pub mod limit;

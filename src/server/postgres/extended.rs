@@ -19,7 +19,8 @@ use super::error::{End, Fault, PgError};
 use super::message::{Bind, Message, Named};
 use super::prepared::{Described, Prepared};
 use super::rows::{
-    Portal, Sent, column_formats, no_cursor, no_statement, row_description, stoppable, tag,
+    Portal, Sent, column_formats, no_cursor, no_statement, plan_schema, row_description, stoppable,
+    tag, verb,
 };
 use super::session::Session;
 use super::value::format::Format;
@@ -280,6 +281,7 @@ impl Session<'_> {
             Some(Command::Query(query)) => {
                 let Description { parameters, schema } =
                     self.ask_description(query, &statement.declared).await?;
+                let schema = if verb(query) == "EXPLAIN" { plan_schema() } else { schema };
                 let schema = Some(schema).filter(|_| !query.is_set());
                 Described { parameters: oids(&parameters, &statement.declared), schema }
             }

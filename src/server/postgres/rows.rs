@@ -3,8 +3,10 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::array::{AsArray, RecordBatch, StringArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::error::ArrowError;
 use pgwire::messages::data::{FieldDescription, RowDescription};
 use tokio::sync::Notify;
 
@@ -36,6 +38,9 @@ pub struct Portal {
 #[derive(Debug)]
 pub struct Rows {
     stream: ResultStream,
+    /// Whether the rows are those of EXPLAIN, which clients read line by line.
+    is_plan: bool,
+    schema: SchemaRef,
     batch: Option<RecordBatch>,
     /// The next row of the batch.
     next: usize,
@@ -63,12 +68,14 @@ pub async fn stoppable<T, E: Into<PgError>>(
 }
 
 impl Rows {
-    pub fn new(stream: ResultStream) -> Rows {
-        Rows { stream, batch: None, next: 0, has_ended: false }
+    pub fn new(statement: &Parsed, stream: ResultStream) -> Rows {
+        let is_plan = verb(statement) == "EXPLAIN";
+        let schema = if is_plan { plan_schema() } else { stream.schema.clone() };
+        Rows { stream, is_plan, schema, batch: None, next: 0, has_ended: false }
     }
 
     pub fn schema(&self) -> &SchemaRef {
-        &self.stream.schema
+        &self.schema
     }
 
     /// Sends up to `most` rows.
@@ -105,8 +112,12 @@ impl Rows {
                 }
                 let connection = Arc::clone(&wire.connection);
                 let next = async { self.stream.next().await.transpose() };
-                self.batch = stoppable(&connection, cancelled, next).await?;
-                (self.next, self.has_ended) = (0, self.batch.is_none());
+                let batch = stoppable(&connection, cancelled, next).await?;
+                (self.next, self.has_ended) = (0, batch.is_none());
+                self.batch = match batch {
+                    Some(batch) if self.is_plan => Some(plan_lines(&batch)?),
+                    batch => batch,
+                };
                 continue;
             };
             let wanted = usize::try_from(most - sent).unwrap_or(usize::MAX);
@@ -142,14 +153,35 @@ pub fn row_description(schema: &Schema, formats: &[Format]) -> RowDescription {
     RowDescription::new(fields.collect())
 }
 
+/// Returns the columns of EXPLAIN: one, with a line of the plan in each row.
+pub fn plan_schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![Field::new("QUERY PLAN", DataType::Utf8, false)]))
+}
+
+/// Splits plans into lines; each plan comes after a line with its name.
+fn plan_lines(batch: &RecordBatch) -> Result<RecordBatch, PgError> {
+    let text = |column: usize| cast(batch.column(column), &DataType::Utf8);
+    let failed = |error: ArrowError| PgError::new("XX000", error.to_string());
+    let (names, plans) = (text(0).map_err(failed)?, text(1).map_err(failed)?);
+    let (names, plans) = (names.as_string::<i32>(), plans.as_string::<i32>());
+    let mut lines = Vec::new();
+    for (name, plan) in names.iter().zip(plans).map(|(a, b)| (a.unwrap_or(""), b.unwrap_or(""))) {
+        lines.push(format!("{}:", name.replace('_', " ")));
+        lines.extend(plan.lines().map(|line| format!("  {line}")));
+    }
+    let column = Arc::new(StringArray::from(lines));
+    RecordBatch::try_new(plan_schema(), vec![column]).map_err(failed)
+}
+
+/// Returns the first word of a statement, in capitals.
+pub fn verb(statement: &Parsed) -> String {
+    let word = statement.text.chars().take_while(char::is_ascii_alphabetic);
+    word.collect::<String>().to_uppercase()
+}
+
 /// Returns the tag of a statement that has returned rows.
 pub fn tag(statement: &Parsed, rows: u64) -> String {
-    let first: String = statement
-        .text
-        .chars()
-        .take_while(|c| c.is_ascii_alphabetic())
-        .collect::<String>()
-        .to_uppercase();
+    let first = verb(statement);
     match first.as_str() {
         "SHOW" | "EXPLAIN" | "SET" | "RESET" | "DISCARD" => first,
         "DESCRIBE" | "DESC" => "SHOW".into(),

@@ -26,7 +26,7 @@ impl Session<'_> {
         let running =
             self.service.query.run(&mut self.options, &snapshot, statement.clone(), params);
         let stream = stoppable(&connection, &cancelled, running).await?;
-        Ok(Rows::new(stream))
+        Ok(Rows::new(statement, stream))
     }
 
     /// Refuses everything but the end of a block that has failed.
