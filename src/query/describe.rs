@@ -21,7 +21,6 @@ use super::parse::Parsed;
 use super::session::Session;
 use super::{limits, syntax};
 use crate::error::{Error, Result};
-use crate::limit::Limit;
 use crate::storage::Snapshot;
 
 /// Maximum time to plan a statement that is only described.
@@ -40,7 +39,7 @@ impl QueryEngine {
     /// the client has declared. A parameter whose type nothing says is a text.
     ///
     /// # Errors
-    /// Those of [`QueryEngine::run`] before the first row.
+    /// Those of [`QueryEngine::run_when_free`] before the first row.
     pub async fn describe(
         self: &Arc<Self>,
         session: &Session,
@@ -48,10 +47,8 @@ impl QueryEngine {
         statement: Parsed,
         declared: Vec<Option<DataType>>,
     ) -> Result<Description> {
-        let permit = Arc::clone(&self.permits).try_acquire_owned();
-        let _permit = permit.map_err(|_| Error::Busy(Limit::Queries))?;
-        let slot = self.slots.take()?;
-        let handle = slot.runtime().handle().clone();
+        let room = self.free_room().await?;
+        let handle = room.slot.runtime().handle().clone();
         let (engine, session, snapshot) = (self.clone(), session.clone(), snapshot.clone());
         let describing = async move {
             let deadline = Instant::now() + TIMEOUT;
@@ -59,7 +56,7 @@ impl QueryEngine {
             tokio::select! {
                 described = tokio::time::timeout_at(deadline.into(), described) => described
                     .unwrap_or_else(|_| Err(Error::Limit("the statement takes too long to plan (query_timeout)".into()))),
-                error = slot.account.over() => Err(error),
+                error = room.slot.account.over() => Err(error),
             }
         };
         handle.spawn(describing).await.map_err(|_| Error::Panicked)?

@@ -239,6 +239,12 @@ impl Session {
             let text = value.trim();
             self.as_of = if text.is_empty() { None } else { Some(AsOf::parse(text)?) };
         }
+        // PostgreSQL's other spellings of a boolean; no option takes them as a text.
+        let value = match value.to_ascii_lowercase().as_str() {
+            "on" | "yes" => "true",
+            "off" | "no" => "false",
+            _ => value,
+        };
         if let Err(error) = self.config.options_mut().set(name, value) {
             let reason = Error::from(error).to_string();
             return Err(Error::Invalid(if reason.contains("not found on") {

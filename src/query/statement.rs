@@ -14,7 +14,7 @@ use datafusion::prelude::SQLOptions;
 use datafusion::sql::parser::Statement;
 use futures::StreamExt;
 use futures::future::BoxFuture;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::AbortHandle;
 use tracing::Instrument;
 
@@ -55,9 +55,58 @@ impl QueryEngine {
         statement: Parsed,
         params: Params,
     ) -> Result<ResultStream> {
+        let room = self.room()?;
+        self.run_in(room, session, snapshot, statement, params).await
+    }
+
+    /// Runs one statement like [`QueryEngine::run`], but waits while the maximum number of
+    /// statements is running: for a client that has a connection for each of its statements, and
+    /// does not try again by itself.
+    pub async fn run_when_free(
+        self: &Arc<Self>,
+        session: &mut Session,
+        snapshot: &Arc<Snapshot>,
+        statement: Parsed,
+        params: Params,
+    ) -> Result<ResultStream> {
+        let room = self.free_room().await?;
+        self.run_in(room, session, snapshot, statement, params).await
+    }
+
+    /// Returns what a statement needs to run.
+    fn room(&self) -> Result<Room> {
         let permit = Arc::clone(&self.permits).try_acquire_owned();
         let permit = permit.map_err(|_| Error::Busy(Limit::Queries))?;
-        let slot = self.slots.take()?;
+        Ok(Room { permit, slot: self.slots.take()? })
+    }
+
+    /// Waits for what a statement needs to run, for up to the time limit of one.
+    pub(super) async fn free_room(&self) -> Result<Room> {
+        /// Pause between two looks for the threads of a statement that has ended.
+        const PAUSE: Duration = Duration::from_millis(5);
+        let waiting = async {
+            let permit = Arc::clone(&self.permits).acquire_owned().await;
+            let permit = permit.map_err(|_| Error::Closed)?;
+            loop {
+                match self.slots.take() {
+                    Err(Error::Busy(_)) => tokio::time::sleep(PAUSE).await,
+                    slot => return Ok(Room { permit, slot: slot? }),
+                }
+            }
+        };
+        let waited = tokio::time::timeout(self.options.timeout, waiting).await;
+        waited.unwrap_or(Err(Error::Busy(Limit::Queries)))
+    }
+
+    async fn run_in(
+        self: &Arc<Self>,
+        room: Room,
+        session: &mut Session,
+        snapshot: &Arc<Snapshot>,
+        statement: Parsed,
+        params: Params,
+    ) -> Result<ResultStream> {
+        let Room { permit, slot } = room;
         let handle = slot.runtime().handle().clone();
         let recorder = Arc::new(StatsRecorder::default());
         let running = self.history.begin(&statement.text, &recorder, permit);
@@ -107,6 +156,12 @@ impl QueryEngine {
         }
         self.run(session, snapshot, last, params).await
     }
+}
+
+/// What a statement needs to run: one of the permits, and threads.
+pub(super) struct Room {
+    permit: OwnedSemaphorePermit,
+    pub slot: TakenSlot,
 }
 
 struct AbortOnDrop(Option<AbortHandle>);

@@ -233,6 +233,23 @@ fn a_transaction_stores_its_rows_at_its_end_or_not_at_all() {
 }
 
 #[test]
+fn a_transaction_does_not_see_who_was_erased_and_does_not_delay_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let postgres = Postgres::start(dir.path(), &[]);
+    let mut client = postgres.connect();
+    assert_eq!(client.ask(INSERT), "INSERT 0 1 I");
+    let mut http = postgres.server.connect();
+    assert_eq!(http.post("/admin/flush").unwrap().status, 204);
+    assert_eq!(client.ask("BEGIN; SELECT count(*) FROM events"), "BEGIN (1) SELECT 1 T");
+    let started = Instant::now();
+    let erased = http.post("/admin/forget?user=u&now=true").unwrap();
+    assert!(erased.status == 200 && erased.body.contains("\"rows_removed\":1"), "{}", erased.body);
+    assert!(started.elapsed() < Duration::from_secs(30), "a statement would be waited for");
+    assert_eq!(client.ask("SELECT count(*) FROM events"), "!40001 E");
+    assert_eq!(client.ask("ROLLBACK; SELECT count(*) FROM events"), "ROLLBACK (0) SELECT 1 I");
+}
+
+#[test]
 fn what_comes_between_two_syncs_is_one_transaction() {
     let dir = tempfile::tempdir().unwrap();
     let postgres = Postgres::start(dir.path(), &[]);

@@ -6,6 +6,8 @@ pub enum Cell {
     Null,
     Text(String),
     Number(String),
+    /// `now()`: the time of the statement.
+    Now,
     /// `$1`, as 0.
     Parameter(usize),
 }

@@ -4,9 +4,9 @@ use std::ops::Deref;
 
 use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::ast::{
-    CastKind, DataType as SqlType, Expr, Insert as Ast, ObjectName, ObjectNamePart, Query, SetExpr,
-    Statement, TableAliasWithoutColumns, TableObject, TypedString, UnaryOperator, Value,
-    ValueWithSpan,
+    CastKind, DataType as SqlType, Expr, Function, Insert as Ast, ObjectName, ObjectNamePart,
+    Query, SetExpr, Statement, TableAliasWithoutColumns, TableObject, TypedString, UnaryOperator,
+    Value, ValueWithSpan,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -171,6 +171,7 @@ fn cell(expr: &Expr) -> Option<Cell> {
     match expr {
         Expr::Value(value) => literal(value),
         Expr::Nested(inner) => cell(inner),
+        Expr::Function(call) if is_now(call) => Some(Cell::Now),
         Expr::UnaryOp { op: UnaryOperator::Minus, expr } => match cell(expr)? {
             Cell::Number(number) => Some(Cell::Number(format!("-{number}"))),
             _ => None,
@@ -204,6 +205,12 @@ fn is_of_a_column(of: &SqlType) -> bool {
         of,
         SqlType::Timestamp(None, _) | SqlType::Text | SqlType::Varchar(None) | SqlType::Custom(..)
     ) && !matches!(of, SqlType::Custom(name, _) if !["timestamptz", "text", "name"].contains(&&*name.to_string().to_lowercase()))
+}
+
+/// Reports whether a call is `now()`, or one of its other names.
+fn is_now(call: &Function) -> bool {
+    let names = ["now()", "current_timestamp", "transaction_timestamp()", "statement_timestamp()"];
+    names.contains(&&*call.to_string().to_lowercase())
 }
 
 fn literal(value: &ValueWithSpan) -> Option<Cell> {

@@ -69,6 +69,11 @@ fn rows_of_an_insert_are_literals_parameters_or_a_query() {
         of("INSERT INTO events VALUES (now(), 'u', 'click')").source,
         Source::Query(_)
     ));
+    let Source::Rows(rows) = of("INSERT INTO events VALUES (now(), 'u', CURRENT_TIMESTAMP)").source
+    else {
+        panic!()
+    };
+    assert_eq!(rows[0], [Cell::Now, text("u"), Cell::Now]);
     assert!(matches!(of("INSERT INTO events SELECT * FROM events").source, Source::Query(_)));
 }
 

@@ -313,7 +313,7 @@ impl Session<'_> {
     ) -> Result<Description, Fault> {
         self.allow(crate::server::access::Need::Any)?;
         let declared: Vec<Option<DataType>> = declared.iter().map(|oid| arrow_type(*oid)).collect();
-        let snapshot = self.transaction.snapshot(|| self.service.engine.snapshot());
+        let snapshot = self.transaction.snapshot(self.service.engine.snapshot())?;
         let describing =
             self.service.query.describe(&self.options, &snapshot, query.clone(), declared);
         let cancelled = &self.login.registered.cancelled;
@@ -340,7 +340,7 @@ impl Session<'_> {
             .iter()
             .map(|value| match value {
                 Cell::Text(text) | Cell::Number(text) => Some(text.clone().into()),
-                Cell::Null | Cell::Parameter(_) => None,
+                Cell::Null | Cell::Now | Cell::Parameter(_) => None,
             })
             .collect();
         Ok((prepared, decode(&types, &[], &texts)?))

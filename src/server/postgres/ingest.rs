@@ -190,13 +190,14 @@ impl Session<'_> {
         self.allow(Need::Write)?;
         let rowwise = self.rowwise(&insert.columns)?;
         let mut batch = EventBatch::new();
+        let now_us = self.service.engine.clock().now_us();
         match &insert.source {
             Source::Rows(rows) => {
                 for row in rows {
                     check_width(row.len(), &rowwise, &insert.columns)?;
                     rowwise.push(&mut batch, |i| match row.get(i) {
                         None => Ok(Field::Null),
-                        Some(cell) => field(cell, params, rowwise.targets[i]),
+                        Some(cell) => field(cell, params, rowwise.targets[i], now_us),
                     })?;
                 }
             }
@@ -286,9 +287,15 @@ fn check_width(width: usize, rowwise: &Rowwise, columns: &[String]) -> Result<()
     Err(PgError::new("42601", reason))
 }
 
-fn field<'a>(cell: &'a Cell, params: &'a Params, target: Target) -> Result<Field<'a>, PgError> {
+fn field<'a>(
+    cell: &'a Cell,
+    params: &'a Params,
+    target: Target,
+    now_us: i64,
+) -> Result<Field<'a>, PgError> {
     match cell {
         Cell::Null => Ok(Field::Null),
+        Cell::Now => Ok(Field::Time(now_us)),
         Cell::Text(text) => Ok(Field::Text(text.as_str().into())),
         Cell::Number(_) if target == Target::Timestamp => Err(PgError::new(
             "42804",

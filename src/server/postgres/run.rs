@@ -20,11 +20,15 @@ impl Session<'_> {
     /// Begins a statement that reads.
     pub async fn open(&mut self, statement: &Parsed, params: Params) -> Result<Rows, Fault> {
         self.allow(if statement.is_set() { Need::Any } else { Need::Read })?;
-        let snapshot = self.transaction.snapshot(|| self.service.engine.snapshot());
+        let snapshot = self.transaction.snapshot(self.service.engine.snapshot())?;
         let (connection, cancelled) =
             (Arc::clone(&self.wire.connection), Arc::clone(&self.login.registered.cancelled));
-        let running =
-            self.service.query.run(&mut self.options, &snapshot, statement.clone(), params);
+        let running = self.service.query.run_when_free(
+            &mut self.options,
+            &snapshot,
+            statement.clone(),
+            params,
+        );
         let stream = stoppable(&connection, &cancelled, running).await?;
         Ok(Rows::new(statement, stream))
     }

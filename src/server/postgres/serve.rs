@@ -15,6 +15,9 @@ use crate::limit::Limit;
 /// Maximum size of a message that is read without a slot for bodies with events.
 const SMALL_BYTES: usize = 64 << 10;
 
+/// Time between two looks whether an idle transaction must let go of its snapshot.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// Maximum time between two statements of a transaction, whose snapshot keeps files from being
 /// removed.
 const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(600);
@@ -65,23 +68,7 @@ impl Session<'_> {
 
     /// Reads the next message, with a slot if it is large; `None` if it was passed over.
     async fn next(&mut self) -> Result<Option<(Frame, Option<OwnedSemaphorePermit>)>, End> {
-        let idle = async {
-            match self.transaction.is_block() {
-                true => tokio::time::sleep(IDLE_IN_TRANSACTION).await,
-                false => std::future::pending().await,
-            }
-        };
-        let (kind, length) = tokio::select! {
-            biased;
-            head = self.wire.peek() => head?,
-            () = self.stopping.begins() => {
-                return Err(End::Fatal(PgError::fatal("57P01", "the server is shutting down")));
-            }
-            () = idle => {
-                let reason = format!("a transaction was idle for {IDLE_IN_TRANSACTION:?}");
-                return Err(End::Fatal(PgError::fatal("25P03", reason)));
-            }
-        };
+        let (kind, length) = self.wait().await?;
         if length <= SMALL_BYTES {
             return Ok(Some((self.wire.read(SMALL_BYTES).await?, None)));
         }
@@ -96,6 +83,27 @@ impl Session<'_> {
             End::Fatal(PgError::fatal("08006", "a message did not arrive in time (body_timeout)"))
         };
         Ok(Some((frame.map_err(|_| slow())??, permit.ok())))
+    }
+
+    /// Waits for the next message; returns its kind and its length.
+    async fn wait(&mut self) -> Result<(u8, usize), End> {
+        let mut idle = Duration::ZERO;
+        loop {
+            tokio::select! {
+                biased;
+                head = self.wire.peek() => return Ok(head?),
+                () = self.stopping.begins() => {
+                    let reason = "the server is shutting down";
+                    return Err(End::Fatal(PgError::fatal("57P01", reason)));
+                }
+                () = tokio::time::sleep(LOOK), if self.transaction.is_block() => idle += LOOK,
+            }
+            self.transaction.drop_erased(&self.service.engine.snapshot());
+            if idle >= IDLE_IN_TRANSACTION {
+                let reason = format!("a transaction was idle for {IDLE_IN_TRANSACTION:?}");
+                return Err(End::Fatal(PgError::fatal("25P03", reason)));
+            }
+        }
     }
 
     /// Passes over a message that is too large, or for which there is no room.

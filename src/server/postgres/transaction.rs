@@ -26,6 +26,8 @@ struct Block {
     is_read_only: bool,
     /// That of the first statement.
     snapshot: Option<Arc<Snapshot>>,
+    /// Whether users were erased after it.
+    is_erased: bool,
     savepoints: Vec<Savepoint>,
     /// Options of the session at the beginning.
     before: query::Session,
@@ -56,11 +58,28 @@ impl Transaction {
         self.block.as_ref().is_some_and(|block| block.has_failed)
     }
 
-    /// Returns the snapshot to read: `latest` is asked for it where there is none yet.
-    pub fn snapshot(&mut self, latest: impl FnOnce() -> Arc<Snapshot>) -> Arc<Snapshot> {
+    /// Returns the snapshot to read, which is `latest` where there is none yet.
+    ///
+    /// # Errors
+    /// If users were erased after the snapshot of the block: they are in no answer any more.
+    pub fn snapshot(&mut self, latest: Arc<Snapshot>) -> Result<Arc<Snapshot>, PgError> {
+        self.drop_erased(&latest);
         match &mut self.block {
-            None => latest(),
-            Some(block) => block.snapshot.get_or_insert_with(latest).clone(),
+            None => Ok(latest),
+            Some(Block { is_erased: true, .. }) => Err(PgError::new(
+                "40001",
+                "users were erased since the transaction began: roll it back and begin again",
+            )),
+            Some(block) => Ok(block.snapshot.get_or_insert(latest).clone()),
+        }
+    }
+
+    /// Lets go of the snapshot if users were erased after it, so that their files can be removed.
+    pub fn drop_erased(&mut self, latest: &Snapshot) {
+        if let Some(block) = &mut self.block
+            && block.snapshot.as_ref().is_some_and(|own| own.erased_before != latest.erased_before)
+        {
+            (block.snapshot, block.is_erased) = (None, true);
         }
     }
 
@@ -68,8 +87,14 @@ impl Transaction {
     pub fn begin(&mut self, is_read_only: bool, before: query::Session) -> bool {
         let is_new = self.block.is_none();
         if is_new {
-            let (has_failed, snapshot, savepoints) = (false, None, Vec::new());
-            self.block = Some(Block { has_failed, is_read_only, snapshot, savepoints, before });
+            self.block = Some(Block {
+                has_failed: false,
+                is_read_only,
+                snapshot: None,
+                is_erased: false,
+                savepoints: Vec::new(),
+                before,
+            });
         }
         is_new
     }
