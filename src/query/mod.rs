@@ -63,3 +63,4 @@ pub use self::result_stream::ResultStream;
 pub use self::schema::EVENTS;
 pub use self::session::{AS_OF, Session};
 pub use self::stats::recorder::{QueryStats, StatsRecorder};
+pub use self::syntax::shown_name;

@@ -279,6 +279,25 @@ fn what_comes_between_two_syncs_is_one_transaction() {
     assert_eq!((heard.kind, heard.field(b'C').as_str()), (b'E', "42703"));
     client.send(&[execute(0), message(b'H', b""), sync()].concat());
     assert_eq!(shown(&client.until_ready()), "I");
+    // A cursor with a parameter, as psycopg declares it.
+    let declare = parse(
+        "",
+        "DECLARE c CURSOR FOR SELECT value FROM generate_series(1, 9) WHERE value > $1 ORDER BY 1",
+    );
+    client.send(
+        &[
+            query("BEGIN"),
+            declare,
+            bind("", &["7"]),
+            execute(0),
+            sync(),
+            query("FETCH ALL c; COMMIT"),
+        ]
+        .concat(),
+    );
+    assert_eq!(shown(&client.until_ready()), "BEGIN T");
+    assert_eq!(shown(&client.until_ready()), "DECLARE CURSOR T");
+    assert_eq!(shown(&client.until_ready()), "(8) (9) FETCH 2 COMMIT I");
     // Types of parameters are found: LIMIT takes a number.
     client.send(
         &[

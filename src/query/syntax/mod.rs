@@ -40,7 +40,7 @@ use datafusion::sql::sqlparser::ast::Statement as Ast;
 
 pub use self::calls::check_calls;
 pub use self::limits::bind_limits;
-pub use self::names::Naming;
+pub use self::names::{Naming, shown_name};
 pub use self::plans::{MultisetRule, NullAwareRule};
 pub use self::settings::{called_changes, session_changes};
 pub use self::single_rows::SingleRows;

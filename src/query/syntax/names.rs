@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     DataType as SqlType, Expr, Ident, ObjectNamePart, Query, Select, SelectItem,
-    SelectItemQualifiedWildcardKind, SetExpr, Statement as Ast, TrimWhereField, Value, VisitorMut,
+    SelectItemQualifiedWildcardKind, SetExpr, Statement as Ast, TrimWhereField, VisitorMut,
 };
 
 use super::postgres;
@@ -20,6 +20,15 @@ use crate::query::walk::walk_mut;
 
 /// Maximum number of characters of a name; a longer text is cut.
 const LONGEST: usize = 120;
+
+/// What separates a name that is repeated from its number, where the client is shown the name alone.
+const REPEATED: char = '\u{1}';
+
+/// Returns the name of a column as PostgreSQL shows it: names may be repeated there, and not in
+/// DataFusion.
+pub fn shown_name(name: &str) -> &str {
+    name.split(REPEATED).next().unwrap_or_default()
+}
 
 /// How an expression without an alias is named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +115,7 @@ fn name_items(select: &mut Select, is_answer: bool, naming: Naming) {
                         || taken.contains(&name) && is_answer;
                     columns.push((name.clone(), table));
                     if is_there {
-                        *item = aliased(expr, free(&name, &mut taken, true))
+                        *item = aliased(expr, free(&name, &mut taken, true, naming))
                     } else {
                         taken.insert(name);
                     }
@@ -116,14 +125,14 @@ fn name_items(select: &mut Select, is_answer: bool, naming: Naming) {
                         Naming::AsWritten => text(expr),
                         Naming::Postgres => postgres_name(expr).0,
                     };
-                    *item = aliased(expr, free(&name, &mut taken, false))
+                    *item = aliased(expr, free(&name, &mut taken, false, naming))
                 }
                 None => {}
             },
             SelectItem::ExprWithAlias { alias, .. } => {
                 let name = normalized(alias);
                 if taken.contains(&name) && is_answer {
-                    *alias = Ident::with_quote('"', free(&name, &mut taken, true))
+                    *alias = Ident::with_quote('"', free(&name, &mut taken, true, naming))
                 } else {
                     taken.insert(name);
                 }
@@ -148,10 +157,11 @@ fn aliased(expr: &Expr, name: String) -> SelectItem {
 }
 
 /// Returns a name that is not taken, and adds it to `taken`.
-fn free(name: &str, taken: &mut HashSet<String>, is_column: bool) -> String {
+fn free(name: &str, taken: &mut HashSet<String>, is_column: bool, naming: Naming) -> String {
     let plain = (!is_column && !taken.contains(name)).then(|| name.to_string());
     let name = plain.unwrap_or_else(|| {
-        let numbered = (1..).map(|i: usize| format!("{name}_{i}"));
+        let mark = if naming == Naming::Postgres { REPEATED } else { '_' };
+        let numbered = (1..).map(|i: usize| format!("{name}{mark}{i}"));
         let mut free = numbered.filter(|name| !taken.contains(name));
         free.next().unwrap_or_default()
     });
@@ -237,7 +247,6 @@ fn postgres_name(expr: &Expr) -> (String, bool) {
         Expr::Exists { .. } => of("exists", true),
         Expr::Array(_) => of("array", true),
         Expr::Tuple(_) => of("row", true),
-        Expr::Value(value) if matches!(value.value, Value::Boolean(_)) => of("bool", false),
         Expr::Subquery(query) => match &*query.body {
             SetExpr::Select(select) => match &select.projection[..] {
                 [SelectItem::UnnamedExpr(expr)] => postgres_name(expr),
@@ -335,23 +344,23 @@ mod tests {
         }
     }
 
-    /// As `SELECT` of PostgreSQL 15 says; a name that is taken gets a number, as otherwise a client
-    /// that reads columns by name could not see both.
+    /// As `SELECT` of PostgreSQL 15 says.
     #[test]
     fn expressions_are_called_as_in_postgresql() {
         for (sql, names) in [
-            ("SELECT count(*), COUNT(1)", "count count_1"),
-            ("SELECT 1, 'a', 1 + 1, NULL", "?column? ?column?_1 ?column?_2 ?column?_3"),
+            ("SELECT count(*), COUNT(1)", "count count"),
+            ("SELECT 1, 'a', 1 + 1, NULL", "?column? ?column? ?column? ?column?"),
             ("SELECT '1'::int, x::text, count(*)::int FROM t", "int4 x count"),
             ("SELECT TIMESTAMP '2025-01-01', now() AT TIME ZONE 'UTC'", "timestamp timezone"),
             ("SELECT CASE WHEN a THEN 1 END, CASE WHEN a THEN 1 ELSE b END FROM t", "case b"),
             ("SELECT (SELECT max(a) FROM t), EXISTS (SELECT 1)", "max exists"),
             ("SELECT pg_catalog.version(), extract(year FROM a) FROM t", "version extract"),
-            ("SELECT true, ARRAY[1], a.b FROM a", "bool array"),
+            ("SELECT true, ARRAY[1], a.b FROM a", "?column? array"),
+            ("SELECT a, 1 AS a, b.a FROM b", "a a"),
         ] {
             let named = named(sql, Naming::Postgres);
             let aliases = named.split("AS \"").skip(1).filter_map(|rest| rest.split('"').next());
-            let found: Vec<&str> = aliases.collect();
+            let found: Vec<&str> = aliases.map(shown_name).collect();
             let expected: Vec<&str> = names.split(' ').collect();
             assert_eq!(found, expected, "{named}");
         }

@@ -248,7 +248,7 @@ impl Session<'_> {
                 let reason = "EXECUTE is of the simple protocol here: bind the prepared statement";
                 return Err(PgError::new("0A000", reason).into());
             }
-            command => self.run_plain(command).await?,
+            command => self.run_plain(command, params).await?,
         };
         self.complete(tag);
         Ok(())
@@ -294,6 +294,11 @@ impl Session<'_> {
                 for (own, declared) in parameters.iter_mut().zip(&statement.declared) {
                     *own = if *declared == 0 { *own } else { *declared };
                 }
+                Described { parameters, schema: None }
+            }
+            Some(Command::Declare(declare)) => {
+                let described = self.ask_description(&declare.query, &statement.declared).await?;
+                let parameters = oids(&described.parameters, &statement.declared);
                 Described { parameters, schema: None }
             }
             // A cursor may be another one of the same name the next time.

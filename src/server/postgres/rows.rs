@@ -16,7 +16,7 @@ use super::value::encode::RowEncoder;
 use super::value::format::Format;
 use super::value::types::pg_type;
 use super::wire::{OUTPUT_BYTES, Wire};
-use crate::query::{Params, Parsed, ResultStream};
+use crate::query::{Params, Parsed, ResultStream, shown_name};
 use crate::server::connection::Connection;
 
 /// A bound statement, or a cursor.
@@ -147,7 +147,7 @@ pub fn row_description(schema: &Schema, formats: &[Format]) -> RowDescription {
     let fields = schema.fields().iter().zip(formats).map(|(field, format)| {
         let of = pg_type(field.data_type());
         // A name ends with a zero byte, so it cannot hold one.
-        let name = field.name().replace('\0', "\u{fffd}");
+        let name = shown_name(field.name()).replace('\0', "\u{fffd}");
         FieldDescription::new(name, 0, 0, of.oid, of.size, of.modifier, format.code())
     });
     RowDescription::new(fields.collect())

@@ -52,7 +52,7 @@ impl Session<'_> {
     }
 
     /// Runs a command that returns no rows of its own, and returns its tag.
-    pub async fn run_plain(&mut self, command: &Command) -> Result<String, Fault> {
+    pub async fn run_plain(&mut self, command: &Command, params: Params) -> Result<String, Fault> {
         Ok(match command {
             Command::Transaction(command) => self.run_transaction(command).await?,
             Command::Declare(Declare { name, query, is_held }) => {
@@ -67,7 +67,7 @@ impl Session<'_> {
                     );
                 }
                 self.check_room(self.portals.len())?;
-                let rows = self.open(query, Params::None).await?;
+                let rows = self.open(query, params).await?;
                 let statement = Arc::new(Prepared::of_query(query.clone()));
                 let portal = Portal {
                     statement,
@@ -121,7 +121,7 @@ impl Session<'_> {
             }
             Command::Unlisten => "UNLISTEN".into(),
             Command::Insert(insert) => {
-                let rows = self.insert(insert, &Params::None).await?;
+                let rows = self.insert(insert, &params).await?;
                 format!("INSERT 0 {rows}")
             }
             Command::Query(_) | Command::Copy(_) | Command::Fetch(_) | Command::Execute { .. } => {

@@ -83,7 +83,7 @@ impl Session<'_> {
             }
             Command::Copy(Copy::In(copy)) => self.copy_in(copy).await,
             Command::Copy(Copy::Out(copy)) => self.copy_out(copy).await,
-            command => self.run_plain(command).await,
+            command => self.run_plain(command, Params::None).await,
         }
     }
 }

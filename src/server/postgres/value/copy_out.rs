@@ -18,6 +18,7 @@ use super::encode::{check_columns, columns};
 use super::error::ValueError;
 use super::format::Format;
 use super::values::{Column, set_length};
+use crate::query::shown_name;
 
 /// The beginning of a binary file.
 pub const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
@@ -40,7 +41,8 @@ impl CopyWriter {
         if options.header == Header::Match {
             return Err(ValueError::new("0A000", "cannot use \"match\" with HEADER in COPY TO"));
         }
-        let names: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
+        let names: Vec<String> =
+            schema.fields().iter().map(|field| shown_name(field.name()).to_string()).collect();
         let force_quote = options.force_quote.flags("FORCE_QUOTE", &names)?;
         Ok(CopyWriter { options, names, force_quote, is_new: true })
     }
