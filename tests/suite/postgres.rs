@@ -274,7 +274,9 @@ fn what_comes_between_two_syncs_is_one_transaction() {
     client.send(&[parse("", "SELECT 1; SELECT 2"), sync()].concat());
     assert_eq!(shown(&client.until_ready()), "!42601 I");
     // A client that ends with Flush hears of an error at once, and of nothing more until its Sync.
-    client.send(&[parse("", "SELECT nothing"), message(b'H', b"")].concat());
+    let wrong = parse("", "SELECT nothing");
+    client.send(&[wrong, message(b'D', b"S\0"), message(b'H', b"")].concat());
+    assert_eq!(client.read().unwrap().kind, b'1');
     let heard = client.read().unwrap();
     assert_eq!((heard.kind, heard.field(b'C').as_str()), (b'E', "42703"));
     client.send(&[execute(0), message(b'H', b""), sync()].concat());
