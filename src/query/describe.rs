@@ -1,17 +1,17 @@
 //! Description of a statement: the types of its parameters and of its columns, for a client that
 //! asks before it runs it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow::datatypes::{DataType, SchemaRef};
-use datafusion::common::ParamValues;
+use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
 use datafusion::common::metadata::ScalarAndMetadata;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::{DFSchema, ParamValues};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::expr::Placeholder;
-use datafusion::logical_expr::{Cast, Expr, LogicalPlan};
+use datafusion::logical_expr::{BinaryExpr, Cast, Expr, ExprSchemable, LogicalPlan};
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement;
 
@@ -29,8 +29,8 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// What a statement takes and returns.
 #[derive(Clone, Debug)]
 pub struct Description {
-    /// Types of `$1`, `$2`, ….
-    pub parameters: Vec<DataType>,
+    /// Types of `$1`, `$2`, …, in fields without a name.
+    pub parameters: Vec<FieldRef>,
     pub schema: SchemaRef,
 }
 
@@ -76,14 +76,24 @@ impl QueryEngine {
         let (mut state, facts) = self.state(&session, &snapshot, &Arc::default())?;
         postgres::register(&mut state, &statement.statement, &facts)?;
         syntax::check_calls(&statement.statement, &state)?;
+        let mut ast = Statement::clone(&statement.statement);
+        let null = |name: &str| {
+            let number = name.trim_start_matches('$').parse::<usize>().ok();
+            let of = number.and_then(|number| declared.get(number.checked_sub(1)?)?.as_ref());
+            Ok(ScalarValue::try_from(of.unwrap_or(&DataType::Null))?)
+        };
+        let in_calls = match syntax::bind_table_arguments(&mut ast, &null)? {
+            Some(arguments) => parameters(&infer(state.create_logical_plan(&arguments).await?)?)?,
+            None => HashMap::new(),
+        };
         let plan = state
-            .statement_to_plan(Statement::clone(&statement.statement))
+            .statement_to_plan(ast)
             .await
             .map_err(|error| syntax::suggest_table(error, &state))?;
         if matches!(plan, LogicalPlan::Statement(_)) {
             return Ok(Description { parameters: Vec::new(), schema: nothing });
         }
-        describe(&state, plan, &declared)
+        describe(&state, plan, &declared, in_calls)
     }
 }
 
@@ -91,19 +101,30 @@ fn describe(
     state: &SessionState,
     plan: LogicalPlan,
     declared: &[Option<DataType>],
+    in_calls: HashMap<String, Option<FieldRef>>,
 ) -> Result<Description> {
-    let (plan, in_limits) = without_limits(infer_from_casts(plan)?)?;
-    let mut inferred = plan.get_parameter_types()?;
-    inferred.extend(in_limits.into_iter().map(|name| (name, Some(DataType::Int64))));
+    let (plan, in_limits) = without_limits(infer(plan)?)?;
+    let mut inferred = parameters(&plan)?;
+    let integer: FieldRef = Arc::new(Field::new("", DataType::Int64, true));
+    inferred.extend(in_limits.into_iter().map(|name| (name, Some(integer.clone()))));
+    for (name, field) in in_calls {
+        let known = inferred.entry(name).or_default();
+        *known = known.take().or(field).or_else(|| Some(integer.clone()));
+    }
     let number = |name: &String| name.trim_start_matches('$').parse::<usize>().ok();
     let count = inferred.keys().filter_map(number).max().unwrap_or(0).max(declared.len());
     let of = |i: usize| {
         let declared = declared.get(i).cloned().flatten();
+        let declared = declared.map(|of| Arc::new(Field::new("", of, true)));
         let inferred = || inferred.get(&format!("${}", i + 1)).cloned().flatten();
-        declared.or_else(inferred).map_or(DataType::Utf8, plain)
+        let field = declared.or_else(inferred);
+        let field = field.unwrap_or_else(|| Arc::new(Field::new("", DataType::Utf8, true)));
+        let of = plain(field.data_type().clone());
+        Arc::new(Arc::unwrap_or_clone(field).with_data_type(of))
     };
-    let parameters: Vec<DataType> = (0..count).map(of).collect();
-    let nulls = parameters.iter().map(ScalarValue::try_from).collect::<Result<Vec<_>, _>>()?;
+    let parameters: Vec<FieldRef> = (0..count).map(of).collect();
+    let nulls = parameters.iter().map(|field| ScalarValue::try_from(field.data_type()));
+    let nulls = nulls.collect::<Result<Vec<_>, _>>()?;
     let nulls = ParamValues::List(nulls.into_iter().map(ScalarAndMetadata::from).collect());
     let plan = match count {
         0 => plan,
@@ -150,25 +171,76 @@ fn plain(of: DataType) -> DataType {
     }
 }
 
-/// Gives a parameter that is cast, such as `$1::int`, the type of the cast.
-fn infer_from_casts(plan: LogicalPlan) -> Result<LogicalPlan> {
-    let typed = |expr: Expr| -> datafusion::error::Result<Transformed<Expr>> {
-        Ok(match expr {
-            Expr::Cast(Cast { expr, field }) => match *expr {
-                Expr::Placeholder(Placeholder { id, field: None }) => {
-                    let inner = Expr::Placeholder(Placeholder { id, field: Some(field.clone()) });
-                    Transformed::new(
-                        Expr::Cast(Cast { expr: Box::new(inner), field }),
-                        true,
-                        TreeNodeRecursion::Continue,
-                    )
-                }
-                expr => Transformed::no(Expr::Cast(Cast { expr: Box::new(expr), field })),
-            },
-            expr => Transformed::no(expr),
-        })
-    };
-    let plan =
-        plan.transform_with_subqueries(|plan| plan.map_expressions(|expr| expr.transform(typed)));
+/// Gives a parameter that is cast, such as `$1::int`, the type of the cast, and one that is compared
+/// with as an array, such as `x = ANY($1)`, that of an array of what it is compared with.
+fn infer(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let plan = plan.transform_with_subqueries(|plan| {
+        let mut schema = DFSchema::empty();
+        plan.inputs().iter().for_each(|input| schema.merge(input.schema()));
+        if plan.inputs().is_empty() {
+            schema.merge(plan.schema());
+        }
+        plan.map_expressions(|expr| expr.transform(|expr| Ok(typed(expr, &schema))))
+    });
     Ok(plan.data()?)
+}
+
+fn typed(mut expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
+    match &mut expr {
+        Expr::Cast(Cast { expr, field }) => give(expr, field),
+        Expr::ScalarFunction(call) if call.name() == "array_has" => {
+            if let [array, value] = &mut call.args[..] {
+                give_array(array, value, schema);
+            }
+        }
+        Expr::BinaryExpr(BinaryExpr { left, right, .. }) => {
+            give_bound(left, right, schema);
+            give_bound(right, left, schema);
+        }
+        _ => return Transformed::no(expr),
+    }
+    Transformed::yes(expr)
+}
+
+/// Gives the array in `array_min($1)`, which `x < ANY($1)` is planned as, its type.
+fn give_bound(bound: &mut Expr, value: &Expr, schema: &DFSchema) {
+    if let Expr::ScalarFunction(call) = bound
+        && ["array_min", "array_max"].contains(&call.name())
+    {
+        call.args.iter_mut().for_each(|array| give_array(array, value, schema));
+    }
+}
+
+fn give_array(array: &mut Expr, value: &Expr, schema: &DFSchema) {
+    if let Ok((_, field)) = value.to_field(schema)
+        && !field.data_type().is_null()
+    {
+        let item = Field::new_list_field(plain(field.data_type().clone()), true)
+            .with_metadata(field.metadata().clone());
+        give(array, &Arc::new(Field::new("", DataType::List(Arc::new(item)), true)));
+    }
+}
+
+/// Gives a parameter without a type that of `of`.
+fn give(parameter: &mut Expr, of: &FieldRef) {
+    if let Expr::Placeholder(Placeholder { field: field @ None, .. }) = parameter {
+        *field = Some(of.clone());
+    }
+}
+
+/// Returns the fields of the parameters: of one that is in several places, the first that is known.
+fn parameters(plan: &LogicalPlan) -> Result<HashMap<String, Option<FieldRef>>> {
+    let mut parameters: HashMap<String, Option<FieldRef>> = HashMap::new();
+    plan.apply_with_subqueries(|plan| {
+        plan.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                if let Expr::Placeholder(Placeholder { id, field }) = expr {
+                    let known = parameters.entry(id.clone()).or_default();
+                    *known = known.take().or_else(|| field.clone());
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
+    Ok(parameters)
 }

@@ -36,6 +36,32 @@ impl Params {
     }
 }
 
+impl Params {
+    pub fn is_none(&self) -> bool {
+        matches!(self, Params::None)
+    }
+
+    /// Returns the value of a parameter by its name, `$1`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if it has none.
+    pub fn value(&self, name: &str) -> Result<ScalarValue> {
+        let bare = name.trim_start_matches('$');
+        let value = match self {
+            Params::None => None,
+            Params::Positional(values) => {
+                bare.parse::<usize>().ok().and_then(|number| values.get(number.checked_sub(1)?))
+            }
+            Params::Named(values) => values.get(bare),
+        };
+        value.cloned().ok_or_else(|| no_value(name))
+    }
+}
+
+fn no_value(name: &str) -> Error {
+    Error::Invalid(format!("the parameter {name} has no value"))
+}
+
 /// 2 to the power of 64, as a float.
 const TWO_TO_64: f64 = 18_446_744_073_709_551_616.0;
 
@@ -93,7 +119,7 @@ pub(super) fn bind(plan: LogicalPlan, params: Params) -> Result<LogicalPlan> {
         }
     });
     if let Some(name) = missing {
-        return Err(Error::Invalid(format!("the parameter {name} has no value")));
+        return Err(no_value(name));
     }
     if names.is_empty() {
         Ok(plan)

@@ -287,8 +287,12 @@ impl Job {
             self.engine.state(&self.session, &self.snapshot, self.running.recorder())?;
         postgres::register(&mut state, &statement.statement, &facts)?;
         syntax::check_calls(&statement.statement, &state)?;
+        let mut ast = Statement::clone(&statement.statement);
+        if !params.is_none() {
+            syntax::bind_table_arguments(&mut ast, &|name| params.value(name))?;
+        }
         let mut plan = state
-            .statement_to_plan(Statement::clone(&statement.statement))
+            .statement_to_plan(ast)
             .await
             .map_err(|error| syntax::suggest_table(error, &state))?;
         match &plan {

@@ -57,9 +57,34 @@ impl TableFunctionImpl for Series {
             (DataType::Timestamp(..) | DataType::Date32 | DataType::Date64, _) => {
                 plan_err!("{} of times takes two times and an interval", self.name)
             }
-            _ => self.integers.call_with_args(args),
+            _ => {
+                let exprs: Vec<Expr> = args.exprs().iter().map(integer).collect::<Result<_>>()?;
+                self.integers.call_with_args(TableFunctionArgs::new(&exprs, args.session()))
+            }
         }
     }
+}
+
+/// Returns a constant as the integer of 64 bits, or the null without a type, that DataFusion takes.
+fn integer(expr: &Expr) -> Result<Expr> {
+    Ok(match expr {
+        Expr::Literal(value, _) if value.is_null() => lit(ScalarValue::Null),
+        Expr::Literal(value, _) if value.data_type().is_integer() => {
+            lit(value.cast_to(&DataType::Int64)?)
+        }
+        Expr::Literal(value, _) => match value.try_as_str().flatten().map(str::trim) {
+            Some(text) => match text.parse::<i64>() {
+                Ok(number) => lit(number),
+                Err(_) => {
+                    return plan_err!(
+                        "'{text}' is no integer: a series goes from one integer or time to another"
+                    );
+                }
+            },
+            None => expr.clone(),
+        },
+        _ => expr.clone(),
+    })
 }
 
 impl Series {

@@ -10,8 +10,10 @@
 //! sqlparser adds does not compile until somebody has decided about it.
 //!
 //! Checks that need the names of functions are made by [`calls`] once the session is known;
+//! [`arguments`] binds the parameters of table functions;
 //! [`plans`], [`single_rows`], [`sort_keys`] and [`subqueries`] correct the logical plan.
 
+mod arguments;
 mod calls;
 mod casts;
 mod clauses;
@@ -38,6 +40,7 @@ mod windows;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::Statement as Ast;
 
+pub use self::arguments::bind_table_arguments;
 pub use self::calls::check_calls;
 pub use self::limits::bind_limits;
 pub use self::names::{Naming, shown_name};

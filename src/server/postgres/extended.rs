@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 use datafusion::scalar::ScalarValue;
 use pgwire::messages::data::{NoData, ParameterDescription};
 use pgwire::messages::extendedquery::{
@@ -353,8 +353,8 @@ impl Session<'_> {
 }
 
 /// Returns the OIDs of types; one that the client has declared is kept.
-fn oids(types: &[DataType], declared: &[u32]) -> Vec<u32> {
-    let own = |(i, of): (usize, &DataType)| match declared.get(i) {
+fn oids(types: &[FieldRef], declared: &[u32]) -> Vec<u32> {
+    let own = |(i, of): (usize, &FieldRef)| match declared.get(i) {
         Some(0) | None => pg_type(of).oid,
         Some(oid) => *oid,
     };

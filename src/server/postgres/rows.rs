@@ -145,7 +145,7 @@ pub fn column_formats(schema: &Schema, given: &[i16]) -> Result<Vec<Format>, PgE
 /// Describes the columns of a result.
 pub fn row_description(schema: &Schema, formats: &[Format]) -> RowDescription {
     let fields = schema.fields().iter().zip(formats).map(|(field, format)| {
-        let of = pg_type(field.data_type());
+        let of = pg_type(field);
         // A name ends with a zero byte, so it cannot hold one.
         let name = shown_name(field.name()).replace('\0', "\u{fffd}");
         FieldDescription::new(name, 0, 0, of.oid, of.size, of.modifier, format.code())

@@ -158,8 +158,8 @@ impl Base {
 }
 
 /// Returns the type that a client is told for a column.
-pub fn pg_type(of: &DataType) -> PgType {
-    let (base, modifier, is_array) = described(of);
+pub fn pg_type(of: &Field) -> PgType {
+    let (base, modifier, is_array) = described(of.data_type());
     match is_array {
         false => PgType { oid: base.oid(), size: base.size(), modifier },
         true => PgType { oid: base.array_oid(), size: -1, modifier },
@@ -246,7 +246,7 @@ mod tests {
     #[test]
     fn a_type_has_the_oid_size_and_modifier_of_postgresql() {
         let told = |of: &DataType| {
-            let PgType { oid, size, modifier } = pg_type(of);
+            let PgType { oid, size, modifier } = pg_type(&Field::new("", of.clone(), true));
             (oid, size, modifier)
         };
         assert_eq!(told(&DataType::UInt32), (20, 8, -1));

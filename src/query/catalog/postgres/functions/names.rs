@@ -25,6 +25,9 @@ pub const FUNCTIONS: &[Function] = &[
     function("quote_literal", "text", 0, "text", |_, args| {
         Ok(args[0].written().map(|text| literal(&text)).into())
     }),
+    function("quote_nullable", "text", 0, "text", |_, args| {
+        Ok(args[0].written().map_or_else(|| "NULL".into(), |text| literal(&text)).into())
+    }),
     function("regclass", "text", 0, "regclass", |facts, args| found(facts, &RELATION, &args[0])),
     function("regclass_name", "text", 0, "text", |facts, args| named(facts, &RELATION, &args[0])),
     function("regtype", "text", 0, "regtype", |facts, args| found(facts, &TYPE, &args[0])),

@@ -25,6 +25,8 @@ const EXPANDED: &str = "pg_expandarray";
 /// An array, or an empty one in the place of null.
 const OR_EMPTY: &str = "array_or_empty";
 const PG_TYPEOF: &str = "pg_typeof";
+/// The one function whose answer is not null where its first argument is.
+const QUOTE_NULLABLE: &str = "quote_nullable";
 
 /// Returns the names of all functions.
 pub fn names() -> impl Iterator<Item = &'static str> {
@@ -113,7 +115,7 @@ impl ScalarUDFImpl for Udf {
             };
             let values = arrays.iter().map(at).collect::<Result<Vec<_>>>()?;
             match values.first() {
-                Some(Value::Null) => Ok(Value::Null),
+                Some(Value::Null) if self.function.name != QUOTE_NULLABLE => Ok(Value::Null),
                 _ => (self.function.call)(&self.facts, &values),
             }
         };
