@@ -345,3 +345,21 @@ fn who_sends_too_much_is_told_to_wait() {
     assert_eq!((refused.status, refused.header("retry-after")), (429, Some("1")));
     assert_eq!(client.get("/healthz").status, 200);
 }
+
+#[test]
+fn an_address_for_events_takes_nothing_else_whatever_the_token() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), &[("HOURGLASS_LISTEN_INGEST", "127.0.0.1:0")]);
+    let mut ingest = Client::connect(&server.ingest.clone().unwrap()).unwrap();
+    assert_eq!(ingest.post(EVENT).unwrap().status, 204);
+    assert_eq!(ingest.get("/readyz").status, 200);
+    let admin = create(dir.path(), &["--role", "admin"]);
+    for (method, target) in [("GET", HOUR), ("GET", "/sql?q=SELECT+1"), ("POST", "/admin/flush")] {
+        let answer = with(&mut ingest, method, target, &bearer(&admin));
+        assert_eq!(answer.status, 403, "{target}");
+        assert!(answer.body.contains("--listen-ingest"), "{}", answer.body);
+    }
+    let mut all = server.connect();
+    let numbers = with(&mut all, "GET", HOUR, &bearer(&admin));
+    assert!(numbers.body.starts_with("unique_users,1\nclicks,1\n"), "{}", numbers.body);
+}

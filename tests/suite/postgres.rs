@@ -548,7 +548,7 @@ fn whatever_strangers_send_is_answered_or_closed_and_lets_nobody_in() {
         Postgres::start(dir.path(), &[&quick[..], &[("HOURGLASS_ANONYMOUS", "none")]].concat());
     let open_dir = tempfile::tempdir().unwrap();
     let open = Postgres::start(open_dir.path(), &quick);
-    let (seeds, inputs) = (seeds(), number_from("HOURGLASS_TEST_REQUESTS", 4_000));
+    let (seeds, inputs) = (seeds(), number_from("HOURGLASS_TEST_REQUESTS", 10_000));
     let before = (locked.server.memory(), open.server.memory());
     let work = |from: u64| {
         let (seeds, locked, open) = (&seeds, &locked.address, &open.address);

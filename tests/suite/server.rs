@@ -16,7 +16,8 @@ pub fn hourglass() -> Command {
 pub struct Server {
     child: Child,
     pub address: String,
-    /// The address of PostgreSQL, if there is one.
+    /// The address that takes events alone, and that of PostgreSQL, if there is one.
+    pub ingest: Option<String>,
     pub postgres: Option<String>,
 }
 
@@ -50,13 +51,14 @@ impl Server {
         let mut child = command.spawn().expect("the binary starts");
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let of = |scheme: &str| {
-            let rest = line.split(scheme).nth(1)?.split([' ', ',']).next()?;
+        let of = |scheme: &str, n: usize| {
+            let rest = line.split(scheme).nth(n)?.split([' ', ',']).next()?;
             Some(rest.to_string())
         };
-        let address = of("http://").or_else(|| of("https://"));
+        let address = of("http://", 1).or_else(|| of("https://", 1));
         let address = address.unwrap_or_else(|| panic!("no address in {line:?}"));
-        Server { child, address, postgres: of("postgres://") }
+        let (ingest, postgres) = (of("http://", 2), of("postgres://", 1));
+        Server { child, address, ingest, postgres }
     }
 
     pub fn connect(&self) -> Client {
