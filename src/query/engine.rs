@@ -181,6 +181,11 @@ impl QueryEngine {
         self.history.forget(users);
     }
 
+    /// Returns the number of statements that may run at once.
+    pub fn concurrency(&self) -> usize {
+        self.options.concurrency
+    }
+
     /// Returns the saved queries.
     pub fn library(&self) -> &SavedQueries {
         &self.library

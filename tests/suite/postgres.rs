@@ -300,6 +300,12 @@ fn what_comes_between_two_syncs_is_one_transaction() {
     assert_eq!(shown(&client.until_ready()), "BEGIN T");
     assert_eq!(shown(&client.until_ready()), "DECLARE CURSOR T");
     assert_eq!(shown(&client.until_ready()), "(8) (9) FETCH 2 COMMIT I");
+    // Cursors with rows left are statements that run: a session holds half of them at most.
+    let cursors: String = (0..5)
+        .map(|n| format!("DECLARE c{n} CURSOR FOR SELECT value FROM generate_series(1, 100000);"))
+        .collect();
+    assert!(client.ask(&format!("BEGIN; {cursors}")).ends_with("DECLARE CURSOR !53400 E"));
+    assert_eq!(client.ask("ROLLBACK; SELECT 1"), "ROLLBACK (1) SELECT 1 I");
     // Types of parameters are found: LIMIT takes a number.
     client.send(
         &[

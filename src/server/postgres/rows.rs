@@ -78,6 +78,11 @@ impl Rows {
         &self.schema
     }
 
+    /// Reports whether the statement still runs.
+    pub fn is_running(&self) -> bool {
+        !self.has_ended
+    }
+
     /// Sends up to `most` rows.
     pub async fn send(
         &mut self,

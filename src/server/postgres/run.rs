@@ -20,6 +20,7 @@ impl Session<'_> {
     /// Begins a statement that reads.
     pub async fn open(&mut self, statement: &Parsed, params: Params) -> Result<Rows, Fault> {
         self.allow(if statement.is_set() { Need::Any } else { Need::Read })?;
+        self.check_open()?;
         let snapshot = self.transaction.snapshot(self.service.engine.snapshot())?;
         let (connection, cancelled) =
             (Arc::clone(&self.wire.connection), Arc::clone(&self.login.registered.cancelled));
@@ -31,6 +32,20 @@ impl Session<'_> {
         );
         let stream = stoppable(&connection, &cancelled, running).await?;
         Ok(Rows::new(statement, stream))
+    }
+
+    /// Checks that the session does not hold too many of the statements that may run at once: a
+    /// cursor runs until its last row is fetched, or its time is over.
+    fn check_open(&self) -> Result<(), PgError> {
+        let most = (self.service.query.concurrency() / 2).max(1);
+        let is_running = |portal: &&Portal| portal.rows.as_ref().is_some_and(Rows::is_running);
+        if self.portals.values().filter(is_running).count() < most {
+            return Ok(());
+        }
+        let reason = format!(
+            "a session may have {most} cursors with rows left (half of query_concurrency): fetch the rest, or close some"
+        );
+        Err(PgError::new("53400", reason))
     }
 
     /// Refuses everything but the end of a block that has failed.
