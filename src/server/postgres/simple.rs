@@ -8,8 +8,8 @@ use pgwire::messages::response::EmptyQueryResponse;
 use super::error::{End, Fault};
 use super::rows::{column_formats, no_statement, row_description, tag};
 use super::session::Session;
-use crate::query::Params;
 use crate::query::command::{Command, Copy, parse_commands};
+use crate::query::{Params, Parsed};
 
 impl Session<'_> {
     /// Answers a Query message.
@@ -45,17 +45,7 @@ impl Session<'_> {
     /// Runs one command, sends its rows, and returns its tag.
     async fn run_simple(&mut self, command: &Command) -> Result<String, Fault> {
         match command {
-            Command::Query(query) => {
-                let mut rows = self.open(query, Params::None).await?;
-                self.report();
-                if !query.is_set() {
-                    let formats = column_formats(rows.schema(), &[])?;
-                    self.wire.send(&row_description(rows.schema(), &formats));
-                }
-                let cancelled = self.login.registered.cancelled.clone();
-                let sent = rows.send(self.wire, &cancelled, &[], u64::MAX).await?;
-                Ok(tag(query, sent.rows))
-            }
+            Command::Query(query) => self.answer(query, Params::None).await,
             Command::Fetch(fetch) => {
                 let schema = self.cursor_schema(&fetch.cursor)?;
                 if !fetch.is_move {
@@ -70,14 +60,7 @@ impl Session<'_> {
                     Some(Command::Insert(insert)) => {
                         Ok(format!("INSERT 0 {}", self.insert(insert, &params).await?))
                     }
-                    Some(Command::Query(query)) => {
-                        let mut rows = self.open(query, params).await?;
-                        let formats = column_formats(rows.schema(), &[])?;
-                        self.wire.send(&row_description(rows.schema(), &formats));
-                        let cancelled = self.login.registered.cancelled.clone();
-                        let sent = rows.send(self.wire, &cancelled, &[], u64::MAX).await?;
-                        Ok(tag(query, sent.rows))
-                    }
+                    Some(Command::Query(query)) => self.answer(query, params).await,
                     _ => Err(no_statement(name).into()),
                 }
             }
@@ -85,5 +68,18 @@ impl Session<'_> {
             Command::Copy(Copy::Out(copy)) => self.copy_out(copy).await,
             command => self.run_plain(command, Params::None).await,
         }
+    }
+
+    /// Runs a statement that reads, and sends its columns and rows.
+    async fn answer(&mut self, query: &Parsed, params: Params) -> Result<String, Fault> {
+        let mut rows = self.open(query, params).await?;
+        self.report();
+        if !query.is_set() {
+            let formats = column_formats(rows.schema(), &[])?;
+            self.wire.send(&row_description(rows.schema(), &formats));
+        }
+        let cancelled = self.login.registered.cancelled.clone();
+        let sent = rows.send(self.wire, &cancelled, &[], u64::MAX).await?;
+        Ok(tag(query, sent.rows))
     }
 }
