@@ -148,12 +148,15 @@ def cursors_of_the_server(hour):
 
 
 @checks
-def scrolling_and_held_cursors(hour):
+def scrolling_and_held_cursors_and_their_parameters(hour):
     with connect() as connection:
         with connection.cursor("held", withhold=True) as cursor:
             cursor.execute("SELECT * FROM generate_series(1, 10)")
             connection.commit()
             equal(cursor.fetchmany(3), [(1,), (2,), (3,)])
+        with connection.cursor("with parameters") as cursor:
+            cursor.execute("SELECT i FROM generate_series(1, 10) t (i) WHERE i > %s AND i <> %s", [7, 9])
+            equal(cursor.fetchall(), [(8,), (10,)])
         with connection.cursor("forward", scrollable=False) as cursor:
             cursor.execute("SELECT * FROM generate_series(1, 10)")
             cursor.scroll(4)
