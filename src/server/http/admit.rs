@@ -35,6 +35,9 @@ use crate::server::rates::network;
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 
+const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName =
+    HeaderName::from_static("cross-origin-resource-policy");
+
 const ANY: HeaderValue = HeaderValue::from_static("*");
 
 impl App {
@@ -103,12 +106,14 @@ impl App {
             return !is_allowed && !origin.to_str().is_ok_and(own);
         }
         // Without an `Origin`: an image or a script of another page. A link may be followed, except
-        // with a password that the browser remembers.
+        // from another site with a password that the browser remembers.
         let is = |name: &HeaderName, value: &str| {
             headers.get(name).is_some_and(|given| given.as_bytes() == value.as_bytes())
         };
-        let is_link = is(&SEC_FETCH_MODE, "navigate") && need != Need::Admin && !is_basic(headers);
-        is(&SEC_FETCH_SITE, "cross-site") && !is_link
+        let is_link = is(&SEC_FETCH_MODE, "navigate");
+        let may_follow = need != Need::Admin && !is_basic(headers);
+        is(&SEC_FETCH_SITE, "cross-site") && !(is_link && may_follow)
+            || is(&SEC_FETCH_SITE, "same-site") && !is_link
     }
 
     fn is_known(&self, host: &str) -> bool {
@@ -123,12 +128,17 @@ impl App {
             || self.http.hosts.iter().any(|known| known.eq_ignore_ascii_case(name))
     }
 
-    /// Adds what lets the pages of other origins read a response.
+    /// Adds what lets the pages of other origins read a response, or keeps them from running it as a
+    /// script, whose rows a statement could write. Browsers send Fetch Metadata to trustworthy hosts
+    /// only, so that of a plain name such a request is not known to be foreign.
     pub(super) fn allow_origin(&self, to: &Caller, mut response: Response) -> Response {
         let headers = response.headers_mut();
         if to.sends_events {
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, ANY);
-        } else if let Some(origin) = &to.origin {
+            return response;
+        }
+        headers.insert(CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
+        if let Some(origin) = &to.origin {
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
             headers.append(VARY, HeaderValue::from_static("origin"));
         }
