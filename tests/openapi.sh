@@ -7,11 +7,9 @@
 set -euo pipefail
 binary=$(realpath "$1")
 here=$(realpath "$(dirname "$0")")
-tools="${XDG_CACHE_HOME:-$HOME/.cache}/hourglass-npm"
-mkdir -p "$tools"
-[ -f "$tools/package.json" ] || echo '{"private":true}' >"$tools/package.json"
-if ! npm install --prefix "$tools" --silent --no-audit --no-fund @redocly/cli@2.77.0 playwright-core@1.65.1 </dev/null; then
-    echo "########## THE OPENAPI DOCUMENT WAS NOT LINTED: its linter could not be installed ##########" >&2
+. "$here/npm.sh"
+if ! install_packages @redocly/cli@2.77.0 "$playwright"; then
+    left_out "THE OPENAPI DOCUMENT WAS NOT LINTED: its linter could not be installed"
     exit 0
 fi
 
@@ -25,9 +23,8 @@ url=$(grep -o 'http://[0-9.:]*' "$work/out" | head -1)
 curl --fail --silent --show-error --output "$work/openapi.json" "$url/openapi.json"
 "$tools/node_modules/.bin/redocly" lint --extends recommended --max-problems 100 --format stylish "$work/openapi.json" </dev/null
 
-chromium=$(command -v chromium || command -v chromium-browser || true)
 if [ -n "$chromium" ]; then
     NODE_PATH="$tools/node_modules" node "$here/docs_page.js" "$url" "$chromium" </dev/null
 else
-    echo "########## THE PAGE /docs WAS NOT OPENED: Chromium is not installed ##########" >&2
+    left_out "THE PAGE /docs WAS NOT OPENED: Chromium is not installed"
 fi
