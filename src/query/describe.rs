@@ -131,8 +131,9 @@ fn describe(
         _ => plan.with_param_values(nulls)?,
     };
     limits::check_plan(&plan)?;
+    let told = plan.schema().clone();
     let plan = state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?;
-    let schema = Arc::new(plan.schema().as_arrow().clone());
+    let schema = postgres::described(Arc::new(plan.schema().as_arrow().clone()), &told);
     Ok(Description { parameters, schema })
 }
 

@@ -2,9 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use arrow::datatypes::DataType;
 use datafusion::common::ParamValues;
 use datafusion::common::metadata::ScalarAndMetadata;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::logical_expr::expr::{Cast, Placeholder};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::scalar::ScalarValue;
 
 use super::syntax;
@@ -124,8 +128,52 @@ pub(super) fn bind(plan: LogicalPlan, params: Params) -> Result<LogicalPlan> {
     if names.is_empty() {
         Ok(plan)
     } else {
-        Ok(syntax::bind_limits(plan, &values)?.with_param_values(values)?)
+        let plan = keep_scales(syntax::bind_limits(plan, &values)?, &values)?;
+        Ok(plan.with_param_values(values)?)
     }
+}
+
+/// Type of `NUMERIC` without a precision, which in PostgreSQL has as many digits as its value.
+const NUMERIC: DataType = DataType::Decimal128(38, 10);
+
+/// Binds the parameters that are cast to NUMERIC, as in `$1::numeric`, with the digits that they
+/// have: 1 is 1, and not 1.0000000000.
+fn keep_scales(plan: LogicalPlan, values: &ParamValues) -> Result<LogicalPlan> {
+    let is_number = |of: &DataType| of.is_decimal() || of.is_integer();
+    let has_numbers = match values {
+        ParamValues::List(values) => values.iter().any(|value| is_number(&value.value.data_type())),
+        ParamValues::Map(values) => {
+            values.values().any(|value| is_number(&value.value.data_type()))
+        }
+    };
+    if !has_numbers {
+        return Ok(plan);
+    }
+    let bound = |expr: Expr| {
+        let Expr::Cast(Cast { expr: of, field }) = &expr else { return Ok(Transformed::no(expr)) };
+        let Expr::Placeholder(Placeholder { id, .. }) = &**of else {
+            return Ok(Transformed::no(expr));
+        };
+        let value = values.get_placeholders_with_values(id)?.value;
+        Ok(match value.data_type() {
+            _ if *field.data_type() != NUMERIC || value.is_null() => Transformed::no(expr),
+            of if of.is_decimal() => Transformed::yes(Expr::Literal(value, None)),
+            of if of.is_integer() => {
+                let value = value.cast_to(&DataType::Decimal128(20, 0))?;
+                Transformed::yes(Expr::Literal(value, None))
+            }
+            _ => Transformed::no(expr),
+        })
+    };
+    let plan = plan.transform_up_with_subqueries(|plan| {
+        let names = NamePreserver::new(&plan);
+        let plan = plan.map_expressions(|expr| {
+            let name = names.save(&expr);
+            Ok(expr.transform_up(bound)?.update_data(|expr| name.restore(expr)))
+        })?;
+        plan.map_data(LogicalPlan::recompute_schema)
+    })?;
+    Ok(plan.data)
 }
 
 #[cfg(test)]

@@ -14,6 +14,9 @@ use crate::error::{Error, Result};
 #[derive(Debug)]
 pub struct ResultStream {
     pub schema: SchemaRef,
+    /// The same columns as the plan describes them: with the metadata that says which type of
+    /// PostgreSQL each has.
+    pub described: SchemaRef,
     pub recorder: Arc<StatsRecorder>,
     pub(super) batches: mpsc::Receiver<Message>,
     pub(super) ended: bool,

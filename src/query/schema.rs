@@ -11,6 +11,10 @@ pub const HOURS: &str = "hours";
 /// Name of the table function that lists partitions.
 pub const SHOW_CHUNKS: &str = "show_chunks";
 
+/// Key of a column's metadata with the OID of the type that PostgreSQL has for it, where the Arrow
+/// type does not say it.
+pub const POSTGRES_OID: &str = "postgres_oid";
+
 /// Returns the values of the partition columns for an hour.
 pub fn partition_values(hour: Hour) -> [ScalarValue; 2] {
     let days = hour.0.div_euclid(24) as i32;

@@ -125,12 +125,12 @@ impl QueryEngine {
         let task = handle.spawn(task).abort_handle();
         // Cancels the statement if the caller stops waiting for its plan.
         let guard = AbortOnDrop(Some(task));
-        let (schema, changed) = plan.await.map_err(|_| Error::Panicked)??;
+        let (schema, described, changed) = plan.await.map_err(|_| Error::Panicked)??;
         if let Some(changed) = changed {
             *session = changed;
         }
         let task = guard.keep();
-        Ok(ResultStream { schema, recorder, batches, ended: false, task })
+        Ok(ResultStream { schema, described, recorder, batches, ended: false, task })
     }
 
     /// Parses and runs a text of one statement, or of several of which all but the last are `SET`
@@ -180,7 +180,7 @@ impl Drop for AbortOnDrop {
     }
 }
 
-type Planned = Result<(SchemaRef, Option<Session>)>;
+type Planned = Result<(SchemaRef, SchemaRef, Option<Session>)>;
 
 /// A running statement.
 struct Job {
@@ -205,7 +205,7 @@ impl Job {
         let limits = self.limits();
         let plan = limits.hold(self.plan(statement, params)).await;
         recorder.planned();
-        let (mut stream, session) = match plan.and_then(|plan| plan) {
+        let (mut stream, described, session) = match plan.and_then(|plan| plan) {
             Err(error) => {
                 self.running.failed(&error);
                 // The caller may be gone.
@@ -214,14 +214,14 @@ impl Job {
             }
             Ok(Planning::Set(session)) => {
                 self.running.done();
-                let _ =
-                    planned.send(Ok((Arc::new(arrow::datatypes::Schema::empty()), Some(session))));
+                let nothing = Arc::new(arrow::datatypes::Schema::empty());
+                let _ = planned.send(Ok((nothing.clone(), nothing, Some(session))));
                 let _ = sender.send(Ok(None)).await;
                 return;
             }
-            Ok(Planning::Rows(stream, session)) => (stream, session),
+            Ok(Planning::Rows(stream, described, session)) => (stream, described, session),
         };
-        let _ = planned.send(Ok((stream.schema(), session)));
+        let _ = planned.send(Ok((stream.schema(), described, session)));
         let last = loop {
             let next = limits.hold(stream.next()).await;
             let message = next.and_then(|batch| Ok(batch.transpose()?));
@@ -322,16 +322,18 @@ impl Job {
         }
         plan = bind(plan, params)?;
         let rows = execute(state, &plan).await?;
+        let described = postgres::described(rows.schema(), plan.schema());
         let changes = syntax::called_changes(&statement.statement)?;
         let is_changed = !changes.is_empty();
         changes.into_iter().try_for_each(|change| self.session.change(change))?;
-        Ok(Planning::Rows(rows, is_changed.then(|| self.session.clone())))
+        Ok(Planning::Rows(rows, described, is_changed.then(|| self.session.clone())))
     }
 }
 
 enum Planning {
-    /// The rows, and the session if the statement changed it, as `set_config` does.
-    Rows(SendableRecordBatchStream, Option<Session>),
+    /// The rows, their columns as the plan describes them, and the session if the statement changed
+    /// it, as `set_config` does.
+    Rows(SendableRecordBatchStream, SchemaRef, Option<Session>),
     /// The session with the option changed.
     Set(Session),
 }

@@ -326,6 +326,77 @@ fn what_comes_between_two_syncs_is_one_transaction() {
     assert_eq!(shown(&answered), "(2) (3) SELECT 2 I");
 }
 
+/// Types of a statement's parameters and columns, and its rows.
+fn described(client: &mut Client, sql: &str, values: &[&str]) -> (Vec<u32>, Vec<u32>, String) {
+    let describe = message(b'D', b"Sd\0");
+    client.send(
+        &[parse("d", sql), describe, bind("d", values), execute(0), message(b'C', b"Sd\0"), sync()]
+            .concat(),
+    );
+    let answered = client.until_ready();
+    let body = |kind| answered.iter().find(|message| message.kind == kind).map(|of| &of.body[2..]);
+    let number = |bytes: &[u8]| u32::from_be_bytes(bytes[..4].try_into().unwrap());
+    let takes = body(b't').unwrap_or_default().chunks(4).map(number).collect();
+    let (mut returns, mut rest) = (Vec::new(), body(b'T').unwrap_or_default());
+    while let Some(end) = rest.iter().position(|byte| *byte == 0) {
+        // After the name: table, column, type, size, modifier, format.
+        returns.push(number(&rest[end + 7..]));
+        rest = &rest[end + 19..];
+    }
+    (takes, returns, shown(&answered))
+}
+
+#[test]
+fn parameters_and_columns_have_the_types_that_they_have_in_postgresql() {
+    let dir = tempfile::tempdir().unwrap();
+    let postgres = Postgres::start(dir.path(), &[]);
+    let mut client = postgres.connect();
+    for (sql, values, takes, returns, rows) in [
+        (
+            "SELECT relname FROM pg_class WHERE relname = 'events' AND relkind = ANY($1)",
+            &["{r,v}"][..],
+            &[1002][..],
+            &[19][..],
+            "(events)",
+        ),
+        ("SELECT 'click' WHERE 'click' = ANY($1::text[])", &["{click}"], &[1009], &[25], "(click)"),
+        ("SELECT typname FROM pg_type WHERE oid = ANY($1)", &["{23}"], &[1028], &[19], "(int4)"),
+        ("SELECT 1::int8 WHERE 5 <> ALL($1)", &["{1,2}"], &[1016], &[20], "(1)"),
+        (
+            "SELECT i FROM generate_series($1, $2::int8) t(i)",
+            &["1", "2"],
+            &[20, 20],
+            &[20],
+            "(1) (2)",
+        ),
+        (
+            "SELECT oid, typtype, typreceive, typelem FROM pg_type WHERE typname = $1",
+            &["_int4"],
+            &[19],
+            &[26, 18, 24, 26],
+            "(1007,b,array_recv,23)",
+        ),
+        (
+            "SELECT proargtypes, proname FROM pg_proc WHERE proname = 'format_type'",
+            &[],
+            &[],
+            &[30, 19],
+            "(26 23,format_type)",
+        ),
+        (
+            "SELECT 7::oid, 'a'::name, $1::numeric",
+            &["1.50"],
+            &[1700],
+            &[26, 19, 1700],
+            "(7,a,1.50)",
+        ),
+    ] {
+        let (took, returned, answer) = described(&mut client, sql, values);
+        assert_eq!((&took[..], &returned[..]), (takes, returns), "{sql}: {answer}");
+        assert!(answer.starts_with(rows), "{sql}: {answer}");
+    }
+}
+
 #[test]
 fn a_copy_is_stored_whole_or_not_at_all() {
     let dir = tempfile::tempdir().unwrap();

@@ -117,6 +117,16 @@ const TEMPLATES: [(&str, &str); 23] = [
 /// Converts a format of PostgreSQL, such as `YYYY-MM-DD HH24:MI`, to chrono's specifiers. Text in
 /// double quotes is copied.
 fn from_templates(format: &str) -> Result<String> {
+    translated(format, false)
+}
+
+/// Converts a format of PostgreSQL to the specifiers by which chrono reads a text: words may be
+/// written in any case, and a fraction of a second after a point has as many digits as it has.
+pub fn reading_templates(format: &str) -> Result<String> {
+    Ok(translated(format, true)?.replace(".%3f", "%.f").replace(".%6f", "%.f"))
+}
+
+fn translated(format: &str, in_any_case: bool) -> Result<String> {
     let mut letters = String::new();
     let mut rest = format;
     while let Some(first) = rest.chars().next() {
@@ -129,6 +139,7 @@ fn from_templates(format: &str) -> Result<String> {
         let is_number =
             |template: &str| template.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit());
         let found = TEMPLATES.iter().find(|(template, _)| match rest.get(..template.len()) {
+            Some(text) if in_any_case => text.eq_ignore_ascii_case(template),
             Some(text) if is_number(template) => {
                 text == *template || text == template.to_lowercase()
             }
@@ -166,6 +177,7 @@ mod tests {
         ] {
             assert_eq!(from_templates(format).unwrap(), letters);
         }
+        assert_eq!(reading_templates("dd MON yyyy SS.US").unwrap(), "%d %b %Y %S%.f");
         assert!(from_templates("hello").unwrap_err().to_string().contains("HH24"));
     }
 }

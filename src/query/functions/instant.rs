@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, TimestampMicrosecondArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, FieldRef, Float64Type, Int64Type, TimeUnit};
+use chrono::format::{Parsed, StrftimeItems, parse_and_remainder};
 use chrono::{DateTime, NaiveDate, NaiveDateTime};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::{
@@ -18,6 +19,7 @@ use datafusion::logical_expr::{
     Volatility,
 };
 
+use super::format::reading_templates;
 use super::function::{Function, is_text};
 use super::text::parse_time;
 
@@ -193,7 +195,8 @@ fn times(args: &[ColumnarValue], rows: usize, unit: i64) -> Result<ArrayRef> {
     Ok(Arc::new(times.with_timezone("UTC")))
 }
 
-/// Parses a text by the first of the formats that fits, or by [`parse_time`] if there are none.
+/// Parses a text by the first of the formats that fits, or by [`parse_time`] if there are none. A
+/// format is one of chrono's if it has a percent sign, else one of PostgreSQL's.
 fn of_text(text: &str, formats: &[ArrayRef], row: usize) -> Result<Option<i64>> {
     let formats = formats
         .iter()
@@ -217,11 +220,46 @@ fn of_text(text: &str, formats: &[ArrayRef], row: usize) -> Result<Option<i64>> 
         };
         with_zone.or_else(|_| local()).or_else(|_| date()).ok()
     };
-    match formats.iter().find_map(by) {
+    let mut by_either = |format: &&str| match format.contains('%') {
+        true => by(format),
+        false => by_templates(text, format),
+    };
+    match formats.iter().find_map(&mut by_either) {
         Some(us) => Ok(Some(us)),
         None => exec_err!(
-            "'{text}' does not fit '{}': %Y, %m, %d, %H, %M and %S are parts of a format",
+            "'{text}' does not fit '{}': %Y, %m, %d, %H, %M and %S are parts of a format, or YYYY, MM, DD, HH24, MI and SS",
             formats.join("', '")
         ),
     }
+}
+
+/// Reads a text by a format of PostgreSQL, which may say less than a time and end before the text.
+/// What it does not say is the least that it may be.
+fn by_templates(text: &str, format: &str) -> Option<i64> {
+    let letters = reading_templates(format).ok()?;
+    let mut parts = Parsed::new();
+    parse_and_remainder(&mut parts, text.trim_start(), StrftimeItems::new(&letters)).ok()?;
+    let date = |parts: &Parsed| parts.to_naive_date().ok();
+    if date(&parts).is_none() {
+        if parts.isoweek().is_some() && parts.weekday().is_none() {
+            parts.set_weekday(chrono::Weekday::Mon).ok()?;
+        } else if parts.ordinal().is_none() {
+            if parts.month().is_none() {
+                parts.set_month(1).ok()?;
+            }
+            if parts.day().is_none() {
+                parts.set_day(1).ok()?;
+            }
+        }
+    }
+    if parts.hour_mod_12().is_none() {
+        parts.set_hour(0).ok()?;
+    } else if parts.hour_div_12().is_none() {
+        parts.set_ampm(false).ok()?;
+    }
+    if parts.minute().is_none() {
+        parts.set_minute(0).ok()?;
+    }
+    let time = parts.to_naive_time().ok()?;
+    Some(date(&parts)?.and_time(time).and_utc().timestamp_micros())
 }

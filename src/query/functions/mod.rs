@@ -7,6 +7,7 @@
 
 mod array_text;
 pub mod bounded;
+mod bytea;
 mod calendar;
 mod cast;
 mod checked;
@@ -17,6 +18,7 @@ mod function;
 pub mod gapfill;
 mod instant;
 mod interval;
+mod interval_text;
 mod part;
 mod rule;
 mod scale;
@@ -40,9 +42,13 @@ use datafusion::execution::FunctionRegistry;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr, TypePlanner};
 use datafusion::logical_expr::{Expr, ScalarUDF};
-use datafusion::sql::sqlparser::ast::{DataType as SqlType, TimezoneInfo};
+use datafusion::sql::sqlparser::ast::{ArrayElemTypeDef, DataType as SqlType, TimezoneInfo};
 
+pub use self::bytea::parse as parse_bytea;
 pub use self::calendar::to_char_udf as to_char;
+pub use self::interval_text::{
+    Interval, is_of_postgres as is_interval_of_postgres, parse as parse_interval,
+};
 pub use self::spelling::time_bucket as time_bucket_of;
 pub use self::sum::udaf as sum;
 pub use self::text::{parse_date, parse_time};
@@ -50,6 +56,7 @@ pub use self::trunc::date_trunc;
 pub use self::zone::CLOCK;
 #[cfg(test)]
 pub use self::zone::at_time_zone;
+use crate::query::schema::POSTGRES_OID;
 
 /// Returns the product of two integers, which is an error on overflow.
 pub fn product(left: &Expr, right: &Expr) -> Expr {
@@ -114,6 +121,31 @@ pub fn register(state: &mut SessionState) -> Result<()> {
     state.register_function_rewrite(Arc::new(spelling::SpellingRewrite))
 }
 
+/// Types of PostgreSQL's catalogs: their names, their OIDs and those of their arrays.
+const OF_CATALOGS: [(&str, u32, u32, DataType); 3] = [
+    ("oid", 26, 1028, DataType::UInt32),
+    ("xid", 28, 1011, DataType::UInt32),
+    ("name", 19, 1003, DataType::Utf8),
+];
+
+/// Returns a type of PostgreSQL's catalogs, with its OID for a client that is told the type.
+fn of_catalogs(of: &SqlType) -> Option<FieldRef> {
+    let (element, is_array) = match of {
+        SqlType::Array(ArrayElemTypeDef::SquareBracket(element, None)) => (&**element, true),
+        of => (of, false),
+    };
+    let SqlType::Custom(name, modifiers) = element else { return None };
+    let name = name.to_string().to_lowercase();
+    let found = OF_CATALOGS.iter().find(|(own, ..)| modifiers.is_empty() && *own == name);
+    let (_, oid, array_oid, of) = found?;
+    let (oid, of) = match is_array {
+        false => (oid, of.clone()),
+        true => (array_oid, DataType::List(Arc::new(Field::new_list_field(of.clone(), true)))),
+    };
+    let metadata = [(POSTGRES_OID.to_string(), oid.to_string())].into();
+    Some(Arc::new(Field::new("", of, true).with_metadata(metadata)))
+}
+
 /// Planner that maps SQL's TIMESTAMP to microseconds, the unit of the table, and `extract` to our
 /// `date_part`.
 #[derive(Debug)]
@@ -129,7 +161,7 @@ impl TypePlanner for Microseconds {
             SqlType::Timestamp(None | Some(6 | 9), _) | SqlType::Datetime(None | Some(6 | 9)) => {
                 None
             }
-            _ => return Ok(None),
+            of => return Ok(of_catalogs(of)),
         };
         Ok(Some(Arc::new(Field::new("", DataType::Timestamp(TimeUnit::Microsecond, zone), true))))
     }

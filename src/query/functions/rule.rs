@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, FieldRef, IntervalUnit, TimeUnit};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{
@@ -22,7 +22,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::optimizer::AnalyzerRule;
 
-use super::{cast, checked, interval, text};
+use super::{cast, checked, interval, interval_text, text};
 
 #[derive(Debug)]
 pub struct ComputeRule;
@@ -247,7 +247,7 @@ fn rewrite_cast(
     })
 }
 
-/// Converts a constant text to a time or a date.
+/// Converts a constant text to a time, a date, or an interval as PostgreSQL prints it.
 fn of_text(expr: &Expr, to: &DataType, or_null: bool) -> Result<Option<Expr>> {
     let Expr::Literal(value, _) = expr else { return Ok(None) };
     let Some(Some(written)) = value.try_as_str() else { return Ok(None) };
@@ -267,6 +267,15 @@ fn of_text(expr: &Expr, to: &DataType, or_null: bool) -> Result<Option<Expr>> {
             use arrow::datatypes::Date32Type;
             ScalarValue::Date32(Some(Date32Type::from_naive_date(date)))
         }),
+        DataType::Interval(IntervalUnit::MonthDayNano)
+            if interval_text::is_of_postgres(written) =>
+        {
+            interval_text::parse(written).and_then(|interval| {
+                let ns = interval.us.checked_mul(1_000).ok_or("its hours are too many")?;
+                let (months, days) = (interval.months, interval.days);
+                Ok(ScalarValue::new_interval_mdn(months, days, ns))
+            })
+        }
         _ => return Ok(None),
     };
     match (literal, or_null) {

@@ -24,6 +24,7 @@ use datafusion::logical_expr::{
 use datafusion::prelude::{col, lit};
 
 use super::function::{Function, by_rows, identity};
+use super::interval_text::{self, is_of_postgres};
 use super::time_bucket::{DAY_US, instant_in, offset_at};
 
 const INTERVAL: DataType = DataType::Interval(IntervalUnit::MonthDayNano);
@@ -248,6 +249,12 @@ fn constant(expr: &Expr, of: &DataType, name: &str) -> Result<ScalarValue> {
                     Some(us.map_err(|e| exec_datafusion_err!("{e}"))?),
                     zone.clone(),
                 ))
+            }
+            (Some(text), DataType::Interval(_)) if is_of_postgres(text) => {
+                let of = interval_text::parse(text).map_err(|e| exec_datafusion_err!("{e}"))?;
+                let ns = of.us.checked_mul(1_000);
+                let ns = ns.ok_or_else(|| exec_datafusion_err!("'{text}' has too many hours"))?;
+                Ok(ScalarValue::new_interval_mdn(of.months, of.days, ns))
             }
             _ => value.cast_to(of),
         },

@@ -3,7 +3,7 @@
 //! sqlparser accepts far more than DataFusion's planner, and the planner ignores many of the fields
 //! that it does not know: `PREWHERE user_id = 'u1'` is parsed, and then every row is counted. So
 //! each statement goes through these steps. [`settings`] and [`postgres`] translate what clients of
-//! PostgreSQL send, [`names`] names the columns of the result as they were
+//! PostgreSQL send, [`constants`] its intervals and bytes, [`names`] names the columns of the result as they were
 //! written, [`rewrite`] translates the syntax of other dialects to DataFusion's, and [`clauses`],
 //! [`relations`], [`expressions`] and [`verbs`] reject by name what remains that the planner would
 //! drop. They destructure the syntax tree field by field, without `..`: a field that a later
@@ -17,6 +17,8 @@ mod arguments;
 mod calls;
 mod casts;
 mod clauses;
+mod constants;
+mod domains;
 mod expressions;
 mod like;
 mod limits;

@@ -16,10 +16,11 @@ use datafusion::sql::sqlparser::ast::{
     Statement as Ast, TableAliasColumnDef, TableFactor, Value, VisitorMut,
 };
 
+use super::domains;
 use super::tree::{
-    as_flow, edit_own_expressions, expression, normalized, query, within_parentheses,
+    as_flow, edit_own_expressions, expression, normalized, query, refused, within_parentheses,
 };
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::query::walk::walk_mut;
 
 /// Types of references to objects, by which a name is looked up, and the types that hold the same.
@@ -39,22 +40,22 @@ const REFERENCES: &[(&str, &str)] = &[
 
 /// Types of PostgreSQL that are spelt otherwise here.
 const SPELT: &[(&str, &str)] = &[
-    ("oid", "INT UNSIGNED"),
-    ("xid", "INT UNSIGNED"),
-    ("name", "TEXT"),
+    ("oid", "oid"),
+    ("xid", "xid"),
+    ("name", "name"),
     ("char", "TEXT"),
     ("bpchar", "TEXT"),
     ("cstring", "TEXT"),
     ("unknown", "TEXT"),
     ("aclitem", "TEXT"),
     ("pg_node_tree", "TEXT"),
-    ("sql_identifier", "TEXT"),
+    ("sql_identifier", "name"),
     ("character_data", "TEXT"),
     ("yes_or_no", "TEXT"),
     ("cardinal_number", "INT"),
     ("time_stamp", "TIMESTAMPTZ"),
     ("int2vector", "SMALLINT[]"),
-    ("oidvector", "INT UNSIGNED[]"),
+    ("oidvector", "oid[]"),
 ];
 
 /// Rewrites a statement.
@@ -201,12 +202,28 @@ fn rewrite_expr(expr: &mut Expr) -> Result<()> {
                 *expr = cast;
             }
         }
+        Expr::Between { expr: of, low, high, .. } if is_ctid(of) => {
+            if !is_of_all_rows(low, high) {
+                return Err(no_ctid(expr));
+            }
+            *expr = Expr::value(Value::Boolean(true));
+        }
+        Expr::BinaryOp { left, right, .. }
+            if is_ctid(left) && is_place(right) || is_ctid(right) && is_place(left) =>
+        {
+            return Err(no_ctid(expr));
+        }
         Expr::AnyOp { right, .. } | Expr::AllOp { right, .. } => {
             if let Expr::Value(value) = within_parentheses(right)
                 && let Value::SingleQuotedString(text) = &value.value
                 && let Some(elements) = elements(text)
             {
                 **right = Expr::Array(Array { elem: elements, named: true });
+            }
+        }
+        Expr::Subquery(query) => {
+            if let Some(base) = domains::base_type(query) {
+                *expr = base;
             }
         }
         Expr::CompoundFieldAccess { root, access_chain } => {
@@ -262,7 +279,7 @@ fn name_tables(select: &mut Select) -> Result<()> {
             && tables.iter().any(|(called, of)| *called == normalized(table) && of.contains("pg_"))
         {
             // Rows of catalogs have no versions.
-            *expr = expression("CAST(1 AS INT UNSIGNED)")?;
+            *expr = expression("CAST(1 AS xid)")?;
             return Ok(());
         }
         if let Some((_, name)) = table {
@@ -592,6 +609,39 @@ fn cast(of: &mut Expr, data_type: &mut SqlType) -> Result<Option<Expr>> {
     Ok(None)
 }
 
+/// Reports whether this is the place of a row version in a table of PostgreSQL.
+fn is_ctid(expr: &Expr) -> bool {
+    match expr {
+        Expr::Identifier(name) => normalized(name) == "ctid",
+        Expr::CompoundIdentifier(parts) => {
+            parts.last().is_some_and(|name| normalized(name) == "ctid")
+        }
+        _ => false,
+    }
+}
+
+/// Reports whether these are the first place that there can be and one after the last: DuckDB reads
+/// a table between two places at a time, and one of unknown size at once.
+fn is_of_all_rows(low: &Expr, high: &Expr) -> bool {
+    let place = |expr: &Expr| match expr {
+        Expr::Cast { expr: text, .. } if is_place(expr) => Some(text.to_string()),
+        _ => None,
+    };
+    place(low).as_deref() == Some("'(0,0)'") && place(high).as_deref() == Some("'(4294967295,0)'")
+}
+
+/// Reports whether this is a cast to the type of such places.
+fn is_place(expr: &Expr) -> bool {
+    matches!(expr, Expr::Cast { data_type, .. } if bare(data_type).as_deref() == Some("tid"))
+}
+
+fn no_ctid(clause: &Expr) -> Error {
+    refused(
+        clause,
+        "rows have no places here, and ctid is known only BETWEEN '(0,0)'::tid AND '(4294967295,0)'::tid, which is every row",
+    )
+}
+
 fn is_text(of: &SqlType) -> bool {
     matches!(of, SqlType::Text | SqlType::Varchar(_) | SqlType::CharacterVarying(_))
 }
@@ -753,12 +803,12 @@ mod tests {
                 "SELECT 'a' OPERATOR(pg_catalog.~) 'b' COLLATE pg_catalog.default",
                 "SELECT 'a' ~ 'b'",
             ),
-            ("SELECT 'events'::regclass::oid", "SELECT regclass('events')::INT UNSIGNED"),
+            ("SELECT 'events'::regclass::oid", "SELECT regclass('events')::oid"),
             ("SELECT c.oid::pg_catalog.regclass", "SELECT regclass_name(c.oid)"),
             ("SELECT 1 WHERE a = 'events'::regclass", "SELECT 1 WHERE a = regclass('events')"),
             ("SELECT 1 WHERE a::regtype::text = 'x'", "SELECT 1 WHERE regtype_name(a)::TEXT = 'x'"),
             ("SELECT 1 WHERE a = ANY('{r,v}')", "SELECT 1 WHERE a = ANY(ARRAY['r', 'v'])"),
-            ("SELECT x::information_schema.sql_identifier::\"char\"", "SELECT x::TEXT::TEXT"),
+            ("SELECT x::information_schema.sql_identifier::\"char\"", "SELECT x::name::TEXT"),
             (
                 "SELECT ARRAY(SELECT a FROM t WHERE b ORDER BY 1)",
                 "SELECT array_or_empty((SELECT array_agg(a ORDER BY a) FROM t WHERE b))",

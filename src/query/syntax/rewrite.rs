@@ -17,7 +17,7 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::super::functions::written_out;
 use super::tree::{Copies, as_flow, edit_own_expressions, expression, query};
-use super::{casts, like, quantified, similar, using, windows};
+use super::{casts, constants, like, quantified, similar, using, windows};
 use crate::error::{Error, Result};
 use crate::query::walk::{walk, walk_mut};
 
@@ -129,6 +129,9 @@ impl VisitorMut for Rewrite {
                     write_out(zone, value);
                 }
                 ControlFlow::Continue(())
+            }
+            Expr::Cast { .. } | Expr::Interval(_) | Expr::Function(_) => {
+                as_flow(constants::rewrite(expr))
             }
             Expr::AnyOp { .. } | Expr::AllOp { .. } => {
                 self.quantified -= usize::from(quantified::is_quantified(expr));

@@ -70,7 +70,7 @@ pub async fn stoppable<T, E: Into<PgError>>(
 impl Rows {
     pub fn new(statement: &Parsed, stream: ResultStream) -> Rows {
         let is_plan = verb(statement) == "EXPLAIN";
-        let schema = if is_plan { plan_schema() } else { stream.schema.clone() };
+        let schema = if is_plan { plan_schema() } else { stream.described.clone() };
         Rows { stream, is_plan, schema, batch: None, next: 0, has_ended: false }
     }
 

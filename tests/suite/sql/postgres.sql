@@ -1225,3 +1225,42 @@ SELECT * FROM information_schema.key_column_usage
 -- tools and drivers
 SELECT tc.constraint_name, kcu.column_name FROM information_schema.table_constraints tc JOIN information_schema.key_column_usage kcu ON tc.constraint_name = kcu.constraint_name AND tc.table_schema = kcu.table_schema WHERE tc.constraint_type = 'PRIMARY KEY' AND tc.table_name = 'events'
 
+-- tools and drivers
+SELECT oid, typname, typtype, typreceive, typelem, pg_typeof(oid), pg_typeof(typname), pg_typeof(typreceive) FROM pg_type WHERE typname IN ('bool', 'int8', 'text', '_int4') ORDER BY oid
+
+-- tools and drivers
+SELECT quote_nullable(NULL), quote_nullable('a''b'), quote_nullable(1), quote_nullable(timestamptz '2025-01-06 02:00:00')
+
+-- tools and drivers
+SELECT '\x00ff'::bytea, 'a\000b'::bytea, 'plain'::bytea
+
+-- tools and drivers
+SELECT '\x0'::bytea
+
+-- tools and drivers
+SELECT '1 day 02:03:04'::interval, interval '02:03:04', '1 mon 2 days -03:04:05.5'::interval, '1 year 2 mons'::interval, 'P1DT2H'::interval, '1 day ago'::interval
+
+-- Superset
+SELECT TO_TIMESTAMP('2026-05-31 06:00:00.000000', 'YYYY-MM-DD HH24:MI:SS.US'), to_timestamp('31 MAY 2026 03 PM', 'DD Mon YYYY HH12 PM'), to_timestamp('2026-05', 'YYYY-MM'), to_timestamp('2026-22', 'IYYY-IW'), to_date('31.05.2026', 'DD.MM.YYYY')
+
+-- Superset
+SELECT to_timestamp('2026-13', 'YYYY-MM')
+
+-- DuckDB
+SELECT count(*) FROM events WHERE ctid BETWEEN '(0,0)'::tid AND '(4294967295,0)'::tid AND (event = 'click')
+
+-- DuckDB
+SELECT count(*) FROM events WHERE ctid BETWEEN '(0,0)'::tid AND '(4,0)'::tid
+
+-- DuckDB
+SELECT count(*) FROM events WHERE ctid = '(0,1)'::tid
+
+-- asyncpg
+SELECT t.typname, (CASE WHEN t.typtype = 'd' THEN (WITH RECURSIVE typebases(oid, depth) AS (SELECT t2.typbasetype AS oid, 0 AS depth FROM pg_type t2 WHERE t2.oid = t.oid UNION ALL SELECT t2.typbasetype AS oid, tb.depth + 1 AS depth FROM pg_type t2, typebases tb WHERE tb.oid = t2.oid AND t2.typbasetype != 0) SELECT oid FROM typebases ORDER BY depth DESC LIMIT 1) ELSE NULL END) AS basetype FROM pg_type t WHERE t.typname IN ('int4', 'cardinal_number') ORDER BY 1
+
+-- tools and drivers
+SELECT age(datfrozenxid), 1::oid, 'a'::name, '{23,25}'::oid[] FROM pg_database
+
+-- tools and drivers
+SELECT value FROM generate_series(timestamptz '2026-01-01', timestamptz '2026-01-02', '12:00:00')
+

@@ -35,8 +35,10 @@ use datafusion::common::Result;
 
 pub use self::calls::register;
 use self::facts::Facts;
+pub use self::functions::reference_name;
 pub use self::provider::{INFORMATION_SCHEMA, PG_CATALOG, catalog, is_catalog};
 pub use self::types::of_arrow;
+pub use self::values::described;
 
 /// Tables of `information_schema` that DataFusion makes.
 const UPSTREAM: [&str; 3] = ["df_settings", "routines", "parameters"];

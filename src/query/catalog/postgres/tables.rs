@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, LazyLock};
 
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{Schema, SchemaRef};
 
-use super::values::arrow_type;
+use super::values::field;
 
 /// A catalog, in `pg_catalog` or `information_schema`.
 #[derive(Debug)]
@@ -85,9 +85,9 @@ fn parse(text: &'static str) -> Vec<Table> {
         }
     }
     for table in &mut tables {
-        let field =
-            |column: &Column| Field::new(column.name, arrow_type(column.of), column.is_nullable);
-        table.arrow = Arc::new(Schema::new(table.columns.iter().map(field).collect::<Vec<_>>()));
+        let columns = table.columns.iter();
+        let fields = columns.map(|column| field(column.name, column.of, column.is_nullable));
+        table.arrow = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
     }
     tables
 }

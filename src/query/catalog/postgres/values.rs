@@ -7,9 +7,12 @@ use arrow::array::{
     Int64Array, ListBuilder, StringArray, StringBuilder, TimestampMicrosecondArray, UInt32Array,
     UInt32Builder,
 };
-use arrow::datatypes::{DataType, Field, TimeUnit};
-use datafusion::common::{Result, internal_err};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
+use datafusion::common::{DFSchema, Result, internal_err};
 use datafusion::scalar::ScalarValue;
+
+use super::types;
+use crate::query::schema::POSTGRES_OID;
 
 /// A value of a catalog, or an argument or a result of a function over catalogs.
 #[derive(Clone, Debug, PartialEq)]
@@ -116,8 +119,12 @@ impl Value {
                 let item = |row| Value::of_scalar(&ScalarValue::try_from_array(&items, row)?);
                 Value::List((0..items.len()).map(item).collect::<Result<_>>()?)
             }
-            scalar => Value::Text(match scalar.try_as_str() {
-                Some(Some(text)) => text.to_string(),
+            scalar => Value::Text(match (scalar.try_as_str(), scalar.data_type()) {
+                (Some(Some(text)), _) => text.to_string(),
+                (_, DataType::Timestamp(..)) => match scalar.cast_to(&DataType::Utf8)? {
+                    ScalarValue::Utf8(Some(text)) => text.replace('T', " ").replace('Z', "+00"),
+                    _ => scalar.to_string(),
+                },
                 _ => scalar.to_string(),
             }),
         })
@@ -163,6 +170,54 @@ pub fn arrow_type(of: &str) -> DataType {
         of if of.ends_with("[]") => list(DataType::Utf8),
         _ => DataType::Utf8,
     }
+}
+
+/// Returns a column of a PostgreSQL type, as [`arrow_type`] has it. Its metadata has the OID of the type
+/// where the Arrow type alone would say another.
+pub fn field(name: &str, of: &str, is_nullable: bool) -> Field {
+    let field = Field::new(name, arrow_type(of), is_nullable);
+    let own = match of {
+        "sql_identifier" => "name",
+        "character_data" | "yes_or_no" => "varchar",
+        "regclass" => "oid",
+        of => of,
+    };
+    let is_told = [
+        "oid",
+        "xid",
+        "regproc",
+        "regtype",
+        "name",
+        "char",
+        "varchar",
+        "int2vector",
+        "oidvector",
+        "oid[]",
+        "regtype[]",
+        "name[]",
+        "char[]",
+    ];
+    match types::by_name(own).filter(|_| is_told.contains(&own)) {
+        Some(of) => field.with_metadata([(POSTGRES_OID.into(), of.oid.to_string())].into()),
+        None => field,
+    }
+}
+
+/// Returns columns with the OIDs of PostgreSQL's types that the plan of the statement has for them.
+pub fn described(columns: SchemaRef, plan: &DFSchema) -> SchemaRef {
+    let told = |of: &Field| of.metadata().get(POSTGRES_OID).cloned();
+    let plan = plan.fields();
+    if plan.len() != columns.fields().len() || plan.iter().all(|field| told(field).is_none()) {
+        return columns;
+    }
+    let field = |(column, of): (&FieldRef, &FieldRef)| {
+        let mut metadata = column.metadata().clone();
+        metadata.remove(POSTGRES_OID);
+        metadata.extend(told(of).map(|oid| (POSTGRES_OID.to_string(), oid)));
+        Field::clone(column).with_metadata(metadata)
+    };
+    let fields: Vec<Field> = columns.fields().iter().zip(plan).map(field).collect();
+    Arc::new(Schema::new(fields))
 }
 
 /// Returns the value of a column that a row does not give.

@@ -23,7 +23,12 @@ use crate::rows;
 
 const DAY_NS: i64 = 86_400_000_000_000;
 
-/// Returns the column as booleans, Int16, Int32, Int64, Float32, Float64, Decimal128 or 256, a
+/// Returns a column of any kind of texts as one kind.
+pub fn text(column: &ArrayRef) -> Result<ArrayRef, ValueError> {
+    cast(column, &DataType::Utf8)
+}
+
+/// Returns the column as booleans, Int16, Int32, Int64, UInt32, Float32, Float64, Decimal128 or 256, a
 /// string or binary type, Date32, times and timestamps in microseconds, intervals of months, days
 /// and nanoseconds, or lists.
 pub fn plain(column: &ArrayRef) -> Result<ArrayRef, ValueError> {
@@ -38,7 +43,6 @@ pub fn plain(column: &ArrayRef) -> Result<ArrayRef, ValueError> {
         LargeListView(of) => cast(column, &LargeList(of.clone())),
         Int8 | UInt8 => cast(column, &Int16),
         UInt16 => cast(column, &Int32),
-        UInt32 => cast(column, &Int64),
         UInt64 => cast(column, &Decimal128(20, 0)),
         Float16 => cast(column, &Float32),
         Decimal32(precision, scale) | Decimal64(precision, scale) => {

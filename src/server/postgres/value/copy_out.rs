@@ -10,7 +10,7 @@
 use std::ops::Range;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::Schema;
+use arrow::datatypes::{Fields, Schema};
 use bytes::{BufMut, BytesMut};
 
 use super::copy::{CopyFormat, CopyOptions, Header};
@@ -26,6 +26,7 @@ pub const SIGNATURE: &[u8; 11] = b"PGCOPY\n\xff\r\n\0";
 /// Writes the rows of batches of one schema.
 pub struct CopyWriter {
     options: CopyOptions,
+    columns: Fields,
     names: Vec<String>,
     force_quote: Vec<bool>,
     /// Whether the header of a binary file is still to be written.
@@ -44,7 +45,13 @@ impl CopyWriter {
         let names: Vec<String> =
             schema.fields().iter().map(|field| shown_name(field.name()).to_string()).collect();
         let force_quote = options.force_quote.flags("FORCE_QUOTE", &names)?;
-        Ok(CopyWriter { options, names, force_quote, is_new: true })
+        Ok(CopyWriter {
+            options,
+            columns: schema.fields().clone(),
+            names,
+            force_quote,
+            is_new: true,
+        })
     }
 
     /// Appends the names of the columns, if they are asked for.
@@ -76,7 +83,7 @@ impl CopyWriter {
         rows: Range<usize>,
         out: &mut BytesMut,
     ) -> Result<(), ValueError> {
-        let columns = columns(batch, rows.clone())?;
+        let columns = columns(&self.columns, batch, rows.clone())?;
         for row in 0..rows.len() {
             let start = out.len();
             let is_new = self.is_new;

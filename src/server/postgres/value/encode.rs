@@ -8,7 +8,7 @@
 use std::ops::Range;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::Schema;
+use arrow::datatypes::{Fields, Schema};
 use bytes::{BufMut, BytesMut};
 
 pub use super::format::Format;
@@ -19,16 +19,19 @@ use super::values::{Column, set_length};
 /// Writes the rows of batches of one schema.
 #[derive(Clone, Debug)]
 pub struct RowEncoder {
+    columns: Fields,
     formats: Vec<Format>,
 }
 
 impl RowEncoder {
+    /// The columns are as they were described to the client: a batch may say less of their types.
+    ///
     /// # Errors
     /// [`ValueError`] if there are more columns than a row can have.
     pub fn new(schema: &Schema, formats: Vec<Format>) -> Result<RowEncoder, ValueError> {
         assert_eq!(schema.fields().len(), formats.len(), "each column has a format");
         check_columns(schema.fields().len())?;
-        Ok(RowEncoder { formats })
+        Ok(RowEncoder { columns: schema.fields().clone(), formats })
     }
 
     /// Appends a DataRow for each of the rows.
@@ -42,7 +45,7 @@ impl RowEncoder {
         rows: Range<usize>,
         out: &mut BytesMut,
     ) -> Result<(), ValueError> {
-        let columns = columns(batch, rows.clone())?;
+        let columns = columns(&self.columns, batch, rows.clone())?;
         for row in 0..rows.len() {
             let start = out.len();
             if let Err(error) = self.data_row(&columns, row, out) {
@@ -70,10 +73,15 @@ impl RowEncoder {
     }
 }
 
-/// Converts the columns of some rows.
-pub fn columns(batch: &RecordBatch, rows: Range<usize>) -> Result<Vec<Column>, ValueError> {
+/// Converts the columns of some rows, which `fields` describes.
+pub fn columns(
+    fields: &Fields,
+    batch: &RecordBatch,
+    rows: Range<usize>,
+) -> Result<Vec<Column>, ValueError> {
     let batch = batch.slice(rows.start, rows.len());
-    batch.columns().iter().map(Column::of).collect()
+    let columns = fields.iter().zip(batch.columns());
+    columns.map(|(field, column)| Column::described(field, column)).collect()
 }
 
 /// Checks that a row can have this many columns.

@@ -8,10 +8,10 @@ use datafusion::scalar::ScalarValue;
 use uuid::Uuid;
 
 use super::calendar::{self, DAY_US, EPOCH_DAYS, EPOCH_US};
-use super::interval::{self, Interval};
+use super::interval::Interval;
 use super::types::Base;
 use super::{decimal, format::Format};
-use crate::query::{parse_date, parse_time};
+use crate::query::{parse_bytea, parse_date, parse_interval, parse_time};
 
 /// Reads a value that is not null.
 ///
@@ -30,24 +30,28 @@ fn of_text(of: Base, text: &str) -> Result<ScalarValue, String> {
         Base::Int2 => ScalarValue::Int16(Some(integer(text)?)),
         Base::Int4 => ScalarValue::Int32(Some(integer(text)?)),
         Base::Int8 => ScalarValue::Int64(Some(integer(text)?)),
-        Base::Oid => ScalarValue::Int64(Some(integer::<u32>(text)?.into())),
+        Base::Oid | Base::Xid => ScalarValue::Int64(Some(integer::<u32>(text)?.into())),
         Base::Float4 => ScalarValue::Float32(Some(float(text, f32::is_infinite, |n| *n == 0.0)?)),
         Base::Float8 => ScalarValue::Float64(Some(float(text, f64::is_infinite, |n| *n == 0.0)?)),
         Base::Numeric => decimal::of_text(text)?,
-        Base::Bytea => ScalarValue::Binary(Some(bytea(text)?)),
+        Base::Bytea => ScalarValue::Binary(Some(parse_bytea(text)?)),
         Base::Date => ScalarValue::Date32(Some(Date32Type::from_naive_date(parse_date(text)?))),
         Base::Time => clock(clock_of_text(text)?)?,
         Base::Timestamp => ScalarValue::TimestampMicrosecond(Some(parse_time(text, None)?), None),
         Base::Timestamptz => instant(parse_time(text, Some("UTC"))?),
-        Base::Interval => interval_value(interval::parse(text)?)?,
+        Base::Interval => interval_value(parse_interval(text)?)?,
         Base::Uuid => {
             let uuid = Uuid::parse_str(text.trim()).map_err(|_| format!("'{text}' is no UUID"))?;
             ScalarValue::Utf8(Some(uuid.to_string()))
         }
         Base::Json | Base::Jsonb => json(text)?,
-        Base::Char | Base::Name | Base::Text | Base::Bpchar | Base::Varchar => {
-            ScalarValue::Utf8(Some(text.into()))
-        }
+        Base::Char
+        | Base::Name
+        | Base::Text
+        | Base::Bpchar
+        | Base::Varchar
+        | Base::Regproc
+        | Base::Regtype => ScalarValue::Utf8(Some(text.into())),
     })
 }
 
@@ -61,7 +65,11 @@ fn of_binary(of: Base, bytes: &[u8]) -> Result<ScalarValue, String> {
         Base::Int2 => ScalarValue::Int16(Some(i16::from_be_bytes(fixed(bytes)?))),
         Base::Int4 => ScalarValue::Int32(Some(i32::from_be_bytes(fixed(bytes)?))),
         Base::Int8 => ScalarValue::Int64(Some(i64::from_be_bytes(fixed(bytes)?))),
-        Base::Oid => ScalarValue::Int64(Some(u32::from_be_bytes(fixed(bytes)?).into())),
+        Base::Oid | Base::Xid => ScalarValue::Int64(Some(u32::from_be_bytes(fixed(bytes)?).into())),
+        // Where one is taken, its OID as a text is taken as well.
+        Base::Regproc | Base::Regtype => {
+            ScalarValue::Utf8(Some(u32::from_be_bytes(fixed(bytes)?).to_string()))
+        }
         Base::Float4 => ScalarValue::Float32(Some(f32::from_be_bytes(fixed(bytes)?))),
         Base::Float8 => ScalarValue::Float64(Some(f64::from_be_bytes(fixed(bytes)?))),
         Base::Numeric => decimal::of_binary(bytes)?,
@@ -137,41 +145,6 @@ fn float<F: std::str::FromStr + Copy>(
         return Err(format!("{text} is out of range"));
     }
     Ok(number)
-}
-
-/// Reads `\x` and two digits for each byte, or bytes with escapes: `\\`, and `\ooo` in octal.
-fn bytea(text: &str) -> Result<Vec<u8>, String> {
-    if let Some(hex) = text.strip_prefix("\\x") {
-        let digits: Vec<u8> = hex.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
-        let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
-        let byte = |pair: &[u8]| match pair {
-            [high, low] => Some(digit(*high)? << 4 | digit(*low)?),
-            _ => None,
-        };
-        let bytes = digits.chunks(2).map(byte).collect::<Option<Vec<u8>>>();
-        return bytes.ok_or_else(|| "\\x needs two hexadecimal digits for each byte".into());
-    }
-    let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
-    loop {
-        rest = match rest {
-            [] => return Ok(bytes),
-            [b'\\', b'\\', rest @ ..] => {
-                bytes.push(b'\\');
-                rest
-            }
-            [b'\\', a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', rest @ ..] => {
-                bytes.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
-                rest
-            }
-            [b'\\', ..] => {
-                return Err("a backslash needs another one, or three octal digits".into());
-            }
-            [byte, rest @ ..] => {
-                bytes.push(*byte);
-                rest
-            }
-        };
-    }
 }
 
 /// Reads a time of day in microseconds.

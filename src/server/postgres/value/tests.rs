@@ -450,7 +450,10 @@ fn value(of: Base) -> BoxedStrategy<ScalarValue> {
         Base::Int2 => any::<i16>().prop_map(ScalarValue::from).boxed(),
         Base::Int4 => any::<i32>().prop_map(ScalarValue::from).boxed(),
         Base::Int8 => any::<i64>().prop_map(ScalarValue::from).boxed(),
-        Base::Oid => any::<u32>().prop_map(|n| ScalarValue::from(i64::from(n))).boxed(),
+        Base::Oid | Base::Xid => any::<u32>().prop_map(|n| ScalarValue::from(i64::from(n))).boxed(),
+        Base::Regproc | Base::Regtype => {
+            any::<u32>().prop_map(|n| ScalarValue::from(n.to_string())).boxed()
+        }
         Base::Float4 => any::<f32>().prop_map(ScalarValue::from).boxed(),
         Base::Float8 => any::<f64>().prop_map(ScalarValue::from).boxed(),
         Base::Date => {
@@ -484,11 +487,15 @@ fn value(of: Base) -> BoxedStrategy<ScalarValue> {
     }
 }
 
-/// The binary form that a client sends; jsonb and uuid are other than the text that they become.
+/// The binary form that a client sends; jsonb, uuid and references are other than the text that they become.
 fn sent(of: Base, value: &ScalarValue, format: Format) -> Vec<u8> {
     let bytes = put(&value.to_array().unwrap(), format).unwrap().remove(0).unwrap();
     match (of, format) {
-        (Base::Oid, Format::Binary) => bytes[4..].to_vec(),
+        (Base::Oid | Base::Xid, Format::Binary) => bytes[4..].to_vec(),
+        (Base::Regproc | Base::Regtype, Format::Binary) => {
+            let text = String::from_utf8(bytes).unwrap();
+            text.parse::<u32>().unwrap().to_be_bytes().to_vec()
+        }
         (Base::Jsonb, Format::Binary) => [vec![1], bytes].concat(),
         (Base::Uuid, Format::Binary) => {
             let text = String::from_utf8(bytes).unwrap();

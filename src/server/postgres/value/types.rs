@@ -2,7 +2,7 @@
 //!
 //! | Arrow | PostgreSQL |
 //! | --- | --- |
-//! | integers | the smallest of int2, int4 and int8 that holds them; UInt64 is numeric(20,0) |
+//! | integers | the smallest of int2, int4 and int8 that holds them; UInt32 is oid, UInt64 numeric(20,0) |
 //! | decimals | numeric with precision and scale |
 //! | texts, dictionaries and runs of them, nulls | text |
 //! | instants with a zone | timestamptz |
@@ -10,12 +10,17 @@
 //! | lists of up to six levels | arrays |
 //! | structs, maps, deeper lists | json |
 //!
+//! A column of a catalog says in its metadata which type it has where that is another: oid, name, "char",
+//! regproc and the like, and vectors.
+//!
 //! A list of lists has the array type of its innermost element: in PostgreSQL the number of
 //! dimensions belongs to the value.
 
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
+
+use crate::query::POSTGRES_OID;
 
 /// OIDs of the types that the columns of events have.
 pub const TEXT: u32 = Base::Text.oid();
@@ -105,7 +110,9 @@ base_types! {
     Int2        "int2"          21 1005  2;
     Int4        "int4"          23 1007  4;
     Text        "text"          25 1009 -1;
+    Regproc     "regproc"       24 1008  4;
     Oid         "oid"           26 1028  4;
+    Xid         "xid"           28 1011  4;
     Json        "json"         114  199 -1;
     Float4      "float4"       700 1021  4;
     Float8      "float8"       701 1022  8;
@@ -117,6 +124,7 @@ base_types! {
     Timestamptz "timestamptz" 1184 1185  8;
     Interval    "interval"    1186 1187 16;
     Numeric     "numeric"     1700 1231 -1;
+    Regtype     "regtype"     2206 2211  4;
     Uuid        "uuid"        2950 2951 16;
     Jsonb       "jsonb"       3802 3807 -1;
 }
@@ -135,7 +143,7 @@ impl Base {
             Base::Bytea => DataType::Binary,
             Base::Int2 => DataType::Int16,
             Base::Int4 => DataType::Int32,
-            Base::Int8 | Base::Oid => DataType::Int64,
+            Base::Int8 | Base::Oid | Base::Xid => DataType::Int64,
             Base::Float4 => DataType::Float32,
             Base::Float8 => DataType::Float64,
             Base::Date => DataType::Date32,
@@ -152,6 +160,8 @@ impl Base {
             | Base::Jsonb
             | Base::Bpchar
             | Base::Varchar
+            | Base::Regproc
+            | Base::Regtype
             | Base::Uuid => DataType::Utf8,
         }
     }
@@ -159,10 +169,74 @@ impl Base {
 
 /// Returns the type that a client is told for a column.
 pub fn pg_type(of: &Field) -> PgType {
-    let (base, modifier, is_array) = described(of.data_type());
+    if let Some(vector) = Vector::of(of) {
+        return PgType { oid: vector.oid(), size: -1, modifier: -1 };
+    }
+    let (base, modifier, is_array) = match own(of) {
+        Some((base, is_array)) => (base, -1, is_array),
+        None => described(of.data_type()),
+    };
     match is_array {
         false => PgType { oid: base.oid(), size: base.size(), modifier },
         true => PgType { oid: base.array_oid(), size: -1, modifier },
+    }
+}
+
+/// Returns the type that a column's metadata says it has, and whether it is an array of it; `None` if
+/// it says none, or one that its values cannot be shown as: a cast may have changed them.
+pub fn own(of: &Field) -> Option<(Base, bool)> {
+    let (element, depth) = element(of.data_type(), 0);
+    let inner = match of.data_type() {
+        DataType::List(item) => told(item).and_then(Base::of_oid).filter(|(_, is_array)| !is_array),
+        _ => None,
+    };
+    let (base, is_array) = match inner {
+        Some((base, _)) => (base, true),
+        None => Base::of_oid(told(of)?)?,
+    };
+    let fits = match base {
+        Base::Oid | Base::Xid | Base::Regproc | Base::Regtype => *element == DataType::UInt32,
+        Base::Char | Base::Name | Base::Varchar => element.is_string(),
+        _ => false,
+    };
+    (fits && is_array == (depth == 1) && depth < 2).then_some((base, is_array))
+}
+
+fn told(of: &Field) -> Option<u32> {
+    of.metadata().get(POSTGRES_OID)?.parse().ok()
+}
+
+/// An array that is written as its elements with spaces between them, and counts from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Vector {
+    Int2,
+    Oid,
+}
+
+impl Vector {
+    /// The vector that a column's metadata says it is.
+    pub fn of(of: &Field) -> Option<Vector> {
+        let DataType::List(item) = of.data_type() else { return None };
+        match (told(of)?, item.data_type()) {
+            (22, DataType::Int16) => Some(Vector::Int2),
+            (30, DataType::UInt32) => Some(Vector::Oid),
+            _ => None,
+        }
+    }
+
+    fn oid(self) -> u32 {
+        match self {
+            Vector::Int2 => 22,
+            Vector::Oid => 30,
+        }
+    }
+
+    /// The type of its elements.
+    pub fn element(self) -> Base {
+        match self {
+            Vector::Int2 => Base::Int2,
+            Vector::Oid => Base::Oid,
+        }
     }
 }
 
@@ -210,7 +284,9 @@ fn base(of: &DataType) -> (Base, i32) {
         Boolean => Base::Bool,
         Int8 | UInt8 | Int16 => Base::Int2,
         UInt16 | Int32 => Base::Int4,
-        UInt32 | Int64 => Base::Int8,
+        // Only catalogs have it.
+        UInt32 => Base::Oid,
+        Int64 => Base::Int8,
         UInt64 => return (Base::Numeric, numeric_modifier(20, 0)),
         Float16 | Float32 => Base::Float4,
         Float64 => Base::Float8,
@@ -249,7 +325,7 @@ mod tests {
             let PgType { oid, size, modifier } = pg_type(&Field::new("", of.clone(), true));
             (oid, size, modifier)
         };
-        assert_eq!(told(&DataType::UInt32), (20, 8, -1));
+        assert_eq!(told(&DataType::UInt32), (26, 4, -1));
         assert_eq!(told(&DataType::Decimal128(10, 2)), (1700, -1, 655_366));
         assert_eq!(told(&DataType::Null), (25, -1, -1));
         let texts = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8View));

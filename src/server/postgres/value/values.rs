@@ -2,7 +2,8 @@
 //!
 //! | type | binary form |
 //! | --- | --- |
-//! | bool | one byte |
+//! | bool, "char" | one byte |
+//! | oid and what refers to one | u32 |
 //! | int2, int4, int8, float4, float8 | 2, 4 or 8 bytes, big-endian as all that follows |
 //! | text, json, bytea | their bytes |
 //! | date | i32: days since 2000 |
@@ -20,10 +21,10 @@ use arrow::array::{
     Decimal128Array, Decimal256Array, FixedSizeBinaryArray, Float32Array, Float64Array, Int16Array,
     Int32Array, Int64Array, IntervalMonthDayNanoArray, LargeBinaryArray, LargeStringArray,
     OffsetSizeTrait, StringArray, StringViewArray, Time64MicrosecondArray,
-    TimestampMicrosecondArray,
+    TimestampMicrosecondArray, UInt32Array,
 };
 use arrow::buffer::NullBuffer;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field};
 use bytes::{BufMut, BytesMut};
 
 use super::calendar::{self, EPOCH_DAYS, EPOCH_US};
@@ -34,7 +35,8 @@ use super::format::Format;
 use super::interval::Interval;
 use super::numeric::{Decimal, Digits, put_integer};
 use super::quoting::quote_element;
-use super::types::described;
+use super::types::{Base, Vector, described, own};
+use crate::query::reference_name;
 
 /// One column of a batch.
 pub struct Column {
@@ -48,6 +50,11 @@ enum Values {
     Int2(Int16Array),
     Int4(Int32Array),
     Int8(Int64Array),
+    Oid(UInt32Array),
+    /// OIDs that are shown as the names of what they refer to.
+    Reference(UInt32Array, Base),
+    /// Texts of one byte.
+    Char(StringArray),
     Float4(Float32Array),
     Float8(Float64Array),
     Numeric(Decimal128Array, i8),
@@ -72,6 +79,7 @@ struct List {
     elements: Column,
     /// OID of the innermost elements.
     oid: u32,
+    is_vector: bool,
 }
 
 impl Column {
@@ -80,6 +88,22 @@ impl Column {
     pub fn of(column: &ArrayRef) -> Result<Column, ValueError> {
         let column = convert::plain(column)?;
         Ok(Column { nulls: column.logical_nulls(), values: Values::of(&column)? })
+    }
+
+    /// Converts a column to the type that its metadata says it has, if any.
+    ///
+    /// # Errors
+    /// Those of [`Column::of`].
+    pub fn described(field: &Field, column: &ArrayRef) -> Result<Column, ValueError> {
+        let values = match (Vector::of(field), own(field), column.data_type()) {
+            (Some(of), ..) => vector(of, column)?,
+            (_, Some((base, is_array)), of) if of == field.data_type() => match is_array {
+                true => array(base, column)?,
+                false => Values::own(base, column)?,
+            },
+            _ => return Column::of(column),
+        };
+        Ok(Column { nulls: column.logical_nulls(), values })
     }
 
     pub fn is_null(&self, row: usize) -> bool {
@@ -120,6 +144,19 @@ pub fn set_length(out: &mut BytesMut, at: usize, from: usize) -> Result<(), Valu
 }
 
 impl Values {
+    /// The column must be of an Arrow type that [`own`] allows for the type.
+    fn own(base: Base, column: &ArrayRef) -> Result<Values, ValueError> {
+        Ok(match base {
+            Base::Oid | Base::Xid => Values::Oid(column.as_primitive().clone()),
+            Base::Regproc | Base::Regtype => Values::Reference(column.as_primitive().clone(), base),
+            Base::Char => match column.as_string_opt::<i32>() {
+                Some(texts) => Values::Char(texts.clone()),
+                None => Values::Char(convert::text(column)?.as_string().clone()),
+            },
+            _ => Values::of(&convert::plain(column)?)?,
+        })
+    }
+
     /// The column must be of a type that [`convert::plain`] returns.
     fn of(column: &ArrayRef) -> Result<Values, ValueError> {
         use DataType::*;
@@ -128,6 +165,7 @@ impl Values {
             Boolean => Values::Bool(column.as_boolean().clone()),
             Int16 => Values::Int2(column.as_primitive().clone()),
             Int32 => Values::Int4(column.as_primitive().clone()),
+            UInt32 => Values::Oid(column.as_primitive().clone()),
             Int64 => Values::Int8(column.as_primitive().clone()),
             Float32 => Values::Float4(column.as_primitive().clone()),
             Float64 => Values::Float8(column.as_primitive().clone()),
@@ -159,6 +197,10 @@ impl Values {
             Values::Int2(values) => put_integer(out, values.value(row).into()),
             Values::Int4(values) => put_integer(out, values.value(row).into()),
             Values::Int8(values) => put_integer(out, values.value(row)),
+            Values::Oid(values) => put_integer(out, values.value(row).into()),
+            Values::Reference(values, of) => {
+                out.put_slice(reference_name(of.oid(), values.value(row)).as_bytes());
+            }
             Values::Float4(values) => put_float4(out, values.value(row)),
             Values::Float8(values) => put_float8(out, values.value(row)),
             Values::Numeric(values, scale) => narrow(values, *scale, row).put_text(out),
@@ -173,7 +215,7 @@ impl Values {
             | Values::LargeBytea(_)
             | Values::ByteaView(_)
             | Values::FixedBytea(_) => put_hex(out, self.bytes(row)),
-            Values::Text(_) | Values::LargeText(_) | Values::TextView(_) => {
+            Values::Char(_) | Values::Text(_) | Values::LargeText(_) | Values::TextView(_) => {
                 out.put_slice(self.bytes(row));
             }
             Values::Array(list) => list.put_text(row, out)?,
@@ -188,6 +230,9 @@ impl Values {
             Values::Int2(values) => out.put_i16(values.value(row)),
             Values::Int4(values) => out.put_i32(values.value(row)),
             Values::Int8(values) => out.put_i64(values.value(row)),
+            Values::Oid(values) | Values::Reference(values, _) => out.put_u32(values.value(row)),
+            // None is the byte zero.
+            Values::Char(values) if values.value(row).is_empty() => out.put_u8(0),
             Values::Float4(values) => out.put_f32(values.value(row)),
             Values::Float8(values) => out.put_f64(values.value(row)),
             Values::Numeric(values, scale) => narrow(values, *scale, row).put_binary(out),
@@ -205,7 +250,7 @@ impl Values {
     /// The bytes of a text or of a bytea.
     fn bytes(&self, row: usize) -> &[u8] {
         match self {
-            Values::Text(values) => values.value(row).as_bytes(),
+            Values::Char(values) | Values::Text(values) => values.value(row).as_bytes(),
             Values::LargeText(values) => values.value(row).as_bytes(),
             Values::TextView(values) => values.value(row).as_bytes(),
             Values::Bytea(values) => values.value(row),
@@ -271,7 +316,27 @@ fn list(column: &ArrayRef) -> Result<List, ValueError> {
         }
     };
     let oid = described(column.data_type()).0.oid();
-    Ok(List { ends, elements: Column::of(&elements)?, oid })
+    Ok(List { ends, elements: Column::of(&elements)?, oid, is_vector: false })
+}
+
+/// Converts a column of lists of a type of its own.
+fn array(of: Base, column: &ArrayRef) -> Result<Values, ValueError> {
+    let (ends, elements) = ends::<i32>(column);
+    let values = Values::own(of, &elements)?;
+    let elements = Column { nulls: elements.logical_nulls(), values };
+    Ok(Values::Array(Box::new(List { ends, elements, oid: of.oid(), is_vector: false })))
+}
+
+/// Converts a column of vectors.
+fn vector(of: Vector, column: &ArrayRef) -> Result<Values, ValueError> {
+    let list = match of {
+        Vector::Int2 => list(column)?,
+        Vector::Oid => match array(of.element(), column)? {
+            Values::Array(list) => *list,
+            _ => list(column)?,
+        },
+    };
+    Ok(Values::Array(Box::new(List { is_vector: true, ..list })))
 }
 
 impl List {
@@ -306,11 +371,26 @@ impl List {
     }
 
     fn put_text(&self, row: usize, out: &mut BytesMut) -> Result<(), ValueError> {
+        if self.is_vector {
+            return self.put_vector(row, out);
+        }
         if self.dimensions(row)?.is_empty() {
             out.put_slice(b"{}");
             return Ok(());
         }
         self.put_elements(row, out)
+    }
+
+    fn put_vector(&self, row: usize, out: &mut BytesMut) -> Result<(), ValueError> {
+        let range = self.range(row);
+        let first = range.start;
+        for element in range {
+            if element > first {
+                out.put_u8(b' ');
+            }
+            self.elements.values.put_text(element, out)?;
+        }
+        Ok(())
     }
 
     fn put_elements(&self, row: usize, out: &mut BytesMut) -> Result<(), ValueError> {
@@ -339,13 +419,14 @@ impl List {
         let dimensions = self.dimensions(row)?;
         let (leaves, range) = self.leaves(self.range(row));
         let range = if dimensions.is_empty() { 0..0 } else { range };
+        let lower_bound = if self.is_vector { 0 } else { 1 };
         let has_nulls = range.clone().any(|element| leaves.is_null(element));
         out.put_i32(dimensions.len() as i32);
         out.put_i32(has_nulls.into());
         out.put_u32(self.oid);
         for length in dimensions {
             out.put_i32(length as i32);
-            out.put_i32(1);
+            out.put_i32(lower_bound);
         }
         range.into_iter().try_for_each(|element| leaves.put_framed(Format::Binary, element, out))
     }

@@ -10,3 +10,5 @@ mod names;
 pub mod procedures;
 mod sessions;
 pub mod udf;
+
+pub use self::procedures::reference_name;

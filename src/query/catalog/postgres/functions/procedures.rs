@@ -1,5 +1,8 @@
 //! All functions by their names and OIDs: the rows of `pg_proc`, and the functions over these.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use super::super::facts::{ROLE_OID, split};
 use super::super::tables::procedure_oid;
 use super::super::types;
@@ -37,8 +40,26 @@ const FUNCTION: Kind = Kind {
         let (_, name) = split(name.split('(').next().unwrap_or_default());
         known().find(|known| *known == name).map(procedure_oid)
     },
-    name: |_, oid| known().find(|known| procedure_oid(known) == oid).map(String::from),
+    name: |_, oid| NAMES.get(&oid).map(|name| (*name).to_string()),
 };
+
+/// Returns the name of the function or the type that a value of `regproc` or `regtype`, by its own OID,
+/// refers to; the number if nothing has it.
+pub fn reference_name(of: u32, oid: u32) -> String {
+    let name = match (of, oid) {
+        (_, 0) => Some("-".into()),
+        (REGPROC, oid) => NAMES.get(&oid).map(|name| (*name).to_string()),
+        (_, oid) => types::by_oid(oid).map(|_| types::formatted(oid, None)),
+    };
+    name.unwrap_or_else(|| oid.to_string())
+}
+
+/// OID of the type `regproc`.
+const REGPROC: u32 = 24;
+
+/// The names of functions by their OIDs.
+static NAMES: LazyLock<HashMap<u32, &'static str>> =
+    LazyLock::new(|| known().map(|name| (procedure_oid(name), name)).collect());
 
 /// The names of functions: those of types, then those over catalogs.
 fn known() -> impl Iterator<Item = &'static str> {

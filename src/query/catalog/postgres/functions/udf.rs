@@ -5,18 +5,20 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::array::{Array as _, ArrayRef, AsArray, Int32Array, StructArray, new_empty_array};
-use arrow::datatypes::{DataType, Field};
+use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::{Result, exec_err, plan_err};
 use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility,
 };
 use datafusion::scalar::ScalarValue;
 
 use super::super::facts::Facts;
 use super::super::types;
-use super::super::values::{Value, array, arrow_type};
+use super::super::values::{Value, array, arrow_type, field};
 use super::definition::Function;
 use super::procedures;
+use crate::query::schema::POSTGRES_OID;
 
 /// Names of the functions whose arguments may be of any type.
 const OF_ANY: [&str; 3] = [OR_EMPTY, PG_TYPEOF, EXPANDED];
@@ -105,6 +107,10 @@ impl ScalarUDFImpl for Udf {
         Ok(arrow_type(self.function.returns))
     }
 
+    fn return_field_from_args(&self, _: ReturnFieldArgs) -> Result<FieldRef> {
+        Ok(Arc::new(field(self.function.name, self.function.returns, true)))
+    }
+
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let is_constant = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let rows = if is_constant { 1 } else { args.number_rows };
@@ -160,7 +166,10 @@ impl ScalarUDFImpl for OfAny {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         if self.name == PG_TYPEOF {
-            let of = types::by_name(types::of_arrow(args.arg_fields[0].data_type()));
+            let field = &args.arg_fields[0];
+            let told = field.metadata().get(POSTGRES_OID).and_then(|oid| oid.parse().ok());
+            let of = told.and_then(types::by_oid);
+            let of = of.or_else(|| types::by_name(types::of_arrow(field.data_type())));
             let name = types::formatted(of.map_or(0, |of| of.oid), None);
             return Ok(ColumnarValue::Scalar(ScalarValue::from(name)));
         }
