@@ -23,7 +23,7 @@ import urllib.request
 from typing import NamedTuple
 
 UTC = datetime.timezone.utc
-CHECK_SECONDS = 60
+CHECK_SECONDS = 120
 COLUMNS = "timestamp, user_id, event, page, referrer"
 
 LOGIN = os.environ.get("CHECK_LOGIN", "open")

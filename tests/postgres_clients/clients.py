@@ -52,8 +52,9 @@ def node(folder):
     which("node", "apt-get install nodejs npm")
     modules = pathlib.Path(os.environ.get("HOURGLASS_NODE", pathlib.Path.home() / ".cache/hourglass-pg-node"))
     modules.mkdir(parents=True, exist_ok=True)
-    shutil.copy(HERE / "node/package.json", modules)
-    if not (modules / "node_modules/pg-query-stream").exists():
+    listed, wanted = modules / "package.json", (HERE / "node/package.json").read_text()
+    if not (modules / "node_modules/pg-query-stream").exists() or not listed.exists() or listed.read_text() != wanted:
+        listed.write_text(wanted)
         npm = [which("npm"), "install", "--silent", "--no-audit", "--no-fund"]
         done = subprocess.run(npm, cwd=modules, stdin=subprocess.DEVNULL, capture_output=True, text=True)
         if done.returncode:
