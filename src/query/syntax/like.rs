@@ -1,9 +1,9 @@
 //! LIKE with ESCAPE: DataFusion knows only the backslash, so a literal pattern is rewritten to use
 //! it.
 
-use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Value};
+use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Value, ValueWithSpan};
 
-use super::tree::within_parentheses;
+use super::tree::{expression, within_parentheses};
 
 /// Rewrites the literal pattern of a LIKE with another escape character to use backslashes.
 pub fn rewrite(expr: &mut Expr) {
@@ -15,6 +15,12 @@ pub fn rewrite(expr: &mut Expr) {
         && let Some(whole) = constant(pattern)
     {
         **pattern = Expr::value(Value::SingleQuotedString(whole));
+    }
+    if let Some(escape) = escape_char
+        && let Some(escaped) = computed(pattern, escape)
+    {
+        (**pattern, *escape_char) = (escaped, None);
+        return;
     }
     let (Some(escape), Expr::Value(value)) = (&*escape_char, &mut **pattern) else { return };
     let (Some(escape), Value::SingleQuotedString(pattern)) =
@@ -43,6 +49,22 @@ pub fn rewrite(expr: &mut Expr) {
     *escape_char = None;
 }
 
+/// Returns a pattern that is no constant, such as `$1 || '%'`, with backslashes in the place of another
+/// escape character; `None` if it is a constant or has them.
+fn computed(pattern: &Expr, escape: &ValueWithSpan) -> Option<Expr> {
+    let is_constant = constant(pattern).is_some()
+        || matches!(pattern, Expr::Value(of) if matches!(of.value, Value::Null));
+    let escape = escape.value.clone().into_string().filter(|escape| escape.chars().count() == 1)?;
+    if is_constant || escape == "\\" {
+        return None;
+    }
+    let escape = escape.replace('\'', "''");
+    // A text cannot have the character of one that is escaped.
+    let doubled = format!("replace(replace({pattern}, '\\', '\\\\'), '{escape}{escape}', '\u{1}')");
+    let escaped = format!("replace(replace({doubled}, '{escape}', '\\'), '\u{1}', '{escape}')");
+    expression(&escaped).ok()
+}
+
 /// Returns the text of a constant, also of several that are concatenated.
 fn constant(expr: &Expr) -> Option<String> {
     match within_parentheses(expr) {
@@ -69,6 +91,10 @@ mod tests {
             (r"a ILIKE 'x\_' ESCAPE ''", r"a ILIKE 'x\\_'"),
             (r"a LIKE 'x/_' || '%' ESCAPE '/'", r"a LIKE 'x\_%'"),
             (r"a LIKE 'x\_' ESCAPE '\'", r"a LIKE 'x\_' ESCAPE '\'"),
+            (
+                "a LIKE b || '%' ESCAPE '/'",
+                "a LIKE replace(replace(replace(replace(b || '%', '\\', '\\\\'), '//', '\u{1}'), '/', '\\'), '\u{1}', '/')",
+            ),
         ] {
             let mut expr = super::super::tree::expression(sql).unwrap();
             rewrite(&mut expr);

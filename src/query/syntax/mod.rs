@@ -35,6 +35,7 @@ mod sort_keys;
 mod subqueries;
 mod tables;
 mod tree;
+mod unnested;
 mod using;
 mod verbs;
 mod windows;

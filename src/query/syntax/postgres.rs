@@ -16,10 +16,10 @@ use datafusion::sql::sqlparser::ast::{
     Statement as Ast, TableAliasColumnDef, TableFactor, Value, VisitorMut,
 };
 
-use super::domains;
 use super::tree::{
     as_flow, edit_own_expressions, expression, normalized, query, refused, within_parentheses,
 };
+use super::{domains, unnested};
 use crate::error::{Error, Result};
 use crate::query::walk::walk_mut;
 
@@ -166,7 +166,11 @@ impl VisitorMut for Rewrite {
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Self::Break> {
         name_series(select);
-        as_flow(name_tables(select).and_then(|()| bound_series(select)))
+        as_flow(
+            unnested::rewrite(select)
+                .and_then(|()| name_tables(select))
+                .and_then(|()| bound_series(select)),
+        )
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Self::Break> {

@@ -1264,3 +1264,12 @@ SELECT age(datfrozenxid), 1::oid, 'a'::name, '{23,25}'::oid[] FROM pg_database
 -- tools and drivers
 SELECT value FROM generate_series(timestamptz '2026-01-01', timestamptz '2026-01-02', '12:00:00')
 
+-- ADBC
+SELECT con.conname, array_agg(attr.attname) AS colnames FROM pg_catalog.pg_constraint AS con CROSS JOIN UNNEST(conkey) AS conkeys INNER JOIN pg_catalog.pg_attribute AS attr ON attr.attnum = conkeys AND con.conrelid = attr.attrelid GROUP BY conname
+
+-- ADBC
+SELECT '"public" . "events"'::regclass::text, '"public"."events"'::regclass = 'events'::regclass
+
+-- SQLAlchemy
+SELECT nspname FROM pg_namespace WHERE nspname NOT LIKE lower('PG/_') || '%' ESCAPE '/' ORDER BY 1
+

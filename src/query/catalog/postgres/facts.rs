@@ -180,6 +180,7 @@ pub fn split(name: &str) -> (Option<String>, String) {
         match c {
             '"' => is_quoted = !is_quoted,
             '.' if !is_quoted => parts.push(String::new()),
+            c if c.is_whitespace() && !is_quoted => {}
             c => {
                 let last = parts.last_mut().expect("never empty");
                 if is_quoted { last.push(c) } else { last.extend(c.to_lowercase()) }
