@@ -88,6 +88,7 @@ impl Session<'_> {
             Target::Timestamp => "timestamp".into(),
             Target::User => "user_id".into(),
             Target::Kind => "event".into(),
+            Target::Derived => "date".into(),
             Target::Dimension(dimension) => self.service.schema.dimensions()[dimension].to_string(),
         }
     }

@@ -26,6 +26,8 @@ pub enum Target {
     User,
     Kind,
     Dimension(usize),
+    /// Part of the timestamp: only DEFAULT, or a null, can be given.
+    Derived,
 }
 
 /// A value of a row.
@@ -61,7 +63,7 @@ impl Rowwise {
             columns => columns.iter().map(|name| target(schema, name)).collect::<Result<_, _>>()?,
         };
         for (i, target) in targets.iter().enumerate() {
-            if targets[..i].contains(target) {
+            if *target != Target::Derived && targets[..i].contains(target) {
                 let reason = format!("column {:?} specified more than once", columns[i]);
                 return Err(PgError::new("42701", reason));
             }
@@ -90,6 +92,11 @@ impl Rowwise {
         for (i, target) in self.targets.iter().enumerate() {
             match (target, field(i)?) {
                 (_, Field::Null) => {}
+                (Target::Derived, _) => {
+                    let reason =
+                        "cannot insert a value into a column that is derived from timestamp";
+                    return Err(PgError::new("428C9", reason));
+                }
                 (Target::Timestamp, Field::Time(us)) => timestamp_us = Some(us),
                 (Target::Timestamp, Field::Text(text)) => {
                     let parsed = parse_time(&text, Some("UTC"));
@@ -134,11 +141,7 @@ fn target(schema: &EventSchema, name: &str) -> Result<Target, PgError> {
         "timestamp" => Ok(Target::Timestamp),
         "user_id" | "user" => Ok(Target::User),
         "event" => Ok(Target::Kind),
-        "date" | "hour" => {
-            let reason =
-                format!("cannot insert a value into column {name:?}: it is derived from timestamp");
-            Err(PgError::new("428C9", reason))
-        }
+        "date" | "hour" => Ok(Target::Derived),
         name => {
             let dimension = schema.dimensions().iter().position(|dimension| **dimension == *name);
             dimension.map(Target::Dimension).ok_or_else(|| {
