@@ -1273,3 +1273,9 @@ SELECT '"public" . "events"'::regclass::text, '"public"."events"'::regclass = 'e
 -- SQLAlchemy
 SELECT nspname FROM pg_namespace WHERE nspname NOT LIKE lower('PG/_') || '%' ESCAPE '/' ORDER BY 1
 
+-- SQLAlchemy
+SELECT a.attname, a.attgenerated, a.atthasdef, pg_get_expr(d.adbin, d.adrelid) FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum WHERE a.attrelid = 'events'::regclass ORDER BY a.attnum
+
+-- tools and drivers
+SELECT column_name, is_generated, generation_expression FROM information_schema.columns WHERE table_name = 'events' AND is_generated = 'ALWAYS' ORDER BY ordinal_position
+

@@ -46,6 +46,8 @@ pub struct Attribute {
     pub of: u32,
     pub is_nullable: bool,
     pub about: Option<&'static str>,
+    /// The expression of a column that is computed from another one, which an INSERT leaves out.
+    pub generated: Option<&'static str>,
 }
 
 /// What the catalogs of one statement tell; made when it is first asked for.
@@ -156,9 +158,18 @@ fn attributes(schema: &str, table: &str, columns: &arrow::datatypes::Schema) -> 
         let name = field.name().clone();
         let about = about::column(schema, table, &name);
         let of = types::by_name(types::of_arrow(field.data_type())).map_or(0, |of| of.oid);
-        Attribute { name, of, is_nullable: field.is_nullable(), about }
+        let generated = generated(schema, table, &name);
+        Attribute { name, of, is_nullable: field.is_nullable(), about, generated }
     };
     columns.fields().iter().map(attribute).collect()
+}
+
+fn generated(schema: &str, table: &str, column: &str) -> Option<&'static str> {
+    match (schema, table, column) {
+        ("public", EVENTS, "date") => Some(r#"("timestamp" AT TIME ZONE 'UTC')::date"#),
+        ("public", EVENTS, "hour") => Some(r#"EXTRACT(hour FROM "timestamp" AT TIME ZONE 'UTC')"#),
+        _ => None,
+    }
 }
 
 fn catalog(table: &tables::Table) -> Relation {
@@ -167,6 +178,7 @@ fn catalog(table: &tables::Table) -> Relation {
         of: types::by_name(column.of).map_or(0, |of| of.oid),
         is_nullable: column.is_nullable,
         about: None,
+        generated: None,
     };
     let attributes = table.columns.iter().map(attribute).collect();
     Relation { oid: table.oid, attributes, ..empty(table.schema, table.name, table.kind) }

@@ -105,6 +105,7 @@ fn column(database: &str, of: &Relation, number: i64, attribute: &Attribute) -> 
         datetime_precision: if is_time { Value::Int(6) } else { Value::Null },
         udt_catalog: database, udt_schema: "pg_catalog",
         udt_name: kind.map(|kind| kind.name.clone()), dtd_identifier: number.to_string(),
-        is_self_referencing: "NO", is_identity: "NO", is_generated: "NEVER", is_updatable: "NO",
+        is_self_referencing: "NO", is_identity: "NO", is_generated: attribute.generated.map_or("NEVER", |_| "ALWAYS"),
+        generation_expression: attribute.generated, is_updatable: "NO",
     }
 }

@@ -14,6 +14,7 @@ const PG_DATABASE: u32 = 1262;
 pub fn rows(name: &str, facts: &Facts) -> Vec<Row> {
     match name {
         "pg_am" => access_methods(),
+        "pg_attrdef" => facts.relations().iter().flat_map(expressions).collect(),
         "pg_attribute" => facts.relations().iter().flat_map(attributes).collect(),
         "pg_authid" | "pg_roles" | "pg_shadow" | "pg_user" => users(facts),
         "pg_class" => facts.relations().iter().map(|of| class(of, facts)).collect(),
@@ -88,10 +89,21 @@ fn attributes(of: &Relation) -> Vec<Row> {
             attalign: kind.map_or("i", |kind| kind.align),
             attstorage: kind.map_or("p", |kind| kind.storage),
             attnotnull: !attribute.is_nullable, attislocal: true,
+            atthasdef: attribute.generated.is_some(),
+            attgenerated: attribute.generated.map_or("", |_| "s"),
             attcollation: kind.map_or(0, |kind| kind.collation),
         }
     };
     numbered.map(attribute).collect()
+}
+
+/// The expressions of the columns that are computed from others.
+fn expressions(of: &Relation) -> Vec<Row> {
+    let expression = |(number, attribute): (i64, &super::facts::Attribute)| {
+        let oid = tables::oid_of("expression", &format!("{}.{}", of.name, attribute.name));
+        Some(row! { oid: oid, adrelid: of.oid, adnum: number, adbin: attribute.generated? })
+    };
+    (1_i64..).zip(&of.attributes).filter_map(expression).collect()
 }
 
 fn descriptions(of: &Relation) -> Vec<Row> {
