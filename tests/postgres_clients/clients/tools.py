@@ -16,7 +16,7 @@ checks = Checks()
 CORPUS = pathlib.Path(__file__).resolve().parents[2] / "suite/sql/postgres.sql"
 INSERT = f"INSERT INTO events ({COLUMNS}) VALUES (%s, %s, %s, %s, %s)"
 # Texts of the corpus that are there for their errors, or are about what PostgreSQL itself does not have.
-ERRORS = ("nope", "LATIN1", "relkind = k", "statement_timeout = '1ms'", "search_path = system", r"'\x0'::bytea", "'2026-13'")
+ERRORS = ("nope", "LATIN1", "relkind = k", "statement_timeout = '1ms'", "search_path = system", r"'\x0'::bytea", "'2026-13'", "'(4,0)'::tid", "'(0,1)'::tid")
 NOT_OF_POSTGRESQL = ("system.", "pg_is_wal_replay_paused")
 
 
