@@ -66,7 +66,7 @@ fn rows_of_an_insert_are_literals_parameters_or_a_query() {
     assert_eq!(rows[0], [text("2025-01-01"), Cell::Parameter(0), text("click")]);
     assert_eq!(rows[1], [Cell::Parameter(1), Cell::Number("7".into()), Cell::Null]);
     assert!(matches!(
-        of("INSERT INTO events VALUES (now(), 'u', 'click')").source,
+        of("INSERT INTO events VALUES (now() - interval '1 hour', 'u', 'click')").source,
         Source::Query(_)
     ));
     let Source::Rows(rows) = of("INSERT INTO events VALUES (now(), 'u', CURRENT_TIMESTAMP)").source
