@@ -121,7 +121,8 @@ impl Session<'_> {
         copying.end()?;
         let batch = std::mem::take(&mut copying.batch);
         self.observe(&batch);
-        self.transaction.add(batch, self.service.options.max_body_bytes)?;
+        let limit = self.service.options.max_body_bytes;
+        self.transaction.add(batch, limit, &self.budgets.pending)?;
         Ok(())
     }
 

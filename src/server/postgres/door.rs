@@ -5,9 +5,10 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use tokio_rustls::TlsAcceptor;
 
+use super::budget::Budget;
 use super::cancel::Sessions;
 use super::error::{End, PgError};
-use super::session::Session;
+use super::session::{Budgets, Session};
 use super::startup::{self, Entry};
 use super::wire::Wire;
 use crate::limit::Limit;
@@ -19,17 +20,25 @@ use crate::server::tls::Tls;
 /// Name of the protocol in TLS (ALPN), which clients of PostgreSQL 17 send.
 const PROTOCOLS: [&[u8]; 1] = [b"postgresql"];
 
+/// Maximum size of the texts of all prepared statements. A statement takes up to a hundred times the
+/// memory of its text.
+const PREPARED_BYTES: usize = 8 << 20;
+
 /// The door of PostgreSQL.
 pub struct PostgresDoor {
     service: Arc<Service>,
     acceptor: Option<TlsAcceptor>,
     sessions: Arc<Sessions>,
+    budgets: Budgets,
 }
 
 impl PostgresDoor {
     pub fn new(service: Arc<Service>, tls: Option<&Tls>) -> PostgresDoor {
         let acceptor = tls.map(|tls| tls.acceptor(&PROTOCOLS));
-        PostgresDoor { service, acceptor, sessions: Arc::default() }
+        let pending = service.options.max_body_bytes.saturating_mul(service.options.batch_slots);
+        let budgets =
+            Budgets { pending: Budget::new(pending), prepared: Budget::new(PREPARED_BYTES) };
+        PostgresDoor { service, acceptor, sessions: Arc::default(), budgets }
     }
 
     fn wire(&self, connection: &Arc<Connection>) -> Wire {
@@ -51,7 +60,8 @@ impl PostgresDoor {
             Ok(Ok(None)) => Ok(()),
             Ok(Err(end)) => Err(end),
             Ok(Ok(Some(login))) => {
-                let mut session = Session::new(&self.service, &mut wire, login, stopping);
+                let mut session =
+                    Session::new(&self.service, &self.budgets, &mut wire, login, stopping);
                 session.serve().await
             }
         };

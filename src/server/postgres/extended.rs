@@ -91,7 +91,6 @@ impl Session<'_> {
             let reason = format!("prepared statement {name:?} already exists");
             return Err(PgError::new("42P05", reason).into());
         }
-        self.check_room(self.prepared.len())?;
         let mut commands = parse_commands(text)?;
         if commands.len() > 1 {
             let reason = "cannot insert multiple commands into a prepared statement";
@@ -102,7 +101,7 @@ impl Session<'_> {
             self.check_block(command)?;
         }
         let prepared = Prepared::new(command, text.to_string(), declared);
-        self.prepared.insert(name, Arc::new(prepared));
+        self.keep(name, prepared)?;
         self.wire.send(&ParseComplete::new());
         Ok(())
     }

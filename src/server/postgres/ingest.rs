@@ -212,7 +212,8 @@ impl Session<'_> {
         }
         self.observe(&batch);
         let count = batch.len() as u64;
-        self.transaction.add(batch, self.service.options.max_body_bytes)?;
+        let limit = self.service.options.max_body_bytes;
+        self.transaction.add(batch, limit, &self.budgets.pending)?;
         Ok(count)
     }
 

@@ -13,6 +13,7 @@
 //! | `prepared`, `rows` | prepared statements; rows on their way, and what stops them |
 //! | `run` | what a command changes in the session |
 //! | `transaction` | snapshot and rows of a transaction |
+//! | `budget` | memory that all sessions share |
 //! | `ingest` | rows of INSERT and COPY FROM as events |
 //! | `copy` | COPY in both directions |
 //! | `cancel` | requests to cancel a statement |
@@ -23,6 +24,7 @@
 //! A transaction reads one snapshot, that of its first statement, and stores what it inserts with
 //! its end, by one frame of the log and one sync. It does not see its own rows before.
 
+mod budget;
 mod cancel;
 mod copy;
 mod door;

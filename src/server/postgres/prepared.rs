@@ -3,6 +3,7 @@
 use arrow::datatypes::SchemaRef;
 use tokio::sync::OnceCell;
 
+use super::budget::Held;
 use super::error::PgError;
 use super::value::types::oid_of_name;
 use crate::query::Parsed;
@@ -16,6 +17,8 @@ pub struct Prepared {
     pub text: String,
     /// Types of the parameters that the client has declared, by their OIDs; 0 is none.
     pub declared: Vec<u32>,
+    /// Its part of the memory that all sessions share; `None` if it is a portal's own.
+    pub _held: Option<Held>,
     /// What it takes and returns, once that was asked for.
     pub described: OnceCell<Described>,
 }
@@ -31,7 +34,7 @@ pub struct Described {
 
 impl Prepared {
     pub fn new(command: Option<Command>, text: String, declared: Vec<u32>) -> Prepared {
-        Prepared { command, text, declared, described: OnceCell::new() }
+        Prepared { command, text, declared, _held: None, described: OnceCell::new() }
     }
 
     /// A statement without parameters.
@@ -40,12 +43,16 @@ impl Prepared {
     }
 
     /// A statement of PREPARE, with the names of its parameters' types.
-    pub fn of_command(command: Command, types: &[String]) -> Result<Prepared, PgError> {
+    pub fn of_command(
+        command: Command,
+        text: String,
+        types: &[String],
+    ) -> Result<Prepared, PgError> {
         let of = |name: &String| {
             oid_of_name(name)
                 .ok_or_else(|| PgError::new("42704", format!("type {name:?} does not exist")))
         };
         let declared = types.iter().map(of).collect::<Result<_, _>>()?;
-        Ok(Prepared::new(Some(command), String::new(), declared))
+        Ok(Prepared::new(Some(command), text, declared))
     }
 }

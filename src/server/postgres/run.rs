@@ -12,6 +12,14 @@ use crate::query::command::{Command, Count, Declare, Fetch, Transaction};
 use crate::query::{Params, Parsed};
 use crate::server::access::Need;
 
+/// Returns the text of a statement, for its size.
+fn text_of(command: &Command) -> String {
+    match command {
+        Command::Query(query) => query.text.clone(),
+        command => format!("{command:?}"),
+    }
+}
+
 impl Session<'_> {
     pub fn complete(&mut self, tag: impl Into<String>) {
         self.wire.send(&CommandComplete::new(tag.into()));
@@ -108,9 +116,9 @@ impl Session<'_> {
                     let reason = format!("prepared statement {name:?} already exists");
                     return Err(PgError::new("42P05", reason).into());
                 }
-                self.check_room(self.prepared.len())?;
-                let prepared = Prepared::of_command(Command::clone(command), types)?;
-                self.prepared.insert(name.clone(), Arc::new(prepared));
+                let text = text_of(command);
+                let prepared = Prepared::of_command(Command::clone(command), text, types)?;
+                self.keep(name.clone(), prepared)?;
                 "PREPARE".into()
             }
             Command::Deallocate(None) => {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use pgwire::messages::response::ReadyForQuery;
 use pgwire::messages::startup::ParameterStatus;
 
+use super::budget::Budget;
 use super::error::{End, PgError};
 use super::prepared::Prepared;
 use super::rows::Portal;
@@ -38,9 +39,19 @@ const REPORTED: [&str; 13] = [
     "standard_conforming_strings",
 ];
 
+/// What all sessions share.
+#[derive(Debug)]
+pub struct Budgets {
+    /// Rows that wait for the end of their transactions.
+    pub pending: Arc<Budget>,
+    /// Texts of prepared statements.
+    pub prepared: Arc<Budget>,
+}
+
 /// A session.
 pub struct Session<'s> {
     pub service: &'s Arc<Service>,
+    pub budgets: &'s Budgets,
     pub wire: &'s mut Wire,
     pub login: Login,
     pub stopping: Stopping,
@@ -61,6 +72,7 @@ pub struct Session<'s> {
 impl<'s> Session<'s> {
     pub fn new(
         service: &'s Arc<Service>,
+        budgets: &'s Budgets,
         wire: &'s mut Wire,
         login: Login,
         stopping: Stopping,
@@ -68,6 +80,7 @@ impl<'s> Session<'s> {
         Session {
             options: service.query.new_session(),
             service,
+            budgets,
             wire,
             login,
             stopping,
@@ -121,6 +134,20 @@ impl<'s> Session<'s> {
         } else {
             Err(PgError::new("53000", "too many requests; try again in a second"))
         }
+    }
+
+    /// Keeps a prepared statement, if there is room for it.
+    pub fn keep(&mut self, name: String, prepared: Prepared) -> Result<(), PgError> {
+        self.check_room(self.prepared.len())?;
+        self.prepared.remove(&name);
+        let held = self.budgets.prepared.take(prepared.text.len()).ok_or_else(|| {
+            PgError::new(
+                "53200",
+                "the prepared statements of all sessions are too large: DEALLOCATE some",
+            )
+        })?;
+        self.prepared.insert(name, Arc::new(Prepared { _held: Some(held), ..prepared }));
+        Ok(())
     }
 
     /// Checks that there is room for one more name.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use pgwire::messages::response::TransactionStatus;
 
+use super::budget::{Budget, Held};
 use super::error::PgError;
 use crate::event::EventBatch;
 use crate::query;
@@ -14,8 +15,8 @@ use crate::storage::Snapshot;
 pub struct Transaction {
     /// `None` outside of BEGIN and COMMIT, where each statement is its own transaction.
     block: Option<Block>,
-    /// Batches to be stored at the end.
-    pending: Vec<EventBatch>,
+    /// Batches to be stored at the end, with their part of the memory that all sessions share.
+    pending: Vec<(EventBatch, Held)>,
     pending_bytes: usize,
 }
 
@@ -99,8 +100,14 @@ impl Transaction {
         is_new
     }
 
-    /// Adds rows that are stored at the end; `limit` is that of all rows together, in bytes.
-    pub fn add(&mut self, batch: EventBatch, limit: usize) -> Result<(), PgError> {
+    /// Adds rows that are stored at the end; `limit` is that of all rows together, in bytes, and
+    /// `budget` that of all sessions.
+    pub fn add(
+        &mut self,
+        batch: EventBatch,
+        limit: usize,
+        budget: &Arc<Budget>,
+    ) -> Result<(), PgError> {
         if self.block.as_ref().is_some_and(|block| block.is_read_only) {
             return Err(PgError::new("25006", "cannot store events in a read-only transaction"));
         }
@@ -111,15 +118,20 @@ impl Transaction {
             );
             return Err(PgError::new("54000", reason));
         }
+        let held = budget.take(batch.byte_len()).ok_or_else(|| {
+            let reason =
+                "too many rows wait for the end of their transactions; try again in a moment";
+            PgError::new("53200", reason)
+        })?;
         self.pending_bytes = bytes;
-        self.pending.push(batch);
+        self.pending.push((batch, held));
         Ok(())
     }
 
     /// Returns the rows that wait, as one batch. They wait no longer.
     pub fn take(&mut self) -> EventBatch {
         self.pending_bytes = 0;
-        let mut batches = std::mem::take(&mut self.pending).into_iter();
+        let mut batches = std::mem::take(&mut self.pending).into_iter().map(|(batch, _)| batch);
         let mut all = batches.next().unwrap_or_default();
         batches.for_each(|batch| all.extend(&batch));
         all
@@ -179,7 +191,7 @@ impl Transaction {
 
     fn drop_pending(&mut self, kept: usize) {
         self.pending.truncate(kept);
-        self.pending_bytes = self.pending.iter().map(EventBatch::byte_len).sum();
+        self.pending_bytes = self.pending.iter().map(|(batch, _)| batch.byte_len()).sum();
     }
 }
 

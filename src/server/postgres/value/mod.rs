@@ -4,12 +4,12 @@
 //! | --- | --- |
 //! | [`types`] | which PostgreSQL type stands for which Arrow type |
 //! | [`error`] | why a value cannot be sent or read, with its SQLSTATE |
-//! | [`format`] | text or binary |
+//! | [`mod@format`] | text or binary |
 //! | [`float`], [`numeric`], [`calendar`], [`interval`] | forms of single values |
 //! | [`quoting`] | text of arrays |
 //! | [`convert`], [`values`] | the values of one column, in both formats |
 //! | [`encode`] | result rows |
-//! | [`decimal`], [`scalar`], [`array`], [`parameter`] | parameters of a statement |
+//! | [`decimal`], [`scalar`], [`mod@array`], [`parameter`] | parameters of a statement |
 //! | [`copy`] | options of COPY |
 //! | [`copy_out`] | COPY … TO STDOUT |
 //! | [`copy_in`] | COPY … FROM STDIN: [`copy_lines`], [`copy_fields`], [`copy_binary`], [`copy_error`] |
