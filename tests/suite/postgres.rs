@@ -218,6 +218,9 @@ fn a_transaction_stores_its_rows_at_its_end_or_not_at_all() {
     assert_eq!(one.ask("COMMIT"), "ROLLBACK I");
     assert_eq!(one.ask(&format!("BEGIN READ ONLY; {INSERT}")), "BEGIN !25006 E");
     assert_eq!(one.ask("ROLLBACK"), "ROLLBACK I");
+    let reading = "SET default_transaction_read_only = on";
+    assert_eq!(one.ask(&format!("{reading}; {INSERT}")), "SET !25006 I");
+    assert_eq!(one.ask("RESET ALL"), "RESET I");
     assert_eq!(
         one.ask("COMMIT; BEGIN; BEGIN; ROLLBACK"),
         "?25P01 COMMIT BEGIN ?25001 BEGIN ROLLBACK I"

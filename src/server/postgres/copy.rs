@@ -19,7 +19,6 @@ use crate::event::EventBatch;
 use crate::limit::Limit;
 use crate::query::Params;
 use crate::query::command::{CopyFormat, CopyIn, CopyOut};
-use crate::server::access::Need;
 
 /// Maximum size of one message with rows.
 const DATA_BYTES: usize = 16 << 20;
@@ -53,7 +52,7 @@ impl Session<'_> {
 
     /// Takes rows from the client as events, and returns the tag.
     pub async fn copy_in(&mut self, copy: &CopyIn) -> Result<String, Fault> {
-        self.allow(Need::Write)?;
+        self.allow_writing()?;
         let rowwise = self.rowwise(&copy.columns)?;
         let permit = std::sync::Arc::clone(&self.service.batch_slots).try_acquire_owned();
         let _permit = permit.map_err(|_| crate::error::Error::Busy(Limit::Batches))?;

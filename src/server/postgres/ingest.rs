@@ -17,7 +17,6 @@ use crate::event::{
 };
 use crate::query::command::{Cell, Insert, Source};
 use crate::query::{EVENTS, Params, parse_time};
-use crate::server::access::Need;
 
 /// What a column of rows is in an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,7 +189,7 @@ impl Session<'_> {
 
     /// Adds the rows of an INSERT to the transaction, and returns their number.
     pub async fn insert(&mut self, insert: &Insert, params: &Params) -> Result<u64, Fault> {
-        self.allow(Need::Write)?;
+        self.allow_writing()?;
         let rowwise = self.rowwise(&insert.columns)?;
         let mut batch = EventBatch::new();
         let now_us = self.service.engine.clock().now_us();

@@ -157,7 +157,7 @@ impl Session<'_> {
         self.allow(Need::Any)?;
         Ok(match command {
             Transaction::Begin { is_read_only, isolation } => {
-                if !self.transaction.begin(*is_read_only, self.options.clone()) {
+                if !self.transaction.begin(self.options.clone()) {
                     let reason = "there is already a transaction in progress";
                     self.wire.send(&warning("25001", reason));
                 }
@@ -231,7 +231,7 @@ impl Session<'_> {
         self.options.end_transaction();
         self.report();
         if chain {
-            self.transaction.begin(false, self.options.clone());
+            self.transaction.begin(self.options.clone());
         }
     }
 

@@ -136,6 +136,17 @@ impl<'s> Session<'s> {
         }
     }
 
+    /// Decides whether who has logged in may store events in this transaction.
+    pub fn allow_writing(&self) -> Result<(), PgError> {
+        self.allow(Need::Write)?;
+        match self.options.get("transaction_read_only").as_deref() {
+            Some("on") => {
+                Err(PgError::new("25006", "cannot store events in a read-only transaction"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Keeps a prepared statement, if there is room for it.
     pub fn keep(&mut self, name: String, prepared: Prepared) -> Result<(), PgError> {
         self.check_room(self.prepared.len())?;

@@ -24,7 +24,6 @@ pub struct Transaction {
 #[derive(Debug)]
 struct Block {
     has_failed: bool,
-    is_read_only: bool,
     /// That of the first statement.
     snapshot: Option<Arc<Snapshot>>,
     /// Whether users were erased after it.
@@ -85,12 +84,11 @@ impl Transaction {
     }
 
     /// Begins a block; false if there is one already.
-    pub fn begin(&mut self, is_read_only: bool, before: query::Session) -> bool {
+    pub fn begin(&mut self, before: query::Session) -> bool {
         let is_new = self.block.is_none();
         if is_new {
             self.block = Some(Block {
                 has_failed: false,
-                is_read_only,
                 snapshot: None,
                 is_erased: false,
                 savepoints: Vec::new(),
@@ -108,9 +106,6 @@ impl Transaction {
         limit: usize,
         budget: &Arc<Budget>,
     ) -> Result<(), PgError> {
-        if self.block.as_ref().is_some_and(|block| block.is_read_only) {
-            return Err(PgError::new("25006", "cannot store events in a read-only transaction"));
-        }
         let bytes = self.pending_bytes + batch.byte_len();
         if bytes > limit {
             let reason = format!(
