@@ -537,6 +537,10 @@ fn a_token_is_the_password_and_its_role_holds() {
         assert!(started.elapsed() >= Duration::from_millis(200), "guessing is slow");
         assert_eq!(client.0.read(&mut [0]).unwrap(), 0, "and the connection is closed");
     }
+    let (mut other, _) = open(&read);
+    other.until_ready();
+    let declared = "BEGIN; DECLARE c CURSOR FOR SELECT value FROM generate_series(1, 10)";
+    assert_eq!(reader.ask(declared), "BEGIN DECLARE CURSOR T");
     let revoke =
         hourglass().args(["token", "list", "--data-dir"]).arg(dir.path()).output().unwrap();
     let list = String::from_utf8(revoke.stdout).unwrap();
@@ -550,7 +554,8 @@ fn a_token_is_the_password_and_its_role_holds() {
     let revoked =
         hourglass().args(["token", "revoke", id, "--data-dir"]).arg(dir.path()).status().unwrap();
     assert!(revoked.success());
-    assert_eq!(reader.ask("SELECT 1"), "!28P01 I", "from the next statement on");
+    assert_eq!(other.ask("SELECT 1"), "!28P01 I", "from the next statement on");
+    assert_eq!(reader.ask("FETCH c"), "!28P01 E", "and what was begun goes no further");
 }
 
 /// Bytes that a client may send after its first message, as seeds.

@@ -28,6 +28,7 @@ use super::value::parameter::parameter;
 use super::value::types::{arrow_type, pg_type};
 use crate::query::command::{Cell, Command, Copy, Source, parse_commands};
 use crate::query::{Description, Params, Parsed};
+use crate::server::access::Need;
 
 impl Session<'_> {
     /// Answers a message of the extended protocol.
@@ -129,7 +130,15 @@ impl Session<'_> {
             return Err(PgError::new("08P01", reason).into());
         }
         let params = decode(&types, &formats, &values)?;
+        let bytes = values.iter().flatten().map(|value| value.len()).sum();
+        let held = self.budgets.pending.take(bytes).ok_or_else(|| {
+            PgError::new(
+                "53200",
+                "the parameters of all sessions are too large; try again in a moment",
+            )
+        })?;
         let portal_of = Portal {
+            _held: Some(held),
             statement,
             params,
             formats: result_formats,
@@ -254,6 +263,7 @@ impl Session<'_> {
     }
 
     async fn send_portal(&mut self, name: &str, formats: &[i16], most: u64) -> Result<Sent, Fault> {
+        self.check_access(Need::Read)?;
         let cancelled = &self.login.registered.cancelled;
         match self.portals.get_mut(name) {
             Some(Portal { rows: Some(rows), is_done, .. }) => {
@@ -315,7 +325,7 @@ impl Session<'_> {
         query: &Parsed,
         declared: &[u32],
     ) -> Result<Description, Fault> {
-        self.allow(crate::server::access::Need::Any)?;
+        self.allow(Need::Any)?;
         let declared: Vec<Option<DataType>> = declared.iter().map(|oid| arrow_type(*oid)).collect();
         let snapshot = self.transaction.snapshot(self.service.engine.snapshot())?;
         let describing =

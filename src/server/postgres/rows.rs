@@ -10,6 +10,7 @@ use arrow::error::ArrowError;
 use pgwire::messages::data::{FieldDescription, RowDescription};
 use tokio::sync::Notify;
 
+use super::budget::Held;
 use super::error::{End, Fault, PgError};
 use super::prepared::Prepared;
 use super::value::encode::RowEncoder;
@@ -32,6 +33,8 @@ pub struct Portal {
     pub is_done: bool,
     /// Whether it outlives the transaction.
     pub is_held: bool,
+    /// What its parameters take of the memory that all sessions share.
+    pub _held: Option<Held>,
 }
 
 /// The rows of a statement that are left.

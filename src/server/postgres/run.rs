@@ -99,6 +99,7 @@ impl Session<'_> {
                     rows: Some(rows),
                     is_done: false,
                     is_held: *is_held,
+                    _held: None,
                 };
                 self.portals.insert(name.clone(), portal);
                 "DECLARE CURSOR".into()
@@ -237,6 +238,7 @@ impl Session<'_> {
 
     /// Sends the next rows of a cursor; returns the tag.
     pub async fn fetch(&mut self, fetch: &Fetch, formats: &[i16]) -> Result<String, Fault> {
+        self.check_access(Need::Read)?;
         let portal = self.portals.get_mut(&fetch.cursor).ok_or_else(|| no_cursor(&fetch.cursor))?;
         let most = match fetch.count {
             Count::All => u64::MAX,

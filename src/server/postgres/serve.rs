@@ -70,19 +70,24 @@ impl Session<'_> {
     async fn next(&mut self) -> Result<Option<(Frame, Option<OwnedSemaphorePermit>)>, End> {
         let (kind, length) = self.wait().await?;
         if length <= SMALL_BYTES {
-            return Ok(Some((self.wire.read(SMALL_BYTES).await?, None)));
+            return Ok(Some((self.rest(SMALL_BYTES).await?, None)));
         }
         let permit = Arc::clone(&self.service.batch_slots).try_acquire_owned();
         let limit = self.service.options.max_body_bytes.saturating_add(SMALL_BYTES);
         if length > limit || permit.is_err() {
             return self.pass_over(kind, length, limit).await.map(|()| None);
         }
+        Ok(Some((self.rest(limit).await?, permit.ok())))
+    }
+
+    /// Reads the message whose head has come.
+    async fn rest(&mut self, limit: usize) -> Result<Frame, End> {
         let timeout = self.service.options.body_timeout;
         let frame = tokio::time::timeout(timeout, self.wire.read(limit)).await;
         let slow = || {
             End::Fatal(PgError::fatal("08006", "a message did not arrive in time (body_timeout)"))
         };
-        Ok(Some((frame.map_err(|_| slow())??, permit.ok())))
+        Ok(frame.map_err(|_| slow())??)
     }
 
     /// Waits for the next message; returns its kind and its length.

@@ -121,12 +121,10 @@ impl<'s> Session<'s> {
         self.transaction.fail();
     }
 
-    /// Decides whether who has logged in may do something now.
+    /// Decides whether who has logged in may do something now, and counts it as a request.
     pub fn allow(&self, need: Need) -> Result<(), PgError> {
+        self.check_access(need)?;
         let service = self.service;
-        let now_ms = service.engine.clock().now_us() / 1_000;
-        let allowed = service.access.check_login(need, self.login.token, now_ms);
-        allowed.map_err(|denied| PgError::denied(need, denied))?;
         let is_within = service.by_address.take(network(self.wire.connection.address()))
             && self.login.token.is_none_or(|token| service.by_token.take(token));
         if is_within {
@@ -134,6 +132,15 @@ impl<'s> Session<'s> {
         } else {
             Err(PgError::new("53000", "too many requests; try again in a second"))
         }
+    }
+
+    /// Decides whether who has logged in may do something now, such as read more of what was
+    /// begun.
+    pub fn check_access(&self, need: Need) -> Result<(), PgError> {
+        let service = self.service;
+        let now_ms = service.engine.clock().now_us() / 1_000;
+        let allowed = service.access.check_login(need, self.login.token, now_ms);
+        allowed.map_err(|denied| PgError::denied(need, denied))
     }
 
     /// Decides whether who has logged in may store events in this transaction.
