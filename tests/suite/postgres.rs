@@ -303,6 +303,14 @@ fn what_comes_between_two_syncs_is_one_transaction() {
     assert_eq!(shown(&client.until_ready()), "BEGIN T");
     assert_eq!(shown(&client.until_ready()), "DECLARE CURSOR T");
     assert_eq!(shown(&client.until_ready()), "(8) (9) FETCH 2 COMMIT I");
+    // What a transaction that is rolled back has declared is gone.
+    let held = "DECLARE h CURSOR WITH HOLD FOR SELECT 1";
+    assert_eq!(
+        client.ask(&format!("BEGIN; {held}; ROLLBACK; FETCH h")),
+        "BEGIN DECLARE CURSOR ROLLBACK !34000 I"
+    );
+    let kept = format!("BEGIN; {held}; COMMIT; FETCH h; CLOSE h");
+    assert_eq!(client.ask(&kept), "BEGIN DECLARE CURSOR COMMIT (1) FETCH 1 CLOSE CURSOR I");
     // Cursors with rows left are statements that run: a session holds half of them at most.
     let cursors: String = (0..5)
         .map(|n| format!("DECLARE c{n} CURSOR FOR SELECT value FROM generate_series(1, 100000);"))

@@ -5,7 +5,7 @@
 //! as in `SELECT count(*), count(*)`. Here an expression without an alias gets its own
 //! text, as sqlparser prints it, as its alias, with the suffix `_1` or `_2` if the name is taken.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
@@ -92,7 +92,7 @@ fn name_body(body: &mut SetExpr, is_answer: bool, naming: Naming) {
 }
 
 fn name_items(select: &mut Select, is_answer: bool, naming: Naming) {
-    let mut taken = HashSet::new();
+    let mut taken = Taken::default();
     // `*` already includes all columns.
     let is_all = select.projection.iter().any(|item| matches!(item, SelectItem::Wildcard(_)));
     // `t.*` includes those of `t`, and may include one whose table is not named.
@@ -156,14 +156,39 @@ fn aliased(expr: &Expr, name: String) -> SelectItem {
     SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::with_quote('"', name) }
 }
 
+/// Names that columns have, and the last number that was given to each.
+#[derive(Default)]
+struct Taken {
+    names: HashSet<String>,
+    numbers: HashMap<String, usize>,
+}
+
+impl Taken {
+    fn contains(&self, name: &str) -> bool {
+        self.names.contains(name)
+    }
+
+    fn insert(&mut self, name: String) {
+        self.names.insert(name);
+    }
+}
+
 /// Returns a name that is not taken, and adds it to `taken`.
-fn free(name: &str, taken: &mut HashSet<String>, is_column: bool, naming: Naming) -> String {
+fn free(name: &str, taken: &mut Taken, is_column: bool, naming: Naming) -> String {
     let plain = (!is_column && !taken.contains(name)).then(|| name.to_string());
     let name = plain.unwrap_or_else(|| {
         let mark = if naming == Naming::Postgres { REPEATED } else { '_' };
-        let numbered = (1..).map(|i: usize| format!("{name}{mark}{i}"));
-        let mut free = numbered.filter(|name| !taken.contains(name));
-        free.next().unwrap_or_default()
+        // The numbers before were taken for the columns before.
+        let mut last = taken.numbers.get(name).copied().unwrap_or(0);
+        let free = loop {
+            last += 1;
+            let numbered = format!("{name}{mark}{last}");
+            if !taken.contains(&numbered) {
+                break numbered;
+            }
+        };
+        taken.numbers.insert(name.to_string(), last);
+        free
     });
     taken.insert(name.clone());
     name

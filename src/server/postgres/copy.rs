@@ -1,11 +1,13 @@
 //! COPY between the table and the client (PostgreSQL manual, section 55.2.7).
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use datafusion::scalar::ScalarValue;
 use pgwire::messages::copy::{CopyDone, CopyInResponse, CopyOutResponse};
 
+use super::budget::{Budget, Held};
 use super::error::{End, Fault, PgError, copy_context};
 use super::ingest::{Field, Rowwise, Target};
 use super::message::Message;
@@ -16,9 +18,9 @@ use super::value::format::Format;
 use super::value::parameter::parameter;
 use super::value::types::TIMESTAMPTZ;
 use crate::event::EventBatch;
-use crate::limit::Limit;
 use crate::query::Params;
 use crate::query::command::{CopyFormat, CopyIn, CopyOut};
+use crate::server::access::Need;
 
 /// Maximum size of one message with rows.
 const DATA_BYTES: usize = 16 << 20;
@@ -54,8 +56,6 @@ impl Session<'_> {
     pub async fn copy_in(&mut self, copy: &CopyIn) -> Result<String, Fault> {
         self.allow_writing()?;
         let rowwise = self.rowwise(&copy.columns)?;
-        let permit = std::sync::Arc::clone(&self.service.batch_slots).try_acquire_owned();
-        let _permit = permit.map_err(|_| crate::error::Error::Busy(Limit::Batches))?;
         let names = rowwise.targets.iter().map(|target| self.column_name(*target)).collect();
         let reader =
             CopyReader::new(copy.options.clone(), names, ROW_BYTES).map_err(PgError::from)?;
@@ -70,6 +70,8 @@ impl Session<'_> {
             limit: self.service.options.max_body_bytes,
             rows: 0,
             stored: 0,
+            held: Vec::new(),
+            held_bytes: 0,
         };
         match self.take_copy(&mut copying).await {
             Ok(()) => Ok(format!("COPY {}", copying.rows)),
@@ -100,6 +102,7 @@ impl Session<'_> {
             match Message::decode(frame.kind, frame.body)? {
                 Message::CopyData(data) => {
                     copying.take(&data)?;
+                    copying.hold(&self.budgets.pending)?;
                     if copying.in_parts && copying.batch.len() >= CHUNK_EVENTS {
                         self.store_part(copying).await?;
                     }
@@ -118,6 +121,9 @@ impl Session<'_> {
             }
         }
         copying.end()?;
+        // The token may have been revoked meanwhile.
+        self.check_access(Need::Write)?;
+        copying.held.clear();
         let batch = std::mem::take(&mut copying.batch);
         self.observe(&batch);
         let limit = self.service.options.max_body_bytes;
@@ -126,11 +132,14 @@ impl Session<'_> {
     }
 
     async fn store_part(&mut self, copying: &mut Copying) -> Result<(), Fault> {
+        self.check_access(Need::Write)?;
         let batch = std::mem::take(&mut copying.batch);
         self.observe(&batch);
         let rows = batch.len() as u64;
         self.service.engine.append(batch).await.map_err(PgError::from)?;
         copying.stored += rows;
+        copying.held.clear();
+        copying.held_bytes = 0;
         Ok(())
     }
 }
@@ -151,6 +160,9 @@ struct Copying {
     rows: u64,
     /// Rows that are stored already.
     stored: u64,
+    /// What the batch takes of the memory that all sessions share.
+    held: Vec<Held>,
+    held_bytes: usize,
 }
 
 impl Copying {
@@ -162,6 +174,20 @@ impl Copying {
             return Err(PgError::new("54000", reason).with_hint(
                 "SET hourglass.copy_chunks = on stores them in parts, each whole or not at all.",
             ));
+        }
+        Ok(())
+    }
+
+    /// Takes memory for the batch from that of all sessions, in steps.
+    fn hold(&mut self, budget: &Arc<Budget>) -> Result<(), PgError> {
+        const STEP: usize = 1 << 20;
+        while self.held_bytes < self.batch.byte_len() {
+            let held = budget.take(STEP).ok_or_else(|| {
+                let reason = "too many rows wait to be stored; try again in a moment";
+                PgError::new("53200", reason)
+            })?;
+            self.held.push(held);
+            self.held_bytes += STEP;
         }
         Ok(())
     }

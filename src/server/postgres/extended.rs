@@ -130,8 +130,8 @@ impl Session<'_> {
             return Err(PgError::new("08P01", reason).into());
         }
         let params = decode(&types, &formats, &values)?;
-        let bytes = values.iter().flatten().map(|value| value.len()).sum();
-        let held = self.budgets.pending.take(bytes).ok_or_else(|| {
+        let bytes: usize = values.iter().flatten().map(|value| value.len()).sum();
+        let held = self.budgets.pending.take(bytes + portal.len()).ok_or_else(|| {
             PgError::new(
                 "53200",
                 "the parameters of all sessions are too large; try again in a moment",
@@ -145,6 +145,7 @@ impl Session<'_> {
             rows: None,
             is_done: false,
             is_held: false,
+            is_new: true,
         };
         self.portals.insert(portal, portal_of);
         self.wire.send(&BindComplete::new());

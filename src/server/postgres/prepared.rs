@@ -37,6 +37,11 @@ impl Prepared {
         Prepared { command, text, declared, _held: None, described: OnceCell::new() }
     }
 
+    /// Returns about how many bytes of memory it takes, apart from what is made of its text.
+    pub fn weight(&self) -> usize {
+        self.text.len() + self.declared.len() * size_of::<u32>()
+    }
+
     /// A statement without parameters.
     pub fn of_query(query: Parsed) -> Prepared {
         Prepared::new(Some(Command::Query(query)), String::new(), Vec::new())

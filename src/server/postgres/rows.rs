@@ -33,6 +33,8 @@ pub struct Portal {
     pub is_done: bool,
     /// Whether it outlives the transaction.
     pub is_held: bool,
+    /// Whether it was made in the transaction that is open.
+    pub is_new: bool,
     /// What its parameters take of the memory that all sessions share.
     pub _held: Option<Held>,
 }

@@ -99,6 +99,7 @@ impl Session<'_> {
                     rows: Some(rows),
                     is_done: false,
                     is_held: *is_held,
+                    is_new: true,
                     _held: None,
                 };
                 self.portals.insert(name.clone(), portal);
@@ -219,6 +220,7 @@ impl Session<'_> {
     }
 
     fn roll_back(&mut self, chain: bool) {
+        self.portals.retain(|_, portal| !portal.is_new);
         if let Some(before) = self.transaction.roll_back() {
             self.options = before;
             self.report();
@@ -229,6 +231,7 @@ impl Session<'_> {
     fn end_block(&mut self, chain: bool) {
         self.transaction.end();
         self.portals.retain(|_, portal| portal.is_held);
+        self.portals.values_mut().for_each(|portal| portal.is_new = false);
         self.options.end_transaction();
         self.report();
         if chain {

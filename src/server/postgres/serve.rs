@@ -9,11 +9,14 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::error::{End, PgError};
 use super::message::Message;
 use super::session::Session;
-use super::wire::Frame;
+use super::wire::{Frame, OUTPUT_BYTES};
 use crate::limit::Limit;
 
 /// Maximum size of a message that is read without a slot for bodies with events.
 const SMALL_BYTES: usize = 64 << 10;
+
+/// Maximum size of a message of the protocol, as in PostgreSQL.
+const MAX_BYTES: usize = (1 << 30) - 1;
 
 /// Time between two looks whether an idle transaction must let go of its snapshot.
 const LOOK: Duration = Duration::from_secs(1);
@@ -38,6 +41,9 @@ impl Session<'_> {
                 // Of a COPY that has failed, when its client did not know it yet.
                 Ok(Message::CopyData(_) | Message::CopyDone | Message::CopyFail(_)) => {}
                 Ok(message) => self.extended(message).await?,
+            }
+            if self.wire.output.len() >= OUTPUT_BYTES {
+                self.wire.flush().await?;
             }
             drop(permit);
         }
@@ -69,6 +75,10 @@ impl Session<'_> {
     /// Reads the next message, with a slot if it is large; `None` if it was passed over.
     async fn next(&mut self) -> Result<Option<(Frame, Option<OwnedSemaphorePermit>)>, End> {
         let (kind, length) = self.wait().await?;
+        if length > MAX_BYTES {
+            let reason = format!("a message cannot have {length} bytes");
+            return Err(End::Fatal(PgError::fatal("08P01", reason)));
+        }
         if length <= SMALL_BYTES {
             return Ok(Some((self.rest(SMALL_BYTES).await?, None)));
         }
@@ -84,10 +94,7 @@ impl Session<'_> {
     async fn rest(&mut self, limit: usize) -> Result<Frame, End> {
         let timeout = self.service.options.body_timeout;
         let frame = tokio::time::timeout(timeout, self.wire.read(limit)).await;
-        let slow = || {
-            End::Fatal(PgError::fatal("08006", "a message did not arrive in time (body_timeout)"))
-        };
-        Ok(frame.map_err(|_| slow())??)
+        Ok(frame.map_err(|_| too_slow())??)
     }
 
     /// Waits for the next message; returns its kind and its length.
@@ -113,7 +120,9 @@ impl Session<'_> {
 
     /// Passes over a message that is too large, or for which there is no room.
     async fn pass_over(&mut self, kind: u8, length: usize, limit: usize) -> Result<(), End> {
-        self.wire.skip().await?;
+        let timeout = self.service.options.body_timeout;
+        let skipped = tokio::time::timeout(timeout, self.wire.skip()).await;
+        skipped.map_err(|_| too_slow())??;
         let error = if length > limit {
             let reason =
                 format!("a message of {length} bytes; at most {limit} are taken (max_body_bytes)");
@@ -141,6 +150,10 @@ impl Session<'_> {
             }
         }
     }
+}
+
+fn too_slow() -> End {
+    End::Fatal(PgError::fatal("08006", "a message did not arrive in time (body_timeout)"))
 }
 
 /// Reads settings from what a client gives in `options`: `-c name=value`.

@@ -158,7 +158,7 @@ impl<'s> Session<'s> {
     pub fn keep(&mut self, name: String, prepared: Prepared) -> Result<(), PgError> {
         self.check_room(self.prepared.len())?;
         self.prepared.remove(&name);
-        let held = self.budgets.prepared.take(prepared.text.len()).ok_or_else(|| {
+        let held = self.budgets.prepared.take(name.len() + prepared.weight()).ok_or_else(|| {
             PgError::new(
                 "53200",
                 "the prepared statements of all sessions are too large: DEALLOCATE some",
