@@ -178,17 +178,15 @@ impl Copying {
         Ok(())
     }
 
-    /// Takes memory for the batch from that of all sessions, in steps.
+    /// Takes memory for the batch from that of all sessions.
     fn hold(&mut self, budget: &Arc<Budget>) -> Result<(), PgError> {
-        const STEP: usize = 1 << 20;
-        while self.held_bytes < self.batch.byte_len() {
-            let held = budget.take(STEP).ok_or_else(|| {
-                let reason = "too many rows wait to be stored; try again in a moment";
-                PgError::new("53200", reason)
-            })?;
-            self.held.push(held);
-            self.held_bytes += STEP;
-        }
+        let more = self.batch.byte_len().saturating_sub(self.held_bytes);
+        let held = budget.take(more).ok_or_else(|| {
+            let reason = "too many rows wait to be stored; try again in a moment";
+            PgError::new("53200", reason)
+        })?;
+        self.held.push(held);
+        self.held_bytes += more;
         Ok(())
     }
 

@@ -984,7 +984,7 @@ SHOW TRANSACTION ISOLATION LEVEL
 SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE
 
 -- JDBC
-select * from hours limit 2
+select * from hours order by hour limit 2
 
 -- tools and drivers
 SELECT n.oid,n.*,d.description FROM pg_catalog.pg_namespace n LEFT OUTER JOIN pg_catalog.pg_description d ON d.objoid=n.oid AND d.objsubid=0 AND d.classoid='pg_namespace'::regclass ORDER BY nspname
