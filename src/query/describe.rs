@@ -73,9 +73,7 @@ impl QueryEngine {
         if syntax::session_changes(&statement.statement)?.is_some() {
             return Ok(Description { parameters: Vec::new(), schema: nothing });
         }
-        let (mut state, facts) = self.state(&session, &snapshot, &Arc::default())?;
-        postgres::register(&mut state, &statement.statement, &facts)?;
-        syntax::check_calls(&statement.statement, &state)?;
+        let state = self.state_of(&session, &snapshot, &Arc::default(), &statement)?;
         let mut ast = Statement::clone(&statement.statement);
         let null = |name: &str| {
             let number = name.trim_start_matches('$').parse::<usize>().ok();

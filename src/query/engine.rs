@@ -28,7 +28,7 @@ use tokio::sync::Semaphore;
 
 use super::catalog::events;
 use super::catalog::postgres::facts::Facts;
-use super::catalog::postgres::{CatalogSchema, INFORMATION_SCHEMA, PG_CATALOG};
+use super::catalog::postgres::{self, CatalogSchema, INFORMATION_SCHEMA, PG_CATALOG};
 use super::catalog::saved_queries::SavedQueries;
 use super::catalog::sources::{Setting, Sources};
 use super::catalog::system::{ShowChunks, SystemSchema};
@@ -36,6 +36,7 @@ use super::catalog::{PublicSchema, SCHEMA, SYSTEM_SCHEMA};
 use super::opaque::Opaque;
 use super::optimizer::rollup::RollupExec;
 use super::options::HourglassOptions;
+use super::parse::Parsed;
 use super::schema::SHOW_CHUNKS;
 use super::session::Session;
 use super::slots::Slots;
@@ -247,6 +248,21 @@ impl QueryEngine {
             catalog.register_schema(schema, Arc::new(provider))?;
         }
         Ok((state, facts))
+    }
+
+    /// Returns the state for one statement with the functions that it calls, after a check that it
+    /// may call them.
+    pub(super) fn state_of(
+        &self,
+        session: &Session,
+        snapshot: &Arc<Snapshot>,
+        recorder: &Arc<StatsRecorder>,
+        statement: &Parsed,
+    ) -> Result<SessionState> {
+        let (mut state, facts) = self.state(session, snapshot, recorder)?;
+        postgres::register(&mut state, &statement.statement, &facts)?;
+        syntax::check_calls(&statement.statement, &state)?;
+        Ok(state)
     }
 
     /// Returns a session that sees `snapshot` and nothing else.

@@ -283,10 +283,8 @@ impl Job {
         if !statement.is_set() {
             self.travel().await?;
         }
-        let (mut state, facts) =
-            self.engine.state(&self.session, &self.snapshot, self.running.recorder())?;
-        postgres::register(&mut state, &statement.statement, &facts)?;
-        syntax::check_calls(&statement.statement, &state)?;
+        let recorder = self.running.recorder();
+        let state = self.engine.state_of(&self.session, &self.snapshot, recorder, &statement)?;
         let mut ast = Statement::clone(&statement.statement);
         if !params.is_none() {
             syntax::bind_table_arguments(&mut ast, &|name| params.value(name))?;
