@@ -17,6 +17,7 @@
 //!   [`slots`].
 //! - [`statement`] runs one statement within its limits and returns its rows as a
 //!   [`result_stream`].
+//! - [`identifiers`] quotes names.
 //! - [`opaque`] hides large types from the compiler, for its speed.
 //! - [`stats`] records the cost of statements, [`scrape`] exports it to `/metrics`.
 //!
@@ -29,6 +30,7 @@ mod describe;
 mod engine;
 mod exec;
 mod functions;
+mod identifiers;
 mod limits;
 mod memory;
 mod opaque;

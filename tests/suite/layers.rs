@@ -55,7 +55,7 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
     (
         "query",
         &[
-            &["memory", "opaque", "options", "schema", "settings", "walk"],
+            &["identifiers", "memory", "opaque", "options", "schema", "settings", "walk"],
             &["functions", "session", "slots", "stats"],
             &["time_ranges"],
             &["exec", "limits"],

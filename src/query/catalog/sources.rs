@@ -11,6 +11,7 @@ use datafusion::prelude::{col, lit};
 
 use super::events::{EventsTable, Part};
 use crate::query::functions::date_trunc;
+use crate::query::identifiers::quoted;
 use crate::query::schema::EVENTS;
 use crate::query::session::Session;
 use crate::query::stats::history::History;
@@ -60,7 +61,7 @@ impl Sources {
         for kind in schema.kinds() {
             let (name, counter) = (schema.name(kind), schema.counter(kind));
             measures.push(of(name)?.alias(counter));
-            let counter = quoted_if_needed(counter);
+            let counter = quoted(counter);
             text += &format!(", count(*) FILTER (WHERE event = '{name}') AS {counter}");
         }
         text += " FROM events GROUP BY 1";
@@ -68,15 +69,5 @@ impl Sources {
             .aggregate([hour], measures)?
             .build()?;
         Ok(Arc::new(ViewTable::new(plan, Some(text))))
-    }
-}
-
-/// Returns a name in double quotes where SQL would otherwise read another one.
-fn quoted_if_needed(name: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-    if name.bytes().all(is_plain) && !name.as_bytes()[0].is_ascii_digit() {
-        name.into()
-    } else {
-        format!("\"{name}\"")
     }
 }

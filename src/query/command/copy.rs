@@ -6,6 +6,7 @@ use super::copy_options::{Columns, CopyFormat, CopyOptions, Header};
 use super::table::{is_events, not_events, table};
 use super::words::{Words, inner_query};
 use crate::error::{Error, Result};
+use crate::query::identifiers::in_quotes;
 use crate::query::parse::{self, Parsed, Piece};
 
 /// COPY, in one direction or the other.
@@ -43,16 +44,14 @@ pub fn parse(piece: &Piece) -> Result<Copy> {
     let table = table(&mut words)?;
     let columns = words.list(Words::name)?.unwrap_or_default();
     if words.eat("to") {
-        let quoted = columns.iter().map(|name| format!("\"{}\"", name.replace('"', "\"\"")));
         let list = match columns.is_empty() {
             // Columns that are derived from others are no part of a copy.
             true if is_events(&table) => "* EXCLUDE (date, hour)".into(),
             true => "*".into(),
-            false => quoted.collect::<Vec<_>>().join(", "),
+            false => all_in_quotes(&columns, ", "),
         };
-        let name: Vec<String> =
-            table.iter().map(|part| format!("\"{}\"", part.replace('"', "\"\""))).collect();
-        let mut parsed = parse_query(&format!("SELECT {list} FROM {}", name.join(".")))?;
+        let name = all_in_quotes(&table, ".");
+        let mut parsed = parse_query(&format!("SELECT {list} FROM {name}"))?;
         parsed.text = piece.text.clone();
         return copy_out(parsed, words);
     }
@@ -66,6 +65,10 @@ pub fn parse(piece: &Piece) -> Result<Copy> {
         return Err(Error::Invalid("FORCE_QUOTE is an option of COPY TO".into()));
     }
     Ok(Copy::In(CopyIn { columns, options }))
+}
+
+fn all_in_quotes(names: &[String], between: &str) -> String {
+    names.iter().map(|name| in_quotes(name)).collect::<Vec<_>>().join(between)
 }
 
 fn parse_query(sql: &str) -> Result<Parsed> {

@@ -19,6 +19,7 @@ use super::super::functions::written_out;
 use super::tree::{Copies, as_flow, edit_own_expressions, expression, query};
 use super::{casts, constants, like, quantified, similar, using, windows};
 use crate::error::{Error, Result};
+use crate::query::identifiers::in_quotes;
 use crate::query::walk::{walk, walk_mut};
 
 /// Rewrites a whole statement.
@@ -214,8 +215,7 @@ fn rewrite_body(body: &mut SetExpr) -> Result<()> {
             Ok(())
         }
         SetExpr::Table(table) => {
-            let quoted =
-                |name: &String| format!("\"{}\"", name.to_lowercase().replace('"', "\"\""));
+            let quoted = |name: &String| in_quotes(&name.to_lowercase());
             let names: Vec<String> =
                 table.schema_name.iter().chain(&table.table_name).map(quoted).collect();
             *body = *query(&format!("SELECT * FROM {}", names.join(".")))?.body;

@@ -13,11 +13,12 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{Expr, Function as Call, ObjectName, TableFactor, Visitor};
 
-use super::facts::{Facts, RESERVED};
+use super::facts::Facts;
 use super::functions::udf;
 use super::provider::{PG_CATALOG, catalog};
 use super::values::{Value, array};
 use crate::error::Error;
+use crate::query::identifiers::RESERVED;
 use crate::query::walk::walk;
 
 /// Functions that return rows.

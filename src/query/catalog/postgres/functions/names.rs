@@ -3,10 +3,11 @@
 
 use datafusion::common::{Result, exec_err};
 
-use super::super::facts::{Facts, ROLE_OID, SCHEMAS, quoted, schema_oid, split};
+use super::super::facts::{Facts, ROLE_OID, SCHEMAS, schema_oid, split};
+use super::super::types;
 use super::super::values::Value;
-use super::super::{facts, types};
 use super::definition::{Function, function};
+use crate::query::identifiers::quoted;
 
 /// `regclass(x)` is the OID of what `x` names, or of which it is the OID; `regclass_name(x)` is its
 /// name. The same holds for types, functions, schemas and roles.
@@ -78,7 +79,7 @@ const SCHEMA: Kind = Kind {
 const ROLE: Kind = Kind {
     noun: "role",
     oid: |facts, name| (split(name).1 == facts.sources.session.user()).then_some(ROLE_OID),
-    name: |facts, oid| (oid == ROLE_OID).then(|| facts::quoted(facts.sources.session.user())),
+    name: |facts, oid| (oid == ROLE_OID).then(|| quoted(facts.sources.session.user())),
 };
 
 /// Returns the OID of an object, whose name must be known; any OID is taken as it is.
