@@ -107,8 +107,8 @@ impl Connection {
     }
 }
 
-/// The connection's stream, as a protocol reads and writes it. The connection is closed when its last owner drops
-/// it.
+/// The connection's stream, as a protocol reads and writes it. The connection is closed when its
+/// last owner drops it.
 #[derive(Debug)]
 pub struct Stream(pub Arc<Connection>);
 

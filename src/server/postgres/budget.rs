@@ -25,9 +25,20 @@ impl Budget {
 
     /// Takes bytes; `None` if there are not as many left.
     pub fn take(self: &Arc<Budget>, bytes: usize) -> Option<Held> {
-        let taken = |held: usize| held.checked_add(bytes).filter(|held| *held <= self.limit);
-        self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken).ok()?;
-        Some(Held { budget: self.clone(), bytes })
+        let mut held = Held { budget: self.clone(), bytes: 0 };
+        held.grow_to(bytes).then_some(held)
+    }
+}
+
+impl Held {
+    /// Takes more, up to `bytes` in all; false, and as before, if there are not as many left.
+    pub fn grow_to(&mut self, bytes: usize) -> bool {
+        let Budget { held, limit } = &*self.budget;
+        let more = bytes.saturating_sub(self.bytes);
+        let taken = |held: usize| held.checked_add(more).filter(|held| held <= limit);
+        let is_taken = held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken).is_ok();
+        self.bytes += if is_taken { more } else { 0 };
+        is_taken
     }
 }
 
@@ -47,6 +58,9 @@ mod tests {
         let (six, four) = (budget.take(6).unwrap(), budget.take(4).unwrap());
         assert!(budget.take(1).is_none() && budget.take(usize::MAX).is_none());
         drop(six);
+        let mut one = budget.take(1).unwrap();
+        assert!(!one.grow_to(7) && one.grow_to(6) && one.grow_to(2) && budget.take(1).is_none());
+        drop(one);
         assert!(budget.take(7).is_none() && budget.take(6).is_some());
         drop(four);
     }

@@ -1,13 +1,12 @@
 //! COPY between the table and the client (PostgreSQL manual, section 55.2.7).
 
 use std::borrow::Cow;
-use std::sync::Arc;
 use std::time::Duration;
 
 use datafusion::scalar::ScalarValue;
 use pgwire::messages::copy::{CopyDone, CopyInResponse, CopyOutResponse};
 
-use super::budget::{Budget, Held};
+use super::budget::Held;
 use super::error::{End, Fault, PgError, copy_context};
 use super::ingest::{Field, Rowwise, Target};
 use super::message::Message;
@@ -70,8 +69,7 @@ impl Session<'_> {
             limit: self.service.options.max_body_bytes,
             rows: 0,
             stored: 0,
-            held: Vec::new(),
-            held_bytes: 0,
+            held: self.budgets.pending.take(0).ok_or_else(no_room)?,
         };
         match self.take_copy(&mut copying).await {
             Ok(()) => Ok(format!("COPY {}", copying.rows)),
@@ -102,7 +100,7 @@ impl Session<'_> {
             match Message::decode(frame.kind, frame.body)? {
                 Message::CopyData(data) => {
                     copying.take(&data)?;
-                    copying.hold(&self.budgets.pending)?;
+                    copying.hold()?;
                     if copying.in_parts && copying.batch.len() >= CHUNK_EVENTS {
                         self.store_part(copying).await?;
                     }
@@ -123,7 +121,7 @@ impl Session<'_> {
         copying.end()?;
         // The token may have been revoked meanwhile.
         self.check_access(Need::Write)?;
-        copying.held.clear();
+        copying.held = self.budgets.pending.take(0).ok_or_else(no_room)?;
         let batch = std::mem::take(&mut copying.batch);
         self.observe(&batch);
         let limit = self.service.options.max_body_bytes;
@@ -138,8 +136,7 @@ impl Session<'_> {
         let rows = batch.len() as u64;
         self.service.engine.append(batch).await.map_err(PgError::from)?;
         copying.stored += rows;
-        copying.held.clear();
-        copying.held_bytes = 0;
+        copying.held = self.budgets.pending.take(0).ok_or_else(no_room)?;
         Ok(())
     }
 }
@@ -147,6 +144,10 @@ impl Session<'_> {
 fn too_slow(timeout: Duration) -> Fault {
     let reason = format!("no rows of the COPY came for {timeout:?} (body_timeout)");
     PgError::fatal("08006", reason).into()
+}
+
+fn no_room() -> PgError {
+    PgError::new("53200", "too many rows wait to be stored; try again in a moment")
 }
 
 /// A COPY FROM in progress.
@@ -161,8 +162,7 @@ struct Copying {
     /// Rows that are stored already.
     stored: u64,
     /// What the batch takes of the memory that all sessions share.
-    held: Vec<Held>,
-    held_bytes: usize,
+    held: Held,
 }
 
 impl Copying {
@@ -179,15 +179,11 @@ impl Copying {
     }
 
     /// Takes memory for the batch from that of all sessions.
-    fn hold(&mut self, budget: &Arc<Budget>) -> Result<(), PgError> {
-        let more = self.batch.byte_len().saturating_sub(self.held_bytes);
-        let held = budget.take(more).ok_or_else(|| {
-            let reason = "too many rows wait to be stored; try again in a moment";
-            PgError::new("53200", reason)
-        })?;
-        self.held.push(held);
-        self.held_bytes += more;
-        Ok(())
+    fn hold(&mut self) -> Result<(), PgError> {
+        match self.held.grow_to(self.batch.byte_len()) {
+            true => Ok(()),
+            false => Err(no_room()),
+        }
     }
 
     fn end(&mut self) -> Result<(), PgError> {

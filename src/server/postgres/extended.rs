@@ -193,13 +193,13 @@ impl Session<'_> {
     /// Begins the statement of a portal that reads, if it has not begun: it is planned once, for
     /// its description and its rows.
     async fn begin_portal(&mut self, name: &str) -> Result<(), Fault> {
-        let Some(portal) = self.portals.get(name).filter(|p| p.rows.is_none() && !p.is_done) else {
-            return Ok(());
-        };
-        let (statement, params) = (portal.statement.clone(), portal.params.clone());
+        let portal = self.portals.get_mut(name).filter(|p| p.rows.is_none() && !p.is_done);
+        let Some(portal) = portal else { return Ok(()) };
+        let statement = portal.statement.clone();
         if let Some(Command::Query(query)) = &statement.command
             && !query.is_set()
         {
+            let params = std::mem::take(&mut portal.params);
             let rows = self.open(query, params).await?;
             // `set_config` may have changed an option.
             self.report();
@@ -221,7 +221,6 @@ impl Session<'_> {
         };
         self.check_block(command)?;
         let is_done = portal.is_done;
-        let params = portal.params.clone();
         if let Command::Query(query) = command
             && !query.is_set()
         {
@@ -238,8 +237,9 @@ impl Session<'_> {
             let reason = format!("portal {name:?} cannot be run anymore");
             return Err(PgError::new("55000", reason).into());
         }
+        let mut params = Params::None;
         if let Some(portal) = self.portals.get_mut(name) {
-            portal.is_done = true;
+            (portal.is_done, params) = (true, std::mem::take(&mut portal.params));
         }
         let tag = match command {
             Command::Query(query) => {
