@@ -45,6 +45,11 @@ impl EventKind {
     /// Both of them.
     pub const CONTRACT: [EventKind; 2] = [EventKind::CLICK, EventKind::IMPRESSION];
 
+    /// Returns the kind with a code that was stored before.
+    pub(crate) fn of_code(code: u8) -> EventKind {
+        EventKind(code)
+    }
+
     /// Returns the code, which stands for the kind in the log and in memory.
     pub fn code(self) -> u8 {
         self.0

@@ -15,6 +15,8 @@ pub enum Limit {
     Queries,
     Batches,
     Connections,
+    /// Users are being erased.
+    Erasure,
     /// Any limit of a remote server.
     Server,
 }
@@ -32,6 +34,7 @@ impl Limit {
             Limit::Queries => "too-many-queries",
             Limit::Batches => "too-many-batches",
             Limit::Connections => "too-many-connections",
+            Limit::Erasure => "erasure",
             Limit::Server => "server-busy",
         }
     }
@@ -49,6 +52,7 @@ impl fmt::Display for Limit {
             Limit::Queries => "too many queries are running",
             Limit::Batches => "too many batches are being read",
             Limit::Connections => "too many connections are open (max_connections)",
+            Limit::Erasure => "users were erased meanwhile",
             Limit::Server => "the server is still busy",
         })
     }

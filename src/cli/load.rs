@@ -140,11 +140,29 @@ impl Sink {
     pub async fn close_after<T>(self, result: Result<T>) -> Result<T> {
         let Sink::Store(engine) = self else { return result };
         let flushed = if result.is_ok() { engine.flush().await } else { Ok(()) };
+        if result.is_ok() && flushed.is_ok() {
+            build_sets(&engine).await;
+        }
         let closed = engine.close();
         let value = result?;
         flushed.and(closed)?;
         Ok(value)
     }
+}
+
+/// Waits until the visitor sets of what was loaded are made.
+async fn build_sets(engine: &Engine) {
+    let bar = progress_bar(0);
+    bar.set_message("indexing visitors");
+    let mut most = 0;
+    engine
+        .build_sets(|left| {
+            most = most.max(left);
+            bar.set_length(most);
+            bar.set_position(most - left);
+        })
+        .await;
+    bar.finish_and_clear();
 }
 
 /// Returns options for an engine that only loads: a queue for [`STORE_IN_FLIGHT`] whole batches,

@@ -214,6 +214,7 @@ impl QueryEngine {
             pruning: options.is_none_or(|options| options.pruning),
             session: session.clone(),
             started_us: self.started_us,
+            visitors: Default::default(),
         };
         let facts = Arc::new(Facts::new(sources.clone()));
         let catalog = MemoryCatalogProvider::new();

@@ -8,6 +8,8 @@ use crate::hour::Hour;
 pub const EVENTS: &str = "events";
 /// Name of the view of hours.
 pub const HOURS: &str = "hours";
+/// Name of the view of the users of each hour and kind.
+pub const VISITORS: &str = "visitors";
 /// Name of the table function that lists partitions.
 pub const SHOW_CHUNKS: &str = "show_chunks";
 

@@ -6,6 +6,7 @@
 //! for no others, and must still be evaluated.
 
 mod seconds;
+mod zoned;
 
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode};
@@ -19,6 +20,7 @@ use crate::query::functions::CLOCK;
 use crate::query::functions::time_bucket::{DAY_US, SECOND_US, TimeBucket};
 
 pub use self::seconds::{EXACT_SECONDS, unit as unit_of_seconds};
+pub use self::zoned::ZonedBucket;
 
 /// One bit for each hour of the day.
 const ALL_HOURS_OF_DAY: u32 = (1 << 24) - 1;

@@ -81,13 +81,15 @@ pub struct CommitQueue {
     /// A mutex because every append must see the queue's length; held only for a push or a take.
     pending: Mutex<Pending>,
     wake: Condvar,
+    /// Notified when the engine ends.
+    closing: Condvar,
     /// Message about the first engine thread that ended unexpectedly, and how.
     died: watch::Sender<Option<Arc<str>>>,
 }
 
 impl CommitQueue {
     pub fn new(options: &EngineOptions) -> CommitQueue {
-        let (keys, pending, wake, died) = Default::default();
+        let (keys, pending, wake, closing, died) = Default::default();
         let EngineOptions { queue_max_events, queue_max_bytes, idempotency_max_keys, .. } =
             *options;
         CommitQueue {
@@ -97,6 +99,7 @@ impl CommitQueue {
             max_keys: idempotency_max_keys,
             pending,
             wake,
+            closing,
             died,
         }
     }
@@ -118,6 +121,7 @@ impl CommitQueue {
     fn end(&self, pending: &mut Pending, why: Arc<str>) {
         // Dropping the senders tells the waiters that no answer will come.
         pending.taken = Taken { closed: true, ..Taken::default() };
+        self.closing.notify_all();
         self.died.send_if_modified(|died| {
             let is_first = died.is_none();
             let first = died.get_or_insert(why);
@@ -279,6 +283,14 @@ impl CommitQueue {
         self.lock().taken.closed
     }
 
+    /// Waits for `timeout`, or until the engine ends.
+    pub fn wait_for_close(&self, timeout: Duration) {
+        let pending = self.lock();
+        if !pending.taken.closed && !timeout.is_zero() {
+            let _ = self.closing.wait_timeout(pending, timeout);
+        }
+    }
+
     /// Records that an engine thread has ended unexpectedly: nothing more is accepted, and the
     /// other threads end too.
     pub fn die(&self, why: &str) {
@@ -321,6 +333,7 @@ impl CommitQueue {
     pub fn close(&self) {
         let mut pending = self.lock();
         pending.taken.closed = true;
+        self.closing.notify_all();
         if !pending.refusal.as_ref().is_some_and(Refusal::is_final) {
             pending.refusal = Some(Refusal::Closed);
         }

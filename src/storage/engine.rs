@@ -6,6 +6,7 @@
 //! DIR/wal/             the write-ahead log
 //! DIR/events/          the Delta table
 //! DIR/keys/            the idempotency keys of flushed requests
+//! DIR/sets/            the visitor sets, made from the table
 //! ```
 
 use std::any::Any;
@@ -29,6 +30,7 @@ use super::idempotency::files::KeyFiles;
 use super::idempotency::window::{KeyWindow, StoredKey};
 use super::lake::index::FileIndex;
 use super::lake::leftovers;
+use super::lake::merge::Files;
 use super::lake::pending::Pending;
 use super::lake::table::{Access, Lake};
 use super::maintenance::{self, HistoryRecord, Maintenance};
@@ -41,6 +43,8 @@ use super::requests::{
     Compact, CompactionReport, ErasureReceipt, Forget, Progress as RequestProgress, Refusal,
     Request, Retain, RetentionReport, Waiter,
 };
+use super::sets::{SETS_DIR, VisitorSets};
+use super::sets_builder::SetsBuilder;
 use super::snapshot::distinct::DistinctUsers;
 use super::snapshot::past::Past;
 use super::snapshot::{Snapshot, SnapshotCell};
@@ -176,6 +180,21 @@ impl Engine {
             metrics: metrics.clone(),
             hidden_before: None,
         };
+        let grace_ms = i64::try_from(options.keep_replaced_ms).unwrap_or(i64::MAX);
+        let sets = SetsBuilder {
+            vfs: vfs.clone(),
+            dir: data_dir.join(SETS_DIR),
+            files: Files {
+                runtime: StoreRuntime::new()?,
+                store: table.lake.store().clone(),
+                schema: table.lake.schema().clone(),
+            },
+            cell: cell.clone(),
+            clock: clock.clone(),
+            metrics: metrics.clone(),
+            clean_after_ms: grace_ms,
+            state: Default::default(),
+        };
         let history = HistoryRecord::open(vfs.clone(), &data_dir)?;
         let maintenance =
             Maintenance::new(&options, &table, pending, history, segments.clone(), tombstones)?;
@@ -204,12 +223,12 @@ impl Engine {
         let threads = Mutex::default();
         let shared =
             Shared { queue, cell, clock, options, metrics, vfs, data_dir, threads, _lock: lock };
-        Ok((Engine { shared: Arc::new(shared) }, Steps { writer: Some(writer), committer }))
+        Ok((Engine { shared: Arc::new(shared) }, Steps { writer: Some(writer), committer, sets }))
     }
 
     /// Starts the writer and the committer, each on its own thread.
     fn start(self, steps: Steps) -> Result<Engine> {
-        let Steps { writer, mut committer } = steps;
+        let Steps { writer, mut committer, mut sets } = steps;
         let retry = Duration::from_millis(self.shared.options.flush_retry_ms);
         committer.flusher.encoders =
             thread::available_parallelism().map_or(1, usize::from).min(MAX_ENCODERS);
@@ -223,6 +242,14 @@ impl Engine {
             // It may keep whole cores busy for a while, and nobody waits for it.
             threads::stand_back();
             committer.run(retry)
+        })?;
+        let queue = self.shared.queue.clone();
+        self.run("sets", move || {
+            threads::stand_back();
+            while !queue.is_closed() {
+                sets.step();
+                queue.wait_for_close(sets.wait());
+            }
         })?;
         Ok(self)
     }
@@ -315,6 +342,20 @@ impl Engine {
         self.ask(forget).await
     }
 
+    /// Returns once the visitor sets of all data files are made. It may take as long as a scan of
+    /// them all; `progress` is called with the number of files that are left.
+    pub async fn build_sets(&self, mut progress: impl FnMut(u64)) {
+        const LOOK: Duration = Duration::from_millis(20);
+        loop {
+            let snapshot = self.shared.cell.load();
+            if snapshot.sets.is_settled(&snapshot.files) || self.shared.queue.is_closed() {
+                return;
+            }
+            progress(snapshot.set_figures().missing);
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
     /// Hands the committer a request and waits for its answer.
     async fn ask<T>(&self, make: impl FnOnce(Waiter<T>) -> Request) -> Result<T> {
         let asked = self.shared.queue.push_request(make)?;
@@ -398,6 +439,7 @@ pub struct Steps {
     /// `None` once it has ended.
     writer: Option<Writer>,
     committer: Committer,
+    sets: SetsBuilder,
 }
 
 impl Steps {
@@ -416,6 +458,11 @@ impl Steps {
     /// and no job is left.
     pub fn committer(&mut self) -> ControlFlow<()> {
         self.committer.step(Duration::ZERO)
+    }
+
+    /// Runs the next step of the visitor sets, if there is one.
+    pub fn sets(&mut self) {
+        self.sets.step();
     }
 
     /// Returns the time until the committer has something to do that nobody asked for.
@@ -470,6 +517,7 @@ impl ReadOnly {
             |_| {},
         )?;
         snapshot.active = memtable.view().clone();
+        snapshot.sets = Arc::new(VisitorSets::read_only(&**vfs, &data_dir));
         let wal_bytes = replayed.segments.iter().map(|segment| segment.file_len).sum();
         Ok(ReadOnly {
             snapshot: Arc::new(snapshot),
@@ -539,6 +587,7 @@ fn open_table(
         store,
         log: wal::Folder::below(data_dir, vfs.clone()),
         retention_ms: options.retention_ms,
+        sets: Arc::default(),
         erased_before: history.map_or(0, |history| history.version),
         distinct,
         past: Arc::new(past),

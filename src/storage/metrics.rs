@@ -31,6 +31,8 @@ pub struct Metrics {
     pub removed_files: Counter,
     pub replaced_files: Gauge,
     pub expired_rows: Counter,
+    /// Data files whose visitor sets were made.
+    pub set_files: Counter,
 }
 
 impl Default for Metrics {
@@ -39,6 +41,7 @@ impl Default for Metrics {
         let (flushed_rows, flushed_files, flushed_bytes) = Default::default();
         let (merged_files, compacted_files, compacted_bytes) = Default::default();
         let (compaction_failures, removed_files, replaced_files, expired_rows) = Default::default();
+        let set_files = Default::default();
         Metrics {
             calls,
             commit_events: Histogram::of_sizes(),
@@ -57,6 +60,7 @@ impl Default for Metrics {
             removed_files,
             replaced_files,
             expired_rows,
+            set_files,
         }
     }
 }
@@ -147,6 +151,11 @@ impl Metrics {
             "hourglass_expired_rows",
             "Rows removed because their hour was older than the retention",
             self.expired_rows.clone(),
+        );
+        registry.register(
+            "hourglass_set_files",
+            "Data files whose visitor sets were made",
+            self.set_files.clone(),
         );
     }
 }

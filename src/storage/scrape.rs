@@ -67,6 +67,7 @@ impl Collector for State {
             "Bytes of the table's data files",
             snapshot.file_bytes,
         )?;
+        self.sets(encoder, &snapshot)?;
         gauge(
             encoder,
             "hourglass_hours",
@@ -131,6 +132,18 @@ impl State {
                 Ok(())
             }
         }
+    }
+
+    fn sets(&self, encoder: &mut DescriptorEncoder<'_>, snapshot: &Snapshot) -> fmt::Result {
+        let figures = snapshot.set_figures();
+        let help = "Data files whose visitor sets are still to be made";
+        gauge(encoder, "hourglass_set_files_missing", help, figures.missing)?;
+        let help = "Bytes of the visitor sets";
+        gauge(encoder, "hourglass_set_bytes", help, figures.set_bytes)?;
+        let help = "Users that have a code in the index of names";
+        gauge(encoder, "hourglass_indexed_users", help, figures.users)?;
+        let help = "Bytes of the index of names";
+        gauge(encoder, "hourglass_index_bytes", help, figures.index_bytes)
     }
 
     /// Encodes the disk metrics; omits them if the system does not report them.

@@ -6,7 +6,7 @@
 //! Within the files, DataFusion prunes further by row group statistics, page index and bloom
 //! filters.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
@@ -34,7 +34,7 @@ use crate::query::exec::scan::EventsSource;
 use crate::query::schema::partition_values;
 use crate::query::stats::recorder::StatsRecorder;
 use crate::query::time_ranges::TimeRanges;
-use crate::storage::{DataFile, HourTable, Snapshot};
+use crate::storage::{DataFile, HourTable, Snapshot, VisitorReader};
 
 /// Returns the URL under which DataFusion finds the snapshot's object store.
 pub fn store_url() -> ObjectStoreUrl {
@@ -60,6 +60,17 @@ pub struct EventsTable {
     pub recorder: Arc<StatsRecorder>,
     /// Whether predicates select hours; if not, every hour is read.
     pub pruning: bool,
+    pub visitors: LazyVisitors,
+}
+
+/// The reader of the users of a statement's snapshot, made when the statement first asks for it.
+#[derive(Clone, Debug, Default)]
+pub struct LazyVisitors(Arc<OnceLock<Arc<VisitorReader>>>);
+
+impl LazyVisitors {
+    pub fn of(&self, snapshot: &Arc<Snapshot>) -> &Arc<VisitorReader> {
+        self.0.get_or_init(|| Arc::new(VisitorReader::new(snapshot.clone())))
+    }
 }
 
 impl EventsTable {

@@ -1,4 +1,4 @@
-//! Catalog of a statement: the table `events`, the view `hours`, the tables of the schema `system`,
+//! Catalog of a statement: the table `events`, the views `hours` and `visitors`, the tables of the schema `system`,
 //! and PostgreSQL's catalogs.
 //!
 //! All tables read one snapshot and are built when a statement names them, so a statement pays only
@@ -20,7 +20,7 @@ use datafusion::common::Result;
 use self::postgres::facts::Facts;
 use self::sources::Sources;
 use self::system::system_table;
-use crate::query::schema::{EVENTS, HOURS};
+use crate::query::schema::{EVENTS, HOURS, VISITORS};
 
 /// Name of the schema of the tables of events.
 pub const SCHEMA: &str = "public";
@@ -40,6 +40,7 @@ impl PublicSchema {
         Ok(match name {
             EVENTS => Some(self.sources.events()),
             HOURS => Some(self.sources.hours()?),
+            VISITORS => Some(self.sources.visitors()?),
             _ => None,
         })
     }
@@ -48,7 +49,7 @@ impl PublicSchema {
 #[async_trait]
 impl SchemaProvider for PublicSchema {
     fn table_names(&self) -> Vec<String> {
-        vec![EVENTS.into(), HOURS.into()]
+        vec![EVENTS.into(), HOURS.into(), VISITORS.into()]
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
@@ -66,6 +67,6 @@ impl SchemaProvider for PublicSchema {
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        [EVENTS, HOURS].contains(&name) || postgres::is_catalog(name)
+        [EVENTS, HOURS, VISITORS].contains(&name) || postgres::is_catalog(name)
     }
 }

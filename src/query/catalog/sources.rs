@@ -9,8 +9,8 @@ use datafusion::functions_aggregate::expr_fn::{count, count_distinct};
 use datafusion::logical_expr::{ExprFunctionExt, LogicalPlanBuilder};
 use datafusion::prelude::{col, lit};
 
-use super::events::{EventsTable, Part};
-use crate::query::functions::date_trunc;
+use super::events::{EventsTable, LazyVisitors, Part};
+use crate::query::functions::{date_trunc, visitors};
 use crate::query::identifiers::quoted;
 use crate::query::schema::EVENTS;
 use crate::query::session::Session;
@@ -38,6 +38,7 @@ pub struct Sources {
     /// Whether predicates select hours from the index.
     pub pruning: bool,
     pub session: Session,
+    pub visitors: LazyVisitors,
     /// When the engine was made, in microseconds since 1970.
     pub started_us: i64,
 }
@@ -45,7 +46,8 @@ pub struct Sources {
 impl Sources {
     pub fn events(&self) -> Arc<dyn TableProvider> {
         let (snapshot, recorder) = (self.snapshot.clone(), self.recorder.clone());
-        Arc::new(EventsTable { snapshot, part: Part::All, recorder, pruning: self.pruning })
+        let (pruning, visitors) = (self.pruning, self.visitors.clone());
+        Arc::new(EventsTable { snapshot, part: Part::All, recorder, pruning, visitors })
     }
 
     /// The `hours` view: the hours that have rows, with their numbers. It is served from rollups; a
@@ -69,5 +71,18 @@ impl Sources {
             .aggregate([hour], measures)?
             .build()?;
         Ok(Arc::new(ViewTable::new(plan, Some(text))))
+    }
+
+    /// The `visitors` view: the users of each hour and kind as a set. It is served from the stored
+    /// sets; a scan would return the same.
+    pub fn visitors(&self) -> Result<Arc<dyn TableProvider>> {
+        let reader = self.visitors.of(&self.snapshot);
+        let hour = date_trunc().call(vec![lit("hour"), col("timestamp")]).alias("hour");
+        let users = visitors::aggregate(reader, visitors::Of::Names).call(vec![col("user_id")]);
+        let text = "SELECT date_trunc('hour', timestamp) AS hour, event, rb_build_agg(the code of user_id) AS users FROM events GROUP BY 1, 2";
+        let plan = LogicalPlanBuilder::scan(EVENTS, provider_as_source(self.events()), None)?
+            .aggregate([hour, col("event")], [users.alias("users")])?
+            .build()?;
+        Ok(Arc::new(ViewTable::new(plan, Some(text.into()))))
     }
 }

@@ -32,6 +32,7 @@ mod text;
 pub mod time_bucket;
 mod trunc;
 mod unordered;
+pub mod visitors;
 mod zone;
 
 use std::sync::Arc;

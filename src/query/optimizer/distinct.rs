@@ -74,6 +74,9 @@ impl OptimizerRule for DistinctRule {
         let Some(below) = AggregateInput::of(&aggregate.input)? else {
             return Ok(Transformed::no(plan));
         };
+        if below.of_sets {
+            return Ok(Transformed::no(plan));
+        }
         let Some(measures) = measures(aggregate, &below)? else { return Ok(Transformed::no(plan)) };
         let options = config.options();
         let limit =

@@ -19,6 +19,7 @@ use arrow::array::{
     Array, ArrayRef, AsArray, RecordBatch, StringArray, StringViewArray, TimestampMicrosecondArray,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondType};
+use arrow::error::ArrowError;
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::ProjectionMask;
@@ -29,7 +30,7 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::reader::ChunkReader;
 use parquet::schema::types::ColumnPath;
 
-use crate::event::{EventSchema, OWN_COLUMNS, timestamp_type};
+use crate::event::{EventKind, EventSchema, OWN_COLUMNS, timestamp_type};
 use crate::rollup::{Rollup, SourceSet, Users};
 use crate::storage::error::Result;
 use crate::storage::memory::dictionary::Interner;
@@ -327,6 +328,53 @@ pub fn read_users(parquet: Bytes, users: &mut Interner) -> Result<()> {
             if last.replace(name) != Some(name) {
                 users.intern(name);
             }
+        }
+    }
+    Ok(())
+}
+
+/// Reads which users a file has and what they did: calls `each` with every user and the kinds of
+/// their events, once for a run of equal users. A user may come in several runs, and a kind several
+/// times in one.
+pub fn read_user_kinds(
+    schema: &EventSchema,
+    file: impl ChunkReader + 'static,
+    mut each: impl FnMut(&str, &[EventKind]) -> Result<()>,
+) -> Result<()> {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file)?;
+    let mask = ProjectionMask::columns(builder.parquet_schema(), ["user_id", "event"]);
+    let mut kinds: Vec<EventKind> = Vec::new();
+    for batch in builder.with_projection(mask).with_batch_size(8_192).build()? {
+        let batch = batch?;
+        let column = |name: &str| match batch.column_by_name(name) {
+            Some(column) => Ok(arrow::compute::cast(column, &DataType::Utf8View)?),
+            None => Err(ArrowError::SchemaError(format!("the file has no column {name}"))),
+        };
+        let (users, events) = (column("user_id")?, column("event")?);
+        let (users, events) = (users.as_string_view(), events.as_string_view());
+        let (mut start, mut known) = (0, None::<(&str, EventKind)>);
+        while start < batch.num_rows() {
+            let user = users.value(start);
+            kinds.clear();
+            let mut end = start;
+            while end < batch.num_rows() && users.value(end) == user {
+                let name = events.value(end);
+                let kind = match known {
+                    Some((last, kind)) if last == name => kind,
+                    _ => schema.kind(name).ok_or_else(|| {
+                        ArrowError::ParseError(format!("an event of the kind {name:?}"))
+                    })?,
+                };
+                known = Some((name, kind));
+                if kinds.last() != Some(&kind) {
+                    kinds.push(kind);
+                }
+                end += 1;
+            }
+            if !users.is_null(start) {
+                each(user, &kinds)?;
+            }
+            start = end;
         }
     }
     Ok(())

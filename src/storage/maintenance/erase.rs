@@ -73,6 +73,12 @@ impl Maintenance {
                 self.not_before_us = table.now_us().saturating_add(PAUSE_US);
                 return Ok(false);
             }
+            let sets = table.cell.load().sets.clone();
+            let cleaning = *erasure.cleaning.get_or_insert_with(|| sets.clean_now());
+            if !sets.is_cleaned(cleaning) {
+                self.not_before_us = table.now_us().saturating_add(PAUSE_US);
+                return Ok(false);
+            }
             self.purge(table)?;
         } else {
             let after_ms = history.at_ms.saturating_add(self.replaced.grace_ms());
@@ -116,6 +122,7 @@ impl Maintenance {
     fn purge_history(&mut self, table: &mut OwnedTable) -> Result<()> {
         let OwnedTable { runtime, lake, .. } = table;
         runtime.block_on(lake.purge_history())?;
+        table.cell.load().sets.clean_now();
         self.history.clear()
     }
 }

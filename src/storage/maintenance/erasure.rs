@@ -40,6 +40,8 @@ pub struct Erasure {
     pub planned: bool,
     /// The history that is to go, once it is recorded.
     pub history: Option<History>,
+    /// The removal of their names from the index of users, once it is asked for.
+    pub cleaning: Option<u64>,
 }
 
 impl Erasure {
@@ -51,7 +53,7 @@ impl Erasure {
         let receipt =
             ErasureReceipt { users: asked.users.len() as u64, ..ErasureReceipt::default() };
         let (rest, found) = (all.collect(), Vec::new());
-        Erasure { asked, receipt, rest, found, planned: false, history: None }
+        Erasure { asked, receipt, rest, found, planned: false, history: None, cleaning: None }
     }
 
     /// Examines up to `most` more files; returns whether there are more.

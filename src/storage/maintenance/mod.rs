@@ -9,13 +9,12 @@
 //!
 //! [`state`] decides what comes next. [`rounds`] merges files by [`batch`]; [`retain`] removes
 //! hours by the rules of [`retention`]; [`erase`] removes users by the steps of an [`erasure`];
-//! [`pace`] says how long it rests. [`remove`] removes files that were [`replaced`], or are [`orphans`].
+//! [`super::pace`] says how long it rests. [`remove`] removes files that were [`replaced`], or are [`orphans`].
 
 mod batch;
 mod erase;
 mod erasure;
 mod orphans;
-mod pace;
 mod remove;
 mod replaced;
 mod retain;

@@ -57,6 +57,7 @@ impl Maintenance {
         let RetentionReport { hours, files, rows, .. } = removed;
         tracing::info!(hours, files, rows, "removed hours that are older than the retention");
         table.metrics.expired_rows.inc_by(rows);
+        table.cell.load().sets.clean_later();
         self.retains.drain(..).for_each(|asked| _ = asked.waiter.send(Ok(removed.clone())));
     }
 }

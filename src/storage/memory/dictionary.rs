@@ -102,15 +102,30 @@ impl Interner {
         self.name_bytes + self.len() as u64 * NAME_OVERHEAD
     }
 
+    fn hash(&self, name: &str) -> u32 {
+        (self.hasher.hash_one(name) >> 32) as u32
+    }
+
+    /// Returns the name of a code.
+    pub fn name(&self, code: u32) -> &str {
+        let (block, i) = (code as usize / BLOCK, code as usize % BLOCK);
+        self.full.get(block).map_or(&self.tail, |block| block).get(i)
+    }
+
+    fn find_hashed(&self, hash: u32, name: &str) -> Option<u32> {
+        let is_it = |&(other, code): &(u32, u32)| other == hash && self.name(code) == name;
+        self.table.find(spread(hash), is_it).map(|&(_, code)| code)
+    }
+
+    /// Returns the name's code; `None` for a name that is not in the dictionary.
+    pub fn find(&self, name: &str) -> Option<u32> {
+        self.find_hashed(self.hash(name), name)
+    }
+
     /// Returns the name's code, and whether the name is new.
     pub fn intern(&mut self, name: &str) -> (u32, bool) {
-        let hash = (self.hasher.hash_one(name) >> 32) as u32;
-        let (full, tail) = (&self.full, &self.tail);
-        let is_it = |&(other, code): &(u32, u32)| {
-            let (block, i) = (code as usize / BLOCK, code as usize % BLOCK);
-            other == hash && full.get(block).map_or(tail, |block| block).get(i) == name
-        };
-        if let Some(&(_, code)) = self.table.find(spread(hash), is_it) {
+        let hash = self.hash(name);
+        if let Some(code) = self.find_hashed(hash, name) {
             return (code, false);
         }
         let code = u32::try_from(self.len()).expect("an hour has under 4 billion names");

@@ -1,9 +1,10 @@
 //! Snapshots: consistent states of memory and files, and the cell through which they are published.
-//! [`past`] makes those of earlier versions of the table.
+//! [`past`] makes those of earlier versions of the table, [`visitors`] unites the users of hours.
 
 pub mod distinct;
 pub mod past;
 pub mod sources;
+pub mod visitors;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -18,6 +19,7 @@ use super::lake::commits::Commit;
 use super::lake::history::AsOf;
 use super::lake::index::FileIndex;
 use super::memory::memtable::{HourTable, Memtable};
+use super::sets::{Figures, VisitorSets};
 use super::wal;
 use crate::event::{EventSchema, MAX_TIMESTAMP_US};
 use crate::hour::Hour;
@@ -47,6 +49,8 @@ pub struct Snapshot {
     pub retention_ms: Option<u64>,
     /// Version of the table before which users were erased: time travel does not go there.
     pub erased_before: u64,
+    /// Users of the hours as bitmaps.
+    pub(super) sets: Arc<VisitorSets>,
     pub(super) distinct: Arc<DistinctUsers>,
     pub(super) past: Arc<Past>,
 }
@@ -155,6 +159,11 @@ impl Snapshot {
     pub fn removed_after_us(&self, hour: Hour) -> Option<i64> {
         let retention_us = i64::try_from(self.retention_ms?).ok()?.checked_mul(1_000)?;
         hour.end_us().checked_add(retention_us).filter(|us| *us <= MAX_TIMESTAMP_US)
+    }
+
+    /// Returns figures of the visitor sets.
+    pub fn set_figures(&self) -> Figures {
+        self.sets.figures()
     }
 
     /// Returns the number of hours that have rows.

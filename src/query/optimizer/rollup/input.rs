@@ -9,6 +9,8 @@ use datafusion::logical_expr::utils::split_conjunction_owned;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableScan};
 
 use crate::query::catalog::events::EventsTable;
+use crate::query::functions::time_bucket::TimeBucket;
+use crate::query::functions::visitors::VISITOR_SET;
 
 /// The input of an aggregate: one scan of `events`, the predicates on it, and the aggregate's input
 /// columns as expressions over the scan's.
@@ -17,6 +19,8 @@ pub struct AggregateInput<'a> {
     pub events: &'a EventsTable,
     pub predicates: Vec<Expr>,
     columns: HashMap<Column, Expr>,
+    /// Whether the rows are not events, but the hours and kinds of the view `visitors`.
+    pub of_sets: bool,
 }
 
 impl<'a> AggregateInput<'a> {
@@ -28,7 +32,8 @@ impl<'a> AggregateInput<'a> {
                 let Some(events) = events_of(scan)? else { return Ok(None) };
                 let same = |column: Column| (column.clone(), Expr::Column(column));
                 let columns = scan.projected_schema.columns().into_iter().map(same).collect();
-                Some(AggregateInput { scan, events, predicates: scan.filters.clone(), columns })
+                let predicates = scan.filters.clone();
+                Some(AggregateInput { scan, events, predicates, columns, of_sets: false })
             }
             LogicalPlan::Filter(filter) => {
                 let Some(mut below) = AggregateInput::of(&filter.input)? else { return Ok(None) };
@@ -56,6 +61,20 @@ impl<'a> AggregateInput<'a> {
                     .collect();
                 Some(below)
             }
+            LogicalPlan::Aggregate(aggregate) => {
+                let Some(mut below) = AggregateInput::of(&aggregate.input)? else {
+                    return Ok(None);
+                };
+                let groups = below.inline_all(&aggregate.group_expr)?;
+                let users = below.inline_all(&aggregate.aggr_expr)?;
+                if below.of_sets || !is_of_visitors(&groups, &users) {
+                    return Ok(None);
+                }
+                let columns = aggregate.schema.columns();
+                below.columns = columns.into_iter().zip(groups.into_iter().chain(users)).collect();
+                below.of_sets = true;
+                Some(below)
+            }
             _ => None,
         })
     }
@@ -74,6 +93,11 @@ impl<'a> AggregateInput<'a> {
         Ok(inlined.data.unalias_nested().data)
     }
 
+    /// Reports whether a column of the input holds the users of events.
+    pub fn is_user(&self, column: &Column) -> bool {
+        matches!(self.columns.get(column), Some(Expr::Column(of)) if of.name == "user_id")
+    }
+
     /// Reports whether a column of the scan has no nulls.
     pub fn is_never_null(&self, column: &Column) -> bool {
         let field = self.scan.projected_schema.field_with_unqualified_name(&column.name);
@@ -83,6 +107,19 @@ impl<'a> AggregateInput<'a> {
     pub fn inline_all(&self, exprs: &[Expr]) -> Result<Vec<Expr>> {
         exprs.iter().map(|expr| self.inline(expr)).collect()
     }
+}
+
+/// Reports whether an aggregate is that of the view `visitors`: the users by hour and kind.
+fn is_of_visitors(groups: &[Expr], users: &[Expr]) -> bool {
+    let by_hour = |group: &Expr| TimeBucket::of(group).is_some_and(TimeBucket::is_hour);
+    let by_kind = |group: &Expr| matches!(group, Expr::Column(column) if column.name == "event");
+    let is_set = |expr: &Expr| match expr {
+        Expr::AggregateFunction(call) => call.func.name() == VISITOR_SET,
+        _ => false,
+    };
+    let is_grouped =
+        groups.iter().any(by_hour) && groups.iter().all(|group| by_hour(group) || by_kind(group));
+    is_grouped && !users.is_empty() && users.iter().all(is_set)
 }
 
 pub fn events_of(scan: &TableScan) -> Result<Option<&EventsTable>> {

@@ -3,12 +3,12 @@
 //!
 //! A value that is constant within an hour (its date, its start, its month), and the kind of event,
 //! has one value in such a row. So groups, predicates, FILTERs and CASEs over those are evaluated
-//! on the relation instead of the events, and counts become sums of weights. The distinct users are
-//! known for an hour as a whole, so they are used only if every group lies within one hour and
-//! nothing depends on the kind of event.
+//! on the relation instead of the events, and counts become sums of weights. The number of distinct
+//! users is known for an hour as a whole; where groups are made of several hours, or depend on the
+//! kind of event, it is the size of a union of sets ([`VisitorReader`]).
 //!
-//! The parts of hours at the edges of a range are scanned: as rows of weight one in addition to the
-//! relation, or, if distinct users are asked for, as groups of their own.
+//! The parts of hours at the edges of a range are scanned, as rows of weight one in addition to the
+//! relation; or as groups of their own, if users are counted by hour.
 
 use std::fmt;
 use std::sync::Arc;
@@ -43,62 +43,67 @@ use crate::hour::Hour;
 use crate::query::exec::leaf::leaf;
 use crate::query::functions;
 use crate::query::functions::time_bucket::{SECOND_US, TimeBucket};
+use crate::query::functions::visitors::{self, Of, VISITOR_SET};
 use crate::query::schema::partition_values;
 use crate::query::stats::recorder::StatsRecorder;
 use crate::query::time_ranges::{
-    EXACT_SECONDS, Split, TimeRanges, is_hour_of_day, unit_of_seconds,
+    EXACT_SECONDS, Split, TimeRanges, ZonedBucket, is_hour_of_day, unit_of_seconds,
 };
 use crate::rollup::Rollup;
-use crate::storage::Snapshot;
+use crate::storage::{Snapshot, VisitorReader, of_hour};
 
 const WEIGHT: &str = "events";
 const UNIQUE_USERS: &str = "unique_users";
 const FIRST: &str = "min_timestamp";
 const LAST: &str = "max_timestamp";
+const VISITORS: &str = "visitors";
 
 /// Returns the aggregate over the relation; `None` if the result would differ.
 pub fn answer(aggregate: &Aggregate, below: &AggregateInput) -> Result<Option<LogicalPlan>> {
     let groups = below.inline_all(&aggregate.group_expr)?;
-    let mut looks = Looks { event: false, is_far: is_far(below) };
-    let hourly_groups = groups.iter().all(|group| looks.at(group));
-    let spans = TimeRanges::of_all(&below.predicates);
-    // Predicates that the time ranges do not express exactly are evaluated on the relation.
-    let rest: Vec<Expr> = below
-        .predicates
-        .iter()
-        .filter(|predicate| !TimeRanges::of(predicate).exact)
-        .cloned()
-        .collect();
-    if !hourly_groups || !rest.iter().all(|predicate| looks.at(predicate)) {
+    let mut looks = Looks::new(below);
+    if !groups.iter().all(|group| looks.at(group)) {
         return Ok(None);
     }
-    let split = spans.split();
-    let table = RollupHours::new(below, &spans, &split);
-    if table.hours.is_empty() {
+    let Some(Rows { mut table, rest, split, edges }) = rows(below, &mut looks)? else {
         return Ok(None);
-    }
+    };
     let is_single =
         split.edges.is_empty() && matches!(split.whole[..], [(first, last)] if first == last);
     let within_an_hour = is_single || determine_an_hour(&groups);
     let aggregates = below.inline_all(&aggregate.aggr_expr)?;
+    let mut weighing = Weighing { below, looks, within_an_hour, reader: None, counts_users: false };
     let mut over_relation = Vec::new();
-    let mut distinct_users = false;
     for expr in &aggregates {
-        let Some(weighed) = weigh(expr, &looks, within_an_hour, below)? else { return Ok(None) };
-        distinct_users |= weighed.distinct_users;
-        over_relation.push(weighed.expr);
+        let Some(weighed) = weighing.weigh(expr)? else { return Ok(None) };
+        over_relation.push(weighed);
     }
-    let edges = edges(below, &spans, &split)?;
+    if weighing.reader.is_some() && weighing.counts_users && edges.is_some() {
+        // The users of the parts of hours are in sets, so those of whole hours must be, too.
+        weighing.within_an_hour = false;
+        over_relation.clear();
+        for expr in &aggregates {
+            over_relation.extend(weighing.weigh(expr)?);
+        }
+    }
+    let Weighing { reader, counts_users, .. } = weighing;
+    if let Some(reader) = &reader
+        && !reader.is_ready(table.hours.iter().copied(), edges.is_some())
+    {
+        return Ok(None);
+    }
+    table.reader = reader.clone();
     let relation = relation(table, &rest)?;
     let plan = match edges {
         None => aggregated(relation, &groups, over_relation)?,
-        Some(edges) if distinct_users => {
+        Some(edges) if counts_users && reader.is_none() => {
             let whole = aggregated(relation, &groups, over_relation)?;
             let parts = aggregated(edges, &groups, aggregates)?;
             LogicalPlanBuilder::from(whole).union(parts)?.build()?
         }
         Some(edges) => {
-            let rows = LogicalPlanBuilder::from(edges).project(edge_columns())?.build()?;
+            let columns = edge_columns(reader.as_ref());
+            let rows = LogicalPlanBuilder::from(edges).project(columns)?.build()?;
             let both = LogicalPlanBuilder::from(relation).union(rows)?.build()?;
             aggregated(both, &groups, over_relation)?
         }
@@ -109,19 +114,91 @@ pub fn answer(aggregate: &Aggregate, below: &AggregateInput) -> Result<Option<Lo
     Ok(Some(LogicalPlanBuilder::from(plan).project(named.collect::<Vec<_>>())?.build()?))
 }
 
+/// Name of the column of [`users`].
+pub const SET: &str = "users";
+
+/// Returns the users of the input as a set, in one row; `None` if its rows are no whole hours, or if
+/// their users are found faster by a scan.
+pub fn users(below: &AggregateInput) -> Result<Option<LogicalPlan>> {
+    let mut looks = Looks::new(below);
+    let Some(Rows { mut table, rest, edges, .. }) = rows(below, &mut looks)? else {
+        return Ok(None);
+    };
+    let reader = below.events.visitors.of(&below.events.snapshot).clone();
+    if !reader.is_ready(table.hours.iter().copied(), edges.is_some()) {
+        return Ok(None);
+    }
+    table.reader = Some(reader.clone());
+    let mut rows = relation(table, &rest)?;
+    if let Some(edges) = edges {
+        let columns = edge_columns(Some(&reader));
+        let edges = LogicalPlanBuilder::from(edges).project(columns)?.build()?;
+        rows = LogicalPlanBuilder::from(rows).union(edges)?.build()?;
+    }
+    let set = visitors::aggregate(&reader, Of::Set).call(vec![relation_column(VISITORS)]);
+    Ok(Some(
+        LogicalPlanBuilder::from(rows).aggregate(Vec::<Expr>::new(), [set.alias(SET)])?.build()?,
+    ))
+}
+
+/// The rows of an aggregate: the relation, and the events of parts of hours.
+struct Rows {
+    table: RollupHours,
+    /// Predicates that are evaluated on the relation.
+    rest: Vec<Expr>,
+    split: Split,
+    edges: Option<LogicalPlan>,
+}
+
+/// Returns the rows that pass the predicates; `None` if the predicates depend on more than the hour
+/// and the kind, or there are no whole hours.
+fn rows(below: &AggregateInput, looks: &mut Looks) -> Result<Option<Rows>> {
+    let spans = TimeRanges::of_all(&below.predicates);
+    // Predicates that the time ranges do not express exactly are evaluated on the relation.
+    let rest: Vec<Expr> = below
+        .predicates
+        .iter()
+        .filter(|predicate| !TimeRanges::of(predicate).exact)
+        .cloned()
+        .collect();
+    if !rest.iter().all(|predicate| looks.at(predicate)) {
+        return Ok(None);
+    }
+    let split = spans.split();
+    let mut table = RollupHours::new(below, &spans, &split);
+    let (whole, cut): (Vec<Hour>, Vec<Hour>) =
+        table.hours.iter().partition(|hour| looks.zoned.iter().all(|unit| unit.has_whole(**hour)));
+    if whole.len() <= cut.len() {
+        return Ok(None);
+    }
+    table.hours = whole.into();
+    let edges = edges(below, &spans, &split, &cut)?;
+    Ok(Some(Rows { table, rest, split, edges }))
+}
+
 /// The columns that the groups and predicates of an aggregate read.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Looks {
     event: bool,
     /// Whether there are hours whose microseconds cannot be told apart as seconds.
     is_far: bool,
+    /// Units of zones, whose intervals may begin within an hour.
+    zoned: Vec<ZonedBucket>,
 }
 
 impl Looks {
+    fn new(below: &AggregateInput) -> Looks {
+        Looks { event: false, is_far: is_far(below), zoned: Vec::new() }
+    }
+
     /// Records what an expression reads; returns false if its value may differ among the events of
     /// one hour and kind.
     fn at(&mut self, expr: &Expr) -> bool {
         if TimeBucket::of(expr).is_some_and(TimeBucket::is_hourly) || is_hour_of_day(expr) {
+            return true;
+        }
+        if let Some(unit) = ZonedBucket::of(expr) {
+            self.zoned.push(unit);
             return true;
         }
         if unit_of_seconds(expr).is_some_and(TimeBucket::is_hourly) {
@@ -159,6 +236,12 @@ impl Looks {
         }
     }
 
+    /// Like [`Looks::at`], but false if the hours that are whole would be others for it.
+    fn at_whole(&mut self, expr: &Expr) -> bool {
+        let zoned = self.zoned.len();
+        self.at(expr) && self.zoned.len() == zoned
+    }
+
     fn at_children(&mut self, expr: &Expr) -> bool {
         let mut all = true;
         let visited = expr.apply_children(|child| {
@@ -194,70 +277,148 @@ fn determine_an_hour(groups: &[Expr]) -> bool {
         || (units().any(TimeBucket::is_day) && groups.iter().any(is_hour_of_day))
 }
 
-struct Weighed {
-    expr: Expr,
-    distinct_users: bool,
+/// Rewriting of aggregates over events to aggregates over the relation.
+struct Weighing<'b, 'p> {
+    below: &'b AggregateInput<'p>,
+    looks: Looks,
+    /// Whether all events of a group lie in one hour.
+    within_an_hour: bool,
+    /// Reader of the users in sets, if an aggregate needs them.
+    reader: Option<Arc<VisitorReader>>,
+    /// Whether an aggregate counts users by the counters of the hours.
+    counts_users: bool,
 }
 
-/// Rewrites an aggregate over events to one over the relation; `None` if the relation lacks the
-/// data.
-fn weigh(
-    expr: &Expr,
-    looks: &Looks,
-    within_an_hour: bool,
-    below: &AggregateInput,
-) -> Result<Option<Weighed>> {
-    let Expr::AggregateFunction(AggregateFunction { func, params }) = expr else { return Ok(None) };
-    let [argument] = &params.args[..] else { return Ok(None) };
-    if !params.order_by.is_empty() || params.null_treatment.is_some() {
-        return Ok(None);
-    }
-    let filter = params.filter.as_deref().cloned();
-    // What the filter and argument of this aggregate read, in addition to the groups and
-    // predicates.
-    let mut own = *looks;
-    if !filter.as_ref().is_none_or(|filter| own.at(filter)) {
-        return Ok(None);
-    }
-    let mut hourly_argument = own;
-    let is_hourly = hourly_argument.at(argument);
-    let (column, is_never_null) = match argument {
-        Expr::Column(column) => (column.name.as_str(), below.is_never_null(column)),
-        Expr::Literal(value, _) => ("", !value.is_null()),
-        _ => ("", false),
-    };
-    let plain = |expr| Ok(Some(Weighed { expr, distinct_users: false }));
-    match (func.name(), params.distinct) {
-        ("count", true) if column == "user_id" && within_an_hour && !own.event => {
-            let expr = filtered(max(relation_column(UNIQUE_USERS)), filter)?;
-            Ok(Some(Weighed { expr: coalesce(vec![expr, lit(0_i64)]), distinct_users: true }))
+impl Weighing<'_, '_> {
+    /// Rewrites an aggregate; `None` if the relation lacks the data.
+    fn weigh(&mut self, expr: &Expr) -> Result<Option<Expr>> {
+        let Expr::AggregateFunction(AggregateFunction { func, params }) = expr else {
+            return Ok(None);
+        };
+        let [argument] = &params.args[..] else { return Ok(None) };
+        if !params.order_by.is_empty() || params.null_treatment.is_some() {
+            return Ok(None);
         }
-        ("count", false) => {
-            let counted = match is_never_null {
-                true => filter,
-                false if is_hourly => {
-                    conjunction(filter.into_iter().chain([argument.clone().is_not_null()]))
+        let filter = params.filter.as_deref().cloned();
+        if let Some(of) = self.set_of(func.name(), params.distinct, argument) {
+            return self.over_sets(of, filter);
+        }
+        if self.below.of_sets {
+            return Ok(None);
+        }
+        // What the filter and argument of this aggregate read, in addition to the groups and
+        // predicates.
+        let Some(own) = self.looks_of(filter.as_ref()) else { return Ok(None) };
+        let is_hourly = own.clone().at_whole(argument);
+        let (column, is_never_null) = match argument {
+            Expr::Column(column) => (column.name.as_str(), self.below.is_never_null(column)),
+            Expr::Literal(value, _) => ("", !value.is_null()),
+            _ => ("", false),
+        };
+        match (func.name(), params.distinct) {
+            ("count", true) if column == "user_id" && self.within_an_hour && !own.event => {
+                self.counts_users = true;
+                let expr = filtered(max(relation_column(UNIQUE_USERS)), filter)?;
+                Ok(Some(coalesce(vec![expr, lit(0_i64)])))
+            }
+            ("count", true) if !is_hourly => self.count_users(argument, filter),
+            ("count", false) => {
+                let counted = match is_never_null {
+                    true => filter,
+                    false if is_hourly => {
+                        conjunction(filter.into_iter().chain([argument.clone().is_not_null()]))
+                    }
+                    false => return Ok(None),
+                };
+                let weights = filtered(sum(relation_column(WEIGHT)), counted)?;
+                Ok(Some(coalesce(vec![weights, lit(0_i64)])))
+            }
+            ("sum", false)
+                if is_hourly
+                    && argument.get_type(&*self.below.scan.projected_schema)?
+                        == DataType::Int64 =>
+            {
+                let weighted = functions::product(argument, &relation_column(WEIGHT));
+                Ok(Some(filtered(sum(weighted), filter)?))
+            }
+            ("min", _) if column == "timestamp" && !own.event => Ok(Some(filtered(
+                datafusion::functions_aggregate::expr_fn::min(relation_column(FIRST)),
+                filter,
+            )?)),
+            ("max", _) if column == "timestamp" && !own.event => {
+                Ok(Some(filtered(max(relation_column(LAST)), filter)?))
+            }
+            ("min" | "max", _) | ("count", true) if is_hourly => Ok(Some(expr.clone())),
+            _ => Ok(None),
+        }
+    }
+
+    /// Returns what the groups, the predicates and this filter read; `None` if the filter may differ
+    /// among the events of one hour and kind.
+    fn looks_of(&self, filter: Option<&Expr>) -> Option<Looks> {
+        let mut own = self.looks.clone();
+        filter.is_none_or(|filter| own.at_whole(filter)).then_some(own)
+    }
+
+    /// Returns what an aggregate over sets makes of them; `None` for another aggregate.
+    fn set_of(&self, function: &str, distinct: bool, argument: &Expr) -> Option<Of> {
+        let is_set = |expr: &Expr| match expr {
+            Expr::AggregateFunction(AggregateFunction { func, params }) => {
+                func.name() == VISITOR_SET && params.filter.is_none()
+            }
+            _ => false,
+        };
+        match function {
+            VISITOR_SET if !self.below.of_sets && is_user(argument) => Some(Of::Set),
+            "rb_or_agg" if !distinct && self.below.of_sets && is_set(argument) => Some(Of::Set),
+            "rb_or_cardinality_agg" if !distinct && self.below.of_sets && is_set(argument) => {
+                Some(Of::Count)
+            }
+            _ => None,
+        }
+    }
+
+    /// Counts distinct users, or those for whom a condition holds: `CASE WHEN … THEN user_id END`.
+    fn count_users(&mut self, argument: &Expr, filter: Option<Expr>) -> Result<Option<Expr>> {
+        let condition = match argument {
+            argument if is_user(argument) => None,
+            Expr::Case(case) if case.expr.is_none() => {
+                let is_null =
+                    |expr: &Expr| matches!(expr, Expr::Literal(value, _) if value.is_null());
+                let ([(when, then)], true) =
+                    (&case.when_then_expr[..], case.else_expr.as_deref().is_none_or(is_null))
+                else {
+                    return Ok(None);
+                };
+                if !is_user(then) {
+                    return Ok(None);
                 }
-                false => return Ok(None),
-            };
-            plain(coalesce(vec![filtered(sum(relation_column(WEIGHT)), counted)?, lit(0_i64)]))
-        }
-        ("sum", false)
-            if is_hourly
-                && argument.get_type(&*below.scan.projected_schema)? == DataType::Int64 =>
-        {
-            plain(filtered(sum(functions::product(argument, &relation_column(WEIGHT))), filter)?)
-        }
-        ("min", _) if column == "timestamp" && !own.event => plain(filtered(
-            datafusion::functions_aggregate::expr_fn::min(relation_column(FIRST)),
-            filter,
-        )?),
-        ("max", _) if column == "timestamp" && !own.event => {
-            plain(filtered(max(relation_column(LAST)), filter)?)
-        }
-        ("min" | "max", _) | ("count", true) if is_hourly => plain(expr.clone()),
-        _ => Ok(None),
+                Some((**when).clone())
+            }
+            _ => return Ok(None),
+        };
+        self.over_sets(Of::Count, conjunction(condition.into_iter().chain(filter)))
     }
+
+    /// Returns an aggregate over the users of the hours and kinds that pass the filter.
+    fn over_sets(&mut self, of: Of, filter: Option<Expr>) -> Result<Option<Expr>> {
+        if self.looks_of(filter.as_ref()).is_none() {
+            return Ok(None);
+        }
+        let events = self.below.events;
+        let reader =
+            self.reader.get_or_insert_with(|| events.visitors.of(&events.snapshot).clone());
+        let call = visitors::aggregate(reader, of).call(vec![relation_column(VISITORS)]);
+        let call = filtered(call, filter)?;
+        Ok(Some(match of {
+            Of::Count => coalesce(vec![call, lit(0_i64)]),
+            Of::Set | Of::Names => call,
+        }))
+    }
+}
+
+fn is_user(expr: &Expr) -> bool {
+    matches!(expr, Expr::Column(column) if column.name == "user_id")
 }
 
 /// Returns a sum that reports overflow as an error.
@@ -337,8 +498,14 @@ fn relation(table: RollupHours, rest: &[Expr]) -> Result<LogicalPlan> {
     plan.build()
 }
 
-/// Returns the events of the hours that the ranges cut; `None` if none of these hours has rows.
-fn edges(below: &AggregateInput, spans: &TimeRanges, split: &Split) -> Result<Option<LogicalPlan>> {
+/// Returns the events of the hours that the ranges cut, and of the hours `cut`; `None` if none of
+/// these hours has rows.
+fn edges(
+    below: &AggregateInput,
+    spans: &TimeRanges,
+    split: &Split,
+    cut: &[Hour],
+) -> Result<Option<LogicalPlan>> {
     let snapshot = &below.events.snapshot;
     let has_rows = |&&(start, _): &&(i64, i64)| {
         let hour = Hour::of_us(start);
@@ -349,9 +516,11 @@ fn edges(below: &AggregateInput, spans: &TimeRanges, split: &Split) -> Result<Op
     let edge = |&(start, end): &(i64, i64)| {
         timestamp.clone().gt_eq(at(start)).and(timestamp.clone().lt(at(end)))
     };
-    let Some(edges) = split.edges.iter().filter(has_rows).map(edge).reduce(Expr::or) else {
-        return Ok(None);
-    };
+    let hour = functions::date_trunc().call(vec![lit("hour"), timestamp.clone()]);
+    let whole = (!cut.is_empty())
+        .then(|| hour.in_list(cut.iter().map(|hour| at(hour.start_us())).collect(), false));
+    let edges = split.edges.iter().filter(has_rows).map(edge).chain(whole).reduce(Expr::or);
+    let Some(edges) = edges else { return Ok(None) };
     let filters: Vec<Expr> = below.predicates.iter().cloned().chain([edges]).collect();
     let source = below.scan.source.clone();
     let scan = LogicalPlanBuilder::scan_with_filters(
@@ -377,8 +546,14 @@ fn edges(below: &AggregateInput, spans: &TimeRanges, split: &Split) -> Result<Op
 }
 
 /// Returns the columns that make an event a row of the relation, of weight one.
-fn edge_columns() -> Vec<Expr> {
+fn edge_columns(reader: Option<&Arc<VisitorReader>>) -> Vec<Expr> {
     let column = |field: &Arc<Field>| match field.name().as_str() {
+        VISITORS => match reader {
+            Some(reader) => {
+                visitors::references(reader, relation_column("user_id")).alias(VISITORS)
+            }
+            None => lit(ScalarValue::Int64(None)).alias(VISITORS),
+        },
         WEIGHT => lit(1_i64).alias(WEIGHT),
         UNIQUE_USERS => lit(0_i64).alias(UNIQUE_USERS),
         FIRST => relation_column("timestamp").alias(FIRST),
@@ -394,6 +569,8 @@ struct RollupHours {
     snapshot: Arc<Snapshot>,
     recorder: Arc<StatsRecorder>,
     hours: Arc<[Hour]>,
+    /// Reader of the users, if a statement asks for them.
+    reader: Option<Arc<VisitorReader>>,
 }
 
 impl RollupHours {
@@ -401,7 +578,8 @@ impl RollupHours {
         let snapshot = &below.events.snapshot;
         let runs = split.whole.iter().flat_map(|&(first, last)| snapshot.hours_within(first, last));
         let hours = runs.filter(|hour| spans.touches(*hour)).collect();
-        RollupHours { snapshot: snapshot.clone(), recorder: below.events.recorder.clone(), hours }
+        let recorder = below.events.recorder.clone();
+        RollupHours { snapshot: snapshot.clone(), recorder, hours, reader: None }
     }
 
     fn schema() -> SchemaRef {
@@ -415,6 +593,7 @@ impl RollupHours {
             field(UNIQUE_USERS, DataType::Int64),
             field(FIRST, timestamp_type()),
             field(LAST, timestamp_type()),
+            Field::new(VISITORS, DataType::Int64, true),
         ]))
     }
 }
@@ -446,8 +625,10 @@ impl TableProvider for RollupHours {
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
-        let (snapshot, hours) = (self.snapshot.clone(), self.hours.clone());
-        Ok(Arc::new(RollupHoursExec { snapshot, hours, schema, properties: Arc::new(properties) }))
+        let (snapshot, hours, reader) =
+            (self.snapshot.clone(), self.hours.clone(), self.reader.clone());
+        let properties = Arc::new(properties);
+        Ok(Arc::new(RollupHoursExec { snapshot, hours, reader, schema, properties }))
     }
 }
 
@@ -456,6 +637,7 @@ impl TableProvider for RollupHours {
 struct RollupHoursExec {
     snapshot: Arc<Snapshot>,
     hours: Arc<[Hour]>,
+    reader: Option<Arc<VisitorReader>>,
     schema: SchemaRef,
     properties: Arc<PlanProperties>,
 }
@@ -463,6 +645,12 @@ struct RollupHoursExec {
 impl RollupHoursExec {
     async fn batch(&self) -> Result<RecordBatch> {
         let distinct = self.schema.column_with_name(UNIQUE_USERS).is_some();
+        if let Some(reader) = &self.reader
+            && self.schema.column_with_name(VISITORS).is_some()
+        {
+            let prepared = reader.prepare(&self.hours).await;
+            prepared.map_err(|error| DataFusionError::External(error.into()))?;
+        }
         // Date and hour of each row come from its hour, all other columns from the hour's counters.
         let mut rows: Vec<(Hour, EventKind, Rollup)> = Vec::with_capacity(self.hours.len() * 2);
         for &hour in self.hours.iter() {
@@ -501,6 +689,10 @@ impl RollupHoursExec {
                 "hour" if !rows.is_empty() => partition(1)?,
                 WEIGHT => numbers(|kind, rollup| rollup.count(kind)),
                 UNIQUE_USERS => numbers(|_, rollup| rollup.users.n),
+                VISITORS => {
+                    let values = rows.iter().map(|(hour, kind, _)| of_hour(*hour, *kind));
+                    Arc::new(Int64Array::from_iter_values(values))
+                }
                 _ => arrow::array::new_empty_array(field.data_type()),
             })
         };

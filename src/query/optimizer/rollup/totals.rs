@@ -105,7 +105,7 @@ impl Measure {
 
 /// Returns the aggregate as one row of measures; `None` if it has groups or covers parts of hours.
 pub fn answer(aggregate: &Aggregate, below: &AggregateInput) -> Result<Option<LogicalPlan>> {
-    if !aggregate.group_expr.is_empty() {
+    if !aggregate.group_expr.is_empty() || below.of_sets {
         return Ok(None);
     }
     let Some((first, last)) = TimeRanges::of_all(&below.predicates).whole_hours() else {

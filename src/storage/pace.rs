@@ -1,4 +1,4 @@
-//! Pace of the maintenance: how long it rests after a step, so that callers notice little of it.
+//! Pace of work in the background: how long it rests after a step, so that callers notice little of it.
 //!
 //! A low priority is not enough. A thread that the scheduler lets run keeps the processor for some
 //! milliseconds, whatever its priority, and a busy server leaves it for a moment thousands of times

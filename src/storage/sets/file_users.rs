@@ -1,0 +1,44 @@
+//! Users of one data file, by kind of event.
+
+use parquet::file::reader::ChunkReader;
+use roaring::{RoaringBitmap, RoaringTreemap};
+
+use super::names::Names;
+use super::{KindSets, SLOT};
+use crate::event::{EventKind, EventSchema};
+use crate::storage::error::Result;
+use crate::storage::lake::data_file;
+
+/// Reads a data file and returns the sets of its users. Memory grows with the file's users, not with
+/// its rows.
+pub fn read(
+    schema: &EventSchema,
+    file: impl ChunkReader + 'static,
+    names: &Names,
+) -> Result<KindSets> {
+    let mut codes: Vec<Vec<u32>> = vec![Vec::new(); schema.kind_names().len()];
+    let mut lookup = names.lookup();
+    data_file::read_user_kinds(schema, file, |user, kinds| {
+        let code = lookup.code(user)?;
+        for kind in kinds {
+            let codes = &mut codes[kind.index()];
+            if codes.last() != Some(&code) {
+                codes.push(code);
+            }
+        }
+        Ok(())
+    })?;
+    Ok(of_codes(codes))
+}
+
+/// Returns the sets of codes in any order, by the code of the kind.
+fn of_codes(codes: Vec<Vec<u32>>) -> KindSets {
+    let sets = codes.into_iter().enumerate().filter(|(_, codes)| !codes.is_empty());
+    let set = |(kind, mut codes): (usize, Vec<u32>)| {
+        codes.sort_unstable();
+        codes.dedup();
+        let bitmap = RoaringBitmap::from_sorted_iter(codes).expect("sorted above");
+        (EventKind::of_code(kind as u8), RoaringTreemap::from_bitmaps([(SLOT, bitmap)]))
+    };
+    sets.map(set).collect()
+}

@@ -1,0 +1,475 @@
+//! Index of names: the code of every user, by the whole name.
+//!
+//! It is a [`redb`] database: a table `slot 0` from names to numbers, and a table `about` with the
+//! identity of the index, the next number of the slot, and whether the file is complete. Names that
+//! were looked up lately are in memory, with those that are not stored yet; both are bounded. Names
+//! are stored before a set that has their codes, so that no set names a user that the index does not
+//! know.
+//!
+//! To remove names, a new file is written without them, and the old one is removed: a page that is
+//! freed in a database still has its bytes.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition};
+use roaring::RoaringTreemap;
+
+use super::backend::FileBackend;
+use super::{SLOT, code};
+use crate::limit::Limit;
+use crate::storage::error::{Error, Result};
+use crate::storage::memory::dictionary::Interner;
+use crate::storage::vfs::Vfs;
+
+const NAMES: TableDefinition<'_, &[u8], u32> = TableDefinition::new("slot 0");
+const ABOUT: TableDefinition<'_, &str, u64> = TableDefinition::new("about");
+
+/// Keys of [`ABOUT`].
+const ID: &str = "id";
+const NEXT: &str = "next of slot 0";
+const COMPLETE: &str = "complete";
+const CLEANED_MS: &str = "cleaned at";
+
+const ADVICE: &str = "The index is derived: it is made again from the data files";
+
+/// Bytes of pages that the database keeps.
+const PAGES_BYTES: usize = 32 << 20;
+
+/// Bytes of names in memory.
+const CACHE_BYTES: u64 = 64 << 20;
+
+/// Names in memory that are not stored yet, beyond which they are.
+pub const PENDING_NAMES: usize = 1 << 18;
+
+#[derive(Debug)]
+pub struct Names {
+    vfs: Arc<dyn Vfs>,
+    dir: PathBuf,
+    /// Identity of the index, by which a set says whose codes it has.
+    pub id: u64,
+    inner: Mutex<Inner>,
+    /// Changes when names are removed: codes that were looked up before may be of no use.
+    generation: AtomicU64,
+    /// Held by those who keep codes for a while.
+    leases: Arc<()>,
+    len: AtomicU64,
+    bytes: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Inner {
+    number: u64,
+    database: Database,
+    /// Number of changes of the stored names.
+    changes: u64,
+    /// The next number that no name has had.
+    next: u32,
+    cache: Interner,
+    /// Codes of the names in the cache.
+    codes: Vec<u32>,
+    /// Places in the cache of the names that are not stored.
+    pending: Vec<u32>,
+}
+
+/// Returns a number that no state of any index of this process has had.
+fn next_generation() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed) + 1
+}
+
+fn path_of(dir: &Path, number: u64) -> PathBuf {
+    dir.join(format!("names-{number:010}.redb"))
+}
+
+fn number_of(name: &str) -> Option<u64> {
+    name.strip_prefix("names-")?.strip_suffix(".redb")?.parse().ok()
+}
+
+/// Returns a function that turns an error of the database into ours.
+fn failed<E: Into<redb::Error>>(dir: &Path) -> impl FnOnce(E) -> Error {
+    let path = dir.to_path_buf();
+    move |error| match error.into() {
+        redb::Error::Io(source) => Error::Io { path, action: "use the index of users", source },
+        other => Error::Damaged { path, offset: 0, reason: other.to_string(), advice: ADVICE },
+    }
+}
+
+fn full(dir: &Path) -> Error {
+    let source = io::Error::other("it has four billion users, and takes no more");
+    Error::Io { path: dir.into(), action: "use the index of users", source }
+}
+
+fn create(vfs: &dyn Vfs, path: &Path) -> Result<Database> {
+    let file = match vfs.open_write(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => vfs.create(path),
+        other => other,
+    };
+    let file = file.map_err(Error::io(path, "open"))?;
+    let backend = FileBackend(file);
+    Database::builder()
+        .set_cache_size(PAGES_BYTES)
+        .create_with_backend(backend)
+        .map_err(failed(path))
+}
+
+/// Returns a fact about the index.
+fn about(database: &Database, key: &str, dir: &Path) -> Result<Option<u64>> {
+    let read = database.begin_read().map_err(failed(dir))?;
+    let table = match read.open_table(ABOUT) {
+        Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
+        other => other.map_err(failed(dir))?,
+    };
+    Ok(table.get(key).map_err(failed(dir))?.map(|value| value.value()))
+}
+
+/// Stores names and facts in one transaction.
+fn store<'n>(
+    database: &Database,
+    dir: &Path,
+    names: impl Iterator<Item = (&'n [u8], u32)>,
+    facts: &[(&str, u64)],
+) -> Result<()> {
+    let mut write = database.begin_write().map_err(failed(dir))?;
+    // Otherwise the whole file is read at the start after a crash.
+    write.set_quick_repair(true);
+    {
+        let mut table = write.open_table(NAMES).map_err(failed(dir))?;
+        for (name, number) in names {
+            table.insert(name, number).map_err(failed(dir))?;
+        }
+        let mut table = write.open_table(ABOUT).map_err(failed(dir))?;
+        for (key, value) in facts {
+            table.insert(key, value).map_err(failed(dir))?;
+        }
+    }
+    write.commit().map_err(failed(dir))
+}
+
+impl Names {
+    /// Opens the index in `dir`, or creates an empty one, and removes what is no complete index.
+    pub fn open(vfs: Arc<dyn Vfs>, dir: &Path) -> Result<Names> {
+        let entries = vfs.list(dir).map_err(Error::io(dir, "list"))?;
+        let mut numbers: Vec<u64> =
+            entries.iter().filter_map(|entry| number_of(&entry.name)).collect();
+        numbers.sort_unstable();
+        let highest = numbers.last().copied().unwrap_or(0);
+        while let Some(number) = numbers.pop() {
+            let path = path_of(dir, number);
+            // One that cannot be opened was being written.
+            let database = create(&*vfs, &path).ok();
+            let found = match &database {
+                Some(database) => about(database, COMPLETE, dir)?.is_some(),
+                None => false,
+            };
+            if let (Some(database), true) = (database, found) {
+                let names = Names::of(vfs, dir, number, database)?;
+                for older in numbers {
+                    names.remove(older)?;
+                }
+                return Ok(names);
+            }
+            vfs.remove_file(&path).map_err(Error::io(&path, "remove"))?;
+        }
+        let number = highest + 1;
+        let database = create(&*vfs, &path_of(dir, number))?;
+        let id = uuid::Uuid::new_v4().as_u64_pair().0;
+        store(&database, dir, std::iter::empty(), &[(ID, id), (NEXT, 0), (COMPLETE, 1)])?;
+        vfs.sync_dir(dir).map_err(Error::io(dir, "sync"))?;
+        Names::of(vfs, dir, number, database)
+    }
+
+    fn of(vfs: Arc<dyn Vfs>, dir: &Path, number: u64, database: Database) -> Result<Names> {
+        let lost = || Error::Damaged {
+            path: path_of(dir, number),
+            offset: 0,
+            reason: "the index does not say what it is".into(),
+            advice: ADVICE,
+        };
+        let id = about(&database, ID, dir)?.ok_or_else(lost)?;
+        let next = about(&database, NEXT, dir)?.ok_or_else(lost)?;
+        let next = u32::try_from(next).map_err(|_| lost())?;
+        let (cache, codes, pending) = Default::default();
+        let inner = Inner { number, database, changes: 0, next, cache, codes, pending };
+        let names = Names {
+            vfs,
+            dir: dir.into(),
+            id,
+            inner: Mutex::new(inner),
+            generation: AtomicU64::new(next_generation()),
+            leases: Arc::new(()),
+            len: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+        };
+        names.measure(&names.inner())?;
+        Ok(names)
+    }
+
+    fn remove(&self, number: u64) -> Result<()> {
+        let path = path_of(&self.dir, number);
+        self.vfs.remove_file(&path).map_err(Error::io(&path, "remove"))
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        // What is in memory is changed in steps that cannot fail, so a panic leaves it whole.
+        self.inner.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn measure(&self, inner: &Inner) -> Result<()> {
+        let read = inner.database.begin_read().map_err(failed(&self.dir))?;
+        let table = read.open_table(NAMES).map_err(failed(&self.dir))?;
+        let len = redb::ReadableTableMetadata::len(&table).map_err(failed(&self.dir))?;
+        self.len.store(len, Ordering::Relaxed);
+        let path = path_of(&self.dir, inner.number);
+        let bytes = self.vfs.metadata(&path).map_err(Error::io(&path, "read"))?.len;
+        self.bytes.store(bytes, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Returns the number of stored names.
+    pub fn users(&self) -> u64 {
+        self.len.load(Ordering::Relaxed)
+    }
+
+    /// Returns the size of the file.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Returns the state of the index: it changes when names are removed, and no other index has it.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Returns a lease: while it is held, names are removed only after some patience.
+    pub fn lease(&self) -> Arc<()> {
+        self.leases.clone()
+    }
+
+    /// Reports whether somebody holds a lease.
+    pub fn is_leased(&self) -> bool {
+        Arc::strong_count(&self.leases) > 1
+    }
+
+    /// Begins to look names up.
+    pub fn lookup(&self) -> Lookup<'_> {
+        Lookup { names: self, generation: self.generation(), stored: None }
+    }
+
+    /// Stores the names that are only in memory, if there are at least `least`.
+    pub fn commit(&self, least: usize) -> Result<()> {
+        let mut inner = self.inner();
+        if inner.pending.is_empty() || inner.pending.len() < least {
+            return Ok(());
+        }
+        self.store_pending(&mut inner)
+    }
+
+    fn store_pending(&self, inner: &mut Inner) -> Result<()> {
+        let Inner { database, next, cache, codes, pending, .. } = inner;
+        let name = |&at: &u32| (cache.name(at).as_bytes(), codes[at as usize]);
+        let mut names: Vec<(&[u8], u32)> = pending.iter().map(name).collect();
+        names.sort_unstable();
+        store(database, &self.dir, names.into_iter(), &[(NEXT, u64::from(*next))])?;
+        inner.pending.clear();
+        inner.changes += 1;
+        self.measure(inner)
+    }
+
+    fn make_room(&self, inner: &mut Inner) -> Result<()> {
+        self.store_pending(inner)?;
+        if inner.cache.bytes() > CACHE_BYTES {
+            (inner.cache, inner.codes) = Default::default();
+        }
+        Ok(())
+    }
+
+    /// Returns when names were removed last, in milliseconds since the epoch.
+    pub fn cleaned_ms(&self) -> Result<i64> {
+        let ms = about(&self.inner().database, CLEANED_MS, &self.dir)?;
+        Ok(ms.and_then(|ms| i64::try_from(ms).ok()).unwrap_or(0))
+    }
+
+    /// Removes all names but those whose codes are in `live`. What is in memory is forgotten.
+    pub fn keep_only(&self, live: &RoaringTreemap, now_ms: i64) -> Result<()> {
+        let mut inner = self.inner();
+        let number = inner.number + 1;
+        let path = path_of(&self.dir, number);
+        let rewritten = self.rewrite(&inner, &path, live, now_ms);
+        let database = match rewritten {
+            Ok(database) => database,
+            Err(error) => {
+                let _ = self.vfs.remove_file(&path);
+                return Err(error);
+            }
+        };
+        self.vfs.sync_dir(&self.dir).map_err(Error::io(&self.dir, "sync"))?;
+        let old = std::mem::replace(&mut inner.number, number);
+        inner.database = database;
+        (inner.cache, inner.codes, inner.pending) = Default::default();
+        self.generation.store(next_generation(), Ordering::Release);
+        inner.changes += 1;
+        self.measure(&inner)?;
+        self.remove(old)?;
+        self.vfs.sync_dir(&self.dir).map_err(Error::io(&self.dir, "sync"))
+    }
+
+    fn rewrite(
+        &self,
+        inner: &Inner,
+        path: &Path,
+        live: &RoaringTreemap,
+        now_ms: i64,
+    ) -> Result<Database> {
+        /// Names written at a time.
+        const BATCH: usize = 1 << 16;
+        let dir = &*self.dir;
+        let database = create(&*self.vfs, path)?;
+        let read = inner.database.begin_read().map_err(failed(dir))?;
+        let table = read.open_table(NAMES).map_err(failed(dir))?;
+        let mut batch: Vec<(Vec<u8>, u32)> = Vec::new();
+        let flush = |batch: &mut Vec<(Vec<u8>, u32)>, facts: &[(&str, u64)]| {
+            let names = batch.iter().map(|(name, number)| (name.as_slice(), *number));
+            let stored = store(&database, dir, names, facts);
+            batch.clear();
+            stored
+        };
+        for entry in table.iter().map_err(failed(dir))? {
+            let (name, number) = entry.map_err(failed(dir))?;
+            if live.contains(code(SLOT, number.value())) {
+                batch.push((name.value().to_vec(), number.value()));
+            }
+            if batch.len() == BATCH {
+                flush(&mut batch, &[])?;
+            }
+        }
+        let next = u64::from(inner.next);
+        let cleaned = now_ms.max(0) as u64;
+        flush(&mut batch, &[(ID, self.id), (NEXT, next), (CLEANED_MS, cleaned), (COMPLETE, 1)])?;
+        Ok(database)
+    }
+}
+
+/// Looks names up, in any order; those in order are found faster. Others may look names up meanwhile.
+#[derive(Debug)]
+pub struct Lookup<'n> {
+    names: &'n Names,
+    generation: u64,
+    /// The stored names after this number of changes, once one was not in memory.
+    stored: Option<(u64, ReadOnlyTable<&'static [u8], u32>)>,
+}
+
+impl Lookup<'_> {
+    /// Returns the state of the index that the codes are of.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Returns the number of a user within [`SLOT`]. A user who has none gets the next.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] if names have been removed since the look-up began.
+    pub fn code(&mut self, name: &str) -> Result<u32> {
+        let mut inner = self.names.inner();
+        if self.names.generation() != self.generation {
+            return Err(Error::Busy(Limit::Erasure));
+        }
+        if let Some(at) = inner.cache.find(name) {
+            return Ok(inner.codes[at as usize]);
+        }
+        let number = match self.stored(&inner, name)? {
+            Some(number) => number,
+            None => {
+                let number = inner.next;
+                inner.next = number.checked_add(1).ok_or_else(|| full(&self.names.dir))?;
+                let place = inner.cache.len() as u32;
+                inner.pending.push(place);
+                number
+            }
+        };
+        inner.cache.intern(name);
+        inner.codes.push(number);
+        if inner.cache.bytes() > CACHE_BYTES || inner.pending.len() > PENDING_NAMES {
+            self.names.make_room(&mut inner)?;
+        }
+        Ok(number)
+    }
+
+    fn stored(&mut self, inner: &Inner, name: &str) -> Result<Option<u32>> {
+        let dir = &*self.names.dir;
+        let table = match &self.stored {
+            Some((changes, table)) if *changes == inner.changes => table,
+            _ => {
+                let read = inner.database.begin_read().map_err(failed(dir))?;
+                let table = read.open_table(NAMES).map_err(failed(dir))?;
+                &self.stored.insert((inner.changes, table)).1
+            }
+        };
+        Ok(table.get(name.as_bytes()).map_err(failed(dir))?.map(|number| number.value()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::vfs::Disk;
+
+    fn open(dir: &Path) -> Names {
+        Names::open(Arc::new(Disk), dir).unwrap()
+    }
+
+    fn codes(names: &Names, of: &[&str]) -> Vec<u32> {
+        let mut lookup = names.lookup();
+        of.iter().map(|name| lookup.code(name).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_name_keeps_its_code_and_a_code_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let names = open(dir.path());
+        assert_eq!(codes(&names, &["b", "a", "b", "c"]), [0, 1, 0, 2]);
+        names.commit(1).unwrap();
+        let id = names.id;
+        drop(names);
+        let names = open(dir.path());
+        assert_eq!((names.id, names.users()), (id, 3));
+        assert_eq!(codes(&names, &["d", "c", "a"]), [3, 2, 1]);
+    }
+
+    #[test]
+    fn a_name_that_was_removed_comes_again_under_another_code() {
+        let dir = tempfile::tempdir().unwrap();
+        let names = open(dir.path());
+        codes(&names, &["kept", "gone-for-good", "not stored"]);
+        names.commit(1).unwrap();
+        let mut lookup = names.lookup();
+        names.keep_only(&RoaringTreemap::from_iter([0]), 1).unwrap();
+        assert!(lookup.code("kept").is_err(), "its codes may be of no use");
+        assert_eq!(codes(&names, &["gone-for-good", "kept"]), [3, 0]);
+        names.keep_only(&RoaringTreemap::from_iter([0]), 1).unwrap();
+        for entry in std::fs::read_dir(dir.path()).unwrap() {
+            let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+            assert!(!bytes.windows(4).any(|window| window == b"gone"));
+        }
+        drop(names);
+        assert_eq!(codes(&open(dir.path()), &["new", "kept"]), [4, 0]);
+    }
+
+    #[test]
+    fn a_file_that_is_no_index_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let names = open(dir.path());
+        codes(&names, &["a"]);
+        names.commit(1).unwrap();
+        let id = names.id;
+        drop(names);
+        std::fs::write(path_of(dir.path(), 7), b"half an index").unwrap();
+        assert_eq!(open(dir.path()).id, id);
+        std::fs::write(path_of(dir.path(), 1), b"no index").unwrap();
+        let names = open(dir.path());
+        assert_ne!(names.id, id);
+        assert_eq!(names.users(), 0);
+    }
+}

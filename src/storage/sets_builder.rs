@@ -1,0 +1,464 @@
+//! Builder of the visitor sets: follows the table in the background, and makes the sets that are
+//! missing.
+//!
+//! It works in small steps on a thread of its own, so that neither a flush nor a request waits for
+//! it. A step makes the sets of some data files, the newest first; then those of days that have
+//! ended, then of months; then it merges small segments. Codes are durable before the sets that
+//! have them.
+//!
+//! Whatever fails is tried again. If the index of names is damaged, everything is made anew.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use hashbrown::HashSet;
+use roaring::RoaringTreemap;
+
+use super::lake::actions::DataFile;
+use super::lake::index::FileIndex;
+use super::lake::merge::Files;
+use super::metrics::Metrics;
+use super::pace::Pace;
+use super::recurring::Recurring;
+use super::sets::directory::{Directory, Stored, day_of, month_of};
+use super::sets::names::{Names, PENDING_NAMES};
+use super::sets::segment::{Level, Segment, SegmentWriter};
+use super::sets::{Due, KindSets, VisitorSets, file_users, segments};
+use super::snapshot::visitors::{VisitorReader, of_hour};
+use super::snapshot::{Snapshot, SnapshotCell};
+use super::store::{ObjectFile, is_missing};
+use super::vfs::Vfs;
+use crate::hour::{Clock, Hour};
+use crate::rollup::SourceSet;
+use crate::storage::error::{Error, Result};
+
+/// Data files, and bytes of them, in one step.
+const STEP_FILES: usize = 64;
+const STEP_BYTES: u64 = 8 << 20;
+
+/// Days or months in one step.
+const STEP_PERIODS: usize = 8;
+
+/// Segments of about one size that are merged into one, and the most bytes of it.
+const MERGED_SEGMENTS: usize = 8;
+const MERGED_BYTES: u64 = 1 << 30;
+
+/// Rest after a failure.
+const RETRY_US: i64 = 1_000_000;
+
+/// Time for which a removal of names waits for statements that have looked names up, and between
+/// two looks.
+const PATIENCE_US: i64 = 60_000_000;
+const PAUSE_US: i64 = 20_000;
+
+/// Longest time without a look at the table.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Users of an hour in memory from which on they are looked up before they are asked for.
+const HOT_USERS: usize = 4_096;
+
+#[derive(Debug)]
+pub struct SetsBuilder {
+    pub vfs: Arc<dyn Vfs>,
+    pub dir: PathBuf,
+    pub files: Files,
+    pub cell: Arc<SnapshotCell>,
+    pub clock: Arc<dyn Clock>,
+    pub metrics: Metrics,
+    /// Time between two removals of names that nobody has any more, in milliseconds.
+    pub clean_after_ms: i64,
+    pub state: State,
+}
+
+/// What the builder knows between two steps.
+#[derive(Debug, Default)]
+pub struct State {
+    /// The table when the queue was made, and whether all is made for it.
+    seen: Option<FileIndex>,
+    queue: Vec<(Hour, Arc<DataFile>)>,
+    /// Days and months that were looked through and are not missing.
+    periods_done: bool,
+    next_segment: u64,
+    /// Files that cannot be read.
+    refused: HashSet<SourceSet>,
+    not_before_us: i64,
+    /// End of the wait for statements that have looked names up.
+    patient_until_us: Option<i64>,
+    pace: Pace,
+    trouble: Recurring,
+}
+
+impl SetsBuilder {
+    fn sets(&self) -> Arc<VisitorSets> {
+        self.cell.load().sets.clone()
+    }
+
+    /// Returns the time until the next step.
+    pub fn wait(&self) -> Duration {
+        let now_us = self.clock.now_us();
+        let due_us = self.state.not_before_us.max(self.state.pace.until_us());
+        let rest = Duration::from_micros(u64::try_from(due_us - now_us).unwrap_or(0));
+        let has_work = self.has_work();
+        rest.min(Duration::from_secs(60)).max(if has_work { Duration::ZERO } else { LOOK })
+    }
+
+    fn has_work(&self) -> bool {
+        let snapshot = self.cell.load();
+        !self.state.queue.is_empty()
+            || !self.state.periods_done
+            || self.cleaning_due(&snapshot).is_some()
+            || !self.state.seen.as_ref().is_some_and(|seen| seen.ptr_eq(&snapshot.files))
+    }
+
+    fn cleaning_due(&self, snapshot: &Snapshot) -> Option<Due> {
+        snapshot.sets.cleaning_due(self.clock.now_us() / 1_000, self.clean_after_ms)
+    }
+
+    /// Does the next piece of work, if there is any. A failure is logged, and tried again later.
+    pub fn step(&mut self) {
+        let now_us = self.clock.now_us();
+        if now_us < self.state.not_before_us {
+            return;
+        }
+        // The database of names may panic over a damaged file.
+        let done = catch_unwind(AssertUnwindSafe(|| self.try_step()));
+        self.state.pace.record(now_us, self.clock.now_us(), self.metrics.calls.get());
+        let error = match done {
+            Ok(Ok(())) => {
+                if self.state.trouble.has_passed() {
+                    tracing::info!("visitor sets are built again");
+                }
+                return;
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "the builder panicked".into(),
+        };
+        if self.state.trouble.is_due(now_us) {
+            tracing::warn!(%error, "the visitor sets cannot be built; statements scan instead, and the build is tried again (logged at most once a minute)");
+        }
+        self.state.not_before_us = now_us.saturating_add(RETRY_US);
+        self.reopen();
+    }
+
+    /// Forgets what is in memory, so that the next step begins with what is stored.
+    fn reopen(&mut self) {
+        let sets = self.sets();
+        sets.names.store(None);
+        let State { trouble, not_before_us, refused, .. } = std::mem::take(&mut self.state);
+        self.state = State { trouble, not_before_us, refused, ..State::default() };
+    }
+
+    fn try_step(&mut self) -> Result<()> {
+        let snapshot = self.cell.load();
+        let Some(names) = snapshot.sets.names.load_full() else { return self.open(&snapshot) };
+        if !self.state.seen.as_ref().is_some_and(|seen| seen.ptr_eq(&snapshot.files)) {
+            self.look(&snapshot);
+        }
+        if !self.state.queue.is_empty() {
+            return self.read_files(&snapshot.sets, &names);
+        }
+        if let Some(due) = self.cleaning_due(&snapshot) {
+            return self.clean(&snapshot, &names, due);
+        }
+        if !self.state.periods_done {
+            return self.build_periods(snapshot, &names);
+        }
+        self.extend_hot(&snapshot, &names)
+    }
+
+    /// Opens the index and the segments that were made by it, and removes all others.
+    fn open(&mut self, snapshot: &Snapshot) -> Result<()> {
+        self.vfs.create_dir_all(&self.dir).map_err(Error::io(&self.dir, "create"))?;
+        let opened = Names::open(self.vfs.clone(), &self.dir);
+        let names = match opened {
+            Err(error @ Error::Damaged { .. }) => {
+                tracing::warn!(%error, "the index of users is made again");
+                self.remove_all()?;
+                Names::open(self.vfs.clone(), &self.dir)?
+            }
+            other => other?,
+        };
+        let mut directory = Directory::default();
+        for (number, path) in segments(&*self.vfs, &self.dir)? {
+            self.state.next_segment = self.state.next_segment.max(number + 1);
+            match Segment::open(&*self.vfs, &path, number) {
+                Ok(segment) if segment.index == names.id => directory.add(Arc::new(segment)),
+                _ => self.vfs.remove_file(&path).map_err(Error::io(&path, "remove"))?,
+            }
+        }
+        let sets = &snapshot.sets;
+        sets.hot.clear();
+        sets.directory.store(Arc::new(directory));
+        sets.cleaned_before(names.cleaned_ms()?);
+        sets.names.store(Some(Arc::new(names)));
+        sets.clean_later();
+        Ok(())
+    }
+
+    fn remove_all(&self) -> Result<()> {
+        let entries = self.vfs.list(&self.dir).map_err(Error::io(&self.dir, "list"))?;
+        for entry in entries {
+            let path = self.dir.join(entry.name);
+            self.vfs.remove_file(&path).map_err(Error::io(&path, "remove"))?;
+        }
+        self.vfs.sync_dir(&self.dir).map_err(Error::io(&self.dir, "sync"))
+    }
+
+    /// Finds the files without sets, and drops the sets of files that are gone.
+    fn look(&mut self, snapshot: &Snapshot) {
+        let directory = snapshot.sets.directory.load_full();
+        let mut queue = Vec::new();
+        let mut kept = HashSet::new();
+        for (hour, files) in &snapshot.files {
+            for file in &files.files {
+                let source = file.rollup.sources;
+                if directory.files.contains_key(&source) {
+                    kept.insert(source);
+                } else if !self.state.refused.contains(&source) {
+                    queue.push((*hour, file.clone()));
+                }
+            }
+        }
+        if kept.len() < directory.files.len() {
+            let mut left = (*directory).clone();
+            left.files.retain(|source, _| kept.contains(source));
+            snapshot.sets.directory.store(Arc::new(left));
+        }
+        // The newest hour is taken from the end.
+        self.state.queue = queue;
+        self.state.periods_done = false;
+        self.state.seen = Some(snapshot.files.clone());
+        self.gauge(snapshot);
+        let in_memory = snapshot.memtables().flat_map(|memtable| memtable.hours.values());
+        snapshot.sets.hot.retain(&in_memory.map(|table| table.source).collect());
+    }
+
+    fn gauge(&self, snapshot: &Snapshot) {
+        let missing = self.state.queue.len() + self.state.refused.len();
+        snapshot.sets.missing.store(missing as u64, Ordering::Relaxed);
+    }
+
+    /// Makes the sets of the next files.
+    fn read_files(&mut self, sets: &VisitorSets, names: &Names) -> Result<()> {
+        let (mut bytes, mut batch) = (0, Vec::new());
+        while let Some((hour, file)) = self.state.queue.last().cloned()
+            && batch.len() < STEP_FILES
+            && (batch.is_empty() || bytes + file.bytes <= STEP_BYTES)
+        {
+            self.state.queue.pop();
+            bytes += file.bytes;
+            match self.read_file(&file, names) {
+                Ok(users) => batch.push((hour, file.rollup.sources, users)),
+                // It has been merged or removed since.
+                Err(error) if is_missing(&error) => {}
+                Err(error @ (Error::Parquet(_) | Error::Arrow(_))) => {
+                    let path = file.location.as_ref();
+                    tracing::error!(%error, path, "a data file has no visitor sets");
+                    self.state.refused.insert(file.rollup.sources);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if batch.is_empty() {
+            return Ok(());
+        }
+        names.commit(1)?;
+        let mut writer = self.writer(names)?;
+        for (hour, source, users) in &batch {
+            writer.add(Level::File, hour.0, *source, users)?;
+        }
+        self.metrics.set_files.inc_by(batch.len() as u64);
+        self.publish(sets, writer.finish()?);
+        let snapshot = self.cell.load();
+        self.gauge(&snapshot);
+        Ok(())
+    }
+
+    fn read_file(&self, file: &DataFile, names: &Names) -> Result<KindSets> {
+        let Files { runtime, store, schema } = &self.files;
+        let object = ObjectFile::open(runtime.clone(), store, &file.location, file.bytes)?;
+        file_users::read(schema, object, names)
+    }
+
+    /// Begins the next segment.
+    fn writer(&mut self, names: &Names) -> Result<SegmentWriter> {
+        let number = self.state.next_segment;
+        self.state.next_segment += 1;
+        SegmentWriter::create(self.vfs.clone(), &self.dir, number, names.id)
+    }
+
+    fn publish(&self, sets: &VisitorSets, segment: Segment) {
+        let mut directory = (*sets.directory.load_full()).clone();
+        directory.add(Arc::new(segment));
+        sets.directory.store(Arc::new(directory));
+    }
+
+    /// Makes the sets of days, and of months, that have ended and have changed since.
+    fn build_periods(&mut self, snapshot: Arc<Snapshot>, names: &Names) -> Result<()> {
+        let stale = self.stale_periods(&snapshot);
+        if stale.is_empty() {
+            self.state.periods_done = !self.merge_segments(&snapshot.sets, names)?;
+            if self.state.periods_done {
+                snapshot.sets.settle(&snapshot.files);
+            }
+            return Ok(());
+        }
+        let reader = VisitorReader::new(snapshot.clone());
+        let mut writer = self.writer(names)?;
+        for Stale { level, period, sources, hours } in stale.into_iter().take(STEP_PERIODS) {
+            let mut users = KindSets::new();
+            for kind in snapshot.schema.kinds() {
+                let mut references = hours.iter().map(|hour| of_hour(*hour, kind)).collect();
+                let set = reader.union(&mut references)?;
+                if !set.is_empty() {
+                    users.push((kind, set));
+                }
+            }
+            writer.add(level, period, sources, &users)?;
+        }
+        let segment = writer.finish()?;
+        self.publish(&snapshot.sets, segment);
+        Ok(())
+    }
+
+    /// Returns the days whose sets are to be made; once there are none, the months.
+    fn stale_periods(&self, snapshot: &Snapshot) -> Vec<Stale> {
+        let directory = snapshot.sets.directory.load();
+        let now = self.clock.hour();
+        for (level, period_of) in
+            [(Level::Day, day_of as fn(Hour) -> i64), (Level::Month, month_of)]
+        {
+            let mut stale: Vec<Stale> = Vec::new();
+            for (hour, files) in &snapshot.files {
+                let period = period_of(*hour);
+                if period >= period_of(now) {
+                    break;
+                }
+                if stale.last().is_none_or(|last| last.period != period) {
+                    let (sources, hours) = Default::default();
+                    stale.push(Stale { level, period, sources, hours });
+                }
+                let last = stale.last_mut().expect("pushed above");
+                last.sources += files.rollup.sources;
+                last.hours.push(*hour);
+            }
+            stale.retain(|stale| {
+                let Stale { period, sources, hours, .. } = stale;
+                let made = match level {
+                    Level::Day => directory.day(*period, *sources),
+                    _ => directory.month(*period, *sources),
+                };
+                // A single file needs no other set; a file without sets would be left out.
+                let files = hours.iter().flat_map(|hour| &snapshot.files[hour].files);
+                made.is_none()
+                    && sources.files > 1
+                    && files
+                        .map(|file| file.rollup.sources)
+                        .all(|source| directory.files.contains_key(&source))
+            });
+            if !stale.is_empty() {
+                return stale;
+            }
+        }
+        Vec::new()
+    }
+
+    /// Merges segments of about one size, and removes those that are no longer used; returns
+    /// whether there were any.
+    fn merge_segments(&mut self, sets: &VisitorSets, names: &Names) -> Result<bool> {
+        let directory = sets.directory.load_full();
+        let used = directory.used_bytes();
+        let used_of = |segment: &Segment| used.get(&segment.number).copied().unwrap_or(0);
+        let mut left = (*directory).clone();
+        let unused: Vec<Arc<Segment>> =
+            directory.segments.values().filter(|segment| used_of(segment) == 0).cloned().collect();
+        for segment in unused {
+            self.remove_segment(sets, &mut left, segment.number)?;
+        }
+        let mut classes: std::collections::BTreeMap<u32, Vec<Arc<Segment>>> = Default::default();
+        for segment in left.segments.values() {
+            let class = (used_of(segment).max(1 << 14)).ilog2() / 3;
+            // One of which little is used counts as small.
+            classes.entry(class).or_default().push(segment.clone());
+        }
+        let merged = classes.into_values().find(|segments| {
+            let bytes: u64 = segments.iter().map(|segment| used_of(segment)).sum();
+            segments.len() >= MERGED_SEGMENTS && bytes <= MERGED_BYTES
+        });
+        let Some(merged) = merged else { return Ok(false) };
+        let numbers: HashSet<u64> = merged.iter().map(|segment| segment.number).collect();
+        let moved: Vec<Stored> =
+            left.all().filter(|stored| numbers.contains(&stored.segment.number)).cloned().collect();
+        let mut writer = self.writer(names)?;
+        for stored in moved {
+            writer.copy(&stored.segment, &stored.entry)?;
+        }
+        let segment = writer.finish()?;
+        left.add(Arc::new(segment));
+        sets.directory.store(Arc::new(left.clone()));
+        for number in numbers {
+            self.remove_segment(sets, &mut left, number)?;
+        }
+        Ok(true)
+    }
+
+    fn remove_segment(&self, sets: &VisitorSets, left: &mut Directory, number: u64) -> Result<()> {
+        left.remove(number);
+        sets.directory.store(Arc::new(left.clone()));
+        let path = self.dir.join(super::sets::segment::name(number));
+        self.vfs.remove_file(&path).map_err(Error::io(&path, "remove"))
+    }
+
+    /// Removes the names that no set has any more, if it is time.
+    fn clean(&mut self, snapshot: &Snapshot, names: &Names, due: Due) -> Result<()> {
+        let now_us = self.clock.now_us();
+        if names.is_leased()
+            && now_us < *self.state.patient_until_us.get_or_insert(now_us + PATIENCE_US)
+        {
+            self.state.not_before_us = now_us + PAUSE_US;
+            return Ok(());
+        }
+        self.state.patient_until_us = None;
+        let now_ms = now_us / 1_000;
+        let directory = snapshot.sets.directory.load();
+        let mut live = RoaringTreemap::new();
+        for stored in directory.files.values() {
+            for place in &stored.entry.kinds {
+                live |= stored.segment.read(place)?;
+            }
+        }
+        names.commit(1)?;
+        if due.at_once {
+            snapshot.sets.hot.clear();
+        } else {
+            snapshot.sets.hot.add_codes(names.generation(), &mut live);
+        }
+        if due.at_once || live.len() < names.users() {
+            names.keep_only(&live, now_ms)?;
+            snapshot.sets.hot.clear();
+        }
+        snapshot.sets.cleaned(due, now_ms);
+        Ok(())
+    }
+
+    /// Looks up the users that came to the hours in memory.
+    fn extend_hot(&self, snapshot: &Snapshot, names: &Names) -> Result<()> {
+        for table in snapshot.memtables().flat_map(|memtable| memtable.hours.values()) {
+            if table.users.len() >= HOT_USERS {
+                snapshot.sets.hot.extend(table, names)?;
+            }
+        }
+        names.commit(PENDING_NAMES / 4)
+    }
+}
+
+/// A day or month whose sets are to be made.
+struct Stale {
+    level: Level,
+    period: i64,
+    sources: SourceSet,
+    hours: Vec<Hour>,
+}
