@@ -96,6 +96,8 @@ pub struct Function {
     documentation: Option<Documentation>,
     /// The argument in which the result is increasing, if all others are constant.
     rises_with: Option<usize>,
+    /// Whether the result may be null though no argument is.
+    may_be_null: bool,
 }
 
 impl Function {
@@ -113,6 +115,7 @@ impl Function {
             signature,
             documentation: None,
             rises_with: None,
+            may_be_null: false,
         }
     }
 
@@ -138,6 +141,12 @@ impl Function {
         self
     }
 
+    /// The result may be null though no argument is.
+    pub fn or_null(mut self) -> Function {
+        self.may_be_null = true;
+        self
+    }
+
     pub fn udf(self) -> Arc<ScalarUDF> {
         Arc::new(ScalarUDF::new_from_impl(self))
     }
@@ -159,7 +168,8 @@ impl ScalarUDFImpl for Function {
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
         let types: Vec<DataType> =
             args.arg_fields.iter().map(|field| field.data_type().clone()).collect();
-        let is_nullable = args.arg_fields.iter().any(|field| field.is_nullable());
+        let is_nullable =
+            self.may_be_null || args.arg_fields.iter().any(|field| field.is_nullable());
         Ok(Arc::new(Field::new(self.name, self.return_type(&types)?, is_nullable)))
     }
 

@@ -6,6 +6,7 @@
 //! functions that are rewritten to other expressions.
 
 mod array_text;
+pub mod bitmap;
 pub mod bounded;
 mod bytea;
 mod calendar;
@@ -102,12 +103,15 @@ pub fn register(state: &mut SessionState) -> Result<()> {
         instant::functions(),
         spelling::functions(),
         gapfill::functions(),
+        bitmap::functions(),
     ]
     .concat();
     for function in of_time.into_iter().chain(others) {
         state.register_udf(function)?;
     }
-    for aggregate in [spelling::aggregates(), counted::aggregates(), vec![sum::udaf()]].concat() {
+    let aggregates =
+        [spelling::aggregates(), counted::aggregates(), bitmap::aggregates(), vec![sum::udaf()]];
+    for aggregate in aggregates.concat() {
         state.register_udaf(aggregate)?;
     }
     for (name, includes_end) in [("generate_series", true), ("range", false)] {

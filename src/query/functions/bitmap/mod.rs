@@ -1,0 +1,17 @@
+//! Sets of users as values, and the functions over them: named and defined as in PostgreSQL's
+//! extension [roaringbitmap](https://github.com/ChenHuajun/pg_roaringbitmap), whose `rb64_`
+//! functions these are under their shorter names.
+//!
+//! [`value`] is the format of a set, [`scalars`] combines the sets of a row, [`aggregates`] those
+//! of many rows, and [`sliding`] those of a moving window frame.
+
+mod aggregates;
+mod operation;
+mod scalars;
+mod sliding;
+#[cfg(test)]
+mod tests;
+pub mod value;
+
+pub use self::aggregates::aggregates;
+pub use self::scalars::functions;
