@@ -9,8 +9,9 @@ use std::ops::ControlFlow;
 use datafusion::sql::parser::{ResetStatement, Statement};
 use datafusion::sql::sqlparser::ast::{
     ContextModifier, DiscardObject, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArguments, Ident, ObjectName, Set, SetSessionAuthorizationParamKind, Statement as Ast,
-    TransactionAccessMode, TransactionIsolationLevel, TransactionMode, Value, Visitor,
+    FunctionArguments, Ident, ObjectName, Set, SetSessionAuthorizationParamKind,
+    ShowStatementFilter, Statement as Ast, TransactionAccessMode, TransactionIsolationLevel,
+    TransactionMode, Value, Visitor,
 };
 
 use super::tree::{as_flow, query, refused, within_parentheses};
@@ -19,7 +20,20 @@ use crate::query::session::Change;
 use crate::query::settings;
 use crate::query::walk::walk;
 
-/// Rewrites SHOW of a setting to a query, and SHOW TABLES to one of the columns that it has.
+/// Columns of SHOW FUNCTIONS. DataFusion's leaves out what is in `routines` without types, which is
+/// every function that decides for itself what it takes.
+const FUNCTIONS: &str = "SELECT DISTINCT routine_name AS function_name, \
+     CASE WHEN rid IS NULL THEN data_type ELSE return_type END AS return_type, \
+     parameters, parameter_types, function_type, description, syntax_example \
+     FROM information_schema.routines LEFT JOIN (SELECT specific_name AS name, rid, \
+     max(data_type) FILTER (WHERE parameter_mode = 'OUT') AS return_type, \
+     array_agg(parameter_name ORDER BY ordinal_position) FILTER (WHERE parameter_mode = 'IN') AS parameters, \
+     array_agg(data_type ORDER BY ordinal_position) FILTER (WHERE parameter_mode = 'IN') AS parameter_types \
+     FROM information_schema.parameters GROUP BY 1, 2) \
+     ON name = routine_name AND function_type <> 'TABLE'";
+
+/// Rewrites SHOW of a setting to a query, and SHOW TABLES and SHOW FUNCTIONS to one of the columns
+/// that they have.
 pub fn rewrite(statement: &mut Ast) -> Result<()> {
     let sql = match statement {
         Ast::ShowVariable { variable } => match shown(variable) {
@@ -28,6 +42,11 @@ pub fn rewrite(statement: &mut Ast) -> Result<()> {
         },
         Ast::ShowTables { .. } if statement.to_string() == "SHOW TABLES" => {
             "SELECT table_catalog, table_schema, table_name, table_type FROM information_schema.tables".into()
+        }
+        Ast::ShowFunctions { filter: None } => format!("{FUNCTIONS} ORDER BY 1, 5, 2, 4"),
+        Ast::ShowFunctions { filter: Some(ShowStatementFilter::Like(pattern)) } => {
+            let pattern = pattern.replace('\'', "''");
+            format!("{FUNCTIONS} WHERE routine_name LIKE '{pattern}' ORDER BY 1, 5, 2, 4")
         }
         _ => return Ok(()),
     };

@@ -76,8 +76,11 @@ SELECT rb_cardinality('\xffffffffffffffff000000003a300000ffffffff'::bytea)
 -- bytes of another library
 SELECT rb_to_array('\x0200000000000000000000003a300000020000000000000008000000180000001a0000000200237affffffff3a30000001000000ffff010010000000fcffffff'::bytea) AS elements
 
--- a list of what there is
-SELECT routine_name, count(*) > 0 AS listed FROM information_schema.routines WHERE routine_name LIKE 'rb\_%' AND routine_name NOT LIKE '%cardinality%' GROUP BY 1 ORDER BY 1
+-- listed, as every function is
+SHOW FUNCTIONS LIKE 'rb\_%agg'
+
+-- also those that decide for themselves what they take
+SELECT routine_name, syntax_example FROM information_schema.routines WHERE routine_name LIKE 'rb\_%' AND function_type = 'SCALAR' ORDER BY 1
 
 -- too many elements for an array
 SELECT rb_to_array(rb_or(rb_build(range(0, 600000)), rb_build(range(600000, 1100000))))

@@ -270,3 +270,9 @@ SELECT show_chunks('events') ORDER BY 1 LIMIT 2
 
 -- chunks counted as they do
 SELECT count(*) AS chunks FROM (SELECT show_chunks('events')) AS c
+
+-- functions of one type, of several, and of those that they decide about
+SHOW FUNCTIONS LIKE 'sha256'
+
+-- both are listed
+SHOW FUNCTIONS LIKE 'time\_bucket%'
