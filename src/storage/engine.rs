@@ -347,13 +347,18 @@ impl Engine {
     pub async fn build_sets(&self, mut progress: impl FnMut(u64)) {
         const LOOK: Duration = Duration::from_millis(20);
         loop {
-            let snapshot = self.shared.cell.load();
-            if snapshot.sets.is_settled(&snapshot.files) || self.shared.queue.is_closed() {
+            if self.has_all_sets() || self.shared.queue.is_closed() {
                 return;
             }
-            progress(snapshot.set_figures().missing);
+            progress(self.shared.cell.load().set_figures().missing);
             tokio::time::sleep(LOOK).await;
         }
+    }
+
+    /// Reports whether the visitor sets of all data files are made.
+    pub fn has_all_sets(&self) -> bool {
+        let snapshot = self.shared.cell.load();
+        snapshot.sets.is_settled(snapshot.files_version)
     }
 
     /// Hands the committer a request and waits for its answer.
@@ -582,6 +587,7 @@ fn open_table(
         active: Memtable::default(),
         sealed: Vec::new(),
         files: FileIndex::new(),
+        files_version: 0,
         file_count: 0,
         file_bytes: 0,
         store,

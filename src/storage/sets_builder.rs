@@ -8,6 +8,7 @@
 //!
 //! Whatever fails is tried again. If the index of names is damaged, everything is made anew.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,15 +19,15 @@ use hashbrown::HashSet;
 use roaring::RoaringTreemap;
 
 use super::lake::actions::DataFile;
-use super::lake::index::FileIndex;
 use super::lake::merge::Files;
 use super::metrics::Metrics;
 use super::pace::Pace;
 use super::recurring::Recurring;
+use super::sets::code::KindSets;
 use super::sets::directory::{Directory, Stored, day_of, month_of};
 use super::sets::names::{Names, PENDING_NAMES};
 use super::sets::segment::{Level, Segment, SegmentWriter};
-use super::sets::{Due, KindSets, VisitorSets, file_users, segments};
+use super::sets::{Due, VisitorSets, file_users, segments};
 use super::snapshot::visitors::{VisitorReader, of_hour};
 use super::snapshot::{Snapshot, SnapshotCell};
 use super::store::{ObjectFile, is_missing};
@@ -76,8 +77,9 @@ pub struct SetsBuilder {
 /// What the builder knows between two steps.
 #[derive(Debug, Default)]
 pub struct State {
-    /// The table when the queue was made, and whether all is made for it.
-    seen: Option<FileIndex>,
+    /// The change of the table for which the queue was made. The table itself is not kept: it would
+    /// look as if somebody read its files.
+    seen: Option<u64>,
     queue: Vec<(Hour, Arc<DataFile>)>,
     /// Days and months that were looked through and are not missing.
     periods_done: bool,
@@ -110,7 +112,7 @@ impl SetsBuilder {
         !self.state.queue.is_empty()
             || !self.state.periods_done
             || self.cleaning_due(&snapshot).is_some()
-            || !self.state.seen.as_ref().is_some_and(|seen| seen.ptr_eq(&snapshot.files))
+            || self.state.seen != Some(snapshot.files_version)
     }
 
     fn cleaning_due(&self, snapshot: &Snapshot) -> Option<Due> {
@@ -120,7 +122,8 @@ impl SetsBuilder {
     /// Does the next piece of work, if there is any. A failure is logged, and tried again later.
     pub fn step(&mut self) {
         let now_us = self.clock.now_us();
-        if now_us < self.state.not_before_us {
+        let is_asked = self.cleaning_due(&self.cell.load()).is_some_and(|due| due.at_once);
+        if now_us < self.state.not_before_us && !is_asked {
             return;
         }
         // The database of names may panic over a damaged file.
@@ -140,6 +143,7 @@ impl SetsBuilder {
             tracing::warn!(%error, "the visitor sets cannot be built; statements scan instead, and the build is tried again (logged at most once a minute)");
         }
         self.state.not_before_us = now_us.saturating_add(RETRY_US);
+        self.sets().cleaning_failed();
         self.reopen();
     }
 
@@ -154,7 +158,7 @@ impl SetsBuilder {
     fn try_step(&mut self) -> Result<()> {
         let snapshot = self.cell.load();
         let Some(names) = snapshot.sets.names.load_full() else { return self.open(&snapshot) };
-        if !self.state.seen.as_ref().is_some_and(|seen| seen.ptr_eq(&snapshot.files)) {
+        if self.state.seen != Some(snapshot.files_version) {
             self.look(&snapshot);
         }
         if !self.state.queue.is_empty() {
@@ -230,7 +234,7 @@ impl SetsBuilder {
         // The newest hour is taken from the end.
         self.state.queue = queue;
         self.state.periods_done = false;
-        self.state.seen = Some(snapshot.files.clone());
+        self.state.seen = Some(snapshot.files_version);
         self.gauge(snapshot);
         let in_memory = snapshot.memtables().flat_map(|memtable| memtable.hours.values());
         snapshot.sets.hot.retain(&in_memory.map(|table| table.source).collect());
@@ -302,7 +306,7 @@ impl SetsBuilder {
         if stale.is_empty() {
             self.state.periods_done = !self.merge_segments(&snapshot.sets, names)?;
             if self.state.periods_done {
-                snapshot.sets.settle(&snapshot.files);
+                snapshot.sets.settle(snapshot.files_version);
             }
             return Ok(());
         }
@@ -378,10 +382,10 @@ impl SetsBuilder {
         for segment in unused {
             self.remove_segment(sets, &mut left, segment.number)?;
         }
-        let mut classes: std::collections::BTreeMap<u32, Vec<Arc<Segment>>> = Default::default();
+        let mut classes: BTreeMap<u32, Vec<Arc<Segment>>> = BTreeMap::new();
         for segment in left.segments.values() {
-            let class = (used_of(segment).max(1 << 14)).ilog2() / 3;
-            // One of which little is used counts as small.
+            // By what is used: one of which little is left is small.
+            let class = used_of(segment).max(1 << 14).ilog2() / 3;
             classes.entry(class).or_default().push(segment.clone());
         }
         let merged = classes.into_values().find(|segments| {
@@ -389,11 +393,10 @@ impl SetsBuilder {
             segments.len() >= MERGED_SEGMENTS && bytes <= MERGED_BYTES
         });
         let Some(merged) = merged else { return Ok(false) };
-        let numbers: HashSet<u64> = merged.iter().map(|segment| segment.number).collect();
-        let moved: Vec<Stored> =
-            left.all().filter(|stored| numbers.contains(&stored.segment.number)).cloned().collect();
+        let numbers: BTreeSet<u64> = merged.iter().map(|segment| segment.number).collect();
         let mut writer = self.writer(names)?;
-        for stored in moved {
+        let is_moved = |stored: &Stored| numbers.contains(&stored.segment.number);
+        for stored in left.in_order().into_iter().filter(is_moved) {
             writer.copy(&stored.segment, &stored.entry)?;
         }
         let segment = writer.finish()?;
@@ -425,7 +428,8 @@ impl SetsBuilder {
         let now_ms = now_us / 1_000;
         let directory = snapshot.sets.directory.load();
         let mut live = RoaringTreemap::new();
-        for stored in directory.files.values() {
+        let of_files = |stored: &Stored| stored.entry.level == Level::File;
+        for stored in directory.in_order().into_iter().filter(of_files) {
             for place in &stored.entry.kinds {
                 live |= stored.segment.read(place)?;
             }

@@ -26,15 +26,16 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
     (
         "storage",
         &[
-            &["error", "vfs", "metrics", "options", "recurring"],
+            &["error", "vfs", "metrics", "options", "pace", "recurring"],
             &["store", "wal"],
             &["directory", "file_names", "idempotency"],
             &["memory"],
             &["lake"],
+            &["sets"],
             &["snapshot"],
             &["requests"],
             &["commit_queue"],
-            &["owned_table"],
+            &["owned_table", "sets_builder"],
             &["flusher", "maintenance"],
             &["committer"],
             &["writer"],

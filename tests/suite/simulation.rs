@@ -148,6 +148,8 @@ impl<'t> Simulation<'t> {
         self.restart();
         self.flush().expect("a flush without faults");
         self.judge();
+        self.build_sets();
+        self.judge();
         self.close();
         let store =
             ReadOnly::open(Path::new(DIR), &self.options, &self.vfs).expect("a look at the store");
@@ -166,11 +168,27 @@ impl<'t> Simulation<'t> {
         &self.engine.as_ref().expect("runs").0
     }
 
-    /// Lets the writer or the committer do its next step.
+    /// Lets the writer, the committer or the builder of the visitor sets do its next step.
     fn step(&mut self) {
-        let is_writers = self.random(2) == 0;
+        let whose = self.random(5);
         let (_, steps) = self.engine.as_mut().expect("runs");
-        _ = if is_writers { steps.writer() } else { steps.committer() };
+        match whose {
+            0 | 1 => _ = steps.writer(),
+            2 | 3 => _ = steps.committer(),
+            _ => steps.sets(),
+        }
+    }
+
+    /// Lets the builder of the visitor sets make all that are missing.
+    fn build_sets(&mut self) {
+        for _ in 0..MOST_STEPS {
+            let (engine, steps) = self.engine.as_mut().expect("runs");
+            if engine.has_all_sets() {
+                return;
+            }
+            steps.sets();
+        }
+        panic!("the visitor sets are never complete");
     }
 
     /// Asks the engine something. What it is asked for is queued then.

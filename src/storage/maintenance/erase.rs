@@ -75,8 +75,7 @@ impl Maintenance {
             }
             let sets = table.cell.load().sets.clone();
             let cleaning = *erasure.cleaning.get_or_insert_with(|| sets.clean_now());
-            if !sets.is_cleaned(cleaning) {
-                self.not_before_us = table.now_us().saturating_add(PAUSE_US);
+            if !sets.is_cleaned(cleaning)? {
                 return Ok(false);
             }
             self.purge(table)?;

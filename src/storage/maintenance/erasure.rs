@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +27,9 @@ use crate::storage::vfs::{self, Vfs};
 
 /// Name of the record of an erasure.
 pub const ERASURE_FILE: &str = "erasure.json";
+
+/// Time between two looks whether names have been removed from the index of users.
+pub const LOOK: Duration = Duration::from_millis(5);
 
 /// An erasure in progress.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use object_store::Error as StoreError;
 use object_store::path::Path as Location;
 
 use super::batch::Batch;
-use super::erasure::{Erasure, HistoryRecord};
+use super::erasure::{Erasure, HistoryRecord, LOOK};
 use super::orphans::OrphanPass;
 use super::replaced::ReplacedFiles;
 use super::retention::microseconds;
@@ -173,6 +173,9 @@ impl Maintenance {
             || self.erasure.is_some()
             || !self.orphans.is_empty()
             || self.replaced.expired(now_us).is_some();
+        if self.erasure.as_ref().is_some_and(|erasure| erasure.cleaning.is_some()) {
+            return LOOK;
+        }
         let due_us = if has_work { self.not_before_us } else { self.next_look_us() };
         let due_us = due_us.max(self.pace.until_us());
         let wait_us = due_us.saturating_sub(now_us);

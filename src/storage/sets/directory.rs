@@ -95,6 +95,13 @@ impl Directory {
         self.files.values().chain(self.days.values()).chain(self.months.values())
     }
 
+    /// Returns all sets in the order in which they are stored.
+    pub fn in_order(&self) -> Vec<Stored> {
+        let mut stored: Vec<Stored> = self.all().cloned().collect();
+        stored.sort_by_key(|stored| (stored.segment.number, stored.entry.at));
+        stored
+    }
+
     /// Returns the bytes of the sets that are in use, by segment.
     pub fn used_bytes(&self) -> BTreeMap<u64, u64> {
         let mut used = BTreeMap::new();

@@ -3,8 +3,8 @@
 use parquet::file::reader::ChunkReader;
 use roaring::{RoaringBitmap, RoaringTreemap};
 
+use super::code::{KindSets, SLOT};
 use super::names::Names;
-use super::{KindSets, SLOT};
 use crate::event::{EventKind, EventSchema};
 use crate::storage::error::Result;
 use crate::storage::lake::data_file;

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use hashbrown::{HashMap, HashSet};
 use roaring::{RoaringBitmap, RoaringTreemap};
 
+use super::code::{KindSets, SLOT, code};
 use super::names::Names;
-use super::{KindSets, SLOT, code};
 use crate::event::EventKind;
 use crate::rollup::SourceSet;
 use crate::storage::error::Result;

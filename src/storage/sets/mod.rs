@@ -3,7 +3,7 @@
 //!
 //! Every user has a code: a slot in the upper half of 64 bits, and a number within the slot in the
 //! lower. There is one slot today; a user belongs to it for ever, and a code is never used for
-//! another user. [`names`] is the index from names to codes. A set is a [`RoaringTreemap`] of codes,
+//! another user. [`names`] is the index from names to codes. A set is a [`roaring::RoaringTreemap`] of codes,
 //! which keeps one bitmap for each slot.
 //!
 //! A set belongs to one data file, whose rows never change, or to all files of a day or a month.
@@ -17,6 +17,7 @@
 //! ```
 
 mod backend;
+pub mod code;
 pub mod directory;
 pub mod file_users;
 pub mod hot;
@@ -28,31 +29,16 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use arc_swap::{ArcSwap, ArcSwapOption};
-use roaring::RoaringTreemap;
-
 use self::directory::Directory;
 use self::hot::HotUsers;
 use self::names::Names;
 use self::segment::Segment;
-use crate::event::EventKind;
 use crate::storage::error::{Error, Result};
-use crate::storage::lake::index::FileIndex;
 use crate::storage::vfs::Vfs;
+use arc_swap::{ArcSwap, ArcSwapOption};
 
 /// Folder of the sets, relative to the data directory.
 pub const SETS_DIR: &str = "sets";
-
-/// The only slot.
-pub const SLOT: u32 = 0;
-
-/// The users of each kind of event.
-pub type KindSets = Vec<(EventKind, RoaringTreemap)>;
-
-/// Returns the code of a user.
-pub fn code(slot: u32, number: u32) -> u64 {
-    u64::from(slot) << 32 | u64::from(number)
-}
 
 /// The sets of one store, shared by all its snapshots.
 #[derive(Debug, Default)]
@@ -65,8 +51,8 @@ pub struct VisitorSets {
     pub hot: HotUsers,
     /// Data files that have no sets yet.
     pub missing: AtomicU64,
-    /// The table for which all sets have been made.
-    settled: ArcSwapOption<FileIndex>,
+    /// The change of the table for which all sets have been made; 0 for none.
+    settled: AtomicU64,
     cleaning: Mutex<Cleaning>,
 }
 
@@ -80,6 +66,8 @@ struct Cleaning {
     /// Number of times that one was asked for at once, and how many of these are done.
     asked: u64,
     done: u64,
+    /// Number of the last one that failed.
+    failed: u64,
 }
 
 /// A removal of names that is due.
@@ -126,15 +114,29 @@ impl VisitorSets {
     }
 
     /// Reports whether what was asked for is done.
-    pub fn is_cleaned(&self, asked: u64) -> bool {
-        self.cleaning().done >= asked
+    ///
+    /// # Errors
+    /// It has failed; what failed is in the log.
+    pub fn is_cleaned(&self, asked: u64) -> Result<bool> {
+        let cleaning = self.cleaning();
+        if cleaning.done < asked && cleaning.failed >= asked {
+            let source = std::io::Error::other("the index of users could not be rewritten");
+            return Err(Error::Io { path: SETS_DIR.into(), action: "remove names", source });
+        }
+        Ok(cleaning.done >= asked)
+    }
+
+    /// Records that the builder has failed, for those who wait.
+    pub fn cleaning_failed(&self) {
+        let mut cleaning = self.cleaning();
+        cleaning.failed = cleaning.asked;
     }
 
     /// Returns the removal of names that is due, if there is one; `after_ms` is the time between two
     /// that nobody waits for.
     pub fn cleaning_due(&self, now_ms: i64, after_ms: i64) -> Option<Due> {
         let cleaning = self.cleaning();
-        let at_once = cleaning.asked > cleaning.done;
+        let at_once = cleaning.asked > cleaning.done.max(cleaning.failed);
         let is_due = cleaning.later && now_ms >= cleaning.cleaned_ms.saturating_add(after_ms);
         (at_once || is_due).then_some(Due { asked: cleaning.asked, at_once })
     }
@@ -150,14 +152,14 @@ impl VisitorSets {
         (cleaning.later, cleaning.cleaned_ms, cleaning.done) = (false, now_ms, due.asked);
     }
 
-    /// Records that all sets of a table are made.
-    pub fn settle(&self, files: &FileIndex) {
-        self.settled.store(Some(Arc::new(files.clone())));
+    /// Records that all sets are made for the table as it was after so many changes.
+    pub fn settle(&self, version: u64) {
+        self.settled.store(version, Ordering::Relaxed);
     }
 
     /// Reports whether all sets of a table are made, but for files that cannot be read.
-    pub fn is_settled(&self, files: &FileIndex) -> bool {
-        self.settled.load().as_ref().is_some_and(|settled| settled.ptr_eq(files))
+    pub fn is_settled(&self, version: u64) -> bool {
+        self.settled.load(Ordering::Relaxed) == version
     }
 
     /// Returns figures for those who operate the store.

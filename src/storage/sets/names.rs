@@ -18,7 +18,7 @@ use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefini
 use roaring::RoaringTreemap;
 
 use super::backend::FileBackend;
-use super::{SLOT, code};
+use super::code::{SLOT, code};
 use crate::limit::Limit;
 use crate::storage::error::{Error, Result};
 use crate::storage::memory::dictionary::Interner;

@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use roaring::RoaringTreemap;
 
-use super::KindSets;
+use super::code::KindSets;
 use super::packing::{pack, unpack};
 use crate::event::EventKind;
 use crate::rollup::SourceSet;
@@ -64,6 +64,8 @@ pub struct Place {
 /// The sets of a file, a day or a month.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
+    /// Position among the entries of its segment.
+    pub at: usize,
     pub level: Level,
     pub period: i64,
     /// The data files whose users these are.
@@ -265,7 +267,13 @@ fn entries(mut text: &[u8], end: u64) -> Option<Vec<Entry>> {
             }
             kinds.push(Place { kind: EventKind::of_code(kind), users, offset, len, crc });
         }
-        entries.push(Entry { level, period, sources: SourceSet { files, digest }, kinds });
+        entries.push(Entry {
+            at: entries.len(),
+            level,
+            period,
+            sources: SourceSet { files, digest },
+            kinds,
+        });
     }
     Some(entries)
 }

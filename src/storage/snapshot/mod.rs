@@ -37,6 +37,8 @@ pub struct Snapshot {
     /// Generations being flushed, oldest first.
     pub sealed: Vec<Memtable>,
     pub files: FileIndex,
+    /// Number of changes of the files in this process.
+    pub(super) files_version: u64,
     /// Number of files in the index, over all hours.
     pub file_count: u64,
     /// Total bytes of the files.
@@ -68,6 +70,7 @@ impl Snapshot {
             (count + hour.files.len() as u64, bytes + hour.bytes())
         });
         self.files = files;
+        self.files_version += 1;
     }
 
     /// Returns the snapshot of an earlier version of the table: the sealed hours as they were then,

@@ -18,9 +18,10 @@ use crate::rollup::SourceSet;
 use crate::storage::error::{Error, Result};
 use crate::storage::lake::actions::DataFile;
 use crate::storage::memory::memtable::HourTable;
+use crate::storage::sets::code::{KindSets, SLOT, code};
 use crate::storage::sets::directory::{Directory, Stored, day_of, month_of};
+use crate::storage::sets::file_users;
 use crate::storage::sets::names::Names;
-use crate::storage::sets::{KindSets, SLOT, code, file_users};
 use crate::storage::store::{self, blocking};
 
 /// Users of data files without sets that are read for one statement; with more it should scan.

@@ -1,11 +1,13 @@
 //! The judge: what was acknowledged, as a plain map, against every row that the store shows.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::TimestampMicrosecondType;
 use hourglass::event::{Event, EventBatch, EventKind, Key};
-use hourglass::storage::{ABSENT, Snapshot};
+use hourglass::hour::Hour;
+use hourglass::storage::{ABSENT, Snapshot, VisitorReader, of_hour};
 use object_store::ObjectStoreExt;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
@@ -116,7 +118,9 @@ impl Ledger {
     }
 
     pub fn judge(&self, snapshot: &Snapshot, when: &str) {
-        self.compare(&rows(snapshot), when);
+        let seen = rows(snapshot);
+        self.compare(&seen, when);
+        Self::judge_sets(&seen, snapshot, when);
         let hours = snapshot.hours();
         let known = hours.iter().filter(|hour| hour.start_us() >= self.kept_from_us);
         for &hour in known.filter(|_| self.unsure.is_empty()) {
@@ -132,6 +136,35 @@ impl Ledger {
                 clicks,
                 "clicks of {hour} {when}"
             );
+        }
+    }
+
+    /// The sets of users, where there are some, hold exactly those of the rows.
+    fn judge_sets(seen: &Rows, snapshot: &Snapshot, when: &str) {
+        let reader = VisitorReader::new(Arc::new(snapshot.clone()));
+        let hours = snapshot.hours();
+        if !reader.is_ready(hours.iter().copied(), false) {
+            return;
+        }
+        futures::executor::block_on(reader.prepare(&hours)).expect("sets that can be read");
+        let users = |from: Hour, to: Hour, kind: EventKind| {
+            let range = from.start_us()..to.end_us();
+            let rows = seen.keys().filter(|(us, _, of, _)| range.contains(us) && *of == kind);
+            rows.map(|(_, user, ..)| user).collect::<BTreeSet<_>>().len() as u64
+        };
+        for kind in snapshot.schema.kinds() {
+            for (i, &hour) in hours.iter().enumerate() {
+                for range in [&hours[i..], &hours[i..=i]] {
+                    let last = range[range.len() - 1];
+                    let mut references = range.iter().map(|hour| of_hour(*hour, kind)).collect();
+                    let counted = reader.count(&mut references).expect("a union");
+                    assert_eq!(
+                        counted,
+                        users(hour, last, kind),
+                        "{kind:?} {hour} to {last} {when}"
+                    );
+                }
+            }
         }
     }
 

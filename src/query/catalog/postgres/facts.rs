@@ -8,7 +8,7 @@ use super::super::sources::Sources;
 use super::super::system::SystemTable;
 use super::{about, tables, types};
 use crate::query::identifiers::quoted;
-use crate::query::schema::{EVENTS, HOURS};
+use crate::query::schema::{EVENTS, HOURS, VISITORS};
 
 /// The schemas, with their OIDs.
 pub const SCHEMAS: [(u32, &str); 4] = [
@@ -73,9 +73,9 @@ impl Facts {
 
     fn stored(&self) -> Vec<Relation> {
         let mut stored = vec![relation("public", EVENTS, "r", &*self.sources.events())];
-        // Its plan is made of the table's columns, and does not fail.
-        if let Ok(hours) = self.sources.hours() {
-            stored.push(relation("public", HOURS, "v", &*hours));
+        // Their plans are made of the table's columns, and do not fail.
+        for (name, view) in [(HOURS, self.sources.hours()), (VISITORS, self.sources.visitors())] {
+            stored.extend(view.map(|view| relation("public", name, "v", &*view)));
         }
         for (name, kind) in SystemTable::ALL {
             let schema = kind.schema(&self.sources.snapshot.schema);

@@ -13,5 +13,15 @@ mod sliding;
 mod tests;
 pub mod value;
 
+use std::sync::Arc;
+
+use datafusion::logical_expr::ScalarUDF;
+
 pub use self::aggregates::aggregates;
 pub use self::scalars::functions;
+
+/// Returns the scalar function of this name.
+pub fn function(name: &str) -> Arc<ScalarUDF> {
+    let found = functions().into_iter().find(|function| function.name() == name);
+    found.expect("a function of this folder")
+}

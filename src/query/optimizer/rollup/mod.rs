@@ -3,10 +3,12 @@
 //! [`RollupRule`] finds aggregates over `events` that the store's counters can compute exactly. The
 //! counters of an hour are its rows by kind of event, its first and last timestamp, and its
 //! distinct users. [`totals`] handles one row over a range of hours; [`series`] handles everything
-//! that is grouped, filtered or weighted by values that are constant within an hour. An aggregate
+//! that is grouped, filtered or weighted by values that are constant within an hour; [`algebra`]
+//! handles intersections and differences of users. An aggregate
 //! that cannot be computed exactly is left unchanged, and if a range cuts an hour, only that hour
 //! is scanned. `SET hourglass.rollups = false` disables the rule; the results are the same.
 
+mod algebra;
 mod input;
 mod series;
 mod totals;
@@ -47,7 +49,8 @@ impl OptimizerRule for RollupRule {
             return Ok(Transformed::no(plan));
         }
         let Some(below) = AggregateInput::of(&aggregate.input)? else {
-            return Ok(Transformed::no(plan));
+            let answer = algebra::answer(aggregate)?;
+            return Ok(answer.map_or_else(|| Transformed::no(plan), Transformed::yes));
         };
         let answer = match totals::answer(aggregate, &below)? {
             None => series::answer(aggregate, &below)?,
