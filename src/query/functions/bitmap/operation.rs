@@ -32,6 +32,15 @@ impl Operation {
             Operation::Xor => *to ^= other,
         }
     }
+
+    /// Returns the number of elements of the two sets combined, without combining them.
+    pub fn cardinality(self, a: &RoaringTreemap, b: &RoaringTreemap) -> u64 {
+        match self {
+            Operation::Or => a.union_len(b),
+            Operation::And => a.intersection_len(b),
+            Operation::Xor => a.symmetric_difference_len(b),
+        }
+    }
 }
 
 /// What is returned of the set.

@@ -73,14 +73,21 @@ impl SlidingSets {
         Ok(())
     }
 
-    fn set(&self) -> Option<RoaringTreemap> {
-        match (self.front.last(), &self.combined) {
-            (Some(front), Some(back)) => {
+    fn answer(&self) -> ScalarValue {
+        let (front, back) = match (self.front.last(), &self.combined) {
+            (Some(front), Some(back)) => (front, back),
+            (front, back) => return self.answer.of(front.or(back.as_ref())),
+        };
+        match self.answer {
+            Answer::Cardinality => {
+                let count = self.operation.cardinality(front, back);
+                ScalarValue::Int64(Some(count.cast_signed()))
+            }
+            Answer::Set => {
                 let mut set = front.clone();
                 self.operation.apply_ref(&mut set, back);
-                Some(set)
+                self.answer.of(Some(&set))
             }
-            (front, back) => front.or(back.as_ref()).cloned(),
         }
     }
 }
@@ -104,7 +111,7 @@ impl Accumulator for SlidingSets {
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
         memory::check()?;
-        Ok(self.answer.of(self.set().as_ref()))
+        Ok(self.answer())
     }
 
     fn size(&self) -> usize {
@@ -247,6 +254,15 @@ mod tests {
                 slide(&mut frame, &array, &steps, |range| {
                     rows[range].iter().flatten().cloned().reduce(|a, b| combine(&a, &b))
                 });
+                let mut counting = SlidingSets::new(operation, Answer::Cardinality);
+                counting.update_batch(std::slice::from_ref(&array)).unwrap();
+                for left in 1..=rows.len() {
+                    counting.retract_batch(&[array.slice(left - 1, 1)]).unwrap();
+                    counting.update_batch(&[array.slice(left - 1, 1)]).unwrap();
+                    let around = rows[left..].iter().chain(&rows[..left]).flatten().cloned();
+                    let count = around.reduce(|a, b| combine(&a, &b)).map(|set| set.len() as i64);
+                    prop_assert_eq!(counting.evaluate().unwrap(), ScalarValue::Int64(count));
+                }
                 let held = frame.front.iter().chain(&frame.back).map(held_bytes).sum::<usize>();
                 prop_assert_eq!(frame.bytes, held);
             }
