@@ -58,6 +58,7 @@ fn last_flush(store: &ReadOnly) -> Option<String> {
 fn json(store: &ReadOnly) -> serde_json::Value {
     let (files, file_rows, file_bytes) = files(store);
     let (hours, active) = (store.snapshot.hours(), &store.snapshot.active);
+    let figures = store.snapshot.set_figures();
     json!({
         "hours": hours.len(),
         "first_hour": hours.first().map(ToString::to_string),
@@ -66,6 +67,11 @@ fn json(store: &ReadOnly) -> serde_json::Value {
         "files": { "files": files, "rows": file_rows, "bytes": file_bytes },
         "memtable": { "hours": active.hours.len(), "rows": active.rows, "bytes": active.bytes },
         "wal": { "segments": store.wal_segments, "bytes": store.wal_bytes },
+        "visitor_sets": {
+            "files": figures.files,
+            "files_missing": files - figures.files.min(files),
+            "bytes": figures.set_bytes,
+        },
         "last_lsn": store.flushed.max(active.last_lsn),
         "flushed_lsn": store.flushed,
         "last_flush": last_flush(store),
@@ -97,6 +103,12 @@ fn table(store: &ReadOnly) -> Table {
         format!("rows of {} hours, recovered from the log", active.hours.len()),
     );
     row("wal", thousands(store.wal_bytes), format!("bytes in {} segments", store.wal_segments));
+    let figures = store.snapshot.set_figures();
+    row(
+        "visitors",
+        thousands(figures.files),
+        format!("files have their sets of visitors, {} bytes", thousands(figures.set_bytes)),
+    );
     row(
         "last flush",
         last_flush(store).unwrap_or("never".into()),

@@ -115,6 +115,10 @@ fn text(args: &Args, moved: &[Moved], report: &Report) -> String {
         text +=
             &format!("keys   {} idempotency keys of flushed requests\n", thousands(report.keys));
     }
+    if report.sets.files > 0 {
+        let (files, periods) = (thousands(report.sets.files), thousands(report.sets.periods));
+        text += &format!("sets   visitors of {files} files, and of {periods} days and months\n");
+    }
     if report.in_use {
         text += "A server is running on the directory; what it was writing meanwhile was not checked.\n";
     }

@@ -10,6 +10,7 @@
 //! freed in a database still has its bytes.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -17,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition};
 use roaring::RoaringTreemap;
 
-use super::backend::FileBackend;
+use super::backend::{CopyBackend, FileBackend};
 use super::code::{SLOT, code};
 use crate::limit::Limit;
 use crate::storage::error::{Error, Result};
@@ -349,6 +350,56 @@ impl Names {
         let cleaned = now_ms.max(0) as u64;
         flush(&mut batch, &[(ID, self.id), (NEXT, next), (CLEANED_MS, cleaned), (COMPLETE, 1)])?;
         Ok(database)
+    }
+}
+
+/// The stored names as they are now, for a reader that changes nothing.
+#[derive(Debug)]
+pub struct NamesCopy {
+    pub id: u64,
+    pub users: u64,
+    dir: PathBuf,
+    names: ReadOnlyTable<&'static [u8], u32>,
+}
+
+impl NamesCopy {
+    /// Opens the index in `dir`, which no process may have open; `None` if there is none.
+    pub fn open(vfs: &Arc<dyn Vfs>, dir: &Path) -> Result<Option<NamesCopy>> {
+        let mut numbers: Vec<u64> = match vfs.list(dir) {
+            Ok(entries) => entries.iter().filter_map(|entry| number_of(&entry.name)).collect(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(Error::io(dir, "list")(error)),
+        };
+        numbers.sort_unstable();
+        while let Some(number) = numbers.pop() {
+            // One that cannot be opened is replaced at the next start.
+            let opened = catch_unwind(AssertUnwindSafe(|| NamesCopy::of(&**vfs, dir, number)));
+            if let Ok(Ok(Some(copy))) = opened {
+                return Ok(Some(copy));
+            }
+        }
+        Ok(None)
+    }
+
+    fn of(vfs: &dyn Vfs, dir: &Path, number: u64) -> Result<Option<NamesCopy>> {
+        let path = path_of(dir, number);
+        let file = vfs.open(&path).map_err(Error::io(&path, "open"))?;
+        let backend = CopyBackend::new(file).map_err(Error::io(&path, "read"))?;
+        let mut builder = Database::builder();
+        let database = builder.set_cache_size(PAGES_BYTES).create_with_backend(backend);
+        let database = database.map_err(failed(&path))?;
+        let complete = about(&database, COMPLETE, dir)?;
+        let (Some(id), Some(_)) = (about(&database, ID, dir)?, complete) else { return Ok(None) };
+        let read = database.begin_read().map_err(failed(dir))?;
+        let names = read.open_table(NAMES).map_err(failed(dir))?;
+        let users = redb::ReadableTableMetadata::len(&names).map_err(failed(dir))?;
+        Ok(Some(NamesCopy { id, users, dir: dir.into(), names }))
+    }
+
+    /// Returns the number of a user within [`SLOT`]; `None` for a user who has none.
+    pub fn code(&self, name: &str) -> Result<Option<u32>> {
+        let found = self.names.get(name.as_bytes()).map_err(failed(&self.dir))?;
+        Ok(found.map(|number| number.value()))
     }
 }
 

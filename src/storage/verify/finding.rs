@@ -90,6 +90,7 @@ pub struct Report {
     pub table: TableTotals,
     /// Idempotency keys of flushed requests.
     pub keys: u64,
+    pub sets: SetTotals,
     pub damage: Vec<Finding>,
     /// Findings that are harmless but worth reporting.
     pub notes: Vec<Finding>,
@@ -109,6 +110,17 @@ pub struct LogTotals {
     /// Intact events that are not in the table yet.
     pub events: u64,
     pub bytes: u64,
+}
+
+/// Totals of the visitor sets.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct SetTotals {
+    /// Data files whose sets were compared with their rows.
+    pub files: u64,
+    /// Days and months whose sets were compared with those of their files.
+    pub periods: u64,
+    /// Users in the index of names; 0 beside a server, where it is not read.
+    pub users: u64,
 }
 
 /// Totals of the table; `rows` counts those that were read.

@@ -1,6 +1,6 @@
 //! Verification of a whole data directory: reads every frame of the log, every commit and
-//! checkpoint of the Delta log, every byte and row of every data file, and the idempotency keys,
-//! and checks each against what the others record of it.
+//! checkpoint of the Delta log, every byte and row of every data file, the idempotency keys and
+//! the visitor sets, and checks each against what the others record of it.
 //!
 //! [`verify`] writes nothing and needs no lock, so it may run beside a server. [`repair`] locks the
 //! directory while it runs. It only moves files to `quarantine/`, and only those that no
@@ -8,16 +8,17 @@
 //! backup, or a person's decision.
 //!
 //! [`log`] has the checks of the write-ahead log, [`table`] those of the Delta log, whose commits
-//! [`commits`] reads, and [`files`] those of the data files.
+//! [`commits`] reads, [`files`] those of the data files, and [`sets`] those of the visitor sets.
 
 mod commits;
 mod files;
 mod finding;
 mod log;
 mod place;
+mod sets;
 mod table;
 
-pub use self::finding::{Finding, LogTotals, Progress, Report, TableTotals};
+pub use self::finding::{Finding, LogTotals, Progress, Report, SetTotals, TableTotals};
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -63,8 +64,9 @@ pub fn verify(
         vfs.metadata(&path).is_ok()
             && vfs.lock(&path).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     };
-    let mut report = check(data_dir, vfs, clock, progress)?;
-    report.in_use = in_use(data_dir);
+    let in_use = in_use(data_dir);
+    let mut report = check(data_dir, vfs, clock, progress, in_use)?;
+    report.in_use = in_use;
     if report.in_use {
         // What the server is writing looks like what a crash left behind.
         report.notes.clear();
@@ -84,6 +86,7 @@ fn check(
     vfs: &Arc<dyn Vfs>,
     clock: &dyn Clock,
     progress: Progress<'_>,
+    in_use: bool,
 ) -> Result<Report> {
     let data_dir = std::path::absolute(data_dir).map_err(Error::io(data_dir, "find"))?;
     let mut report = Report::default();
@@ -111,6 +114,9 @@ fn check(
         keys.damaged.into_iter().map(|error| Finding::of_error(error, &data_dir).means(affects)),
     );
     report.keys = keys.keys;
+    let sets = sets::check(&place, &table.files, in_use)?;
+    report.damage.extend(sets.findings);
+    report.sets = sets.totals;
     report.notes.extend(log.notes);
     if report.is_sound() {
         let logged = flushed.saturating_add(log.totals.events);
@@ -183,7 +189,7 @@ pub fn repair(
         PathBuf::from(QUARANTINE_DIR).join(started.format("%Y-%m-%dT%H-%M-%SZ").to_string());
     let mut moved = Vec::new();
     loop {
-        let report = check(data_dir, vfs, clock, progress)?;
+        let report = check(data_dir, vfs, clock, progress, false)?;
         let findings = report.damage.iter().chain(&report.notes);
         let before = moved.len();
         for finding in findings.filter(|finding| finding.movable) {
