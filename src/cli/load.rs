@@ -173,6 +173,7 @@ fn bulk_options() -> EngineOptions {
         queue_max_events: 8 * crate::decode::BATCH_EVENTS,
         queue_max_bytes: 256 << 20,
         memtable_max_bytes: 192 << 20,
+        sets_stand_back: false,
         ..EngineOptions::default()
     }
 }

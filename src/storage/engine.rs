@@ -244,8 +244,11 @@ impl Engine {
             committer.run(retry)
         })?;
         let queue = self.shared.queue.clone();
+        let stands_back = self.shared.options.sets_stand_back;
         self.run("sets", move || {
-            threads::stand_back();
+            if stands_back {
+                threads::stand_back();
+            }
             while !queue.is_closed() {
                 sets.step();
                 queue.wait_for_close(sets.wait());

@@ -28,6 +28,9 @@ pub struct EngineOptions {
     /// Time after which a failed flush is retried, in milliseconds.
     pub flush_retry_ms: u64,
     pub compaction: CompactionOptions,
+    /// Whether the builder of visitor sets lets everything else go first; not where a caller waits
+    /// for it.
+    pub sets_stand_back: bool,
     /// Time for which files that are no longer in the table stay, in milliseconds.
     pub keep_replaced_ms: u64,
     /// Age at which whole hours are removed, in milliseconds; `None` keeps all.
@@ -48,6 +51,7 @@ impl Default for EngineOptions {
             idempotency_max_keys: 16_000_000,
             flush_retry_ms: 1_000,
             compaction: CompactionOptions::default(),
+            sets_stand_back: true,
             keep_replaced_ms: 24 * 60 * 60 * 1_000,
             retention_ms: None,
         }

@@ -418,13 +418,7 @@ impl SetsBuilder {
     /// Removes the names that no set has any more, if it is time.
     fn clean(&mut self, snapshot: &Snapshot, names: &Names, due: Due) -> Result<()> {
         let now_us = self.clock.now_us();
-        if names.is_leased()
-            && now_us < *self.state.patient_until_us.get_or_insert(now_us + PATIENCE_US)
-        {
-            self.state.not_before_us = now_us + PAUSE_US;
-            return Ok(());
-        }
-        self.state.patient_until_us = None;
+        let until_us = *self.state.patient_until_us.get_or_insert(now_us + PATIENCE_US);
         let now_ms = now_us / 1_000;
         let directory = snapshot.sets.directory.load();
         let mut live = RoaringTreemap::new();
@@ -441,9 +435,13 @@ impl SetsBuilder {
             snapshot.sets.hot.add_codes(names.generation(), &mut live);
         }
         if due.at_once || live.len() < names.users() {
-            names.keep_only(&live, now_ms)?;
+            if !names.keep_only(&live, now_ms, now_us >= until_us)? {
+                self.state.not_before_us = now_us + PAUSE_US;
+                return Ok(());
+            }
             snapshot.sets.hot.clear();
         }
+        self.state.patient_until_us = None;
         snapshot.sets.cleaned(due, now_ms);
         Ok(())
     }

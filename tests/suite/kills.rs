@@ -11,8 +11,9 @@ use std::thread;
 use std::time::Duration;
 
 use arrow::array::AsArray;
+use hourglass::hour::SystemClock;
 use hourglass::storage::vfs::{Disk, Vfs};
-use hourglass::storage::{EngineOptions, ReadOnly};
+use hourglass::storage::{EngineOptions, ReadOnly, verify};
 
 use crate::server::{Client, Server};
 use crate::support::{block_on, number_from, query_engine, random};
@@ -117,6 +118,11 @@ fn maintain(address: &str, round: u64, erased: &Mutex<Vec<String>>) {
     }
 }
 
+fn verified(dir: &Path) -> verify::Report {
+    let vfs: Arc<dyn Vfs> = Arc::new(Disk);
+    verify::verify(dir, &vfs, &SystemClock, &|_, _| ()).unwrap()
+}
+
 /// Every user and how often it is stored.
 fn stored(dir: &Path) -> Vec<(String, i64)> {
     let vfs: Arc<dyn Vfs> = Arc::new(Disk);
@@ -193,6 +199,9 @@ fn kill_again_and_again(rounds: Range<u64>, seed: &mut u64) -> Arc<Journal> {
         maintainer.join().unwrap();
         posters.into_iter().for_each(|poster| poster.join().unwrap());
 
+        // The visitor sets that were being built are whole or not there.
+        let report = verified(dir.path());
+        assert!(report.is_sound(), "round {round}: {:#?}", report.damage);
         let mut stored = stored(dir.path());
         for user in erased.lock().unwrap().iter() {
             assert!(stored.iter().all(|(name, _)| name != user), "round {round}: {user} is back");
@@ -212,6 +221,16 @@ fn kill_again_and_again(rounds: Range<u64>, seed: &mut u64) -> Arc<Journal> {
         );
         assert!(users.len() as u64 <= sent);
     }
+    // Left alone, a server completes them.
+    let server = Server::start(dir.path(), &env);
+    let mut client = server.connect();
+    let complete = "hourglass_set_files_missing 0\n";
+    while !client.get("/metrics").body.contains(complete) {
+        thread::sleep(Duration::from_millis(20));
+    }
+    server.kill();
+    let report = verified(dir.path());
+    assert!(report.is_sound() && report.sets.files > 0, "{report:#?}");
     journal
 }
 

@@ -48,3 +48,4 @@ mod support;
 mod threads;
 mod time;
 mod verify;
+mod visitors;

@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use hourglass::event::{EventBatch, EventKind, Key};
 use hourglass::hour::{HOUR_US, Hour, SystemClock};
@@ -307,8 +308,13 @@ fn an_erasure_that_is_not_urgent_leaves_the_bytes_until_the_grace_period_ends() 
         assert_sound(dir.path());
         clock.set((FIRST + 20) * HOUR_US + DAY_US + 1_000);
         let engine = open(dir.path(), clock);
+        // The index of users is rewritten beside the rest.
         for _ in 0..500 {
             engine.compact(true, Progress::default()).await.unwrap();
+            if places_of(GONE, dir.path()).is_empty() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
         assert_eq!(places_of(GONE, dir.path()), [""; 0]);
         assert_answers(&engine.snapshot(), &model).await;

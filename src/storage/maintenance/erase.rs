@@ -115,13 +115,13 @@ impl Maintenance {
         if age_ms < self.replaced.grace_ms() || has_files {
             return Ok(());
         }
+        table.cell.load().sets.clean_now();
         self.purge_history(table)
     }
 
     fn purge_history(&mut self, table: &mut OwnedTable) -> Result<()> {
         let OwnedTable { runtime, lake, .. } = table;
         runtime.block_on(lake.purge_history())?;
-        table.cell.load().sets.clean_now();
         self.history.clear()
     }
 }

@@ -244,14 +244,11 @@ impl Names {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// Returns a lease: while it is held, names are removed only after some patience.
-    pub fn lease(&self) -> Arc<()> {
-        self.leases.clone()
-    }
-
-    /// Reports whether somebody holds a lease.
-    pub fn is_leased(&self) -> bool {
-        Arc::strong_count(&self.leases) > 1
+    /// Returns a lease, and the state of the index that it is of: while it is held, names are
+    /// removed only after some patience. Waits for a removal that goes on.
+    pub fn lease(&self) -> (Arc<()>, u64) {
+        let _inner = self.inner();
+        (self.leases.clone(), self.generation())
     }
 
     /// Begins to look names up.
@@ -293,9 +290,13 @@ impl Names {
         Ok(ms.and_then(|ms| i64::try_from(ms).ok()).unwrap_or(0))
     }
 
-    /// Removes all names but those whose codes are in `live`. What is in memory is forgotten.
-    pub fn keep_only(&self, live: &RoaringTreemap, now_ms: i64) -> Result<()> {
+    /// Removes all names but those whose codes are in `live`; what is in memory is forgotten.
+    /// Returns false, and removes nothing, if somebody holds a lease, unless it is to be `by_force`.
+    pub fn keep_only(&self, live: &RoaringTreemap, now_ms: i64, by_force: bool) -> Result<bool> {
         let mut inner = self.inner();
+        if Arc::strong_count(&self.leases) > 1 && !by_force {
+            return Ok(false);
+        }
         let number = inner.number + 1;
         let path = path_of(&self.dir, number);
         let rewritten = self.rewrite(&inner, &path, live, now_ms);
@@ -314,7 +315,8 @@ impl Names {
         inner.changes += 1;
         self.measure(&inner)?;
         self.remove(old)?;
-        self.vfs.sync_dir(&self.dir).map_err(Error::io(&self.dir, "sync"))
+        self.vfs.sync_dir(&self.dir).map_err(Error::io(&self.dir, "sync"))?;
+        Ok(true)
     }
 
     fn rewrite(
@@ -496,10 +498,10 @@ mod tests {
         codes(&names, &["kept", "gone-for-good", "not stored"]);
         names.commit(1).unwrap();
         let mut lookup = names.lookup();
-        names.keep_only(&RoaringTreemap::from_iter([0]), 1).unwrap();
+        names.keep_only(&RoaringTreemap::from_iter([0]), 1, false).unwrap();
         assert!(lookup.code("kept").is_err(), "its codes may be of no use");
         assert_eq!(codes(&names, &["gone-for-good", "kept"]), [3, 0]);
-        names.keep_only(&RoaringTreemap::from_iter([0]), 1).unwrap();
+        names.keep_only(&RoaringTreemap::from_iter([0]), 1, false).unwrap();
         for entry in std::fs::read_dir(dir.path()).unwrap() {
             let bytes = std::fs::read(entry.unwrap().path()).unwrap();
             assert!(!bytes.windows(4).any(|window| window == b"gone"));

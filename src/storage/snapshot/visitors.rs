@@ -78,7 +78,7 @@ struct Index {
 impl VisitorReader {
     pub fn new(snapshot: Arc<Snapshot>) -> VisitorReader {
         let names = snapshot.sets.names.load_full().map(|names| {
-            let (lease, generation) = (names.lease(), names.generation());
+            let (lease, generation) = names.lease();
             Index { names, generation, _lease: lease }
         });
         let directory = snapshot.sets.directory.load_full();

@@ -113,7 +113,7 @@ pub struct LogTotals {
 }
 
 /// Totals of the visitor sets.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct SetTotals {
     /// Data files whose sets were compared with their rows.
     pub files: u64,

@@ -20,6 +20,7 @@ mod table;
 
 pub use self::finding::{Finding, LogTotals, Progress, Report, SetTotals, TableTotals};
 
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use self::commits::Listed;
 use self::log::Log;
 use self::place::Place;
 use self::table::Table;
@@ -114,7 +116,10 @@ fn check(
         keys.damaged.into_iter().map(|error| Finding::of_error(error, &data_dir).means(affects)),
     );
     report.keys = keys.keys;
-    let sets = sets::check(&place, &table.files, in_use)?;
+    let damaged: HashSet<&str> = report.damage.iter().map(|damage| &*damage.path).collect();
+    let is_sound = |listed: &&Listed| !damaged.contains(listed.file.location.as_ref());
+    let sound: Vec<&Listed> = table.files.iter().filter(is_sound).collect();
+    let sets = sets::check(&place, &sound, in_use)?;
     report.damage.extend(sets.findings);
     report.sets = sets.totals;
     report.notes.extend(log.notes);

@@ -32,9 +32,9 @@ pub struct Checked {
     pub findings: Vec<Finding>,
 }
 
-/// Compares all sets with the rows of their files. Beside a server, the index of names is its own,
+/// Compares the sets of files that are sound with their rows. Beside a server, the index of names is its own,
 /// and only the numbers of users are compared.
-pub fn check(place: &Place<'_>, files: &[Listed], in_use: bool) -> Result<Checked> {
+pub fn check(place: &Place<'_>, files: &[&Listed], in_use: bool) -> Result<Checked> {
     let dir = place.data_dir.join(SETS_DIR);
     let mut checked = Checked::default();
     let mut open = Vec::new();
@@ -169,11 +169,11 @@ impl<'s> Sets<'s> {
 
     /// Compares the sets of days and months with those of their files. Older ones, of other files,
     /// are of no use, and are not looked at.
-    fn check_periods(&self, place: &Place<'_>, files: &[Listed], checked: &mut Checked) {
+    fn check_periods(&self, place: &Place<'_>, files: &[&Listed], checked: &mut Checked) {
         for (&(level, period), &stored) in &self.periods {
             let period_of = if level == Level::Day { day_of } else { month_of };
             let of: Vec<&Listed> =
-                files.iter().filter(|listed| period_of(listed.hour) == period).collect();
+                files.iter().copied().filter(|listed| period_of(listed.hour) == period).collect();
             let mut sources = SourceSet::EMPTY;
             of.iter().for_each(|listed| sources += listed.file.rollup.sources);
             if sources != stored.1.sources {
