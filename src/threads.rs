@@ -3,6 +3,24 @@
 //!
 //! Priorities are Linux `nice` values of single threads. Where the system refuses a change, the
 //! thread keeps its priority and nothing else changes.
+//!
+//! Threads that serve nobody but one statement may wait for a disk themselves ([`may_block`]).
+
+use std::cell::Cell;
+
+thread_local! {
+    static MAY_BLOCK: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Lets the calling thread, which belongs to a runtime, wait for short reads itself.
+pub fn allow_blocking() {
+    MAY_BLOCK.set(true);
+}
+
+/// Reports whether the calling thread may wait for short reads itself.
+pub fn may_block() -> bool {
+    MAY_BLOCK.get()
+}
 
 /// Raises the priority of the calling thread. Needs root or `CAP_SYS_NICE`.
 pub fn go_first() {

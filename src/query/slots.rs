@@ -165,6 +165,7 @@ fn threads(count: usize, account: &Arc<Account>) -> Result<Runtime> {
         .thread_stack_size(STACK_BYTES)
         .on_thread_start(move || {
             crate::threads::stand_back();
+            crate::threads::allow_blocking();
             if let Some(account) = account.upgrade() {
                 account.adopt_thread();
             }
