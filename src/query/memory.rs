@@ -288,8 +288,9 @@ impl Ledger {
     }
 
     /// Measures all accounts; above the budget, condemns the running statement that holds most.
-    /// Memory of condemned statements is about to be freed and counts only if it is much.
-    pub fn look(&self) {
+    /// Memory of condemned statements is about to be freed and counts only if it is much. Returns
+    /// the bytes left of the budget.
+    pub fn look(&self) -> usize {
         refresh();
         let held: Vec<_> =
             self.accounts().iter().map(|account| (account.held(), account.clone())).collect();
@@ -303,6 +304,7 @@ impl Ledger {
         {
             largest.condemn();
         }
+        self.budget.saturating_sub(all)
     }
 
     /// Gives the memory that ended statements have freed back to the system.

@@ -14,9 +14,13 @@ use super::memory::{Account, Ledger};
 use crate::error::{Error, Result};
 use crate::limit::Limit;
 
-/// Interval at which the memory of statements is measured: memory fills at a few MB per
-/// millisecond.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// Shortest and longest interval at which the memory of statements is measured: every measurement
+/// visits all arenas of the allocator, for a millisecond.
+const LOOK_EVERY: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(25)];
+
+/// Bytes per millisecond at which statements are taken to fill memory, several times what was
+/// measured.
+const FILL_BYTES: usize = 32 << 20;
 
 /// Minimum number of slots in addition to those of running statements: an ended statement computes
 /// on until its next check, and a client that sends short statements one after another must not be
@@ -206,6 +210,7 @@ impl Watch {
     }
 
     fn run(&self, ledger: &Ledger) {
+        let mut room = 0;
         loop {
             let mut state = self.state();
             if state.0 == 0 {
@@ -218,8 +223,14 @@ impl Watch {
             if state.expect("no panic under this lock").1 {
                 return;
             }
-            std::thread::sleep(LOOK_EVERY);
-            ledger.look();
+            std::thread::sleep(pause(room));
+            room = ledger.look();
         }
     }
+}
+
+/// Returns the interval before the next measurement, where the budget has this much room.
+fn pause(room: usize) -> Duration {
+    let [shortest, longest] = LOOK_EVERY;
+    Duration::from_millis((room / FILL_BYTES) as u64).clamp(shortest, longest)
 }
