@@ -4,12 +4,13 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array};
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, TimestampMicrosecondArray};
 use arrow::compute::{DatePart, cast, date_part};
 use arrow::datatypes::{
     DataType, Date32Type, Field, FieldRef, Int32Type, Int64Type, IntervalMonthDayNano,
-    IntervalMonthDayNanoType, IntervalUnit, TimeUnit,
+    IntervalMonthDayNanoType, IntervalUnit, TimeUnit, TimestampMicrosecondType,
 };
+use chrono::NaiveDateTime;
 use datafusion::common::{Result, exec_datafusion_err, exec_err, plan_err};
 use datafusion::logical_expr::preimage::PreimageResult;
 use datafusion::logical_expr::simplify::SimplifyContext;
@@ -111,7 +112,10 @@ impl PartKind {
             ) => days_and_time(array)?,
             _ => array.clone(),
         };
-        let number = |part| Ok::<_, datafusion::error::DataFusionError>(date_part(&whole, part)?);
+        let number = |part| match without_zone(&whole) {
+            Some(times) => part_in_utc(&times, part),
+            None => Ok(date_part(&whole, part)?),
+        };
         let years = |of: &dyn Fn(i32) -> i32| -> Result<ArrayRef> {
             Ok(Arc::new(
                 number(DatePart::Year)?.as_primitive::<Int32Type>().unary::<_, Int32Type>(of),
@@ -131,6 +135,42 @@ impl PartKind {
             PartKind::Epoch => Arc::new(epoch(array)?),
             PartKind::Offset => offset(array)?,
         })
+    }
+}
+
+/// Returns times in microseconds whose clock is that of UTC, without their zone; `None` for others.
+fn without_zone(times: &ArrayRef) -> Option<TimestampMicrosecondArray> {
+    match times.data_type() {
+        DataType::Timestamp(TimeUnit::Microsecond, zone)
+            if zone.as_deref().is_none_or(|zone| ["UTC", "Z", "+00:00"].contains(&zone)) =>
+        {
+            let times = times.as_primitive::<TimestampMicrosecondType>();
+            Some(times.clone().with_timezone_opt(None::<Arc<str>>))
+        }
+        _ => None,
+    }
+}
+
+/// Returns a part of each time as Arrow does, which makes a date of each: an hour and a minute need
+/// none.
+fn part_in_utc(times: &TimestampMicrosecondArray, part: DatePart) -> Result<ArrayRef> {
+    const MINUTE_US: i64 = 60_000_000;
+    let (first, last) = (NaiveDateTime::MIN.and_utc(), NaiveDateTime::MAX.and_utc());
+    let dates = first.timestamp_micros()..=last.timestamp_micros();
+    let of = |unit_us: i64, cycle: i64| -> Result<ArrayRef> {
+        let part = |us: i64| (us.div_euclid(unit_us)).rem_euclid(cycle) as i32;
+        // A time of which there is no date has no parts. Stored times all have one, and a loop
+        // without that question takes a fraction of the time.
+        if times.values().iter().all(|us| dates.contains(us)) {
+            return Ok(Arc::new(times.unary::<_, Int32Type>(part)));
+        }
+        let part = |us| dates.contains(&us).then(|| part(us));
+        Ok(Arc::new(times.unary_opt::<_, Int32Type>(part)))
+    };
+    match part {
+        DatePart::Minute => of(MINUTE_US, 60),
+        DatePart::Hour => of(60 * MINUTE_US, 24),
+        _ => Ok(date_part(times, part)?),
     }
 }
 
@@ -318,6 +358,29 @@ impl ScalarUDFImpl for Part {
             ColumnarValue::Scalar(value) => {
                 let answer = part.of(&value.to_array()?)?;
                 Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&answer, 0)?))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hours_and_minutes_are_those_of_arrow() {
+        let day = 86_400_000_000_i64;
+        let near = [-1, 0, 1, 59_999_999, 60_000_000, 3_599_999_999, 3_600_000_000, day - 1];
+        let starts = [0, day, -day, 1_709_164_800_000_000, -62_135_596_800_000_000];
+        let times = starts.iter().flat_map(|start| near.iter().map(move |us| Some(start + us)));
+        let usual: Vec<_> = times.chain([None]).collect();
+        let ends = [Some(i64::MIN), Some(i64::MAX), Some(8_210_266_876_799_999_999), None, Some(0)];
+        for times in [usual, ends.to_vec()] {
+            let times = TimestampMicrosecondArray::from(times).with_timezone("UTC");
+            for part in [DatePart::Hour, DatePart::Minute, DatePart::Second, DatePart::Day] {
+                let expected = date_part(&times, part).unwrap();
+                let times: ArrayRef = Arc::new(times.clone());
+                assert_eq!(&PartKind::Whole(part).of(&times).unwrap(), &expected, "{part:?}");
             }
         }
     }
