@@ -2,12 +2,16 @@
 //!
 //! [`scan`] reads files and memory in one node, [`memory`] reads the hours in memory, [`barrier`]
 //! hides wrong plan properties, [`steps`] limits the work of operators between two batches,
-//! [`parts`] splits batches for writers, [`frames`] rejects invalid window frames.
+//! [`parts`] splits batches for writers, [`frames`] rejects invalid window frames. [`distinct`] counts
+//! distinct users, of which [`counting`] is the part of one thread and [`users`] has the sets.
 
 pub mod barrier;
+pub mod counting;
+pub mod distinct;
 pub mod frames;
 pub mod leaf;
 pub mod memory;
 pub mod parts;
 pub mod scan;
 pub mod steps;
+pub mod users;
