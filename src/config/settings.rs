@@ -243,6 +243,7 @@ impl Config {
                 .unwrap_or(u64::MAX),
             idempotency_max_keys: saturate(self.idempotency_max_keys.0),
             flush_retry_ms: u64::try_from(self.flush_retry.as_millis()).unwrap_or(u64::MAX),
+            sets_stand_back: true,
             compaction: CompactionOptions {
                 background: self.compaction,
                 ..CompactionOptions::default()
