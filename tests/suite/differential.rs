@@ -3,6 +3,8 @@
 //! rows, the answers are the same. `HOURGLASS_TEST_QUERIES=n` asks n questions,
 //! `HOURGLASS_TEST_SEED=n` begins at a seed.
 
+mod visitors;
+
 use std::sync::Arc;
 
 use arrow::array::{

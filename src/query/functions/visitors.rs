@@ -49,6 +49,8 @@ impl Hash for Reader {
 pub enum Of {
     /// The number of distinct users behind references.
     Count,
+    /// The same, but NULL without a reference, as the cardinality of a union of no sets is.
+    Cardinality,
     /// Their set.
     Set,
     /// The set of users by their names.
@@ -59,7 +61,9 @@ pub enum Of {
 pub fn aggregate(reader: &Arc<VisitorReader>, of: Of) -> Arc<AggregateUDF> {
     let signature = match of {
         Of::Names => Signature::exact(vec![DataType::Utf8View], Volatility::Immutable),
-        Of::Count | Of::Set => Signature::exact(vec![DataType::Int64], Volatility::Immutable),
+        Of::Count | Of::Cardinality | Of::Set => {
+            Signature::exact(vec![DataType::Int64], Volatility::Immutable)
+        }
     };
     Arc::new(AggregateUDF::new_from_impl(Visitors {
         reader: Reader(reader.clone()),
@@ -119,6 +123,7 @@ impl AggregateUDFImpl for Visitors {
     fn name(&self) -> &str {
         match self.of {
             Of::Count => "count_visitors",
+            Of::Cardinality => "visitors_cardinality",
             Of::Set => "visitors",
             Of::Names => VISITOR_SET,
         }
@@ -130,7 +135,7 @@ impl AggregateUDFImpl for Visitors {
 
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {
         Ok(match self.of {
-            Of::Count => DataType::Int64,
+            Of::Count | Of::Cardinality => DataType::Int64,
             Of::Set | Of::Names => DataType::Binary,
         })
     }
@@ -138,7 +143,7 @@ impl AggregateUDFImpl for Visitors {
     fn default_value(&self, of: &DataType) -> Result<ScalarValue> {
         match self.of {
             Of::Count => Ok(ScalarValue::Int64(Some(0))),
-            Of::Set | Of::Names => ScalarValue::try_from(of),
+            Of::Cardinality | Of::Set | Of::Names => ScalarValue::try_from(of),
         }
     }
 
@@ -182,7 +187,9 @@ impl Accumulator for Collected {
                 let references = look_up(&self.reader, &values[0])?;
                 self.extend(&references);
             }
-            Of::Count | Of::Set => self.extend(values[0].as_primitive::<Int64Type>()),
+            Of::Count | Of::Cardinality | Of::Set => {
+                self.extend(values[0].as_primitive::<Int64Type>())
+            }
         }
         Ok(())
     }
@@ -206,7 +213,8 @@ impl Accumulator for Collected {
     fn evaluate(&mut self) -> Result<ScalarValue> {
         let reader = &self.reader.0;
         Ok(match self.of {
-            Of::Count => {
+            Of::Cardinality if self.references.is_empty() => ScalarValue::Int64(None),
+            Of::Count | Of::Cardinality => {
                 let users = reader.count(&mut self.references).map_err(failed)?;
                 ScalarValue::Int64(Some(users as i64))
             }

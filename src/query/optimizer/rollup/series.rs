@@ -372,7 +372,7 @@ impl Weighing<'_, '_> {
             VISITOR_SET if !self.below.of_sets && is_user(argument) => Some(Of::Set),
             "rb_or_agg" if !distinct && self.below.of_sets && is_set(argument) => Some(Of::Set),
             "rb_or_cardinality_agg" if !distinct && self.below.of_sets && is_set(argument) => {
-                Some(Of::Count)
+                Some(Of::Cardinality)
             }
             _ => None,
         }
@@ -412,7 +412,7 @@ impl Weighing<'_, '_> {
         let call = filtered(call, filter)?;
         Ok(Some(match of {
             Of::Count => coalesce(vec![call, lit(0_i64)]),
-            Of::Set | Of::Names => call,
+            Of::Cardinality | Of::Set | Of::Names => call,
         }))
     }
 }
