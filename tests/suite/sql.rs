@@ -42,6 +42,7 @@ async fn fixture(dir: &Path) -> (Engine, String) {
     engine.flush().await.unwrap();
     engine.append(events(&[6], 10, 4)).await.unwrap();
     engine.append(events(&[8, 9], 0, 5)).await.unwrap();
+    engine.build_sets(|_| ()).await;
     let node = std::fs::read_to_string(dir.join("hourglass.json")).unwrap();
     let node: serde_json::Value = serde_json::from_str(&node).unwrap();
     (engine, node["node"].as_str().unwrap()[..8].to_string())

@@ -98,7 +98,7 @@ SELECT frobnicate(user_id) FROM events
 SELECT sum(user_id) FROM events
 
 -- a table that there is not
-SELECT * FROM visitors
+SELECT * FROM visits
 
 -- a table function that there is not
 SELECT * FROM numbers(3)
