@@ -303,7 +303,7 @@ fn the_library_lists_and_runs() {
     for named in list.as_array().unwrap() {
         let given = match named["name"].as_str().unwrap() {
             "day_by_hour" => "day=0".to_string(),
-            "new_and_returning" => {
+            "new_and_returning" | "lapsed_and_revived" => {
                 "earlier=0&start=1970-01-01T01:00:00Z&end=1970-01-02".to_string()
             }
             "late_events" | "partition_sizes" => String::new(),
