@@ -76,7 +76,7 @@ def objects(hour):
         [catalog] = [one for one in connection.adbc_get_objects(depth="all").read_all().to_pylist() if one["catalog_name"] == check.DATABASE]
         [public] = [schema for schema in catalog["catalog_db_schemas"] if schema["db_schema_name"] == "public"]
         tables = {one["table_name"]: one for one in public["db_schema_tables"]}
-        equal({name: one["table_type"] for name, one in tables.items()}, {"events": "table", "hours": "view"})
+        equal({name: one["table_type"] for name, one in tables.items()}, {"events": "table", "hours": "view", "visitors": "view"})
         equal({column["column_name"] for column in tables["events"]["table_columns"]}, {"timestamp", "user_id", "event", "page", "referrer", "date", "hour"})
         equal("table" in connection.adbc_get_table_types(), True)
         equal(connection.adbc_get_info()["vendor_name"], "PostgreSQL")

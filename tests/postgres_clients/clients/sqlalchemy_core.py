@@ -38,7 +38,7 @@ def inspection(hour):
     seen = inspect(engine())
     equal("public" in seen.get_schema_names(), True, f"schemas {seen.get_schema_names()}")
     equal(seen.get_table_names(), ["events"])
-    equal(seen.get_view_names(), ["hours"])
+    equal(sorted(seen.get_view_names()), ["hours", "visitors"])
     equal((seen.has_table("events"), seen.has_table("nothing")), (True, False))
     columns = {column["name"]: column for column in seen.get_columns("events")}
     kinds = {name: str(column["type"]) for name, column in columns.items()}

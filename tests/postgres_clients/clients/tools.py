@@ -99,7 +99,7 @@ def grafana_a_time_series(hour):
 def grafana_tables_and_columns(hour):
     with connect() as connection:
         sql = "SELECT quote_ident(table_name) AS \"table\" FROM information_schema.tables WHERE quote_ident(table_schema) NOT IN ('information_schema', 'pg_catalog', 'system')"
-        equal(sorted(connection.execute(sql).fetchall()), [("events",), ("hours",)])
+        equal(sorted(connection.execute(sql).fetchall()), [("events",), ("hours",), ("visitors",)])
         sql = "SELECT quote_ident(column_name) AS \"column\", data_type AS \"type\" FROM information_schema.columns WHERE quote_ident(table_name) = 'events'"
         found = dict(connection.execute(sql).fetchall())
         kinds = {"timestamp": "timestamp with time zone", "user_id": "text", "event": "text", "page": "text", "referrer": "text", "date": "date", "hour": "integer"}

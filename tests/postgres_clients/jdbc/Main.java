@@ -341,7 +341,7 @@ public class Main {
             while (rows.next()) {
                 found.put(rows.getString("TABLE_NAME"), rows.getString("TABLE_TYPE"));
             }
-            equal(found.toString(), "{events=TABLE, hours=VIEW}", "tables");
+            equal(found.toString(), "{events=TABLE, hours=VIEW, visitors=VIEW}", "tables");
             equal(connection.getMetaData().getTables(null, null, "events", null).next(), true, "events");
         }
     }
