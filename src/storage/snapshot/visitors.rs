@@ -91,7 +91,7 @@ impl VisitorReader {
     pub fn is_ready(&self, hours: impl Iterator<Item = Hour>, with_names: bool) -> bool {
         let (mut unread, mut names) = (0, with_names);
         for hour in hours {
-            names |= self.snapshot.sources(hour).tables.len() > 0;
+            names |= !self.snapshot.sources(hour).tables.is_empty();
             let files = self.snapshot.files.get(&hour).into_iter().flat_map(|hour| &hour.files);
             unread += files
                 .filter(|file| !self.directory.files.contains_key(&file.rollup.sources))
