@@ -1,10 +1,12 @@
-//! Counters of the engine's writes and syncs, at its file system layer.
+//! Files of a benchmark: counters of the engine's writes and syncs, at its file system layer, and
+//! sizes and copies of folders.
 
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::error::{Error, Result};
 use crate::storage::vfs::observed::{Call, CallKind, Observed, Observer, Verdict};
 use crate::storage::vfs::{Disk, Vfs};
 
@@ -86,4 +88,30 @@ pub fn forget_pages(dir: &Path) -> io::Result<u64> {
         }
     }
     Ok(bytes)
+}
+
+/// Returns the bytes of all files below `dir`.
+pub fn size_of(dir: &Path) -> Result<u64> {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(dir).map_err(Error::io(dir, "list"))? {
+        let entry = entry.map_err(Error::io(dir, "list"))?;
+        let meta = entry.metadata().map_err(Error::io(entry.path(), "look at"))?;
+        bytes += if meta.is_dir() { size_of(&entry.path())? } else { meta.len() };
+    }
+    Ok(bytes)
+}
+
+/// Copies a folder with everything in it.
+pub fn copy(from: &Path, to: &Path) -> Result<()> {
+    std::fs::create_dir_all(to).map_err(Error::io(to, "create"))?;
+    for entry in std::fs::read_dir(from).map_err(Error::io(from, "list"))? {
+        let entry = entry.map_err(Error::io(from, "list"))?;
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        if source.is_dir() {
+            copy(&source, &target)?;
+        } else {
+            std::fs::copy(&source, &target).map_err(Error::io(&source, "copy"))?;
+        }
+    }
+    Ok(())
 }

@@ -8,7 +8,7 @@ use arrow::array::RecordBatch;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::error::{Error, Result};
-use crate::query::{Params, QueryEngine};
+use crate::query::{Params, QueryEngine, QueryStats};
 use crate::storage::Snapshot;
 
 /// Options of a benchmark.
@@ -88,14 +88,35 @@ pub fn ask_by_scan(
     snapshot: &Arc<Snapshot>,
     question: &str,
 ) -> Result<(f64, Vec<RecordBatch>)> {
+    let answered = ask(engine, snapshot, question, false)?;
+    Ok((answered.ms, answered.batches))
+}
+
+/// A statement's answer.
+pub struct Answered {
+    /// From the statement's text to its last row.
+    pub ms: f64,
+    pub batches: Vec<RecordBatch>,
+    pub stats: QueryStats,
+}
+
+/// Asks hourglass, with or without rollups and sets.
+pub fn ask(
+    engine: &Arc<QueryEngine>,
+    snapshot: &Arc<Snapshot>,
+    question: &str,
+    rollups: bool,
+) -> Result<Answered> {
     let mut session = engine.new_session();
-    session.set("hourglass.rollups", "false")?;
+    session.set("hourglass.rollups", if rollups { "true" } else { "false" })?;
     let started = Instant::now();
-    let batches = wait(async {
+    let (batches, stats) = wait(async {
         let answer = engine.run_text(&mut session, snapshot, question, Params::None).await?;
-        answer.collect().await
+        let recorder = answer.recorder.clone();
+        let batches = answer.collect().await?;
+        Ok::<_, Error>((batches, recorder.stats()))
     })??;
-    Ok((started.elapsed().as_secs_f64() * 1e3, batches))
+    Ok(Answered { ms: started.elapsed().as_secs_f64() * 1e3, batches, stats })
 }
 
 /// Compares an answer with the expected one; an error if they differ.

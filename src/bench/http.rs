@@ -21,7 +21,7 @@ use super::load::{self, Outcome, Span};
 use super::report::{Cell, Plot, Report, Section, Sign, digits};
 use super::server::{Hourglass, Server};
 use super::stats::Samples;
-use super::visitors::{self, GET, POST, Traffic, USERS, Visitors, tally};
+use super::traffic::{self, GET, POST, Traffic, USERS, Visitors, tally};
 use crate::error::Result;
 use crate::generate::Workload;
 use crate::hour::{Clock, Hour, SystemClock};
@@ -134,8 +134,8 @@ impl Session {
     fn check(&self) -> Result<()> {
         let (server, hours) = (self.hourglass.server.address, self.past.iter().chain([&self.hot]));
         match self.unanswered {
-            0 => visitors::check_hours(server, hours, &self.expected)?,
-            _ => drop(visitors::ask_hours(server, hours)?),
+            0 => traffic::check_hours(server, hours, &self.expected)?,
+            _ => drop(traffic::ask_hours(server, hours)?),
         }
         let counted = self.hourglass.engine.snapshot().totals(Hour::FIRST, Hour::LAST).rows();
         let acknowledged: u64 =

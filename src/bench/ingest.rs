@@ -13,7 +13,7 @@ use super::harness::{Options, Steps, check, wait};
 use super::process::{self, Served};
 use super::report::{Cell, Report, Section, Sign, digits};
 use super::stats::Samples;
-use super::visitors;
+use super::traffic;
 use crate::decode::BATCH_EVENTS;
 use crate::encode::FileWriter;
 use crate::error::{Error, Result};
@@ -337,7 +337,7 @@ impl Measured {
             let rate = events / served.seconds;
             if cold { &mut self.recovery_cold } else { &mut self.recovery_warm }.push(rate);
             self.recovery_memory = self.recovery_memory.max(served.peak());
-            visitors::check_hours(served.address, [&HOUR].into_iter(), expected)?;
+            traffic::check_hours(served.address, [&HOUR].into_iter(), expected)?;
         }
         steps.next("flushing to Parquet");
         let (engine, disk) = open(&logged, input.options())?;

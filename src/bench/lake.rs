@@ -19,13 +19,14 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
 use super::data::Tallies;
+use super::disk::{copy, size_of};
 use super::harness::{Options, Steps, ask_by_scan, check, wait};
 use super::load::{self, Span};
 use super::plain;
 use super::report::{Cell, Report, Section, Sign, digits};
 use super::server::Hourglass;
 use super::stats::Samples;
-use super::visitors::{POST, Traffic, Visitors};
+use super::traffic::{POST, Traffic, Visitors};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::event::{EventBatch, EventKind};
@@ -230,16 +231,6 @@ const FIGURES: [&str; 8] = [
     "count over all",
 ];
 
-fn size_of(dir: &Path) -> Result<u64> {
-    let mut bytes = 0;
-    for entry in fs::read_dir(dir).map_err(Error::io(dir, "list"))? {
-        let entry = entry.map_err(Error::io(dir, "list"))?;
-        let meta = entry.metadata().map_err(Error::io(entry.path(), "look at"))?;
-        bytes += if meta.is_dir() { size_of(&entry.path())? } else { meta.len() };
-    }
-    Ok(bytes)
-}
-
 /// Returns the least time of three answers, in milliseconds.
 fn ask(snapshot: &Arc<Snapshot>) -> Result<f64> {
     let options = QueryOptions {
@@ -338,20 +329,6 @@ fn days(
     report.sections.push(section);
     let each = after.bytes_an_event(after.all_bytes);
     report.goal("all bytes an event after the days", each, Sign::AtMost, 20.0, "");
-    Ok(())
-}
-
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    fs::create_dir_all(to).map_err(Error::io(to, "create"))?;
-    for entry in fs::read_dir(from).map_err(Error::io(from, "list"))? {
-        let entry = entry.map_err(Error::io(from, "list"))?;
-        let (source, target) = (entry.path(), to.join(entry.file_name()));
-        if source.is_dir() {
-            copy(&source, &target)?;
-        } else {
-            fs::copy(&source, &target).map_err(Error::io(&source, "copy"))?;
-        }
-    }
     Ok(())
 }
 

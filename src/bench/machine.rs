@@ -84,6 +84,12 @@ pub fn memory(process: u32) -> u64 {
     kilobytes(&format!("/proc/{process}/status"), "VmRSS:").unwrap_or(0)
 }
 
+/// Returns the load of the machine over the last 1, 5 and 15 minutes.
+pub fn load_average() -> String {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').take(3).collect::<Vec<_>>().join(", ")
+}
+
 /// Returns the bytes stated by a line `NAME 123 kB` of a file.
 fn kilobytes(file: &str, name: &str) -> Option<u64> {
     let text = std::fs::read_to_string(file).ok()?;

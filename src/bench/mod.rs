@@ -3,7 +3,8 @@
 //! [`pruning`] queries the same hour in stores of very different sizes, [`http`] compares serving
 //! with a bare handler, [`ingest`] measures loading and recovery, [`distinct`] compares exact
 //! distinct users with plain DataFusion, [`overload`] sends more requests than a server can accept,
-//! and [`lake`] compacts stores that late events reach. All follow the same rules: every answer is
+//! [`lake`] compacts stores that late events reach, and [`visitors`] counts distinct users of a month
+//! and a year from their sets. All follow the same rules: every answer is
 //! compared with an independent computation before it is timed; things that are compared are
 //! measured in alternation within one run and reported as a ratio; a result is a median with its
 //! quartiles; latency counts from when a request was due, not from when it could be sent
@@ -30,6 +31,7 @@ mod pruning;
 mod report;
 mod server;
 mod stats;
+mod traffic;
 mod visitors;
 
 pub use self::harness::Options;
@@ -47,11 +49,19 @@ pub enum Bench {
     Distinct,
     Overload,
     Lake,
+    Visitors,
 }
 
 impl Bench {
-    pub const ALL: [Bench; 6] =
-        [Bench::Pruning, Bench::Http, Bench::Ingest, Bench::Distinct, Bench::Overload, Bench::Lake];
+    pub const ALL: [Bench; 7] = [
+        Bench::Pruning,
+        Bench::Http,
+        Bench::Ingest,
+        Bench::Distinct,
+        Bench::Overload,
+        Bench::Lake,
+        Bench::Visitors,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -61,6 +71,7 @@ impl Bench {
             Bench::Distinct => "distinct",
             Bench::Overload => "overload",
             Bench::Lake => "lake",
+            Bench::Visitors => "visitors",
         }
     }
 }
@@ -82,6 +93,7 @@ pub fn run(bench: Bench, options: &Options) -> Result<Report> {
         Bench::Distinct => distinct::run(options, &scratch.0, &mut report)?,
         Bench::Overload => overload::run(options, &scratch.0, &mut report)?,
         Bench::Lake => lake::run(options, &scratch.0, &mut report)?,
+        Bench::Visitors => visitors::run(options, &scratch.0, &mut report)?,
     }
     report.peers = peers;
     report.ended();

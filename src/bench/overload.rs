@@ -19,8 +19,8 @@ use super::load::{self, Outcome, Span};
 use super::process::Served;
 use super::report::{Cell, Report, Section, Sign, digits};
 use super::stats::Samples;
-use super::visitors;
-use super::visitors::{POST, Traffic, Visitors, tally};
+use super::traffic;
+use super::traffic::{POST, Traffic, Visitors, tally};
 use crate::error::{Error, Result};
 use crate::hour::{Clock, Hour, SystemClock};
 use crate::text::thousands;
@@ -140,11 +140,7 @@ pub fn run(options: &Options, dir: &Path, report: &mut Report) -> Result<()> {
     let recovered = recovery(&mut clients, server, 0.9 * most.median())?;
 
     steps.next("comparing every count");
-    visitors::check_hours(
-        server,
-        clients.past.iter().chain([&clients.hot]),
-        &clients.acknowledged,
-    )?;
+    traffic::check_hours(server, clients.past.iter().chain([&clients.hot]), &clients.acknowledged)?;
     report.setting("checked", "every hour, with all acknowledged events and their distinct users");
     report.setting(
         "the most",

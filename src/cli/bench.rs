@@ -9,7 +9,7 @@ use crate::error::Result;
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
-  hourglass bench --quick                    all six, small: a few minutes
+  hourglass bench --quick                    all seven, small: a few minutes
   hourglass bench pruning                    one hour of up to 87,600, with and without pruning
   hourglass bench http --out report          the serving path, with report/http.html and .json
   hourglass bench distinct --out report --peers clickhouse.json
@@ -58,6 +58,8 @@ enum Name {
     Overload,
     /// Files and bytes of stores with late events, and requests beside their compaction
     Lake,
+    /// Distinct users of a month and a year from sets, and what these take
+    Visitors,
 }
 
 pub fn run(args: Args) -> Result<()> {
@@ -69,6 +71,7 @@ pub fn run(args: Args) -> Result<()> {
         Some(Name::Distinct) => vec![Bench::Distinct],
         Some(Name::Overload) => vec![Bench::Overload],
         Some(Name::Lake) => vec![Bench::Lake],
+        Some(Name::Visitors) => vec![Bench::Visitors],
     };
     if cfg!(debug_assertions) {
         console::tell(

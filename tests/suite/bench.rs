@@ -20,7 +20,7 @@ fn a_quick_run_agrees_with_every_computation_and_reports_it() {
     let run = run.output().unwrap();
     assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
     let text = String::from_utf8(run.stdout).unwrap();
-    for bench in ["pruning", "http", "ingest", "distinct", "overload"] {
+    for bench in ["pruning", "http", "ingest", "distinct", "overload", "lake", "visitors"] {
         assert!(text.contains(&format!("hourglass bench {bench}\n")), "{text}");
         let json = std::fs::read(out.join(format!("{bench}.json"))).unwrap();
         let report: serde_json::Value = serde_json::from_slice(&json).unwrap();
