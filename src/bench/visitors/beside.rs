@@ -38,6 +38,11 @@ pub struct Compared {
 }
 
 impl Compared {
+    /// Returns the quotient of the best measurements.
+    pub fn best(&self) -> f64 {
+        self.beside.quantile(0.0) / self.idle.quantile(0.0)
+    }
+
     fn add(&mut self, idle: f64, beside: f64) {
         self.idle.push(idle);
         self.beside.push(beside);

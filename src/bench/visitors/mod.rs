@@ -68,7 +68,7 @@ impl Plan {
                 month: Shape { first: FIRST, hours: 72, events_an_hour: 100, users: 2_000 },
                 year_hours: 96,
                 hot_users: 2_000,
-                rounds: 2,
+                rounds: 1,
                 flush_events: 10_000,
                 pairs: 1,
                 turn: Span { warm_up: ms(20), measured: ms(80) },
@@ -209,15 +209,17 @@ fn beside(
         &about,
         &["", "builder idle", "builder at work", "ratio in pairs", "ratio of the best"],
     );
-    for (what, of, bound) in [("flush", &flushes, 1.05), ("p99 of POST", &posts, 2.0)] {
-        if of.ratios.len() == 0 {
-            continue;
+    for (what, of) in [("flush", &flushes), ("p99 of POST", &posts)] {
+        if of.ratios.len() > 0 {
+            let cells = [Cell::ms(&of.idle), Cell::ms(&of.beside), Cell::ratio(&of.ratios)];
+            let best = Cell::number(of.best(), format!("{:.2}", of.best()));
+            section.row([what.into()].into_iter().chain(cells).chain([best]));
         }
-        let best = of.beside.quantile(0.0) / of.idle.quantile(0.0);
-        let cells = [Cell::ms(&of.idle), Cell::ms(&of.beside), Cell::ratio(&of.ratios)];
-        let best_cell = Cell::number(best, format!("{best:.2}"));
-        section.row([what.into()].into_iter().chain(cells).chain([best_cell]));
-        report.goal(&format!("{what} beside the builder"), best, Sign::AtMost, bound, " of idle");
+    }
+    report.goal("flush beside the builder", flushes.best(), Sign::AtMost, 1.05, " of idle");
+    if posts.ratios.len() > 0 {
+        let ratio = posts.ratios.median();
+        report.goal("p99 of POST beside the builder", ratio, Sign::AtMost, 2.0, " of idle");
     }
     Ok(section)
 }

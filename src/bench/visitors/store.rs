@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::hour::{Clock, Hour, SystemClock};
 use crate::query::{QueryEngine, QueryOptions};
 use crate::storage::vfs::Disk;
-use crate::storage::{Engine, EngineOptions, Snapshot};
+use crate::storage::{Engine, Snapshot};
 
 /// Hours that are flushed at a time.
 const FLUSHED: u64 = 720;
@@ -61,8 +61,8 @@ impl Store {
     /// Opens a store at the beginning of the hour after its events.
     pub fn open(dir: &Path, shape: Shape) -> Result<Store> {
         let by_us = shape.now().start_us() - SystemClock.now_us();
-        // Files with few rows of a user would be merged otherwise.
-        let mut options = EngineOptions { memtable_max_bytes: 2 << 30, ..data::roomy() };
+        let mut options = data::roomy();
+        // Nothing else works beside what is measured.
         options.compaction.background = false;
         let engine = Engine::open_with(dir, options, Arc::new(Disk), Arc::new(Shifted { by_us }))?;
         let options = QueryOptions {
