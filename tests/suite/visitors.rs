@@ -110,6 +110,7 @@ fn sets_follow_flushes_late_events_and_compactions() {
         assert_counts(&engine).await;
         let files = engine.snapshot().file_count;
         engine.close().unwrap();
+        drop(engine);
         let report = report(dir.path());
         assert!(report.is_sound(), "{:#?}", report.damage);
         assert_eq!((report.sets.files, report.sets.users), (files, 199));
@@ -189,6 +190,7 @@ fn names_that_retention_has_removed_leave_the_index() {
         engine.build_sets(|_| ()).await;
         assert_counts(&engine).await;
         engine.close().unwrap();
+        drop(engine);
         assert!(report(dir.path()).is_sound());
     });
 }
