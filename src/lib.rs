@@ -25,6 +25,10 @@
 //! disk, a day later, what these commits have replaced. All commits of a process are its own, and
 //! carry the epoch of the process: one that has been replaced commits nothing more.
 //!
+//! After each commit a thread of low priority reads the new files, and makes the sets of their users
+//! for each kind of event ([`storage`], `sets`): bitmaps over codes that an index on disk gives the
+//! names. Days and months that have ended have sets, too.
+//!
 //! # Life of a GET
 //!
 //! 1. [`server::http`] parses the timestamp; [`hour::Hour`] is its hour.
@@ -42,9 +46,9 @@
 //!    [`storage::Snapshot`]: the statement sees one state, regardless of later flushes and appends.
 //!    If its session asks for an earlier version of the table, it sees that one instead.
 //! 2. It is parsed, rejected unless it only reads, and planned by DataFusion on separate threads.
-//!    Hours are selected by the file index in memory. Aggregates over whole hours become rollups;
-//!    exact distinct users are counted from the sorted runs of each file, hashing a name once a
-//!    run.
+//!    Hours are selected by the file index in memory. Aggregates over whole hours become rollups,
+//!    and their distinct users the size of a union of sets; where neither can be used, exact
+//!    distinct users are counted from the sorted runs of each file, hashing a name once a run.
 //! 3. Rows stream to the client; [`query::StatsRecorder`] counts partitions, files, bytes and time.
 //!    Dropping the result cancels the statement.
 //!
@@ -67,6 +71,8 @@
 //!     it.
 //! 12. A claim about the distinct users of an hour names the files it was made from, and holds for
 //!     no others.
+//! 13. What is derived, such as visitor sets, can be thrown away and made again; nothing that is
+//!     acknowledged waits for it or depends on it. A user's code is never another user's.
 //!
 //! # Modules, bottom up
 //!
@@ -100,6 +106,7 @@
 //! | `storage/idempotency` | which requests are repeats |
 //! | `storage/lake` | Delta table and its data files |
 //! | `storage/maintenance` | compaction, retention, erasure, removal of replaced files |
+//! | `storage/sets` | visitor sets and the index of names |
 //! | `storage/snapshot` | what readers see, also of earlier versions; exact unions of users |
 //! | `storage/verify` | checks of a whole data directory |
 //! | `query/catalog` | tables, system tables, PostgreSQL's catalogs, saved queries |
