@@ -15,6 +15,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -167,6 +168,8 @@ impl Engine {
             vfs.sync_dir(dir).map_err(Error::io(dir, "sync"))?;
         }
 
+        // Until the builder has looked.
+        snapshot.sets.missing.store(snapshot.file_count, Ordering::Relaxed);
         let queue = Arc::new(CommitQueue::new(&options));
         let cell = Arc::new(SnapshotCell::new(snapshot));
         let (sender, jobs) = mpsc::channel();

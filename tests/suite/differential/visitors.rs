@@ -69,7 +69,7 @@ async fn store(dir: &Path, seed: &mut u64) -> (Engine, SessionContext) {
             let mut left = EventBatch::new();
             all.iter()
                 .filter(|event| *event.user != gone)
-                .for_each(|event| left.push(event.timestamp_us, &event.user, event.kind));
+                .for_each(|event| left.push(event.timestamp_us, event.user, event.kind));
             all = left;
         }
         2 => {
