@@ -3,7 +3,7 @@
 //! a million users in the current hour; each beside the same statement without sets.
 //!
 //! [`store`] makes the stores, [`seen`] counts independently, [`questions`] are the statements that
-//! [`answers`] asks, and [`beside`] measures what flushes and POSTs notice of the builder.
+//! [`answers`] asks, and [`mod@beside`] measures what flushes and POSTs notice of the builder.
 
 mod answers;
 mod beside;

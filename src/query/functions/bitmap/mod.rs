@@ -2,7 +2,7 @@
 //! extension [roaringbitmap](https://github.com/ChenHuajun/pg_roaringbitmap), whose `rb64_`
 //! functions these are under their shorter names.
 //!
-//! [`value`] is the format of a set, [`scalars`] combines the sets of a row, [`aggregates`] those
+//! [`value`] is the format of a set, [`scalars`] combines the sets of a row, [`mod@aggregates`] those
 //! of many rows, and [`sliding`] those of a moving window frame.
 
 mod aggregates;
