@@ -69,6 +69,7 @@ fn a_store_of_every_format_is_sound_before_and_after_it_is_opened() {
         assert_eq!(report.table.rows, known.rows - known.unflushed, "{name}");
         assert_eq!(report.log.events, known.unflushed, "{name}");
         assert_eq!(report.keys, known.flushed_keys, "{name}");
+        assert_eq!(report.sets.files > 0, name.starts_with("sets-"), "{name}");
         let status = hourglass()
             .args(["status", "--format", "json", "--data-dir"])
             .arg(dir)
