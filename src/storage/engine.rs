@@ -196,6 +196,7 @@ impl Engine {
             clock: clock.clone(),
             metrics: metrics.clone(),
             clean_after_ms: grace_ms,
+            stands_back: options.sets_stand_back,
             state: Default::default(),
         };
         let history = HistoryRecord::open(vfs.clone(), &data_dir)?;

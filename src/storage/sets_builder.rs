@@ -1,8 +1,8 @@
 //! Builder of the visitor sets: follows the table in the background, and makes the sets that are
 //! missing.
 //!
-//! It works in small steps on a thread of its own, so that neither a flush nor a request waits for
-//! it. A step makes the sets of some data files, the newest first; then those of days that have
+//! It works in small steps on a thread of its own, and rests during a flush, so that neither a flush
+//! nor a request waits for it. A step makes the sets of some data files, the newest first; then those of days that have
 //! ended, then of months; then it merges small segments. Codes are durable before the sets that
 //! have them.
 //!
@@ -55,6 +55,9 @@ const RETRY_US: i64 = 1_000_000;
 const PATIENCE_US: i64 = 60_000_000;
 const PAUSE_US: i64 = 20_000;
 
+/// Time between two looks whether a flush has ended.
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// Longest time without a look at the table.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -71,6 +74,8 @@ pub struct SetsBuilder {
     pub metrics: Metrics,
     /// Time between two removals of names that nobody has any more, in milliseconds.
     pub clean_after_ms: i64,
+    /// Whether it rests while a generation is flushed.
+    pub stands_back: bool,
     pub state: State,
 }
 
@@ -103,8 +108,16 @@ impl SetsBuilder {
         let now_us = self.clock.now_us();
         let due_us = self.state.not_before_us.max(self.state.pace.until_us());
         let rest = Duration::from_micros(u64::try_from(due_us - now_us).unwrap_or(0));
+        if self.yields() {
+            return PAUSE;
+        }
         let has_work = self.has_work();
         rest.min(Duration::from_secs(60)).max(if has_work { Duration::ZERO } else { LOOK })
+    }
+
+    /// Reports whether a flush is under way that is not to be slowed down.
+    fn yields(&self) -> bool {
+        self.stands_back && !self.cell.load().sealed.is_empty()
     }
 
     fn has_work(&self) -> bool {
@@ -123,7 +136,7 @@ impl SetsBuilder {
     pub fn step(&mut self) {
         let now_us = self.clock.now_us();
         let is_asked = self.cleaning_due(&self.cell.load()).is_some_and(|due| due.at_once);
-        if now_us < self.state.not_before_us && !is_asked {
+        if (now_us < self.state.not_before_us || self.yields()) && !is_asked {
             return;
         }
         // The database of names may panic over a damaged file.
@@ -250,6 +263,7 @@ impl SetsBuilder {
         let (mut bytes, mut batch) = (0, Vec::new());
         while let Some((hour, file)) = self.state.queue.last().cloned()
             && batch.len() < STEP_FILES
+            && (batch.is_empty() || !self.yields())
             && (batch.is_empty() || bytes + file.bytes <= STEP_BYTES)
         {
             self.state.queue.pop();
