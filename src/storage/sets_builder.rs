@@ -24,7 +24,7 @@ use super::metrics::Metrics;
 use super::pace::Pace;
 use super::recurring::Recurring;
 use super::sets::code::KindSets;
-use super::sets::directory::{Directory, Stored, day_of, month_of};
+use super::sets::directory::{Directory, Stored, day_bounds, day_of, month_bounds, month_of};
 use super::sets::names::{Names, PENDING_NAMES};
 use super::sets::segment::{Level, Segment, SegmentWriter};
 use super::sets::{Due, VisitorSets, file_users, segments};
@@ -408,17 +408,7 @@ impl SetsBuilder {
         });
         let Some(merged) = merged else { return Ok(false) };
         let numbers: BTreeSet<u64> = merged.iter().map(|segment| segment.number).collect();
-        let mut writer = self.writer(names)?;
-        let is_moved = |stored: &Stored| numbers.contains(&stored.segment.number);
-        for stored in left.in_order().into_iter().filter(is_moved) {
-            writer.copy(&stored.segment, &stored.entry)?;
-        }
-        let segment = writer.finish()?;
-        left.add(Arc::new(segment));
-        sets.directory.store(Arc::new(left.clone()));
-        for number in numbers {
-            self.remove_segment(sets, &mut left, number)?;
-        }
+        self.rewrite_segments(sets, names, left, &numbers)?;
         Ok(true)
     }
 
@@ -429,11 +419,69 @@ impl SetsBuilder {
         self.vfs.remove_file(&path).map_err(Error::io(&path, "remove"))
     }
 
+    /// Removes the sets that are not of the table as it is, durably: hours that are hidden may come
+    /// back after a crash, and sets with codes of names that were removed must not come with them.
+    fn drop_unused(&mut self, snapshot: &Snapshot, names: &Names) -> Result<()> {
+        let sets = &snapshot.sets;
+        let mut left = (*sets.directory.load_full()).clone();
+        let is_of = |(first, last): (Hour, Hour), stored: &Stored| {
+            let mut of = SourceSet::EMPTY;
+            snapshot.files.range(first..=last).for_each(|(_, hour)| of += hour.rollup.sources);
+            of == stored.entry.sources
+        };
+        let of_days = left.days.iter().filter(|(day, stored)| is_of(day_bounds(**day), stored));
+        left.days = of_days.map(|(day, stored)| (*day, stored.clone())).collect();
+        let of_months =
+            left.months.iter().filter(|(month, stored)| is_of(month_bounds(**month), stored));
+        left.months = of_months.map(|(month, stored)| (*month, stored.clone())).collect();
+        sets.directory.store(Arc::new(left.clone()));
+        let mut used: BTreeMap<u64, usize> = BTreeMap::new();
+        left.all().for_each(|stored| *used.entry(stored.segment.number).or_default() += 1);
+        let is_whole = |segment: &Segment| {
+            used.get(&segment.number).copied().unwrap_or(0) == segment.entries.len()
+        };
+        let partly: BTreeSet<u64> = left
+            .segments
+            .values()
+            .filter(|segment| !is_whole(segment))
+            .map(|segment| segment.number)
+            .collect();
+        if !partly.is_empty() {
+            self.rewrite_segments(sets, names, left, &partly)?;
+        }
+        self.vfs.sync_dir(&self.dir).map_err(Error::io(&self.dir, "sync"))
+    }
+
+    /// Moves the sets in use of some segments to a new one, and removes those segments.
+    fn rewrite_segments(
+        &mut self,
+        sets: &VisitorSets,
+        names: &Names,
+        mut left: Directory,
+        numbers: &BTreeSet<u64>,
+    ) -> Result<()> {
+        let is_moved = |stored: &Stored| numbers.contains(&stored.segment.number);
+        let moved: Vec<Stored> = left.in_order().into_iter().filter(is_moved).collect();
+        if !moved.is_empty() {
+            let mut writer = self.writer(names)?;
+            for stored in moved {
+                writer.copy(&stored.segment, &stored.entry)?;
+            }
+            left.add(Arc::new(writer.finish()?));
+            sets.directory.store(Arc::new(left.clone()));
+        }
+        for &number in numbers {
+            self.remove_segment(sets, &mut left, number)?;
+        }
+        Ok(())
+    }
+
     /// Removes the names that no set has any more, if it is time.
     fn clean(&mut self, snapshot: &Snapshot, names: &Names, due: Due) -> Result<()> {
         let now_us = self.clock.now_us();
         let until_us = *self.state.patient_until_us.get_or_insert(now_us + PATIENCE_US);
         let now_ms = now_us / 1_000;
+        self.drop_unused(snapshot, names)?;
         let directory = snapshot.sets.directory.load();
         let mut live = RoaringTreemap::new();
         let of_files = |stored: &Stored| stored.entry.level == Level::File;

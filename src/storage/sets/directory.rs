@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use chrono::Datelike;
+use chrono::{Datelike, NaiveDate, NaiveTime};
 use roaring::RoaringTreemap;
 
 use super::segment::{Entry, Level, Place, Segment};
@@ -54,6 +54,22 @@ pub fn day_of(hour: Hour) -> i64 {
 pub fn month_of(hour: Hour) -> i64 {
     let date = hour.date();
     (i64::from(date.year()) - 1970) * 12 + i64::from(date.month0())
+}
+
+/// Returns the first and last hour of a day, by its number.
+pub fn day_bounds(day: i64) -> (Hour, Hour) {
+    (Hour(day * 24), Hour(day * 24 + 23))
+}
+
+/// Returns the first and last hour of a month, by its number.
+pub fn month_bounds(month: i64) -> (Hour, Hour) {
+    let start = |month: i64| {
+        let year = 1970 + month.div_euclid(12) as i32;
+        let first = NaiveDate::from_ymd_opt(year, month.rem_euclid(12) as u32 + 1, 1);
+        let first = first.expect("a month of an event").and_time(NaiveTime::MIN);
+        Hour::of_us(first.and_utc().timestamp_micros())
+    };
+    (start(month), Hour(start(month + 1).0 - 1))
 }
 
 impl Directory {

@@ -19,7 +19,9 @@ use crate::storage::error::{Error, Result};
 use crate::storage::lake::actions::DataFile;
 use crate::storage::memory::memtable::HourTable;
 use crate::storage::sets::code::{KindSets, SLOT, code};
-use crate::storage::sets::directory::{Directory, Stored, day_of, month_of};
+use crate::storage::sets::directory::{
+    Directory, Stored, day_bounds, day_of, month_bounds, month_of,
+};
 use crate::storage::sets::file_users;
 use crate::storage::sets::names::Names;
 use crate::storage::store::{self, blocking};
@@ -290,17 +292,8 @@ impl VisitorReader {
 /// Returns the first and last hour of a period.
 fn bounds(period: Period) -> (Hour, Hour) {
     match period {
-        Period::Day(day) => (Hour(day * 24), Hour(day * 24 + 23)),
-        Period::Month(month) => {
-            let start = |month: i64| {
-                let year = 1970 + month.div_euclid(12) as i32;
-                let first =
-                    chrono::NaiveDate::from_ymd_opt(year, month.rem_euclid(12) as u32 + 1, 1);
-                let first = first.expect("a month of an event").and_time(chrono::NaiveTime::MIN);
-                Hour::of_us(first.and_utc().timestamp_micros())
-            };
-            (start(month), Hour(start(month + 1).0 - 1))
-        }
+        Period::Day(day) => day_bounds(day),
+        Period::Month(month) => month_bounds(month),
     }
 }
 
