@@ -2,9 +2,9 @@
 //! missing.
 //!
 //! It works in small steps on a thread of its own, and rests during a flush, so that neither a flush
-//! nor a request waits for it. A step makes the sets of some data files, the newest first; then those of days that have
-//! ended, then of months; then it merges small segments. Codes are durable before the sets that
-//! have them.
+//! nor a request waits for it. A step makes the sets of some data files, the newest first; then
+//! those of days that have ended, then of months; then it merges small segments. Codes are durable
+//! before the sets that have them.
 //!
 //! Whatever fails is tried again. If the index of names is damaged, everything is made anew.
 
@@ -105,12 +105,12 @@ impl SetsBuilder {
 
     /// Returns the time until the next step.
     pub fn wait(&self) -> Duration {
-        let now_us = self.clock.now_us();
-        let due_us = self.state.not_before_us.max(self.state.pace.until_us());
-        let rest = Duration::from_micros(u64::try_from(due_us - now_us).unwrap_or(0));
         if self.yields() {
             return PAUSE;
         }
+        let now_us = self.clock.now_us();
+        let due_us = self.state.not_before_us.max(self.state.pace.until_us());
+        let rest = Duration::from_micros(u64::try_from(due_us - now_us).unwrap_or(0));
         let has_work = self.has_work();
         rest.min(Duration::from_secs(60)).max(if has_work { Duration::ZERO } else { LOOK })
     }
@@ -480,6 +480,11 @@ impl SetsBuilder {
     fn clean(&mut self, snapshot: &Snapshot, names: &Names, due: Due) -> Result<()> {
         let now_us = self.clock.now_us();
         let until_us = *self.state.patient_until_us.get_or_insert(now_us + PATIENCE_US);
+        // All sets are read below: not again and again while somebody is waited for.
+        if names.is_leased() && now_us < until_us {
+            self.state.not_before_us = now_us + PAUSE_US;
+            return Ok(());
+        }
         let now_ms = now_us / 1_000;
         self.drop_unused(snapshot, names)?;
         let directory = snapshot.sets.directory.load();

@@ -3,8 +3,8 @@
 //!
 //! Every user has a code: a slot in the upper half of 64 bits, and a number within the slot in the
 //! lower. There is one slot today; a user belongs to it for ever, and a code is never used for
-//! another user. [`names`] is the index from names to codes. A set is a [`roaring::RoaringTreemap`] of codes,
-//! which keeps one bitmap for each slot.
+//! another user. [`names`] is the index from names to codes. A set is a
+//! [`roaring::RoaringTreemap`] of codes, which keeps one bitmap for each slot.
 //!
 //! A set belongs to one data file, whose rows never change, or to all files of a day or a month.
 //! Sets are stored in [`segment`]s, and the [`directory`] in memory says which there are. The users
@@ -29,13 +29,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use arc_swap::{ArcSwap, ArcSwapOption};
+
 use self::directory::Directory;
 use self::hot::HotUsers;
 use self::names::Names;
 use self::segment::Segment;
 use crate::storage::error::{Error, Result};
 use crate::storage::vfs::Vfs;
-use arc_swap::{ArcSwap, ArcSwapOption};
 
 /// Folder of the sets, relative to the data directory.
 pub const SETS_DIR: &str = "sets";

@@ -251,6 +251,11 @@ impl Names {
         (self.leases.clone(), self.generation())
     }
 
+    /// Reports whether somebody holds a lease.
+    pub fn is_leased(&self) -> bool {
+        Arc::strong_count(&self.leases) > 1
+    }
+
     /// Begins to look names up.
     pub fn lookup(&self) -> Lookup<'_> {
         Lookup { names: self, generation: self.generation(), stored: None }
@@ -294,7 +299,7 @@ impl Names {
     /// Returns false, and removes nothing, if somebody holds a lease, unless it is to be `by_force`.
     pub fn keep_only(&self, live: &RoaringTreemap, now_ms: i64, by_force: bool) -> Result<bool> {
         let mut inner = self.inner();
-        if Arc::strong_count(&self.leases) > 1 && !by_force {
+        if self.is_leased() && !by_force {
             return Ok(false);
         }
         let number = inner.number + 1;

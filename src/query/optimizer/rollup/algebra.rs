@@ -95,8 +95,10 @@ pub fn answer(aggregate: &Aggregate) -> Result<Option<LogicalPlan>> {
     // `count(*)` names no column: any that holds the users will do.
     let named = aggregate.aggr_expr.iter().filter_map(|expr| count_of(expr)?.column);
     let columns = named.chain(columns).collect::<Vec<_>>();
-    let Some(first) = columns.first() else { return rows_alone(aggregate) };
-    for column in std::iter::once(first).chain(&columns[1..]) {
+    if columns.is_empty() {
+        return rows_alone(aggregate);
+    }
+    for column in &columns {
         let Some(users) = users(&aggregate.input, column)? else { continue };
         return sizes(aggregate, column, users);
     }

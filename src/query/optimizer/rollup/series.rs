@@ -102,10 +102,7 @@ pub fn answer(aggregate: &Aggregate, below: &AggregateInput) -> Result<Option<Lo
             LogicalPlanBuilder::from(whole).union(parts)?.build()?
         }
         Some(edges) => {
-            let columns = edge_columns(reader.as_ref());
-            let rows = LogicalPlanBuilder::from(edges).project(columns)?.build()?;
-            let both = LogicalPlanBuilder::from(relation).union(rows)?.build()?;
-            aggregated(both, &groups, over_relation)?
+            aggregated(with_edges(relation, edges, reader.as_ref())?, &groups, over_relation)?
         }
     };
     let named = aggregate.schema.iter().enumerate().map(|(i, (qualifier, field))| {
@@ -131,14 +128,22 @@ pub fn users(below: &AggregateInput) -> Result<Option<LogicalPlan>> {
     table.reader = Some(reader.clone());
     let mut rows = relation(table, &rest)?;
     if let Some(edges) = edges {
-        let columns = edge_columns(Some(&reader));
-        let edges = LogicalPlanBuilder::from(edges).project(columns)?.build()?;
-        rows = LogicalPlanBuilder::from(rows).union(edges)?.build()?;
+        rows = with_edges(rows, edges, Some(&reader))?;
     }
     let set = visitors::aggregate(&reader, Of::Set).call(vec![relation_column(VISITORS)]);
     Ok(Some(
         LogicalPlanBuilder::from(rows).aggregate(Vec::<Expr>::new(), [set.alias(SET)])?.build()?,
     ))
+}
+
+/// Returns the relation with the events of parts of hours as more rows of it.
+fn with_edges(
+    relation: LogicalPlan,
+    edges: LogicalPlan,
+    reader: Option<&Arc<VisitorReader>>,
+) -> Result<LogicalPlan> {
+    let rows = LogicalPlanBuilder::from(edges).project(edge_columns(reader))?.build()?;
+    LogicalPlanBuilder::from(relation).union(rows)?.build()
 }
 
 /// The rows of an aggregate: the relation, and the events of parts of hours.
