@@ -2,12 +2,13 @@
 //! they remove.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
 use hourglass::event::{EventBatch, EventKind, Key};
 use hourglass::hour::{HOUR_US, Hour, SystemClock};
 use hourglass::storage::vfs::observed::{Call, CallKind, Observed, Observer, Verdict};
@@ -50,17 +51,17 @@ fn assert_sound(dir: &Path) -> verify::Report {
 }
 
 /// Every file below a folder.
-fn files_in(dir: &Path) -> Vec<PathBuf> {
+fn files_in(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() { files.extend(files_in(&path)) } else { files.push(path) }
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.is_dir() { files.extend(files_in(&path)?) } else { files.push(path) }
     }
-    files
+    Ok(files)
 }
 
 fn data_files(dir: &Path) -> usize {
-    files_in(&dir.join("events")).iter().filter(|path| is_data_file(path)).count()
+    files_in(&dir.join("events")).unwrap().iter().filter(|path| is_data_file(path)).count()
 }
 
 fn is_data_file(path: &Path) -> bool {
@@ -209,15 +210,28 @@ fn what_nobody_names_any_more_is_found_after_a_long_time() {
 }
 
 /// Where the bytes of a name are below a folder, in files as they are and in decoded Parquet.
+///
+/// A server that runs removes and renames files meanwhile: then it is looked again, from the start, as a
+/// renamed file may have come to where was looked already.
 fn places_of(name: &str, dir: &Path) -> Vec<String> {
+    loop {
+        match look_for(name, dir) {
+            Ok(places) => return places,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+fn look_for(name: &str, dir: &Path) -> io::Result<Vec<String>> {
     let mut places = Vec::new();
-    for path in files_in(dir) {
-        let bytes = fs::read(&path).unwrap();
+    for path in files_in(dir)? {
+        let bytes = Bytes::from(fs::read(&path)?);
         if bytes.windows(name.len()).any(|window| window == name.as_bytes()) {
             places.push(format!("{} (raw)", path.display()));
         }
         if path.extension().is_some_and(|extension| extension == "parquet") {
-            let rows = ParquetRecordBatchReaderBuilder::try_new(File::open(&path).unwrap());
+            let rows = ParquetRecordBatchReaderBuilder::try_new(bytes);
             for batch in rows.unwrap().build().unwrap() {
                 if format!("{:?}", batch.unwrap()).contains(name) {
                     places.push(format!("{} (decoded)", path.display()));
@@ -225,7 +239,7 @@ fn places_of(name: &str, dir: &Path) -> Vec<String> {
             }
         }
     }
-    places
+    Ok(places)
 }
 
 /// A name that is nowhere by chance, and first of all in the order of users: it is in statistics.
@@ -672,7 +686,7 @@ fn a_merged_file_keeps_the_keys_of_those_it_was_made_from() {
         assert_eq!(engine.snapshot().rollup(Hour(FIRST)).rows(), 3, "they are repeats");
         close(engine);
         // The table says which files of keys there must be.
-        let keys = files_in(&dir.path().join("keys"));
+        let keys = files_in(&dir.path().join("keys")).unwrap();
         assert_eq!(keys.len(), 3);
         fs::remove_file(&keys[0]).unwrap();
         let vfs: Arc<dyn Vfs> = Arc::new(Disk);
