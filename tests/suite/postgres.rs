@@ -311,6 +311,14 @@ fn what_comes_between_two_syncs_is_one_transaction() {
     );
     let kept = format!("BEGIN; {held}; COMMIT; FETCH h; CLOSE h");
     assert_eq!(client.ask(&kept), "BEGIN DECLARE CURSOR COMMIT (1) FETCH 1 CLOSE CURSOR I");
+    // So is what was declared after the savepoint that is rolled back to.
+    let after = "SAVEPOINT s; SAVEPOINT t; DECLARE b CURSOR FOR SELECT 2; RELEASE t";
+    let back = "ROLLBACK TO s; FETCH a; FETCH b";
+    assert_eq!(
+        client.ask(&format!("BEGIN; DECLARE a CURSOR FOR SELECT 1; {after}; {back}")),
+        "BEGIN DECLARE CURSOR SAVEPOINT SAVEPOINT DECLARE CURSOR RELEASE ROLLBACK (1) FETCH 1 !34000 E"
+    );
+    assert_eq!(client.ask("ROLLBACK"), "ROLLBACK I");
     // Cursors with rows left are statements that run: a session holds half of them at most.
     let cursors: String = (0..5)
         .map(|n| format!("DECLARE c{n} CURSOR FOR SELECT value FROM generate_series(1, 100000);"))

@@ -145,7 +145,7 @@ impl Session<'_> {
             rows: None,
             is_done: false,
             is_held: false,
-            is_new: true,
+            savepoints: Some(self.transaction.savepoints()),
         };
         self.portals.insert(portal, portal_of);
         self.wire.send(&BindComplete::new());

@@ -33,8 +33,8 @@ pub struct Portal {
     pub is_done: bool,
     /// Whether it outlives the transaction.
     pub is_held: bool,
-    /// Whether it was made in the transaction that is open.
-    pub is_new: bool,
+    /// Number of savepoints before it in the transaction that is open; `None` if it is older.
+    pub savepoints: Option<usize>,
     /// What its parameters take of the memory that all sessions share.
     pub _held: Option<Held>,
 }

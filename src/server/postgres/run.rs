@@ -99,7 +99,7 @@ impl Session<'_> {
                     rows: Some(rows),
                     is_done: false,
                     is_held: *is_held,
-                    is_new: true,
+                    savepoints: Some(self.transaction.savepoints()),
                     _held: None,
                 };
                 self.portals.insert(name.clone(), portal);
@@ -197,11 +197,17 @@ impl Session<'_> {
                 "SAVEPOINT".into()
             }
             Transaction::Release(name) => {
-                self.transaction.release(name)?;
+                let left = self.transaction.release(name)?;
+                let of_portals = self.portals.values_mut().map(|portal| &mut portal.savepoints);
+                of_portals.flatten().for_each(|before| *before = left.min(*before));
                 "RELEASE".into()
             }
             Transaction::RollbackTo(name) => {
                 self.options = self.transaction.roll_back_to(name)?;
+                // Only the savepoint itself and those before it are left.
+                let left = self.transaction.savepoints();
+                self.portals
+                    .retain(|_, portal| portal.savepoints.is_none_or(|before| before < left));
                 self.report();
                 "ROLLBACK".into()
             }
@@ -220,7 +226,7 @@ impl Session<'_> {
     }
 
     fn roll_back(&mut self, chain: bool) {
-        self.portals.retain(|_, portal| !portal.is_new);
+        self.portals.retain(|_, portal| portal.savepoints.is_none());
         if let Some(before) = self.transaction.roll_back() {
             self.options = before;
             self.report();
@@ -231,7 +237,7 @@ impl Session<'_> {
     fn end_block(&mut self, chain: bool) {
         self.transaction.end();
         self.portals.retain(|_, portal| portal.is_held);
-        self.portals.values_mut().for_each(|portal| portal.is_new = false);
+        self.portals.values_mut().for_each(|portal| portal.savepoints = None);
         self.options.end_transaction();
         self.report();
         if chain {

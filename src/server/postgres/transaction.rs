@@ -159,11 +159,17 @@ impl Transaction {
         Ok(())
     }
 
-    pub fn release(&mut self, name: &str) -> Result<(), PgError> {
+    /// Forgets a savepoint and those after it, and returns how many are left.
+    pub fn release(&mut self, name: &str) -> Result<usize, PgError> {
         let at = self.savepoint(name)?;
         let block = self.block.as_mut().ok_or_else(no_block)?;
         block.savepoints.truncate(at);
-        Ok(())
+        Ok(at)
+    }
+
+    /// Returns the number of savepoints.
+    pub fn savepoints(&self) -> usize {
+        self.block.as_ref().map_or(0, |block| block.savepoints.len())
     }
 
     /// Drops what came after a savepoint, and returns the options of that time.
