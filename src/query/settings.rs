@@ -173,7 +173,7 @@ pub const SETTINGS: &[SessionSetting] = &[
         "default_transaction_read_only",
         "off",
         Bool,
-        "Whether transactions only read; statements always do.",
+        "Whether transactions store nothing: INSERT and COPY FROM are refused.",
     ),
     setting(
         "effective_cache_size",
@@ -324,7 +324,7 @@ pub const SETTINGS: &[SessionSetting] = &[
         "transaction_read_only",
         "off",
         Bool,
-        "Whether the transaction only reads; statements always do.",
+        "Whether the transaction stores nothing: INSERT and COPY FROM are refused.",
     ),
     setting(
         "transform_null_equals",
