@@ -183,7 +183,8 @@ impl SetsBuilder {
         if !self.state.periods_done {
             return self.build_periods(snapshot, &names);
         }
-        self.extend_hot(&snapshot, &names)
+        extend_hot(&snapshot, &names, HOT_USERS)?;
+        names.commit(PENDING_NAMES / 4)
     }
 
     /// Opens the index and the segments that were made by it, and removes all others.
@@ -495,10 +496,12 @@ impl SetsBuilder {
                 live |= stored.segment.read(place)?;
             }
         }
-        names.commit(1)?;
         if due.at_once {
+            names.commit(1)?;
             snapshot.sets.hot.clear();
         } else {
+            extend_hot(snapshot, names, 0)?;
+            names.commit(1)?;
             snapshot.sets.hot.add_codes(names.generation(), &mut live);
         }
         if due.at_once || live.len() < names.users() {
@@ -512,16 +515,13 @@ impl SetsBuilder {
         snapshot.sets.cleaned(due, now_ms);
         Ok(())
     }
+}
 
-    /// Looks up the users that came to the hours in memory.
-    fn extend_hot(&self, snapshot: &Snapshot, names: &Names) -> Result<()> {
-        for table in snapshot.memtables().flat_map(|memtable| memtable.hours.values()) {
-            if table.users.len() >= HOT_USERS {
-                snapshot.sets.hot.extend(table, names)?;
-            }
-        }
-        names.commit(PENDING_NAMES / 4)
-    }
+/// Looks up the users that came to the hours in memory, where these have at least so many.
+fn extend_hot(snapshot: &Snapshot, names: &Names, least: usize) -> Result<()> {
+    let tables = snapshot.memtables().flat_map(|memtable| memtable.hours.values());
+    let mut tables = tables.filter(|table| table.users.len() >= least);
+    tables.try_for_each(|table| snapshot.sets.hot.extend(table, names))
 }
 
 /// A day or month whose sets are to be made.

@@ -1,9 +1,8 @@
 //! Users of one data file, by kind of event.
 
 use parquet::file::reader::ChunkReader;
-use roaring::{RoaringBitmap, RoaringTreemap};
 
-use super::code::{KindSets, SLOT};
+use super::code::{KindSets, set_of};
 use super::names::Names;
 use crate::event::{EventKind, EventSchema};
 use crate::storage::error::Result;
@@ -28,17 +27,6 @@ pub fn read(
         }
         Ok(())
     })?;
-    Ok(of_codes(codes))
-}
-
-/// Returns the sets of codes in any order, by the code of the kind.
-fn of_codes(codes: Vec<Vec<u32>>) -> KindSets {
-    let sets = codes.into_iter().enumerate().filter(|(_, codes)| !codes.is_empty());
-    let set = |(kind, mut codes): (usize, Vec<u32>)| {
-        codes.sort_unstable();
-        codes.dedup();
-        let bitmap = RoaringBitmap::from_sorted_iter(codes).expect("sorted above");
-        (EventKind::of_code(kind as u8), RoaringTreemap::from_bitmaps([(SLOT, bitmap)]))
-    };
-    sets.map(set).collect()
+    let codes = codes.into_iter().enumerate().filter(|(_, codes)| !codes.is_empty());
+    Ok(codes.map(|(kind, codes)| (EventKind::of_code(kind as u8), set_of(codes))).collect())
 }

@@ -6,9 +6,9 @@
 use std::sync::{Arc, Mutex};
 
 use hashbrown::{HashMap, HashSet};
-use roaring::{RoaringBitmap, RoaringTreemap};
+use roaring::RoaringTreemap;
 
-use super::code::{KindSets, SLOT, code};
+use super::code::{KindSets, Marks, SLOT, code, set_of};
 use super::names::Names;
 use crate::event::EventKind;
 use crate::rollup::SourceSet;
@@ -100,28 +100,6 @@ impl HotUsers {
     }
 }
 
-/// Marks in a bit for each number below `len`.
-struct Marks(Vec<u64>);
-
-impl Marks {
-    fn new(len: usize) -> Marks {
-        Marks(vec![0; len.div_ceil(64)])
-    }
-
-    fn set(&mut self, at: u32) {
-        self.0[at as usize / 64] |= 1 << (at % 64);
-    }
-
-    fn iter(&self) -> impl Iterator<Item = u32> {
-        self.0.iter().enumerate().flat_map(|(i, &word)| {
-            let left = std::iter::successors((word != 0).then_some(word), |word| {
-                Some(word & (word - 1)).filter(|word| *word != 0)
-            });
-            left.map(move |word| i as u32 * 64 + word.trailing_zeros())
-        })
-    }
-}
-
 /// Returns the users of an hour's rows, given the store's code of each of its users.
 fn sets_of(table: &HourTable, codes: &[u32]) -> KindSets {
     let mut marks: Vec<Option<Marks>> = Vec::new();
@@ -136,41 +114,6 @@ fn sets_of(table: &HourTable, codes: &[u32]) -> KindSets {
     }
     let marked = marks.into_iter().enumerate();
     let marked = marked.filter_map(|(kind, marks)| Some((EventKind::of_code(kind as u8), marks?)));
-    let set = |marks: &Marks| bitmap(marks.iter().map(|user| codes[user as usize]).collect());
-    marked
-        .map(|(kind, marks)| (kind, RoaringTreemap::from_bitmaps([(SLOT, set(&marks))])))
-        .collect()
-}
-
-/// Returns the set of distinct codes in any order.
-fn bitmap(mut codes: Vec<u32>) -> RoaringBitmap {
-    let len = codes.iter().max().map_or(0, |max| *max as usize + 1);
-    // A bit for each code is faster than sorting, unless there are few among many.
-    if len / 32 < codes.len() {
-        let mut marks = Marks::new(len);
-        codes.iter().for_each(|code| marks.set(*code));
-        let bytes: Vec<u8> = marks.0.iter().flat_map(|word| word.to_le_bytes()).collect();
-        return RoaringBitmap::from_lsb0_bytes(0, &bytes);
-    }
-    codes.sort_unstable();
-    RoaringBitmap::from_sorted_iter(codes).expect("sorted above, and distinct")
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn codes_in_any_order_make_their_set(
-            codes in prop::collection::hash_set(0..200_000_u32, 0..300),
-            dense in 0..9_000_u32,
-        ) {
-            let codes: Vec<u32> = codes.into_iter().filter(|code| *code >= dense).chain(0..dense).collect();
-            let expected: RoaringBitmap = codes.iter().copied().collect();
-            prop_assert_eq!(bitmap(codes), expected);
-        }
-    }
+    let set = |marks: &Marks| set_of(marks.iter().map(|user| codes[user as usize]).collect());
+    marked.map(|(kind, marks)| (kind, set(&marks))).collect()
 }

@@ -51,6 +51,8 @@ pub struct Names {
     dir: PathBuf,
     /// Identity of the index, by which a set says whose codes it has.
     pub id: u64,
+    /// Held by who writes the database, before `inner`: names are looked up while it is written.
+    writing: Mutex<()>,
     inner: Mutex<Inner>,
     /// Changes when names are removed: codes that were looked up before may be of no use.
     generation: AtomicU64,
@@ -63,7 +65,7 @@ pub struct Names {
 #[derive(Debug)]
 struct Inner {
     number: u64,
-    database: Database,
+    database: Arc<Database>,
     /// Number of changes of the stored names.
     changes: u64,
     /// The next number that no name has had.
@@ -73,6 +75,24 @@ struct Inner {
     codes: Vec<u32>,
     /// Places in the cache of the names that are not stored.
     pending: Vec<u32>,
+}
+
+impl Inner {
+    /// Reports whether more is in memory than there should be, or than so many times that.
+    fn exceeds(&self, times: usize) -> bool {
+        self.pending.len() > times * PENDING_NAMES
+            || self.cache.bytes() > times as u64 * CACHE_BYTES
+    }
+
+    /// Forgets the names that can be looked up in the database.
+    fn forget_stored(&mut self) {
+        let (cache, codes) = (std::mem::take(&mut self.cache), std::mem::take(&mut self.codes));
+        for place in &mut self.pending {
+            self.cache.intern(cache.name(*place));
+            self.codes.push(codes[*place as usize]);
+            *place = self.codes.len() as u32 - 1;
+        }
+    }
 }
 
 /// Returns a number that no state of any index of this process has had.
@@ -193,18 +213,20 @@ impl Names {
         let next = about(&database, NEXT, dir)?.ok_or_else(lost)?;
         let next = u32::try_from(next).map_err(|_| lost())?;
         let (cache, codes, pending) = Default::default();
+        let database = Arc::new(database);
         let inner = Inner { number, database, changes: 0, next, cache, codes, pending };
         let names = Names {
             vfs,
             dir: dir.into(),
             id,
+            writing: Mutex::new(()),
             inner: Mutex::new(inner),
             generation: AtomicU64::new(next_generation()),
             leases: Arc::new(()),
             len: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
         };
-        names.measure(&names.inner())?;
+        names.measure()?;
         Ok(names)
     }
 
@@ -218,12 +240,20 @@ impl Names {
         self.inner.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    fn measure(&self, inner: &Inner) -> Result<()> {
-        let read = inner.database.begin_read().map_err(failed(&self.dir))?;
+    fn writing(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn measure(&self) -> Result<()> {
+        let (database, number) = {
+            let inner = self.inner();
+            (inner.database.clone(), inner.number)
+        };
+        let read = database.begin_read().map_err(failed(&self.dir))?;
         let table = read.open_table(NAMES).map_err(failed(&self.dir))?;
         let len = redb::ReadableTableMetadata::len(&table).map_err(failed(&self.dir))?;
         self.len.store(len, Ordering::Relaxed);
-        let path = path_of(&self.dir, inner.number);
+        let path = path_of(&self.dir, number);
         let bytes = self.vfs.metadata(&path).map_err(Error::io(&path, "read"))?.len;
         self.bytes.store(bytes, Ordering::Relaxed);
         Ok(())
@@ -263,41 +293,63 @@ impl Names {
 
     /// Stores the names that are only in memory, if there are at least `least`.
     pub fn commit(&self, least: usize) -> Result<()> {
-        let mut inner = self.inner();
-        if inner.pending.is_empty() || inner.pending.len() < least {
+        let writing = self.writing();
+        self.store_pending(&writing, least)
+    }
+
+    fn store_pending(&self, _: &MutexGuard<'_, ()>, least: usize) -> Result<()> {
+        let (database, mut names, next) = {
+            let inner = self.inner();
+            if inner.pending.is_empty() || inner.pending.len() < least {
+                return Ok(());
+            }
+            let name =
+                |&at: &u32| (inner.cache.name(at).as_bytes().to_vec(), inner.codes[at as usize]);
+            let names: Vec<(Vec<u8>, u32)> = inner.pending.iter().map(name).collect();
+            (inner.database.clone(), names, u64::from(inner.next))
+        };
+        let stored = names.len();
+        names.sort_unstable();
+        let names = names.iter().map(|(name, number)| (name.as_slice(), *number));
+        store(&database, &self.dir, names, &[(NEXT, next)])?;
+        {
+            let mut inner = self.inner();
+            inner.pending.drain(..stored);
+            inner.changes += 1;
+        }
+        self.measure()
+    }
+
+    /// Bounds what is in memory. Somebody who writes already is waited for only if that alone keeps
+    /// it within twice the bounds.
+    fn make_room(&self, waits: bool) -> Result<()> {
+        let writing = match self.writing.try_lock() {
+            Ok(writing) => writing,
+            Err(_) if waits => self.writing(),
+            Err(_) => return Ok(()),
+        };
+        if !self.inner().exceeds(1) {
             return Ok(());
         }
-        self.store_pending(&mut inner)
-    }
-
-    fn store_pending(&self, inner: &mut Inner) -> Result<()> {
-        let Inner { database, next, cache, codes, pending, .. } = inner;
-        let name = |&at: &u32| (cache.name(at).as_bytes(), codes[at as usize]);
-        let mut names: Vec<(&[u8], u32)> = pending.iter().map(name).collect();
-        names.sort_unstable();
-        store(database, &self.dir, names.into_iter(), &[(NEXT, u64::from(*next))])?;
-        inner.pending.clear();
-        inner.changes += 1;
-        self.measure(inner)
-    }
-
-    fn make_room(&self, inner: &mut Inner) -> Result<()> {
-        self.store_pending(inner)?;
+        self.store_pending(&writing, 1)?;
+        let mut inner = self.inner();
         if inner.cache.bytes() > CACHE_BYTES {
-            (inner.cache, inner.codes) = Default::default();
+            inner.forget_stored();
         }
         Ok(())
     }
 
     /// Returns when names were removed last, in milliseconds since the epoch.
     pub fn cleaned_ms(&self) -> Result<i64> {
-        let ms = about(&self.inner().database, CLEANED_MS, &self.dir)?;
+        let database = self.inner().database.clone();
+        let ms = about(&database, CLEANED_MS, &self.dir)?;
         Ok(ms.and_then(|ms| i64::try_from(ms).ok()).unwrap_or(0))
     }
 
     /// Removes all names but those whose codes are in `live`; what is in memory is forgotten.
     /// Returns false, and removes nothing, if somebody holds a lease, unless it is to be `by_force`.
     pub fn keep_only(&self, live: &RoaringTreemap, now_ms: i64, by_force: bool) -> Result<bool> {
+        let _writing = self.writing();
         let mut inner = self.inner();
         if self.is_leased() && !by_force {
             return Ok(false);
@@ -314,11 +366,12 @@ impl Names {
         };
         self.vfs.sync_dir(&self.dir).map_err(Error::io(&self.dir, "sync"))?;
         let old = std::mem::replace(&mut inner.number, number);
-        inner.database = database;
+        inner.database = Arc::new(database);
         (inner.cache, inner.codes, inner.pending) = Default::default();
         self.generation.store(next_generation(), Ordering::Release);
         inner.changes += 1;
-        self.measure(&inner)?;
+        drop(inner);
+        self.measure()?;
         self.remove(old)?;
         self.vfs.sync_dir(&self.dir).map_err(Error::io(&self.dir, "sync"))?;
         Ok(true)
@@ -410,7 +463,8 @@ impl NamesCopy {
     }
 }
 
-/// Looks names up, in any order; those in order are found faster. Others may look names up meanwhile.
+/// Looks names up, in any order; those in order are found faster. Others may look names up, and store
+/// them, meanwhile.
 #[derive(Debug)]
 pub struct Lookup<'n> {
     names: &'n Names,
@@ -449,8 +503,10 @@ impl Lookup<'_> {
         };
         inner.cache.intern(name);
         inner.codes.push(number);
-        if inner.cache.bytes() > CACHE_BYTES || inner.pending.len() > PENDING_NAMES {
-            self.names.make_room(&mut inner)?;
+        if inner.exceeds(1) {
+            let waits = inner.exceeds(2);
+            drop(inner);
+            self.names.make_room(waits)?;
         }
         Ok(number)
     }
@@ -513,6 +569,44 @@ mod tests {
         }
         drop(names);
         assert_eq!(codes(&open(dir.path()), &["new", "kept"]), [4, 0]);
+    }
+
+    #[test]
+    fn names_are_looked_up_while_others_are_stored_and_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let names = open(dir.path());
+        let all: Vec<String> = (0..3_000).map(|i| format!("user{}", i % 1_000)).collect();
+        let given: Vec<Vec<u32>> = std::thread::scope(|scope| {
+            let look = |turn: usize| {
+                let (names, all) = (&names, &all);
+                move || {
+                    let mut lookup = names.lookup();
+                    let turned = (0..all.len()).map(|i| (i * (turn + 1) + turn * 71) % all.len());
+                    let mut codes = vec![u32::MAX; 1_000];
+                    for at in turned {
+                        let code = lookup.code(&all[at]).unwrap();
+                        let kept = std::mem::replace(&mut codes[at % 1_000], code);
+                        assert!(kept == u32::MAX || kept == code, "a name has one code");
+                    }
+                    codes
+                }
+            };
+            let looking: Vec<_> = (0..4).map(|turn| scope.spawn(look(turn))).collect();
+            while !looking.iter().all(|thread| thread.is_finished()) {
+                names.commit(1).unwrap();
+                names.inner().forget_stored();
+            }
+            looking.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        // Not all turns come to all names; those that do agree.
+        for codes in &given[1..] {
+            let both = codes.iter().zip(&given[0]).filter(|(code, _)| **code != u32::MAX);
+            both.for_each(|(code, first)| assert_eq!(code, first));
+        }
+        let distinct: std::collections::BTreeSet<u32> = given[0].iter().copied().collect();
+        assert_eq!(distinct, (0..1_000).collect());
+        names.commit(1).unwrap();
+        assert_eq!(names.users(), 1_000);
     }
 
     #[test]
