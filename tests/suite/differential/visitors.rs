@@ -129,13 +129,14 @@ fn range(seed: &mut u64, time: &str) -> String {
 
 /// A condition that the hour and the kind of an event decide, or nearly.
 fn condition(seed: &mut u64, time: &str) -> String {
-    match random(seed, 9) {
+    match random(seed, 10) {
         0..=2 => format!("event = '{}'", pick(seed, &["click", "impression", "signup", "other"])),
         3 => format!("event {} ('click', 'signup')", pick(seed, &["IN", "NOT IN"])),
         4 => format!("event = 'click' AND {}", range(seed, time)),
         5 => format!("event <> 'click' OR date_part('hour', {time}) < 6"),
         6 => "nullif(event, 'click') = 'impression'".into(),
         7 => format!("event LIKE '{}'", pick(seed, &["%i%", "c%", "_"])),
+        8 => format!("event = 'click' OR ({})", range(seed, time)),
         _ => range(seed, time),
     }
 }

@@ -84,3 +84,7 @@ SELECT routine_name, syntax_example FROM information_schema.routines WHERE routi
 
 -- too many elements for an array
 SELECT rb_to_array(rb_or(rb_build(range(0, 600000)), rb_build(range(600000, 1100000))))
+
+-- users of two ranges beside each other
+SET datafusion.execution.target_partitions = 1;
+EXPLAIN SELECT count(DISTINCT user_id) FILTER (WHERE timestamp >= '2024-02-28T00:00:00Z' AND timestamp < '2024-02-29T00:00:00Z') AS day, count(DISTINCT user_id) FILTER (WHERE event = 'click' OR timestamp >= '2024-02-29T00:00:00Z') AS rest, count(*) FILTER (WHERE timestamp < '2024-02-29T00:00:00Z') AS events FROM events

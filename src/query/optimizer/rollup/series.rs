@@ -27,7 +27,8 @@ use datafusion::functions_aggregate::expr_fn::max;
 use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{
-    Aggregate, Expr, ExprFunctionExt, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Volatility,
+    Aggregate, BinaryExpr, Expr, ExprFunctionExt, ExprSchemable, LogicalPlan, LogicalPlanBuilder,
+    Operator, Volatility,
 };
 use datafusion::physical_expr::{EquivalenceProperties, Partitioning};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
@@ -209,6 +210,10 @@ impl Looks {
         if unit_of_seconds(expr).is_some_and(TimeBucket::is_hourly) {
             return !self.is_far;
         }
+        // Between and not within hours, such as from an hour on.
+        if is_comparison(expr) && TimeRanges::of(expr).is_whole() {
+            return true;
+        }
         match expr {
             Expr::Literal(..) => true,
             Expr::Column(column) => {
@@ -257,11 +262,22 @@ impl Looks {
     }
 }
 
-/// Reports whether the store has hours so late that the seconds of their last microseconds, as
-/// floats, may be rounded into the next hour.
+fn is_comparison(expr: &Expr) -> bool {
+    match expr {
+        Expr::BinaryExpr(BinaryExpr { op, .. }) => !matches!(op, Operator::And | Operator::Or),
+        Expr::Between(_) | Expr::InList(_) => true,
+        _ => false,
+    }
+}
+
+/// Reports whether there are hours among those asked for so late that the seconds of their last
+/// microseconds, as floats, may be rounded into the next hour.
 fn is_far(below: &AggregateInput) -> bool {
-    let first = Hour::of_us(EXACT_SECONDS * SECOND_US);
-    !below.events.snapshot.hours_within(first, Hour::LAST).is_empty()
+    let far = Hour::of_us(EXACT_SECONDS * SECOND_US);
+    let asked = TimeRanges::of_all(&below.predicates);
+    let mut far_hours = asked.hours().filter(|(_, last)| *last >= far);
+    far_hours
+        .any(|(first, last)| !below.events.snapshot.hours_within(first.max(far), last).is_empty())
 }
 
 /// Reports whether `date_part` is called for a part of the timestamp that is constant within an
