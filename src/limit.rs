@@ -17,6 +17,8 @@ pub enum Limit {
     Connections,
     /// Users are being erased.
     Erasure,
+    /// Damaged sets of users were found, and are made again.
+    Sets,
     /// Any limit of a remote server.
     Server,
 }
@@ -35,6 +37,7 @@ impl Limit {
             Limit::Batches => "too-many-batches",
             Limit::Connections => "too-many-connections",
             Limit::Erasure => "erasure",
+            Limit::Sets => "visitor-sets",
             Limit::Server => "server-busy",
         }
     }
@@ -53,6 +56,7 @@ impl fmt::Display for Limit {
             Limit::Batches => "too many batches are being read",
             Limit::Connections => "too many connections are open (max_connections)",
             Limit::Erasure => "users were erased meanwhile",
+            Limit::Sets => "the sets of users were damaged, and are being made again",
             Limit::Server => "the server is still busy",
         })
     }

@@ -5,11 +5,29 @@
 //! thread keeps its priority and nothing else changes.
 //!
 //! Threads that serve nobody but one statement may wait for a disk themselves ([`may_block`]).
+//!
+//! A library that panics over damaged data is called by [`catch_panic`].
 
 use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 thread_local! {
     static MAY_BLOCK: Cell<bool> = const { Cell::new(false) };
+    static EXPECTS_PANIC: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Calls a library that panics over damaged data; returns `None` if it has. Such a panic is no bug
+/// of this program, and is not logged.
+pub fn catch_panic<T>(work: impl FnOnce() -> T) -> Option<T> {
+    let before = EXPECTS_PANIC.replace(true);
+    let done = catch_unwind(AssertUnwindSafe(work));
+    EXPECTS_PANIC.set(before);
+    done.ok()
+}
+
+/// Reports whether a panic of the calling thread is caught by [`catch_panic`].
+pub fn expects_panic() -> bool {
+    EXPECTS_PANIC.get()
 }
 
 /// Lets the calling thread, which belongs to a runtime, wait for short reads itself.

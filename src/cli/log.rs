@@ -17,6 +17,7 @@ use crate::config::{Config, LogFormat};
 use crate::console;
 use crate::error::Error;
 use crate::text::visible;
+use crate::threads;
 
 /// Whether lines are JSON; set when logging starts.
 static JSON: OnceLock<bool> = OnceLock::new();
@@ -93,6 +94,9 @@ pub fn fatal(error: &Error) {
 /// Panic hook: logs one line, through the writing thread. It must not panic itself, so it uses only
 /// functions that cannot.
 fn panicked(info: &PanicHookInfo<'_>) {
+    if threads::expects_panic() {
+        return;
+    }
     let thread = std::thread::current().name().unwrap_or("unnamed").to_string();
     let place = info.location().map(ToString::to_string).unwrap_or_default();
     let message = info.payload_as_str().unwrap_or("no message");

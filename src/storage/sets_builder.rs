@@ -108,6 +108,9 @@ impl SetsBuilder {
         if self.yields() {
             return PAUSE;
         }
+        if self.sets().has_damage() {
+            return Duration::ZERO;
+        }
         let now_us = self.clock.now_us();
         let due_us = self.state.not_before_us.max(self.state.pace.until_us());
         let rest = Duration::from_micros(u64::try_from(due_us - now_us).unwrap_or(0));
@@ -125,6 +128,7 @@ impl SetsBuilder {
         !self.state.queue.is_empty()
             || !self.state.periods_done
             || self.cleaning_due(&snapshot).is_some()
+            || snapshot.sets.has_damage()
             || self.state.seen != Some(snapshot.files_version)
     }
 
@@ -135,7 +139,8 @@ impl SetsBuilder {
     /// Does the next piece of work, if there is any. A failure is logged, and tried again later.
     pub fn step(&mut self) {
         let now_us = self.clock.now_us();
-        let is_asked = self.cleaning_due(&self.cell.load()).is_some_and(|due| due.at_once);
+        let is_asked = self.sets().has_damage()
+            || self.cleaning_due(&self.cell.load()).is_some_and(|due| due.at_once);
         if (now_us < self.state.not_before_us || self.yields()) && !is_asked {
             return;
         }
@@ -148,6 +153,11 @@ impl SetsBuilder {
                     tracing::info!("visitor sets are built again");
                 }
                 return;
+            }
+            Ok(Err(error @ Error::Damaged { .. })) => {
+                let text = error.to_string();
+                self.sets().report_damage(error);
+                text
             }
             Ok(Err(error)) => error.to_string(),
             Err(_) => "the builder panicked".into(),
@@ -162,14 +172,19 @@ impl SetsBuilder {
 
     /// Forgets what is in memory, so that the next step begins with what is stored.
     fn reopen(&mut self) {
-        let sets = self.sets();
-        sets.names.store(None);
+        self.sets().close();
         let State { trouble, not_before_us, refused, .. } = std::mem::take(&mut self.state);
         self.state = State { trouble, not_before_us, refused, ..State::default() };
     }
 
     fn try_step(&mut self) -> Result<()> {
         let snapshot = self.cell.load();
+        if let Some(damage) = snapshot.sets.take_damage() {
+            self.reopen();
+            self.remove_damaged(&damage)?;
+            self.state.not_before_us = 0;
+            return Ok(());
+        }
         let Some(names) = snapshot.sets.names.load_full() else { return self.open(&snapshot) };
         if self.state.seen != Some(snapshot.files_version) {
             self.look(&snapshot);
@@ -190,15 +205,7 @@ impl SetsBuilder {
     /// Opens the index and the segments that were made by it, and removes all others.
     fn open(&mut self, snapshot: &Snapshot) -> Result<()> {
         self.vfs.create_dir_all(&self.dir).map_err(Error::io(&self.dir, "create"))?;
-        let opened = Names::open(self.vfs.clone(), &self.dir);
-        let names = match opened {
-            Err(error @ Error::Damaged { .. }) => {
-                tracing::warn!(%error, "the index of users is made again");
-                self.remove_all()?;
-                Names::open(self.vfs.clone(), &self.dir)?
-            }
-            other => other?,
-        };
+        let names = Names::open(self.vfs.clone(), &self.dir)?;
         let mut directory = Directory::default();
         for (number, path) in segments(&*self.vfs, &self.dir)? {
             self.state.next_segment = self.state.next_segment.max(number + 1);
@@ -214,6 +221,22 @@ impl SetsBuilder {
         sets.names.store(Some(Arc::new(names)));
         sets.clean_later();
         Ok(())
+    }
+
+    /// Removes a damaged segment; with a damaged index, all that was made by it.
+    fn remove_damaged(&self, damage: &Error) -> Result<()> {
+        let Error::Damaged { path, .. } = damage else { return Ok(()) };
+        tracing::warn!(%damage, "damaged visitor sets are removed, and made again");
+        let name = path.file_name().and_then(|name| name.to_str());
+        if name.and_then(super::sets::segment::number_of).is_none() {
+            return self.remove_all();
+        }
+        match self.vfs.remove_file(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::io(path, "remove")(error))
+            }
+            _ => self.vfs.sync_dir(&self.dir).map_err(Error::io(&self.dir, "sync")),
+        }
     }
 
     fn remove_all(&self) -> Result<()> {
@@ -299,7 +322,8 @@ impl SetsBuilder {
     fn read_file(&self, file: &DataFile, names: &Names) -> Result<KindSets> {
         let Files { runtime, store, schema } = &self.files;
         let object = ObjectFile::open(runtime.clone(), store, &file.location, file.bytes)?;
-        file_users::read(schema, object, names)
+        let mut lookup = names.lookup();
+        file_users::read(schema, object, |name| lookup.code(name))
     }
 
     /// Begins the next segment.

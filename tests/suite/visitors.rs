@@ -12,7 +12,7 @@ use hourglass::event::{EventBatch, EventKind};
 use hourglass::hour::{HOUR_US, SystemClock};
 use hourglass::query::QueryEngine;
 use hourglass::storage::vfs::{Disk, Vfs};
-use hourglass::storage::{Engine, Progress, verify};
+use hourglass::storage::{Engine, EngineOptions, Progress, ReadOnly, verify};
 
 use crate::support::{ManualClock, block_on, open, query_engine, random};
 
@@ -150,9 +150,101 @@ fn what_is_damaged_is_found_and_what_is_lost_is_made_again() {
     let index = files_of(dir.path(), ".redb").remove(0);
     fs::write(&index, b"not an index").unwrap();
     assert_eq!(round(dir.path()).sets, first.sets);
+    // Its pages are damaged, over which the library panics.
+    let mut seed = 11;
+    for repaired in [false, true] {
+        let index = files_of(dir.path(), ".redb").remove(0);
+        let mut bytes = fs::read(&index).unwrap();
+        bytes[4096..].fill_with(|| random(&mut seed, 256) as u8);
+        fs::write(&index, &bytes).unwrap();
+        let damaged = report(dir.path()).damage;
+        assert!(
+            !damaged.is_empty() && damaged.iter().all(|finding| finding.movable),
+            "{damaged:#?}"
+        );
+        if repaired {
+            let repair = verify::repair(dir.path(), &vfs, &SystemClock, &|_, _| ());
+            assert!(repair.unwrap().1.is_sound());
+        }
+        assert_eq!(round(dir.path()).sets, first.sets);
+    }
     // Everything is lost.
     fs::remove_dir_all(dir.path().join("sets")).unwrap();
     assert_eq!(round(dir.path()).sets, first.sets);
+}
+
+#[test]
+fn what_a_statement_finds_damaged_is_made_again() {
+    block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = open(dir.path(), clock());
+        fill(&engine, &mut 6, HOURS).await;
+        engine.flush().await.unwrap();
+        engine.build_sets(|_| ()).await;
+        for segment in files_of(dir.path(), ".sets") {
+            let mut bytes = fs::read(&segment).unwrap();
+            bytes[16..].iter_mut().for_each(|byte| *byte ^= 1);
+            fs::write(&segment, &bytes).unwrap();
+        }
+        let sql = "SELECT count(DISTINCT user_id) FROM events";
+        let session = query_engine(true).session(&engine.snapshot()).unwrap();
+        let refused = session.sql(sql).await.unwrap().collect().await.unwrap_err();
+        assert!(refused.to_string().contains("are being made again; try again"), "{refused}");
+        let counted = |snapshot| async move {
+            let session = query_engine(true).session(&snapshot).unwrap();
+            session.sql(sql).await.unwrap().collect().await.is_ok()
+        };
+        for round in 0.. {
+            assert!(round < 1_000, "they are not made again");
+            engine.build_sets(|_| ()).await;
+            if counted(engine.snapshot()).await {
+                break;
+            }
+        }
+        assert_counts(&engine).await;
+        engine.build_sets(|_| ()).await;
+        let files = engine.snapshot().file_count;
+        engine.close().unwrap();
+        drop(engine);
+        let report = report(dir.path());
+        assert!(report.is_sound() && report.sets.files == files, "{report:#?}");
+    });
+}
+
+#[test]
+fn a_reader_without_the_index_numbers_users_itself() {
+    block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = open(dir.path(), clock());
+        fill(&engine, &mut 7, HOURS).await;
+        engine.flush().await.unwrap();
+        engine.build_sets(|_| ()).await;
+        let vfs: Arc<dyn Vfs> = Arc::new(Disk);
+        let sql = "SELECT rb_or_cardinality_agg(users) FROM visitors";
+        let answer = |expected: i64| {
+            let snapshot =
+                ReadOnly::open(dir.path(), &EngineOptions::default(), &vfs).unwrap().snapshot;
+            async move {
+                let session = query_engine(true).session(&snapshot).unwrap();
+                let batches = session.sql(sql).await.unwrap().collect().await.unwrap();
+                let users = batches[0].column(0).as_primitive::<Int64Type>().value(0);
+                assert_eq!(users, expected);
+            }
+        };
+        let users =
+            count(&query_engine(false), &engine, "SELECT count(DISTINCT user_id) FROM events")
+                .await;
+        answer(users).await;
+        // An event of a new user, and of one that the stored sets have, in the log alone.
+        let mut batch = EventBatch::new();
+        batch.push((FIRST + HOURS - 1) * HOUR_US, "a new one", EventKind::CLICK);
+        batch.push((FIRST + HOURS - 1) * HOUR_US, "user 7", EventKind::CLICK);
+        engine.append(batch).await.unwrap();
+        answer(users + 1).await;
+        fs::remove_dir_all(dir.path().join("sets")).unwrap();
+        answer(users + 1).await;
+        engine.close().unwrap();
+    });
 }
 
 #[test]
@@ -160,7 +252,7 @@ fn names_that_retention_has_removed_leave_the_index() {
     block_on(async {
         let dir = tempfile::tempdir().unwrap();
         let clock = clock();
-        let options = hourglass::storage::EngineOptions {
+        let options = EngineOptions {
             retention_ms: Some(48 * 3_600_000),
             keep_replaced_ms: 0,
             ..crate::support::small_options()

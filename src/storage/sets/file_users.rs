@@ -3,22 +3,20 @@
 use parquet::file::reader::ChunkReader;
 
 use super::code::{KindSets, set_of};
-use super::names::Names;
 use crate::event::{EventKind, EventSchema};
 use crate::storage::error::Result;
 use crate::storage::lake::data_file;
 
-/// Reads a data file and returns the sets of its users. Memory grows with the file's users, not with
-/// its rows.
+/// Reads a data file and returns the sets of its users, whose codes `code_of` returns. Memory grows
+/// with the file's users, not with its rows.
 pub fn read(
     schema: &EventSchema,
     file: impl ChunkReader + 'static,
-    names: &Names,
+    mut code_of: impl FnMut(&str) -> Result<u32>,
 ) -> Result<KindSets> {
     let mut codes: Vec<Vec<u32>> = vec![Vec::new(); schema.kind_names().len()];
-    let mut lookup = names.lookup();
     data_file::read_user_kinds(schema, file, |user, kinds| {
-        let code = lookup.code(user)?;
+        let code = code_of(user)?;
         for kind in kinds {
             let codes = &mut codes[kind.index()];
             if codes.last() != Some(&code) {

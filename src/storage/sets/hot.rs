@@ -100,8 +100,8 @@ impl HotUsers {
     }
 }
 
-/// Returns the users of an hour's rows, given the store's code of each of its users.
-fn sets_of(table: &HourTable, codes: &[u32]) -> KindSets {
+/// Returns the users of an hour's rows, given the code of each of its users.
+pub fn sets_of(table: &HourTable, codes: &[u32]) -> KindSets {
     let mut marks: Vec<Option<Marks>> = Vec::new();
     for chunk in table.chunks() {
         for (user, kind) in chunk.users.iter().zip(&*chunk.kinds) {

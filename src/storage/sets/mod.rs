@@ -55,6 +55,8 @@ pub struct VisitorSets {
     /// The change of the table for which all sets have been made; 0 for none.
     settled: AtomicU64,
     cleaning: Mutex<Cleaning>,
+    /// What a statement has found damaged.
+    damage: Mutex<Option<Error>>,
 }
 
 /// Removals of names that no set has any more.
@@ -151,6 +153,26 @@ impl VisitorSets {
     pub fn cleaned(&self, due: Due, now_ms: i64) {
         let mut cleaning = self.cleaning();
         (cleaning.later, cleaning.cleaned_ms, cleaning.done) = (false, now_ms, due.asked);
+    }
+
+    /// Records damage of a file, which the builder removes and makes again.
+    pub fn report_damage(&self, error: Error) {
+        *self.damage.lock().expect("no panic under this lock") = Some(error);
+    }
+
+    pub fn has_damage(&self) -> bool {
+        self.damage.lock().expect("no panic under this lock").is_some()
+    }
+
+    pub fn take_damage(&self) -> Option<Error> {
+        self.damage.lock().expect("no panic under this lock").take()
+    }
+
+    /// Forgets all sets until they are opened again.
+    pub fn close(&self) {
+        self.names.store(None);
+        self.directory.store(Arc::default());
+        self.settle(0);
     }
 
     /// Records that all sets are made for the table as it was after so many changes.

@@ -10,7 +10,7 @@
 //! freed in a database still has its bytes.
 
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -24,6 +24,7 @@ use crate::limit::Limit;
 use crate::storage::error::{Error, Result};
 use crate::storage::memory::dictionary::Interner;
 use crate::storage::vfs::Vfs;
+use crate::threads::catch_panic;
 
 const NAMES: TableDefinition<'_, &[u8], u32> = TableDefinition::new("slot 0");
 const ABOUT: TableDefinition<'_, &str, u64> = TableDefinition::new("about");
@@ -65,7 +66,7 @@ pub struct Names {
 #[derive(Debug)]
 struct Inner {
     number: u64,
-    database: Arc<Database>,
+    database: Arc<Open>,
     /// Number of changes of the stored names.
     changes: u64,
     /// The next number that no name has had.
@@ -95,6 +96,25 @@ impl Inner {
     }
 }
 
+/// A database. Over a damaged file its end may panic, too.
+#[derive(Debug)]
+struct Open(Option<Database>);
+
+impl Deref for Open {
+    type Target = Database;
+
+    fn deref(&self) -> &Database {
+        self.0.as_ref().expect("there until it is dropped")
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let database = self.0.take();
+        _ = catch_panic(|| drop(database));
+    }
+}
+
 /// Returns a number that no state of any index of this process has had.
 fn next_generation() -> u64 {
     static LAST: AtomicU64 = AtomicU64::new(0);
@@ -114,8 +134,22 @@ fn failed<E: Into<redb::Error>>(dir: &Path) -> impl FnOnce(E) -> Error {
     let path = dir.to_path_buf();
     move |error| match error.into() {
         redb::Error::Io(source) => Error::Io { path, action: "use the index of users", source },
-        other => Error::Damaged { path, offset: 0, reason: other.to_string(), advice: ADVICE },
+        // After an I/O error the database wants to be opened again.
+        other @ (redb::Error::PreviousIo | redb::Error::DatabaseAlreadyOpen) => {
+            Error::Io { path, action: "use the index of users", source: io::Error::other(other) }
+        }
+        other => damaged(&path, other.to_string()),
     }
+}
+
+fn damaged(path: &Path, reason: String) -> Error {
+    Error::Damaged { path: path.into(), offset: 0, reason, advice: ADVICE }
+}
+
+/// Uses the database, which panics over some damaged files.
+fn guarded<T>(path: &Path, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_panic(work)
+        .unwrap_or_else(|| Err(damaged(path, "its pages contradict each other".into())))
 }
 
 fn full(dir: &Path) -> Error {
@@ -123,27 +157,30 @@ fn full(dir: &Path) -> Error {
     Error::Io { path: dir.into(), action: "use the index of users", source }
 }
 
-fn create(vfs: &dyn Vfs, path: &Path) -> Result<Database> {
+fn create(vfs: &dyn Vfs, path: &Path) -> Result<Open> {
     let file = match vfs.open_write(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => vfs.create(path),
         other => other,
     };
     let file = file.map_err(Error::io(path, "open"))?;
     let backend = FileBackend(file);
-    Database::builder()
-        .set_cache_size(PAGES_BYTES)
-        .create_with_backend(backend)
-        .map_err(failed(path))
+    guarded(path, || {
+        let mut builder = Database::builder();
+        let database = builder.set_cache_size(PAGES_BYTES).create_with_backend(backend);
+        Ok(Open(Some(database.map_err(failed(path))?)))
+    })
 }
 
 /// Returns a fact about the index.
 fn about(database: &Database, key: &str, dir: &Path) -> Result<Option<u64>> {
-    let read = database.begin_read().map_err(failed(dir))?;
-    let table = match read.open_table(ABOUT) {
-        Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
-        other => other.map_err(failed(dir))?,
-    };
-    Ok(table.get(key).map_err(failed(dir))?.map(|value| value.value()))
+    guarded(dir, || {
+        let read = database.begin_read().map_err(failed(dir))?;
+        let table = match read.open_table(ABOUT) {
+            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
+            other => other.map_err(failed(dir))?,
+        };
+        Ok(table.get(key).map_err(failed(dir))?.map(|value| value.value()))
+    })
 }
 
 /// Stores names and facts in one transaction.
@@ -153,29 +190,28 @@ fn store<'n>(
     names: impl Iterator<Item = (&'n [u8], u32)>,
     facts: &[(&str, u64)],
 ) -> Result<()> {
-    let mut write = database.begin_write().map_err(failed(dir))?;
-    // Otherwise the whole file is read at the start after a crash.
-    write.set_quick_repair(true);
-    {
-        let mut table = write.open_table(NAMES).map_err(failed(dir))?;
-        for (name, number) in names {
-            table.insert(name, number).map_err(failed(dir))?;
+    guarded(dir, || {
+        let mut write = database.begin_write().map_err(failed(dir))?;
+        // Otherwise the whole file is read at the start after a crash.
+        write.set_quick_repair(true);
+        {
+            let mut table = write.open_table(NAMES).map_err(failed(dir))?;
+            for (name, number) in names {
+                table.insert(name, number).map_err(failed(dir))?;
+            }
+            let mut table = write.open_table(ABOUT).map_err(failed(dir))?;
+            for (key, value) in facts {
+                table.insert(key, value).map_err(failed(dir))?;
+            }
         }
-        let mut table = write.open_table(ABOUT).map_err(failed(dir))?;
-        for (key, value) in facts {
-            table.insert(key, value).map_err(failed(dir))?;
-        }
-    }
-    write.commit().map_err(failed(dir))
+        write.commit().map_err(failed(dir))
+    })
 }
 
 impl Names {
     /// Opens the index in `dir`, or creates an empty one, and removes what is no complete index.
     pub fn open(vfs: Arc<dyn Vfs>, dir: &Path) -> Result<Names> {
-        let entries = vfs.list(dir).map_err(Error::io(dir, "list"))?;
-        let mut numbers: Vec<u64> =
-            entries.iter().filter_map(|entry| number_of(&entry.name)).collect();
-        numbers.sort_unstable();
+        let mut numbers = numbers(&*vfs, dir)?;
         let highest = numbers.last().copied().unwrap_or(0);
         while let Some(number) = numbers.pop() {
             let path = path_of(dir, number);
@@ -202,13 +238,8 @@ impl Names {
         Names::of(vfs, dir, number, database)
     }
 
-    fn of(vfs: Arc<dyn Vfs>, dir: &Path, number: u64, database: Database) -> Result<Names> {
-        let lost = || Error::Damaged {
-            path: path_of(dir, number),
-            offset: 0,
-            reason: "the index does not say what it is".into(),
-            advice: ADVICE,
-        };
+    fn of(vfs: Arc<dyn Vfs>, dir: &Path, number: u64, database: Open) -> Result<Names> {
+        let lost = || damaged(&path_of(dir, number), "the index does not say what it is".into());
         let id = about(&database, ID, dir)?.ok_or_else(lost)?;
         let next = about(&database, NEXT, dir)?.ok_or_else(lost)?;
         let next = u32::try_from(next).map_err(|_| lost())?;
@@ -249,9 +280,11 @@ impl Names {
             let inner = self.inner();
             (inner.database.clone(), inner.number)
         };
-        let read = database.begin_read().map_err(failed(&self.dir))?;
-        let table = read.open_table(NAMES).map_err(failed(&self.dir))?;
-        let len = redb::ReadableTableMetadata::len(&table).map_err(failed(&self.dir))?;
+        let len = guarded(&self.dir, || {
+            let read = database.begin_read().map_err(failed(&self.dir))?;
+            let table = read.open_table(NAMES).map_err(failed(&self.dir))?;
+            redb::ReadableTableMetadata::len(&table).map_err(failed(&self.dir))
+        })?;
         self.len.store(len, Ordering::Relaxed);
         let path = path_of(&self.dir, number);
         let bytes = self.vfs.metadata(&path).map_err(Error::io(&path, "read"))?.len;
@@ -356,7 +389,7 @@ impl Names {
         }
         let number = inner.number + 1;
         let path = path_of(&self.dir, number);
-        let rewritten = self.rewrite(&inner, &path, live, now_ms);
+        let rewritten = guarded(&path, || self.rewrite(&inner, &path, live, now_ms));
         let database = match rewritten {
             Ok(database) => database,
             Err(error) => {
@@ -383,7 +416,7 @@ impl Names {
         path: &Path,
         live: &RoaringTreemap,
         now_ms: i64,
-    ) -> Result<Database> {
+    ) -> Result<Open> {
         /// Names written at a time.
         const BATCH: usize = 1 << 16;
         let dir = &*self.dir;
@@ -413,28 +446,39 @@ impl Names {
     }
 }
 
+/// Lists the files of indexes in `dir`, complete or not, by number; none if there is no folder.
+pub fn index_files(vfs: &dyn Vfs, dir: &Path) -> Result<Vec<PathBuf>> {
+    Ok(numbers(vfs, dir)?.into_iter().map(|number| path_of(dir, number)).collect())
+}
+
+fn numbers(vfs: &dyn Vfs, dir: &Path) -> Result<Vec<u64>> {
+    let mut numbers: Vec<u64> = match vfs.list(dir) {
+        Ok(entries) => entries.iter().filter_map(|entry| number_of(&entry.name)).collect(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(Error::io(dir, "list")(error)),
+    };
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
 /// The stored names as they are now, for a reader that changes nothing.
 #[derive(Debug)]
 pub struct NamesCopy {
     pub id: u64,
     pub users: u64,
-    dir: PathBuf,
+    path: PathBuf,
     names: ReadOnlyTable<&'static [u8], u32>,
+    /// The table cannot be read without it.
+    _database: Open,
 }
 
 impl NamesCopy {
     /// Opens the index in `dir`, which no process may have open; `None` if there is none.
     pub fn open(vfs: &Arc<dyn Vfs>, dir: &Path) -> Result<Option<NamesCopy>> {
-        let mut numbers: Vec<u64> = match vfs.list(dir) {
-            Ok(entries) => entries.iter().filter_map(|entry| number_of(&entry.name)).collect(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(Error::io(dir, "list")(error)),
-        };
-        numbers.sort_unstable();
+        let mut numbers = numbers(&**vfs, dir)?;
         while let Some(number) = numbers.pop() {
             // One that cannot be opened is replaced at the next start.
-            let opened = catch_unwind(AssertUnwindSafe(|| NamesCopy::of(&**vfs, dir, number)));
-            if let Ok(Ok(Some(copy))) = opened {
+            if let Some(Ok(Some(copy))) = catch_panic(|| NamesCopy::of(&**vfs, dir, number)) {
                 return Ok(Some(copy));
             }
         }
@@ -447,19 +491,21 @@ impl NamesCopy {
         let backend = CopyBackend::new(file).map_err(Error::io(&path, "read"))?;
         let mut builder = Database::builder();
         let database = builder.set_cache_size(PAGES_BYTES).create_with_backend(backend);
-        let database = database.map_err(failed(&path))?;
+        let database = Open(Some(database.map_err(failed(&path))?));
         let complete = about(&database, COMPLETE, dir)?;
         let (Some(id), Some(_)) = (about(&database, ID, dir)?, complete) else { return Ok(None) };
         let read = database.begin_read().map_err(failed(dir))?;
         let names = read.open_table(NAMES).map_err(failed(dir))?;
         let users = redb::ReadableTableMetadata::len(&names).map_err(failed(dir))?;
-        Ok(Some(NamesCopy { id, users, dir: dir.into(), names }))
+        Ok(Some(NamesCopy { id, users, path, names, _database: database }))
     }
 
     /// Returns the number of a user within [`SLOT`]; `None` for a user who has none.
     pub fn code(&self, name: &str) -> Result<Option<u32>> {
-        let found = self.names.get(name.as_bytes()).map_err(failed(&self.dir))?;
-        Ok(found.map(|number| number.value()))
+        guarded(&self.path, || {
+            let found = self.names.get(name.as_bytes()).map_err(failed(&self.path))?;
+            Ok(found.map(|number| number.value()))
+        })
     }
 }
 
@@ -513,15 +559,17 @@ impl Lookup<'_> {
 
     fn stored(&mut self, inner: &Inner, name: &str) -> Result<Option<u32>> {
         let dir = &*self.names.dir;
-        let table = match &self.stored {
-            Some((changes, table)) if *changes == inner.changes => table,
-            _ => {
-                let read = inner.database.begin_read().map_err(failed(dir))?;
-                let table = read.open_table(NAMES).map_err(failed(dir))?;
-                &self.stored.insert((inner.changes, table)).1
-            }
-        };
-        Ok(table.get(name.as_bytes()).map_err(failed(dir))?.map(|number| number.value()))
+        guarded(dir, || {
+            let table = match &self.stored {
+                Some((changes, table)) if *changes == inner.changes => table,
+                _ => {
+                    let read = inner.database.begin_read().map_err(failed(dir))?;
+                    let table = read.open_table(NAMES).map_err(failed(dir))?;
+                    &self.stored.insert((inner.changes, table)).1
+                }
+            };
+            Ok(table.get(name.as_bytes()).map_err(failed(dir))?.map(|number| number.value()))
+        })
     }
 }
 

@@ -17,13 +17,14 @@ use crate::limit::Limit;
 use crate::rollup::SourceSet;
 use crate::storage::error::{Error, Result};
 use crate::storage::lake::actions::DataFile;
+use crate::storage::memory::dictionary::Interner;
 use crate::storage::memory::memtable::HourTable;
 use crate::storage::sets::code::{KindSets, SLOT, code};
 use crate::storage::sets::directory::{
     Directory, Stored, day_bounds, day_of, month_bounds, month_of,
 };
-use crate::storage::sets::file_users;
 use crate::storage::sets::names::Names;
+use crate::storage::sets::{file_users, hot};
 use crate::storage::store::{self, blocking};
 
 /// Users of data files without sets that are read for one statement; with more it should scan.
@@ -63,44 +64,80 @@ struct Whole {
 pub struct VisitorReader {
     snapshot: Arc<Snapshot>,
     directory: Arc<Directory>,
-    names: Option<Index>,
+    codes: Arc<Codes>,
     /// Sets that are not stored, of data files and of hours in memory.
     made: Mutex<HashMap<SourceSet, Arc<KindSets>>>,
     periods: Mutex<HashMap<Period, Arc<Whole>>>,
 }
 
-/// The index of names, in the state in which the statement began.
+/// Where the codes of users come from.
 #[derive(Debug)]
-struct Index {
-    names: Arc<Names>,
-    generation: u64,
-    _lease: Arc<()>,
+enum Codes {
+    /// The index of names, in the state in which the statement began.
+    Index { names: Arc<Names>, generation: u64, _lease: Arc<()> },
+    /// Sets that are all stored. The index is not open, and nobody asks for a name.
+    Stored,
+    /// The statement itself: the index is not open, and sets are missing, so that none of the stored
+    /// ones counts.
+    Own(Mutex<Interner>),
+}
+
+impl Codes {
+    /// Calls `work` with a function that returns the code of a name.
+    fn with<T>(
+        &self,
+        work: impl FnOnce(&mut dyn FnMut(&str) -> Result<u32>) -> Result<T>,
+    ) -> Result<T> {
+        match self {
+            Codes::Index { names, .. } => {
+                let mut lookup = names.lookup();
+                work(&mut |name| lookup.code(name))
+            }
+            Codes::Own(names) => {
+                let mut names = names.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                work(&mut |name| Ok(names.intern(name).0))
+            }
+            Codes::Stored => Err(Error::Missing("the index of users is not open here".into())),
+        }
+    }
 }
 
 impl VisitorReader {
     pub fn new(snapshot: Arc<Snapshot>) -> VisitorReader {
-        let names = snapshot.sets.names.load_full().map(|names| {
-            let (lease, generation) = names.lease();
-            Index { names, generation, _lease: lease }
-        });
-        let directory = snapshot.sets.directory.load_full();
+        let names = snapshot.sets.names.load_full();
+        let mut directory = snapshot.sets.directory.load_full();
+        let codes = match names {
+            Some(names) => {
+                let (lease, generation) = names.lease();
+                Codes::Index { names, generation, _lease: lease }
+            }
+            None if is_complete(&snapshot, &directory) => Codes::Stored,
+            None => {
+                directory = Arc::default();
+                Codes::Own(Mutex::default())
+            }
+        };
         let (made, periods) = Default::default();
-        VisitorReader { snapshot, directory, names, made, periods }
+        VisitorReader { snapshot, directory, codes: Arc::new(codes), made, periods }
     }
 
     /// Reports whether the users of these hours can be found faster than by a scan; `with_names`
     /// says whether there will be users to look up besides.
     pub fn is_ready(&self, hours: impl Iterator<Item = Hour>, with_names: bool) -> bool {
-        let (mut unread, mut names) = (0, with_names);
+        match &*self.codes {
+            Codes::Index { .. } => {}
+            Codes::Stored => return !with_names,
+            Codes::Own(_) => return false,
+        }
+        let mut unread = 0;
         for hour in hours {
-            names |= !self.snapshot.sources(hour).tables.is_empty();
             let files = self.snapshot.files.get(&hour).into_iter().flat_map(|hour| &hour.files);
             unread += files
                 .filter(|file| !self.directory.files.contains_key(&file.rollup.sources))
                 .map(|file| file.rollup.users.n)
                 .sum::<u64>();
         }
-        unread <= READ_USERS && (self.names.is_some() || (!names && unread == 0))
+        unread <= READ_USERS
     }
 
     /// Makes the sets of these hours that are not stored.
@@ -109,11 +146,12 @@ impl VisitorReader {
             let sources = self.snapshot.sources(hour);
             for file in sources.files.iter().flat_map(|hour| &hour.files) {
                 if !self.is_known(file.rollup.sources) {
-                    self.read(file).await?;
+                    let sets = self.read(file).await;
+                    self.keep(file.rollup.sources, self.checked(sets)?);
                 }
             }
             for table in &sources.tables {
-                self.look_up(table)?;
+                self.keep(table.source, self.checked(self.look_up(table))?);
             }
         }
         Ok(())
@@ -124,26 +162,32 @@ impl VisitorReader {
         self.directory.files.contains_key(&source) || made()
     }
 
-    fn index(&self) -> Result<&Index> {
-        self.names.as_ref().ok_or_else(|| {
-            Error::Missing("the sets of users are not complete here: send the statement to the running server (--url), or start one".into())
-        })
+    /// Passes a result on; damage of what the builder makes is reported to it, and the statement may
+    /// be sent again.
+    fn checked<T>(&self, result: Result<T>) -> Result<T> {
+        match result {
+            Err(error @ Error::Damaged { .. }) if matches!(&*self.codes, Codes::Index { .. }) => {
+                self.snapshot.sets.report_damage(error);
+                Err(Error::Busy(Limit::Sets))
+            }
+            other => other,
+        }
     }
 
-    async fn read(&self, file: &Arc<DataFile>) -> Result<()> {
-        let names = self.index()?.names.clone();
+    async fn read(&self, file: &Arc<DataFile>) -> Result<Arc<KindSets>> {
+        let codes = self.codes.clone();
         let parquet = store::read(&*self.snapshot.store, &file.location).await?;
         let schema = self.snapshot.schema.clone();
-        let read = blocking(move || file_users::read(&schema, parquet, &names));
-        let sets = Arc::new(read.await.map_err(|_| Error::Closed)??);
-        self.keep(file.rollup.sources, sets);
-        Ok(())
+        let read = blocking(move || codes.with(|code| file_users::read(&schema, parquet, code)));
+        Ok(Arc::new(read.await.map_err(|_| Error::Closed)??))
     }
 
-    fn look_up(&self, table: &HourTable) -> Result<()> {
-        let sets = self.snapshot.sets.hot.sets(table, &self.index()?.names)?;
-        self.keep(table.source, sets);
-        Ok(())
+    fn look_up(&self, table: &HourTable) -> Result<Arc<KindSets>> {
+        if let Codes::Index { names, .. } = &*self.codes {
+            return self.snapshot.sets.hot.sets(table, names);
+        }
+        let codes = self.codes.with(|code| table.users.iter_from(0).map(code).collect());
+        codes.map(|codes: Vec<u32>| Arc::new(hot::sets_of(table, &codes)))
     }
 
     fn keep(&self, source: SourceSet, sets: Arc<KindSets>) {
@@ -155,9 +199,10 @@ impl VisitorReader {
         &self,
         names: impl Iterator<Item = Option<&'n str>>,
     ) -> Result<Vec<Option<i64>>> {
-        let mut lookup = self.index()?.names.lookup();
-        let mut reference = |name: &str| Ok(of_user(code(SLOT, lookup.code(name)?)));
-        names.map(|name| name.map(&mut reference).transpose()).collect()
+        self.checked(self.codes.with(|code_of| {
+            let mut reference = |name: &str| Ok(of_user(code(SLOT, code_of(name)?)));
+            names.map(|name| name.map(&mut reference).transpose()).collect()
+        }))
     }
 
     /// Returns the number of distinct users behind the references.
@@ -183,6 +228,10 @@ impl VisitorReader {
 
     /// Returns the users behind the references.
     pub fn union(&self, references: &mut Vec<i64>) -> Result<RoaringTreemap> {
+        self.checked(self.united(references))
+    }
+
+    fn united(&self, references: &mut Vec<i64>) -> Result<RoaringTreemap> {
         references.sort_unstable();
         references.dedup();
         let mut users = RoaringTreemap::new();
@@ -197,8 +246,8 @@ impl VisitorReader {
             self.add_memory(kind, &hours, &mut users);
             self.add_files(kind, &hours, &mut users)?;
         }
-        match &self.names {
-            Some(index) if index.names.generation() != index.generation => {
+        match &*self.codes {
+            Codes::Index { names, generation, .. } if names.generation() != *generation => {
                 Err(Error::Busy(Limit::Erasure))
             }
             _ => Ok(users),
@@ -287,6 +336,14 @@ impl VisitorReader {
         periods.insert(period, whole.clone());
         whole
     }
+}
+
+/// Reports whether there are sets of all events.
+fn is_complete(snapshot: &Snapshot, directory: &Directory) -> bool {
+    let in_memory = snapshot.memtables().flat_map(|memtable| memtable.hours.values());
+    let mut files = snapshot.files.values().flat_map(|hour| &hour.files);
+    in_memory.map(|table| table.rows()).sum::<u64>() == 0
+        && files.all(|file| directory.files.contains_key(&file.rollup.sources))
 }
 
 /// Returns the first and last hour of a period.

@@ -18,7 +18,7 @@ use crate::storage::error::{Error, Result};
 use crate::storage::lake::data_file;
 use crate::storage::sets::code::SLOT;
 use crate::storage::sets::directory::{day_of, month_of};
-use crate::storage::sets::names::NamesCopy;
+use crate::storage::sets::names::{NamesCopy, index_files};
 use crate::storage::sets::segment::{Entry, Level, Segment};
 use crate::storage::sets::{SETS_DIR, segments};
 use crate::storage::store;
@@ -48,6 +48,16 @@ pub fn check(place: &Place<'_>, files: &[&Listed], in_use: bool) -> Result<Check
     }
     let names = if in_use { None } else { NamesCopy::open(place.vfs, &dir)? };
     let index = names.as_ref().map_or_else(|| open.last().map(|last| last.index), |n| Some(n.id));
+    // One that is missing is made again, with all sets; so is one that was being written.
+    if let Some(newest) = index_files(&**place.vfs, &dir)?.last()
+        && !in_use
+        && names.is_none()
+        && !open.is_empty()
+    {
+        let path = newest.strip_prefix(place.data_dir).unwrap_or(newest);
+        let unreadable = Finding::new(path.display(), "the index of users cannot be read");
+        checked.findings.push(finding(unreadable));
+    }
     // Sets of another index are removed at the next start.
     open.retain(|segment| Some(segment.index) == index);
     let sets = Sets::new(&open);
@@ -71,6 +81,7 @@ pub fn check(place: &Place<'_>, files: &[&Listed], in_use: bool) -> Result<Check
         sets.check_periods(place, files, &mut checked);
     }
     checked.findings.sort_by(|a, b| (&a.path, &a.what).cmp(&(&b.path, &b.what)));
+    checked.findings.dedup_by(|a, b| (&a.path, &a.what) == (&b.path, &b.what));
     checked.totals.users = names.map_or(0, |names| names.users);
     Ok(checked)
 }
@@ -115,9 +126,15 @@ fn check_file(
     let kinds = schema.kind_names().len();
     let mut codes: Vec<RoaringBitmap> = vec![RoaringBitmap::new(); kinds];
     let mut users: Vec<HashSet<String>> = vec![HashSet::new(); kinds];
-    let mut unknown = None;
+    let (mut unknown, mut failed) = (None, None);
     let each = |user: &str, kinds: &[EventKind]| {
-        let code = names.map(|names| names.code(user)).transpose()?;
+        let code = match names.map(|names| names.code(user)).transpose() {
+            Ok(code) => code,
+            Err(error) => {
+                failed.get_or_insert(error);
+                None
+            }
+        };
         for kind in kinds {
             match code {
                 Some(Some(code)) => _ = codes[kind.index()].insert(code),
@@ -128,6 +145,9 @@ fn check_file(
         Ok(())
     };
     data_file::read_user_kinds(schema, parquet, each).ok()?;
+    if let Some(error) = failed {
+        return Some(finding(Finding::of_error(error, place.data_dir)));
+    }
     let file = &listed.file.location;
     if let Some(user) = unknown {
         return Some(wrong(segment, format!("the index has no user {user:?} of {file}")));
