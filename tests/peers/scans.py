@@ -1,0 +1,128 @@
+"""Statements that no counter and no set answers, over the files of a store: asked of hourglass over HTTP (with rollups off), of DuckDB,
+and of DataFusion's own table over the same files (ListingTable), both inside this process, on as many threads.
+
+    pip install duckdb datafusion
+    hourglass generate --start 2015-01-10 --end 2015-02-08T23:59:59.9Z --interval 185ms --users 1000000 \\
+        --dimension page=20000:zipf --dimension referrer=2000:zipf --dimension country=200:zipf --data-dir store
+    python3 tests/peers/scans.py target/release/hourglass store
+
+Answers are compared; what is printed is a Markdown table of medians of three, in milliseconds. Without dimensions, the last four are left
+out. The server's threads for statements have a lower priority than other programs: measure on a machine that does nothing else.
+"""
+
+import argparse
+import csv
+import http.client
+import io
+import re
+import statistics
+import subprocess
+import time
+
+import datafusion
+import duckdb
+
+DAY = "date_trunc('day', timestamp)"
+QUESTIONS = {
+    "events of one user": "SELECT count(*) FROM events WHERE user_id = 'user000123'",
+    "top users": "SELECT user_id, count(*) AS n FROM events GROUP BY user_id ORDER BY n DESC, user_id LIMIT 10",
+    "longest between first and last event, by user": "SELECT user_id, floor(date_part('epoch', max(timestamp) - min(timestamp))) AS s FROM events"
+    " GROUP BY user_id ORDER BY s DESC, user_id LIMIT 10",
+    "distinct users": "SELECT count(DISTINCT user_id) FROM events",
+    "distinct users of a week": "SELECT count(DISTINCT user_id) FROM events WHERE timestamp >= TIMESTAMP '2015-01-12'"
+    " AND timestamp < TIMESTAMP '2015-01-19'",
+    "distinct users by day": f"SELECT {DAY} AS d, count(DISTINCT user_id) AS n FROM events GROUP BY d ORDER BY n DESC, d LIMIT 3",
+    "events by minute": "SELECT date_part('epoch', date_trunc('minute', timestamp)) AS m, count(*) AS n FROM events GROUP BY m"
+    " ORDER BY n DESC, m LIMIT 5",
+    "first and last event by day": f"SELECT floor(date_part('epoch', max(timestamp) - min(timestamp))) AS s FROM events GROUP BY {DAY}"
+    " ORDER BY s DESC LIMIT 5",
+    "users whose name ends with 99": "SELECT count(*) FROM events WHERE user_id LIKE '%99'",
+    "sum of minutes by kind": "SELECT event, sum(date_part('minute', timestamp)) AS s FROM events GROUP BY event ORDER BY event",
+    "days of each user": f"SELECT user_id, count(DISTINCT {DAY}) AS n FROM events GROUP BY user_id ORDER BY n DESC, user_id LIMIT 5",
+    "top pages": "SELECT page, count(*) AS n FROM events GROUP BY page ORDER BY n DESC, page LIMIT 10",
+    "top pages, with the users of each": "SELECT page, count(*) AS n, count(DISTINCT user_id) AS u FROM events GROUP BY page"
+    " ORDER BY n DESC, page LIMIT 10",
+    "events of one page": "SELECT count(*) FROM events WHERE page = 'page000007'",
+    "top pages of one country": "SELECT page, count(*) AS n FROM events WHERE country = 'country007' GROUP BY page ORDER BY n DESC, page"
+    " LIMIT 10",
+}
+
+
+class Hourglass:
+    def __init__(self, binary, store, threads):
+        command = [binary, "serve", "--data-dir", store, "--listen", "127.0.0.1:0", "--query-threads", str(threads)]
+        self.server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.address = re.search(r"127\.0\.0\.1:\d+", self.server.stdout.readline())[0]
+
+    def ask(self, sql):
+        connection = http.client.HTTPConnection(self.address)
+        connection.request("POST", "/sql", f"SET hourglass.rollups = false; {sql}", {"accept": "text/csv"})
+        answer = connection.getresponse()
+        body = answer.read().decode()
+        if answer.status != 200:
+            raise RuntimeError(body)
+        return list(csv.reader(io.StringIO(body)))[1:]
+
+
+class DuckDb:
+    def __init__(self, store, threads):
+        self.connection = duckdb.connect()
+        self.connection.execute(f"SET threads = {threads}")
+        self.connection.execute("SET TimeZone = 'UTC'")
+        files = f"read_parquet('{store}/events/**/*.parquet', hive_partitioning = false)"
+        self.connection.execute(f"CREATE VIEW events AS SELECT * FROM {files}")
+
+    def ask(self, sql):
+        return self.connection.execute(sql).fetchall()
+
+
+class Listing:
+    def __init__(self, store, threads):
+        self.session = datafusion.SessionContext(datafusion.SessionConfig().with_target_partitions(threads))
+        self.session.sql(f"CREATE EXTERNAL TABLE events STORED AS PARQUET LOCATION '{store}/events/'")
+
+    def ask(self, sql):
+        return [tuple(row.values()) for row in self.session.sql(sql).to_pylist()]
+
+
+def numbers(rows):
+    """The cells that are numbers, and of texts those that are no times: engines write times differently."""
+    cells = [str(cell) for row in rows for cell in row]
+    return [float(cell) if re.fullmatch(r"-?[\d.]+(e\+?\d+)?", cell) else cell for cell in cells if not re.match(r"\d{4}-", cell)]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("binary")
+    parser.add_argument("store")
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    peers = [kind(*of) for kind, of in (
+        (Hourglass, (arguments.binary, arguments.store, arguments.threads)),
+        (DuckDb, (arguments.store, arguments.threads)),
+        (Listing, (arguments.store, arguments.threads)),
+    )]
+    columns = {row[0] for row in peers[1].ask("DESCRIBE events")}
+    print(f"| question | hourglass | DuckDB {duckdb.__version__} | ListingTable, DataFusion {datafusion.__version__} |\n| --- | --- | --- | --- |")
+    try:
+        for name, sql in QUESTIONS.items():
+            if ("page" in sql and "page" not in columns) or ("country" in sql and "country" not in columns):
+                continue
+            cells, first = [], None
+            for peer in peers:
+                times = []
+                for _ in range(3):
+                    start = time.perf_counter()
+                    rows = peer.ask(sql)
+                    times.append((time.perf_counter() - start) * 1_000)
+                first = first or numbers(rows)
+                assert numbers(rows) == first, (name, rows[:3], first[:6])
+                cells.append(f"{statistics.median(times):,.0f}")
+            print(f"| {name} | {' | '.join(cells)} |", flush=True)
+    finally:
+        peers[0].server.terminate()
+        peers[0].server.wait()
+
+
+if __name__ == "__main__":
+    main()
