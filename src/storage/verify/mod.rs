@@ -25,7 +25,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -48,6 +48,9 @@ const QUARANTINE_DIR: &str = "quarantine";
 /// Number of attempts to read what a running server may be changing, before a difference counts as
 /// damage.
 const LOOKS: usize = 5;
+
+/// Least time of these attempts beside a server: one that flushes all the time releases log after log.
+const BESIDE_SERVER: Duration = Duration::from_secs(5);
 
 /// Checks everything below `data_dir`.
 ///
@@ -103,7 +106,7 @@ fn check(
         Err(error) => return Err(error),
     };
     let place = Place::new(vfs, &data_dir, meta)?;
-    let (mut table, log) = stable_look(&place)?;
+    let (mut table, log) = stable_look(&place, in_use)?;
     let checked = files::check(&place, &table.files, progress);
     report.damage.append(&mut table.findings);
     report.damage.extend(checked.findings);
@@ -141,9 +144,9 @@ fn check(
 
 /// Reads a consistent state of table and log. Retries if a finding may come from a server that
 /// flushed meanwhile and released the log that was about to be read.
-fn stable_look(place: &Place<'_>) -> Result<(Table, Log)> {
+fn stable_look(place: &Place<'_>, in_use: bool) -> Result<(Table, Log)> {
     let data_dir = place.data_dir;
-    let mut looks = 0;
+    let (mut looks, begun) = (0, Instant::now());
     loop {
         let table = Table::load(place)?;
         let log = match table.flushed {
@@ -158,7 +161,9 @@ fn stable_look(place: &Place<'_>) -> Result<(Table, Log)> {
             Ok(log) if table.findings.is_empty() && log.findings.is_empty() => {
                 return Ok((table, log));
             }
-            log if looks == LOOKS => return Ok((table, log?)),
+            log if looks >= LOOKS && (!in_use || begun.elapsed() > BESIDE_SERVER) => {
+                return Ok((table, log?));
+            }
             _ => thread::sleep(Duration::from_millis(50)),
         }
     }
