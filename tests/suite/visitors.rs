@@ -190,6 +190,7 @@ fn what_a_statement_finds_damaged_is_made_again() {
         let sql = "SELECT count(DISTINCT user_id) FROM events";
         let session = query_engine(true).session(&engine.snapshot()).unwrap();
         let refused = session.sql(sql).await.unwrap().collect().await.unwrap_err();
+        assert!(refused.to_string().contains("are being made again; try again"), "{refused}");
         drop(session);
         let counted = |snapshot| async move {
             let session = query_engine(true).session(&snapshot).unwrap();
