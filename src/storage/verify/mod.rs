@@ -25,7 +25,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -45,12 +45,13 @@ use crate::storage::error::{Error, Result};
 /// Folder, relative to the data directory, to which a repair moves files.
 const QUARANTINE_DIR: &str = "quarantine";
 
-/// Number of attempts to read what a running server may be changing, before a difference counts as
-/// damage.
+/// Number of attempts to read what a server that has just begun may be changing, before a difference
+/// counts as damage.
 const LOOKS: usize = 5;
 
-/// Least time of these attempts beside a server: one that flushes all the time releases log after log.
-const BESIDE_SERVER: Duration = Duration::from_secs(5);
+/// Number of these attempts beside a running server, for five seconds at least: one that flushes all
+/// the time releases log after log.
+const LOOKS_BESIDE_SERVER: usize = 100;
 
 /// Checks everything below `data_dir`.
 ///
@@ -146,7 +147,8 @@ fn check(
 /// flushed meanwhile and released the log that was about to be read.
 fn stable_look(place: &Place<'_>, in_use: bool) -> Result<(Table, Log)> {
     let data_dir = place.data_dir;
-    let (mut looks, begun) = (0, Instant::now());
+    let most = if in_use { LOOKS_BESIDE_SERVER } else { LOOKS };
+    let mut looks = 0;
     loop {
         let table = Table::load(place)?;
         let log = match table.flushed {
@@ -161,9 +163,7 @@ fn stable_look(place: &Place<'_>, in_use: bool) -> Result<(Table, Log)> {
             Ok(log) if table.findings.is_empty() && log.findings.is_empty() => {
                 return Ok((table, log));
             }
-            log if looks >= LOOKS && (!in_use || begun.elapsed() > BESIDE_SERVER) => {
-                return Ok((table, log?));
-            }
+            log if looks == most => return Ok((table, log?)),
             _ => thread::sleep(Duration::from_millis(50)),
         }
     }
