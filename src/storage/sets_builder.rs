@@ -128,7 +128,6 @@ impl SetsBuilder {
         !self.state.queue.is_empty()
             || !self.state.periods_done
             || self.cleaning_due(&snapshot).is_some()
-            || snapshot.sets.has_damage()
             || self.state.seen != Some(snapshot.files_version)
     }
 

@@ -11,23 +11,20 @@ out. The server's threads for statements have a lower priority than other progra
 """
 
 import argparse
-import csv
-import http.client
-import io
 import re
 import statistics
-import subprocess
 import time
 
 import datafusion
 import duckdb
+from server import Hourglass
 
 DAY = "date_trunc('day', timestamp)"
 QUESTIONS = {
-    "events of one user": "SELECT count(*) FROM events WHERE user_id = 'user000123'",
+    "events of one user": "SELECT count(*) FROM events WHERE user_id = 'user100041'",
     "top users": "SELECT user_id, count(*) AS n FROM events GROUP BY user_id ORDER BY n DESC, user_id LIMIT 10",
-    "longest between first and last event, by user": "SELECT user_id, floor(date_part('epoch', max(timestamp) - min(timestamp))) AS s FROM events"
-    " GROUP BY user_id ORDER BY s DESC, user_id LIMIT 10",
+    "longest between first and last event, by user": "SELECT user_id, floor(date_part('epoch', max(timestamp) - min(timestamp))) AS s"
+    " FROM events GROUP BY user_id ORDER BY s DESC, user_id LIMIT 10",
     "distinct users": "SELECT count(DISTINCT user_id) FROM events",
     "distinct users of a week": "SELECT count(DISTINCT user_id) FROM events WHERE timestamp >= TIMESTAMP '2015-01-12'"
     " AND timestamp < TIMESTAMP '2015-01-19'",
@@ -42,26 +39,15 @@ QUESTIONS = {
     "top pages": "SELECT page, count(*) AS n FROM events GROUP BY page ORDER BY n DESC, page LIMIT 10",
     "top pages, with the users of each": "SELECT page, count(*) AS n, count(DISTINCT user_id) AS u FROM events GROUP BY page"
     " ORDER BY n DESC, page LIMIT 10",
-    "events of one page": "SELECT count(*) FROM events WHERE page = 'page000007'",
-    "top pages of one country": "SELECT page, count(*) AS n FROM events WHERE country = 'country007' GROUP BY page ORDER BY n DESC, page"
+    "events of one page": "SELECT count(*) FROM events WHERE page = 'page7'",
+    "top pages of one country": "SELECT page, count(*) AS n FROM events WHERE country = 'country7' GROUP BY page ORDER BY n DESC, page"
     " LIMIT 10",
 }
 
 
-class Hourglass:
-    def __init__(self, binary, store, threads):
-        command = [binary, "serve", "--data-dir", store, "--listen", "127.0.0.1:0", "--query-threads", str(threads)]
-        self.server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        self.address = re.search(r"127\.0\.0\.1:\d+", self.server.stdout.readline())[0]
-
+class Scanning(Hourglass):
     def ask(self, sql):
-        connection = http.client.HTTPConnection(self.address)
-        connection.request("POST", "/sql", f"SET hourglass.rollups = false; {sql}", {"accept": "text/csv"})
-        answer = connection.getresponse()
-        body = answer.read().decode()
-        if answer.status != 200:
-            raise RuntimeError(body)
-        return list(csv.reader(io.StringIO(body)))[1:]
+        return super().ask(f"SET hourglass.rollups = false; {sql}")
 
 
 class DuckDb:
@@ -98,7 +84,7 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     peers = [kind(*of) for kind, of in (
-        (Hourglass, (arguments.binary, arguments.store, arguments.threads)),
+        (Scanning, (arguments.binary, arguments.store, arguments.threads)),
         (DuckDb, (arguments.store, arguments.threads)),
         (Listing, (arguments.store, arguments.threads)),
     )]

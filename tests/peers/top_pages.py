@@ -9,10 +9,8 @@ Answers are compared before they are timed; what is printed is a Markdown table 
 
 import argparse
 import csv
-import http.client
 import io
 import os
-import re
 import statistics
 import subprocess
 import sys
@@ -21,28 +19,11 @@ import time
 
 import chdb.session
 import duckdb
+from server import Hourglass
 
 INTERVAL = "185ms"
 DIMENSIONS = ("page=20000:zipf", "referrer=2000:zipf", "country=200:zipf")
 TOP = "SELECT page, count(*) AS n{users} FROM {table} {where} GROUP BY page ORDER BY n DESC, page LIMIT 10"
-
-
-class Hourglass:
-    name = "hourglass"
-
-    def __init__(self, binary, directory, threads):
-        command = [binary, "serve", "--data-dir", directory, "--listen", "127.0.0.1:0", "--query-threads", str(threads)]
-        self.server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        self.address = re.search(r"127\.0\.0\.1:\d+", self.server.stdout.readline())[0]
-
-    def ask(self, sql):
-        connection = http.client.HTTPConnection(self.address)
-        connection.request("POST", "/sql", sql, {"accept": "text/csv"})
-        answer = connection.getresponse()
-        body = answer.read().decode()
-        if answer.status != 200:
-            raise RuntimeError(body)
-        return list(csv.reader(io.StringIO(body)))[1:]
 
 
 class DuckDb:

@@ -211,8 +211,8 @@ fn what_nobody_names_any_more_is_found_after_a_long_time() {
 
 /// Where the bytes of a name are below a folder, in files as they are and in decoded Parquet.
 ///
-/// A server that runs removes and renames files meanwhile: then it is looked again, from the start, as a
-/// renamed file may have come to where was looked already.
+/// A server that runs removes and renames files meanwhile: then it is looked again, from the start,
+/// as a renamed file may have come to where was looked already.
 fn places_of(name: &str, dir: &Path) -> Vec<String> {
     loop {
         match look_for(name, dir) {

@@ -196,7 +196,8 @@ fn what_a_statement_finds_damaged_is_made_again() {
             let session = query_engine(true).session(&snapshot).unwrap();
             session.sql(sql).await.unwrap().collect().await.is_ok()
         };
-        // Names are removed only once nobody uses their codes, for which the builder waits by the clock.
+        // Names are removed only once nobody uses their codes, for which the builder waits by the
+        // clock.
         for round in 1.. {
             assert!(round < 1_000, "they are not made again");
             clock.set((FIRST + HOURS) * HOUR_US + round * 100_000);

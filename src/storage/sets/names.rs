@@ -509,8 +509,8 @@ impl NamesCopy {
     }
 }
 
-/// Looks names up, in any order; those in order are found faster. Others may look names up, and store
-/// them, meanwhile.
+/// Looks names up, in any order; those in order are found faster. Others may look names up, and
+/// store them, meanwhile.
 #[derive(Debug)]
 pub struct Lookup<'n> {
     names: &'n Names,

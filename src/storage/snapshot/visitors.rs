@@ -77,8 +77,8 @@ enum Codes {
     Index { names: Arc<Names>, generation: u64, _lease: Arc<()> },
     /// Sets that are all stored. The index is not open, and nobody asks for a name.
     Stored,
-    /// The statement itself: the index is not open, and sets are missing, so that none of the stored
-    /// ones counts.
+    /// The statement itself: the index is not open, and sets are missing, so that none of the
+    /// stored ones counts.
     Own(Mutex<Interner>),
 }
 
@@ -162,8 +162,8 @@ impl VisitorReader {
         self.directory.files.contains_key(&source) || made()
     }
 
-    /// Passes a result on; damage of what the builder makes is reported to it, and the statement may
-    /// be sent again.
+    /// Passes a result on; damage of what the builder makes is reported to it, and the statement
+    /// may be sent again.
     fn checked<T>(&self, result: Result<T>) -> Result<T> {
         match result {
             Err(error @ Error::Damaged { .. }) if matches!(&*self.codes, Codes::Index { .. }) => {

@@ -49,10 +49,10 @@ pub fn check(place: &Place<'_>, files: &[&Listed], in_use: bool) -> Result<Check
     let names = if in_use { None } else { NamesCopy::open(place.vfs, &dir)? };
     let index = names.as_ref().map_or_else(|| open.last().map(|last| last.index), |n| Some(n.id));
     // One that is missing is made again, with all sets; so is one that was being written.
-    if let Some(newest) = index_files(&**place.vfs, &dir)?.last()
-        && !in_use
+    if !in_use
         && names.is_none()
         && !open.is_empty()
+        && let Some(newest) = index_files(&**place.vfs, &dir)?.last()
     {
         let path = newest.strip_prefix(place.data_dir).unwrap_or(newest);
         let unreadable = Finding::new(path.display(), "the index of users cannot be read");
