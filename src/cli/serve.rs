@@ -25,6 +25,11 @@ use crate::storage::{self, Engine};
 /// burst of clients should not have to wait for that.
 const BACKLOG: u32 = 4_096;
 
+/// Open files that connections leave free: connections being refused (32), and what the store and
+/// the runtime hold (35 while a new store of 300 hours is flushed and its visitor sets are made),
+/// and as many again.
+const OTHER_FILES: usize = 128;
+
 #[derive(clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -142,8 +147,9 @@ impl Doors {
 }
 
 /// Raises the process's limit of open files as far as the system allows, and returns the limit of
-/// connections: the configured one, but at most three quarters of the open files, because a log
-/// that cannot open its next segment accepts no more events.
+/// connections: the configured one, but fewer than there are open files, because a log that cannot
+/// open its next segment accepts no more events. A quarter of the files is left, and at least
+/// [`OTHER_FILES`].
 fn max_connections(configured: usize) -> usize {
     let limit = getrlimit(Resource::Nofile);
     if let Err(cause) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
@@ -152,7 +158,7 @@ fn max_connections(configured: usize) -> usize {
     let files = getrlimit(Resource::Nofile)
         .current
         .map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX));
-    let possible = files / 4 * 3;
+    let possible = (files / 4 * 3).min(files.saturating_sub(OTHER_FILES)).max(1);
     if possible < configured {
         tracing::warn!(
             possible,

@@ -232,7 +232,7 @@ fn past_the_connections_that_may_be_open_a_new_one_is_told_so() {
 fn connections_leave_open_files_for_the_store() {
     let dir = tempfile::tempdir().unwrap();
     let mut limited = Command::new("sh");
-    limited.args(["-c", "ulimit -n 256; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_hourglass")]);
+    limited.args(["-c", "ulimit -n 200; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_hourglass")]);
     let server = Server::start_by(
         limited,
         dir.path(),
@@ -249,13 +249,9 @@ fn connections_leave_open_files_for_the_store() {
         assert_eq!(client.post(&target).unwrap().status, 204);
     }
     assert_eq!(client.post("/admin/flush").unwrap().status, 204);
-    assert_eq!(
-        client
-            .request("POST", "/sql", "", b"SELECT user_id FROM events ORDER BY 1")
-            .unwrap()
-            .status,
-        200
-    );
+    let answer =
+        client.request("POST", "/sql", "", b"SELECT user_id FROM events ORDER BY 1").unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.body);
     drop(crowd);
     let taken = (0..500).any(|_| {
         thread::sleep(Duration::from_millis(10));
