@@ -50,12 +50,10 @@ const MERGED_BYTES: u64 = 1 << 30;
 /// Rest after a failure.
 const RETRY_US: i64 = 1_000_000;
 
-/// Time for which a removal of names waits for statements that have looked names up, and between
-/// two looks.
+/// Time for which a removal of names waits for statements that have looked names up.
 const PATIENCE_US: i64 = 60_000_000;
-const PAUSE_US: i64 = 20_000;
 
-/// Time between two looks whether a flush has ended.
+/// Time between two looks whether a flush has ended, or such statements.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Longest time without a look at the table.
@@ -94,6 +92,8 @@ pub struct State {
     not_before_us: i64,
     /// End of the wait for statements that have looked names up.
     patient_until_us: Option<i64>,
+    /// Whether nothing but these statements is waited for.
+    only_waits: bool,
     pace: Pace,
     trouble: Recurring,
 }
@@ -114,8 +114,12 @@ impl SetsBuilder {
         let now_us = self.clock.now_us();
         let due_us = self.state.not_before_us.max(self.state.pace.until_us());
         let rest = Duration::from_micros(u64::try_from(due_us - now_us).unwrap_or(0));
-        let has_work = self.has_work();
-        rest.min(Duration::from_secs(60)).max(if has_work { Duration::ZERO } else { LOOK })
+        let least = match self.has_work() {
+            true if self.state.only_waits => PAUSE,
+            true => Duration::ZERO,
+            false => LOOK,
+        };
+        rest.clamp(least, Duration::from_secs(60))
     }
 
     /// Reports whether a flush is under way that is not to be slowed down.
@@ -143,6 +147,7 @@ impl SetsBuilder {
         if (now_us < self.state.not_before_us || self.yields()) && !is_asked {
             return;
         }
+        self.state.only_waits = false;
         // The database of names may panic over a damaged file.
         let done = catch_unwind(AssertUnwindSafe(|| self.try_step()));
         self.state.pace.record(now_us, self.clock.now_us(), self.metrics.calls.get());
@@ -191,8 +196,13 @@ impl SetsBuilder {
         if !self.state.queue.is_empty() {
             return self.read_files(&snapshot.sets, &names);
         }
-        if let Some(due) = self.cleaning_due(&snapshot) {
-            return self.clean(&snapshot, &names, due);
+        let due = self.cleaning_due(&snapshot);
+        if let Some(due) = due {
+            let is_done = self.clean(&snapshot, &names, due)?;
+            self.state.only_waits = !is_done && (due.at_once || self.state.periods_done);
+            if is_done || due.at_once {
+                return Ok(());
+            }
         }
         if !self.state.periods_done {
             return self.build_periods(snapshot, &names);
@@ -500,14 +510,14 @@ impl SetsBuilder {
         Ok(())
     }
 
-    /// Removes the names that no set has any more, if it is time.
-    fn clean(&mut self, snapshot: &Snapshot, names: &Names, due: Due) -> Result<()> {
+    /// Removes the names that no set has any more, unless statements that have looked names up are
+    /// waited for. Returns whether that is done.
+    fn clean(&mut self, snapshot: &Snapshot, names: &Names, due: Due) -> Result<bool> {
         let now_us = self.clock.now_us();
         let until_us = *self.state.patient_until_us.get_or_insert(now_us + PATIENCE_US);
         // All sets are read below: not again and again while somebody is waited for.
         if names.is_leased() && now_us < until_us {
-            self.state.not_before_us = now_us + PAUSE_US;
-            return Ok(());
+            return Ok(false);
         }
         let now_ms = now_us / 1_000;
         self.drop_unused(snapshot, names)?;
@@ -529,14 +539,13 @@ impl SetsBuilder {
         }
         if due.at_once || live.len() < names.users() {
             if !names.keep_only(&live, now_ms, now_us >= until_us)? {
-                self.state.not_before_us = now_us + PAUSE_US;
-                return Ok(());
+                return Ok(false);
             }
             snapshot.sets.hot.clear();
         }
         self.state.patient_until_us = None;
         snapshot.sets.cleaned(due, now_ms);
-        Ok(())
+        Ok(true)
     }
 }
 
