@@ -5,7 +5,7 @@
 //! is hashed once where there are no groups, regardless of its number of rows.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use arrow::array::{
@@ -22,13 +22,13 @@ use datafusion::physical_plan::aggregates::order::GroupOrdering;
 
 use super::users::{Batch, Bitmap, Sets, UserSets};
 
-/// Groups up to which each has its sets of users, a bitmap in each shard.
-const MOST_GROUPS: usize = 4_096;
+/// Groups that may be kept, unless there is no other way to count.
+const MOST_GROUPS: usize = 1 << 18;
 
 /// Users of a dictionary that are looked up at a time.
 const BATCH_ROWS: usize = 8_192;
 
-/// Bytes of names and bitmaps for each user that may be kept.
+/// Bytes of names, sets and groups for each user that may be kept.
 const USER_BYTES: usize = 96;
 
 /// A count over input columns, with the index of the flag that must be set.
@@ -63,6 +63,7 @@ impl Question {
 struct Groups {
     values: Option<Box<dyn GroupValues>>,
     rows: Vec<u64>,
+    bytes: usize,
 }
 
 /// What the threads of a statement count together.
@@ -71,6 +72,8 @@ pub struct Totals {
     users: UserSets,
     /// A mutex held for the new groups of a batch, and at a thread's end.
     groups: Mutex<Groups>,
+    /// Bytes of groups, and of what each thread has.
+    held: AtomicUsize,
     /// A mutex held for the update after a batch.
     reservation: Mutex<MemoryReservation>,
     is_over: AtomicBool,
@@ -79,9 +82,9 @@ pub struct Totals {
 impl Totals {
     pub fn new(question: Question, reservation: MemoryReservation) -> Result<Totals> {
         let values = if question.has_groups() { Some(question.new_groups()?) } else { None };
-        let groups = Mutex::new(Groups { values, rows: Vec::new() });
-        let (users, is_over) = (UserSets::default(), AtomicBool::new(false));
-        Ok(Totals { question, users, groups, reservation: Mutex::new(reservation), is_over })
+        let groups = Mutex::new(Groups { values, rows: Vec::new(), bytes: 0 });
+        let (users, held, is_over) = Default::default();
+        Ok(Totals { question, users, groups, held, reservation: Mutex::new(reservation), is_over })
     }
 
     /// Reports whether a limit was reached, so that the totals are not complete.
@@ -89,9 +92,12 @@ impl Totals {
         self.is_over.load(Ordering::Relaxed)
     }
 
-    /// Accounts for the memory that is held, and `more` of the calling thread.
-    fn account(&self, groups: usize, more: usize) -> Result<()> {
-        let bytes = self.users.bytes() + more;
+    /// Accounts for the memory that is held; `held` is what the calling thread has said to have
+    /// before, and has now.
+    fn account(&self, groups: usize, held: (usize, usize)) -> Result<()> {
+        let change = held.1.wrapping_sub(held.0);
+        let all = self.held.fetch_add(change, Ordering::Relaxed).wrapping_add(change);
+        let bytes = self.users.bytes() + all;
         let reserved = self.reservation.lock().expect("no panic under this lock").try_resize(bytes);
         let Some(limit) = self.question.limit else { return reserved };
         let is_over = self.users.users() > limit
@@ -138,11 +144,13 @@ struct OwnGroups {
     places: Vec<u32>,
     /// Groups of the rows of a batch.
     of_rows: Vec<usize>,
+    /// Bytes of the groups here.
+    bytes: usize,
 }
 
 impl OwnGroups {
     /// Finds the groups of a batch's rows.
-    fn find(&mut self, columns: &[ArrayRef], all: &Mutex<Groups>) -> Result<()> {
+    fn find(&mut self, columns: &[ArrayRef], totals: &Totals) -> Result<()> {
         let known = self.places.len();
         self.values.intern(columns, &mut self.of_rows)?;
         if self.values.len() > known {
@@ -154,10 +162,15 @@ impl OwnGroups {
                 .iter()
                 .map(|column| Ok(take(column, &rows, None)?))
                 .collect::<Result<Vec<_>>>()?;
-            let (mut all, mut places) = (all.lock().expect("no panic under this lock"), Vec::new());
+            let mut all = totals.groups.lock().expect("no panic under this lock");
+            let mut places = Vec::new();
             let values = all.values.as_mut().expect("made with the groups");
             values.intern(&columns, &mut places)?;
+            let bytes = values.size();
+            totals.held.fetch_add(bytes.wrapping_sub(all.bytes), Ordering::Relaxed);
+            all.bytes = bytes;
             self.places.extend(places.iter().map(|place| *place as u32));
+            self.bytes = self.values.size() + self.places.capacity() * size_of::<u32>();
         }
         Ok(())
     }
@@ -183,18 +196,20 @@ pub struct Counting {
     batch: Batch,
     /// Rows of each name in the batch.
     runs: Vec<Range<u32>>,
+    /// Bytes that it has said to hold.
+    held: usize,
 }
 
 impl Counting {
     pub fn new(totals: Arc<Totals>) -> Result<Counting> {
         let groups = if totals.question.has_groups() {
-            let (places, of_rows) = Default::default();
-            Some(OwnGroups { values: totals.question.new_groups()?, places, of_rows })
+            let (places, of_rows, bytes) = Default::default();
+            Some(OwnGroups { values: totals.question.new_groups()?, places, of_rows, bytes })
         } else {
             None
         };
-        let (rows, batch, runs) = Default::default();
-        Ok(Counting { totals, groups, rows, keys: None, batch, runs })
+        let (rows, batch, runs, held) = Default::default();
+        Ok(Counting { totals, groups, rows, keys: None, batch, runs, held })
     }
 
     /// Counts a batch.
@@ -210,7 +225,7 @@ impl Counting {
         };
         let flags: Vec<BooleanArray> = batch.columns()[1..own].iter().map(flag).collect();
         if let Some(groups) = &mut self.groups {
-            groups.find(&batch.columns()[own..], &self.totals.groups)?;
+            groups.find(&batch.columns()[own..], &self.totals)?;
         }
         self.add_rows(batch.num_rows(), &flags);
         let users = batch.column(0);
@@ -225,7 +240,9 @@ impl Counting {
         }
         let groups = self.groups.as_ref().map_or(0, |groups| groups.places.len());
         let keys = self.keys.iter().flat_map(|keys| &keys.sets).map(Bitmap::bytes).sum::<usize>();
-        self.totals.account(groups, keys)
+        let own = self.groups.as_ref().map_or(0, |groups| groups.bytes) + self.rows.capacity() * 8;
+        let before = std::mem::replace(&mut self.held, keys + own);
+        self.totals.account(groups, (before, self.held))
     }
 
     fn add_rows(&mut self, rows: usize, flags: &[BooleanArray]) {
@@ -350,6 +367,7 @@ impl Counting {
             totals.zip(rows).for_each(|(total, rows)| *total += rows);
         }
         drop(all);
-        self.totals.account(0, 0)
+        self.totals.users.settle(&self.batch);
+        self.totals.account(0, (self.held, 0))
     }
 }

@@ -5,7 +5,9 @@
 //! for all of them: for microseconds. So a name is kept once, regardless of the number of threads,
 //! and as no name is in two shards, the size of a set is the sum of its sizes in the shards.
 //!
-//! A name has a code in its shard, 0, 1, 2 …; a set is a bitmap over codes.
+//! A name has a code in its shard, 0, 1, 2 …. The first sets are bitmaps over codes; those of many
+//! groups, most of which have few users, are pairs of set and code, sorted now and then to remove
+//! what is there twice.
 
 use std::hash::BuildHasher;
 use std::sync::Mutex;
@@ -16,6 +18,12 @@ use hashbrown::DefaultHashBuilder;
 
 /// Number of shards: many times the threads of a statement, so that they seldom meet.
 const SHARDS: usize = 64;
+
+/// Number of sets that are bitmaps.
+const BITMAPS: usize = 256;
+
+/// Number of pairs from which on they are sorted now and then.
+const FEW_PAIRS: usize = 1_024;
 
 /// Length up to which a view holds the whole name.
 const INLINE_BYTES: u32 = 12;
@@ -86,10 +94,12 @@ struct Wanted<'a> {
 }
 
 impl Names {
-    /// Reads the slot where a search for this hash begins. The reads of many names wait for memory
-    /// together; those of searches, whose branches depend on them, would wait one after another.
+    /// Reads the slot where a search for this hash begins, both ends of it, as they may be in two
+    /// lines of the cache. The reads of many names wait for memory together; those of searches,
+    /// whose branches depend on them, would wait one after another.
     fn touch(&self, hash: u64) -> u32 {
-        self.slots.get(hash as usize & self.slots.len().wrapping_sub(1)).map_or(0, |name| name.code)
+        let slot = self.slots.get(hash as usize & self.slots.len().wrapping_sub(1));
+        slot.map_or(0, |name| name.start as u32 ^ name.code)
     }
 
     /// Returns the name's code.
@@ -156,19 +166,54 @@ impl Names {
 /// The sets of one shard.
 #[derive(Debug, Default)]
 pub struct Sets {
-    sets: Vec<Bitmap>,
+    bitmaps: Vec<Bitmap>,
     bytes: usize,
+    /// The users of further sets: the number of the set in the upper half, the code in the lower.
+    pairs: Vec<u64>,
+    /// How many of them are sorted, without any of them twice.
+    sorted: usize,
 }
 
 impl Sets {
     /// Adds a user to the set of this number.
     pub fn insert(&mut self, set: usize, code: u32) {
-        if set >= self.sets.len() {
-            let len = (set + 1).next_power_of_two();
-            self.bytes += (len - self.sets.len()) * size_of::<Bitmap>();
-            self.sets.resize_with(len, Bitmap::default);
+        if set >= BITMAPS {
+            if self.pairs.len() >= (self.sorted * 2).max(FEW_PAIRS) {
+                self.sort();
+            }
+            return self.pairs.push((set as u64) << 32 | u64::from(code));
         }
-        self.bytes += self.sets[set].insert(code);
+        if set >= self.bitmaps.len() {
+            let len = (set + 1).next_power_of_two();
+            self.bytes += (len - self.bitmaps.len()) * size_of::<Bitmap>();
+            self.bitmaps.resize_with(len, Bitmap::default);
+        }
+        self.bytes += self.bitmaps[set].insert(code);
+    }
+
+    /// Sorts the pairs, and removes those that are there twice.
+    fn sort(&mut self) {
+        if self.sorted < self.pairs.len() {
+            // It sees that the first part is sorted.
+            self.pairs.sort();
+            self.pairs.dedup();
+            self.sorted = self.pairs.len();
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes + self.pairs.capacity() * size_of::<u64>()
+    }
+
+    /// Adds the number of users of each set to its size.
+    fn count(&mut self, sizes: &mut [u64]) {
+        for (size, set) in sizes.iter_mut().zip(&self.bitmaps) {
+            *size += set.len();
+        }
+        self.sort();
+        for pair in &self.pairs {
+            sizes[(pair >> 32) as usize] += 1;
+        }
     }
 }
 
@@ -255,7 +300,7 @@ impl UserSets {
             }
             let mut shard = self.shards[shard].lock().expect("no panic under this lock");
             let Shard { names, sets } = &mut *shard;
-            let (users, bytes) = (names.len, names.bytes() + sets.bytes);
+            let (users, bytes) = (names.len, names.bytes() + sets.bytes());
             let hash = |index: &u32| batch.hashes[*index as usize];
             let read = indexes.iter().fold(0, |read, index| read ^ names.touch(hash(index)));
             std::hint::black_box(read);
@@ -265,7 +310,8 @@ impl UserSets {
                 insert(sets, names.intern(&wanted), index as usize);
             }
             self.users.fetch_add(names.len - users, Ordering::Relaxed);
-            self.bytes.fetch_add(names.bytes() + sets.bytes - bytes, Ordering::Relaxed);
+            self.bytes
+                .fetch_add((names.bytes() + sets.bytes()).wrapping_sub(bytes), Ordering::Relaxed);
         }
     }
 
@@ -277,14 +323,20 @@ impl UserSets {
         }
     }
 
-    /// Returns the number of users in each of the first `len` sets.
+    /// Does what [`UserSets::sizes`] would begin with: each thread calls this at its end, so that
+    /// they share that work.
+    pub fn settle(&self, batch: &Batch) {
+        for shard in 0..SHARDS {
+            let shard = &self.shards[(shard + batch.first) % SHARDS];
+            shard.lock().expect("no panic under this lock").sets.sort();
+        }
+    }
+
+    /// Returns the number of users in each of the sets, of which there are at most `len`.
     pub fn sizes(&self, len: usize) -> Vec<u64> {
         let mut sizes = vec![0; len];
         for shard in &self.shards {
-            let shard = shard.lock().expect("no panic under this lock");
-            for (size, set) in sizes.iter_mut().zip(&shard.sets.sets) {
-                *size += set.len();
-            }
+            shard.lock().expect("no panic under this lock").sets.count(&mut sizes);
         }
         sizes
     }
@@ -343,6 +395,25 @@ mod tests {
         let of = |set: u64| expected.iter().filter(|i| *i % 5 == set).count() as u64;
         assert_eq!(users.sizes(6), [of(0), of(1), of(2), of(3), of(4), 0]);
         assert!(users.bytes() > expected.len() * size_of::<Name>());
+    }
+
+    #[test]
+    fn sets_past_the_bitmaps_hold_each_user_once() {
+        let mut sets = Sets::default();
+        let mut expected = BTreeSet::new();
+        let mut number = 1_u64;
+        for _ in 0..50_000 {
+            number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let (set, code) = ((number >> 33) as usize % 600, (number >> 50) as u32 % 100);
+            sets.insert(set, code);
+            expected.insert((set, code));
+        }
+        assert!(sets.pairs.len() < 2 * expected.len(), "{}", sets.pairs.len());
+        let mut sizes = vec![0; 600];
+        sets.count(&mut sizes);
+        for (set, size) in sizes.into_iter().enumerate() {
+            assert_eq!(size, expected.range((set, 0)..(set + 1, 0)).count() as u64, "{set}");
+        }
     }
 
     #[test]
