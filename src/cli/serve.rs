@@ -25,9 +25,9 @@ use crate::storage::{self, Engine};
 /// burst of clients should not have to wait for that.
 const BACKLOG: u32 = 4_096;
 
-/// Open files that connections leave free: connections being refused (32), and what the store and
-/// the runtime hold (35 while a new store of 300 hours is flushed and its visitor sets are made),
-/// and as many again.
+/// Open files that connections leave free: for those being refused ([`listener::REFUSALS`]), for
+/// what the store and the runtime hold (35 while a new store of 300 hours is flushed and its visitor
+/// sets are made), and as many again.
 const OTHER_FILES: usize = 128;
 
 #[derive(clap::Args)]

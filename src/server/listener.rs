@@ -20,7 +20,7 @@ use crate::storage::Recurring;
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
 /// Number of connections past the limit that are refused with an answer at the same time.
-const REFUSALS: usize = 32;
+pub const REFUSALS: usize = 32;
 
 /// How long requests are still answered after an engine thread has died, before the process ends.
 const DEATH_DELAY: Duration = Duration::from_secs(1);

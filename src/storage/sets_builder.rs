@@ -196,8 +196,7 @@ impl SetsBuilder {
         if !self.state.queue.is_empty() {
             return self.read_files(&snapshot.sets, &names);
         }
-        let due = self.cleaning_due(&snapshot);
-        if let Some(due) = due {
+        if let Some(due) = self.cleaning_due(&snapshot) {
             let is_done = self.clean(&snapshot, &names, due)?;
             self.state.only_waits = !is_done && (due.at_once || self.state.periods_done);
             if is_done || due.at_once {

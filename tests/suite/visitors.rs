@@ -70,8 +70,10 @@ fn users_of_many_groups_are_those_of_distinct_rows() {
         assert!(count(&query, &engine, groups).await > 2_000);
         for filter in ["true", "event = 'click'"] {
             let sql = format!(
-                "SELECT sum(users * (row + 1))::bigint FROM (SELECT extract(epoch FROM timestamp)::bigint % 97 AS row, \
-                 count(DISTINCT user_id) FILTER (WHERE {filter}) AS users, count(DISTINCT user_id) FROM events GROUP BY timestamp)"
+                "SELECT sum(users * (row + 1))::bigint FROM \
+                 (SELECT extract(epoch FROM timestamp)::bigint % 97 AS row, \
+                 count(DISTINCT user_id) FILTER (WHERE {filter}) AS users, \
+                 count(DISTINCT user_id) FROM events GROUP BY timestamp)"
             );
             let by_rows = format!(
                 "SELECT sum(extract(epoch FROM timestamp)::bigint % 97 + 1)::bigint FROM \

@@ -136,8 +136,8 @@ async fn count(mut streams: Vec<SendableRecordBatchStream>, totals: &Arc<Totals>
         streams.into_iter().map(|stream| SpawnedTask::spawn(count_one(stream, totals.clone())));
     // A task that is not awaited is stopped when it is dropped.
     let other: Vec<_> = other.collect();
-    // The task spawned last is next on this thread, and no other thread takes it from there: without
-    // a pause it would wait until the stream below has nothing to do.
+    // The task spawned last is next on this thread, and no other thread takes it from there:
+    // without a pause it would wait until the stream below has nothing to do.
     tokio::task::yield_now().await;
     if let Some(last) = last {
         count_one(last, totals.clone()).await?;

@@ -45,12 +45,12 @@ use crate::storage::error::{Error, Result};
 /// Folder, relative to the data directory, to which a repair moves files.
 const QUARANTINE_DIR: &str = "quarantine";
 
-/// Number of attempts to read what a server that has just begun may be changing, before a difference
-/// counts as damage.
+/// Number of attempts to read what a server that has just begun may be changing, before a
+/// difference counts as damage.
 const LOOKS: usize = 5;
 
-/// Number of these attempts beside a running server, for five seconds at least: one that flushes all
-/// the time releases log after log.
+/// Number of these attempts beside a running server, for five seconds at least: one that flushes
+/// all the time releases log after log.
 const LOOKS_BESIDE_SERVER: usize = 100;
 
 /// Checks everything below `data_dir`.
