@@ -52,12 +52,15 @@ impl Dictionary {
         self.full.len() * BLOCK + self.tail.ends.len()
     }
 
-    /// Returns the names of the codes from `start` on.
+    /// Returns the names of the codes from `start` on; none if the dictionary ends before it, as an
+    /// earlier state than the one that gave the code does.
     pub fn iter_from(&self, start: usize) -> impl Iterator<Item = &str> {
-        let blocks =
-            self.full.iter().skip(start / BLOCK).map(|block| &**block).chain([&*self.tail]);
-        let names = blocks.flat_map(|block| (0..block.ends.len()).map(|i| block.get(i)));
-        names.skip(if start / BLOCK < self.full.len() + 1 { start % BLOCK } else { 0 })
+        let start = start.min(self.len());
+        let full = self.full.iter().skip(start / BLOCK).map(|block| &**block);
+        let blocks = full.chain([&*self.tail]);
+        blocks
+            .flat_map(|block: &Block| (0..block.ends.len()).map(|i| block.get(i)))
+            .skip(start % BLOCK)
     }
 
     /// Returns all names as one Arrow array indexed by code: names of up to 12 bytes are inline,
@@ -165,7 +168,7 @@ mod tests {
         }
         for (i, dict) in dicts.iter().enumerate() {
             assert_eq!(dict.len(), i + 1);
-            for start in [0, i / 2, i, i + 1] {
+            for start in [0, i / 2, i, i + 1, i + 2, i + BLOCK, i + 300, 10 * BLOCK] {
                 let names: Vec<_> = dict.iter_from(start).collect();
                 let expected: Vec<_> = (start..=i).map(|i| format!("user{i}")).collect();
                 assert_eq!(names, expected, "{} users from {start}", i + 1);
