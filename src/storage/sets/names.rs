@@ -133,6 +133,9 @@ fn number_of(name: &str) -> Option<u64> {
 fn failed<E: Into<redb::Error>>(dir: &Path) -> impl FnOnce(E) -> Error {
     let path = dir.to_path_buf();
     move |error| match error.into() {
+        redb::Error::Io(source) if source.kind() == io::ErrorKind::UnexpectedEof => {
+            damaged(&path, "it ends before the bytes read".into())
+        }
         redb::Error::Io(source) => Error::Io { path, action: "use the index of users", source },
         // After an I/O error the database wants to be opened again.
         other @ (redb::Error::PreviousIo | redb::Error::DatabaseAlreadyOpen) => {
@@ -466,7 +469,7 @@ fn numbers(vfs: &dyn Vfs, dir: &Path) -> Result<Vec<u64>> {
 pub struct NamesCopy {
     pub id: u64,
     pub users: u64,
-    path: PathBuf,
+    pub path: PathBuf,
     names: ReadOnlyTable<&'static [u8], u32>,
     /// The table cannot be read without it.
     _database: Open,

@@ -16,6 +16,7 @@
 //! length (u32), CRC-32C (u32). All numbers are little-endian. A segment is named by its number in
 //! 16 hexadecimal digits; it is synced before it has that name, and replaced by none.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -107,7 +108,7 @@ impl Segment {
         let file = vfs.open(path).map_err(Error::io(path, "open"))?;
         let read = |offset: u64, len: u64| -> Result<Vec<u8>> {
             let mut bytes = vec![0; len as usize];
-            file.read_exact_at(&mut bytes, offset).map_err(Error::io(path, "read"))?;
+            file.read_exact_at(&mut bytes, offset).map_err(unread(path, offset))?;
             Ok(bytes)
         };
         let bytes = file.size().map_err(Error::io(path, "read"))?;
@@ -136,7 +137,7 @@ impl Segment {
         let mut packed = vec![0; place.len as usize];
         self.file
             .read_exact_at(&mut packed, place.offset)
-            .map_err(Error::io(&self.path, "read"))?;
+            .map_err(unread(&self.path, place.offset))?;
         if crc32c::crc32c(&packed) != place.crc {
             return Err(damaged(&self.path, place.offset, "the checksum of a set is wrong"));
         }
@@ -234,6 +235,15 @@ impl SegmentWriter {
 
 fn checksum(index: &[u8], entries: &[u8]) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(index), entries)
+}
+
+/// Returns a function that turns the error of a read into ours: a file that ends too early is
+/// damaged.
+fn unread(path: &Path, offset: u64) -> impl FnOnce(io::Error) -> Error {
+    move |error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => damaged(path, offset, "it ends before the bytes read"),
+        _ => Error::io(path, "read")(error),
+    }
 }
 
 fn damaged(path: &Path, offset: u64, reason: &str) -> Error {

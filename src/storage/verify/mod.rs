@@ -197,12 +197,16 @@ pub fn repair(
     let started = chrono::DateTime::from_timestamp_micros(clock.now_us()).unwrap_or_default();
     let folder =
         PathBuf::from(QUARANTINE_DIR).join(started.format("%Y-%m-%dT%H-%M-%SZ").to_string());
-    let mut moved = Vec::new();
+    let mut moved: Vec<Moved> = Vec::new();
     loop {
         let report = check(data_dir, vfs, clock, progress, false)?;
         let findings = report.damage.iter().chain(&report.notes);
         let before = moved.len();
         for finding in findings.filter(|finding| finding.movable) {
+            // A file may have several.
+            if moved[before..].iter().any(|moved| moved.from == finding.path) {
+                continue;
+            }
             moved.push(quarantine(&**vfs, data_dir, &folder, finding)?);
         }
         if moved.len() == before {

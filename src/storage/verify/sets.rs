@@ -126,7 +126,7 @@ fn check_file(
     let kinds = schema.kind_names().len();
     let mut codes: Vec<RoaringBitmap> = vec![RoaringBitmap::new(); kinds];
     let mut users: Vec<HashSet<String>> = vec![HashSet::new(); kinds];
-    let (mut unknown, mut failed) = (None, None);
+    let (mut is_unknown, mut failed) = (false, None);
     let each = |user: &str, kinds: &[EventKind]| {
         let code = match names.map(|names| names.code(user)).transpose() {
             Ok(code) => code,
@@ -138,7 +138,7 @@ fn check_file(
         for kind in kinds {
             match code {
                 Some(Some(code)) => _ = codes[kind.index()].insert(code),
-                Some(None) => unknown = Some(user.to_string()),
+                Some(None) => is_unknown = true,
                 None => _ = users[kind.index()].insert(user.into()),
             }
         }
@@ -148,10 +148,11 @@ fn check_file(
     if let Some(error) = failed {
         return Some(finding(Finding::of_error(error, place.data_dir)));
     }
-    let file = &listed.file.location;
-    if let Some(user) = unknown {
-        return Some(wrong(segment, format!("the index has no user {user:?} of {file}")));
+    if let (true, Some(names)) = (is_unknown, names) {
+        let path = names.path.strip_prefix(place.data_dir).unwrap_or(&names.path);
+        return Some(finding(Finding::new(path.display(), "it lacks users who are in sets")));
     }
+    let file = &listed.file.location;
     for kind in schema.kinds() {
         let set = match read(stored, kind) {
             Ok(set) => set,
