@@ -210,7 +210,17 @@ const GROUPS: [&str; 16] = [
     "user_id",
 ];
 
-const AGGREGATES: [&str; 26] = [
+const AGGREGATES: [&str; 36] = [
+    "count(DISTINCT page) FILTER (WHERE event = 'click')",
+    "count(DISTINCT user_id) FILTER (WHERE page = 'p1')",
+    "count(DISTINCT CASE WHEN page <> 'p1' THEN user_id END)",
+    "count(DISTINCT CASE event WHEN 'click' THEN page ELSE NULL END) FILTER (WHERE hour > 2)",
+    "sum(CASE WHEN page = 'p1' THEN 1 ELSE 0 END) FILTER (WHERE hour > 3)",
+    "sum(CASE page WHEN 'p2' THEN 1.0 ELSE 0 END)",
+    "avg(CASE WHEN event = 'click' THEN 1 ELSE 0 END)",
+    "avg(hour) FILTER (WHERE event = 'click')",
+    "max(CASE WHEN event = 'click' THEN page END)",
+    "bool_or(event = 'click')",
     "count(page)",
     "count(DISTINCT page)",
     "max(page)",

@@ -83,8 +83,8 @@ impl OptimizerRule for DistinctRule {
 
 /// One count, of rows or of distinct users, among the rows that pass a filter.
 #[derive(Clone, Debug)]
-struct Measure {
-    distinct: bool,
+pub struct Measure {
+    pub distinct: bool,
     filter: Option<Expr>,
 }
 
@@ -126,7 +126,7 @@ impl<'a> Asked<'a> {
 
 /// Reports whether a group is computed from columns of its row other than the user, the same each
 /// time.
-fn is_simple(group: &Expr) -> Result<bool> {
+pub fn is_simple(group: &Expr) -> Result<bool> {
     let is_other = group.exists(|part| {
         Ok(match part {
             Expr::Column(column) => column.name == "user_id",
@@ -141,7 +141,8 @@ fn is_simple(group: &Expr) -> Result<bool> {
     Ok(!is_other && !group.is_volatile())
 }
 
-fn measure(expr: &Expr, below: &AggregateInput<'_>) -> Option<Measure> {
+/// Returns the count that an expression over the scan's columns is; `None` for anything else.
+pub fn measure(expr: &Expr, below: &AggregateInput<'_>) -> Option<Measure> {
     let Expr::AggregateFunction(function) = expr else { return None };
     let params = &function.params;
     if function.func.name() != "count"

@@ -1,13 +1,16 @@
 //! Optimizer rules of this engine, and the order in which all rules run.
 //!
-//! [`rollup`] computes aggregates of whole hours from their counters, [`distinct`] counts distinct
-//! users where those cannot be used, [`distinct_groups`] counts distinct values by group,
-//! [`gap_filling`] makes rows for time buckets without any, and [`pushdown`] passes limits learned at
-//! run time on to the files.
+//! [`conditional`] writes conditions within aggregates as FILTERs, [`rollup`] computes aggregates
+//! of whole hours from their counters, [`distinct`] counts distinct users where those cannot be
+//! used, [`distinct_groups`] counts distinct values by group, [`parts`] divides an aggregate among
+//! those, [`gap_filling`] makes rows for time buckets without any, and [`pushdown`] passes limits
+//! learned at run time on to the files.
 
+pub mod conditional;
 pub mod distinct;
 pub mod distinct_groups;
 pub mod gap_filling;
+pub mod parts;
 pub mod pushdown;
 pub mod rollup;
 
@@ -34,9 +37,16 @@ pub fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
         .iter()
         .position(|rule| rule.name() == "push_down_filter")
         .map_or(rules.len(), |at| at + 1);
-    rules.insert(at, Arc::new(rollup::RollupRule));
-    rules.insert(at + 1, Arc::new(distinct::DistinctRule));
-    rules.insert(at + 2, Arc::new(distinct_groups::DistinctGroupsRule));
+    let ours: [Arc<dyn OptimizerRule + Send + Sync>; 6] = [
+        Arc::new(conditional::ConditionalRule),
+        Arc::new(rollup::RollupRule),
+        Arc::new(parts::PartsRule),
+        // Of parts.
+        Arc::new(rollup::RollupRule),
+        Arc::new(distinct::DistinctRule),
+        Arc::new(distinct_groups::DistinctGroupsRule),
+    ];
+    rules.splice(at..at, ours);
     rules
 }
 

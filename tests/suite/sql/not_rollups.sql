@@ -253,3 +253,15 @@ SELECT event, avg(hour) AS mean, count(*) AS n FROM events GROUP BY event ORDER 
 
 -- days of a time zone with half an hour, answered
 SELECT date_trunc('day', timestamp AT TIME ZONE 'Asia/Kolkata') AS day, count(*) AS n FROM events GROUP BY 1 ORDER BY 1
+
+-- conditions within aggregates, beside distinct users
+SET datafusion.execution.target_partitions = 1;
+EXPLAIN SELECT date_part('minute', timestamp) AS minute, count(DISTINCT CASE WHEN event = 'click' THEN user_id END) AS clickers, sum(CASE event WHEN 'click' THEN 1 ELSE 0 END) AS clicks FROM events GROUP BY 1
+
+-- measures of several kinds, each by a plan of its own
+SET datafusion.execution.target_partitions = 1;
+EXPLAIN SELECT date_part('minute', timestamp) AS minute, count(DISTINCT user_id) AS users, max(timestamp) AS latest, count(*) AS n FROM events GROUP BY 1
+
+-- distinct values that pass a FILTER
+SET datafusion.execution.target_partitions = 1;
+EXPLAIN SELECT hour, count(DISTINCT timestamp) FILTER (WHERE event = 'click') AS instants FROM events GROUP BY hour

@@ -577,3 +577,9 @@ SELECT count(*) AS n, count(DISTINCT user_id) AS users FROM events WHERE timesta
 
 -- the same, one hour of it in bins, unlike any whole hour
 SELECT date_bin(INTERVAL '90 minutes', timestamp) AS bin, sum(hour) AS hours FROM events WHERE NOT (timestamp = '2024-02-29T01:04:00Z') GROUP BY bin HAVING count(*) > 1 ORDER BY bin
+
+-- measures of several kinds, with conditions
+SELECT hour, count(DISTINCT user_id) AS users, count(DISTINCT timestamp) FILTER (WHERE event = 'click') AS instants, avg(CASE WHEN event = 'click' THEN 1 ELSE 0 END) AS share, min(timestamp) AS earliest FROM events GROUP BY hour ORDER BY hour
+
+-- measures of several kinds over no rows
+SELECT count(DISTINCT user_id) AS users, count(DISTINCT timestamp) AS instants, avg(CASE WHEN event = 'click' THEN 1 ELSE 0 END) AS share, sum(CASE WHEN event = 'click' THEN 1 ELSE 0 END) AS clicks, max(timestamp) AS latest FROM events WHERE timestamp < '1999-01-01'

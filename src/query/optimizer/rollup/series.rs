@@ -45,6 +45,7 @@ use crate::query::exec::leaf::leaf;
 use crate::query::functions;
 use crate::query::functions::time_bucket::{SECOND_US, TimeBucket};
 use crate::query::functions::visitors::{self, Of, VISITOR_SET};
+use crate::query::optimizer::conditional::Conditional;
 use crate::query::schema::partition_values;
 use crate::query::stats::recorder::StatsRecorder;
 use crate::query::time_ranges::{
@@ -401,24 +402,15 @@ impl Weighing<'_, '_> {
 
     /// Counts distinct users, or those for whom a condition holds: `CASE WHEN … THEN user_id END`.
     fn count_users(&mut self, argument: &Expr, filter: Option<Expr>) -> Result<Option<Expr>> {
-        let condition = match argument {
-            argument if is_user(argument) => None,
-            Expr::Case(case) if case.expr.is_none() => {
-                let is_null =
-                    |expr: &Expr| matches!(expr, Expr::Literal(value, _) if value.is_null());
-                let ([(when, then)], true) =
-                    (&case.when_then_expr[..], case.else_expr.as_deref().is_none_or(is_null))
-                else {
-                    return Ok(None);
-                };
-                if !is_user(then) {
-                    return Ok(None);
-                }
-                Some((**when).clone())
+        if is_user(argument) {
+            return self.over_sets(Of::Count, filter);
+        }
+        match Conditional::of(argument) {
+            Some(Conditional { condition, value, other: None }) if is_user(value) => {
+                self.over_sets(Of::Count, conjunction([condition].into_iter().chain(filter)))
             }
-            _ => return Ok(None),
-        };
-        self.over_sets(Of::Count, conjunction(condition.into_iter().chain(filter)))
+            _ => Ok(None),
+        }
     }
 
     /// Returns an aggregate over the users of the hours and kinds that pass the filter.
