@@ -52,7 +52,11 @@ impl QueryEngine {
         let (engine, session, snapshot) = (self.clone(), session.clone(), snapshot.clone());
         let describing = async move {
             let deadline = Instant::now() + TIMEOUT;
-            let described = Box::pin(engine.describe_here(session, snapshot, statement, declared));
+            let slots = engine.clone();
+            let described = async {
+                slots.slots.begin(&room.slot).await;
+                Box::pin(engine.describe_here(session, snapshot, statement, declared)).await
+            };
             tokio::select! {
                 described = tokio::time::timeout_at(deadline.into(), described) => described
                     .unwrap_or_else(|_| Err(Error::Limit("the statement takes too long to plan (query_timeout)".into()))),

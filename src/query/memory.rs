@@ -12,7 +12,7 @@
 
 use std::cell::OnceCell;
 use std::fmt;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 
 use datafusion::common::{DataFusionError, Result};
@@ -240,11 +240,13 @@ pub struct Ledger {
     budget: usize,
     /// Locked only for a copy or a push.
     accounts: Mutex<Vec<Arc<Account>>>,
+    /// Whether ended statements held much when they were last measured.
+    is_crowded: AtomicBool,
 }
 
 impl Ledger {
     pub fn new(budget: usize) -> Arc<Ledger> {
-        Arc::new(Ledger { budget, accounts: Mutex::default() })
+        Arc::new(Ledger { budget, accounts: Mutex::default(), is_crowded: AtomicBool::new(false) })
     }
 
     pub fn open(self: &Arc<Self>) -> Arc<Account> {
@@ -281,6 +283,12 @@ impl Ledger {
             .sum()
     }
 
+    /// Reports whether condemned and ended statements, when last measured, held so much memory that
+    /// others may be condemned because of it.
+    pub fn is_crowded(&self) -> bool {
+        self.is_crowded.load(Ordering::Relaxed)
+    }
+
     /// Returns the bytes that all statements hold now.
     pub fn measure(&self) -> usize {
         refresh();
@@ -292,6 +300,7 @@ impl Ledger {
     /// the bytes left of the budget.
     pub fn look(&self) -> usize {
         refresh();
+        self.accounts().iter().for_each(|account| account.rebase());
         let held: Vec<_> =
             self.accounts().iter().map(|account| (account.held(), account.clone())).collect();
         held.iter()
@@ -304,6 +313,7 @@ impl Ledger {
         {
             largest.condemn();
         }
+        self.is_crowded.store(all - of_running > BESIDE_BYTES, Ordering::Relaxed);
         self.budget.saturating_sub(all)
     }
 
@@ -319,5 +329,6 @@ impl Ledger {
         self.tidy();
         refresh();
         self.accounts().iter().for_each(|account| account.rebase());
+        self.is_crowded.store(self.held() > BESIDE_BYTES, Ordering::Relaxed);
     }
 }

@@ -22,6 +22,9 @@ const LOOK_EVERY: [Duration; 2] = [Duration::from_millis(5), Duration::from_mill
 /// measured.
 const FILL_BYTES: usize = 32 << 20;
 
+/// How long a statement waits for memory that ended ones are freeing.
+const WAIT_FOR_MEMORY: Duration = Duration::from_secs(10);
+
 /// Minimum number of slots in addition to those of running statements: an ended statement computes
 /// on until its next check, and a client that sends short statements one after another must not be
 /// refused because of its own earlier ones.
@@ -85,7 +88,8 @@ impl Slots {
         self.ledger.tidy();
     }
 
-    /// Takes a slot whose previous statement has no tasks left.
+    /// Takes a slot whose previous statement has no tasks left; [`Slots::begin`] is called on it
+    /// before the statement does anything.
     pub fn take(&self) -> Result<TakenSlot> {
         let mut all = self.all.lock().expect("no panic under this lock");
         let slot = if let Some(slot) = all.iter().find(|slot| slot.is_free()) {
@@ -97,9 +101,20 @@ impl Slots {
             return Err(Error::Busy(Limit::Queries));
         };
         slot.is_taken.store(true, Ordering::Release);
-        slot.account.begin();
         self.watch.statement_began();
         Ok(TakenSlot(slot))
+    }
+
+    /// Begins the statement of a slot. While ended statements still hold so much memory that this
+    /// one would be condemned because of it, it waits for them to free it, for a limited time.
+    pub async fn begin(&self, slot: &TakenSlot) {
+        let freed = async {
+            while self.ledger.is_crowded() {
+                tokio::time::sleep(LOOK_EVERY[0]).await;
+            }
+        };
+        let _ = tokio::time::timeout(WAIT_FOR_MEMORY, freed).await;
+        slot.account.begin();
     }
 
     fn open(&self) -> Result<Slot> {

@@ -203,7 +203,11 @@ impl Job {
         let recorder = self.running.recorder().clone();
         self.engine.slots.tidy();
         let limits = self.limits();
-        let plan = limits.hold(self.plan(statement, params)).await;
+        let plan = limits.hold(async {
+            self.engine.slots.begin(&self.slot).await;
+            self.plan(statement, params).await
+        });
+        let plan = plan.await;
         recorder.planned();
         let (mut stream, described, session) = match plan.and_then(|plan| plan) {
             Err(error) => {
