@@ -51,7 +51,7 @@ pub use self::calendar::to_char_udf as to_char;
 pub use self::interval_text::{
     Interval, is_of_postgres as is_interval_of_postgres, parse as parse_interval,
 };
-pub use self::spelling::time_bucket as time_bucket_of;
+pub use self::spelling::{NAMED_CAST, time_bucket as time_bucket_of};
 pub use self::sum::udaf as sum;
 pub use self::text::{parse_date, parse_time};
 pub use self::trunc::date_trunc;

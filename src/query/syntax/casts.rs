@@ -1,9 +1,12 @@
-//! Rewriting of casts of columns that are group keys of a derived table.
+//! Names of casts.
 //!
 //! DataFusion names `CAST(hour AS DATE)` after its column. If that column is the key of an
 //! aggregate below, as in the view `hours`, it confuses the cast with the key: columns that depend
-//! on the key become group keys too, and a group comes out in several parts. A function around the
-//! cast gives it a name of its own.
+//! on the key become group keys too, and a group comes out in several parts. And it refuses
+//! `max(hour)` beside `max(hour::text)`, or the days of two zones, as two columns of one name. A
+//! function around the cast gives it a name of its own.
+
+use std::collections::{HashMap, HashSet};
 
 use datafusion::sql::sqlparser::ast::{
     Expr, GroupByExpr, ObjectNamePart, OrderBy, OrderByKind, Select, TableFactor, TableWithJoins,
@@ -11,25 +14,89 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::tree::{edit_own_expressions, expression, within_parentheses};
 use crate::error::Result;
-use crate::query::functions::VALUE_OF;
+use crate::query::functions::{NAMED_CAST, VALUE_OF};
 
-/// Wraps the casts of a SELECT with GROUP BY, and of the ORDER BY after it, in a function.
-pub fn name(select: &mut Select, order_by: Option<&mut OrderBy>) -> Result<()> {
+/// Wraps the casts of a SELECT, and of the ORDER BY after it, in a function where their names might
+/// be taken for others.
+pub fn name(select: &mut Select, mut order_by: Option<&mut OrderBy>) -> Result<()> {
     let is_grouped = match &select.group_by {
         GroupByExpr::All(_) => true,
         GroupByExpr::Expressions(keys, _) => !keys.is_empty(),
     };
-    if !is_grouped || !select.from.iter().any(is_derived) {
+    if is_grouped && select.from.iter().any(is_derived) {
+        return edit(select, order_by, &mut wrap);
+    }
+    let mut forms = Forms::default();
+    edit(select, order_by.as_deref_mut(), &mut |expr| {
+        forms.look(expr);
+        Ok(())
+    })?;
+    let several = forms.several();
+    if several.is_empty() {
         return Ok(());
     }
-    edit_own_expressions(&mut select.projection, wrap)?;
-    edit_own_expressions(&mut select.group_by, wrap)?;
-    edit_own_expressions(&mut select.having, wrap)?;
-    edit_own_expressions(&mut select.qualify, wrap)?;
+    edit(select, order_by, &mut |expr| match cast_of(expr) {
+        Some(of) if several.contains(&of.to_string()) => {
+            let text = expr.to_string().replace('\'', "''");
+            *expr = expression(&format!("{NAMED_CAST}({expr}, '{text}')"))?;
+            Ok(())
+        }
+        _ => Ok(()),
+    })
+}
+
+/// Applies a function to the expressions after the WHERE, whose columns are named.
+fn edit(
+    select: &mut Select,
+    order_by: Option<&mut OrderBy>,
+    edit: &mut dyn FnMut(&mut Expr) -> Result<()>,
+) -> Result<()> {
+    edit_own_expressions(&mut select.projection, &mut *edit)?;
+    edit_own_expressions(&mut select.group_by, &mut *edit)?;
+    edit_own_expressions(&mut select.having, &mut *edit)?;
+    edit_own_expressions(&mut select.qualify, &mut *edit)?;
     if let Some(OrderBy { kind: OrderByKind::Expressions(sorts), .. }) = order_by {
-        sorts.iter_mut().try_for_each(|sort| edit_own_expressions(&mut sort.expr, wrap))?;
+        sorts.iter_mut().try_for_each(|sort| edit_own_expressions(&mut sort.expr, &mut *edit))?;
     }
     Ok(())
+}
+
+/// What is cast, and in which forms.
+#[derive(Default)]
+struct Forms {
+    /// The casts of each expression.
+    casts: HashMap<String, HashSet<String>>,
+    /// Number of times that each column is named, less those within its casts.
+    bare: HashMap<String, isize>,
+}
+
+impl Forms {
+    fn look(&mut self, expr: &Expr) {
+        if let Expr::Identifier(_) | Expr::CompoundIdentifier(_) = expr {
+            *self.bare.entry(expr.to_string()).or_default() += 1;
+        }
+        if let Some(of) = cast_of(expr) {
+            let of = of.to_string();
+            *self.bare.entry(of.clone()).or_default() -= 1;
+            self.casts.entry(of).or_default().insert(expr.to_string());
+        }
+    }
+
+    /// Returns what has several forms.
+    fn several(self) -> HashSet<String> {
+        let is_bare = |of: &String| self.bare.get(of).is_some_and(|times| *times > 0);
+        let several = self.casts.iter().filter(|(of, casts)| casts.len() > 1 || is_bare(of));
+        several.map(|(of, _)| of.clone()).collect()
+    }
+}
+
+/// Returns what a cast, but not of a literal, casts. AT TIME ZONE is planned as a cast.
+fn cast_of(expr: &Expr) -> Option<&Expr> {
+    let (Expr::Cast { expr: of, .. } | Expr::AtTimeZone { timestamp: of, .. }) = expr else {
+        return None;
+    };
+    let of = within_parentheses(of);
+    (!matches!(of, Expr::Value(_))).then_some(of)
 }
 
 /// Reports whether rows come from anything but a stored table.
@@ -45,11 +112,7 @@ fn is_derived(table: &TableWithJoins) -> bool {
 }
 
 fn wrap(expr: &mut Expr) -> Result<()> {
-    // AT TIME ZONE is planned as a cast.
-    let (Expr::Cast { expr: of, .. } | Expr::AtTimeZone { timestamp: of, .. }) = expr else {
-        return Ok(());
-    };
-    if matches!(within_parentheses(of), Expr::Identifier(_) | Expr::CompoundIdentifier(_)) {
+    if let Some(Expr::Identifier(_) | Expr::CompoundIdentifier(_)) = cast_of(expr) {
         *expr = expression(&format!("{VALUE_OF}({expr})"))?;
     }
     Ok(())

@@ -583,3 +583,12 @@ SELECT hour, count(DISTINCT user_id) AS users, count(DISTINCT timestamp) FILTER 
 
 -- measures of several kinds over no rows
 SELECT count(DISTINCT user_id) AS users, count(DISTINCT timestamp) AS instants, avg(CASE WHEN event = 'click' THEN 1 ELSE 0 END) AS share, sum(CASE WHEN event = 'click' THEN 1 ELSE 0 END) AS clicks, max(timestamp) AS latest FROM events WHERE timestamp < '1999-01-01'
+
+-- aggregates that differ by a cast alone
+SELECT max(hour) AS a, max(hour::text) AS b, max(timestamp) AS c, max(timestamp AT TIME ZONE 'Asia/Kolkata') AS d, max(timestamp AT TIME ZONE 'America/New_York') AS e, count(DISTINCT timestamp) AS f, count(DISTINCT timestamp::date) AS g FROM events
+
+-- groups that differ by a zone or a cast alone
+SELECT date_trunc('day', timestamp) AS utc, date_trunc('day', timestamp AT TIME ZONE 'Asia/Kolkata') AS kolkata, timestamp::date AS date, count(*) AS n, count(DISTINCT user_id) AS users FROM events GROUP BY 1, 2, 3 ORDER BY 1, 2
+
+-- without aliases, and with the expressions again
+SELECT hour::text, hour::double, hour, count(*) FROM events GROUP BY hour::text, hour::double, hour HAVING max(hour::text) > '1' ORDER BY hour::text DESC LIMIT 2

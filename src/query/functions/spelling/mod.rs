@@ -22,7 +22,7 @@ use datafusion::logical_expr::{
 use datafusion::prelude::lit;
 
 pub use self::aggregates::aggregates;
-pub use self::scalars::{functions, time_bucket};
+pub use self::scalars::{NAMED_CAST, functions, time_bucket};
 
 use self::aggregates::AggregateSpelling;
 use self::scalars::{NAIVE, Spelling, age_since_midnight, cast, only};

@@ -126,10 +126,20 @@ fn spelling(
     }))
 }
 
+/// Name of the function that returns its first argument, and is named by its second.
+pub const NAMED_CAST: &str = "named_cast";
+
 pub fn functions() -> Vec<Arc<ScalarUDF>> {
     let text = |types: &[DataType]| one_time(types).map(|_| DataType::Utf8);
     let date = |types: &[DataType]| one_time(types).map(|_| DataType::Date32);
     vec![
+        spelling(
+            NAMED_CAST,
+            &[],
+            |types| types.first().cloned(),
+            "named_cast(value, name)",
+            |mut args| Ok(args.swap_remove(0)),
+        ),
         spelling(
             "time_bucket",
             &[],
