@@ -52,9 +52,9 @@ impl QueryEngine {
         let (engine, session, snapshot) = (self.clone(), session.clone(), snapshot.clone());
         let describing = async move {
             let deadline = Instant::now() + TIMEOUT;
-            let slots = engine.clone();
             let described = async {
-                slots.slots.begin(&room.slot).await;
+                engine.slots.begin(&room.slot).await;
+                let engine = engine.clone();
                 Box::pin(engine.describe_here(session, snapshot, statement, declared)).await
             };
             tokio::select! {

@@ -176,7 +176,9 @@ impl<'a> Conditional<'a> {
     /// Returns the parts of an expression of this form, also of `CASE base WHEN …`.
     pub fn of(expr: &'a Expr) -> Option<Conditional<'a>> {
         let (expr, is_cast) = match expr {
-            Expr::Cast(cast) => (cast.expr.as_ref(), true),
+            Expr::Cast(cast) if *cast.field.data_type() == DataType::Float64 => {
+                (cast.expr.as_ref(), true)
+            }
             expr => (expr, false),
         };
         let Expr::Case(case) = expr else { return None };
@@ -188,7 +190,7 @@ impl<'a> Conditional<'a> {
         let other = case.else_expr.as_deref();
         let other = other.filter(|other| !matches!(other, Expr::Literal(of, _) if of.is_null()));
         let is_plain = matches!(value.as_ref(), Expr::Column(_) | Expr::Literal(..));
-        // A cast of numbers is that of literals.
+        // An average casts what it averages: here, literals.
         (is_plain && (!is_cast || other.is_some())).then_some(Conditional {
             condition,
             value,
@@ -199,5 +201,7 @@ impl<'a> Conditional<'a> {
 
 fn is_number(expr: &Expr, number: f64) -> bool {
     let Expr::Literal(value, _) = expr else { return false };
-    value.cast_to(&DataType::Float64).ok() == Some(ScalarValue::Float64(Some(number)))
+    // An average of decimals is rounded in its own way.
+    !value.data_type().is_decimal()
+        && value.cast_to(&DataType::Float64).ok() == Some(ScalarValue::Float64(Some(number)))
 }
