@@ -2,11 +2,11 @@
 //!
 //! `count(CASE WHEN event = 'click' THEN 1 END)` is `count(1) FILTER (WHERE event = 'click')`, and
 //! so is `sum(CASE WHEN event = 'click' THEN 1 ELSE 0 END)` where there are rows. Beside distinct
-//! counts, [`ConditionalRule`] rewrites the first form to the second, so that the rules after it,
-//! which count distinct users without a set for each group, have one form to know.
+//! counts, [`answer`] rewrites the first form to the second, so that the rules that know FILTERs,
+//! which come after it, have one form to know.
 
 use arrow::datatypes::DataType;
-use datafusion::common::tree_node::Transformed;
+use datafusion::common::config::ConfigOptions;
 use datafusion::common::{Result, ScalarValue};
 use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams};
@@ -14,35 +14,7 @@ use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{
     Aggregate, Expr, ExprFunctionExt, ExprSchemable, LogicalPlan, LogicalPlanBuilder,
 };
-use datafusion::optimizer::optimizer::ApplyOrder;
-use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 use datafusion::prelude::{cast, lit, when};
-
-/// Optimizer rule for conditional aggregates. It must run before the rules that know FILTERs.
-#[derive(Debug, Default)]
-pub struct ConditionalRule;
-
-impl OptimizerRule for ConditionalRule {
-    fn name(&self) -> &str {
-        "hourglass_conditional_aggregates"
-    }
-
-    fn apply_order(&self) -> Option<ApplyOrder> {
-        Some(ApplyOrder::TopDown)
-    }
-
-    fn rewrite(
-        &self,
-        plan: LogicalPlan,
-        _: &dyn OptimizerConfig,
-    ) -> Result<Transformed<LogicalPlan>> {
-        let LogicalPlan::Aggregate(aggregate) = &plan else { return Ok(Transformed::no(plan)) };
-        match filtered(aggregate)? {
-            Some(rewritten) => Ok(Transformed::yes(rewritten)),
-            None => Ok(Transformed::no(plan)),
-        }
-    }
-}
 
 /// The aggregates of the rewritten plan.
 struct Aggregates {
@@ -72,15 +44,14 @@ enum Output {
 }
 
 /// Returns the aggregate with FILTERs in place of conditions; `None` if nothing is to be changed.
-fn filtered(aggregate: &Aggregate) -> Result<Option<LogicalPlan>> {
+pub fn answer(aggregate: &Aggregate, _: &ConfigOptions) -> Result<Option<LogicalPlan>> {
     let aggregates: Vec<_> =
         aggregate.aggr_expr.iter().map(|expr| expr.clone().unalias()).collect();
     let is_distinct = |expr: &Expr| {
         matches!(expr, Expr::AggregateFunction(AggregateFunction { func, params })
             if func.name() == "count" && params.distinct)
     };
-    let is_set = |expr: &Expr| matches!(expr, Expr::GroupingSet(_));
-    if !aggregates.iter().any(is_distinct) || aggregate.group_expr.iter().any(is_set) {
+    if !aggregates.iter().any(is_distinct) {
         return Ok(None);
     }
     let groups = aggregate.group_expr.len();
@@ -118,7 +89,7 @@ fn filtered(aggregate: &Aggregate) -> Result<Option<LogicalPlan>> {
         Ok(result.alias_qualified(qualifier.cloned(), field.name()))
     });
     let results = results.collect::<Result<Vec<_>>>()?;
-    Ok(Some(LogicalPlanBuilder::from(plan.clone()).project(results)?.build()?))
+    Ok(Some(LogicalPlanBuilder::from(plan).project(results)?.build()?))
 }
 
 fn float(expr: Expr) -> Expr {
@@ -151,13 +122,10 @@ fn changed(expr: &Expr, all: &mut Aggregates) -> Result<Option<Output>> {
             let expr = Expr::AggregateFunction(AggregateFunction { func: func.clone(), params });
             Some(Output::Of(all.add(expr)))
         }
-        ("sum", false, Some(other)) if is_number(value, 1.0) && is_number(other, 0.0) => {
-            let sum = all.add(counted(both)?);
-            Some(Output::Sum(sum, all.add(counted(own)?)))
-        }
-        ("avg", false, Some(other)) if is_number(value, 1.0) && is_number(other, 0.0) => {
-            let sum = all.add(counted(both)?);
-            Some(Output::Mean(sum, all.add(counted(own)?)))
+        ("sum" | "avg", false, Some(other)) if is_number(value, 1.0) && is_number(other, 0.0) => {
+            let (sum, rows) = (all.add(counted(both)?), all.add(counted(own)?));
+            let is_sum = func.name() == "sum";
+            Some(if is_sum { Output::Sum(sum, rows) } else { Output::Mean(sum, rows) })
         }
         _ => None,
     })

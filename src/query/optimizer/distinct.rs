@@ -2,7 +2,7 @@
 //! FILTERs on the kind of event.
 //!
 //! DataFusion's own plan hashes every row's name, keeps a copy of each user for every group, and
-//! gives up its best rewrite when a FILTER is combined with a DISTINCT. [`DistinctRule`] rewrites an
+//! gives up its best rewrite when a FILTER is combined with a DISTINCT. [`answer`] rewrites an
 //! aggregate of `count(DISTINCT user_id)` and `count(*)`, each with any FILTER, to
 //! [`DistinctUsersExec`], which uses what the store knows: files are sorted by user, so equal names
 //! are adjacent and a run of them is hashed once; in memory, users are already interned, so each
@@ -18,21 +18,20 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::config::ConfigOptions;
 use datafusion::common::{Column, Result};
 use datafusion::datasource::{TableType, provider_as_source};
 use datafusion::functions::expr_fn::coalesce;
 use datafusion::functions_aggregate::expr_fn::{bool_or, count, sum};
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Aggregate, Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder};
-use datafusion::optimizer::optimizer::ApplyOrder;
-use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::expressions::Column as Place;
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use datafusion::prelude::{ident, lit};
 
+use super::aggregate::is_same_each_time;
 use super::rollup::AggregateInput;
 use crate::query::catalog::events::{EventsTable, Part};
 use crate::query::exec::counting::{Count, Question};
@@ -42,42 +41,19 @@ use crate::query::options::HourglassOptions;
 use crate::query::stats::recorder::StatsRecorder;
 use crate::query::time_ranges::TimeRanges;
 
-/// Optimizer rule for distinct users. It must run after the rollup rule, which is faster where it
-/// applies.
-#[derive(Debug, Default)]
-pub struct DistinctRule;
-
-impl OptimizerRule for DistinctRule {
-    fn name(&self) -> &str {
-        "hourglass_distinct_users"
-    }
-
-    fn apply_order(&self) -> Option<ApplyOrder> {
-        Some(ApplyOrder::TopDown)
-    }
-
-    fn rewrite(
-        &self,
-        plan: LogicalPlan,
-        config: &dyn OptimizerConfig,
-    ) -> Result<Transformed<LogicalPlan>> {
-        let LogicalPlan::Aggregate(aggregate) = &plan else { return Ok(Transformed::no(plan)) };
-        let Some(below) = AggregateInput::of(&aggregate.input)? else {
-            return Ok(Transformed::no(plan));
-        };
-        if below.of_sets {
-            return Ok(Transformed::no(plan));
-        }
-        let Some(asked) = Asked::of(aggregate, below)? else { return Ok(Transformed::no(plan)) };
-        let options = config.options();
-        let limit =
-            options.extensions.get::<HourglassOptions>().map_or(0, |o| o.distinct_users_in_memory);
-        let answer = match (limit, asked.groups.is_empty()) {
-            (0, true) => asked.by_user(&asked.below.events.recorder)?,
-            (0, false) => return Ok(Transformed::no(plan)),
-            _ => asked.in_memory(limit)?,
-        };
-        Ok(Transformed::yes(answer))
+/// Returns the plan of an aggregate that counts distinct users; `None` for another. It must run
+/// after the rollup rule, which is faster where it applies.
+pub fn answer(aggregate: &Aggregate, options: &ConfigOptions) -> Result<Option<LogicalPlan>> {
+    let Some(below) = AggregateInput::of(&aggregate.input)?.filter(|below| !below.of_sets) else {
+        return Ok(None);
+    };
+    let Some(asked) = Asked::of(aggregate, below)? else { return Ok(None) };
+    let limit =
+        options.extensions.get::<HourglassOptions>().map_or(0, |o| o.distinct_users_in_memory);
+    match (limit, asked.groups.is_empty()) {
+        (0, true) => asked.by_user(&asked.below.events.recorder).map(Some),
+        (0, false) => Ok(None),
+        _ => asked.in_memory(limit).map(Some),
     }
 }
 
@@ -127,18 +103,7 @@ impl<'a> Asked<'a> {
 /// Reports whether a group is computed from columns of its row other than the user, the same each
 /// time.
 pub fn is_simple(group: &Expr) -> Result<bool> {
-    let is_other = group.exists(|part| {
-        Ok(match part {
-            Expr::Column(column) => column.name == "user_id",
-            Expr::GroupingSet(_)
-            | Expr::OuterReferenceColumn(..)
-            | Expr::ScalarSubquery(_)
-            | Expr::InSubquery(_)
-            | Expr::Exists(_) => true,
-            _ => false,
-        })
-    })?;
-    Ok(!is_other && !group.is_volatile())
+    Ok(!looks_at_users(group) && is_same_each_time(group)?)
 }
 
 /// Returns the count that an expression over the scan's columns is; `None` for anything else.

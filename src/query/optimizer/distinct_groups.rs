@@ -2,7 +2,7 @@
 //!
 //! For `count(DISTINCT user_id)` beside `count(*)`, grouped by page, DataFusion keeps a set of
 //! users for each page: tens of kilobytes for each group, however few users it has, which cannot be
-//! spilled. [`DistinctGroupsRule`] rewrites such an aggregate to two: one by page and user, which
+//! spilled. [`answer`] rewrites such an aggregate to two: one by page and user, which
 //! counts rows, and one over that by page, which counts its rows and adds up their counts. Where
 //! distinct users are counted with a FILTER, the first also finds out whether any row passes it.
 //! DataFusion has the same rewrite (`single_distinct_aggregation_to_group_by`), but not where there
@@ -11,7 +11,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::DataType;
-use datafusion::common::tree_node::Transformed;
+use datafusion::common::config::ConfigOptions;
 use datafusion::common::{Column, Result};
 use datafusion::functions::expr_fn::coalesce;
 use datafusion::functions_aggregate::count::count_udaf;
@@ -21,38 +21,10 @@ use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{
     Aggregate, AggregateUDF, Expr, ExprFunctionExt, ExprSchemable, LogicalPlan, LogicalPlanBuilder,
 };
-use datafusion::optimizer::optimizer::ApplyOrder;
-use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 use datafusion::prelude::{cast, lit};
 
 /// Name of the column of distinct values between the two aggregates.
 const VALUE: &str = "distinct_value";
-
-/// Optimizer rule for distinct values by group.
-#[derive(Debug, Default)]
-pub struct DistinctGroupsRule;
-
-impl OptimizerRule for DistinctGroupsRule {
-    fn name(&self) -> &str {
-        "hourglass_distinct_groups"
-    }
-
-    fn apply_order(&self) -> Option<ApplyOrder> {
-        Some(ApplyOrder::TopDown)
-    }
-
-    fn rewrite(
-        &self,
-        plan: LogicalPlan,
-        _: &dyn OptimizerConfig,
-    ) -> Result<Transformed<LogicalPlan>> {
-        let LogicalPlan::Aggregate(aggregate) = &plan else { return Ok(Transformed::no(plan)) };
-        match two_level(aggregate)? {
-            Some(rewritten) => Ok(Transformed::yes(rewritten)),
-            None => Ok(Transformed::no(plan)),
-        }
-    }
-}
 
 /// An aggregate that two levels compute.
 enum Measure {
@@ -108,11 +80,8 @@ impl Measure {
 }
 
 /// Returns the aggregate as two; `None` if it is of another shape.
-fn two_level(aggregate: &Aggregate) -> Result<Option<LogicalPlan>> {
+pub fn answer(aggregate: &Aggregate, _: &ConfigOptions) -> Result<Option<LogicalPlan>> {
     let groups = &aggregate.group_expr;
-    if groups.iter().any(|group| matches!(group, Expr::GroupingSet(_))) {
-        return Ok(None);
-    }
     let measures: Option<Vec<Measure>> =
         aggregate.aggr_expr.iter().map(|expr| Measure::of(&expr.clone().unalias())).collect();
     let Some(measures) = measures else { return Ok(None) };

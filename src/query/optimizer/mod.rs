@@ -6,6 +6,7 @@
 //! those, [`gap_filling`] makes rows for time buckets without any, and [`pushdown`] passes limits
 //! learned at run time on to the files.
 
+mod aggregate;
 pub mod conditional;
 pub mod distinct;
 pub mod distinct_groups;
@@ -20,6 +21,7 @@ use datafusion::optimizer::{Analyzer, AnalyzerRule, Optimizer, OptimizerRule};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 
+use self::aggregate::AggregateRule;
 use super::exec::barrier::BarrierRule;
 
 /// Returns DataFusion's analyzer rules after ours that must come before types are coerced.
@@ -37,16 +39,15 @@ pub fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
         .iter()
         .position(|rule| rule.name() == "push_down_filter")
         .map_or(rules.len(), |at| at + 1);
-    let ours: [Arc<dyn OptimizerRule + Send + Sync>; 6] = [
-        Arc::new(conditional::ConditionalRule),
-        Arc::new(rollup::RollupRule),
-        Arc::new(parts::PartsRule),
-        // Of parts.
-        Arc::new(rollup::RollupRule),
-        Arc::new(distinct::DistinctRule),
-        Arc::new(distinct_groups::DistinctGroupsRule),
+    let ours = [
+        AggregateRule { name: "hourglass_conditions", answer: conditional::answer },
+        AggregateRule { name: "hourglass_rollups", answer: rollup::answer },
+        AggregateRule { name: "hourglass_parts", answer: parts::answer },
+        AggregateRule { name: "hourglass_rollups_of_parts", answer: rollup::answer },
+        AggregateRule { name: "hourglass_distinct_users", answer: distinct::answer },
+        AggregateRule { name: "hourglass_distinct_groups", answer: distinct_groups::answer },
     ];
-    rules.splice(at..at, ours);
+    rules.splice(at..at, ours.map(|rule| Arc::new(rule) as _));
     rules
 }
 

@@ -3,46 +3,24 @@
 //! Distinct users have a plan of their own ([`distinct`](super::distinct)), or come from sets; the
 //! distinct values of another column need a second aggregate
 //! ([`distinct_groups`](super::distinct_groups)), and a maximum needs neither. Beside each other,
-//! none of these would apply, and DataFusion would keep a set for each group. [`PartsRule`]
-//! computes each kind of measure by an aggregate of its own, and puts their rows together by group:
-//! the events are read more than once, which takes less than the sets.
+//! none of these would apply, and DataFusion would keep a set for each group. [`answer`] computes
+//! each kind of measure by an aggregate of its own, and puts their rows together by group: the
+//! events are read more than once, which takes less than the sets.
 
 use arrow::datatypes::DataType;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::config::ConfigOptions;
 use datafusion::common::{Column, Result, ScalarValue};
 use datafusion::functions_aggregate::expr_fn::max;
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, LogicalPlanBuilder};
-use datafusion::optimizer::optimizer::ApplyOrder;
-use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
+use super::aggregate::is_same_each_time;
 use super::distinct::{is_simple, measure};
 use super::rollup::AggregateInput;
 
-/// Optimizer rule for measures of several kinds. It must run between the rollup rule, which may
-/// answer all of them at once, and the rules for each kind.
-#[derive(Debug, Default)]
-pub struct PartsRule;
-
-impl OptimizerRule for PartsRule {
-    fn name(&self) -> &str {
-        "hourglass_parts"
-    }
-
-    fn apply_order(&self) -> Option<ApplyOrder> {
-        Some(ApplyOrder::TopDown)
-    }
-
-    fn rewrite(
-        &self,
-        plan: LogicalPlan,
-        _: &dyn OptimizerConfig,
-    ) -> Result<Transformed<LogicalPlan>> {
-        let LogicalPlan::Aggregate(aggregate) = &plan else { return Ok(Transformed::no(plan)) };
-        match kinds(aggregate)? {
-            Some(kinds) => Ok(Transformed::yes(in_parts(aggregate, &kinds)?)),
-            None => Ok(Transformed::no(plan)),
-        }
-    }
+/// Returns the aggregate in parts; `None` if one plan computes all its measures. It must run between
+/// the rollup rule, which may answer all of them at once, and the rules for each kind.
+pub fn answer(aggregate: &Aggregate, _: &ConfigOptions) -> Result<Option<LogicalPlan>> {
+    kinds(aggregate)?.map(|kinds| in_parts(aggregate, &kinds)).transpose()
 }
 
 /// The kinds of measures.
@@ -108,19 +86,6 @@ fn kinds(aggregate: &Aggregate) -> Result<Option<Vec<Kind>>> {
     Ok((is_mixed || of_several).then_some(kinds))
 }
 
-fn is_same_each_time(expr: &Expr) -> Result<bool> {
-    let is_query = |part: &Expr| {
-        Ok(matches!(
-            part,
-            Expr::OuterReferenceColumn(..)
-                | Expr::ScalarSubquery(_)
-                | Expr::InSubquery(_)
-                | Expr::Exists(_)
-        ))
-    };
-    Ok(!expr.is_volatile() && !expr.exists(is_query)?)
-}
-
 fn has_maximum(of: &DataType) -> bool {
     match of {
         DataType::Interval(_) => false,
@@ -155,7 +120,7 @@ fn in_parts(aggregate: &Aggregate, kinds: &[Kind]) -> Result<LogicalPlan> {
             Ok(value.alias(name(i)))
         });
         let columns = columns.collect::<Result<Vec<_>>>()?;
-        let part = LogicalPlanBuilder::from(part.clone()).project(columns)?;
+        let part = LogicalPlanBuilder::from(part).project(columns)?;
         parts = Some(match parts {
             Some(others) => others.union(part.build()?)?,
             None => part,
