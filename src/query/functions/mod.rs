@@ -42,8 +42,8 @@ use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
 use datafusion::common::{DFSchema, Result};
 use datafusion::execution::FunctionRegistry;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr, TypePlanner};
-use datafusion::logical_expr::{Expr, ScalarUDF};
 use datafusion::sql::sqlparser::ast::{ArrayElemTypeDef, DataType as SqlType, TimezoneInfo};
 
 pub use self::bytea::parse as parse_bytea;
@@ -64,17 +64,6 @@ use crate::query::schema::POSTGRES_OID;
 pub fn product(left: &Expr, right: &Expr) -> Expr {
     let op = datafusion::logical_expr::Operator::Multiply;
     checked::arithmetic(left, op, right).expect("a product may overflow")
-}
-
-/// Name of the function that returns its argument.
-pub const VALUE_OF: &str = "value_of";
-
-fn value_of() -> Arc<ScalarUDF> {
-    let types = |types: &[DataType]| match types {
-        [of] => Ok((vec![of.clone()], of.clone())),
-        _ => datafusion::common::plan_err!("value_of takes one value"),
-    };
-    function::Function::new(VALUE_OF, types, |args, rows| args[0].to_array(rows)).udf()
 }
 
 /// Formats a time for DataFusion's own parser; `None` if the text is not a time or its year does
@@ -98,7 +87,7 @@ pub fn plan(builder: SessionStateBuilder) -> SessionStateBuilder {
 pub fn register(state: &mut SessionState) -> Result<()> {
     let of_time = [trunc::date_trunc(), trunc::date_bin(), part::udf()];
     let others = [
-        vec![value_of(), similar::udf()],
+        vec![similar::udf()],
         calendar::functions(),
         instant::functions(),
         spelling::functions(),

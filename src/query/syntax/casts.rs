@@ -14,7 +14,7 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::tree::{edit_own_expressions, expression, within_parentheses};
 use crate::error::Result;
-use crate::query::functions::{NAMED_CAST, VALUE_OF};
+use crate::query::functions::NAMED_CAST;
 
 /// Wraps the casts of a SELECT, and of the ORDER BY after it, in a function where their names might
 /// be taken for others.
@@ -23,20 +23,16 @@ pub fn name(select: &mut Select, mut order_by: Option<&mut OrderBy>) -> Result<(
         GroupByExpr::All(_) => true,
         GroupByExpr::Expressions(keys, _) => !keys.is_empty(),
     };
-    if is_grouped && select.from.iter().any(is_derived) {
-        return edit(select, order_by, &mut wrap);
-    }
+    let is_derived = is_grouped && select.from.iter().any(is_derived);
     let mut forms = Forms::default();
     edit(select, order_by.as_deref_mut(), &mut |expr| {
         forms.look(expr);
         Ok(())
     })?;
     let several = forms.several();
-    if several.is_empty() {
-        return Ok(());
-    }
+    let is_column = |of: &Expr| matches!(of, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
     edit(select, order_by, &mut |expr| match cast_of(expr) {
-        Some(of) if several.contains(&of.to_string()) => {
+        Some(of) if is_derived && is_column(of) || several.contains(&of.to_string()) => {
             let text = expr.to_string().replace('\'', "''");
             *expr = expression(&format!("{NAMED_CAST}({expr}, '{text}')"))?;
             Ok(())
@@ -109,11 +105,4 @@ fn is_derived(table: &TableWithJoins) -> bool {
         _ => false,
     };
     !is_stored(&table.relation) || table.joins.iter().any(|join| !is_stored(&join.relation))
-}
-
-fn wrap(expr: &mut Expr) -> Result<()> {
-    if let Some(Expr::Identifier(_) | Expr::CompoundIdentifier(_)) = cast_of(expr) {
-        *expr = expression(&format!("{VALUE_OF}({expr})"))?;
-    }
-    Ok(())
 }

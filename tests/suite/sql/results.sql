@@ -592,3 +592,6 @@ SELECT date_trunc('day', timestamp) AS utc, date_trunc('day', timestamp AT TIME 
 
 -- without aliases, and with the expressions again
 SELECT hour::text, hour::double, hour, count(*) FROM events GROUP BY hour::text, hour::double, hour HAVING max(hour::text) > '1' ORDER BY hour::text DESC LIMIT 2
+
+-- the same over a derived table
+SELECT h::text AS text, h::double AS float, h, sum(n) AS n FROM (SELECT hour AS h, count(*) AS n FROM events GROUP BY hour) x GROUP BY h::text, h::double, h ORDER BY h LIMIT 3
