@@ -26,8 +26,8 @@ use crate::storage::{self, Engine};
 const BACKLOG: u32 = 4_096;
 
 /// Open files that connections leave free: for those being refused ([`listener::REFUSALS`]), for
-/// what the store and the runtime hold (35 while a new store of 300 hours is flushed and its visitor
-/// sets are made), and as many again.
+/// what the store and the runtime hold (35 while a new store of 300 hours is flushed and its
+/// visitor sets are made), and as many again.
 const OTHER_FILES: usize = 128;
 
 #[derive(clap::Args)]

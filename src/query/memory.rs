@@ -300,9 +300,11 @@ impl Ledger {
     /// the bytes left of the budget.
     pub fn look(&self) -> usize {
         refresh();
-        self.accounts().iter().for_each(|account| account.rebase());
-        let held: Vec<_> =
-            self.accounts().iter().map(|account| (account.held(), account.clone())).collect();
+        let measured = |account: &Arc<Account>| {
+            account.rebase();
+            (account.held(), account.clone())
+        };
+        let held: Vec<_> = self.accounts().iter().map(measured).collect();
         held.iter()
             .for_each(|(bytes, account)| _ = account.most.fetch_max(*bytes, Ordering::Relaxed));
         let all: usize = held.iter().map(|(bytes, _)| bytes).sum();
@@ -327,8 +329,6 @@ impl Ledger {
     /// baseline.
     pub fn settle(&self) {
         self.tidy();
-        refresh();
-        self.accounts().iter().for_each(|account| account.rebase());
-        self.is_crowded.store(self.held() > BESIDE_BYTES, Ordering::Relaxed);
+        self.look();
     }
 }
