@@ -10,7 +10,9 @@
 //! value for each row of a batch ([`fit_batches`]).
 
 use std::fmt;
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 
 use arrow::array::RecordBatch;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
@@ -20,6 +22,7 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::Literal;
+use datafusion::physical_plan::execution_plan::EvaluationType;
 use datafusion::physical_plan::metrics::MetricsSet;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
@@ -211,6 +214,11 @@ impl ExecutionPlan for StepExec {
             batch
         };
         let batches = self.plan.execute(partition, context)?.map(step);
+        let batches = match self.properties().evaluation_type {
+            _ if is_scan => requeued_before(batches).boxed(),
+            EvaluationType::Eager => requeued_after(batches).boxed(),
+            EvaluationType::Lazy => batches.boxed(),
+        };
         let schema = self.schema();
         if let Some(collected) = self.collected {
             return Ok(Box::pin(RecordBatchStreamAdapter::new(
@@ -266,6 +274,45 @@ fn with_room(
     })
 }
 
+/// Puts the running task at the end of the queue that all threads of the statement take tasks from.
+///
+/// A task that another one wakes waits for the thread that woke it, and no other thread takes it
+/// from there: it waits, and an idle thread with it, until the task that woke it pauses.
+async fn requeue() {
+    let mut is_queued = false;
+    poll_fn(|context| {
+        if is_queued {
+            return Poll::Ready(());
+        }
+        is_queued = true;
+        // `tokio::task::yield_now` would hold the task back until its thread has nothing else.
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await
+}
+
+/// Requeues the task before each batch but the first: what became of the one before may have woken
+/// a task.
+fn requeued_before<T>(
+    batches: impl stream::Stream<Item = T> + Unpin,
+) -> impl stream::Stream<Item = T> {
+    stream::unfold((batches, true), async |(mut batches, is_first)| {
+        if !is_first {
+            requeue().await;
+        }
+        Some((batches.next().await?, (batches, false)))
+    })
+}
+
+/// Requeues the task after each batch: taking it from another task may have woken that one.
+fn requeued_after<T>(batches: impl stream::Stream<Item = T>) -> impl stream::Stream<Item = T> {
+    batches.then(async |batch| {
+        requeue().await;
+        batch
+    })
+}
+
 /// Splits a batch into slices of at most `most` rows.
 fn slices(batch: Result<RecordBatch>, most: usize) -> impl Iterator<Item = Result<RecordBatch>> {
     let rows = batch.as_ref().map_or(0, RecordBatch::num_rows);
@@ -277,4 +324,43 @@ fn slices(batch: Result<RecordBatch>, most: usize) -> impl Iterator<Item = Resul
         }
         _ => batch.take(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    /// Returns how many batches another task had seen taken when it ran after being woken by the
+    /// first of `batches`.
+    async fn taken_when_woken(batches: impl stream::Stream<Item = usize>) -> usize {
+        let (taken, wake) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+        let other = tokio::spawn({
+            let (taken, wake) = (taken.clone(), wake.clone());
+            async move {
+                wake.notified().await;
+                taken.load(Ordering::Relaxed)
+            }
+        });
+        tokio::task::yield_now().await;
+        let take = batches.map(|batch| {
+            taken.fetch_add(1, Ordering::Relaxed);
+            wake.notify_one();
+            batch
+        });
+        assert_eq!(take.collect::<Vec<_>>().await, [0, 1, 2, 3]);
+        other.await.expect("no panic")
+    }
+
+    /// All tasks of this test share a thread, so that one runs only when another pauses.
+    #[tokio::test]
+    async fn tasks_that_a_batch_has_woken_run_before_the_next() {
+        assert_eq!(taken_when_woken(stream::iter(0..4)).await, 4);
+        assert_eq!(taken_when_woken(requeued_before(stream::iter(0..4))).await, 1);
+        let woken_by_taking = requeued_after(stream::iter(0..4));
+        assert_eq!(taken_when_woken(woken_by_taking).await, 1);
+    }
 }
