@@ -125,8 +125,6 @@ impl QueryEngine {
             .with_create_default_catalog_and_schema(false)
             .with_target_partitions(options.threads);
         let set = config.options_mut();
-        set.execution.parquet.pushdown_filters = true;
-        set.execution.parquet.reorder_filters = true;
         set.execution.time_zone = Some("UTC".into());
         set.sql_parser.collect_spans = true;
         set.explain.format = ExplainFormat::Indent;

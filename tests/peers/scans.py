@@ -61,7 +61,7 @@ class DuckDb:
         self.connection = duckdb.connect()
         self.connection.execute(f"SET threads = {threads}")
         self.connection.execute("SET TimeZone = 'UTC'")
-        files = f"read_parquet('{store}/events/**/*.parquet', hive_partitioning = false)"
+        files = f"read_parquet('{store}/events/date=*/**/*.parquet', hive_partitioning = false)"
         self.connection.execute(f"CREATE VIEW events AS SELECT * FROM {files}")
 
     def ask(self, sql):

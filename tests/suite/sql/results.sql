@@ -540,8 +540,8 @@ SELECT user_id, count(*) AS n, min(timestamp) AS first, max(timestamp) AS last F
 SET datafusion.execution.target_partitions = 64;
 SELECT user_id, event, max(timestamp) AS last FROM events GROUP BY user_id, event ORDER BY user_id, event
 
--- files that are not filtered while read answer the same
-SET datafusion.execution.parquet.pushdown_filters = false;
+-- files that are filtered while read answer the same
+SET datafusion.execution.parquet.pushdown_filters = true;
 SELECT user_id, timestamp FROM events WHERE user_id = 'cleo' AND event = 'impression' ORDER BY timestamp
 
 -- a sorting join answers the same
