@@ -1,5 +1,8 @@
 //! Schema of the store in SQL: the names of its tables, and the values of a partition's columns.
 
+use arrow::datatypes::Schema;
+use datafusion::common::Statistics;
+use datafusion::common::stats::Precision;
 use datafusion::scalar::ScalarValue;
 
 use crate::hour::Hour;
@@ -21,4 +24,11 @@ pub const POSTGRES_OID: &str = "postgres_oid";
 pub fn partition_values(hour: Hour) -> [ScalarValue; 2] {
     let days = hour.0.div_euclid(24) as i32;
     [ScalarValue::Date32(Some(days)), ScalarValue::Int32(Some(hour.of_day()))]
+}
+
+/// Returns the statistics of a scan of which no more is known than about how many rows it has: a
+/// join keeps the rows of its smaller side.
+pub fn about_rows(schema: &Schema, rows: Option<u64>) -> Statistics {
+    let rows = rows.map_or(Precision::Absent, |rows| Precision::Inexact(rows as usize));
+    Statistics::new_unknown(schema).with_num_rows(rows)
 }

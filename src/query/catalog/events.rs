@@ -31,7 +31,7 @@ use crate::event;
 use crate::hour::Hour;
 use crate::query::exec::memory::MemtableExec;
 use crate::query::exec::scan::EventsSource;
-use crate::query::schema::partition_values;
+use crate::query::schema::{about_rows, partition_values};
 use crate::query::stats::recorder::StatsRecorder;
 use crate::query::time_ranges::TimeRanges;
 use crate::storage::{DataFile, HourTable, Snapshot, VisitorReader};
@@ -142,6 +142,7 @@ impl EventsTable {
         let table_schema = TableSchema::builder(self.snapshot.schema.file().clone())
             .with_table_partition_cols(event::partition_columns())
             .build();
+        let columns = table_schema.table_schema().clone();
         let options = state.config_options().execution.parquet.clone();
         let runtime = state.runtime_env();
         // Footers are cached across statements, in bounded memory: a data file never changes under
@@ -158,6 +159,7 @@ impl EventsTable {
         if let Some(predicate) = self.predicate(state, filters)? {
             source = source.with_predicate(predicate);
         }
+        let rows = files.iter().map(|(_, file)| file.rollup.rows()).sum();
         let groups = spread(
             files.into_iter().map(partitioned_file).collect(),
             state.config_options().execution.target_partitions,
@@ -166,6 +168,7 @@ impl EventsTable {
             .with_file_groups(groups)
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)
+            .with_statistics(about_rows(&columns, Some(rows)))
             .build())
     }
 }

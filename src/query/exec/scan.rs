@@ -22,6 +22,7 @@ use datafusion::physical_plan::{DisplayFormatType, ExecutionPlan};
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::memory::MemtableExec;
+use crate::query::schema::about_rows;
 
 /// Data source of rows in memory and in files, with one schema.
 #[derive(Clone, Debug)]
@@ -43,7 +44,11 @@ impl EventsSource {
         self.files.output_partitioning().partition_count()
     }
 
-    fn with_files(&self, files: Arc<dyn DataSource>) -> Arc<dyn DataSource> {
+    pub fn files(&self) -> &Arc<dyn DataSource> {
+        &self.files
+    }
+
+    pub fn with_files(&self, files: Arc<dyn DataSource>) -> Arc<dyn DataSource> {
         Arc::new(EventsSource { files, ..self.clone() })
     }
 }
@@ -96,8 +101,14 @@ impl DataSource for EventsSource {
         EquivalenceProperties::new(self.memory.schema())
     }
 
-    fn partition_statistics(&self, _: Option<usize>) -> Result<Arc<Statistics>> {
-        Ok(Arc::new(Statistics::new_unknown(&self.memory.schema())))
+    fn partition_statistics(&self, partition: Option<usize>) -> Result<Arc<Statistics>> {
+        let rows = if partition.is_none() {
+            let in_files = self.files.partition_statistics(None)?;
+            in_files.num_rows.get_value().map(|rows| *rows as u64 + self.memory.rows())
+        } else {
+            None
+        };
+        Ok(Arc::new(about_rows(&self.memory.schema(), rows)))
     }
 
     fn with_fetch(&self, _: Option<usize>) -> Option<Arc<dyn DataSource>> {

@@ -206,6 +206,22 @@ EXPLAIN SELECT p.state, count(*) AS n FROM events e JOIN system.partitions p ON 
 SET datafusion.execution.target_partitions = 1;
 EXPLAIN SELECT count(*) AS n FROM events a JOIN events b ON a.user_id = b.user_id WHERE a.date = '2024-02-28' AND b.timestamp >= '2024-02-29T05:00:00Z'
 
+-- a join keeps the side with fewer rows: that with a filter
+SET datafusion.execution.target_partitions = 1;
+EXPLAIN SELECT count(*) AS n FROM events a JOIN events b ON a.user_id = b.user_id WHERE b.event = 'click'
+
+-- the users of a subquery
+SET datafusion.execution.target_partitions = 2;
+EXPLAIN SELECT event, count(*) AS n FROM events WHERE user_id IN (SELECT user_id FROM events WHERE event = 'click') GROUP BY event
+
+-- all others
+SET datafusion.execution.target_partitions = 2;
+EXPLAIN SELECT event, count(*) AS n FROM events a WHERE NOT EXISTS (SELECT 1 FROM events b WHERE b.user_id = a.user_id AND b.event = 'click') GROUP BY event
+
+-- after the first click of each user
+SET datafusion.execution.target_partitions = 1;
+EXPLAIN WITH first AS (SELECT user_id, min(timestamp) AS at FROM events WHERE event = 'click' GROUP BY user_id) SELECT count(*) AS n FROM events e JOIN first f ON e.user_id = f.user_id AND e.timestamp > f.at
+
 -- grouping sets
 SET datafusion.execution.target_partitions = 1;
 EXPLAIN SELECT event, date, count(*) AS n FROM events GROUP BY GROUPING SETS ((event), (date))
