@@ -438,6 +438,22 @@ EXPLAIN SELECT user_id FROM events WHERE date = '2024-02-28' AND hour = 20 UNION
 SET datafusion.execution.target_partitions = 2;
 EXPLAIN SELECT timestamp, user_id FROM events WHERE timestamp >= '2024-02-29T01:00:00Z' ORDER BY timestamp DESC LIMIT 2
 
+-- the last of some rows, under another name
+SET datafusion.execution.target_partitions = 2;
+EXPLAIN SELECT user_id, timestamp AS at FROM events WHERE event = 'click' ORDER BY at DESC, user_id LIMIT 2
+
+-- the first of some rows, by a limit of a subquery
+SET datafusion.execution.target_partitions = 1;
+EXPLAIN SELECT user_id FROM (SELECT * FROM events WHERE user_id > 'b' ORDER BY timestamp LIMIT 3) ORDER BY user_id
+
+-- and what it answers
+SET datafusion.execution.target_partitions = 1;
+SELECT user_id, timestamp FROM (SELECT * FROM events WHERE user_id > 'b' ORDER BY timestamp LIMIT 3) ORDER BY user_id, timestamp
+
+-- a limit by a column of the partition
+SET datafusion.execution.target_partitions = 1;
+EXPLAIN SELECT user_id, date FROM events ORDER BY date DESC, hour DESC, user_id LIMIT 2
+
 -- a limit alone
 SET datafusion.execution.target_partitions = 2;
 EXPLAIN SELECT user_id FROM events WHERE date = '2024-02-28' LIMIT 2
@@ -446,8 +462,8 @@ EXPLAIN SELECT user_id FROM events WHERE date = '2024-02-28' LIMIT 2
 SET datafusion.execution.target_partitions = 2;
 EXPLAIN SELECT date, hour FROM events WHERE date = '2024-02-28' AND hour > 21
 
--- without filters while reading
-SET datafusion.execution.parquet.pushdown_filters = false;
+-- with filters while reading
+SET datafusion.execution.parquet.pushdown_filters = true;
 SET datafusion.execution.target_partitions = 2;
 EXPLAIN SELECT user_id FROM events WHERE timestamp < '2024-02-28T20:30:00Z'
 
