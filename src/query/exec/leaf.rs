@@ -1,9 +1,10 @@
 //! Shared code of plan nodes without inputs.
 
-/// Implements the methods of `ExecutionPlan` for a node named `$name` that has no inputs and
-/// evaluates no expressions. The type must have a field `properties`.
+/// Implements the methods of `ExecutionPlan` for a node named `$name` that has no inputs, evaluates
+/// no expressions and returns about as many rows as `$rows` says of it. The type must have a field
+/// `properties`.
 macro_rules! leaf {
-    ($name:literal) => {
+    ($name:literal, $rows:expr) => {
         fn name(&self) -> &str {
             $name
         }
@@ -14,6 +15,16 @@ macro_rules! leaf {
 
         fn children(&self) -> Vec<&std::sync::Arc<dyn datafusion::physical_plan::ExecutionPlan>> {
             Vec::new()
+        }
+
+        fn statistics_from_inputs(
+            &self,
+            _: &[std::sync::Arc<datafusion::common::Statistics>],
+            args: &datafusion::physical_plan::statistics::StatisticsArgs,
+        ) -> datafusion::common::Result<std::sync::Arc<datafusion::common::Statistics>> {
+            let rows: fn(&Self) -> u64 = $rows;
+            let rows = args.partition().is_none().then(|| rows(self));
+            Ok(std::sync::Arc::new(crate::query::schema::about_rows(&self.schema(), rows)))
         }
 
         fn apply_expressions(

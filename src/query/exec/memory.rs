@@ -9,11 +9,10 @@ use arrow::array::{
 };
 use arrow::compute::take;
 use arrow::datatypes::{DataType, FieldRef, SchemaRef};
-use datafusion::common::{Result, Statistics};
+use datafusion::common::Result;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{EquivalenceProperties, Partitioning};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
-use datafusion::physical_plan::statistics::StatisticsArgs;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::stream;
@@ -21,7 +20,7 @@ use futures::stream;
 use super::leaf::leaf;
 use crate::event::{EventSchema, OWN_COLUMNS};
 use crate::hour::Hour;
-use crate::query::schema::{about_rows, partition_values};
+use crate::query::schema::partition_values;
 use crate::storage::{ABSENT, Chunk, HourTable};
 
 /// Maximum number of rows in a batch.
@@ -169,16 +168,7 @@ impl DisplayAs for MemtableExec {
 }
 
 impl ExecutionPlan for MemtableExec {
-    leaf!("MemtableExec");
-
-    fn statistics_from_inputs(
-        &self,
-        _: &[Arc<Statistics>],
-        args: &StatisticsArgs,
-    ) -> Result<Arc<Statistics>> {
-        let rows = args.partition().is_none().then_some(self.rows);
-        Ok(Arc::new(about_rows(&self.schema(), rows)))
-    }
+    leaf!("MemtableExec", |scan| scan.rows);
 
     fn execute(&self, partition: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let (schema, columns) = (self.schema(), self.columns.clone());

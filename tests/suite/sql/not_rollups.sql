@@ -214,6 +214,14 @@ EXPLAIN SELECT count(*) AS n FROM events a JOIN events b ON a.user_id = b.user_i
 SET datafusion.execution.target_partitions = 2;
 EXPLAIN SELECT event, count(*) AS n FROM events WHERE user_id IN (SELECT user_id FROM events WHERE event = 'click') GROUP BY event
 
+-- a union
+SET datafusion.execution.target_partitions = 1;
+EXPLAIN SELECT count(*) AS n FROM events e JOIN (SELECT user_id FROM events WHERE event = 'click' UNION ALL SELECT 'ana') u ON e.user_id = u.user_id
+
+-- hours beside their events
+SET datafusion.execution.target_partitions = 1;
+EXPLAIN SELECT e.user_id, h.n FROM events e JOIN (SELECT date_trunc('hour', timestamp) AS h, count(*) AS n FROM events GROUP BY h) h ON date_trunc('hour', e.timestamp) = h.h
+
 -- all others
 SET datafusion.execution.target_partitions = 2;
 EXPLAIN SELECT event, count(*) AS n FROM events a WHERE NOT EXISTS (SELECT 1 FROM events b WHERE b.user_id = a.user_id AND b.event = 'click') GROUP BY event

@@ -728,7 +728,9 @@ impl DisplayAs for RollupHoursExec {
 }
 
 impl ExecutionPlan for RollupHoursExec {
-    leaf!("RollupHoursExec");
+    leaf!("RollupHoursExec", |relation| {
+        (relation.hours.len() * relation.snapshot.schema.kinds().count()) as u64
+    });
 
     fn execute(&self, _: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let this = self.clone();

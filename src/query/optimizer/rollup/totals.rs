@@ -244,7 +244,7 @@ impl DisplayAs for RollupExec {
 }
 
 impl ExecutionPlan for RollupExec {
-    leaf!("RollupExec");
+    leaf!("RollupExec", |_| 1);
 
     /// Absorbs a projection that only selects and renames columns, so that the whole plan is this
     /// one node.
