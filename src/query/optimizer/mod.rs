@@ -3,8 +3,8 @@
 //! [`conditional`] writes conditions within aggregates as FILTERs, [`rollup`] computes aggregates
 //! of whole hours from their counters, [`distinct`] counts distinct users where those cannot be
 //! used, [`distinct_groups`] counts distinct values by group, [`parts`] divides an aggregate among
-//! those, [`gap_filling`] makes rows for time buckets without any, and [`pushdown`] passes limits
-//! learned at run time on to the files.
+//! those, [`semi_joins`] has each key of a subquery once, [`gap_filling`] makes rows for time buckets
+//! without any, and [`pushdown`] passes limits learned at run time on to the files.
 
 mod aggregate;
 pub mod conditional;
@@ -14,6 +14,7 @@ pub mod gap_filling;
 pub mod parts;
 pub mod pushdown;
 pub mod rollup;
+mod semi_joins;
 
 use std::sync::Arc;
 
@@ -47,7 +48,8 @@ pub fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
         AggregateRule { name: "hourglass_distinct_users", answer: distinct::answer },
         AggregateRule { name: "hourglass_distinct_groups", answer: distinct_groups::answer },
     ];
-    rules.splice(at..at, ours.map(|rule| Arc::new(rule) as _));
+    let ours = ours.map(|rule| Arc::new(rule) as Arc<dyn OptimizerRule + Send + Sync>);
+    rules.splice(at..at, ours.into_iter().chain([Arc::new(semi_joins::DistinctKeys) as _]));
     rules
 }
 
