@@ -6,7 +6,7 @@ and of DataFusion's own table over the same files (ListingTable), both inside th
         --dimension page=20000:zipf --dimension referrer=2000:zipf --dimension country=200:zipf --data-dir store
     python3 tests/peers/scans.py target/release/hourglass store
 
-Answers are compared; what is printed is a Markdown table of medians of three, in milliseconds. Without dimensions, the last seven are left
+Answers are compared; what is printed is a Markdown table of medians of three, in milliseconds. Without dimensions, the last twelve are left
 out. The server's threads for statements have a lower priority than other programs: measure on a machine that does nothing else.
 """
 
@@ -45,6 +45,14 @@ QUESTIONS = {
     " AS s FROM events GROUP BY country ORDER BY u DESC, country LIMIT 5",
     "users of each country, and its clicks": "SELECT country, count(DISTINCT user_id) AS u, sum(CASE WHEN event = 'click' THEN 1 ELSE 0 END)"
     " AS c FROM events GROUP BY country ORDER BY u DESC, country LIMIT 5",
+    "latest events": "SELECT user_id, page FROM events ORDER BY timestamp DESC, user_id LIMIT 100",
+    "latest events of one country": "SELECT user_id, page FROM events WHERE country = 'country7' ORDER BY timestamp DESC, user_id LIMIT 10",
+    "pages of the users of one page": "SELECT page, count(*) AS n FROM events WHERE user_id IN (SELECT user_id FROM events"
+    " WHERE page = 'page19000') GROUP BY page ORDER BY n DESC, page LIMIT 5",
+    "events of users who were never on a page": "SELECT count(*) FROM events e WHERE NOT EXISTS (SELECT 1 FROM events p"
+    " WHERE p.user_id = e.user_id AND p.page = 'page19000')",
+    "events after each user's first on a page": "WITH f AS (SELECT user_id, min(timestamp) AS t FROM events WHERE page = 'page18000'"
+    " GROUP BY user_id) SELECT count(*) FROM events e JOIN f ON e.user_id = f.user_id AND e.timestamp > f.t",
     "events of one page": "SELECT count(*) FROM events WHERE page = 'page7'",
     "top pages of one country": "SELECT page, count(*) AS n FROM events WHERE country = 'country7' GROUP BY page ORDER BY n DESC, page"
     " LIMIT 10",

@@ -53,7 +53,12 @@ async fn store(dir: &std::path::Path, seed: &mut u64) -> (Arc<Snapshot>, Session
             let kind = kinds[random(seed, 3) as usize];
             batch.push(hour * HOUR_US + offset, &format!("user{}", random(seed, 12)), kind);
             if i > 0 && random(seed, 3) > 0 {
-                batch.set_value(0, &format!("p{}", random(seed, 4)));
+                let page = match random(seed, 6) {
+                    0 => String::new(),
+                    1 => format!("p1, whose name is long, {}", random(seed, 2)),
+                    page => format!("p{}", page - 2),
+                };
+                batch.set_value(0, &page);
             }
         }
         all.extend(&batch);

@@ -1,4 +1,4 @@
-//! Counts of rows and of distinct users by group, made by several threads.
+//! Counts of rows and of distinct users, or other names, by group, made by several threads.
 //!
 //! [`Totals`] is what they share, and each has a [`Counting`]. Files are sorted by user, so equal
 //! names are adjacent and a run of them is hashed once; users in memory are interned, so each name
@@ -38,14 +38,16 @@ pub struct Count {
     pub flag: Option<usize>,
 }
 
-/// What is counted, and within what limits. The first column of an input is the user, by name or by
+/// What is counted, and within what limits. The first column of an input is the name, or a user's
 /// code; flags follow, then the columns of the group.
 #[derive(Clone, Debug)]
 pub struct Question {
+    /// The column of events that the names are from.
+    pub names: Arc<str>,
     pub counts: Arc<[Count]>,
     /// Columns of the group; none if all rows are one.
     pub groups: SchemaRef,
-    /// Users that may be kept; `None` if there is no other way to count.
+    /// Names that may be kept; `None` if there is no other way to count.
     pub limit: Option<usize>,
 }
 

@@ -1,4 +1,4 @@
-//! Plan node that counts distinct users, in memory as long as they fit.
+//! Plan node that counts distinct users, or other names, in memory as long as they fit.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,11 +20,11 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::counting::{Count, Counting, Question, Totals};
 
-/// Plan node that counts rows and distinct users of its inputs, by group, all partitions at once.
-/// If there are more users or groups than may be kept, it asks its last input instead, which has
+/// Plan node that counts rows and distinct names of its inputs, by group, all partitions at once.
+/// If there are more names or groups than may be kept, it asks its last input instead, which has
 /// the same answer by other means.
 #[derive(Clone, Debug)]
-pub struct DistinctUsersExec {
+pub struct DistinctNamesExec {
     inputs: Vec<Arc<dyn ExecutionPlan>>,
     /// The other way to count; there is one where the question has a limit.
     otherwise: Option<Arc<dyn ExecutionPlan>>,
@@ -32,32 +32,38 @@ pub struct DistinctUsersExec {
     properties: Arc<PlanProperties>,
 }
 
-impl DistinctUsersExec {
+impl DistinctNamesExec {
     /// `schema` has the columns of the group, then the counts.
     pub fn new(
         inputs: Vec<Arc<dyn ExecutionPlan>>,
         otherwise: Option<Arc<dyn ExecutionPlan>>,
         question: Question,
         schema: SchemaRef,
-    ) -> DistinctUsersExec {
+    ) -> DistinctNamesExec {
         let properties = PlanProperties::new(
             EquivalenceProperties::new(schema),
             Partitioning::UnknownPartitioning(1),
             EmissionType::Final,
             Boundedness::Bounded,
         );
-        DistinctUsersExec { inputs, otherwise, question, properties: Arc::new(properties) }
+        DistinctNamesExec { inputs, otherwise, question, properties: Arc::new(properties) }
     }
 }
 
-impl DisplayAs for DistinctUsersExec {
+impl DisplayAs for DistinctNamesExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
         let text = |count: &Count| {
-            let what = if count.distinct { "count(DISTINCT user_id)" } else { "count(*)" };
-            count.flag.map_or(what.to_string(), |flag| format!("{what} FILTER filter_{flag}"))
+            let what = match count.distinct {
+                true => format!("count(DISTINCT {})", self.question.names),
+                false => "count(*)".to_string(),
+            };
+            match count.flag {
+                Some(flag) => format!("{what} FILTER filter_{flag}"),
+                None => what,
+            }
         };
         let counts = self.question.counts.iter().map(text).collect::<Vec<_>>().join(", ");
-        write!(f, "DistinctUsersExec: [{counts}]")?;
+        write!(f, "DistinctNamesExec: [{counts}]")?;
         match self.question.groups.fields().len() {
             0 => Ok(()),
             groups => write!(f, ", groups={groups}"),
@@ -65,9 +71,9 @@ impl DisplayAs for DistinctUsersExec {
     }
 }
 
-impl ExecutionPlan for DistinctUsersExec {
+impl ExecutionPlan for DistinctNamesExec {
     fn name(&self) -> &str {
-        "DistinctUsersExec"
+        "DistinctNamesExec"
     }
 
     fn properties(&self) -> &Arc<PlanProperties> {
@@ -101,7 +107,7 @@ impl ExecutionPlan for DistinctUsersExec {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let otherwise = self.otherwise.as_ref().and_then(|_| children.pop());
         let inputs = children;
-        Ok(Arc::new(DistinctUsersExec { inputs, otherwise, ..DistinctUsersExec::clone(&self) }))
+        Ok(Arc::new(DistinctNamesExec { inputs, otherwise, ..DistinctNamesExec::clone(&self) }))
     }
 
     fn execute(&self, _: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
@@ -111,7 +117,7 @@ impl ExecutionPlan for DistinctUsersExec {
                 streams.push(input.execute(partition, context.clone())?);
             }
         }
-        let reservation = MemoryConsumer::new("DistinctUsersExec").register(context.memory_pool());
+        let reservation = MemoryConsumer::new("DistinctNamesExec").register(context.memory_pool());
         let totals = Arc::new(Totals::new(self.question.clone(), reservation)?);
         let (schema, otherwise) = (self.schema(), self.otherwise.clone());
         let answer = async move {

@@ -1,15 +1,16 @@
 //! Exact distinct users where rollups cannot be used: parts of hours, several hours, groups, and
-//! FILTERs on the kind of event.
+//! FILTERs on the kind of event; and the distinct values of a dimension, by group.
 //!
 //! DataFusion's own plan hashes every row's name, keeps a copy of each user for every group, and
 //! gives up its best rewrite when a FILTER is combined with a DISTINCT. [`answer`] rewrites an
 //! aggregate of `count(DISTINCT user_id)` and `count(*)`, each with any FILTER, to
-//! [`DistinctUsersExec`], which uses what the store knows: files are sorted by user, so equal names
+//! [`DistinctNamesExec`], which uses what the store knows: files are sorted by user, so equal names
 //! are adjacent and a run of them is hashed once; in memory, users are already interned, so each
 //! name is hashed once, regardless of its number of rows. A set of users is a bitmap over codes.
+//! The values of a dimension are counted by group in the same way.
 //!
-//! If there may be more users than `hourglass.distinct_users_in_memory`, or too many groups, the
-//! node gets a second plan for that case: the aggregate split into one by user and one over that,
+//! If there may be more names than `hourglass.distinct_users_in_memory`, or too many groups, the
+//! node gets a second plan for that case: the aggregate split into one by name and one over that,
 //! which DataFusion runs in bounded memory, spilling to temporary files.
 
 use std::any::Any;
@@ -35,13 +36,16 @@ use super::aggregate::is_same_each_time;
 use super::rollup::AggregateInput;
 use crate::query::catalog::events::{EventsTable, Part};
 use crate::query::exec::counting::{Count, Question};
-use crate::query::exec::distinct::DistinctUsersExec;
+use crate::query::exec::distinct::DistinctNamesExec;
 use crate::query::opaque::Opaque;
 use crate::query::options::HourglassOptions;
 use crate::query::stats::recorder::StatsRecorder;
 use crate::query::time_ranges::TimeRanges;
 
-/// Returns the plan of an aggregate that counts distinct users; `None` for another. It must run
+/// The column of users.
+const USERS: &str = "user_id";
+
+/// Returns the plan of an aggregate that counts distinct names; `None` for another. It must run
 /// after the rollup rule, which is faster where it applies.
 pub fn answer(aggregate: &Aggregate, options: &ConfigOptions) -> Result<Option<LogicalPlan>> {
     let Some(below) = AggregateInput::of(&aggregate.input)?.filter(|below| !below.of_sets) else {
@@ -51,23 +55,36 @@ pub fn answer(aggregate: &Aggregate, options: &ConfigOptions) -> Result<Option<L
     let limit =
         options.extensions.get::<HourglassOptions>().map_or(0, |o| o.distinct_users_in_memory);
     match (limit, asked.groups.is_empty()) {
-        (0, true) => asked.by_user(&asked.below.events.recorder).map(Some),
+        (0, true) => asked.by_name(&asked.below.events.recorder).map(Some),
         (0, false) => Ok(None),
         _ => asked.in_memory(limit).map(Some),
     }
 }
 
-/// One count, of rows or of distinct users, among the rows that pass a filter.
+/// One count, of rows or of the distinct names in a column, among the rows that pass a filter.
 #[derive(Clone, Debug)]
 pub struct Measure {
-    pub distinct: bool,
+    /// The column with the names; `None` if rows are counted.
+    of: Option<String>,
     filter: Option<Expr>,
 }
 
-/// An aggregate that counts distinct users.
+impl Measure {
+    pub fn is_of_users(&self) -> bool {
+        self.of.as_deref() == Some(USERS)
+    }
+
+    pub fn is_of_rows(&self) -> bool {
+        self.of.is_none()
+    }
+}
+
+/// An aggregate that counts the distinct names in a column.
 struct Asked<'a> {
     aggregate: &'a Aggregate,
     below: AggregateInput<'a>,
+    /// The column with the names: the users, or a dimension.
+    names: String,
     groups: Vec<Expr>,
     measures: Vec<Measure>,
     /// The distinct filters of all measures.
@@ -75,16 +92,23 @@ struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
-    /// Returns the aggregate; `None` if it counts anything else, or no distinct users.
+    /// Returns the aggregate; `None` if it counts anything else, or not the names in one column.
     fn of(aggregate: &'a Aggregate, below: AggregateInput<'a>) -> Result<Option<Asked<'a>>> {
         let groups = below.inline_all(&aggregate.group_expr)?;
         let aggregates = below.inline_all(&aggregate.aggr_expr)?;
         let measures: Option<Vec<Measure>> =
             aggregates.iter().map(|expr| measure(expr, &below)).collect();
-        let Some(measures) = measures.filter(|all| all.iter().any(|measure| measure.distinct))
+        let Some(measures) = measures else { return Ok(None) };
+        let mut columns = measures.iter().filter_map(|measure| measure.of.as_ref());
+        let Some(names) = columns.next().filter(|first| columns.all(|other| other == *first))
         else {
             return Ok(None);
         };
+        let names = names.clone();
+        // Of a single group, the few values of a dimension are found faster by grouping by them.
+        if names != USERS && groups.is_empty() {
+            return Ok(None);
+        }
         for group in &groups {
             if !is_simple(group)? {
                 return Ok(None);
@@ -96,7 +120,7 @@ impl<'a> Asked<'a> {
                 filters.push(filter.clone());
             }
         }
-        Ok(Some(Asked { aggregate, below, groups, measures, filters }))
+        Ok(Some(Asked { aggregate, below, names, groups, measures, filters }))
     }
 }
 
@@ -117,22 +141,27 @@ pub fn measure(expr: &Expr, below: &AggregateInput<'_>) -> Option<Measure> {
         return None;
     }
     let filter = params.filter.as_deref().cloned();
+    let schema = &below.events.snapshot.schema;
     match (&params.args[..], params.distinct) {
-        ([Expr::Column(column)], true) if column.name == "user_id" => {
-            Some(Measure { distinct: true, filter })
+        ([Expr::Column(column)], true) if column.name == USERS => {
+            Some(Measure { of: Some(column.name.clone()), filter })
+        }
+        ([value @ Expr::Column(column)], true) if schema.dimension(&column.name).is_some() => {
+            let filter = conjunction([value.clone().is_not_null()].into_iter().chain(filter));
+            Some(Measure { of: Some(column.name.clone()), filter })
         }
         ([Expr::Column(column)], false) if below.is_never_null(column) => {
-            Some(Measure { distinct: false, filter })
+            Some(Measure { of: None, filter })
         }
         ([Expr::Literal(value, _)], false) if !value.is_null() => {
-            Some(Measure { distinct: false, filter })
+            Some(Measure { of: None, filter })
         }
         _ => None,
     }
 }
 
 fn looks_at_users(expr: &Expr) -> bool {
-    expr.column_refs().iter().any(|column| column.name == "user_id")
+    expr.column_refs().iter().any(|column| column.name == USERS)
 }
 
 fn column(name: &str) -> Expr {
@@ -144,6 +173,10 @@ fn group_name(i: usize) -> String {
 }
 
 impl Asked<'_> {
+    fn is_of_users(&self) -> bool {
+        self.names == USERS
+    }
+
     /// Returns an upper limit of the number of users in the selected hours.
     fn most_users(&self) -> u64 {
         let spans = TimeRanges::of_all(&self.below.predicates);
@@ -155,13 +188,13 @@ impl Asked<'_> {
         in_files + in_memory
     }
 
-    /// Returns the rows of a part of the table that pass the predicates: the user, for each filter
+    /// Returns the rows of a part of the table that pass the predicates: the name, for each filter
     /// whether the row passes it, and the columns of the group.
     fn input(&self, part: Part, recorder: &Arc<StatsRecorder>) -> Result<LogicalPlan> {
         let (scan, predicates) = (self.below.scan, &self.below.predicates);
         let recorder = recorder.clone();
         let table = Arc::new(EventsTable { part, recorder, ..self.below.events.clone() });
-        let user = Expr::Column(Column::new(Some(scan.table_name.clone()), "user_id"));
+        let of = Expr::Column(Column::new(Some(scan.table_name.clone()), &self.names));
         let source = provider_as_source(table);
         let name = scan.table_name.clone();
         let rows = LogicalPlanBuilder::scan_with_filters(name, source, None, predicates.clone())?;
@@ -173,7 +206,7 @@ impl Asked<'_> {
         let flags = flags.map(|(i, filter)| filter.clone().alias(format!("filter_{i}")));
         let groups = self.groups.iter().enumerate();
         let groups = groups.map(|(i, group)| group.clone().alias(group_name(i)));
-        rows.project([user.alias("user_id")].into_iter().chain(flags).chain(groups))?.build()
+        rows.project([of.alias("name")].into_iter().chain(flags).chain(groups))?.build()
     }
 
     /// Returns the index of a measure's filter.
@@ -183,17 +216,19 @@ impl Asked<'_> {
 
     fn in_memory(&self, limit: usize) -> Result<LogicalPlan> {
         // Codes can replace names only if no other expression reads the names.
-        let codes = !self.below.predicates.iter().chain(&self.filters).any(looks_at_users);
+        let codes = self.is_of_users()
+            && !self.below.predicates.iter().chain(&self.filters).any(looks_at_users);
         let recorder = &self.below.events.recorder;
         let inputs = vec![
             self.input(Part::Files, recorder)?,
             self.input(if codes { Part::MemoryCodes } else { Part::Memory }, recorder)?,
         ];
-        let fits = self.groups.is_empty() && self.most_users() <= limit as u64;
+        let fits =
+            self.groups.is_empty() && self.is_of_users() && self.most_users() <= limit as u64;
         // What the other plan would read, it reads instead of the inputs or again: it is not counted.
-        let otherwise = if fits { None } else { Some(self.by_user(&Arc::default())?) };
+        let otherwise = if fits { None } else { Some(self.by_name(&Arc::default())?) };
         let counts = self.measures.iter().map(|measure| Count {
-            distinct: measure.distinct,
+            distinct: !measure.is_of_rows(),
             flag: measure.filter.as_ref().map(|filter| self.place(filter)),
         });
         let schema = self.aggregate.schema.as_arrow();
@@ -203,6 +238,7 @@ impl Asked<'_> {
             inputs: Opaque::new(inputs),
             otherwise: Opaque::new(otherwise),
             question: Question {
+                names: self.names.as_str().into(),
                 counts: counts.collect(),
                 groups: Arc::new(Schema::new(groups.collect::<Vec<_>>())),
                 limit: (!fits).then_some(limit),
@@ -210,7 +246,7 @@ impl Asked<'_> {
         };
         let names = table.schema().fields().iter().map(|field| ident(field.name())).collect();
         let scan =
-            LogicalPlanBuilder::scan("distinct_users", provider_as_source(Arc::new(table)), None)?;
+            LogicalPlanBuilder::scan("distinct_names", provider_as_source(Arc::new(table)), None)?;
         self.named(scan, names)
     }
 
@@ -223,21 +259,21 @@ impl Asked<'_> {
         plan.project(columns.collect::<Vec<_>>())?.build()
     }
 
-    /// Returns the equivalent plan of two aggregates that DataFusion has: one row for each user of
+    /// Returns the equivalent plan of two aggregates that DataFusion has: one row for each name of
     /// each group, then counts of those rows.
-    fn by_user(&self, recorder: &Arc<StatsRecorder>) -> Result<LogicalPlan> {
+    fn by_name(&self, recorder: &Arc<StatsRecorder>) -> Result<LogicalPlan> {
         let flag = |filter: &Expr| column(&format!("filter_{}", self.place(filter)));
         let groups: Vec<Expr> = (0..self.groups.len()).map(|i| column(&group_name(i))).collect();
         let mut inner = Vec::new();
         let mut outer = Vec::new();
         let mut columns = groups.clone();
         for (i, measure) in self.measures.iter().enumerate() {
-            let (name, total) = (format!("of_user_{i}"), format!("total_{i}"));
-            let of_user = column(&name);
-            match (measure.distinct, &measure.filter) {
+            let (name, total) = (format!("of_name_{i}"), format!("total_{i}"));
+            let of_name = column(&name);
+            match (!measure.is_of_rows(), &measure.filter) {
                 (true, Some(filter)) => {
                     inner.push(bool_or(flag(filter)).alias(&name));
-                    outer.push(count(lit(1_i64)).filter(of_user).build()?.alias(&total));
+                    outer.push(count(lit(1_i64)).filter(of_name).build()?.alias(&total));
                 }
                 (true, None) => outer.push(count(lit(1_i64)).alias(&total)),
                 (false, filter) => {
@@ -246,12 +282,12 @@ impl Asked<'_> {
                         None => count(lit(1_i64)),
                     };
                     inner.push(rows.alias(&name));
-                    outer.push(sum(of_user).alias(&total));
+                    outer.push(sum(of_name).alias(&total));
                 }
             }
             columns.push(coalesce(vec![column(&total), lit(0_i64)]));
         }
-        let keys = groups.iter().cloned().chain([column("user_id")]);
+        let keys = groups.iter().cloned().chain([column("name")]);
         let plan = LogicalPlanBuilder::from(self.input(Part::All, recorder)?)
             .aggregate(keys, inner)?
             .aggregate(groups, outer)?;
@@ -259,7 +295,7 @@ impl Asked<'_> {
     }
 }
 
-/// Table of the counts over its inputs, which brings [`DistinctUsersExec`] into a logical plan.
+/// Table of the counts over its inputs, which brings [`DistinctNamesExec`] into a logical plan.
 #[derive(Debug)]
 struct DistinctTable {
     inputs: Opaque<Vec<LogicalPlan>>,
@@ -306,7 +342,7 @@ impl TableProvider for DistinctTable {
             None => None,
         };
         let question = self.question.clone();
-        let plan = DistinctUsersExec::new(inputs, otherwise, question, self.schema());
+        let plan = DistinctNamesExec::new(inputs, otherwise, question, self.schema());
         projected(Arc::new(plan), projection)
     }
 }

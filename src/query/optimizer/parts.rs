@@ -35,9 +35,9 @@ enum Kind {
 impl Kind {
     fn of(expr: &Expr, below: &AggregateInput<'_>) -> Kind {
         match (measure(expr, below), expr) {
-            (Some(measure), _) if measure.distinct => Kind::Users,
-            (Some(_), _) => Kind::Count,
-            (None, Expr::AggregateFunction(call)) if call.params.distinct => {
+            (Some(measure), _) if measure.is_of_users() => Kind::Users,
+            (Some(measure), _) if measure.is_of_rows() => Kind::Count,
+            (_, Expr::AggregateFunction(call)) if call.params.distinct => {
                 let value = call.params.args.first().filter(|value| !has_few_values(value));
                 value.map_or(Kind::Other, |value| Kind::Distinct(value.clone()))
             }
