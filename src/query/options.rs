@@ -87,8 +87,8 @@ impl ExtensionOptions for HourglassOptions {
             entry(
                 "distinct_users_in_memory",
                 self.distinct_users_in_memory.to_string(),
-                "Maximum number of users, or of other values, that a statement's distinct count keeps \
-                 in memory; above it, they are counted with temporary files",
+                "Maximum number of users, or of other values, that a statement's distinct count \
+                 keeps in memory; above it, they are counted with temporary files",
             ),
             entry(
                 "as_of",

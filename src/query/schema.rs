@@ -59,7 +59,7 @@ pub fn with_hour_bounds(file: PartitionedFile, schema: &Schema) -> PartitionedFi
 
 /// Returns the statistics of a scan of which no more is known than about how many rows it has: a
 /// join keeps the rows of its smaller side.
-pub fn about_rows(schema: &Schema, rows: Option<u64>) -> Statistics {
-    let rows = rows.map_or(Precision::Absent, |rows| Precision::Inexact(rows as usize));
+pub fn about_rows(schema: &Schema, rows: Option<usize>) -> Statistics {
+    let rows = rows.map_or(Precision::Absent, Precision::Inexact);
     Statistics::new_unknown(schema).with_num_rows(rows)
 }

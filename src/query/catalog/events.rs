@@ -159,7 +159,7 @@ impl EventsTable {
         if let Some(predicate) = self.predicate(state, filters)? {
             source = source.with_predicate(predicate);
         }
-        let rows = files.iter().map(|(_, file)| file.rollup.rows()).sum();
+        let rows: u64 = files.iter().map(|(_, file)| file.rollup.rows()).sum();
         let groups = spread(
             files.into_iter().map(partitioned_file).collect(),
             state.config_options().execution.target_partitions,
@@ -168,7 +168,7 @@ impl EventsTable {
             .with_file_groups(groups)
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)
-            .with_statistics(about_rows(&columns, Some(rows)))
+            .with_statistics(about_rows(&columns, Some(rows as usize)))
             .build())
     }
 }

@@ -108,7 +108,7 @@ impl ExecutionPlan for BarrierExec {
         _: &StatisticsArgs,
     ) -> Result<Arc<Statistics>> {
         let rows = inputs.first().and_then(|input| input.num_rows.get_value());
-        Ok(Arc::new(about_rows(&self.schema(), rows.map(|rows| *rows as u64))))
+        Ok(Arc::new(about_rows(&self.schema(), rows.copied())))
     }
 
     fn apply_expressions(

@@ -22,7 +22,7 @@ macro_rules! leaf {
             _: &[std::sync::Arc<datafusion::common::Statistics>],
             args: &datafusion::physical_plan::statistics::StatisticsArgs,
         ) -> datafusion::common::Result<std::sync::Arc<datafusion::common::Statistics>> {
-            let rows: fn(&Self) -> u64 = $rows;
+            let rows: fn(&Self) -> usize = $rows;
             let rows = args.partition().is_none().then(|| rows(self));
             Ok(std::sync::Arc::new(crate::query::schema::about_rows(&self.schema(), rows)))
         }

@@ -168,7 +168,7 @@ impl DisplayAs for MemtableExec {
 }
 
 impl ExecutionPlan for MemtableExec {
-    leaf!("MemtableExec", |scan| scan.rows);
+    leaf!("MemtableExec", |scan| scan.rows as usize);
 
     fn execute(&self, partition: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let (schema, columns) = (self.schema(), self.columns.clone());

@@ -104,7 +104,7 @@ impl DataSource for EventsSource {
     fn partition_statistics(&self, partition: Option<usize>) -> Result<Arc<Statistics>> {
         let rows = if partition.is_none() {
             let in_files = self.files.partition_statistics(None)?;
-            in_files.num_rows.get_value().map(|rows| *rows as u64 + self.memory.rows())
+            in_files.num_rows.get_value().map(|rows| rows + self.memory.rows() as usize)
         } else {
             None
         };

@@ -270,13 +270,13 @@ impl Asked<'_> {
         for (i, measure) in self.measures.iter().enumerate() {
             let (name, total) = (format!("of_name_{i}"), format!("total_{i}"));
             let of_name = column(&name);
-            match (!measure.is_of_rows(), &measure.filter) {
-                (true, Some(filter)) => {
+            match (&measure.of, &measure.filter) {
+                (Some(_), Some(filter)) => {
                     inner.push(bool_or(flag(filter)).alias(&name));
                     outer.push(count(lit(1_i64)).filter(of_name).build()?.alias(&total));
                 }
-                (true, None) => outer.push(count(lit(1_i64)).alias(&total)),
-                (false, filter) => {
+                (Some(_), None) => outer.push(count(lit(1_i64)).alias(&total)),
+                (None, filter) => {
                     let rows = match filter {
                         Some(filter) => count(lit(1_i64)).filter(flag(filter)).build()?,
                         None => count(lit(1_i64)),

@@ -3,8 +3,8 @@
 //! [`conditional`] writes conditions within aggregates as FILTERs, [`rollup`] computes aggregates
 //! of whole hours from their counters, [`distinct`] counts distinct users where those cannot be
 //! used, [`distinct_groups`] counts distinct values by group, [`parts`] divides an aggregate among
-//! those, [`semi_joins`] has each key of a subquery once, [`gap_filling`] makes rows for time buckets
-//! without any, and [`pushdown`] passes limits learned at run time on to the files.
+//! those, [`semi_joins`] has each key of a subquery once, [`gap_filling`] makes rows for time
+//! buckets without any, and [`pushdown`] passes limits learned at run time on to the files.
 
 mod aggregate;
 pub mod conditional;

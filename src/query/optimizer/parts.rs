@@ -17,8 +17,8 @@ use super::aggregate::is_same_each_time;
 use super::distinct::{is_simple, measure};
 use super::rollup::AggregateInput;
 
-/// Returns the aggregate in parts; `None` if one plan computes all its measures. It must run between
-/// the rollup rule, which may answer all of them at once, and the rules for each kind.
+/// Returns the aggregate in parts; `None` if one plan computes all its measures. It must run
+/// between the rollup rule, which may answer all of them at once, and the rules for each kind.
 pub fn answer(aggregate: &Aggregate, _: &ConfigOptions) -> Result<Option<LogicalPlan>> {
     kinds(aggregate)?.map(|kinds| in_parts(aggregate, &kinds)).transpose()
 }

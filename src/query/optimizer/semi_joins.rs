@@ -5,6 +5,7 @@
 //! nothing stops. [`DistinctKeys`] groups the inner side by its keys, so that each row has at most
 //! one match; of a million events it is the users that are kept.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use datafusion::common::tree_node::Transformed;
@@ -44,16 +45,13 @@ impl OptimizerRule for DistinctKeys {
 /// Reports whether a row of the join may have several matches, of which one is enough.
 fn has_repeated_keys(join: &Join) -> bool {
     let is_of_one_match = matches!(join.join_type, JoinType::LeftSemi | JoinType::LeftAnti);
-    let mut keys: Vec<&Expr> = join.on.iter().map(|(_, inner)| inner).collect();
-    let len = keys.len();
-    keys.sort_by_key(|key| key.to_string());
-    keys.dedup();
+    let keys: HashSet<&Expr> = join.on.iter().map(|(_, inner)| inner).collect();
     // A condition beyond the keys may hold for some rows of a key alone.
     is_of_one_match
         && join.filter.is_none()
-        && len > 0
-        && keys.len() == len
-        && !is_grouped(&join.right, len)
+        && !keys.is_empty()
+        && keys.len() == join.on.len()
+        && !is_grouped(&join.right, keys.len())
 }
 
 /// Reports whether a plan has few rows, or one for each group of as many keys at most.

@@ -729,7 +729,7 @@ impl DisplayAs for RollupHoursExec {
 
 impl ExecutionPlan for RollupHoursExec {
     leaf!("RollupHoursExec", |relation| {
-        (relation.hours.len() * relation.snapshot.schema.kinds().count()) as u64
+        relation.hours.len() * relation.snapshot.schema.kinds().count()
     });
 
     fn execute(&self, _: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
