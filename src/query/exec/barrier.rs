@@ -7,20 +7,31 @@
 //! - A column that is constant within each input of a union, with another value in each, is left
 //!   out of the sort of each input; but `ORDER BY … LIMIT` shares one limit value among the inputs,
 //!   and the rows of one input cut off those of another.
+//! - Columns that are constant in one input of an outer join are assumed to be so in the output as
+//!   well, although they are null in the rows without a match: groups came out in several parts.
+//! - A join's rows are assumed to be sorted by the order of one input, then by that of the other,
+//!   although several rows of the first may be equal in their order: `ORDER BY` over a join of
+//!   sorted subqueries came out unsorted.
 
 use std::fmt;
 use std::sync::Arc;
 
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Result, Statistics, internal_err};
+use datafusion::common::{JoinType, Result, Statistics, internal_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::aggregates::AggregateExec;
+use datafusion::physical_plan::execution_plan::CardinalityEffect;
+use datafusion::physical_plan::filter_pushdown::{FilterDescription, FilterPushdownPhase};
+use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
+use datafusion::physical_plan::projection::{ProjectionExec, make_with_child};
 use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
 use datafusion::physical_plan::union::UnionExec;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, PlanProperties,
+};
 
 use crate::query::schema::about_rows;
 
@@ -36,13 +47,8 @@ impl PhysicalOptimizerRule for BarrierRule {
         _: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         plan.transform_up(|plan| {
-            let aggregate = plan.downcast_ref::<AggregateExec>();
-            let has_sets = aggregate.is_some_and(|aggregate| !aggregate.group_expr().is_single());
-            if has_sets || plan.is::<UnionExec>() {
-                Ok(Transformed::yes(Arc::new(BarrierExec::new(plan)) as Arc<dyn ExecutionPlan>))
-            } else {
-                Ok(Transformed::no(plan))
-            }
+            let Some(hidden) = Hidden::of(&plan) else { return Ok(Transformed::no(plan)) };
+            Ok(Transformed::yes(BarrierExec::over(plan, hidden)?))
         })
         .data()
     }
@@ -56,18 +62,54 @@ impl PhysicalOptimizerRule for BarrierRule {
     }
 }
 
-/// Plan node that passes on the rows of its input and claims no order and no constants.
+/// Which of a plan's properties are hidden.
+#[derive(Clone, Copy, Debug)]
+enum Hidden {
+    Order,
+    /// Also which columns are constant or equal to each other.
+    OrderAndValues,
+}
+
+impl Hidden {
+    /// Returns what a plan node must not claim, or `None` if it claims nothing wrong.
+    fn of(plan: &Arc<dyn ExecutionPlan>) -> Option<Hidden> {
+        let aggregate = plan.downcast_ref::<AggregateExec>();
+        let has_sets = aggregate.is_some_and(|aggregate| !aggregate.group_expr().is_single());
+        if has_sets || plan.is::<UnionExec>() {
+            return Some(Hidden::OrderAndValues);
+        }
+        let hash = plan.downcast_ref::<HashJoinExec>().map(|join| join.join_type);
+        let merge = || plan.downcast_ref::<SortMergeJoinExec>().map(SortMergeJoinExec::join_type);
+        let loops = || plan.downcast_ref::<NestedLoopJoinExec>().map(|join| *join.join_type());
+        match hash.or_else(merge).or_else(loops)? {
+            JoinType::Inner => Some(Hidden::Order),
+            JoinType::Left | JoinType::Right | JoinType::Full => Some(Hidden::OrderAndValues),
+            // Their rows are those of one input.
+            JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark => None,
+            JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => None,
+        }
+    }
+}
+
+/// Plan node that passes on the rows of its input and hides some of what the input claims of them.
 #[derive(Debug)]
 struct BarrierExec {
     input: Arc<dyn ExecutionPlan>,
+    hidden: Hidden,
     properties: Arc<PlanProperties>,
 }
 
 impl BarrierExec {
-    fn new(input: Arc<dyn ExecutionPlan>) -> BarrierExec {
-        let unknown = EquivalenceProperties::new(input.schema());
-        let properties = PlanProperties::clone(input.properties()).with_eq_properties(unknown);
-        BarrierExec { input, properties: Arc::new(properties) }
+    fn over(input: Arc<dyn ExecutionPlan>, hidden: Hidden) -> Result<Arc<dyn ExecutionPlan>> {
+        let mut shown = EquivalenceProperties::new(input.schema());
+        match hidden {
+            Hidden::Order => {
+                shown.add_equivalence_group(input.equivalence_properties().eq_group().clone())?;
+            }
+            Hidden::OrderAndValues => {}
+        }
+        let properties = PlanProperties::clone(input.properties()).with_eq_properties(shown);
+        Ok(Arc::new(BarrierExec { input, hidden, properties: Arc::new(properties) }))
     }
 }
 
@@ -122,7 +164,36 @@ impl ExecutionPlan for BarrierExec {
         self: Arc<Self>,
         children: Vec<Arc<dyn ExecutionPlan>>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(BarrierExec::new(only_child(children)?)))
+        BarrierExec::over(only_child(children)?, self.hidden)
+    }
+
+    // The rest lets the rules of projections, filters and limits pass.
+
+    fn try_swapping_with_projection(
+        &self,
+        projection: &ProjectionExec,
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        if projection.expr().len() >= self.schema().fields().len() {
+            return Ok(None);
+        }
+        BarrierExec::over(make_with_child(projection, &self.input)?, self.hidden).map(Some)
+    }
+
+    fn gather_filters_for_pushdown(
+        &self,
+        _: FilterPushdownPhase,
+        parent_filters: Vec<Arc<dyn PhysicalExpr>>,
+        _: &ConfigOptions,
+    ) -> Result<FilterDescription> {
+        FilterDescription::from_children(parent_filters, &self.children())
+    }
+
+    fn supports_limit_pushdown(&self) -> bool {
+        true
+    }
+
+    fn cardinality_effect(&self) -> CardinalityEffect {
+        CardinalityEffect::Equal
     }
 
     fn execute(

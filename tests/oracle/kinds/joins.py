@@ -132,6 +132,55 @@ def join_of_groups(g):
     return Query(f"SELECT {items} FROM {text}{g.where(both)}")
 
 
+MARKED = [("user_id", "text"), ("timestamp", "ts"), ("event", "text"), ("hour", "int")]
+
+
+def marked_side(g):
+    """Events with a column `mark` that is the same in all rows, often sorted and cut off; and the type of `mark`."""
+    events = g.events()
+    mark, of, where = g.pick([
+        ("'m'", "text", ""), ("event", "text", " WHERE event = 'click'"), ("hour", "int", f" WHERE hour = {g.below(24)}"), ("date", "date", ""),
+    ])  # fmt: skip
+    order = g.pick(["", f" ORDER BY {g.pick(['hour', 'timestamp', 'user_id', 'mark', 'timestamp DESC'])}, timestamp, user_id, event LIMIT {g.pick([5, 40])}"])
+    columns = "user_id, timestamp, event, hour"
+    if g.chance(4):
+        return f"(SELECT {columns}, max({mark}) AS mark FROM {events.text}{where} GROUP BY {columns}{order})", of
+    return f"(SELECT {columns}, {mark} AS mark FROM {events.text}{where}{order})", of
+
+
+@kind
+def over_marked(g):
+    """What is computed above a constant or an order, sorted or grouped by it."""
+    side, of = marked_side(g)
+    relation = Relation(f"{side} m", [Column(f"m.{name}", kind_of) for name, kind_of in MARKED + [("mark", of)]])
+    if g.chance(2):
+        return g.group(relation, g.where(relation))
+    items, columns = g.project(relation, types=("text", "int", "ts", "date", "bool"))
+    return Query(f"SELECT {items} FROM {relation.text}{g.where(relation)}" + g.order([name for name, _ in columns]), columns, True)
+
+
+@kind
+def join_of_marked(g):
+    """Sides with constants and orders of their own, of which some do not hold above the join."""
+    how = g.pick(["LEFT JOIN", "RIGHT JOIN", "FULL JOIN", "JOIN"])
+    key = g.pick(["user_id", "hour", "event", "timestamp"])
+    more = "" if how == "FULL JOIN" else g.pick(["", "", " AND a.timestamp < b.timestamp", " AND a.event IS NOT DISTINCT FROM b.event"])
+    joined = f"{marked_side(g)[0]} a {how} {marked_side(g)[0]} b ON a.{key} = b.{key}{more}"
+    sides = g.pick([("a", "b"), ("b", "a")])
+    if g.chance(2):
+        keys = [f"{alias}.{g.pick(['mark', 'event', 'user_id'])}" for alias in sides[: g.between(1, 2)]]
+        of_keys = ", ".join(f"{name} AS k{i}" for i, name in enumerate(keys))
+        numbers = ", ".join(str(i + 1) for i in range(len(keys)))
+        measures = g.some(["count(*) AS n", "count(a.hour) AS na", "count(DISTINCT a.user_id) AS ua", "count(DISTINCT b.user_id) AS ub", "max(b.timestamp) AS m"], 1, 3)
+        order = g.pick(["", f" ORDER BY {', '.join(f'k{i}' for i in range(len(keys)))}"])
+        return Query(f"SELECT {of_keys}, {', '.join(measures)} FROM {joined} GROUP BY {numbers}{order}", ordered=bool(order))
+    names = [f"{alias}.{name}" for alias in sides for name in g.some(["mark", "timestamp", "hour", "user_id"], 1, 2)]
+    items = ", ".join(f"{name} AS x{i}" for i, name in enumerate(names))
+    order = ", ".join(f"x{i}" for i in range(len(names)))
+    limit = g.pick(["", " LIMIT 30"])
+    return Query(f"SELECT {items} FROM {joined} ORDER BY {order}{limit}", ordered=True)
+
+
 def across(g, a, b):
     """A predicate over columns of one name on two sides."""
     name = g.pick(["event", "user_id", "hour", "timestamp", "date"])
