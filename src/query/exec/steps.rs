@@ -3,7 +3,8 @@
 //! [`bound`] wraps every operator of a plan in a [`StepExec`]. At each batch it stops a statement
 //! that was chosen to be killed for its memory, or that has ended. Scans also yield their processor
 //! to concurrent requests: on Linux at 250 Hz, a thread that wakes up on a processor in use by a
-//! statement may otherwise wait up to 4 ms.
+//! statement may otherwise wait up to 4 ms. On both sides of an exchange (a repartition, a merge of
+//! partitions), tasks yield to the tasks that they wake ([`requeue`]).
 //!
 //! Two allocations happen within one step, where nothing checks memory, and are limited beforehand:
 //! operators of [`COPIES_ALL`] copy all that they have collected, and a constant is expanded to one
@@ -48,24 +49,35 @@ const ARRAY_ROWS: usize = 8;
 /// a join with arrays have [`ARRAY_ROWS`]: it copies an array into every row that it matches.
 pub fn bound(plan: Arc<dyn ExecutionPlan>, batch_rows: usize) -> Result<Arc<dyn ExecutionPlan>> {
     let in_steps = |plan: Arc<dyn ExecutionPlan>| {
-        let is_scan = plan.children().is_empty();
-        if !COPIES_ALL.contains(&plan.name()) {
-            return Ok(Transformed::yes(StepExec::of(plan, is_scan, None, None)));
-        }
+        let is_exchange = matches!(plan.properties().evaluation_type, EvaluationType::Eager);
+        let collects = COPIES_ALL.contains(&plan.name());
+        let has_arrays = collects && has_arrays(&plan);
+        let own = Duties {
+            is_scan: plan.children().is_empty(),
+            requeues: is_exchange.then_some(Requeue::After),
+            collected: None,
+            batch_rows: has_arrays.then_some(ARRAY_ROWS),
+        };
         let collected = Collected { row_bytes: constant_bytes(&plan)? };
-        let has_arrays = plan.schema().fields().iter().any(|field| field.data_type().is_nested());
         let children = plan.children().into_iter().enumerate().map(|(i, child)| {
             // The other input is met batch by batch: those of a cross join as they come.
-            let is_collected = i == 0;
-            let usual = (is_collected && has_arrays).then_some(batch_rows);
-            StepExec::of(child.clone(), false, is_collected.then_some(collected), usual)
+            let is_collected = collects && i == 0;
+            let duties = Duties {
+                is_scan: false,
+                requeues: is_exchange.then_some(Requeue::Before),
+                collected: is_collected.then_some(collected),
+                batch_rows: (is_collected && has_arrays).then_some(batch_rows),
+            };
+            StepExec::of(child.clone(), duties)
         });
-        let children = children.collect();
-        let plan = plan.replace_children(
-            children,
-            ReplaceChildrenOptions::new(ChildrenPropertiesMode::Keep),
-        )?;
-        Ok(Transformed::yes(StepExec::of(plan, false, None, has_arrays.then_some(ARRAY_ROWS))))
+        let plan = if is_exchange || collects {
+            let children = children.collect();
+            let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Keep);
+            plan.replace_children(children, options)?
+        } else {
+            plan
+        };
+        Ok(Transformed::yes(StepExec::of(plan, own)))
     };
     plan.transform_up(in_steps).data()
 }
@@ -95,6 +107,10 @@ pub fn fit_batches(state: &mut SessionState, plan: &LogicalPlan) -> Result<()> {
     Ok(())
 }
 
+fn has_arrays(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    plan.schema().fields().iter().any(|field| field.data_type().is_nested())
+}
+
 fn value_bytes(value: &ScalarValue) -> usize {
     value.size() - size_of::<ScalarValue>()
 }
@@ -119,29 +135,41 @@ struct Collected {
     row_bytes: usize,
 }
 
-/// Plan node that checks limits at each batch of the operator it wraps. To code that inspects the
-/// plan, it looks like that operator.
-#[derive(Debug)]
-struct StepExec {
-    plan: Arc<dyn ExecutionPlan>,
+/// When a task is put back into the queue of all threads, so that one that it woke runs.
+#[derive(Clone, Copy, Debug)]
+enum Requeue {
+    /// Before each batch but the first: sending the one before may have woken the task that takes.
+    Before,
+    /// After each batch: taking it may have woken the task that sent it.
+    After,
+}
+
+/// What is done at each batch of an operator, apart from checking limits.
+#[derive(Clone, Copy, Debug)]
+struct Duties {
+    /// Whether its batches are sliced, as they may be large, and the thread yields its processor.
     is_scan: bool,
+    requeues: Option<Requeue>,
     collected: Option<Collected>,
     /// Rows of a batch from here on down, if they are others than above.
     batch_rows: Option<usize>,
 }
 
+/// Plan node that checks limits at each batch of the operator it wraps. To code that inspects the
+/// plan, it looks like that operator.
+#[derive(Debug)]
+struct StepExec {
+    plan: Arc<dyn ExecutionPlan>,
+    duties: Duties,
+}
+
 impl StepExec {
-    fn of(
-        plan: Arc<dyn ExecutionPlan>,
-        is_scan: bool,
-        collected: Option<Collected>,
-        batch_rows: Option<usize>,
-    ) -> Arc<dyn ExecutionPlan> {
-        Arc::new(StepExec { plan, is_scan, collected, batch_rows })
+    fn of(plan: Arc<dyn ExecutionPlan>, duties: Duties) -> Arc<dyn ExecutionPlan> {
+        Arc::new(StepExec { plan, duties })
     }
 
     fn around(&self, plan: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
-        StepExec::of(plan, self.is_scan, self.collected, self.batch_rows)
+        StepExec::of(plan, self.duties)
     }
 }
 
@@ -201,11 +229,12 @@ impl ExecutionPlan for StepExec {
         partition: usize,
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
-        let context = match self.batch_rows {
+        let Duties { is_scan, requeues, collected, batch_rows } = self.duties;
+        let context = match batch_rows {
             Some(rows) => with_batch_rows(&context, rows),
             None => context,
         };
-        let (is_scan, most) = (self.is_scan, context.session_config().batch_size());
+        let most = context.session_config().batch_size();
         let step = move |batch: Result<RecordBatch>| {
             if is_scan {
                 std::thread::yield_now();
@@ -214,23 +243,21 @@ impl ExecutionPlan for StepExec {
             batch
         };
         let batches = self.plan.execute(partition, context)?.map(step);
-        let batches = match self.properties().evaluation_type {
-            _ if is_scan => requeued_before(batches).boxed(),
-            EvaluationType::Eager => requeued_after(batches).boxed(),
-            EvaluationType::Lazy => batches.boxed(),
+        let batches = match requeues {
+            Some(Requeue::Before) => requeued_before(batches).boxed(),
+            Some(Requeue::After) => requeued_after(batches).boxed(),
+            None => batches.boxed(),
         };
-        let schema = self.schema();
-        if let Some(collected) = self.collected {
-            return Ok(Box::pin(RecordBatchStreamAdapter::new(
-                schema,
-                with_room(batches, collected),
-            )));
-        }
-        if is_scan {
-            let batches = batches.flat_map(move |batch| stream::iter(slices(batch, most)));
-            return Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)));
-        }
-        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
+        let batches = match collected {
+            Some(collected) => with_room(batches, collected).boxed(),
+            None => batches,
+        };
+        let batches = if is_scan {
+            batches.flat_map(move |batch| stream::iter(slices(batch, most))).boxed()
+        } else {
+            batches
+        };
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches)))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
@@ -292,8 +319,7 @@ async fn requeue() {
     .await
 }
 
-/// Requeues the task before each batch but the first: what became of the one before may have woken
-/// a task.
+/// Requeues the task as [`Requeue::Before`] says.
 fn requeued_before<T>(
     batches: impl stream::Stream<Item = T> + Unpin,
 ) -> impl stream::Stream<Item = T> {
@@ -305,7 +331,7 @@ fn requeued_before<T>(
     })
 }
 
-/// Requeues the task after each batch: taking it from another task may have woken that one.
+/// Requeues the task as [`Requeue::After`] says.
 fn requeued_after<T>(batches: impl stream::Stream<Item = T>) -> impl stream::Stream<Item = T> {
     batches.then(async |batch| {
         requeue().await;
