@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
 use datafusion::common::metadata::ScalarAndMetadata;
@@ -48,22 +48,17 @@ impl QueryEngine {
         declared: Vec<Option<DataType>>,
     ) -> Result<Description> {
         let room = self.free_room().await?;
-        let handle = room.slot.runtime().handle().clone();
         let (engine, session, snapshot) = (self.clone(), session.clone(), snapshot.clone());
-        let describing = async move {
-            let deadline = Instant::now() + TIMEOUT;
-            let described = async {
-                engine.slots.begin(&room.slot).await;
-                let engine = engine.clone();
-                Box::pin(engine.describe_here(session, snapshot, statement, declared)).await
-            };
-            tokio::select! {
-                described = tokio::time::timeout_at(deadline.into(), described) => described
-                    .unwrap_or_else(|_| Err(Error::Limit("the statement takes too long to plan (query_timeout)".into()))),
-                error = room.slot.account.over() => Err(error),
-            }
-        };
-        handle.spawn(describing).await.map_err(|_| Error::Panicked)?
+        let account = room.slot.account.clone();
+        let described = room.slot.run(async move {
+            engine.slots.begin(&account).await;
+            Box::pin(engine.describe_here(session, snapshot, statement, declared)).await
+        });
+        tokio::select! {
+            described = tokio::time::timeout(TIMEOUT, described) => described
+                .unwrap_or_else(|_| Err(Error::Limit("the statement takes too long to plan (query_timeout)".into()))),
+            error = room.slot.account.over() => Err(error),
+        }
     }
 
     async fn describe_here(

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use tokio::sync::mpsc;
-use tokio::task::AbortHandle;
 
+use super::slots::AbortOnDrop;
 use super::stats::recorder::StatsRecorder;
 use crate::error::{Error, Result};
 
@@ -20,18 +20,13 @@ pub struct ResultStream {
     pub recorder: Arc<StatsRecorder>,
     pub(super) batches: mpsc::Receiver<Message>,
     pub(super) ended: bool,
-    pub(super) task: AbortHandle,
+    /// Ended when this is dropped.
+    pub(super) _task: AbortOnDrop,
 }
 
 /// A batch, or `None` at the end. A channel that closes without the `None` means that the task
 /// panicked.
 pub(super) type Message = Result<Option<RecordBatch>>;
-
-impl Drop for ResultStream {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
 
 impl ResultStream {
     /// Returns the next batch; `None` at the end and after an error.

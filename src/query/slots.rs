@@ -9,6 +9,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
+use tokio::task::AbortHandle;
+use tracing::Instrument;
 
 use super::memory::{Account, Ledger};
 use crate::error::{Error, Result};
@@ -105,16 +107,17 @@ impl Slots {
         Ok(TakenSlot(slot))
     }
 
-    /// Begins the statement of a slot. While ended statements still hold so much memory that this
-    /// one would be condemned because of it, it waits for them to free it, for a limited time.
-    pub async fn begin(&self, slot: &TakenSlot) {
+    /// Begins the statement of a slot with this account. While ended statements still hold so much
+    /// memory that this one would be condemned because of it, it waits for them to free it, for a
+    /// limited time.
+    pub async fn begin(&self, account: &Account) {
         let freed = async {
             while self.ledger.is_crowded() {
                 tokio::time::sleep(LOOK_EVERY[0]).await;
             }
         };
         let _ = tokio::time::timeout(WAIT_FOR_MEMORY, freed).await;
-        slot.account.begin();
+        account.begin();
     }
 
     fn open(&self) -> Result<Slot> {
@@ -137,8 +140,21 @@ impl Drop for Slots {
 }
 
 impl Slot {
-    pub fn runtime(&self) -> &Runtime {
-        self.runtime.as_ref().expect("taken on drop only")
+    /// Runs a task on the threads of the slot. Whoever waits for it must do so elsewhere: they may
+    /// compute without a pause, and no timer of theirs goes off meanwhile. If nobody waits any
+    /// longer, the task ends at its next pause.
+    ///
+    /// # Errors
+    /// Those of the task; [`Error::Panicked`] if it panicked.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let runtime = self.runtime.as_ref().expect("taken on drop only");
+        // The log entries of the task name the request that it serves.
+        let task = runtime.spawn(task.in_current_span());
+        let _guard = AbortOnDrop(task.abort_handle());
+        task.await.unwrap_or(Err(Error::Panicked))
     }
 
     fn is_free(&self) -> bool {
@@ -172,14 +188,22 @@ impl Drop for TakenSlot {
     }
 }
 
+/// A task that ends at its next pause when this is dropped.
+#[derive(Debug)]
+pub struct AbortOnDrop(pub AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 /// Starts the threads of a slot. They give way to requests, so that a heavy statement does not
 /// delay them.
 fn threads(count: usize, account: &Arc<Account>) -> Result<Runtime> {
     let account = Arc::downgrade(account);
     tokio::runtime::Builder::new_multi_thread()
-        // One more than a statement is planned for: if the others compute without a pause, this one
-        // runs the timer that ends the statement.
-        .worker_threads(count + 1)
+        .worker_threads(count)
         .thread_name("query")
         .thread_stack_size(STACK_BYTES)
         .on_thread_start(move || {

@@ -15,7 +15,6 @@ use datafusion::sql::parser::Statement;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio::task::AbortHandle;
 use tracing::Instrument;
 
 use super::catalog::postgres;
@@ -26,7 +25,7 @@ use super::params::{Params, bind};
 use super::parse::{Parsed, parse};
 use super::result_stream::{Message, ResultStream};
 use super::session::{AS_OF, Session};
-use super::slots::TakenSlot;
+use super::slots::{AbortOnDrop, TakenSlot};
 use super::stats::history::Running;
 use super::stats::recorder::StatsRecorder;
 use super::{limits, syntax};
@@ -73,6 +72,15 @@ impl QueryEngine {
         self.run_in(room, session, snapshot, statement, params).await
     }
 
+    fn limits(&self, session: &Session, slot: &TakenSlot) -> Limits {
+        let (most, account) = (self.options.timeout, slot.account.clone());
+        let (timeout, setting) = match session.statement_timeout() {
+            Some(timeout) if timeout < most => (timeout, "statement_timeout"),
+            _ => (most, "query_timeout"),
+        };
+        Limits { deadline: Instant::now() + timeout, timeout, setting, account }
+    }
+
     /// Returns what a statement needs to run.
     fn room(&self) -> Result<Room> {
         let permit = Arc::clone(&self.permits).try_acquire_owned();
@@ -107,30 +115,26 @@ impl QueryEngine {
         params: Params,
     ) -> Result<ResultStream> {
         let Room { permit, slot } = room;
-        let handle = slot.runtime().handle().clone();
         let recorder = Arc::new(StatsRecorder::default());
         let running = self.history.begin(&statement.text, &recorder, permit);
-        let job = Job {
+        let planner = Planner {
             engine: self.clone(),
+            account: slot.account.clone(),
             session: session.clone(),
             snapshot: snapshot.clone(),
-            started: Instant::now(),
-            running,
-            slot,
+            recorder: recorder.clone(),
         };
+        let job = Job { limits: self.limits(session, &slot), running, slot };
         let (planned, plan) = tokio::sync::oneshot::channel();
         let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
-        // The log entries of the statement's task name the request that it serves.
-        let task = job.run(statement, params, planned, sender).in_current_span();
-        let task = handle.spawn(task).abort_handle();
-        // Cancels the statement if the caller stops waiting for its plan.
-        let guard = AbortOnDrop(Some(task));
+        let task = job.run(planner, statement, params, planned, sender).in_current_span();
+        // Dropped, it cancels the statement: also if the caller stops waiting for its plan.
+        let task = AbortOnDrop(tokio::spawn(task).abort_handle());
         let (schema, described, changed) = plan.await.map_err(|_| Error::Panicked)??;
         if let Some(changed) = changed {
             *session = changed;
         }
-        let task = guard.keep();
-        Ok(ResultStream { schema, described, recorder, batches, ended: false, task })
+        Ok(ResultStream { schema, described, recorder, batches, ended: false, _task: task })
     }
 
     /// Parses and runs a text of one statement, or of several of which all but the last are `SET`
@@ -164,30 +168,11 @@ pub(super) struct Room {
     pub slot: TakenSlot,
 }
 
-struct AbortOnDrop(Option<AbortHandle>);
-
-impl AbortOnDrop {
-    fn keep(mut self) -> AbortHandle {
-        self.0.take().expect("taken once")
-    }
-}
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        if let Some(task) = &self.0 {
-            task.abort();
-        }
-    }
-}
-
 type Planned = Result<(SchemaRef, SchemaRef, Option<Session>)>;
 
-/// A running statement.
+/// A running statement: it is planned and computed in its slot, and watched and passed on here.
 struct Job {
-    engine: Arc<QueryEngine>,
-    session: Session,
-    snapshot: Arc<Snapshot>,
-    started: Instant,
+    limits: Limits,
     running: Running,
     slot: TakenSlot,
 }
@@ -195,19 +180,15 @@ struct Job {
 impl Job {
     async fn run(
         mut self,
+        planner: Planner,
         statement: Parsed,
         params: Params,
         planned: tokio::sync::oneshot::Sender<Planned>,
         sender: mpsc::Sender<Message>,
     ) {
         let recorder = self.running.recorder().clone();
-        self.engine.slots.tidy();
-        let limits = self.limits();
-        let plan = limits.hold(async {
-            self.engine.slots.begin(&self.slot).await;
-            self.plan(statement, params).await
-        });
-        let plan = plan.await;
+        let limits = &self.limits;
+        let plan = limits.hold(self.slot.run(planner.plan(statement, params))).await;
         recorder.planned();
         let (mut stream, described, session) = match plan.and_then(|plan| plan) {
             Err(error) => {
@@ -253,20 +234,26 @@ impl Job {
         drop(stream);
         let _ = tokio::time::timeout(END_TIMEOUT, sender.send(last)).await;
     }
+}
 
-    fn limits(&self) -> Limits {
-        let (most, account) = (self.engine.options.timeout, self.slot.account.clone());
-        let (timeout, setting) = match self.session.statement_timeout() {
-            Some(timeout) if timeout < most => (timeout, "statement_timeout"),
-            _ => (most, "query_timeout"),
-        };
-        Limits { deadline: self.started + timeout, timeout, setting, account }
-    }
+/// What the plan of a statement is made of.
+struct Planner {
+    engine: Arc<QueryEngine>,
+    account: Arc<Account>,
+    session: Session,
+    snapshot: Arc<Snapshot>,
+    recorder: Arc<StatsRecorder>,
+}
 
+impl Planner {
     /// Plans the statement. Boxed so that the compiler proves once that what planning holds is
     /// `Send`, not again for each future around it.
-    fn plan(&mut self, statement: Parsed, params: Params) -> BoxFuture<'_, Result<Planning>> {
-        Box::pin(self.plan_here(statement, params))
+    fn plan(mut self, statement: Parsed, params: Params) -> BoxFuture<'static, Result<Planning>> {
+        Box::pin(async move {
+            self.engine.slots.tidy();
+            self.engine.slots.begin(&self.account).await;
+            self.plan_here(statement, params).await
+        })
     }
 
     /// Replaces the snapshot by that of the version of the table that the session asks for, if it
@@ -287,8 +274,8 @@ impl Job {
         if !statement.is_set() {
             self.travel().await?;
         }
-        let recorder = self.running.recorder();
-        let state = self.engine.state_of(&self.session, &self.snapshot, recorder, &statement)?;
+        let (session, snapshot) = (&self.session, &self.snapshot);
+        let state = self.engine.state_of(session, snapshot, &self.recorder, &statement)?;
         let mut ast = Statement::clone(&statement.statement);
         if !params.is_none() {
             syntax::bind_table_arguments(&mut ast, &|name| params.value(name))?;
