@@ -283,11 +283,20 @@ fn question(seed: &mut u64) -> String {
         2 => format!("SELECT {select} FROM {}{filter}{group}{having}", joined(seed)),
         3 => {
             let (others, and) = (others(seed), if filter.is_empty() { "WHERE" } else { "AND" });
-            let member = match random(seed, 4) {
+            let member = match random(seed, 6) {
                 0 => format!("user_id IN ({others})"),
                 1 => format!("user_id NOT IN ({others})"),
                 2 => format!("EXISTS (SELECT 1 FROM ({others}) AS o WHERE o.other = user_id)"),
-                _ => format!("NOT EXISTS (SELECT 1 FROM ({others}) AS o WHERE o.other = user_id)"),
+                3 => format!("NOT EXISTS (SELECT 1 FROM ({others}) AS o WHERE o.other = user_id)"),
+                _ => {
+                    let (not, column) =
+                        (pick(seed, &["", "NOT "]), pick(seed, &["timestamp", "page"]));
+                    let operator = pick(seed, &["<", "<=", ">", ">=", "<>"]);
+                    format!(
+                        "{not}EXISTS (SELECT 1 FROM events AS o WHERE o.user_id = events.user_id AND \
+                         o.{column} {operator} events.{column})"
+                    )
+                }
             };
             format!("SELECT {select} FROM events{filter} {and} {member}{group}{having}")
         }
