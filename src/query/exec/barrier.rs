@@ -24,7 +24,6 @@ use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::execution_plan::CardinalityEffect;
-use datafusion::physical_plan::filter_pushdown::{FilterDescription, FilterPushdownPhase};
 use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
 use datafusion::physical_plan::projection::{ProjectionExec, make_with_child};
 use datafusion::physical_plan::statistics::{ChildStats, StatisticsArgs};
@@ -167,7 +166,7 @@ impl ExecutionPlan for BarrierExec {
         BarrierExec::over(only_child(children)?, self.hidden)
     }
 
-    // The rest lets the rules of projections, filters and limits pass.
+    // The rest lets the rules of projections and limits pass.
 
     fn try_swapping_with_projection(
         &self,
@@ -177,15 +176,6 @@ impl ExecutionPlan for BarrierExec {
             return Ok(None);
         }
         BarrierExec::over(make_with_child(projection, &self.input)?, self.hidden).map(Some)
-    }
-
-    fn gather_filters_for_pushdown(
-        &self,
-        _: FilterPushdownPhase,
-        parent_filters: Vec<Arc<dyn PhysicalExpr>>,
-        _: &ConfigOptions,
-    ) -> Result<FilterDescription> {
-        FilterDescription::from_children(parent_filters, &self.children())
     }
 
     fn supports_limit_pushdown(&self) -> bool {
