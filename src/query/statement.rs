@@ -41,7 +41,8 @@ const BATCHES_AHEAD: usize = 2;
 
 impl QueryEngine {
     /// Runs one statement over `snapshot`. Returns once it is planned; its rows arrive through the
-    /// [`ResultStream`].
+    /// [`ResultStream`]. The Tokio runtime of the caller keeps its limits, and threads of its own
+    /// compute it.
     ///
     /// # Errors
     /// [`Error::Invalid`] or [`Error::Query`] if the statement is at fault, [`Error::Busy`] if the
