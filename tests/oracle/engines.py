@@ -96,7 +96,9 @@ class Hourglass:
         detail = problem_detail(text)
         if status == 422 and "query_timeout" in detail:
             return Answer(problem="late", reason=detail)
-        return Answer(problem="refused" if status in (400, 422) else "failed", reason=f"{status} {detail}")
+        # A refusal that shows a plan is a fault of the planner, not of the statement.
+        is_refused = status in (400, 422) and "Plan: [" not in detail
+        return Answer(problem="refused" if is_refused else "failed", reason=f"{status} {detail}")
 
     def stop(self):
         self.process.kill()

@@ -178,7 +178,7 @@ const TOP_OF_UNIONS: [(&str, &str); 2] = [
 ];
 
 /// Matches that must come before or after a row, or differ from it, and rows without any.
-const MATCHES_IN_ORDER: [(&str, &str); 10] = [
+const MATCHES_IN_ORDER: [(&str, &str); 11] = [
     (
         "SELECT count(*) FROM events e WHERE EXISTS (SELECT 1 FROM events f WHERE f.event = e.event AND f.hour > e.hour)",
         "4",
@@ -221,6 +221,11 @@ const MATCHES_IN_ORDER: [(&str, &str); 10] = [
          <> e.hour)",
         "5",
     ),
+    (
+        "SELECT count(*) FROM (SELECT event, hour AS hourglass_extreme_0 FROM events) e WHERE EXISTS (SELECT 1 FROM events f \
+         WHERE f.event = e.event AND f.hour > e.hourglass_extreme_0)",
+        "4",
+    ),
     // Two comparisons of a row: no row of hour 0 is both after and before.
     (
         "SELECT count(*) FROM events e WHERE EXISTS (SELECT 1 FROM events f WHERE f.event = e.event AND f.user_id > e.user_id \
@@ -232,7 +237,7 @@ const MATCHES_IN_ORDER: [(&str, &str); 10] = [
 /// Bug: what is constant or sorted on one side of a join was taken to be so above it, though an
 /// outer join adds nulls and rows that are equal in the first order repeat the second. Consequence:
 /// rows came out of order, and groups in several parts. Cure: see `query::barrier`.
-const ABOVE_JOINS: [(&str, &str); 6] = [
+const ABOVE_JOINS: [(&str, &str); 9] = [
     (
         "SELECT a.mark, b.v FROM (SELECT value AS v, 'm' AS mark FROM generate_series(2, 4, 2)) a RIGHT JOIN \
          (SELECT value AS v FROM generate_series(1, 4)) b ON a.v = b.v ORDER BY 1, 2",
@@ -252,6 +257,22 @@ const ABOVE_JOINS: [(&str, &str); 6] = [
         "SELECT b.mark, count(*) FROM events a LEFT JOIN (SELECT user_id, event AS mark FROM events WHERE event = 'click' \
          AND hour = 1) b ON a.user_id = b.user_id GROUP BY 1 ORDER BY 1",
         "click,1 ,4",
+    ),
+    // Columns that are equal or constant by the select list alone.
+    (
+        "SELECT a.hour AS x, a.hour AS y FROM events a LEFT JOIN events b ON a.user_id = b.user_id AND b.hour = 1 \
+         ORDER BY x DESC, y LIMIT 2",
+        "1,1 0,0",
+    ),
+    (
+        "SELECT a.hour AS x, 'c' AS y, b.hour AS z FROM events a LEFT JOIN events b ON a.user_id = b.user_id AND b.hour = 1 \
+         ORDER BY x, y, z LIMIT 1",
+        "0,c,",
+    ),
+    (
+        "SELECT x, rank() OVER (PARTITION BY x ORDER BY z, y) AS r FROM (SELECT a.hour AS x, a.hour AS y, b.event AS z FROM \
+         events a LEFT JOIN events b ON a.user_id = b.user_id AND b.hour = 1) q ORDER BY x DESC LIMIT 1",
+        "1,1",
     ),
     (
         "SELECT b.x, a.y FROM (SELECT 1 AS k, value AS y FROM generate_series(1, 2) ORDER BY y LIMIT 2) a JOIN \

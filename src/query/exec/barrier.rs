@@ -13,6 +13,7 @@
 //!   although several rows of the first may be equal in their order: `ORDER BY` over a join of
 //!   sorted subqueries came out unsorted.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{JoinType, Result, Statistics, internal_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::aggregates::AggregateExec;
@@ -172,7 +174,15 @@ impl ExecutionPlan for BarrierExec {
         &self,
         projection: &ProjectionExec,
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-        if projection.expr().len() >= self.schema().fields().len() {
+        // Constants and columns that it has twice would be hidden with the input's: what was planned
+        // with their help would not do any more.
+        let columns: HashSet<usize> = projection
+            .expr()
+            .iter()
+            .filter_map(|part| part.expr.downcast_ref::<Column>().map(Column::index))
+            .collect();
+        let parts = projection.expr().len();
+        if columns.len() < parts || parts >= self.schema().fields().len() {
             return Ok(None);
         }
         BarrierExec::over(make_with_child(projection, &self.input)?, self.hidden).map(Some)

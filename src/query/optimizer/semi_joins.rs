@@ -107,7 +107,11 @@ impl Condition {
             Operator::NotEq => vec![min, max],
             _ => return Ok(None),
         };
-        let name = |i: usize| format!("hourglass_extreme_{i}");
+        let mut prefix = "hourglass_extreme".to_owned();
+        while outer.iter().chain(&inner).any(|column| column.name.starts_with(&prefix)) {
+            prefix.push('_');
+        }
+        let name = |i: usize| format!("{prefix}_{i}");
         let met = |i: usize| binary_expr(col(name(i)), op, Expr::clone(with));
         let is_met = (1..extremes.len()).fold(met(0), |any, i| any.or(met(i)));
         let parts = of_outer.into_iter().cloned().chain([is_met]);

@@ -175,6 +175,7 @@ def join_of_marked(g):
         order = g.pick(["", f" ORDER BY {', '.join(f'k{i}' for i in range(len(keys)))}"])
         return Query(f"SELECT {of_keys}, {', '.join(measures)} FROM {joined} GROUP BY {numbers}{order}", ordered=bool(order))
     names = [f"{alias}.{name}" for alias in sides for name in g.some(["mark", "timestamp", "hour", "user_id"], 1, 2)]
+    names.insert(g.below(len(names) + 1), g.pick(names + ["'c'"]))
     items = ", ".join(f"{name} AS x{i}" for i, name in enumerate(names))
     order = ", ".join(f"x{i}" for i in range(len(names)))
     limit = g.pick(["", " LIMIT 30"])
