@@ -50,15 +50,19 @@ impl QueryEngine {
         let room = self.free_room().await?;
         let (engine, session, snapshot) = (self.clone(), session.clone(), snapshot.clone());
         let account = room.slot.account.clone();
-        let described = room.slot.run(async move {
-            engine.slots.begin(&account).await;
-            Box::pin(engine.describe_here(session, snapshot, statement, declared)).await
-        });
-        tokio::select! {
-            described = tokio::time::timeout(TIMEOUT, described) => described
-                .unwrap_or_else(|_| Err(Error::Limit("the statement takes too long to plan (query_timeout)".into()))),
-            error = room.slot.account.over() => Err(error),
-        }
+        let describing = async move {
+            let described = async {
+                engine.slots.begin(&account).await;
+                let engine = engine.clone();
+                Box::pin(engine.describe_here(session, snapshot, statement, declared)).await
+            };
+            tokio::select! {
+                described = tokio::time::timeout(TIMEOUT, described) => described
+                    .unwrap_or_else(|_| Err(Error::Limit("the statement takes too long to plan (query_timeout)".into()))),
+                error = account.over() => Err(error),
+            }
+        };
+        room.slot.run(describing).await
     }
 
     async fn describe_here(

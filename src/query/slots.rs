@@ -140,9 +140,8 @@ impl Drop for Slots {
 }
 
 impl Slot {
-    /// Runs a task on the threads of the slot. Whoever waits for it must do so elsewhere: they may
-    /// compute without a pause, and no timer of theirs goes off meanwhile. If nobody waits any
-    /// longer, the task ends at its next pause.
+    /// Runs a task on the threads of the slot. If nobody waits for it any longer, it ends at its
+    /// next pause. While they compute without a pause, no timer of theirs goes off.
     ///
     /// # Errors
     /// Those of the task; [`Error::Panicked`] if it panicked.

@@ -188,10 +188,14 @@ impl Job {
         sender: mpsc::Sender<Message>,
     ) {
         let recorder = self.running.recorder().clone();
-        let limits = &self.limits;
-        let plan = limits.hold(self.slot.run(planner.plan(statement, params))).await;
+        let limits = self.limits.clone();
+        // Held in the slot: a plan that is stopped has freed its memory when the next one begins.
+        let plan = self.slot.run(async move {
+            limits.hold(planner.plan(statement, params)).await.and_then(|plan| plan)
+        });
+        let (plan, limits) = (plan.await, &self.limits);
         recorder.planned();
-        let (mut stream, described, session) = match plan.and_then(|plan| plan) {
+        let (mut stream, described, session) = match plan {
             Err(error) => {
                 self.running.failed(&error);
                 // The caller may be gone.
@@ -358,6 +362,7 @@ fn in_own_task(mut stream: SendableRecordBatchStream) -> SendableRecordBatchStre
 }
 
 /// The time and memory limits of a statement.
+#[derive(Clone)]
 struct Limits {
     deadline: Instant,
     timeout: Duration,
