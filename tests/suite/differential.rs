@@ -293,8 +293,8 @@ fn question(seed: &mut u64) -> String {
                         (pick(seed, &["", "NOT "]), pick(seed, &["timestamp", "page"]));
                     let operator = pick(seed, &["<", "<=", ">", ">=", "<>"]);
                     format!(
-                        "{not}EXISTS (SELECT 1 FROM events AS o WHERE o.user_id = events.user_id AND \
-                         o.{column} {operator} events.{column})"
+                        "{not}EXISTS (SELECT 1 FROM events AS o WHERE o.user_id = events.user_id \
+                         AND o.{column} {operator} events.{column})"
                     )
                 }
             };

@@ -180,56 +180,61 @@ const TOP_OF_UNIONS: [(&str, &str); 2] = [
 /// Matches that must come before or after a row, or differ from it, and rows without any.
 const MATCHES_IN_ORDER: [(&str, &str); 11] = [
     (
-        "SELECT count(*) FROM events e WHERE EXISTS (SELECT 1 FROM events f WHERE f.event = e.event AND f.hour > e.hour)",
+        "SELECT count(*) FROM events e WHERE EXISTS (SELECT 1 FROM events f WHERE f.event = \
+         e.event AND f.hour > e.hour)",
         "4",
     ),
     (
-        "SELECT count(*) FROM events e WHERE NOT EXISTS (SELECT 1 FROM events f WHERE f.event = e.event AND e.timestamp < f.timestamp)",
+        "SELECT count(*) FROM events e WHERE NOT EXISTS (SELECT 1 FROM events f WHERE f.event = \
+         e.event AND e.timestamp < f.timestamp)",
         "1",
     ),
     (
-        "SELECT count(*) FROM events e WHERE EXISTS (SELECT 1 FROM events f WHERE f.event = e.event AND f.hour >= e.hour + 1)",
+        "SELECT count(*) FROM events e WHERE EXISTS (SELECT 1 FROM events f WHERE f.event = \
+         e.event AND f.hour >= e.hour + 1)",
         "4",
     ),
     (
-        "SELECT user_id FROM events e WHERE EXISTS (SELECT 1 FROM events f WHERE f.event = e.event AND f.user_id <= e.user_id \
-         AND f.user_id > 'b') ORDER BY 1",
+        "SELECT user_id FROM events e WHERE EXISTS (SELECT 1 FROM events f WHERE f.event = e.event \
+         AND f.user_id <= e.user_id AND f.user_id > 'b') ORDER BY 1",
         "ben cleo dora",
     ),
     (
-        "SELECT user_id FROM events e WHERE EXISTS (SELECT 1 FROM events f WHERE f.hour = e.hour AND f.user_id <> e.user_id) \
-         ORDER BY 1",
+        "SELECT user_id FROM events e WHERE EXISTS (SELECT 1 FROM events f WHERE f.hour = e.hour \
+         AND f.user_id <> e.user_id) ORDER BY 1",
         "ana ana ben cleo",
     ),
     (
-        "SELECT user_id FROM events e WHERE NOT EXISTS (SELECT 1 FROM events f WHERE f.hour = e.hour AND f.user_id <> e.user_id)",
+        "SELECT user_id FROM events e WHERE NOT EXISTS (SELECT 1 FROM events f WHERE f.hour = \
+         e.hour AND f.user_id <> e.user_id)",
         "dora",
     ),
     (
-        "SELECT user_id FROM events e WHERE NOT EXISTS (SELECT 1 FROM events f WHERE f.event = e.event AND f.user_id > e.user_id \
-         AND e.hour = 1) ORDER BY 1",
+        "SELECT user_id FROM events e WHERE NOT EXISTS (SELECT 1 FROM events f WHERE f.event = \
+         e.event AND f.user_id > e.user_id AND e.hour = 1) ORDER BY 1",
         "ana ana ben cleo dora",
     ),
     // A comparison with null, or of nulls alone, is not met.
     (
-        "SELECT count(*) FROM events e WHERE NOT EXISTS (SELECT 1 FROM events f WHERE f.event = e.event AND nullif(f.hour, 1) < \
-         nullif(e.hour, 0))",
+        "SELECT count(*) FROM events e WHERE NOT EXISTS (SELECT 1 FROM events f WHERE f.event = \
+         e.event AND nullif(f.hour, 1) < nullif(e.hour, 0))",
         "4",
     ),
     (
-        "SELECT count(*) FROM events e WHERE NOT EXISTS (SELECT 1 FROM events f WHERE f.event = e.event AND nullif(f.hour, f.hour) \
-         <> e.hour)",
+        "SELECT count(*) FROM events e WHERE NOT EXISTS (SELECT 1 FROM events f WHERE f.event = \
+         e.event AND nullif(f.hour, f.hour) <> e.hour)",
         "5",
     ),
     (
-        "SELECT count(*) FROM (SELECT event, hour AS hourglass_extreme_0 FROM events) e WHERE EXISTS (SELECT 1 FROM events f \
-         WHERE f.event = e.event AND f.hour > e.hourglass_extreme_0)",
+        "SELECT count(*) FROM (SELECT event, hour AS hourglass_extreme_0 FROM events) e WHERE \
+         EXISTS (SELECT 1 FROM events f WHERE f.event = e.event AND f.hour > \
+         e.hourglass_extreme_0)",
         "4",
     ),
     // Two comparisons of a row: no row of hour 0 is both after and before.
     (
-        "SELECT count(*) FROM events e WHERE EXISTS (SELECT 1 FROM events f WHERE f.event = e.event AND f.user_id > e.user_id \
-         AND f.hour < e.hour)",
+        "SELECT count(*) FROM events e WHERE EXISTS (SELECT 1 FROM events f WHERE f.event = \
+         e.event AND f.user_id > e.user_id AND f.hour < e.hour)",
         "0",
     ),
 ];
@@ -239,49 +244,55 @@ const MATCHES_IN_ORDER: [(&str, &str); 11] = [
 /// rows came out of order, and groups in several parts. Cure: see `query::barrier`.
 const ABOVE_JOINS: [(&str, &str); 9] = [
     (
-        "SELECT a.mark, b.v FROM (SELECT value AS v, 'm' AS mark FROM generate_series(2, 4, 2)) a RIGHT JOIN \
-         (SELECT value AS v FROM generate_series(1, 4)) b ON a.v = b.v ORDER BY 1, 2",
+        "SELECT a.mark, b.v FROM (SELECT value AS v, 'm' AS mark FROM generate_series(2, 4, 2)) a \
+         RIGHT JOIN (SELECT value AS v FROM generate_series(1, 4)) b ON a.v = b.v ORDER BY 1, 2",
         "m,2 m,4 ,1 ,3",
     ),
     (
-        "SELECT a.mark, count(*) FROM (SELECT value AS v, 'm' AS mark FROM generate_series(2, 4, 2)) a FULL JOIN \
-         (SELECT value AS v FROM generate_series(1, 4)) b ON a.v = b.v AND a.v > 2 GROUP BY 1 ORDER BY 1",
+        "SELECT a.mark, count(*) FROM (SELECT value AS v, 'm' AS mark FROM generate_series(2, 4, \
+         2)) a FULL JOIN (SELECT value AS v FROM generate_series(1, 4)) b ON a.v = b.v AND a.v > 2 \
+         GROUP BY 1 ORDER BY 1",
         "m,2 ,3",
     ),
     (
-        "SELECT a.mark, count(*) FROM (SELECT value AS v, 'm' AS mark FROM generate_series(2, 4, 2)) a RIGHT JOIN \
-         (SELECT value AS v FROM generate_series(1, 4)) b ON a.v < b.v AND a.v > 2 GROUP BY 1 ORDER BY 1",
+        "SELECT a.mark, count(*) FROM (SELECT value AS v, 'm' AS mark FROM generate_series(2, 4, \
+         2)) a RIGHT JOIN (SELECT value AS v FROM generate_series(1, 4)) b ON a.v < b.v AND a.v > \
+         2 GROUP BY 1 ORDER BY 1",
         ",4",
     ),
     (
-        "SELECT b.mark, count(*) FROM events a LEFT JOIN (SELECT user_id, event AS mark FROM events WHERE event = 'click' \
-         AND hour = 1) b ON a.user_id = b.user_id GROUP BY 1 ORDER BY 1",
+        "SELECT b.mark, count(*) FROM events a LEFT JOIN (SELECT user_id, event AS mark FROM \
+         events WHERE event = 'click' AND hour = 1) b ON a.user_id = b.user_id GROUP BY 1 ORDER BY \
+         1",
         "click,1 ,4",
     ),
     // Columns that are equal or constant by the select list alone.
     (
-        "SELECT a.hour AS x, a.hour AS y FROM events a LEFT JOIN events b ON a.user_id = b.user_id AND b.hour = 1 \
-         ORDER BY x DESC, y LIMIT 2",
+        "SELECT a.hour AS x, a.hour AS y FROM events a LEFT JOIN events b ON a.user_id = b.user_id \
+         AND b.hour = 1 ORDER BY x DESC, y LIMIT 2",
         "1,1 0,0",
     ),
     (
-        "SELECT a.hour AS x, 'c' AS y, b.hour AS z FROM events a LEFT JOIN events b ON a.user_id = b.user_id AND b.hour = 1 \
-         ORDER BY x, y, z LIMIT 1",
+        "SELECT a.hour AS x, 'c' AS y, b.hour AS z FROM events a LEFT JOIN events b ON a.user_id = \
+         b.user_id AND b.hour = 1 ORDER BY x, y, z LIMIT 1",
         "0,c,",
     ),
     (
-        "SELECT x, rank() OVER (PARTITION BY x ORDER BY z, y) AS r FROM (SELECT a.hour AS x, a.hour AS y, b.event AS z FROM \
-         events a LEFT JOIN events b ON a.user_id = b.user_id AND b.hour = 1) q ORDER BY x DESC LIMIT 1",
+        "SELECT x, rank() OVER (PARTITION BY x ORDER BY z, y) AS r FROM (SELECT a.hour AS x, \
+         a.hour AS y, b.event AS z FROM events a LEFT JOIN events b ON a.user_id = b.user_id AND \
+         b.hour = 1) q ORDER BY x DESC LIMIT 1",
         "1,1",
     ),
     (
-        "SELECT b.x, a.y FROM (SELECT 1 AS k, value AS y FROM generate_series(1, 2) ORDER BY y LIMIT 2) a JOIN \
-         (SELECT 1 AS k, value / 3 AS x FROM generate_series(1, 3) ORDER BY x LIMIT 3) b ON a.k = b.k ORDER BY b.x, a.y",
+        "SELECT b.x, a.y FROM (SELECT 1 AS k, value AS y FROM generate_series(1, 2) ORDER BY y \
+         LIMIT 2) a JOIN (SELECT 1 AS k, value / 3 AS x FROM generate_series(1, 3) ORDER BY x \
+         LIMIT 3) b ON a.k = b.k ORDER BY b.x, a.y",
         "0,1 0,1 0,2 0,2 1,1 1,2",
     ),
     (
-        "SELECT b.user_id, a.hour FROM (SELECT * FROM events ORDER BY hour LIMIT 9) a JOIN (SELECT * FROM events ORDER BY \
-         user_id LIMIT 9) b ON a.event = b.event WHERE b.user_id = 'ana' ORDER BY b.user_id, a.hour DESC LIMIT 3",
+        "SELECT b.user_id, a.hour FROM (SELECT * FROM events ORDER BY hour LIMIT 9) a JOIN (SELECT \
+         * FROM events ORDER BY user_id LIMIT 9) b ON a.event = b.event WHERE b.user_id = 'ana' \
+         ORDER BY b.user_id, a.hour DESC LIMIT 3",
         "ana,1 ana,1 ana,0",
     ),
 ];

@@ -174,8 +174,8 @@ impl ExecutionPlan for BarrierExec {
         &self,
         projection: &ProjectionExec,
     ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-        // Constants and columns that it has twice would be hidden with the input's: what was planned
-        // with their help would not do any more.
+        // Constants and columns that it has twice would be hidden with the input's: what was
+        // planned with their help would not do any more.
         let columns: HashSet<usize> = projection
             .expr()
             .iter()

@@ -58,14 +58,15 @@ pub fn bound(plan: Arc<dyn ExecutionPlan>, batch_rows: usize) -> Result<Arc<dyn 
             collected: None,
             batch_rows: has_arrays.then_some(ARRAY_ROWS),
         };
-        let collected = Collected { row_bytes: constant_bytes(&plan)? };
+        let collected =
+            if collects { Some(Collected { row_bytes: constant_bytes(&plan)? }) } else { None };
         let children = plan.children().into_iter().enumerate().map(|(i, child)| {
             // The other input is met batch by batch: those of a cross join as they come.
-            let is_collected = collects && i == 0;
+            let is_collected = i == 0;
             let duties = Duties {
                 is_scan: false,
                 requeues: is_exchange.then_some(Requeue::Before),
-                collected: is_collected.then_some(collected),
+                collected: collected.filter(|_| is_collected),
                 batch_rows: (is_collected && has_arrays).then_some(batch_rows),
             };
             StepExec::of(child.clone(), duties)

@@ -3,9 +3,9 @@
 //! `IN`, `EXISTS` and their negations ask whether a row has any match. DataFusion's hash join meets
 //! all of them: with 30,000 rows of one page on both sides, 900 million pairs, within one step that
 //! nothing stops. [`DistinctKeys`] groups the inner side by its keys, so that each row has at most
-//! one match; of a million events it is the users that are kept. Where a match must also come before
-//! or after the row, or differ from it (`EXISTS (… AND s.timestamp > e.timestamp)`), the first and
-//! the last of each key tell whether one does.
+//! one match; of a million events it is the users that are kept. Where a match must also come
+//! before or after the row, or differ from it (`EXISTS (… AND s.timestamp > e.timestamp)`), the
+//! first and the last of each key tell whether one does.
 
 use std::collections::HashSet;
 use std::sync::Arc;
