@@ -174,7 +174,8 @@ settings! {
     /// Compute aggregates over whole hours from exact per-hour counters instead of reading rows;
     /// the results are the same.
     rollups: bool = true;
-    /// Maximum memory for all queries together.
+    /// Maximum memory for all queries together; the default is a quarter of the memory of the
+    /// machine or of its container.
     query_memory_bytes: ByteSize = ByteSize(QueryOptions::default().memory_bytes);
     /// Maximum disk space for temporary files of all queries together; they are used when memory is
     /// not enough.

@@ -13,7 +13,6 @@ use datafusion::catalog::{
 };
 use datafusion::common::ParamValues;
 use datafusion::common::format::ExplainFormat;
-use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::object_store::{DefaultObjectStoreRegistry, ObjectStoreRegistry};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
@@ -37,12 +36,13 @@ use super::opaque::Opaque;
 use super::optimizer::rollup::RollupExec;
 use super::options::HourglassOptions;
 use super::parse::Parsed;
+use super::pool::HalfSharedPool;
 use super::schema::SHOW_CHUNKS;
 use super::session::Session;
 use super::slots::Slots;
 use super::stats::history::History;
 use super::stats::recorder::StatsRecorder;
-use super::{functions, optimizer, syntax};
+use super::{functions, memory, optimizer, syntax};
 use crate::error::{Error, Result};
 use crate::event::EventSchema;
 use crate::hour::Hour;
@@ -61,8 +61,8 @@ const COUNTED_SHARE: usize = 2;
 
 #[derive(Clone, Debug)]
 pub struct QueryOptions {
-    /// Memory limit of all statements together. Sorts, joins and groups spill to temporary files
-    /// before they reach it.
+    /// Memory limit of all statements together: by default a quarter of the machine's. Sorts, joins
+    /// and groups spill to temporary files before they reach it.
     pub memory_bytes: u64,
     /// Size limit of those temporary files.
     pub spill_bytes: u64,
@@ -83,7 +83,7 @@ pub struct QueryOptions {
 impl Default for QueryOptions {
     fn default() -> QueryOptions {
         QueryOptions {
-            memory_bytes: 1 << 30,
+            memory_bytes: memory::default_budget(),
             spill_bytes: 10 << 30,
             rollups: true,
             timeout: Duration::from_secs(60),
@@ -131,7 +131,7 @@ impl QueryEngine {
         set.extensions
             .insert(HourglassOptions { rollups: options.rollups, ..HourglassOptions::default() });
         let runtime = RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::new(FairSpillPool::new(
+            .with_memory_pool(Arc::new(HalfSharedPool::new(
                 options.memory_bytes as usize / COUNTED_SHARE,
             )))
             .with_max_temp_directory_size(options.spill_bytes)

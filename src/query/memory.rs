@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 
 use datafusion::common::{DataFusionError, Result};
+use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 use tikv_jemalloc_ctl::{Access, AsName, Mib, epoch};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -61,6 +62,20 @@ pub fn give_back() {
         name.as_str().name().write(0_isize)?;
         name.as_str().name().write(before)
     });
+}
+
+/// Returns a quarter of the memory of the machine, or of the container that this runs in, in whole
+/// MiB; 1 GiB if that is unknown.
+pub fn default_budget() -> u64 {
+    let ram = RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram());
+    let system = System::new_with_specifics(ram);
+    match system.total_memory() {
+        0 => 1 << 30,
+        machine => {
+            let container = system.cgroup_limits().map_or(machine, |limits| limits.total_memory);
+            container / 4 >> 20 << 20
+        }
+    }
 }
 
 /// An arena of the allocator.

@@ -14,7 +14,7 @@
 //! - [`optimizer`] holds optimizer rules, [`time_ranges`] derives time ranges from predicates,
 //!   [`exec`] holds plan nodes.
 //! - [`memory`] measures the memory of statements, each of which runs on the threads of one of the
-//!   [`slots`].
+//!   [`slots`]; a [`pool`] is what operators account for, and decides which of them spill.
 //! - [`statement`] runs one statement within its limits and returns its rows as a
 //!   [`result_stream`].
 //! - [`identifiers`] quotes names.
@@ -38,6 +38,7 @@ mod optimizer;
 mod options;
 mod params;
 mod parse;
+mod pool;
 mod result_stream;
 mod schema;
 mod scrape;
