@@ -67,6 +67,9 @@ const SUBQUERY: &str = "this EXISTS or IN with a subquery is supported only in W
 const CORRELATED: &str = "a subquery that names columns of the statement around it is answered where it is one aggregate and ties \
                           them by = alone: write a JOIN with the condition, and GROUP BY";
 
+const LATERAL: &str = "an aggregate in a LATERAL subquery is answered where it ties columns of the statement around it by = alone: \
+                       write it as a subquery in SELECT, or a JOIN with the condition, and GROUP BY";
+
 /// Functions of other engines, with what to write instead.
 const OTHER_ENGINES: [(&str, &str); 45] = [
     ("age", "x - y, or now() - x"),
@@ -126,6 +129,12 @@ const OTHER_ENGINES: [(&str, &str); 45] = [
 pub fn text(fault: &DataFusionError) -> String {
     if let Some(reason) = pushed_down(fault) {
         return rewrite(&reason);
+    }
+    // All names were found before the rules ran: this one was lost on the way out of its subquery.
+    if fault.to_string().starts_with("Optimizer rule 'decorrelate_lateral_join' failed")
+        && matches!(fault.find_root(), DataFusionError::SchemaError(..))
+    {
+        return LATERAL.into();
     }
     let text = match fault.find_root() {
         DataFusionError::SQL(error, _) => match &**error {
@@ -195,12 +204,14 @@ fn twice(text: &str) -> Option<String> {
         ));
     }
     let name = match text.split_once(" and unqualified field name ") {
-        Some((_, rest)) => rest.split(' ').next().unwrap_or_default().to_string(),
+        Some((_, rest)) => rest.split(" which would be").next().unwrap_or_default(),
         None => {
             let (_, rest) =
                 text.split_once("require unique expression names but the expression \"")?;
             let (expression, _) = rest.split_once("\" at position")?;
-            expression.rsplit(" AS ").next().unwrap_or_default().to_string()
+            // `CAST(page AS Utf8)` has no alias.
+            let alias = expression.rsplit_once(" AS ").map(|(_, alias)| alias);
+            alias.filter(|alias| !alias.contains(')')).unwrap_or(expression)
         }
     };
     Some(format!("two columns are called {name}: give one of them another name, with AS"))

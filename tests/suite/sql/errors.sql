@@ -584,3 +584,6 @@ SELECT NOT NOT NOT NOT NOT NOT NOT NOT NOT NOT NOT NOT NOT NOT NOT NOT NOT NOT N
 -- deeper than the session's own limit
 SET datafusion.sql_parser.recursion_limit = 5;
 SELECT ((((((((1))))))))
+
+-- LATERAL with a comparison that is no equality
+SELECT e.user_id, l.n FROM events e, LATERAL (SELECT count(*) AS n FROM events s WHERE s.user_id = e.user_id AND s.timestamp > e.timestamp) l
