@@ -528,3 +528,11 @@ SELECT user_id, count(*) AS n FROM events WHERE user_id < 'c' GROUP BY user_id
 -- the same with a limit, below a cut of the rows
 SET datafusion.execution.target_partitions = 1;
 EXPLAIN SELECT count(*) FROM (SELECT user_id FROM events WHERE user_id < 'c' LIMIT 7)
+
+-- a limit of very many rows: all are sorted, as a heap of them takes longer
+SET datafusion.execution.target_partitions = 2;
+EXPLAIN SELECT user_id, event FROM events ORDER BY user_id, timestamp OFFSET 500000 LIMIT 10
+
+-- a limit of very many groups: no heap of groups, and one of rows
+SET datafusion.execution.target_partitions = 2;
+EXPLAIN SELECT user_id, max(timestamp) AS last FROM events GROUP BY user_id ORDER BY last DESC LIMIT 10000

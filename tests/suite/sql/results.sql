@@ -22,6 +22,16 @@ SELECT timestamp, user_id FROM events ORDER BY timestamp LIMIT 5 OFFSET 97
 -- no rows asked for, but columns
 SELECT * FROM events ORDER BY timestamp LIMIT 0
 
+-- a limit of more rows than a heap may have
+SELECT timestamp, user_id FROM events ORDER BY user_id DESC, timestamp LIMIT 1000000 OFFSET 95
+
+-- the same on two threads
+SET datafusion.execution.target_partitions = 2;
+SELECT timestamp, user_id FROM events ORDER BY user_id DESC, timestamp LIMIT 1000000 OFFSET 95
+
+-- and of more groups
+SELECT user_id, max(timestamp) AS last FROM events GROUP BY user_id ORDER BY last DESC, user_id LIMIT 10000
+
 -- an offset alone
 SELECT timestamp FROM events ORDER BY timestamp OFFSET 94
 
