@@ -56,7 +56,7 @@ const FLOORS: &[(&str, &[&[&str]])] = &[
     (
         "query",
         &[
-            &["identifiers", "memory", "opaque", "options", "schema", "settings", "walk"],
+            &["identifiers", "memory", "opaque", "options", "pool", "schema", "settings", "walk"],
             &["functions", "session", "slots", "stats"],
             &["time_ranges"],
             &["exec", "limits"],
