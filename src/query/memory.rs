@@ -73,7 +73,7 @@ pub fn default_budget() -> u64 {
         0 => 1 << 30,
         machine => {
             let container = system.cgroup_limits().map_or(machine, |limits| limits.total_memory);
-            container / 4 >> 20 << 20
+            (container / 4) >> 20 << 20
         }
     }
 }
