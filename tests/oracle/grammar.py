@@ -216,7 +216,8 @@ class Grammar(Expressions):
         return f" ORDER BY {', '.join(terms)}"
 
     def limit(self):
-        return f" LIMIT {self.pick([1, 3, 10, 40, 0])}" + self.pick(["", "", f" OFFSET {self.between(1, 5)}"])
+        limit, offset = f" LIMIT {self.pick([1, 3, 10, 40, 0])}", f" OFFSET {self.between(1, 5)}"
+        return self.pick([limit, limit, limit + offset, offset])
 
     def window_query(self, depth=1):
         relation = self.events()

@@ -4,8 +4,9 @@
 //! of whole hours from their counters, [`distinct`] counts distinct users where those cannot be
 //! used, [`distinct_groups`] counts distinct values by group, [`parts`] divides an aggregate among
 //! those, [`semi_joins`] has each key of a subquery once, [`gap_filling`] makes rows for time
-//! buckets without any, [`large_limits`] sorts all rows for a limit of very many, and [`pushdown`]
-//! passes limits learned at run time on to the files.
+//! buckets without any, [`large_limits`] sorts all rows for a limit of very many,
+//! [`skipped_rows`] keeps the order below an OFFSET, and [`pushdown`] passes limits learned at run
+//! time on to the files.
 
 mod aggregate;
 pub mod conditional;
@@ -17,6 +18,7 @@ pub mod parts;
 pub mod pushdown;
 pub mod rollup;
 mod semi_joins;
+mod skipped_rows;
 
 use std::sync::Arc;
 
@@ -56,7 +58,8 @@ pub fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
 }
 
 /// Returns DataFusion's physical rules with ours: barriers go before the rules that read
-/// properties, large limits after those that set limits.
+/// properties, skipped rows before the one that drops sorts, large limits after those that set
+/// limits.
 pub fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = pushdown::replace_in(PhysicalOptimizer::new().rules);
     let at = rules
@@ -64,6 +67,7 @@ pub fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
         .position(|rule| rule.name() == "LimitPushdown")
         .map_or(rules.len(), |at| at + 1);
     rules.insert(at, Arc::new(large_limits::LargeLimits));
+    rules.insert(0, Arc::new(skipped_rows::SkippedRows));
     rules.insert(0, Arc::new(BarrierRule));
     rules
 }

@@ -7,8 +7,8 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, DataType as SqlType, Distinct, Expr, Fetch, GroupByExpr, GroupByWithModifier,
-    Ident, Join, JoinOperator, LimitClause, ObjectName, Offset, OrderBy, OrderByExpr, OrderByKind,
+    BinaryOperator, DataType as SqlType, Expr, Fetch, GroupByExpr, GroupByWithModifier, Ident,
+    Join, JoinOperator, LimitClause, ObjectName, Offset, OrderBy, OrderByExpr, OrderByKind,
     OrderByOptions, Query, Select, SelectFlavor, SelectItem, Set, SetExpr, SetOperator,
     Statement as Ast, TableAlias, TableFactor, TableWithJoins, TimezoneInfo, Top, TopQuantity,
     TypedString, Value, ValueWithSpan, Values, Visitor, VisitorMut, WildcardAdditionalOptions,
@@ -432,20 +432,21 @@ fn sort_by_all(order_by: &mut Option<OrderBy>, body: &SetExpr) {
     }
 }
 
-/// Replaces sort expressions of a SELECT DISTINCT by column positions: the planner recognizes such
-/// an expression as a result column only if that column has no alias.
+/// Replaces sort expressions that are columns of the result by their positions: the planner
+/// recognizes them in a SELECT DISTINCT only if the column has no alias, and takes the name in
+/// `max(page)` for the alias in `max(page) AS page`.
 fn sort_by_columns(select: &Select, order_by: Option<&mut OrderBy>) {
     let Some(OrderBy { kind: OrderByKind::Expressions(sorts), .. }) = order_by else { return };
-    if select.distinct != Some(Distinct::Distinct) {
-        return;
-    }
     let is_counted = |item: &&SelectItem| {
         matches!(item, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. })
     };
     let texts: Vec<String> = select.projection.iter().take_while(is_counted).map(written).collect();
     for sort in sorts {
         let text = sort.expr.to_string();
-        if let Some(at) = texts.iter().position(|column| *column == text)
+        let is_quoted = text.contains(['\'', '"']);
+        let is_same =
+            |column: &String| *column == text || !is_quoted && column.eq_ignore_ascii_case(&text);
+        if let Some(at) = texts.iter().position(is_same)
             && !matches!(sort.expr, Expr::Value(_) | Expr::Identifier(_))
         {
             sort.expr = number(at as u64 + 1);

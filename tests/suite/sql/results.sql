@@ -29,6 +29,19 @@ SELECT timestamp, user_id FROM events ORDER BY user_id DESC, timestamp LIMIT 100
 SET datafusion.execution.target_partitions = 2;
 SELECT timestamp, user_id FROM events ORDER BY user_id DESC, timestamp LIMIT 1000000 OFFSET 95
 
+-- a sort by an aggregate under the name of its own column, in another case
+SELECT user_id, max(event) AS event, MAX(timestamp) AS timestamp FROM events GROUP BY user_id ORDER BY max(event), max(timestamp) DESC LIMIT 3
+
+-- by an expression under the name of its own column, not by the expression of that
+SELECT -n AS n FROM (VALUES (1), (2)) v(n) ORDER BY -n
+
+-- rows skipped in an order that nothing above needs
+SELECT count(*) AS n, min(user_id) AS first, max(user_id) AS last FROM (SELECT user_id FROM events ORDER BY user_id DESC, timestamp OFFSET 60)
+
+-- the same on two threads, and in a condition
+SET datafusion.execution.target_partitions = 2;
+SELECT count(*) AS n, max(user_id) AS last FROM events WHERE user_id IN (SELECT user_id FROM events ORDER BY user_id DESC, timestamp OFFSET 60)
+
 -- and of more groups
 SELECT user_id, max(timestamp) AS last FROM events GROUP BY user_id ORDER BY last DESC, user_id LIMIT 10000
 
