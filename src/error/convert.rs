@@ -44,8 +44,9 @@ impl From<datafusion::error::DataFusionError> for Error {
                     .into(),
             ),
             Fault::ResourcesExhausted(_) => Error::Limit(
-                "the query needs more memory than is left of query_memory_bytes, half of which its joins, sorts and groups may \
-                 account for: ask for fewer hours, or raise it"
+                "the query needs more memory than is left of query_memory_bytes, half of \
+                 which its joins, sorts and groups may account for: ask for fewer hours, or raise \
+                 it"
                     .into(),
             ),
             _ if blame::is_data_file(&error) => Error::DataFile(format!(

@@ -67,8 +67,9 @@ const SUBQUERY: &str = "this EXISTS or IN with a subquery is supported only in W
 const CORRELATED: &str = "a subquery that names columns of the statement around it is answered where it is one aggregate and ties \
                           them by = alone: write a JOIN with the condition, and GROUP BY";
 
-const LATERAL: &str = "an aggregate in a LATERAL subquery is answered where it ties columns of the statement around it by = alone: \
-                       write it as a subquery in SELECT, or a JOIN with the condition, and GROUP BY";
+const LATERAL: &str = "an aggregate in a LATERAL subquery is answered where it ties columns of the \
+                       statement around it by = alone: write it as a subquery in SELECT, or a JOIN \
+                       with the condition, and GROUP BY";
 
 /// Functions of other engines, with what to write instead.
 const OTHER_ENGINES: [(&str, &str); 45] = [
@@ -131,8 +132,8 @@ pub fn text(fault: &DataFusionError) -> String {
         return rewrite(&reason);
     }
     // All names were found before the rules ran: this one was lost on the way out of its subquery.
-    if fault.to_string().starts_with("Optimizer rule 'decorrelate_lateral_join' failed")
-        && matches!(fault.find_root(), DataFusionError::SchemaError(..))
+    if matches!(fault.find_root(), DataFusionError::SchemaError(..))
+        && fault.to_string().starts_with("Optimizer rule 'decorrelate_lateral_join' failed")
     {
         return LATERAL.into();
     }

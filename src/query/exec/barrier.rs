@@ -1,4 +1,4 @@
-//! Physical optimizer rule that hides wrong plan properties: some that DataFusion's plans claim but
+//! Plan node that hides wrong plan properties: some that DataFusion's plans claim but
 //! do not have, and some from which it draws wrong conclusions.
 //!
 //! - A group key that is constant or ordered in the input of a `ROLLUP`, `CUBE` or `GROUPING SETS`
@@ -17,13 +17,11 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
-use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::common::{JoinType, Result, Statistics, internal_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::execution_plan::CardinalityEffect;
 use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
@@ -36,31 +34,11 @@ use datafusion::physical_plan::{
 
 use crate::query::schema::about_rows;
 
-/// Physical optimizer rule that inserts the barriers. It must run before the rules that read
+/// Puts a barrier over a plan node that needs one. That must come before the rules that read
 /// properties.
-#[derive(Debug)]
-pub struct BarrierRule;
-
-impl PhysicalOptimizerRule for BarrierRule {
-    fn optimize(
-        &self,
-        plan: Arc<dyn ExecutionPlan>,
-        _: &ConfigOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(|plan| {
-            let Some(hidden) = Hidden::of(&plan) else { return Ok(Transformed::no(plan)) };
-            Ok(Transformed::yes(BarrierExec::over(plan, hidden)?))
-        })
-        .data()
-    }
-
-    fn name(&self) -> &str {
-        "hourglass_barriers"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
+pub fn insert(plan: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
+    let Some(hidden) = Hidden::of(&plan) else { return Ok(Transformed::no(plan)) };
+    Ok(Transformed::yes(BarrierExec::over(plan, hidden)?))
 }
 
 /// Which of a plan's properties are hidden.

@@ -5,8 +5,8 @@
 //! used, [`distinct_groups`] counts distinct values by group, [`parts`] divides an aggregate among
 //! those, [`semi_joins`] has each key of a subquery once, [`gap_filling`] makes rows for time
 //! buckets without any, [`large_limits`] sorts all rows for a limit of very many,
-//! [`skipped_rows`] keeps the order below an OFFSET, and [`pushdown`] passes limits learned at run
-//! time on to the files.
+//! [`skipped_rows`] keeps the order below an OFFSET (each a [`node_rule`]), and [`pushdown`] passes
+//! limits learned at run time on to the files.
 
 mod aggregate;
 pub mod conditional;
@@ -14,6 +14,7 @@ pub mod distinct;
 pub mod distinct_groups;
 pub mod gap_filling;
 mod large_limits;
+mod node_rule;
 pub mod parts;
 pub mod pushdown;
 pub mod rollup;
@@ -27,7 +28,8 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 
 use self::aggregate::AggregateRule;
-use super::exec::barrier::BarrierRule;
+use self::node_rule::NodeRule;
+use super::exec::barrier;
 
 /// Returns DataFusion's analyzer rules after ours that must come before types are coerced.
 pub fn first_analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
@@ -66,8 +68,12 @@ pub fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
         .iter()
         .position(|rule| rule.name() == "LimitPushdown")
         .map_or(rules.len(), |at| at + 1);
-    rules.insert(at, Arc::new(large_limits::LargeLimits));
-    rules.insert(0, Arc::new(skipped_rows::SkippedRows));
-    rules.insert(0, Arc::new(BarrierRule));
+    let large_limits = NodeRule { name: "hourglass_large_limits", replace: large_limits::replace };
+    rules.insert(at, Arc::new(large_limits));
+    let first = [
+        NodeRule { name: "hourglass_barriers", replace: barrier::insert },
+        NodeRule { name: "hourglass_skipped_rows", replace: skipped_rows::require },
+    ];
+    rules.splice(0..0, first.map(|rule| Arc::new(rule) as _));
     rules
 }

@@ -7,49 +7,27 @@
 use std::sync::Arc;
 
 use datafusion::common::Result;
-use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::Transformed;
 use datafusion::physical_expr::{Distribution, OrderingRequirements};
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::output_requirements::OutputRequirementExec;
 use datafusion::physical_plan::limit::GlobalLimitExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties};
 
-/// Physical optimizer rule that makes the order below an `OFFSET` a requirement. It must run before
-/// the rule that drops sorts; DataFusion removes the node again after that.
-#[derive(Debug)]
-pub struct SkippedRows;
-
-impl PhysicalOptimizerRule for SkippedRows {
-    fn optimize(
-        &self,
-        plan: Arc<dyn ExecutionPlan>,
-        _: &ConfigOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        plan.transform_up(|plan| {
-            if let Some(limit) = plan.downcast_ref::<GlobalLimitExec>()
-                && limit.fetch().is_none()
-                && let Some(order) = limit.input().output_ordering()
-            {
-                let kept = OutputRequirementExec::new(
-                    limit.input().clone(),
-                    Some(OrderingRequirements::from(order.clone())),
-                    Distribution::SinglePartition,
-                    None,
-                );
-                let limit = GlobalLimitExec::new(Arc::new(kept), limit.skip(), None);
-                return Ok(Transformed::yes(Arc::new(limit)));
-            }
-            Ok(Transformed::no(plan))
-        })
-        .data()
+/// Makes the order below an `OFFSET` a requirement. That must come before the rule that drops
+/// sorts; DataFusion removes the node again after it.
+pub fn require(plan: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
+    if let Some(limit) = plan.downcast_ref::<GlobalLimitExec>()
+        && limit.fetch().is_none()
+        && let Some(order) = limit.input().output_ordering()
+    {
+        let kept = OutputRequirementExec::new(
+            limit.input().clone(),
+            Some(OrderingRequirements::from(order.clone())),
+            Distribution::SinglePartition,
+            None,
+        );
+        let limit = GlobalLimitExec::new(Arc::new(kept), limit.skip(), None);
+        return Ok(Transformed::yes(Arc::new(limit)));
     }
-
-    fn name(&self) -> &str {
-        "hourglass_skipped_rows"
-    }
-
-    fn schema_check(&self) -> bool {
-        true
-    }
+    Ok(Transformed::no(plan))
 }
