@@ -215,7 +215,13 @@ const GROUPS: [&str; 16] = [
     "user_id",
 ];
 
-const AGGREGATES: [&str; 36] = [
+const AGGREGATES: [&str; 42] = [
+    "sum(hour) FILTER (WHERE page = 'p1' AND hour = 22)",
+    "min(user_id)",
+    "max(user_id) FILTER (WHERE event = 'click')",
+    "bool_and(page <> 'p1')",
+    "avg(hour)",
+    "median(hour)",
     "count(DISTINCT page) FILTER (WHERE event = 'click')",
     "count(DISTINCT user_id) FILTER (WHERE page = 'p1')",
     "count(DISTINCT CASE WHEN page <> 'p1' THEN user_id END)",
@@ -256,7 +262,7 @@ const AGGREGATES: [&str; 36] = [
 
 fn question(seed: &mut u64) -> String {
     let groups: Vec<&str> = (0..random(seed, 3)).map(|_| pick(seed, &GROUPS)).collect();
-    let mut aggregates: Vec<&str> = (0..random(seed, 4)).map(|_| pick(seed, &AGGREGATES)).collect();
+    let mut aggregates: Vec<&str> = (0..random(seed, 5)).map(|_| pick(seed, &AGGREGATES)).collect();
     if groups.is_empty() && aggregates.is_empty() {
         aggregates.push("count(*)");
     }

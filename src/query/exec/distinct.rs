@@ -1,4 +1,5 @@
-//! Plan node that counts distinct users, or other names, in memory as long as they fit.
+//! Plan node of aggregates with counts of distinct users, or other names, in memory as long as they
+//! fit.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,10 +19,10 @@ use datafusion::physical_plan::{
 };
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::counting::{Count, Counting, Question, Totals};
+use super::counting::{Counting, Question, Totals};
 
-/// Plan node that counts rows and distinct names of its inputs, by group, all partitions at once.
-/// If there are more names or groups than may be kept, it asks its last input instead, which has
+/// Plan node that counts distinct names of its inputs, by group, all partitions at once, and computes
+/// the aggregates beside them. If there are more names or groups than may be kept, it asks its last input instead, which has
 /// the same answer by other means.
 #[derive(Clone, Debug)]
 pub struct DistinctNamesExec {
@@ -33,7 +34,7 @@ pub struct DistinctNamesExec {
 }
 
 impl DistinctNamesExec {
-    /// `schema` has the columns of the group, then the counts.
+    /// `schema` has the columns of the group, then the measures.
     pub fn new(
         inputs: Vec<Arc<dyn ExecutionPlan>>,
         otherwise: Option<Arc<dyn ExecutionPlan>>,
@@ -52,22 +53,7 @@ impl DistinctNamesExec {
 
 impl DisplayAs for DistinctNamesExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
-        let text = |count: &Count| {
-            let what = match count.distinct {
-                true => format!("count(DISTINCT {})", self.question.names),
-                false => "count(*)".to_string(),
-            };
-            match count.flag {
-                Some(flag) => format!("{what} FILTER filter_{flag}"),
-                None => what,
-            }
-        };
-        let counts = self.question.counts.iter().map(text).collect::<Vec<_>>().join(", ");
-        write!(f, "DistinctNamesExec: [{counts}]")?;
-        match self.question.groups.fields().len() {
-            0 => Ok(()),
-            groups => write!(f, ", groups={groups}"),
-        }
+        write!(f, "DistinctNamesExec: {}", self.question)
     }
 }
 

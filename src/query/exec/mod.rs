@@ -3,7 +3,8 @@
 //! [`scan`] reads files and memory in one node, [`memory`] reads the hours in memory, [`barrier`]
 //! hides wrong plan properties, [`steps`] limits the work of operators between two batches,
 //! [`parts`] splits batches for writers, [`frames`] rejects invalid window frames. [`distinct`] counts
-//! distinct users, of which [`counting`] is the part of one thread and [`users`] has the sets.
+//! distinct users and computes what is asked beside, of which [`counting`] is the part of each
+//! thread.
 
 pub mod barrier;
 pub mod counting;
@@ -14,4 +15,3 @@ pub mod memory;
 pub mod parts;
 pub mod scan;
 pub mod steps;
-pub mod users;

@@ -1,9 +1,11 @@
 //! What the rules for aggregates have in common.
 
-use datafusion::common::Result;
+use arrow::datatypes::DataType;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
+use datafusion::common::{Column, Result, ScalarValue};
+use datafusion::functions_aggregate::expr_fn::max;
+use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
@@ -51,4 +53,58 @@ pub fn is_same_each_time(expr: &Expr) -> Result<bool> {
         ))
     };
     Ok(!expr.is_volatile() && !expr.exists(is_query)?)
+}
+
+/// Puts the rows of an aggregate's parts together by group. A part has the groups, then its
+/// measures, which are in these places among all. Returns `None` if there is a measure of a type
+/// without order.
+pub fn unite(
+    aggregate: &Aggregate,
+    parts: Vec<(LogicalPlan, Vec<usize>)>,
+) -> Result<Option<LogicalPlan>> {
+    let groups = aggregate.group_expr.len();
+    let fields = aggregate.schema.fields();
+    let len = fields.len();
+    if !fields.iter().skip(groups).all(|field| has_maximum(field.data_type())) {
+        return Ok(None);
+    }
+    let name = |i: usize| if i < groups { format!("group_{i}") } else { format!("measure_{i}") };
+    let column = |i: usize| Expr::Column(Column::from_name(name(i)));
+    let mut rows: Option<LogicalPlanBuilder> = None;
+    for (part, measures) in parts {
+        let own: Vec<Expr> = part.schema().columns().into_iter().map(Expr::Column).collect();
+        let columns = (0..len).map(|i| {
+            let place = match i.checked_sub(groups) {
+                None => Some(i),
+                Some(i) => measures.iter().position(|of| *of == i).map(|place| groups + place),
+            };
+            let value = match place {
+                Some(place) => own[place].clone(),
+                None => Expr::Literal(ScalarValue::try_from(fields[i].data_type())?, None),
+            };
+            Ok(value.alias(name(i)))
+        });
+        let columns = columns.collect::<Result<Vec<_>>>()?;
+        let part = LogicalPlanBuilder::from(part).project(columns)?;
+        rows = Some(match rows {
+            Some(others) => others.union(part.build()?)?,
+            None => part,
+        });
+    }
+    let Some(rows) = rows else { return Ok(None) };
+    // Each group has its measure in one row, and null in the others.
+    let measures = (groups..len).map(|i| max(column(i)).alias(name(i)));
+    let plan = rows.aggregate((0..groups).map(column), measures)?;
+    let results = (0..len).zip(aggregate.schema.iter());
+    let results = results
+        .map(|(i, (qualifier, field))| column(i).alias_qualified(qualifier.cloned(), field.name()));
+    plan.project(results.collect::<Vec<_>>())?.build().map(Some)
+}
+
+fn has_maximum(of: &DataType) -> bool {
+    match of {
+        DataType::Interval(_) => false,
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Boolean => true,
+        of => of.is_primitive(),
+    }
 }

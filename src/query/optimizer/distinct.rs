@@ -3,39 +3,42 @@
 //!
 //! DataFusion's own plan hashes every row's name, keeps a copy of each user for every group, and
 //! gives up its best rewrite when a FILTER is combined with a DISTINCT. [`answer`] rewrites an
-//! aggregate of `count(DISTINCT user_id)` and `count(*)`, each with any FILTER, to
-//! [`DistinctNamesExec`], which uses what the store knows: files are sorted by user, so equal names
-//! are adjacent and a run of them is hashed once; in memory, users are already interned, so each
-//! name is hashed once, regardless of its number of rows. A set of users is a bitmap over codes.
-//! The values of a dimension are counted by group in the same way.
+//! aggregate with `count(DISTINCT user_id)` to [`DistinctNamesExec`], which uses what the store
+//! knows: files are sorted by user, so equal names are adjacent and a run of them is hashed once;
+//! in memory, users are already interned, so each name is hashed once, regardless of its number of
+//! rows. A set of users is a bitmap over codes. The values of a dimension are counted by group in
+//! the same way. Counts, minima, maxima, sums and means beside them are computed in the same
+//! reading, each with any FILTER.
 //!
 //! If there may be more names than `hourglass.distinct_users_in_memory`, or too many groups, the
-//! node gets a second plan for that case: the aggregate split into one by name and one over that,
-//! which DataFusion runs in bounded memory, spilling to temporary files.
+//! node gets a second plan for that case: the aggregate split into one by name and one over that
+//! ([`distinct_groups`]), which DataFusion runs in bounded memory, spilling to temporary files.
 
 use std::any::Any;
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::{Column, Result};
+use datafusion::common::{Column, Result, internal_err};
 use datafusion::datasource::{TableType, provider_as_source};
-use datafusion::functions::expr_fn::coalesce;
-use datafusion::functions_aggregate::expr_fn::{bool_or, count, sum};
+use datafusion::logical_expr::execution_props::ExecutionProps;
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::utils::conjunction;
-use datafusion::logical_expr::{Aggregate, Expr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::physical_expr::aggregate::{AggregateFunctionExpr, LoweredAggregateBuilder};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::expressions::Column as Place;
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
-use datafusion::prelude::{ident, lit};
+use datafusion::prelude::ident;
 
-use super::aggregate::is_same_each_time;
+use super::aggregate::{is_same_each_time, unite};
+use super::distinct_groups;
 use super::rollup::AggregateInput;
 use crate::query::catalog::events::{EventsTable, Part};
-use crate::query::exec::counting::{Count, Question};
+use crate::query::exec::counting::{self, Question, What};
 use crate::query::exec::distinct::DistinctNamesExec;
 use crate::query::opaque::Opaque;
 use crate::query::options::HourglassOptions;
@@ -45,68 +48,87 @@ use crate::query::time_ranges::TimeRanges;
 /// The column of users.
 const USERS: &str = "user_id";
 
-/// Returns the plan of an aggregate that counts distinct names; `None` for another. It must run
-/// after the rollup rule, which is faster where it applies.
+/// Prefix of the columns that other aggregates read.
+const ARGUMENT: &str = "argument";
+
+/// Returns the plan of an aggregate that counts distinct names, and may compute more; `None` for
+/// another. It must run after the rollup rule, which is faster where it applies.
 pub fn answer(aggregate: &Aggregate, options: &ConfigOptions) -> Result<Option<LogicalPlan>> {
-    let Some(below) = AggregateInput::of(&aggregate.input)?.filter(|below| !below.of_sets) else {
+    let options = options.extensions.get::<HourglassOptions>();
+    let limit = options.map_or(0, |options| options.distinct_users_in_memory);
+    let Some(below) =
+        AggregateInput::of(&aggregate.input)?.filter(|below| limit > 0 && !below.of_sets)
+    else {
         return Ok(None);
     };
-    let Some(asked) = Asked::of(aggregate, below)? else { return Ok(None) };
-    let limit =
-        options.extensions.get::<HourglassOptions>().map_or(0, |o| o.distinct_users_in_memory);
-    match (limit, asked.groups.is_empty()) {
-        (0, true) => asked.by_name(&asked.below.events.recorder).map(Some),
-        (0, false) => Ok(None),
-        _ => asked.in_memory(limit).map(Some),
+    match Asked::of(aggregate, below)? {
+        Some(asked) => asked.in_memory(limit),
+        None => Ok(None),
     }
 }
 
-/// One count, of rows or of the distinct names in a column, among the rows that pass a filter.
+/// What is computed of the rows of a group.
+#[derive(Clone, Debug)]
+enum Of {
+    Rows,
+    /// The distinct names in this column.
+    Names(String),
+    /// An aggregate whose state has a fixed size.
+    Other,
+}
+
+/// A measure of the rows that pass a filter.
 #[derive(Clone, Debug)]
 pub struct Measure {
-    /// The column with the names; `None` if rows are counted.
-    of: Option<String>,
+    of: Of,
     filter: Option<Expr>,
 }
 
 impl Measure {
     pub fn is_of_users(&self) -> bool {
-        self.of.as_deref() == Some(USERS)
+        self.names().is_some_and(|names| names == USERS)
     }
 
     pub fn is_of_rows(&self) -> bool {
-        self.of.is_none()
+        matches!(self.of, Of::Rows)
+    }
+
+    fn names(&self) -> Option<&String> {
+        match &self.of {
+            Of::Names(names) => Some(names),
+            Of::Rows | Of::Other => None,
+        }
     }
 }
 
-/// An aggregate that counts the distinct names in a column.
+/// An aggregate that counts the distinct names in some columns.
 struct Asked<'a> {
     aggregate: &'a Aggregate,
     below: AggregateInput<'a>,
-    /// The column with the names: the users, or a dimension.
-    names: String,
+    /// The columns with the names: the users, or dimensions.
+    names: Vec<String>,
+    /// The groups and aggregates, over the columns of the scan.
     groups: Vec<Expr>,
+    aggregates: Vec<Expr>,
     measures: Vec<Measure>,
     /// The distinct filters of all measures.
     filters: Vec<Expr>,
+    /// The distinct arguments of other aggregates.
+    arguments: Vec<Expr>,
 }
 
 impl<'a> Asked<'a> {
-    /// Returns the aggregate; `None` if it counts anything else, or not the names in one column.
+    /// Returns the aggregate; `None` if it counts no names, or has what cannot be computed beside.
     fn of(aggregate: &'a Aggregate, below: AggregateInput<'a>) -> Result<Option<Asked<'a>>> {
         let groups = below.inline_all(&aggregate.group_expr)?;
         let aggregates = below.inline_all(&aggregate.aggr_expr)?;
-        let measures: Option<Vec<Measure>> =
-            aggregates.iter().map(|expr| measure(expr, &below)).collect();
+        let of = |expr| measure(expr, &below).or_else(|| other(expr));
+        let measures: Option<Vec<Measure>> = aggregates.iter().map(of).collect();
         let Some(measures) = measures else { return Ok(None) };
-        let mut columns = measures.iter().filter_map(|measure| measure.of.as_ref());
-        let Some(names) = columns.next().filter(|first| columns.all(|other| other == *first))
-        else {
-            return Ok(None);
-        };
-        let names = names.clone();
+        let names = distinct(measures.iter().filter_map(Measure::names));
         // Of a single group, the few values of a dimension are found faster by grouping by them.
-        if names != USERS && groups.is_empty() {
+        let is_few = groups.is_empty() && !names.iter().any(|names| names == USERS);
+        if names.is_empty() || is_few {
             return Ok(None);
         }
         for group in &groups {
@@ -114,13 +136,30 @@ impl<'a> Asked<'a> {
                 return Ok(None);
             }
         }
-        let mut filters: Vec<Expr> = Vec::new();
-        for filter in measures.iter().filter_map(|measure| measure.filter.as_ref()) {
-            if !filters.contains(filter) {
-                filters.push(filter.clone());
-            }
+        let filters = distinct(measures.iter().filter_map(|measure| measure.filter.as_ref()));
+        let others = aggregates.iter().zip(&measures);
+        let others = others.filter(|(_, measure)| matches!(measure.of, Of::Other));
+        let arguments = distinct(others.flat_map(|(expr, _)| arguments(expr)));
+        let asked =
+            Asked { aggregate, below, names, groups, aggregates, measures, filters, arguments };
+        Ok(Some(asked))
+    }
+}
+
+fn distinct<'a, T: Clone + PartialEq + 'a>(all: impl Iterator<Item = &'a T>) -> Vec<T> {
+    let mut distinct = Vec::new();
+    for one in all {
+        if !distinct.contains(one) {
+            distinct.push(one.clone());
         }
-        Ok(Some(Asked { aggregate, below, names, groups, measures, filters }))
+    }
+    distinct
+}
+
+fn arguments(expr: &Expr) -> &[Expr] {
+    match expr {
+        Expr::AggregateFunction(function) => &function.params.args,
+        _ => &[],
     }
 }
 
@@ -144,37 +183,38 @@ pub fn measure(expr: &Expr, below: &AggregateInput<'_>) -> Option<Measure> {
     let schema = &below.events.snapshot.schema;
     match (&params.args[..], params.distinct) {
         ([Expr::Column(column)], true) if column.name == USERS => {
-            Some(Measure { of: Some(column.name.clone()), filter })
+            Some(Measure { of: Of::Names(column.name.clone()), filter })
         }
         ([value @ Expr::Column(column)], true) if schema.dimension(&column.name).is_some() => {
             let filter = conjunction([value.clone().is_not_null()].into_iter().chain(filter));
-            Some(Measure { of: Some(column.name.clone()), filter })
+            Some(Measure { of: Of::Names(column.name.clone()), filter })
         }
         ([Expr::Column(column)], false) if below.is_never_null(column) => {
-            Some(Measure { of: None, filter })
+            Some(Measure { of: Of::Rows, filter })
         }
         ([Expr::Literal(value, _)], false) if !value.is_null() => {
-            Some(Measure { of: None, filter })
+            Some(Measure { of: Of::Rows, filter })
         }
         _ => None,
     }
+}
+
+/// Returns the other aggregate that an expression is; `None` if it is distinct, or its state grows.
+fn other(expr: &Expr) -> Option<Measure> {
+    let filter = match expr {
+        Expr::AggregateFunction(function) => function.params.filter.as_deref().cloned(),
+        _ => None,
+    };
+    distinct_groups::is_of_parts(expr).then_some(Measure { of: Of::Other, filter })
 }
 
 fn looks_at_users(expr: &Expr) -> bool {
     expr.column_refs().iter().any(|column| column.name == USERS)
 }
 
-fn column(name: &str) -> Expr {
-    Expr::Column(Column::from_name(name))
-}
-
-fn group_name(i: usize) -> String {
-    format!("group_{i}")
-}
-
 impl Asked<'_> {
     fn is_of_users(&self) -> bool {
-        self.names == USERS
+        self.names == [USERS]
     }
 
     /// Returns an upper limit of the number of users in the selected hours.
@@ -188,111 +228,142 @@ impl Asked<'_> {
         in_files + in_memory
     }
 
-    /// Returns the rows of a part of the table that pass the predicates: the name, for each filter
-    /// whether the row passes it, and the columns of the group.
-    fn input(&self, part: Part, recorder: &Arc<StatsRecorder>) -> Result<LogicalPlan> {
+    /// Returns the rows of a part of the table that pass the predicates.
+    fn rows(&self, part: Part, recorder: Arc<StatsRecorder>) -> Result<LogicalPlanBuilder> {
         let (scan, predicates) = (self.below.scan, &self.below.predicates);
-        let recorder = recorder.clone();
         let table = Arc::new(EventsTable { part, recorder, ..self.below.events.clone() });
-        let of = Expr::Column(Column::new(Some(scan.table_name.clone()), &self.names));
         let source = provider_as_source(table);
         let name = scan.table_name.clone();
         let rows = LogicalPlanBuilder::scan_with_filters(name, source, None, predicates.clone())?;
-        let rows = match conjunction(predicates.clone()) {
-            Some(predicate) => rows.filter(predicate)?,
-            None => rows,
+        match conjunction(predicates.clone()) {
+            Some(predicate) => rows.filter(predicate),
+            None => Ok(rows),
+        }
+    }
+
+    /// Returns the rows with the columns that a [`Question`] is about.
+    fn input(&self, part: Part) -> Result<LogicalPlan> {
+        let table = Some(self.below.scan.table_name.clone());
+        let names = self.names.iter().map(|name| Column::new(table.clone(), name));
+        let names: Vec<Expr> = names.map(Expr::Column).collect();
+        let columns = [
+            named("name", &names),
+            named("group", &self.groups),
+            named("filter", &self.filters),
+            named(ARGUMENT, &self.arguments),
+        ];
+        let rows = self.rows(part, self.below.events.recorder.clone())?;
+        rows.project(columns.concat())?.build()
+    }
+
+    /// Returns the measure of an input's rows.
+    fn measure(&self, i: usize, input: &LogicalPlan) -> Result<counting::Measure> {
+        let Measure { of, filter } = &self.measures[i];
+        let what = match of {
+            Of::Rows => What::Rows,
+            Of::Names(names) => What::Names(place(&self.names, names)),
+            Of::Other => What::Other(self.lowered(&self.aggregates[i], input)?),
         };
-        let flags = self.filters.iter().enumerate();
-        let flags = flags.map(|(i, filter)| filter.clone().alias(format!("filter_{i}")));
-        let groups = self.groups.iter().enumerate();
-        let groups = groups.map(|(i, group)| group.clone().alias(group_name(i)));
-        rows.project([of.alias("name")].into_iter().chain(flags).chain(groups))?.build()
+        let flag = filter.as_ref().map(|filter| place(&self.filters, filter));
+        Ok(counting::Measure { what, flag })
     }
 
-    /// Returns the index of a measure's filter.
-    fn place(&self, filter: &Expr) -> usize {
-        self.filters.iter().position(|known| known == filter).expect("gathered at first")
+    /// Returns an aggregate as one of an input's columns, without its filter.
+    fn lowered(&self, expr: &Expr, input: &LogicalPlan) -> Result<Arc<AggregateFunctionExpr>> {
+        let Expr::AggregateFunction(function) = expr else {
+            return internal_err!("{expr} is no aggregate");
+        };
+        let mut function = function.clone();
+        function.params.filter = None;
+        let name = Expr::AggregateFunction(function.clone()).schema_name().to_string();
+        for argument in &mut function.params.args {
+            let place = place(&self.arguments, argument);
+            *argument = Expr::Column(Column::from_name(format!("{ARGUMENT}_{place}")));
+        }
+        let expr = Expr::AggregateFunction(function);
+        let (schema, properties) = (input.schema(), ExecutionProps::new());
+        let context = PhysicalPlanningContext::default();
+        let lowered =
+            LoweredAggregateBuilder::new(&expr, schema, schema.as_arrow(), &properties, &context);
+        Ok(lowered.with_name(name).build()?.aggregate)
     }
 
-    fn in_memory(&self, limit: usize) -> Result<LogicalPlan> {
+    fn in_memory(&self, limit: usize) -> Result<Option<LogicalPlan>> {
         // Codes can replace names only if no other expression reads the names.
-        let codes = self.is_of_users()
-            && !self.below.predicates.iter().chain(&self.filters).any(looks_at_users);
-        let recorder = &self.below.events.recorder;
+        let mut others = [&self.below.predicates, &self.filters, &self.arguments].into_iter();
+        let codes = self.names.iter().any(|names| names == USERS)
+            && !others.any(|exprs| exprs.iter().any(looks_at_users));
         let inputs = vec![
-            self.input(Part::Files, recorder)?,
-            self.input(if codes { Part::MemoryCodes } else { Part::Memory }, recorder)?,
+            self.input(Part::Files)?,
+            self.input(if codes { Part::MemoryCodes } else { Part::Memory })?,
         ];
         let fits =
             self.groups.is_empty() && self.is_of_users() && self.most_users() <= limit as u64;
-        // What the other plan would read, it reads instead of the inputs or again: it is not counted.
-        let otherwise = if fits { None } else { Some(self.by_name(&Arc::default())?) };
-        let counts = self.measures.iter().map(|measure| Count {
-            distinct: !measure.is_of_rows(),
-            flag: measure.filter.as_ref().map(|filter| self.place(filter)),
+        let otherwise = if fits { None } else { self.by_name()? };
+        if otherwise.is_none() && !fits {
+            return Ok(None);
+        }
+        let (schema, groups) = (self.aggregate.schema.as_arrow(), self.groups.len());
+        let measures = (0..self.measures.len()).map(|i| self.measure(i, &inputs[0]));
+        let fields = schema.fields().iter().enumerate().map(|(i, field)| {
+            let name = if i < groups { format!("group_{i}") } else { format!("measure_{i}") };
+            field.as_ref().clone().with_name(name)
         });
-        let schema = self.aggregate.schema.as_arrow();
-        let groups =
-            (0..self.groups.len()).map(|i| schema.field(i).clone().with_name(group_name(i)));
+        let fields: Vec<Field> = fields.collect();
+        let question = Question {
+            names: self.names.clone().into(),
+            groups: Arc::new(Schema::new(fields[..groups].to_vec())),
+            measures: measures.collect::<Result<_>>()?,
+            limit: (!fits).then_some(limit),
+        };
+        let columns: Vec<Expr> = fields.iter().map(|field| ident(field.name())).collect();
         let table = DistinctTable {
             inputs: Opaque::new(inputs),
             otherwise: Opaque::new(otherwise),
-            question: Question {
-                names: self.names.as_str().into(),
-                counts: counts.collect(),
-                groups: Arc::new(Schema::new(groups.collect::<Vec<_>>())),
-                limit: (!fits).then_some(limit),
-            },
+            question,
+            schema: Arc::new(Schema::new(fields)),
         };
-        let names = table.schema().fields().iter().map(|field| ident(field.name())).collect();
         let scan =
             LogicalPlanBuilder::scan("distinct_names", provider_as_source(Arc::new(table)), None)?;
-        self.named(scan, names)
-    }
-
-    /// Gives the columns of a plan the names that they have in the aggregate.
-    fn named(&self, plan: LogicalPlanBuilder, columns: Vec<Expr>) -> Result<LogicalPlan> {
-        let fields = self.aggregate.schema.iter();
-        let columns = columns.into_iter().zip(fields).map(|(column, (qualifier, field))| {
+        let columns = columns.into_iter().zip(self.aggregate.schema.iter());
+        let columns = columns.map(|(column, (qualifier, field))| {
             column.alias_qualified(qualifier.cloned(), field.name())
         });
-        plan.project(columns.collect::<Vec<_>>())?.build()
+        scan.project(columns.collect::<Vec<_>>())?.build().map(Some)
     }
 
-    /// Returns the equivalent plan of two aggregates that DataFusion has: one row for each name of
-    /// each group, then counts of those rows.
-    fn by_name(&self, recorder: &Arc<StatsRecorder>) -> Result<LogicalPlan> {
-        let flag = |filter: &Expr| column(&format!("filter_{}", self.place(filter)));
-        let groups: Vec<Expr> = (0..self.groups.len()).map(|i| column(&group_name(i))).collect();
-        let mut inner = Vec::new();
-        let mut outer = Vec::new();
-        let mut columns = groups.clone();
-        for (i, measure) in self.measures.iter().enumerate() {
-            let (name, total) = (format!("of_name_{i}"), format!("total_{i}"));
-            let of_name = column(&name);
-            match (&measure.of, &measure.filter) {
-                (Some(_), Some(filter)) => {
-                    inner.push(bool_or(flag(filter)).alias(&name));
-                    outer.push(count(lit(1_i64)).filter(of_name).build()?.alias(&total));
-                }
-                (Some(_), None) => outer.push(count(lit(1_i64)).alias(&total)),
-                (None, filter) => {
-                    let rows = match filter {
-                        Some(filter) => count(lit(1_i64)).filter(flag(filter)).build()?,
-                        None => count(lit(1_i64)),
-                    };
-                    inner.push(rows.alias(&name));
-                    outer.push(sum(of_name).alias(&total));
-                }
-            }
-            columns.push(coalesce(vec![column(&total), lit(0_i64)]));
+    /// Returns an equivalent plan of aggregates that DataFusion has: one row for each name of each
+    /// group, then counts of those rows. The names of each column are counted by themselves, and
+    /// all else beside the first. What it reads is not counted, as it reads that instead of the
+    /// inputs, or again.
+    fn by_name(&self) -> Result<Option<LogicalPlan>> {
+        let mut parts = Vec::new();
+        for (first, names) in self.names.iter().enumerate().map(|(i, names)| (i == 0, names)) {
+            let is_in = |i: &usize| self.measures[*i].names().map_or(first, |of| of == names);
+            let measures: Vec<usize> = (0..self.measures.len()).filter(is_in).collect();
+            let exprs = measures.iter().map(|i| &self.aggregates[*i]);
+            let (groups, exprs) = (named("group", &self.groups), named("measure", exprs));
+            let rows = self.rows(Part::All, Arc::default())?.build()?;
+            let part = Aggregate::try_new(Arc::new(rows), groups, exprs)?;
+            let Some(part) = distinct_groups::in_two(&part)? else { return Ok(None) };
+            parts.push((part, measures));
         }
-        let keys = groups.iter().cloned().chain([column("name")]);
-        let plan = LogicalPlanBuilder::from(self.input(Part::All, recorder)?)
-            .aggregate(keys, inner)?
-            .aggregate(groups, outer)?;
-        self.named(plan, columns)
+        match &parts[..] {
+            [(part, _)] => Ok(Some(part.clone())),
+            _ => unite(self.aggregate, parts),
+        }
     }
+}
+
+/// Numbers expressions.
+fn named<'a>(what: &str, exprs: impl IntoIterator<Item = &'a Expr>) -> Vec<Expr> {
+    let exprs = exprs.into_iter().enumerate();
+    exprs.map(|(i, expr)| expr.clone().alias(format!("{what}_{i}"))).collect()
+}
+
+/// Returns the place of what was gathered at first.
+fn place<T: PartialEq>(all: &[T], one: &T) -> usize {
+    all.iter().position(|known| known == one).expect("gathered at first")
 }
 
 /// Table of the counts over its inputs, which brings [`DistinctNamesExec`] into a logical plan.
@@ -301,16 +372,13 @@ struct DistinctTable {
     inputs: Opaque<Vec<LogicalPlan>>,
     otherwise: Opaque<Option<LogicalPlan>>,
     question: Question,
+    schema: SchemaRef,
 }
 
 #[async_trait]
 impl TableProvider for DistinctTable {
     fn schema(&self) -> SchemaRef {
-        let field = |i| Arc::new(Field::new(format!("count_{i}"), DataType::Int64, false));
-        let counts = (0..self.question.counts.len()).map(field);
-        Arc::new(Schema::new(
-            self.question.groups.fields().iter().cloned().chain(counts).collect::<Vec<_>>(),
-        ))
+        self.schema.clone()
     }
 
     fn table_type(&self) -> TableType {

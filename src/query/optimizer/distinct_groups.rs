@@ -79,12 +79,28 @@ impl Measure {
     }
 }
 
-/// Returns the aggregate as two; `None` if it is of another shape.
+/// Reports whether an aggregate is not distinct, and can be combined of those of parts.
+pub fn is_of_parts(expr: &Expr) -> bool {
+    matches!(Measure::of(expr), Some(Measure::Parts { .. } | Measure::Mean(_)))
+}
+
+/// Returns the aggregate as two; `None` if it is of another shape, or one that DataFusion itself
+/// rewrites.
 pub fn answer(aggregate: &Aggregate, _: &ConfigOptions) -> Result<Option<LogicalPlan>> {
+    match measures(aggregate) {
+        Some(measures) if measures.iter().all(Measure::is_plain_distinct) => Ok(None),
+        _ => in_two(aggregate),
+    }
+}
+
+fn measures(aggregate: &Aggregate) -> Option<Vec<Measure>> {
+    aggregate.aggr_expr.iter().map(|expr| Measure::of(&expr.clone().unalias())).collect()
+}
+
+/// Returns the aggregate as two; `None` if it is of another shape.
+pub fn in_two(aggregate: &Aggregate) -> Result<Option<LogicalPlan>> {
     let groups = &aggregate.group_expr;
-    let measures: Option<Vec<Measure>> =
-        aggregate.aggr_expr.iter().map(|expr| Measure::of(&expr.clone().unalias())).collect();
-    let Some(measures) = measures else { return Ok(None) };
+    let Some(measures) = measures(aggregate) else { return Ok(None) };
     let mut values = measures.iter().filter_map(|measure| match measure {
         Measure::Distinct { value, .. } => Some(value),
         Measure::Parts { .. } | Measure::Mean(_) => None,
@@ -97,7 +113,6 @@ pub fn answer(aggregate: &Aggregate, _: &ConfigOptions) -> Result<Option<Logical
     };
     // Equal floats may differ in their bits.
     if values.any(|other| *other != value)
-        || measures.iter().all(Measure::is_plain_distinct)
         || measures.iter().enumerate().any(is_mean_of_other)
         || value.get_type(aggregate.input.schema())?.is_floating()
     {

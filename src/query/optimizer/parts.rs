@@ -1,26 +1,34 @@
 //! Aggregates whose measures are best computed by different plans, in parts.
 //!
-//! Distinct users have a plan of their own ([`distinct`](super::distinct)), or come from sets; the
-//! distinct values of another column need a second aggregate
-//! ([`distinct_groups`](super::distinct_groups)), and a maximum needs neither. Beside each other,
+//! Distinct users come from sets, or have a plan of their own ([`distinct`]), which also computes
+//! what most ask beside them; the distinct values of an expression need a second aggregate
+//! ([`distinct_groups`](super::distinct_groups)), and a median needs neither. Beside each other,
 //! none of these would apply, and DataFusion would keep a set for each group. [`answer`] computes
 //! each kind of measure by an aggregate of its own, and puts their rows together by group: the
 //! events are read more than once, which takes less than the sets.
 
-use arrow::datatypes::DataType;
+use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::{Column, Result, ScalarValue};
-use datafusion::functions_aggregate::expr_fn::max;
-use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
 
-use super::aggregate::is_same_each_time;
-use super::distinct::{is_simple, measure};
-use super::rollup::AggregateInput;
+use super::aggregate::{is_same_each_time, unite};
+use super::distinct::{self, is_simple, measure};
+use super::rollup::{self, AggregateInput};
 
 /// Returns the aggregate in parts; `None` if one plan computes all its measures. It must run
 /// between the rollup rule, which may answer all of them at once, and the rules for each kind.
-pub fn answer(aggregate: &Aggregate, _: &ConfigOptions) -> Result<Option<LogicalPlan>> {
-    kinds(aggregate)?.map(|kinds| in_parts(aggregate, &kinds)).transpose()
+pub fn answer(aggregate: &Aggregate, options: &ConfigOptions) -> Result<Option<LogicalPlan>> {
+    let Some(kinds) = kinds(aggregate)? else { return Ok(None) };
+    let parts = parts(aggregate, &kinds)?;
+    let of_counters = parts.iter().map(|part| rollup::answer(&part.aggregate, options));
+    let of_counters = of_counters.collect::<Result<Vec<_>>>()?;
+    if of_counters.iter().all(Option::is_none)
+        && let Some(plan) = distinct::answer(aggregate, options)?
+    {
+        return Ok(Some(plan));
+    }
+    let plan = |part: Part| (LogicalPlan::Aggregate(part.aggregate), part.measures);
+    unite(aggregate, parts.into_iter().map(plan).collect())
 }
 
 /// The kinds of measures.
@@ -69,10 +77,6 @@ fn kinds(aggregate: &Aggregate) -> Result<Option<Vec<Kind>>> {
             return Ok(None);
         }
     }
-    let types = aggregate.schema.fields().iter().skip(aggregate.group_expr.len());
-    if !types.map(|field| field.data_type()).all(has_maximum) {
-        return Ok(None);
-    }
     let mut kinds: Vec<Kind> = measures.iter().map(|expr| Kind::of(expr, &below)).collect();
     let of_users = kinds.contains(&Kind::Users);
     // Counts cost nothing beside users, nor beside the other measures.
@@ -86,52 +90,22 @@ fn kinds(aggregate: &Aggregate) -> Result<Option<Vec<Kind>>> {
     Ok((is_mixed || of_several).then_some(kinds))
 }
 
-fn has_maximum(of: &DataType) -> bool {
-    match of {
-        DataType::Interval(_) => false,
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Boolean => true,
-        of => of.is_primitive(),
-    }
+/// An aggregate of some of the measures.
+struct Part {
+    aggregate: Aggregate,
+    /// Their places among all.
+    measures: Vec<usize>,
 }
 
-fn in_parts(aggregate: &Aggregate, kinds: &[Kind]) -> Result<LogicalPlan> {
-    let groups = aggregate.group_expr.len();
-    let field = |i: usize| aggregate.schema.field(i);
-    let name = |i: usize| if i < groups { format!("group_{i}") } else { format!("measure_{i}") };
-    let column = |i: usize| Expr::Column(Column::from_name(name(i)));
-    let mut parts: Option<LogicalPlanBuilder> = None;
-    for (at, kind) in kinds.iter().enumerate() {
-        if kinds[..at].contains(kind) {
-            continue;
-        }
-        let is_here = |i: usize| kinds[i] == *kind;
-        let exprs = aggregate.aggr_expr.iter().enumerate().filter(|(i, _)| is_here(*i));
-        let exprs: Vec<Expr> = exprs.map(|(_, expr)| expr.clone()).collect();
-        let part = LogicalPlanBuilder::from(aggregate.input.as_ref().clone())
-            .aggregate(aggregate.group_expr.clone(), exprs)?
-            .build()?;
-        let mut own = part.schema().columns().into_iter().map(Expr::Column);
-        let columns = (0..groups + kinds.len()).map(|i| {
-            let own = if i < groups || is_here(i - groups) { own.next() } else { None };
-            let value = match own {
-                Some(column) => column,
-                None => Expr::Literal(ScalarValue::try_from(field(i).data_type())?, None),
-            };
-            Ok(value.alias(name(i)))
-        });
-        let columns = columns.collect::<Result<Vec<_>>>()?;
-        let part = LogicalPlanBuilder::from(part).project(columns)?;
-        parts = Some(match parts {
-            Some(others) => others.union(part.build()?)?,
-            None => part,
-        });
-    }
-    let parts = parts.expect("there are measures");
-    // Each group has its measure in one row, and null in the others.
-    let measures = (groups..groups + kinds.len()).map(|i| max(column(i)).alias(name(i)));
-    let results = (0..groups + kinds.len()).zip(aggregate.schema.iter());
-    let results = results
-        .map(|(i, (qualifier, field))| column(i).alias_qualified(qualifier.cloned(), field.name()));
-    let plan = parts.aggregate((0..groups).map(column), measures)?;
-    plan.project(results.collect::<Vec<_>>())?.build()
+/// Divides the measures by kind.
+fn parts(aggregate: &Aggregate, kinds: &[Kind]) -> Result<Vec<Part>> {
+    let first = |at: usize| !kinds[..at].contains(&kinds[at]);
+    let part = |at: usize| {
+        let measures: Vec<usize> =
+            (0..kinds.len()).filter(|other| kinds[*other] == kinds[at]).collect();
+        let exprs = measures.iter().map(|i| aggregate.aggr_expr[*i].clone()).collect();
+        let (input, groups) = (aggregate.input.clone(), aggregate.group_expr.clone());
+        Ok(Part { aggregate: Aggregate::try_new(input, groups, exprs)?, measures })
+    };
+    (0..kinds.len()).filter(|at| first(*at)).map(part).collect()
 }

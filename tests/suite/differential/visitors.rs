@@ -409,6 +409,10 @@ async fn ask(
                 assert_eq!(&lines, expected, "{way:?} {replay}");
             }
             (Err(_), Err(_)) => refused = true,
+            // Two groups that differ in an AT TIME ZONE get one name from plain DataFusion.
+            (Ok(_), Err(error)) if error.contains("duplicate unqualified field name") => {
+                refused = true;
+            }
             (Err(error), Ok(_)) => panic!("{error}\n{way:?} {replay}"),
             (Ok(_), Err(error)) => {
                 panic!("answered, while plain DataFusion says {error}\n{replay}")
