@@ -127,12 +127,18 @@ impl<'a> Asked<'a> {
         let Some(measures) = measures else { return Ok(None) };
         let names = distinct(measures.iter().filter_map(Measure::names));
         // Of a single group, the few values of a dimension are found faster by grouping by them.
-        let is_few = groups.is_empty() && !names.iter().any(|names| names == USERS);
-        if names.is_empty() || is_few {
+        let is_few = |names: &[String]| matches!(names, [one] if groups.is_empty() && one != USERS);
+        if names.is_empty() || is_few(&names) {
             return Ok(None);
         }
         for group in &groups {
             if !is_simple(group)? {
+                return Ok(None);
+            }
+        }
+        // What is read again instead, or twice, must be the same rows.
+        for expr in aggregates.iter().chain(&below.predicates) {
+            if !is_same_each_time(expr)? {
                 return Ok(None);
             }
         }

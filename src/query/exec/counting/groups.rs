@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use arrow::array::{ArrayRef, UInt32Array};
+use arrow::array::{ArrayRef, UInt32Array, new_empty_array};
 use arrow::compute::take;
 use arrow::datatypes::SchemaRef;
 use datafusion::common::Result;
@@ -13,6 +13,7 @@ use datafusion::physical_plan::aggregates::order::GroupOrdering;
 
 /// The groups of all threads.
 pub struct Groups {
+    schema: SchemaRef,
     /// A mutex held for the new groups of a batch.
     values: Mutex<Box<dyn GroupValues>>,
     bytes: AtomicUsize,
@@ -22,7 +23,7 @@ impl Groups {
     /// `schema` is of the columns that make a group.
     pub fn new(schema: &SchemaRef) -> Result<Groups> {
         let values = Mutex::new(new_group_values(schema.clone(), &GroupOrdering::None)?);
-        Ok(Groups { values, bytes: 0.into() })
+        Ok(Groups { schema: schema.clone(), values, bytes: 0.into() })
     }
 
     pub fn len(&self) -> usize {
@@ -36,7 +37,12 @@ impl Groups {
 
     /// Takes the columns of all groups out.
     pub fn take(&self) -> Result<Vec<ArrayRef>> {
-        self.values.lock().expect("no panic under this lock").emit(EmitTo::All)
+        let mut values = self.values.lock().expect("no panic under this lock");
+        if values.is_empty() {
+            let fields = self.schema.fields().iter();
+            return Ok(fields.map(|field| new_empty_array(field.data_type())).collect());
+        }
+        values.emit(EmitTo::All)
     }
 }
 

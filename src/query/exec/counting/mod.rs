@@ -2,13 +2,14 @@
 //!
 //! [`Totals`] is what they share, and each has a [`Counting`]. Files are sorted by user, so equal
 //! names are adjacent and a run of them is hashed once; users in memory are interned, so each name
-//! is hashed once where there are no groups, regardless of its number of rows. [`names`] has what is
-//! known of one column, [`users`] its sets, [`groups`] the groups, and [`others`] what is computed
-//! beside.
+//! is hashed once where there are no groups, regardless of its number of rows; a name that returns
+//! soon is not looked up again. [`names`] has what is known of one column, [`users`] its sets,
+//! [`recent`] what returns, [`groups`] the groups, and [`others`] what is computed beside.
 
 mod groups;
 mod names;
 mod others;
+mod recent;
 mod users;
 
 use std::fmt;
@@ -233,6 +234,9 @@ impl Counting {
 
     /// Counts a batch.
     pub fn add(&mut self, batch: &RecordBatch) -> Result<()> {
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
         let totals = self.totals.clone();
         let (names, groups) = (totals.names.len(), totals.question.groups.fields().len());
         if let (Some(own), Some(all)) = (&mut self.groups, &totals.groups) {
@@ -387,6 +391,7 @@ mod tests {
             if !rows.is_empty() {
                 thread.add(&batch(&["u", "v"], None, &rows)).unwrap();
             }
+            thread.add(&batch(&[], None, &[])).unwrap();
             thread.finish().unwrap();
             idle.finish().unwrap();
             let columns = totals.columns().unwrap();

@@ -7,6 +7,7 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, DictionaryArray, Stri
 use arrow::datatypes::UInt32Type;
 
 use super::groups::OwnGroups;
+use super::recent::Recent;
 use super::users::{Batch, Bitmap, Sets, UserSets};
 
 /// Users of a dictionary that are looked up at a time.
@@ -32,6 +33,7 @@ struct Keys {
 pub struct OwnNames {
     keys: Option<Keys>,
     batch: Batch,
+    recent: Recent,
     /// Rows of each name in the batch.
     runs: Vec<Range<u32>>,
 }
@@ -129,16 +131,30 @@ impl OwnNames {
         flags: &[Option<&BooleanArray>],
         all: &UserSets,
     ) {
-        let OwnNames { batch, runs: rows, .. } = self;
+        let OwnNames { batch, recent, runs: rows, .. } = self;
         let is_in = |flag: Option<&BooleanArray>, row: u32| {
             flag.is_none_or(|flag| flag.value(row as usize))
         };
+        let group_of = |row: u32| groups.map_or(0, |groups| groups.of(row as usize));
         let is_counted = |row| flags.iter().any(|flag| is_in(*flag, row));
+        let sets_of = |row| {
+            let bit = |set: usize| u64::from(is_in(flags[set], row)) << set;
+            (0..flags.len()).map(bit).sum::<u64>()
+        };
         let all_rows = flags.iter().any(Option::is_none);
+        let is_recent = flags.len() <= 64 && recent.begin();
+        let views = names.views();
         batch.places.clear();
         rows.clear();
         for (place, run) in runs {
-            if all_rows || run.clone().any(is_counted) {
+            let is_new = if is_recent && run.len() == 1 {
+                let sets = sets_of(run.start);
+                let view = views[place as usize];
+                sets != 0 && !recent.insert(view, group_of(run.start), sets)
+            } else {
+                all_rows || run.clone().any(is_counted)
+            };
+            if is_new {
                 batch.places.push(place);
                 rows.push(run);
             }
@@ -149,7 +165,7 @@ impl OwnNames {
                 return (0..flags.len()).for_each(|set| sets.insert(set, code));
             }
             for row in rows[index].clone() {
-                let group = groups.map_or(0, |groups| groups.of(row as usize));
+                let group = group_of(row);
                 for (set, flag) in flags.iter().enumerate() {
                     if is_in(*flag, row) {
                         sets.insert(group * flags.len() + set, code);
@@ -159,7 +175,7 @@ impl OwnNames {
         });
     }
 
-    /// Returns the bytes held between two batches.
+    /// Returns the bytes held between two batches, without what has a fixed size.
     pub fn bytes(&self) -> usize {
         self.keys.iter().flat_map(|keys| &keys.sets).map(Bitmap::bytes).sum()
     }

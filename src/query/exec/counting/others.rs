@@ -48,6 +48,10 @@ impl Others {
             *index as usize
         };
         let indexes: Vec<usize> = places.map(index).collect();
+        // Without rows there may be no state.
+        if indexes.is_empty() {
+            return Ok(());
+        }
         for (all, own) in self.states.iter_mut().zip(own) {
             all.merge_batch(&own.state(EmitTo::All)?, &indexes, self.merged as usize)?;
         }
