@@ -60,6 +60,11 @@ QUESTIONS = {
     "events after each user's first on a page": "WITH f AS (SELECT user_id, min(timestamp) AS t FROM events WHERE page = 'page18000'"
     " GROUP BY user_id) SELECT count(*) FROM events e JOIN f ON e.user_id = f.user_id AND e.timestamp > f.t",
     "events of one page": "SELECT count(*) FROM events WHERE page = 'page7'",
+    "events of pages LIKE page1%9": "SELECT count(*) FROM events WHERE page LIKE 'page1%9'",
+    "events of pages ILIKE %PAGE12%": "SELECT count(*) FROM events WHERE page ILIKE '%PAGE12%'",
+    "events of pages by a regular expression": "SELECT count(*) FROM events WHERE page ~ '^page1.*9$'",
+    "pages without their numbers": "SELECT regexp_replace(page, '[0-9]+', '') AS p, count(*) AS n FROM events GROUP BY p ORDER BY n DESC",
+    "users, pages and countries": "SELECT count(DISTINCT user_id) AS u, count(DISTINCT page) AS p, count(DISTINCT country) AS c FROM events",
     "top pages of one country": "SELECT page, count(*) AS n FROM events WHERE country = 'country7' GROUP BY page ORDER BY n DESC, page"
     " LIMIT 10",
 }

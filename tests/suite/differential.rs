@@ -187,8 +187,19 @@ fn predicate(seed: &mut u64, depth: u64) -> String {
             random(seed, 24)
         ),
         10 => format!("user_id {} 'user{}'", pick(seed, &["=", "<>", "<"]), random(seed, 12)),
-        11 => match random(seed, 3) {
+        11 => match random(seed, 5) {
             0 => format!("page IS {}", pick(seed, &["NULL", "NOT NULL"])),
+            1 => format!(
+                "page {} '{}'",
+                pick(seed, &["LIKE", "NOT LIKE", "ILIKE", "NOT ILIKE"]),
+                pick(seed, &["p_%", "p%2", "%,%n%", "P%", "_1", "%NAME%0", ""])
+            ),
+            2 => format!(
+                "{} {} '{}'",
+                pick(seed, &["page", "user_id", "upper(page)"]),
+                pick(seed, &["~", "!~", "~*", "!~*"]),
+                pick(seed, &["^p[12]", "1.*0$", "USER1", "^$", "^P1"])
+            ),
             _ => format!("page {} 'p{}'", pick(seed, &["=", "<>", "<"]), random(seed, 5)),
         },
         12 => format!("(({}) OR ({}))", predicate(seed, depth - 1), predicate(seed, depth - 1)),
@@ -196,7 +207,9 @@ fn predicate(seed: &mut u64, depth: u64) -> String {
     }
 }
 
-const GROUPS: [&str; 16] = [
+const GROUPS: [&str; 18] = [
+    "page LIKE 'p_%2'",
+    "regexp_replace(page, '[0-9]', '')",
     "page",
     "date_trunc('day', to_local_time(timestamp AT TIME ZONE 'Asia/Kolkata'))",
     "date_trunc('hour', timestamp)",
@@ -215,7 +228,11 @@ const GROUPS: [&str; 16] = [
     "user_id",
 ];
 
-const AGGREGATES: [&str; 42] = [
+const AGGREGATES: [&str; 46] = [
+    "max(page = 'p1')",
+    "min(timestamp - TIMESTAMP '2024-02-28') FILTER (WHERE hour = 22)",
+    "count(DISTINCT user_id) FILTER (WHERE page LIKE 'p%2')",
+    "count(*) FILTER (WHERE page ~ '^p[1-2]$' OR NULL)",
     "sum(hour) FILTER (WHERE page = 'p1' AND hour = 22)",
     "min(user_id)",
     "max(user_id) FILTER (WHERE event = 'click')",

@@ -9,6 +9,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::function::{by_rows, identity};
+use super::repeated::once_each;
 use crate::query::memory;
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::kernels::concat_elements::concat_elements_dyn;
@@ -345,7 +346,8 @@ impl ScalarUDFImpl for Bounded {
         let patterns = self.growth.takes_pattern().then(|| args.args.get(1).cloned()).flatten();
         match patterns {
             Some(ColumnarValue::Array(patterns)) => self.invoke_by_patterns(&args, &patterns),
-            _ => self.inner.invoke_with_args(args),
+            Some(ColumnarValue::Scalar(_)) => self.invoke_by_texts(args),
+            None => self.inner.invoke_with_args(args),
         }
     }
 
@@ -365,6 +367,25 @@ impl ScalarUDFImpl for Bounded {
 }
 
 impl Bounded {
+    /// Calls the function once for equal texts, if all else is constant.
+    fn invoke_by_texts(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let is_constant = |arg: &ColumnarValue| matches!(arg, ColumnarValue::Scalar(_));
+        let texts = match &args.args[..] {
+            [ColumnarValue::Array(texts), others @ ..] if others.iter().all(is_constant) => {
+                texts.as_string_view_opt().cloned()
+            }
+            _ => None,
+        };
+        let Some(texts) = texts else { return self.inner.invoke_with_args(args) };
+        let answers = once_each(&texts, |once| {
+            let mut args = args;
+            args.args[0] = ColumnarValue::Array(Arc::new(once.clone()));
+            args.number_rows = once.len();
+            self.inner.invoke_with_args(args)?.into_array(once.len())
+        });
+        answers.map(ColumnarValue::Array)
+    }
+
     /// Calls the function on runs of rows that have at most [`PATTERNS`] distinct patterns each.
     fn invoke_by_patterns(
         &self,

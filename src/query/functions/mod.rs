@@ -20,7 +20,9 @@ pub mod gapfill;
 mod instant;
 mod interval;
 mod interval_text;
+mod matching;
 mod part;
+mod repeated;
 mod rule;
 mod scale;
 mod series;
@@ -51,6 +53,7 @@ pub use self::calendar::to_char_udf as to_char;
 pub use self::interval_text::{
     Interval, is_of_postgres as is_interval_of_postgres, parse as parse_interval,
 };
+pub use self::matching::Patterns;
 pub use self::spelling::{NAMED_CAST, time_bucket as time_bucket_of};
 pub use self::sum::udaf as sum;
 pub use self::text::{parse_date, parse_time};

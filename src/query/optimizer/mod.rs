@@ -3,7 +3,7 @@
 //! [`conditional`] writes conditions within aggregates as FILTERs, [`rollup`] computes aggregates
 //! of whole hours from their counters, [`distinct`] counts distinct users where those cannot be
 //! used, [`distinct_groups`] counts distinct values by group, [`parts`] divides an aggregate among
-//! those, [`semi_joins`] has each key of a subquery once, [`gap_filling`] makes rows for time
+//! those, [`semi_joins`] has each key of a subquery once, [`patterns`] compiles patterns, [`gap_filling`] makes rows for time
 //! buckets without any, [`large_limits`] sorts all rows for a limit of very many,
 //! [`skipped_rows`] keeps the order below an OFFSET (each a [`node_rule`]), and [`pushdown`] passes
 //! limits learned at run time on to the files.
@@ -16,6 +16,7 @@ pub mod gap_filling;
 mod large_limits;
 mod node_rule;
 pub mod parts;
+mod patterns;
 pub mod pushdown;
 pub mod rollup;
 mod semi_joins;
@@ -39,7 +40,7 @@ pub fn first_analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
 }
 
 /// Returns DataFusion's rules with ours inserted where predicates have been pushed down and
-/// distinct aggregates are not yet rewritten.
+/// distinct aggregates are not yet rewritten; patterns are compiled at last.
 pub fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let mut rules = Optimizer::new().rules;
     let at = rules
@@ -56,6 +57,7 @@ pub fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     ];
     let ours = ours.map(|rule| Arc::new(rule) as Arc<dyn OptimizerRule + Send + Sync>);
     rules.splice(at..at, ours.into_iter().chain([Arc::new(semi_joins::DistinctKeys) as _]));
+    rules.push(Arc::new(patterns::CompiledPatterns));
     rules
 }
 

@@ -536,3 +536,6 @@ EXPLAIN SELECT user_id, event FROM events ORDER BY user_id, timestamp OFFSET 500
 -- a limit of very many groups: no heap of groups, and one of rows
 SET datafusion.execution.target_partitions = 2;
 EXPLAIN SELECT user_id, max(timestamp) AS last FROM events GROUP BY user_id ORDER BY last DESC LIMIT 10000
+
+-- a pattern with wildcards within is compiled once, and its start skips files and pages
+EXPLAIN SELECT count(*) FROM events WHERE user_id LIKE 'd_n%' AND user_id !~* 'X$'

@@ -468,6 +468,9 @@ SELECT 'a_b' LIKE 'a\_b' AS escaped, 'axb' LIKE 'a\_b' AS not_any, '50%' LIKE '5
 -- patterns
 SELECT DISTINCT user_id FROM events WHERE user_id ~ '^[a-c].*[an]$' ORDER BY user_id
 
+-- patterns with wildcards within, and their negations
+SELECT DISTINCT user_id, user_id LIKE 'a%a' AS a, user_id NOT LIKE '_a%' AS b, user_id ILIKE '%A_%' AS c, user_id ~* 'N$' AS d, user_id !~ 'n$' AS e, regexp_replace(user_id, '[aeiou]', '-', 'g') AS f FROM events ORDER BY user_id
+
 -- patterns replaced and counted
 SELECT regexp_replace('2024-02-29', '(\d+)-(\d+)-(\d+)', '\3.\2.\1') AS turned, regexp_like('click', 'CL', 'i') AS found, regexp_count('impression', 's') AS s, regexp_replace('aaa', 'a', 'b', 'g') AS everywhere
 
