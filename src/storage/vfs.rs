@@ -148,9 +148,17 @@ pub struct Disk;
 struct DiskFile(File);
 
 #[derive(Debug)]
-struct DiskLock(#[expect(dead_code, reason = "held for its drop, which unlocks")] File);
+struct DiskLock(File);
 
 impl Lock for DiskLock {}
+
+impl Drop for DiskLock {
+    /// Closing the file is not enough: a child process that has not yet become another program has
+    /// it open, too, and would keep the lock.
+    fn drop(&mut self) {
+        _ = self.0.unlock();
+    }
+}
 
 impl VfsFile for DiskFile {
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
@@ -262,5 +270,23 @@ impl Vfs for Disk {
             stat.f_blocks.saturating_mul(stat.f_frsize),
         );
         Ok(Room { free_bytes, bytes, free_inodes: stat.f_favail, inodes: stat.f_files })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_ends_though_its_file_is_open_elsewhere() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let lock = DiskLock(File::create(&path).unwrap());
+        lock.0.try_lock().unwrap();
+        let elsewhere = lock.0.try_clone().unwrap();
+        assert_eq!(Disk.lock(&path).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        drop(lock);
+        Disk.lock(&path).unwrap();
+        drop(elsewhere);
     }
 }
