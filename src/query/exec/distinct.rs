@@ -21,9 +21,9 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use super::counting::{Counting, Question, Totals};
 
-/// Plan node that counts distinct names of its inputs, by group, all partitions at once, and computes
-/// the aggregates beside them. If there are more names or groups than may be kept, it asks its last input instead, which has
-/// the same answer by other means.
+/// Plan node that counts distinct names of its inputs, by group, all partitions at once, and
+/// computes the aggregates beside them. If there are more names or groups than may be kept, it asks
+/// its last input instead, which has the same answer by other means.
 #[derive(Clone, Debug)]
 pub struct DistinctNamesExec {
     inputs: Vec<Arc<dyn ExecutionPlan>>,

@@ -9,6 +9,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::function::{by_rows, identity};
+use super::matching::regular;
 use super::repeated::once_each;
 use crate::query::memory;
 use arrow::array::{Array, ArrayRef, AsArray};
@@ -459,20 +460,12 @@ impl FunctionRewrite for OperatorRewrite {
             Expr::BinaryExpr(BinaryExpr { left, op, right })
                 if !matches!(*right, Expr::Literal(..)) =>
             {
-                let (flags, is_negated) = match op {
-                    Operator::RegexMatch => (None, false),
-                    Operator::RegexIMatch => (Some("i"), false),
-                    Operator::RegexNotMatch => (None, true),
-                    Operator::RegexNotIMatch => (Some("i"), true),
-                    _ => {
-                        return Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr {
-                            left,
-                            op,
-                            right,
-                        })));
-                    }
+                let Some((ignores_case, is_negated)) = regular(op) else {
+                    let expr = Expr::BinaryExpr(BinaryExpr { left, op, right });
+                    return Ok(Transformed::no(expr));
                 };
-                let args = [*left, *right].into_iter().chain(flags.map(lit)).collect();
+                let flags = ignores_case.then(|| lit("i"));
+                let args = [*left, *right].into_iter().chain(flags).collect();
                 let matches = self.regexp_like.call(args);
                 Transformed::yes(if is_negated { not(matches) } else { matches })
             }

@@ -50,13 +50,7 @@ impl Patterns {
     pub fn compiled(&mut self, expr: &Expr) -> Option<Expr> {
         match expr {
             Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
-                let (ignores_case, is_negated) = match op {
-                    Operator::RegexMatch => (false, false),
-                    Operator::RegexIMatch => (true, false),
-                    Operator::RegexNotMatch => (false, true),
-                    Operator::RegexNotIMatch => (true, true),
-                    _ => return None,
-                };
+                let (ignores_case, is_negated) = regular(*op)?;
                 let text = constant(right)?.to_string();
                 let pattern = Pattern { text, ignores_case, is_of_like: false };
                 let matches = self.matches(pattern, left, right)?;
@@ -95,6 +89,18 @@ impl Patterns {
             Some(Arc::new(ScalarUDF::new_from_impl(function)))
         });
         Some(function.as_ref()?.call(vec![value.clone(), text.clone()]))
+    }
+}
+
+/// Returns whether an operator of regular expressions ignores the case, and whether it is negated;
+/// `None` for another operator.
+pub fn regular(op: Operator) -> Option<(bool, bool)> {
+    match op {
+        Operator::RegexMatch => Some((false, false)),
+        Operator::RegexIMatch => Some((true, false)),
+        Operator::RegexNotMatch => Some((false, true)),
+        Operator::RegexNotIMatch => Some((true, true)),
+        _ => None,
     }
 }
 

@@ -3,10 +3,10 @@
 //! [`conditional`] writes conditions within aggregates as FILTERs, [`rollup`] computes aggregates
 //! of whole hours from their counters, [`distinct`] counts distinct users where those cannot be
 //! used, [`distinct_groups`] counts distinct values by group, [`parts`] divides an aggregate among
-//! those, [`semi_joins`] has each key of a subquery once, [`patterns`] compiles patterns, [`gap_filling`] makes rows for time
-//! buckets without any, [`large_limits`] sorts all rows for a limit of very many,
-//! [`skipped_rows`] keeps the order below an OFFSET (each a [`node_rule`]), and [`pushdown`] passes
-//! limits learned at run time on to the files.
+//! those, [`semi_joins`] has each key of a subquery once, [`patterns`] compiles patterns,
+//! [`gap_filling`] makes rows for time buckets without any, [`large_limits`] sorts all rows for a
+//! limit of very many, [`skipped_rows`] keeps the order below an OFFSET (each a [`node_rule`]), and
+//! [`pushdown`] passes limits learned at run time on to the files.
 
 mod aggregate;
 pub mod conditional;

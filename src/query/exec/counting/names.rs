@@ -8,7 +8,7 @@ use arrow::datatypes::UInt32Type;
 
 use super::groups::OwnGroups;
 use super::recent::Recent;
-use super::users::{Batch, Bitmap, Sets, UserSets};
+use super::users::{Batch, Bitmap, INLINE_BYTES, Sets, UserSets};
 
 /// Users of a dictionary that are looked up at a time.
 const BATCH_ROWS: usize = 8_192;
@@ -68,9 +68,9 @@ impl OwnNames {
         all: &UserSets,
     ) {
         let views = names.views();
-        // A view of up to 12 bytes holds the whole name, so equal views are equal names.
+        // Equal views of short names are equal names.
         let is_same = |a: usize, b: usize| match views[a] as u32 {
-            ..=12 => views[a] == views[b],
+            ..=INLINE_BYTES => views[a] == views[b],
             _ => views[a] as u64 == views[b] as u64 && names.value(a) == names.value(b),
         };
         let mut start = 0;

@@ -1,13 +1,12 @@
 //! What was inserted lately: a name of few values is looked up once for many of its rows.
 
+use super::users::INLINE_BYTES;
+
 /// Number of entries: a power of two, of 128 KB, so that they stay in the cache of a core.
 const ENTRIES: usize = 1 << 12;
 
 /// Rows after which it is known whether a column has few values.
 const TRIAL: u64 = 1 << 16;
-
-/// Length up to which a view holds the whole name.
-const INLINE_BYTES: u32 = 12;
 
 #[derive(Clone, Copy, Default)]
 struct Entry {

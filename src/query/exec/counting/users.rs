@@ -26,7 +26,7 @@ const BITMAPS: usize = 256;
 const FEW_PAIRS: usize = 1_024;
 
 /// Length up to which a view holds the whole name.
-const INLINE_BYTES: u32 = 12;
+pub const INLINE_BYTES: u32 = 12;
 
 /// A set of numbers.
 #[derive(Debug, Default)]
